@@ -1,0 +1,100 @@
+-- Locks and time: creates empty objects only; instant.
+
+-- +goose Up
+-- The functions are plpgsql on purpose: it keeps their plans, SQL functions are planned anew in each query.
+-- +goose StatementBegin
+-- uuid_v7 makes a UUIDv7 (RFC 9562, section 5.7) on the database's clock: 48 bits of Unix milliseconds, then 12 bits
+-- that hold the fraction of the millisecond (method 3 of section 6.2: 1/4096 ms, about 0.24 µs), then 62 random bits.
+-- ticks moves the time forward by that many 1/4096 ms, so that ids made in one call keep their order.
+CREATE FUNCTION outhook.uuid_v7(at timestamptz DEFAULT clock_timestamp(), ticks integer DEFAULT 0) RETURNS uuid
+LANGUAGE plpgsql VOLATILE PARALLEL SAFE AS $$
+DECLARE
+    t CONSTANT bigint := floor(extract(epoch FROM at) * 4096000)::bigint + ticks;
+BEGIN
+    RETURN encode(overlay(uuid_send(gen_random_uuid())
+        PLACING int8send((t >> 12 << 16) | 28672 | (t & 4095)) FROM 1 FOR 8), 'hex')::uuid;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- uuid_v7_time returns the time inside a UUIDv7 that uuid_v7 made, to the microsecond (rounded down).
+CREATE FUNCTION outhook.uuid_v7_time(id uuid) RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    hi CONSTANT bigint := ('x' || encode(substring(uuid_send(id) FROM 1 FOR 8), 'hex'))::bit(64)::bigint;
+BEGIN
+    RETURN 'epoch'::timestamptz + ((hi >> 16) * 1000 + ((hi & 4095) * 1000 >> 12)) * interval '1 microsecond';
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- uuid_v7_floor returns the smallest id of a time: every UUIDv7 made at that time or later is greater. Lists by time
+-- and partition bounds use it, so that the planner can prune partitions.
+CREATE FUNCTION outhook.uuid_v7_floor(at timestamptz) RETURNS uuid
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    t CONSTANT bigint := floor(extract(epoch FROM at) * 4096000)::bigint;
+BEGIN
+    RETURN (encode(int8send((t >> 12 << 16) | 28672 | (t & 4095)), 'hex') || '0000000000000000')::uuid;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TYPE outhook.endpoint_status AS ENUM ('enabled', 'paused', 'disabled');
+
+-- An endpoint is a tenant's URL. Deleting one is soft: the row stays for reports.
+CREATE TABLE outhook.endpoints (
+    id                uuid NOT NULL DEFAULT outhook.uuid_v7(),
+    -- A label that the publisher chooses (a customer id). There is no table of tenants.
+    tenant_id         text NOT NULL,
+    -- May hold a credential in its path or query: never logged.
+    url               text NOT NULL,
+    description       text NOT NULL DEFAULT '',
+    -- Empty: every event type. 'invoice.paid': that one. 'invoice.*': each type below invoice.
+    event_types       text[] NOT NULL DEFAULT '{}',
+    -- Extra request headers, name to value.
+    headers           jsonb NOT NULL DEFAULT '{}',
+    timeout_ms        integer NOT NULL DEFAULT 15000,
+    -- The delays between attempts in seconds. NULL: the server's schedule (OUTHOOK_RETRY_SCHEDULE).
+    retry_schedule    integer[],
+    status            outhook.endpoint_status NOT NULL DEFAULT 'enabled',
+    -- Why the status is what it is, for people: 'gone' (the endpoint answered 410), 'api', ...
+    status_reason     text NOT NULL DEFAULT '',
+    status_changed_at timestamptz NOT NULL DEFAULT now(),
+    metadata          jsonb NOT NULL DEFAULT '{}',
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    updated_at        timestamptz NOT NULL DEFAULT now(),
+    deleted_at        timestamptz,
+    CONSTRAINT endpoints_pkey PRIMARY KEY (id),
+    -- 1 s to 30 s, total: design limit below River's JobTimeout of 40 s.
+    CONSTRAINT endpoints_timeout_ms_check CHECK (timeout_ms BETWEEN 1000 AND 30000),
+    CONSTRAINT endpoints_retry_schedule_check CHECK (cardinality(retry_schedule) <= 30)
+);
+
+-- Fan-out looks endpoints up by tenant inside every enqueue; lists page by (tenant_id, id).
+CREATE INDEX endpoints_tenant_id_idx ON outhook.endpoints (tenant_id, id) WHERE deleted_at IS NULL;
+
+-- The signing secrets of an endpoint. During a rotation two are live and both sign.
+CREATE TABLE outhook.endpoint_secrets (
+    endpoint_id uuid NOT NULL,
+    id          bigint GENERATED ALWAYS AS IDENTITY,
+    -- Which key of OUTHOOK_ENCRYPTION_KEY sealed it: the first 8 hex digits of that key's SHA-256.
+    key_id      text NOT NULL,
+    -- AES-256-GCM: 12 bytes of nonce, then the sealed secret. The endpoint's id is the associated data.
+    sealed      bytea NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    -- The end of the rotation's overlap. NULL: the current secret.
+    expires_at  timestamptz,
+    CONSTRAINT endpoint_secrets_pkey PRIMARY KEY (endpoint_id, id),
+    CONSTRAINT endpoint_secrets_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES outhook.endpoints (id)
+);
+
+-- +goose Down
+DROP TABLE outhook.endpoint_secrets;
+DROP TABLE outhook.endpoints;
+DROP TYPE outhook.endpoint_status;
+DROP FUNCTION outhook.uuid_v7_floor(timestamptz);
+DROP FUNCTION outhook.uuid_v7_time(uuid);
+DROP FUNCTION outhook.uuid_v7(timestamptz, integer);

@@ -1,0 +1,136 @@
+-- Locks and time: creates empty objects only; about a hundred small partitions, under a second.
+--
+-- The three log tables are partitioned by the day inside the event's UUIDv7, without a DEFAULT partition, and have no
+-- foreign keys: a referenced partition is slow to detach. outhook.enqueue_many keeps them whole.
+
+-- +goose Up
+CREATE TYPE outhook.delivery_state AS ENUM ('pending', 'succeeded', 'failed', 'cancelled');
+CREATE TYPE outhook.attempt_outcome AS ENUM ('succeeded', 'rejected', 'timed_out', 'unreachable', 'blocked', 'unknown');
+CREATE TYPE outhook.attempt_trigger AS ENUM ('scheduled', 'manual');
+
+-- An event is one fact: a type and a payload, immutable.
+CREATE TABLE outhook.events (
+    id         uuid NOT NULL,
+    -- The time inside the id, not the time of the commit.
+    created_at timestamptz NOT NULL,
+    tenant_id  text NOT NULL,
+    type       text NOT NULL,
+    -- json, not jsonb: it keeps the bytes as published, and these bytes are signed and sent.
+    payload    json NOT NULL,
+    CONSTRAINT events_pkey PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+
+-- Lists by tenant, newest first.
+CREATE INDEX events_tenant_id_idx ON outhook.events (tenant_id, id);
+
+-- The publisher's idempotency keys, unique per tenant until the retention ends. Not partitioned: the uniqueness spans days.
+CREATE TABLE outhook.event_keys (
+    tenant_id       text COLLATE "C" NOT NULL,
+    idempotency_key text COLLATE "C" NOT NULL,
+    event_id        uuid NOT NULL,
+    created_at      timestamptz NOT NULL,
+    CONSTRAINT event_keys_pkey PRIMARY KEY (tenant_id, idempotency_key)
+);
+
+-- A delivery is one event for one endpoint.
+CREATE TABLE outhook.deliveries (
+    event_id        uuid NOT NULL,
+    endpoint_id     uuid NOT NULL,
+    -- The one River job that may act on this delivery; a job with another id finishes without sending.
+    job_id          bigint NOT NULL,
+    -- When the next attempt is due. NULL once it is settled.
+    next_attempt_at timestamptz,
+    -- When it was settled. NULL while it is pending.
+    completed_at    timestamptz,
+    state           outhook.delivery_state NOT NULL DEFAULT 'pending',
+    -- The highest attempt number in the log.
+    attempt_count   integer NOT NULL DEFAULT 0,
+    -- Known failures since the enqueue or the last replay: the position in the retry schedule.
+    try_count       integer NOT NULL DEFAULT 0,
+    -- Why it is failed or cancelled: 'exhausted', 'gone', 'api', 'endpoint_disabled', 'endpoint_deleted', ...
+    reason          text,
+    CONSTRAINT deliveries_pkey PRIMARY KEY (event_id, endpoint_id),
+    CONSTRAINT deliveries_completed_at_check CHECK ((state = 'pending') = (completed_at IS NULL))
+) PARTITION BY RANGE (event_id);
+
+-- Lists and replays by endpoint. No index holds a column that an attempt changes, so its update can be HOT.
+CREATE INDEX deliveries_endpoint_id_idx ON outhook.deliveries (endpoint_id, event_id);
+
+-- An attempt is one HTTP request of a delivery and its outcome.
+CREATE TABLE outhook.delivery_attempts (
+    event_id           uuid NOT NULL,
+    endpoint_id        uuid NOT NULL,
+    -- Counts from 1 without gaps; an attempt whose worker died has a row with the outcome 'unknown'.
+    number             integer NOT NULL,
+    -- NULL if no answer came.
+    status_code        integer,
+    -- On the database's clock; the seconds of it are the request's webhook-timestamp.
+    started_at         timestamptz NOT NULL,
+    -- NULL if the worker died.
+    duration_ms        integer,
+    outcome            outhook.attempt_outcome NOT NULL,
+    trigger            outhook.attempt_trigger NOT NULL DEFAULT 'scheduled',
+    -- True if the answer's body was longer than what is kept of it.
+    response_truncated boolean NOT NULL DEFAULT false,
+    -- A class and a short text: 'connection_refused: …'.
+    error              text,
+    -- The address that was connected to, ip:port.
+    remote_addr        text,
+    -- The headers that were sent; signatures and the values of custom headers are redacted.
+    request_headers    jsonb,
+    -- An allow-list of the answer's headers.
+    response_headers   jsonb,
+    -- The beginning of the answer's body (1 KiB unless configured); bytes that are no UTF-8, and NUL, as U+FFFD.
+    response_body      text,
+    CONSTRAINT delivery_attempts_pkey PRIMARY KEY (event_id, endpoint_id, number)
+) PARTITION BY RANGE (event_id);
+
+-- Reports by time of attempt. BRIN, because it costs inserts almost nothing.
+CREATE INDEX delivery_attempts_started_at_idx ON outhook.delivery_attempts USING brin (started_at);
+
+-- +goose StatementBegin
+-- create_partitions makes the missing partitions of the three log tables for each day (UTC) from first to last, and
+-- returns how many tables it made. LIKE and ATTACH, never PARTITION OF: ATTACH does not wait for open transactions that
+-- have enqueued, and nobody waits for it.
+CREATE FUNCTION outhook.create_partitions(first date, last date) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    made integer := 0;
+    parent text;
+    child text;
+    day date;
+BEGIN
+    -- One creator at a time: two would wait for each other's ATTACH anyway, and then fail.
+    PERFORM pg_advisory_xact_lock(1869968488, hashtext('create_partitions'));
+    FOR day IN SELECT generate_series(first, last, interval '1 day')::date LOOP
+        FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'delivery_attempts'] LOOP
+            child := parent || to_char(day, '"_p"YYYYMMDD');
+            CONTINUE WHEN to_regclass('outhook.' || child) IS NOT NULL;
+            EXECUTE format('CREATE TABLE outhook.%I (LIKE outhook.%I INCLUDING ALL)', child, parent);
+            EXECUTE format('ALTER TABLE outhook.%I ATTACH PARTITION outhook.%I FOR VALUES FROM (%L) TO (%L)', parent, child,
+                outhook.uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC'),
+                outhook.uuid_v7_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
+            made := made + 1;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION outhook.create_partitions(date, date) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.uuid_v7(timestamptz, integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.uuid_v7_time(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.uuid_v7_floor(timestamptz) FROM PUBLIC;
+
+-- From yesterday, for a clock that is set back, to 30 days ahead.
+SELECT outhook.create_partitions((now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 30);
+
+-- +goose Down
+DROP FUNCTION outhook.create_partitions(date, date);
+DROP TABLE outhook.delivery_attempts;
+DROP TABLE outhook.deliveries;
+DROP TABLE outhook.event_keys;
+DROP TABLE outhook.events;
+DROP TYPE outhook.attempt_trigger;
+DROP TYPE outhook.attempt_outcome;
+DROP TYPE outhook.delivery_state;

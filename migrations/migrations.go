@@ -1,0 +1,235 @@
+// Package migrations holds the database schema of Outhook: goose files for its own tables, views and functions, and
+// River's own migrations at a pinned version. Everything lives in the schema "outhook" of the application's database.
+package migrations
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+// Schema is the schema that holds every object of Outhook and River's tables.
+const Schema = "outhook"
+
+const (
+	// riverMigration is the goose version that runs River's migrations, and riverVersion is River's version that it
+	// migrates to (8 is the newest of River v0.51.1). A River upgrade with newer migrations gets a goose version of
+	// its own.
+	riverMigration = 4
+	riverVersion   = 8
+
+	// lockID is the advisory lock that concurrent migrations wait for: "outh" and "migr" in ASCII.
+	lockID = 0x6f7574686d696772
+)
+
+//go:embed *.sql
+var files embed.FS
+
+var (
+	// ErrEncoding is returned by Up if the database's encoding is not UTF8: payloads could not be kept byte for byte.
+	ErrEncoding = errors.New("database encoding is not UTF8: create the database with ENCODING 'UTF8'")
+
+	// ErrSchemaTooOld is returned by Check if migrations are missing.
+	ErrSchemaTooOld = errors.New("database schema is too old: run `outhook migrate up`")
+)
+
+// Status is one migration and whether it has been applied.
+type Status struct {
+	Version int64
+	Name    string
+	Applied bool
+}
+
+// Up creates the schema if it is missing and applies every pending migration. Any number of processes may call it at
+// the same time: one applies, the others wait and find nothing to do. The pool needs at least 3 connections to one
+// server (a session lock is held meanwhile, so not through a pooler in transaction mode).
+//
+// Returns ErrEncoding if the database's encoding is not UTF8.
+func Up(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := checkEncoding(ctx, pool); err != nil {
+		return err
+	}
+	if err := createSchema(ctx, pool); err != nil {
+		return fmt.Errorf("creating schema %s: %w", Schema, err)
+	}
+	return withProvider(pool, func(p *goose.Provider) error {
+		if _, err := p.Up(ctx); err != nil {
+			return fmt.Errorf("migrating up: %w", err)
+		}
+		return nil
+	})
+}
+
+// DownTo rolls back every migration above version; 0 rolls back all and loses all data of Outhook. The empty schema and
+// the group roles stay.
+func DownTo(ctx context.Context, pool *pgxpool.Pool, version int64) error {
+	return withProvider(pool, func(p *goose.Provider) error {
+		if _, err := p.DownTo(ctx, version); err != nil {
+			return fmt.Errorf("migrating down to %d: %w", version, err)
+		}
+		return nil
+	})
+}
+
+// List returns every migration that this binary knows, oldest first. Nothing is applied on a database without the
+// schema.
+func List(ctx context.Context, pool *pgxpool.Pool) ([]Status, error) {
+	current, err := Version(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	var list []Status
+	err = withProvider(pool, func(p *goose.Provider) error {
+		for _, s := range p.ListSources() {
+			name := s.Path
+			if s.Type == goose.TypeGo {
+				name = fmt.Sprintf("%05d_river_%d", s.Version, riverVersion)
+			}
+			list = append(list, Status{Version: s.Version, Name: name, Applied: s.Version <= current})
+		}
+		return nil
+	})
+	return list, err
+}
+
+// Version returns the newest applied version of the database, 0 if it has none.
+func Version(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
+	var version int64
+	err := pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM outhook.goose_db_version`).Scan(&version)
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && (pgErr.Code == "42P01" || pgErr.Code == "3F000") { // undefined_table, invalid_schema_name
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading the schema version: %w", err)
+	}
+	return version, nil
+}
+
+// Check returns ErrSchemaTooOld, with both versions, if the database lacks a migration that this binary needs. A newer
+// database is fine: migrations are made to be compatible with the previous release.
+func Check(ctx context.Context, pool *pgxpool.Pool) error {
+	current, err := Version(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if needed := Latest(); current < needed {
+		return fmt.Errorf("%w (it is at version %d, this binary needs %d)", ErrSchemaTooOld, current, needed)
+	}
+	return nil
+}
+
+// Latest returns the newest version that this binary knows.
+func Latest() int64 {
+	var latest int64 = riverMigration
+	for _, name := range names() {
+		v, err := goose.NumericComponent(name)
+		if err == nil {
+			latest = max(latest, v)
+		}
+	}
+	return latest
+}
+
+// Hash returns a hex digest over all migrations and River's pinned version: it names a database that has them all.
+func Hash() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "river %d\n", riverVersion)
+	for _, name := range names() {
+		data, err := files.ReadFile(name)
+		if err != nil {
+			panic(err) // an embedded file that was just listed
+		}
+		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func names() []string {
+	list, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		panic(err) // only for a malformed pattern
+	}
+	return list
+}
+
+func checkEncoding(ctx context.Context, pool *pgxpool.Pool) error {
+	var encoding string
+	if err := pool.QueryRow(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+		return fmt.Errorf("reading the database's encoding: %w", err)
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("%w (it is %s)", ErrEncoding, encoding)
+	}
+	return nil
+}
+
+// createSchema runs before goose, whose version table is in the schema. CREATE SCHEMA IF NOT EXISTS alone can fail in a
+// race, hence the lock.
+func createSchema(ctx context.Context, pool *pgxpool.Pool) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(lockID)); err != nil {
+			return err
+		}
+		var exists bool
+		if err := tx.QueryRow(ctx, "SELECT to_regnamespace('outhook') IS NOT NULL").Scan(&exists); err != nil || exists {
+			return err
+		}
+		_, err := tx.Exec(ctx, "CREATE SCHEMA outhook")
+		return err
+	})
+}
+
+func withProvider(pool *pgxpool.Pool, f func(*goose.Provider) error) error {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID), lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return fmt.Errorf("preparing the migration lock: %w", err)
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close() //nolint:errcheck // closes the wrapper only, the pool stays
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithSessionLocker(locker),
+		goose.WithTableName(Schema+".goose_db_version"),
+		goose.WithDisableGlobalRegistry(true),
+		goose.WithSlog(slog.New(slog.DiscardHandler)),
+		goose.WithGoMigrations(goose.NewGoMigration(riverMigration,
+			&goose.GoFunc{RunDB: migrateRiver(pool, rivermigrate.DirectionUp, riverVersion)},
+			&goose.GoFunc{RunDB: migrateRiver(pool, rivermigrate.DirectionDown, -1)})))
+	if err != nil {
+		return fmt.Errorf("reading the migrations: %w", err)
+	}
+	return f(provider)
+}
+
+// migrateRiver runs River's migrations, each in a transaction of its own: in one transaction they fail on PostgreSQL 16
+// and older (a new enum value can't be used in the transaction that adds it). It can be repeated after a crash. Target
+// −1 means down to nothing.
+func migrateRiver(pool *pgxpool.Pool, dir rivermigrate.Direction, target int) func(context.Context, *sql.DB) error {
+	return func(ctx context.Context, _ *sql.DB) error {
+		migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{
+			Schema: Schema, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			return fmt.Errorf("preparing River's migrations: %w", err)
+		}
+		if _, err := migrator.Migrate(ctx, dir, &rivermigrate.MigrateOpts{TargetVersion: target}); err != nil {
+			return fmt.Errorf("running River's migrations: %w", err)
+		}
+		return nil
+	}
+}

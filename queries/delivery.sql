@@ -1,0 +1,128 @@
+-- Queries on deliveries. Each that takes ids also takes the group's smallest and greatest event id, low and high: the
+-- bounds let the planner prune partitions, which a list of ids does not.
+
+-- name: LoadDeliveries :many
+-- All that the deliver workers need of a group of jobs, in one query. A delivery that is gone has no row. Endpoints and
+-- secrets are read with each group, so that a rotation, a new URL or a pause holds at once. Secrets: newest first.
+SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
+    e.tenant_id, e.type, e.payload,
+    n.url, n.headers, n.timeout_ms, n.retry_schedule, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
+    coalesce(j.attempt, 0)::integer AS job_attempt, (j.state IS NOT DISTINCT FROM 'running')::boolean AS job_running,
+    coalesce((SELECT array_agg(s.key_id ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
+        WHERE s.endpoint_id = n.id AND (s.expires_at IS NULL OR s.expires_at > now())), '{}')::text[] AS secret_key_ids,
+    coalesce((SELECT array_agg(s.sealed ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
+        WHERE s.endpoint_id = n.id AND (s.expires_at IS NULL OR s.expires_at > now())), '{}')::bytea[] AS sealed_secrets,
+    clock_timestamp()::timestamptz AS database_time
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
+        unnest(@job_ids::bigint[]) AS job_id) AS k
+JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
+    AND d.event_id BETWEEN @low::uuid AND @high::uuid
+JOIN outhook.events AS e ON e.id = k.event_id AND e.id BETWEEN @low::uuid AND @high::uuid
+JOIN outhook.endpoints AS n ON n.id = k.endpoint_id
+LEFT JOIN outhook.river_job AS j ON j.id = k.job_id;
+
+-- name: RecordDeliveries :exec
+-- Writes what a group of runs found out; no two rows of one call may have the same delivery. A row changes the
+-- delivery's state only if its job still owns the delivery (job_id) and the delivery is pending, or reopened by a
+-- person's order, or the row brings a success that came late for a failed one. The attempt count always follows.
+UPDATE outhook.deliveries AS d
+SET (attempt_count, state, reason, try_count, next_attempt_at, completed_at) = (
+    SELECT greatest(d.attempt_count, r.number),
+        CASE WHEN a.applies THEN r.state::outhook.delivery_state ELSE d.state END,
+        CASE WHEN a.applies THEN nullif(r.reason, '') ELSE d.reason END,
+        CASE WHEN NOT a.applies THEN d.try_count WHEN r.reopened THEN r.failures ELSE d.try_count + r.failures END,
+        CASE WHEN NOT a.applies THEN d.next_attempt_at WHEN r.state = 'pending' THEN r.at END,
+        CASE WHEN NOT a.applies THEN d.completed_at WHEN r.state <> 'pending' THEN r.at END
+    FROM (SELECT d.job_id = r.job_id AND (d.state = 'pending' OR r.reopened
+        OR (d.state = 'failed' AND r.state = 'succeeded')) AS applies) AS a
+)
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
+        unnest(@job_ids::bigint[]) AS job_id, unnest(@numbers::integer[]) AS number, unnest(@states::text[]) AS state,
+        unnest(@reasons::text[]) AS reason, unnest(@failures::integer[]) AS failures,
+        unnest(@reopened::boolean[]) AS reopened,
+        -- When the next attempt is due if the state is pending, else when it was settled.
+        unnest(@ats::timestamptz[]) AS at) AS r
+WHERE d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id AND d.event_id BETWEEN @low::uuid AND @high::uuid;
+
+-- name: GetDelivery :one
+SELECT d.event_id, d.endpoint_id, n.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
+    d.next_attempt_at, d.completed_at
+FROM outhook.deliveries AS d
+JOIN outhook.events AS e ON e.id = d.event_id
+JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+WHERE d.event_id = @event_id AND d.endpoint_id = @endpoint_id;
+
+-- name: ListEventDeliveries :many
+SELECT d.event_id, d.endpoint_id, n.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
+    d.next_attempt_at, d.completed_at
+FROM outhook.deliveries AS d
+JOIN outhook.events AS e ON e.id = d.event_id
+JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+WHERE d.event_id = @event_id
+ORDER BY d.endpoint_id;
+
+-- name: ListDeliveries :many
+-- Newest event first. since and until are bounds on the event's id; the cursor is the last row of the page before.
+SELECT d.event_id, d.endpoint_id, n.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
+    d.next_attempt_at, d.completed_at
+FROM outhook.deliveries AS d
+JOIN outhook.events AS e ON e.id = d.event_id
+JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+WHERE (sqlc.narg('tenant_id')::text IS NULL OR n.tenant_id = sqlc.narg('tenant_id'))
+    AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
+    AND (sqlc.narg('state')::text IS NULL OR d.state = sqlc.narg('state')::text::outhook.delivery_state)
+    AND (sqlc.narg('since')::uuid IS NULL OR d.event_id >= sqlc.narg('since'))
+    AND (sqlc.narg('until')::uuid IS NULL OR d.event_id < sqlc.narg('until'))
+    AND (sqlc.narg('cursor_event_id')::uuid IS NULL
+        OR (d.event_id, d.endpoint_id) < (sqlc.narg('cursor_event_id'), sqlc.narg('cursor_endpoint_id')::uuid))
+ORDER BY d.event_id DESC, d.endpoint_id DESC
+LIMIT @max_rows;
+
+-- name: LockDelivery :one
+SELECT d.event_id, d.endpoint_id, d.job_id, d.state, d.attempt_count, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted
+FROM outhook.deliveries AS d
+JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+WHERE d.event_id = @event_id AND d.endpoint_id = @endpoint_id
+FOR UPDATE OF d;
+
+-- name: ReplayDelivery :exec
+UPDATE outhook.deliveries
+SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = now(), job_id = @job_id
+WHERE event_id = @event_id AND endpoint_id = @endpoint_id;
+
+-- name: HastenDelivery :exec
+UPDATE outhook.deliveries SET next_attempt_at = now() WHERE event_id = @event_id AND endpoint_id = @endpoint_id;
+
+-- name: CancelDelivery :exec
+UPDATE outhook.deliveries
+SET state = 'cancelled', reason = @reason, next_attempt_at = NULL, completed_at = now()
+WHERE event_id = @event_id AND endpoint_id = @endpoint_id;
+
+-- name: CancelEndpointDeliveries :many
+-- Cancels up to max_rows pending deliveries of an endpoint and returns their jobs, which are to be finished in the same
+-- transaction. A delivery that is locked is being settled or replayed at this moment; the worker that loads it next
+-- obeys the endpoint's status.
+UPDATE outhook.deliveries AS d
+SET state = 'cancelled', reason = @reason, next_attempt_at = NULL, completed_at = now()
+FROM (SELECT p.event_id, p.endpoint_id FROM outhook.deliveries AS p
+    WHERE p.endpoint_id = @endpoint_id AND p.state = 'pending'
+    LIMIT @max_rows FOR UPDATE SKIP LOCKED) AS k
+WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
+RETURNING d.job_id;
+
+-- name: InsertTestEvent :one
+-- Stores an event for one endpoint whatever its event types are, with its delivery and job: the test button.
+WITH event_row AS (
+    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload)
+    SELECT v.id, outhook.uuid_v7_time(v.id), @tenant_id, @type, @payload
+    FROM (SELECT outhook.uuid_v7() AS id) AS v
+    RETURNING id, created_at
+), delivery_row AS (
+    INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
+    SELECT r.id, @endpoint_id, nextval('outhook.river_job_id_seq'), r.created_at FROM event_row AS r
+    RETURNING event_id, endpoint_id, job_id
+)
+INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+SELECT r.job_id, 'deliver', jsonb_build_object('event_id', r.event_id, 'endpoint_id', r.endpoint_id), 'deliver', 1000
+FROM delivery_row AS r
+RETURNING (args ->> 'event_id')::uuid AS event_id;

@@ -1,0 +1,26 @@
+-- name: GetEvent :one
+SELECT e.id, e.created_at, e.tenant_id, e.type, e.payload FROM outhook.events AS e WHERE e.id = @id;
+
+-- name: ListEvents :many
+-- Newest first, without payloads. since and until are bounds on the id.
+SELECT e.id, e.created_at, e.tenant_id, e.type,
+    (SELECT count(*) FROM outhook.deliveries AS d WHERE d.event_id = e.id) AS delivery_count
+FROM outhook.events AS e
+WHERE (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
+    AND (sqlc.narg('type')::text IS NULL OR e.type = sqlc.narg('type'))
+    AND (sqlc.narg('since')::uuid IS NULL OR e.id >= sqlc.narg('since'))
+    AND (sqlc.narg('until')::uuid IS NULL OR e.id < sqlc.narg('until'))
+    AND (sqlc.narg('cursor')::uuid IS NULL OR e.id < sqlc.narg('cursor'))
+ORDER BY e.id DESC
+LIMIT @max_rows;
+
+-- name: GetIDFloor :one
+-- The smallest event id of a time.
+SELECT outhook.uuid_v7_floor(@at::timestamptz)::uuid AS id;
+
+-- name: EnqueueMany :many
+-- The REST API's way in: a group of events, in the order given, waking the workers at once.
+SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
+    e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count
+FROM outhook.enqueue_many(@tenant_ids::text[], @types::text[], @payloads::text[], @idempotency_keys::text[], true)
+    AS e (index, event_id, created_at, duplicate, conflict, delivery_count);
