@@ -1,0 +1,85 @@
+// Package dbtest gives each test a fresh, migrated database on a real PostgreSQL server.
+//
+// A package that uses it hands its TestMain to [Main] (or [Run], to check for leaked goroutines afterwards). A test calls
+// [New]. The first call of a test binary starts a server ([localpg]) and migrates a template; each test's database is a
+// clone of it, dropped when the test ends. A database rather than a schema: NOTIFY channels are per database, and no schema
+// name needs to be threaded through the code.
+//
+// Environment:
+//   - OUTHOOK_TEST_DATABASE_URL: use this server (PostgreSQL 15 or later; the user needs CREATEDB) instead of starting one.
+//     The databases of failed tests stay there to be looked at.
+//   - OUTHOOK_TEST_POSTGRES_BIN: start the server from the binaries in this folder.
+//   - OUTHOOK_TEST_REQUIRE=all: fail instead of skipping where a tool is missing; see [RequireTool].
+package dbtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// poolConns is how many connections a test's pool may open: enough for a River client with its listener and a few
+	// workers, and few enough that 30 tests at once fit the server's 300.
+	poolConns = 10
+
+	// closeLimit is how long a test may take to give back its connections once it has ended.
+	closeLimit = 10 * time.Second
+)
+
+// Main runs a test binary's tests and exits. It is for a TestMain that has nothing else to do.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run runs a test binary's tests, stops the server that they started, and returns the exit code. Nothing of the server is
+// left then, so that a leak check sees the tests' own goroutines only:
+//
+//	func TestMain(m *testing.M) {
+//		code := dbtest.Run(m)
+//		if err := goleak.Find(); code == 0 && err != nil {
+//			fmt.Fprintln(os.Stderr, err)
+//			code = 1
+//		}
+//		os.Exit(code)
+//	}
+func Run(m *testing.M) int {
+	code := m.Run()
+	if err := shared.close(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "stopping the tests' server:", err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// New returns a pool of at most 10 connections on a fresh database with all migrations. When the test ends, the pool is
+// closed (a connection that is still in use 10 s later fails the test) and the database is dropped; if the test failed, the
+// database stays and its URL is logged. Cleanups that the test registered after New run before that.
+func New(t testing.TB) *pgxpool.Pool {
+	t.Helper()
+	return shared.newPool(t)
+}
+
+// NewURL returns the URL of a fresh database like that of [New]. Connections that are still open when the test ends are
+// cut.
+func NewURL(t testing.TB) string {
+	t.Helper()
+	return shared.newDatabase(t, shared.template(t))
+}
+
+// Empty returns the URL of a fresh UTF8 database with nothing in it, for tests of the migrations. Its end is that of
+// [NewURL].
+func Empty(t testing.TB) string {
+	t.Helper()
+	return shared.newDatabase(t, emptyTemplate)
+}
+
+// AdminURL returns the URL of the server's maintenance database, for what belongs to the whole server, such as roles. Its
+// user may create databases and, unless the server is that of OUTHOOK_TEST_DATABASE_URL, is a superuser.
+func AdminURL(t testing.TB) string {
+	t.Helper()
+	shared.require(t)
+	return shared.url("")
+}

@@ -1,0 +1,6 @@
+package egress
+
+// Control is what the dialer asks right before it connects.
+func (c *Client) Control(network, address string) error {
+	return c.guard.control(network, address, nil)
+}

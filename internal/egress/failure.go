@@ -1,0 +1,155 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// failed makes the result of a request that got no answer.
+func (t *trace) failed(ctx context.Context, err error) Result {
+	known := t.snapshot()
+	outcome, text := known.classify(ctx, err)
+	return Result{
+		Outcome: outcome, Error: printable(text, maxErrorBytes), RemoteAddr: known.remoteAddr, Sent: known.sent,
+	}
+}
+
+// classify turns an error of net/http into an outcome and a text. Texts are our own words, since an error of the
+// standard library can repeat what the receiver sent, which can be our URL, or name our own addresses.
+func (k traced) classify(ctx context.Context, err error) (Outcome, string) {
+	switch {
+	case errors.Is(err, ErrBlocked):
+		return Blocked, "blocked: " + ErrBlocked.Error()
+	case errors.Is(context.Cause(ctx), errTimeout):
+		return TimedOut, "timeout: " + k.phase.String()
+	case ctx.Err() != nil:
+		return Unknown, "stopped: " + k.phase.String()
+	}
+	if errno, local := localTrouble(err); local && !k.sent {
+		return Unknown, "local: " + errno.Error()
+	}
+	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() && k.phase != phaseDNS {
+		return TimedOut, "timeout: " + k.phase.String()
+	}
+	return Unreachable, k.cause(err)
+}
+
+// localTrouble finds errors that are this machine's and say nothing about the receiver. The standard library keeps
+// only the text of an error on the way to a name server.
+func localTrouble(err error) (syscall.Errno, bool) {
+	dns := (*net.DNSError)(nil)
+	isDNS := errors.As(err, &dns)
+	for _, errno := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+	} {
+		if errors.Is(err, errno) || isDNS && strings.HasSuffix(dns.Err, errno.Error()) {
+			return errno, true
+		}
+	}
+	return 0, false
+}
+
+func (k traced) cause(err error) string {
+	if text := dnsCause(err); text != "" {
+		return "dns: " + text
+	}
+	if text := connCause(err); text != "" {
+		return text
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "remote error" {
+		return "tls: the receiver says: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
+	}
+	if k.phase == phaseTLS {
+		return "tls: " + tlsCause(err)
+	}
+	return k.httpCause(err)
+}
+
+func dnsCause(err error) string {
+	addr, dns := (*net.AddrError)(nil), (*net.DNSError)(nil)
+	switch {
+	case errors.As(err, &addr):
+		return "no usable address"
+	case !errors.As(err, &dns):
+		return ""
+	case dns.IsNotFound:
+		return "no such host"
+	case dns.IsTimeout:
+		return "the name server did not answer"
+	}
+	return "the look-up failed"
+}
+
+func connCause(err error) string {
+	errno := syscall.Errno(0)
+	if !errors.As(err, &errno) {
+		return ""
+	}
+	among := func(list ...syscall.Errno) bool { return slices.Contains(list, errno) }
+	switch {
+	case among(syscall.ECONNREFUSED):
+		return "connection_refused: " + refusedBy(err)
+	case among(syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED):
+		return "connection_reset: by the receiver"
+	case among(syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN,
+		syscall.EADDRNOTAVAIL): // also for an IPv6 address where this machine has no IPv6
+		return "no_route: " + errno.Error()
+	}
+	return "network: " + errno.Error()
+}
+
+func refusedBy(err error) string {
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Addr != nil {
+		return "by " + op.Addr.String()
+	}
+	return "by the receiver"
+}
+
+// tlsCause may fall back on crypto/tls's own words: it has seen no more of a URL than the host.
+func tlsCause(err error) string {
+	var (
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		record  tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &host):
+		return "the certificate is not valid for this host"
+	case errors.As(err, &unknown):
+		return "the certificate is signed by an unknown authority"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate has expired or is not yet valid"
+	case errors.As(err, &invalid):
+		return "the certificate is not valid"
+	case errors.As(err, &record):
+		return "the receiver does not speak TLS on this port"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the receiver closed the connection in the handshake"
+	}
+	return strings.TrimPrefix(err.Error(), "tls: ")
+}
+
+func (k traced) httpCause(err error) string {
+	broken := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	switch {
+	case k.http2 && k.phase == phaseBody:
+		return "http2: the receiver ended the stream in the body"
+	case k.http2:
+		return "http2: the receiver ended the stream or its connection before an answer; not sent again"
+	case k.phase == phaseBody && broken:
+		return "connection_closed: in the response body"
+	case k.phase == phaseBody:
+		return "protocol: the response body is malformed"
+	case broken || !k.answered:
+		return "connection_closed: before the response's headers ended"
+	}
+	return "protocol: the response is malformed, or its headers are longer than 64 KiB"
+}

@@ -1,0 +1,160 @@
+package egress
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// ErrInvalidURL is returned for a URL that can't be an endpoint; the error says what to change. Its text never holds
+// the URL, which can be a credential.
+var ErrInvalidURL = errors.New("invalid URL")
+
+const (
+	// maxURLBytes is what receivers' servers take without configuration, with room for the headers: nginx and Apache
+	// stop at 8 KiB for the request line.
+	maxURLBytes = 2048
+
+	// Lengths of a host name and its labels: RFC 1035, section 2.3.4, less the length byte and the root.
+	maxHostBytes  = 253
+	maxLabelBytes = 63
+)
+
+func invalidURL(text string) error { return fmt.Errorf("%w: %s", ErrInvalidURL, text) }
+
+// CheckURL reports whether an endpoint may have this URL: absolute, http or https, at most 2048 bytes, a host, no
+// user information, no fragment, no spaces and control characters. An IP address must be written in its usual form
+// and is judged at once (ErrBlocked); a name is judged at each connection, by the address that it then has.
+//
+// Returns ErrInvalidURL or ErrBlocked, with a text for the person who wrote the URL that never repeats it.
+func (c *Client) CheckURL(raw string) error {
+	_, err := c.guard.parse(raw)
+	return err
+}
+
+// parse returns the URL as it is sent: the host in ASCII, an IPv6 address in its shortest form.
+func (g guard) parse(raw string) (*url.URL, error) {
+	if err := checkText(raw); err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, invalidURL("it can't be parsed") // err repeats the URL
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, invalidURL("it must start with https:// or http://")
+	case u.User != nil:
+		return nil, invalidURL("it must not hold a user name or password; use a header")
+	case u.Hostname() == "":
+		return nil, invalidURL("it needs a host")
+	}
+	u.Host, err = g.host(u)
+	return u, err
+}
+
+func checkText(raw string) error {
+	switch {
+	case len(raw) > maxURLBytes:
+		return invalidURL("it must be at most 2048 bytes long")
+	case !utf8.ValidString(raw):
+		return invalidURL("it must be valid UTF-8")
+	case strings.Contains(raw, "#"):
+		return invalidURL("it must not have a fragment (#)")
+	case strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return invalidURL("it must not have spaces or control characters; encode them with %")
+	}
+	return nil
+}
+
+func (g guard) host(u *url.URL) (string, error) {
+	host, err := g.hostname(u)
+	if err != nil {
+		return "", err
+	}
+	port := u.Port()
+	switch n, err := strconv.ParseUint(port, 10, 16); {
+	case port == "" && !strings.HasSuffix(u.Host, ":"):
+		if strings.Contains(host, ":") {
+			return "[" + host + "]", nil
+		}
+		return host, nil
+	case err != nil || n == 0 || strconv.FormatUint(n, 10) != port:
+		return "", invalidURL("the port must be a number from 1 to 65535")
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// hostname decides between the three kinds of host. IDNA maps look-alikes of digits and dots to ASCII, so it comes
+// before the search for addresses.
+func (g guard) hostname(u *url.URL) (string, error) {
+	host := u.Hostname()
+	if strings.HasPrefix(u.Host, "[") {
+		return g.addr(host, netip.Addr.Is6)
+	}
+	if !isASCII(host) {
+		var err error
+		if host, err = idna.Lookup.ToASCII(host); err != nil {
+			return "", invalidURL("the host is not a valid international domain name")
+		}
+	}
+	if err := checkName(host); err != nil {
+		return "", err
+	}
+	if endsInNumber(host) {
+		return g.addr(host, netip.Addr.Is4)
+	}
+	return host, nil
+}
+
+// addr takes an address literal in one spelling only. Zones are ours, not a receiver's; an IPv4-mapped address can be
+// written as IPv4.
+func (g guard) addr(literal string, kind func(netip.Addr) bool) (string, error) {
+	a, err := netip.ParseAddr(literal)
+	if err != nil || !kind(a) || a.Zone() != "" {
+		return "", invalidURL("an IP address must be four decimal numbers like 198.51.100.7, or IPv6 in brackets")
+	}
+	if a.Is4In6() || !g.allows(a) {
+		return "", fmt.Errorf("the host: %w", ErrBlocked)
+	}
+	return a.String(), nil
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+func checkName(host string) error {
+	if strings.HasSuffix(host, ".") {
+		return invalidURL("the host must not end in a full stop")
+	}
+	if len(host) > maxHostBytes {
+		return invalidURL("the host must be at most 253 bytes long")
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > maxLabelBytes || strings.Trim(label, labelBytes) != "" {
+			return invalidURL("the host must be labels of 1 to 63 letters, digits, - or _, joined by full stops")
+		}
+	}
+	return nil
+}
+
+// labelBytes has the underscore, which RFC 1123 does not allow but names in use have.
+const labelBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+
+// endsInNumber is the rule by which browsers and C libraries take a host for an IPv4 address in any of its old
+// spellings, like 0x7f.1 or 2130706433 (URL Standard, "ends in a number checker"). No top-level domain is a number.
+func endsInNumber(host string) bool {
+	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
+	if digits, hex := strings.CutPrefix(last, "0x"); hex {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return strings.Trim(last, "0123456789") == ""
+}
