@@ -70,24 +70,36 @@ func (q *Queries) RevokeAPIKey(ctx context.Context, db DBTX, id uuid.UUID) (int6
 	return result.RowsAffected(), nil
 }
 
-const useAPIKey = `-- name: UseAPIKey :one
-WITH used AS (
-    UPDATE outhook.api_keys AS u SET last_used_at = now()
-    WHERE u.key_hash = $1 AND u.revoked_at IS NULL
-        AND (u.last_used_at IS NULL OR u.last_used_at < now() - interval '1 minute')
+const useAPIKeys = `-- name: UseAPIKeys :many
+WITH stale AS (
+    SELECT s.id FROM outhook.api_keys AS s
+    WHERE s.key_hash = ANY ($1::bytea[]) AND s.revoked_at IS NULL
+        AND (s.last_used_at IS NULL OR s.last_used_at < now() - interval '1 minute')
+    FOR UPDATE SKIP LOCKED
+), used AS (
+    UPDATE outhook.api_keys AS u SET last_used_at = now() FROM stale AS s WHERE u.id = s.id
 )
-SELECT k.id, k.name FROM outhook.api_keys AS k WHERE k.key_hash = $1 AND k.revoked_at IS NULL
+SELECT k.key_hash FROM outhook.api_keys AS k WHERE k.key_hash = ANY ($1::bytea[]) AND k.revoked_at IS NULL
 `
 
-type UseAPIKeyRow struct {
-	ID   uuid.UUID
-	Name string
-}
-
-// Finds a live key by its hash and notes its use, at most once a minute.
-func (q *Queries) UseAPIKey(ctx context.Context, db DBTX, keyHash []byte) (UseAPIKeyRow, error) {
-	row := db.QueryRow(ctx, useAPIKey, keyHash)
-	var i UseAPIKeyRow
-	err := row.Scan(&i.ID, &i.Name)
-	return i, err
+// Finds the live ones among keys by their hashes and notes their use, at most once a minute each. A key whose use another
+// call is noting at this moment is not waited for.
+func (q *Queries) UseAPIKeys(ctx context.Context, db DBTX, keyHashes [][]byte) ([][]byte, error) {
+	rows, err := db.Query(ctx, useAPIKeys, keyHashes)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := [][]byte{}
+	for rows.Next() {
+		var key_hash []byte
+		if err := rows.Scan(&key_hash); err != nil {
+			return nil, err
+		}
+		items = append(items, key_hash)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -144,18 +144,18 @@ func (q *Queries) InsertTestEvent(ctx context.Context, db DBTX, arg InsertTestEv
 }
 
 const listDeliveries = `-- name: ListDeliveries :many
-SELECT d.event_id, d.endpoint_id, n.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
+SELECT d.event_id, d.endpoint_id, e.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
     d.next_attempt_at, d.completed_at
 FROM outhook.deliveries AS d
 JOIN outhook.events AS e ON e.id = d.event_id
-JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
-WHERE ($1::text IS NULL OR n.tenant_id = $1)
+WHERE ($1::text IS NULL OR e.tenant_id = $1)
     AND ($2::uuid IS NULL OR d.endpoint_id = $2)
     AND ($3::text IS NULL OR d.state = $3::text::outhook.delivery_state)
-    AND ($4::uuid IS NULL OR d.event_id >= $4)
-    AND ($5::uuid IS NULL OR d.event_id < $5)
-    AND ($6::uuid IS NULL
-        OR (d.event_id, d.endpoint_id) < ($6, $7::uuid))
+    AND ($4::timestamptz IS NULL OR d.event_id >= outhook.uuid_v7_floor($4))
+    AND ($5::timestamptz IS NULL OR d.event_id < outhook.uuid_v7_floor($5))
+    -- The first condition prunes partitions, which a comparison of rows does not.
+    AND ($6::uuid IS NULL OR (d.event_id <= $6
+        AND (d.event_id, d.endpoint_id) < ($6, $7::uuid)))
 ORDER BY d.event_id DESC, d.endpoint_id DESC
 LIMIT $8
 `
@@ -164,8 +164,8 @@ type ListDeliveriesParams struct {
 	TenantID         *string
 	EndpointID       *uuid.UUID
 	State            *string
-	Since            *uuid.UUID
-	Until            *uuid.UUID
+	Since            *time.Time
+	Until            *time.Time
 	CursorEventID    *uuid.UUID
 	CursorEndpointID *uuid.UUID
 	MaxRows          int32
@@ -185,7 +185,8 @@ type ListDeliveriesRow struct {
 	CompletedAt   *time.Time
 }
 
-// Newest event first. since and until are bounds on the event's id; the cursor is the last row of the page before.
+// Newest event first. since and until become bounds on the event's id; the cursor is the last row of the page before.
+// The tenant is compared in events, whose index has the order of this list.
 func (q *Queries) ListDeliveries(ctx context.Context, db DBTX, arg ListDeliveriesParams) ([]ListDeliveriesRow, error) {
 	rows, err := db.Query(ctx, listDeliveries,
 		arg.TenantID,

@@ -10,6 +10,18 @@ import (
 	"github.com/google/uuid"
 )
 
+const countEndpoints = `-- name: CountEndpoints :one
+SELECT count(*) FROM outhook.endpoints WHERE tenant_id = $1 AND deleted_at IS NULL
+`
+
+// Of a tenant, without the deleted ones.
+func (q *Queries) CountEndpoints(ctx context.Context, db DBTX, tenantID string) (int64, error) {
+	row := db.QueryRow(ctx, countEndpoints, tenantID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const deleteEndpoint = `-- name: DeleteEndpoint :execrows
 UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now() WHERE id = $1 AND deleted_at IS NULL
 `

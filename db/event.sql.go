@@ -83,16 +83,15 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id uuid.UUID) (Event, e
 	return i, err
 }
 
-const getIDFloor = `-- name: GetIDFloor :one
-SELECT outhook.uuid_v7_floor($1::timestamptz)::uuid AS id
+const hasEvent = `-- name: HasEvent :one
+SELECT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = $1) AS found
 `
 
-// The smallest event id of a time.
-func (q *Queries) GetIDFloor(ctx context.Context, db DBTX, at time.Time) (uuid.UUID, error) {
-	row := db.QueryRow(ctx, getIDFloor, at)
-	var id uuid.UUID
-	err := row.Scan(&id)
-	return id, err
+func (q *Queries) HasEvent(ctx context.Context, db DBTX, id uuid.UUID) (bool, error) {
+	row := db.QueryRow(ctx, hasEvent, id)
+	var found bool
+	err := row.Scan(&found)
+	return found, err
 }
 
 const listEvents = `-- name: ListEvents :many
@@ -101,8 +100,8 @@ SELECT e.id, e.created_at, e.tenant_id, e.type,
 FROM outhook.events AS e
 WHERE ($1::text IS NULL OR e.tenant_id = $1)
     AND ($2::text IS NULL OR e.type = $2)
-    AND ($3::uuid IS NULL OR e.id >= $3)
-    AND ($4::uuid IS NULL OR e.id < $4)
+    AND ($3::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor($3))
+    AND ($4::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor($4))
     AND ($5::uuid IS NULL OR e.id < $5)
 ORDER BY e.id DESC
 LIMIT $6
@@ -111,8 +110,8 @@ LIMIT $6
 type ListEventsParams struct {
 	TenantID *string
 	Type     *string
-	Since    *uuid.UUID
-	Until    *uuid.UUID
+	Since    *time.Time
+	Until    *time.Time
 	Cursor   *uuid.UUID
 	MaxRows  int32
 }
@@ -125,7 +124,7 @@ type ListEventsRow struct {
 	DeliveryCount int64
 }
 
-// Newest first, without payloads. since and until are bounds on the id.
+// Newest first, without payloads. since and until become bounds on the id, so that partitions are pruned.
 func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams) ([]ListEventsRow, error) {
 	rows, err := db.Query(ctx, listEvents,
 		arg.TenantID,

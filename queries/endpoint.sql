@@ -3,6 +3,10 @@ INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers
 VALUES (@tenant_id, @url, @description, @event_types::text[], @headers, @timeout_ms, @retry_schedule::integer[], @metadata)
 RETURNING *;
 
+-- name: CountEndpoints :one
+-- Of a tenant, without the deleted ones.
+SELECT count(*) FROM outhook.endpoints WHERE tenant_id = @tenant_id AND deleted_at IS NULL;
+
 -- name: InsertEndpointSecret :exec
 INSERT INTO outhook.endpoint_secrets (endpoint_id, key_id, sealed) VALUES (@endpoint_id, @key_id, @sealed);
 

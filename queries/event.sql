@@ -1,22 +1,21 @@
 -- name: GetEvent :one
 SELECT e.id, e.created_at, e.tenant_id, e.type, e.payload FROM outhook.events AS e WHERE e.id = @id;
 
+-- name: HasEvent :one
+SELECT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @id) AS found;
+
 -- name: ListEvents :many
--- Newest first, without payloads. since and until are bounds on the id.
+-- Newest first, without payloads. since and until become bounds on the id, so that partitions are pruned.
 SELECT e.id, e.created_at, e.tenant_id, e.type,
     (SELECT count(*) FROM outhook.deliveries AS d WHERE d.event_id = e.id) AS delivery_count
 FROM outhook.events AS e
 WHERE (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
     AND (sqlc.narg('type')::text IS NULL OR e.type = sqlc.narg('type'))
-    AND (sqlc.narg('since')::uuid IS NULL OR e.id >= sqlc.narg('since'))
-    AND (sqlc.narg('until')::uuid IS NULL OR e.id < sqlc.narg('until'))
+    AND (sqlc.narg('since')::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor(sqlc.narg('since')))
+    AND (sqlc.narg('until')::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor(sqlc.narg('until')))
     AND (sqlc.narg('cursor')::uuid IS NULL OR e.id < sqlc.narg('cursor'))
 ORDER BY e.id DESC
 LIMIT @max_rows;
-
--- name: GetIDFloor :one
--- The smallest event id of a time.
-SELECT outhook.uuid_v7_floor(@at::timestamptz)::uuid AS id;
 
 -- name: EnqueueMany :many
 -- The REST API's way in: a group of events, in the order given, waking the workers at once.

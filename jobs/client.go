@@ -1,0 +1,149 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// schema holds River's tables and ours (package migrations).
+const schema = "outhook"
+
+// fetchSilence is how long a worker that has free slots may go without a successful fetch before it is not ready.
+const fetchSilence = 10 * time.Second
+
+// ErrNotFetching is returned by Client.Ready.
+var ErrNotFetching = errors.New("workers are not fetching jobs")
+
+// Client runs the workers of one process. Create one with New.
+type Client struct {
+	cfg   Config
+	river *river.Client[pgx.Tx]
+	clock *clock
+
+	lastFetch atomic.Int64 // Unix nanoseconds, 0 before the first
+	inFlight  atomic.Int64
+
+	giveUp   chan struct{} // closed when outcomes that are not recorded are given up
+	stopOnce sync.Once
+	loader   *loader
+	recorder *recorder
+}
+
+// New returns a Client that works nothing before Start.
+func New(cfg Config) (*Client, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: cfg, clock: &clock{stub: cfg.Now}, giveUp: make(chan struct{})}
+	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, c.giveUp)
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &deliverWorker{
+		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight,
+	})
+	river.AddWorker(workers, &retainWorker{cfg: cfg})
+	var err error
+	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
+		return nil, fmt.Errorf("configuring River: %w", err)
+	}
+	return c, nil
+}
+
+// riverConfig holds what was measured, not River's defaults.
+func (c *Client) riverConfig(workers *river.Workers) *river.Config {
+	return &river.Config{
+		Schema:  schema,
+		Workers: workers,
+		Queues: map[string]river.QueueConfig{
+			QueueDeliver:     {MaxWorkers: c.cfg.MaxWorkers},
+			QueueDeliverBulk: {MaxWorkers: c.cfg.MaxBulkWorkers},
+			queueMaintenance: {MaxWorkers: 1, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+		},
+		FetchCooldown:     c.cfg.FetchCooldown,
+		FetchPollInterval: c.cfg.FetchPollInterval,
+
+		JobTimeout:           jobTimeout,
+		RescueStuckJobsAfter: rescueAfter,
+		SoftStopTimeout:      c.cfg.StopTimeout,
+		MaxAttempts:          1000, // exhaustion is ours to decide
+
+		CompletedJobRetentionPeriod: c.cfg.SettledJobRetention,
+		CancelledJobRetentionPeriod: 24 * time.Hour,
+		DiscardedJobRetentionPeriod: 7 * 24 * time.Hour,
+
+		// Without the two GIN indexes, which a migration drops. A reindex that times out leaves an invalid index behind.
+		ReindexerIndexNames: []string{
+			"river_job_kind", "river_job_pkey", "river_job_prioritized_fetching_index",
+			"river_job_state_and_finalized_at_index", "river_job_unique_idx",
+		},
+		ReindexerTimeout: 15 * time.Minute,
+
+		PeriodicJobs: []*river.PeriodicJob{retainPeriodically()},
+		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
+		Logger:       slog.New(newCalmHandler(c.cfg.Logger.Handler())),
+		Test:         river.TestConfig{Time: c.clock},
+	}
+}
+
+// Start begins to work jobs. It returns when the workers run, or with the error that kept them from it. ctx bounds only
+// the start.
+func (c *Client) Start(ctx context.Context) error {
+	if err := c.cfg.Pool.Ping(ctx); err != nil {
+		return fmt.Errorf("reaching the database: %w", err)
+	}
+	if err := c.river.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("starting River: %w", err)
+	}
+	return nil
+}
+
+// Stop takes no more jobs and lets attempts finish for Config.StopTimeout; then it cuts them, and they are logged as
+// unknown and attempted again by another worker. Outcomes are still recorded. When ctx ends first, what is not recorded
+// is given up: it becomes an unknown attempt of a later run.
+func (c *Client) Stop(ctx context.Context) error {
+	err := c.river.Stop(ctx)
+	if err != nil {
+		c.stopOnce.Do(func() { close(c.giveUp) })
+		cutCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		err = errors.Join(err, c.river.StopAndCancel(cutCtx))
+	}
+	c.stopOnce.Do(func() { close(c.giveUp) })
+	if err != nil {
+		return fmt.Errorf("stopping River: %w", err)
+	}
+	return nil
+}
+
+// River returns River's own client, for River UI and for tests.
+func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
+
+// Ready returns ErrNotFetching if no fetch succeeded for 10 s although there are free slots: the database can't be
+// reached, or the workers have not started.
+func (c *Client) Ready(context.Context) error {
+	if int(c.inFlight.Load()) >= c.cfg.MaxWorkers {
+		return nil
+	}
+	last := c.lastFetch.Load()
+	if last == 0 || time.Since(time.Unix(0, last)) > fetchSilence {
+		return ErrNotFetching
+	}
+	return nil
+}
+
+// observe notes each fetch that succeeded.
+func (c *Client) observe(_ context.Context, params *rivertype.HookMetricEmitParams) {
+	if m, ok := params.Metric.(*rivertype.JobGetAvailableCountMetric); ok && m.Queue == QueueDeliver {
+		c.lastFetch.Store(time.Now().UnixNano())
+	}
+}

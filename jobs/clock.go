@@ -1,0 +1,57 @@
+package jobs
+
+import (
+	"sync"
+	"time"
+)
+
+// sampleLife is how long a good sample of the database's clock is kept before a worse one may replace it. Quartz drifts
+// by less than 100 ppm, so a minute costs at most 6 ms.
+const sampleLife = time.Minute
+
+// clock tells the database's time, the only clock that stored times are on. It is the process's clock plus an offset,
+// which each load measures. It is also River's clock, so that a worker whose own clock is wrong schedules no retry early
+// or late.
+type clock struct {
+	stub func() time.Time // nil but in tests
+
+	mu       sync.Mutex
+	offset   time.Duration
+	trip     time.Duration // round trip of the sample behind offset: its error is at most half of that
+	measured time.Time
+}
+
+// Now returns the database's time.
+func (c *clock) Now() time.Time {
+	if c.stub != nil {
+		return c.stub()
+	}
+	return time.Now().Add(c.Offset())
+}
+
+// NowOrNil makes River use now() of the database itself in its queries, unless time is stubbed.
+func (c *clock) NowOrNil() *time.Time {
+	if c.stub == nil {
+		return nil
+	}
+	now := c.stub()
+	return &now
+}
+
+// Offset returns how far the database's clock is ahead of this process's.
+func (c *clock) Offset() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.offset
+}
+
+// observe takes a sample: the database said databaseTime between sent and received. It is taken to be the middle.
+func (c *clock) observe(sent, received, databaseTime time.Time) {
+	trip := received.Sub(sent)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.measured.IsZero() && trip > c.trip && received.Sub(c.measured) < sampleLife {
+		return
+	}
+	c.offset, c.trip, c.measured = databaseTime.Sub(sent.Add(trip/2)), trip, received
+}

@@ -1,0 +1,142 @@
+package jobs
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/signature"
+)
+
+// Queues of River. An endpoint that is paused has a queue of its own, endpoint-<id>, that nobody works.
+const (
+	QueueDeliver     = "deliver"
+	QueueDeliverBulk = "deliver_bulk"
+	queueMaintenance = "maintenance"
+)
+
+const (
+	// jobTimeout is above the longest request (30 s) by what load and record may take on a bad day.
+	jobTimeout = 40 * time.Second
+
+	// rescueAfter is above jobTimeout by the worst stall of River's completer (10 s × 3 tries): a run that is still
+	// going on is not rescued. After a worker's death its deliveries run again in at most rescueAfter + 30 s (the
+	// rescuer's tick) + 5 s (its scheduler) + a poll.
+	rescueAfter = 75 * time.Second
+
+	// rescueSlack tells a rescue from a run that ended late.
+	rescueSlack = 5 * time.Second
+)
+
+// Config configures New. The zero value of a field is its default.
+type Config struct {
+	// Pool is the database, directly or through a pooler in session mode (LISTEN needs a session). Required. New workers
+	// need about 16 connections: a listener, fetches, the loader, the recorder, River's completer and maintenance.
+	Pool *pgxpool.Pool
+
+	// Keyring decrypts the endpoints' secrets. Required.
+	Keyring *signature.Keyring
+
+	// Egress sends the requests. Required.
+	Egress *egress.Client
+
+	// Schedule is the retry schedule of endpoints that have none of their own.
+	//
+	// Defaults to FastSchedule: 1m, 2m, 4m.
+	Schedule Schedule
+
+	// MaxWorkers is how many deliveries one process attempts at the same time.
+	//
+	// Defaults to 500.
+	MaxWorkers int
+
+	// MaxBulkWorkers is the same for bursts: enqueue calls with more than 50 deliveries for one endpoint.
+	//
+	// Defaults to 100.
+	MaxBulkWorkers int
+
+	// FetchCooldown is the least time between two fetches, and so the size of their groups under load.
+	//
+	// Defaults to 10 ms.
+	FetchCooldown time.Duration
+
+	// FetchPollInterval bounds how long a job waits that nobody was notified of: a retry that is due, or an event
+	// enqueued while another open transaction was to notify. 50 ms costs about 1 % of a core.
+	//
+	// Defaults to 50 ms.
+	FetchPollInterval time.Duration
+
+	// SettledJobRetention is how long River keeps jobs of succeeded deliveries, for River UI. The history is in
+	// delivery_attempts.
+	//
+	// Defaults to 15 minutes. Cancelled ones are kept for a day, failed ones for 7 days.
+	SettledJobRetention time.Duration
+
+	// StopTimeout is how long Stop lets attempts finish before it cuts them.
+	//
+	// Defaults to 30 s.
+	StopTimeout time.Duration
+
+	// PartitionsAhead is how many days of partitions exist in advance.
+	//
+	// Defaults to 30.
+	PartitionsAhead int
+
+	// Version is told to receivers in user-agent: Outhook/<version>.
+	//
+	// Defaults to "dev".
+	Version string
+
+	// Logger gets one line per attempt at info level.
+	//
+	// Defaults to discarding.
+	Logger *slog.Logger
+
+	// Now stubs the database's clock in tests.
+	//
+	// Defaults to nil, the database's clock.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	if c.Schedule == nil {
+		c.Schedule = FastSchedule()
+	}
+	c.MaxWorkers = cmp.Or(c.MaxWorkers, 500)
+	c.MaxBulkWorkers = cmp.Or(c.MaxBulkWorkers, 100)
+	c.FetchCooldown = cmp.Or(c.FetchCooldown, 10*time.Millisecond)
+	c.FetchPollInterval = cmp.Or(c.FetchPollInterval, 50*time.Millisecond)
+	c.SettledJobRetention = cmp.Or(c.SettledJobRetention, 15*time.Minute)
+	c.StopTimeout = cmp.Or(c.StopTimeout, 30*time.Second)
+	c.PartitionsAhead = cmp.Or(c.PartitionsAhead, 30)
+	c.Version = cmp.Or(c.Version, "dev")
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	switch {
+	case c.Pool == nil:
+		return errors.New("jobs: Config.Pool is missing")
+	case c.Keyring == nil:
+		return errors.New("jobs: Config.Keyring is missing")
+	case c.Egress == nil:
+		return errors.New("jobs: Config.Egress is missing")
+	case c.MaxWorkers < 1 || c.MaxWorkers > 10_000:
+		return fmt.Errorf("jobs: Config.MaxWorkers is %d, it must be 1 to 10000", c.MaxWorkers)
+	case c.MaxBulkWorkers < 1 || c.MaxBulkWorkers > 10_000:
+		return fmt.Errorf("jobs: Config.MaxBulkWorkers is %d, it must be 1 to 10000", c.MaxBulkWorkers)
+	case c.FetchPollInterval < c.FetchCooldown || c.FetchCooldown < time.Millisecond:
+		return errors.New("jobs: Config.FetchCooldown must be at least 1 ms and at most FetchPollInterval")
+	case c.PartitionsAhead < 1 || c.PartitionsAhead > 365:
+		return fmt.Errorf("jobs: Config.PartitionsAhead is %d, it must be 1 to 365", c.PartitionsAhead)
+	}
+	return c.Schedule.Validate()
+}

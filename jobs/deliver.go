@@ -1,0 +1,281 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/egress"
+)
+
+const (
+	// TestEventType is the type of the event that POST /api/endpoints/{id}/test sends. It is attempted once.
+	TestEventType = "outhook.test"
+
+	// staleDelay is how long a job waits whose run found that it is no longer the job's current run.
+	staleDelay = time.Minute
+
+	// panicDelay is the wait after a run that ended without saying when to try again.
+	panicDelay = time.Minute
+
+	// maxDeaths is how many workers in a row may die while they work a delivery before it is given up: a payload must
+	// not be able to crash workers for ever.
+	maxDeaths = 10
+
+	// troubleDelay is the shortest snooze after trouble of our own; up to as much again is added at random.
+	troubleDelay = 5 * time.Second
+)
+
+// Reasons that deliveries.reason may hold. For people and reports; the API documents them.
+const (
+	ReasonExhausted        = "exhausted"         // failed: the retry schedule is used up
+	ReasonGone             = "gone"              // failed: the endpoint answered 410
+	ReasonWorkerDied       = "worker_died"       // failed: ten workers in a row died while they worked it
+	ReasonEndpointDisabled = "endpoint_disabled" // cancelled
+	ReasonEndpointDeleted  = "endpoint_deleted"  // cancelled
+	ReasonOperator         = "operator"          // cancelled by a person, through the API or River UI
+)
+
+// DeliverArgs are the arguments of a "deliver" job, as stored in river_job.args. River UI shows them: no payload, no
+// secret, no URL. It is a stored format: fields are added, never renamed.
+type DeliverArgs struct {
+	EventID    uuid.UUID `json:"event_id"`
+	EndpointID uuid.UUID `json:"endpoint_id"`
+
+	// Base is, for the job of a replay, the number of attempts before it; nil for the first job of a delivery.
+	Base *int `json:"base,omitempty"`
+
+	// next is when Work wants the job to run again. It is not stored: NextRetry gets the same job that Work got, the
+	// rescuer of a dead worker's job gets a fresh one.
+	next time.Time
+}
+
+// Kind returns "deliver".
+func (DeliverArgs) Kind() string { return "deliver" }
+
+// deliverWorker works one delivery per job: load, send, record.
+type deliverWorker struct {
+	river.WorkerDefaults[DeliverArgs]
+
+	cfg      Config
+	clock    *clock
+	loader   *loader
+	recorder *recorder
+	inFlight *atomic.Int64 // runs between load and record
+}
+
+// run is one run of a job, with what was loaded for it.
+type run struct {
+	*db.LoadDeliveriesRow
+	job      *river.Job[DeliverArgs]
+	number   int32
+	reopened bool
+}
+
+// Work runs a delivery once. It returns nil when the job is settled, a snooze when trouble of our own kept the request
+// from leaving (that takes no attempt number), and an error when an attempt failed and another one follows.
+func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
+	w.inFlight.Add(1)
+	defer w.inFlight.Add(-1)
+	row, err := w.loader.load(ctx, loadKey{job.Args.EventID, job.Args.EndpointID, job.ID})
+	switch {
+	case ctx.Err() != nil:
+		return interrupted(ctx)
+	case err != nil:
+		return snooze()
+	case row == nil || row.JobID != job.ID:
+		// The delivery is gone, or was replayed since with a job of its own.
+		return nil
+	case !row.JobRunning || int(row.JobAttempt) != job.Attempt:
+		job.Args.next = w.clock.Now().Add(staleDelay)
+		return errors.New("this run is over: the job was rescued while it was held up")
+	}
+	r := &run{LoadDeliveriesRow: row, job: job, number: int32(job.Attempt)} //nolint:gosec // at most 1000
+	if job.Args.Base != nil {
+		r.number += int32(*job.Args.Base) //nolint:gosec // an attempt number, an integer in the database
+	}
+	// Settling finishes the job in any live state, so only a person can have started it again.
+	r.reopened = row.State != db.DeliveryStatePending
+	return w.obey(ctx, r)
+}
+
+// obey does what the endpoint's status and the delivery's history ask for.
+func (w *deliverWorker) obey(ctx context.Context, r *run) error {
+	switch {
+	case r.Deleted:
+		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonEndpointDeleted)
+	case r.Status == db.EndpointStatusDisabled:
+		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonEndpointDisabled)
+	case r.Status == db.EndpointStatusPaused:
+		return w.setAside(ctx, r)
+	case r.number-1-r.AttemptCount >= maxDeaths:
+		return w.settle(ctx, r, db.DeliveryStateFailed, ReasonWorkerDied)
+	}
+	return w.attempt(ctx, r)
+}
+
+// settle ends the delivery without a request.
+func (w *deliverWorker) settle(ctx context.Context, r *run, state db.DeliveryState, reason string) error {
+	rec := r.record(w.clock.Now())
+	rec.state, rec.reason = state, reason
+	return w.save(ctx, rec)
+}
+
+// setAside moves the job to a queue that nobody works, where the change that enables the endpoint finds it.
+func (w *deliverWorker) setAside(ctx context.Context, r *run) error {
+	_, err := db.New().SetAsideJob(ctx, w.cfg.Pool, r.job.ID, r.EndpointID)
+	if err != nil {
+		w.cfg.Logger.WarnContext(ctx, "setting a delivery aside", r.attrs(slog.Any("error", err))...)
+		return snooze()
+	}
+	// The queue is changed, so the job is not fetched again until the endpoint is enabled. If the endpoint was enabled
+	// at this very moment, the job stays where it is and runs again at once.
+	return river.JobSnooze(0)
+}
+
+// attempt sends the request and records its outcome.
+func (w *deliverWorker) attempt(ctx context.Context, r *run) error {
+	startedAt := w.clock.Now()
+	header, err := w.sign(r, startedAt)
+	if err != nil {
+		w.cfg.Logger.ErrorContext(ctx, "signing a delivery", r.attrs(slog.Any("error", err))...)
+		return snooze()
+	}
+	res := w.cfg.Egress.Post(ctx, egress.Request{
+		URL: r.URL, Header: header, Body: r.Payload, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
+	})
+	if res.Outcome == egress.Unknown && !res.Sent {
+		w.cfg.Logger.DebugContext(ctx, "a request did not leave", r.attrs(slog.String("error", res.Error))...)
+		return interrupted(ctx)
+	}
+	rec := r.record(w.clock.Now())
+	rec.attempt = newAttempt(r, startedAt, header, res)
+	w.judge(ctx, r, &rec, res)
+	w.log(ctx, r, &rec, res)
+	if err := w.save(ctx, rec); err != nil || rec.state != db.DeliveryStatePending {
+		return err
+	}
+	r.job.Args.next = rec.at
+	return fmt.Errorf("attempt %d: %s", r.number, summary(res))
+}
+
+// judge decides what the outcome means for the delivery.
+func (w *deliverWorker) judge(ctx context.Context, r *run, rec *record, res egress.Result) {
+	switch {
+	case res.Outcome == egress.Succeeded:
+		rec.state = db.DeliveryStateSucceeded
+	case res.Outcome == egress.Unknown && errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely):
+		rec.state, rec.reason = db.DeliveryStateCancelled, ReasonOperator
+	case res.Outcome == egress.Unknown:
+		// Our stop cut it. It may have arrived, so it uses up no delay and is tried again at once.
+		rec.state = db.DeliveryStatePending
+	case res.StatusCode == statusGone:
+		rec.state, rec.reason, rec.failed, rec.gone = db.DeliveryStateFailed, ReasonGone, true, true
+	default:
+		rec.failed = true
+		failures := int(r.TryCount) + 1
+		if r.reopened {
+			failures = 1
+		}
+		delay, ok := w.schedule(r).Delay(failures)
+		if !ok {
+			rec.state, rec.reason = db.DeliveryStateFailed, ReasonExhausted
+			return
+		}
+		rec.state, rec.at = db.DeliveryStatePending, rec.at.Add(delay)
+	}
+}
+
+func (w *deliverWorker) schedule(r *run) Schedule {
+	switch {
+	case r.Type == TestEventType:
+		return nil
+	case r.RetrySchedule != nil:
+		return ScheduleFromSeconds(r.RetrySchedule)
+	}
+	return w.cfg.Schedule
+}
+
+// save records and logs what could not be recorded. What is not recorded when the process gives up becomes an unknown
+// attempt of a later run.
+func (w *deliverWorker) save(ctx context.Context, rec record) error {
+	err := w.recorder.save(ctx, rec)
+	switch {
+	case err == nil:
+		return nil
+	case refused(err):
+		w.cfg.Logger.ErrorContext(ctx, "dropping an outcome that can't be recorded", slog.String("event_id", rec.eventID.String()),
+			slog.String("endpoint_id", rec.endpointID.String()), slog.Any("error", err))
+		return nil
+	}
+	return err
+}
+
+func (w *deliverWorker) log(ctx context.Context, r *run, rec *record, res egress.Result) {
+	attrs := r.attrs(slog.String("tenant_id", r.TenantID), slog.String("outcome", string(res.Outcome)),
+		slog.Int("status_code", res.StatusCode), slog.Duration("duration", res.Duration), slog.String("state", string(rec.state)))
+	if res.Error != "" {
+		attrs = append(attrs, slog.String("error", res.Error))
+	}
+	w.cfg.Logger.InfoContext(ctx, "attempt", attrs...)
+}
+
+// NextRetry returns when the job runs again. River calls it after Work with the same job, or, when it rescues the job of
+// a dead worker, with a fresh one: that one runs again at once.
+func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
+	now := w.clock.Now()
+	switch {
+	case !job.Args.next.IsZero() && job.Args.next.After(now):
+		return job.Args.next
+	case !job.Args.next.IsZero():
+		return now.Add(time.Millisecond) // River takes a time in the past for a mistake
+	case job.AttemptedAt != nil && now.Sub(*job.AttemptedAt) > jobTimeout+rescueSlack:
+		return now.Add(time.Millisecond)
+	}
+	return now.Add(panicDelay)
+}
+
+func (r *run) record(at time.Time) record {
+	return record{
+		eventID: r.EventID, endpointID: r.EndpointID, jobID: r.job.ID, number: r.number,
+		reopened: r.reopened, gap: r.number-1 > r.AttemptCount, at: at,
+	}
+}
+
+func (r *run) attrs(more ...any) []any {
+	return append([]any{
+		slog.String("event_id", r.EventID.String()), slog.String("endpoint_id", r.EndpointID.String()), slog.Int("attempt", int(r.number)),
+	}, more...)
+}
+
+// interrupted is what a run returns that our own side ended before anything left. After a stop River makes the job
+// available again and takes its number back; after a timeout, or if this machine is in trouble, a snooze does the same.
+func interrupted(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if cause == nil || errors.Is(cause, context.DeadlineExceeded) {
+		return snooze()
+	}
+	return cause
+}
+
+// snooze sets a job back after trouble of our own; the jitter keeps many jobs from coming back at the same moment.
+func snooze() error {
+	return river.JobSnooze(troubleDelay + rand.N(troubleDelay))
+}
+
+// summary is the error that River stores with the job: short, without anything of the answer.
+func summary(res egress.Result) string {
+	if res.StatusCode != 0 {
+		return fmt.Sprintf("%s with status %d", res.Outcome, res.StatusCode)
+	}
+	return string(res.Outcome)
+}

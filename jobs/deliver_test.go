@@ -1,0 +1,81 @@
+package jobs_test
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs"
+)
+
+func TestDeliver(t *testing.T) {
+	t.Parallel()
+
+	t.Run("SendsThePublishedBytesSigned", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, secret := b.endpoint(t)
+		payload := "{\"a\" : 1e400,\t\"a\": \"\\u00e9<&>\\/ é\"\n}"
+		eventID := b.enqueue(t, payload)
+		b.start(t, b.config(t))
+
+		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
+		require.Equal(t, int32(1), d.AttemptCount)
+		require.Zero(t, d.TryCount)
+		require.Nil(t, d.NextAttemptAt)
+
+		got := b.receiver.received()
+		require.Len(t, got, 1)
+		require.Equal(t, payload, string(got[0].body))
+		require.Equal(t, eventID.String(), got[0].header.Get("webhook-id"))
+		require.Equal(t, "invoice.paid", got[0].header.Get("outhook-event-type"))
+		require.Equal(t, "1", got[0].header.Get("outhook-attempt"))
+		require.Equal(t, "Outhook/test", got[0].header.Get("user-agent"))
+		require.Equal(t, "application/json", got[0].header.Get("content-type"))
+		verifier, err := standardwebhooks.NewWebhook(secret.Reveal())
+		require.NoError(t, err)
+		require.NoError(t, verifier.Verify(got[0].body, got[0].header))
+
+		attempts := b.attempts(t, eventID)
+		require.Len(t, attempts, 1)
+		a := attempts[0]
+		require.Equal(t, db.AttemptOutcomeSucceeded, a.Outcome)
+		require.Equal(t, db.AttemptTriggerScheduled, a.Trigger)
+		require.Equal(t, int32(204), *a.StatusCode)
+		require.Equal(t, strconv.FormatInt(a.StartedAt.Unix(), 10), got[0].header.Get("webhook-timestamp"))
+		require.NotContains(t, string(a.RequestHeaders), got[0].header.Get("webhook-signature"))
+		require.Contains(t, string(a.RequestHeaders), `"webhook-signature": "[redacted]"`)
+		state, _ := b.jobState(t, eventID, endpointID)
+		require.Equal(t, "completed", state)
+	})
+
+	t.Run("GivesUpWhenTheScheduleIsUsedUp", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.receiver.answers(status(http.StatusInternalServerError))
+		endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Second, time.Second}))
+		eventID := b.enqueue(t, `{}`)
+		b.start(t, b.config(t))
+
+		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateFailed)
+		require.Equal(t, jobs.ReasonExhausted, *d.Reason)
+		require.Equal(t, int32(3), d.TryCount)
+		attempts := b.attempts(t, eventID)
+		require.Len(t, attempts, 3)
+		for i, a := range attempts {
+			require.Equal(t, int32(i+1), a.Number)
+			require.Equal(t, db.AttemptOutcomeRejected, a.Outcome)
+			if i > 0 {
+				require.GreaterOrEqual(t, a.StartedAt.Sub(attempts[i-1].StartedAt), time.Second)
+			}
+		}
+		state, _ := b.jobState(t, eventID, endpointID)
+		require.Equal(t, "discarded", state)
+		require.Len(t, b.receiver.received(), 3)
+	})
+}

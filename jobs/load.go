@@ -1,0 +1,100 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/batch"
+)
+
+// loadTimeout bounds one load. It is a primary-key lookup for at most loadItems jobs.
+const (
+	loadTimeout = 10 * time.Second
+	loadItems   = 200
+)
+
+// loadKey names the delivery of one job.
+type loadKey struct {
+	eventID    uuid.UUID
+	endpointID uuid.UUID
+	jobID      int64
+}
+
+// loader reads what deliveries need, many in one query. Nothing is cached from one query to the next: a rotated secret,
+// a new URL or a pause holds for every run that loads after its commit.
+type loader struct {
+	pool   *pgxpool.Pool
+	clock  *clock
+	logger *slog.Logger
+	group  *batch.Group[loadKey, *db.LoadDeliveriesRow]
+}
+
+func newLoader(cfg Config, clock *clock) *loader {
+	l := &loader{pool: cfg.Pool, clock: clock, logger: cfg.Logger}
+	l.group = batch.New(batch.Config{MaxItems: loadItems, Parallel: 2}, func(loadKey) int { return 0 }, l.run)
+	return l
+}
+
+// load returns nil if the delivery does not exist (any more).
+func (l *loader) load(ctx context.Context, key loadKey) (*db.LoadDeliveriesRow, error) {
+	return l.group.Do(ctx, key)
+}
+
+func (l *loader) run(ctx context.Context, keys []loadKey) ([]*db.LoadDeliveriesRow, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	var params db.LoadDeliveriesParams
+	for _, k := range keys {
+		params.EventIDs = append(params.EventIDs, k.eventID)
+		params.EndpointIDs = append(params.EndpointIDs, k.endpointID)
+		params.JobIDs = append(params.JobIDs, k.jobID)
+	}
+	params.Low, params.High = bounds(params.EventIDs)
+	sent := time.Now()
+	rows, err := db.New().LoadDeliveries(ctx, l.pool, params)
+	if err != nil {
+		l.logger.WarnContext(ctx, "loading deliveries", slog.Int("count", len(keys)), slog.Any("error", err))
+		return nil, fmt.Errorf("loading %d deliveries: %w", len(keys), err)
+	}
+	if len(rows) > 0 {
+		l.clock.observe(sent, time.Now(), rows[0].DatabaseTime)
+	}
+	return align(keys, rows), nil
+}
+
+// align puts the rows, which come in any order and without those that are gone, in the order of the keys. A key may
+// stand in a group twice (a job that was rescued and fetched again).
+func align(keys []loadKey, rows []db.LoadDeliveriesRow) []*db.LoadDeliveriesRow {
+	byKey := make(map[loadKey]*db.LoadDeliveriesRow, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		byKey[loadKey{r.EventID, r.EndpointID, r.LoadedJobID}] = r
+	}
+	out := make([]*db.LoadDeliveriesRow, len(keys))
+	for i, k := range keys {
+		out[i] = byKey[k]
+	}
+	return out
+}
+
+// bounds returns the smallest and the greatest id of a group that is not empty. Queries take them beside the ids, so
+// that the planner can prune partitions.
+func bounds(ids []uuid.UUID) (low, high uuid.UUID) {
+	low, high = ids[0], ids[0]
+	for _, id := range ids[1:] {
+		if bytes.Compare(id[:], low[:]) < 0 {
+			low = id
+		}
+		if bytes.Compare(id[:], high[:]) > 0 {
+			high = id
+		}
+	}
+	return low, high
+}

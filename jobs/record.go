@@ -1,0 +1,277 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/batch"
+)
+
+const (
+	recordItems   = 200
+	recordTimeout = 15 * time.Second
+
+	// The wait between two tries to record grows from minBackoff to maxBackoff and is jittered down to its half.
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
+)
+
+// record is what one run found out about its delivery.
+type record struct {
+	eventID    uuid.UUID
+	endpointID uuid.UUID
+	jobID      int64
+	number     int32
+	attempt    *attempt         // nil if no request left
+	state      db.DeliveryState // the delivery's state from now on
+	reason     string
+	failed     bool      // a known failure, which uses up one delay of the schedule
+	reopened   bool      // the delivery was settled and a person ordered it again
+	gap        bool      // numbers below this one have no row
+	gone       bool      // the endpoint answered 410 and is to be disabled
+	at         time.Time // when the next attempt is due if state is pending, else when the delivery was settled
+}
+
+// attempt is one request that left, or that could not leave for a reason of the receiver's.
+type attempt struct {
+	startedAt       time.Time
+	durationMS      int32 // below 0: unknown
+	outcome         db.AttemptOutcome
+	trigger         db.AttemptTrigger
+	statusCode      int32
+	error           string
+	remoteAddr      string
+	requestHeaders  string // JSON
+	responseHeaders string // JSON
+	responseBody    string
+	truncated       bool
+}
+
+// bare returns the attempt without what came from outside, for the case that the database refuses to store that.
+func (a attempt) bare() *attempt {
+	a.error, a.remoteAddr, a.responseHeaders, a.responseBody, a.truncated = "unrecordable: the answer could not be stored", "", "", "", true
+	return &a
+}
+
+// recorder writes the outcomes of many runs in one transaction: attempt rows, deliveries and settled jobs.
+type recorder struct {
+	pool   *pgxpool.Pool
+	logger *slog.Logger
+	done   <-chan struct{} // closed when the process gives up on what is not recorded
+	group  *batch.Group[record, struct{}]
+}
+
+func newRecorder(cfg Config, done <-chan struct{}) *recorder {
+	r := &recorder{pool: cfg.Pool, logger: cfg.Logger, done: done}
+	r.group = batch.New(batch.Config{MaxItems: recordItems, Parallel: 2, Split: refused}, size, r.run)
+	return r
+}
+
+// save returns when rec is committed. A known outcome is kept and tried again until then or until the process ends: the
+// job's slot stays taken meanwhile, which holds back new work while the database is away.
+func (r *recorder) save(ctx context.Context, rec record) error {
+	ctx = context.WithoutCancel(ctx)
+	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
+		_, err := r.group.Do(ctx, rec)
+		switch {
+		case err == nil:
+			return nil
+		case refused(err) && rec.attempt != nil && rec.attempt.responseBody+rec.attempt.responseHeaders+rec.attempt.remoteAddr != "":
+			rec.attempt = rec.attempt.bare()
+			continue
+		case refused(err):
+			// Only a partition that is gone is left: the retention has dropped this event.
+			return fmt.Errorf("recording attempt %d: %w", rec.number, err)
+		}
+		select {
+		case <-time.After(backoff/2 + rand.N(backoff/2)):
+		case <-r.done:
+			return fmt.Errorf("recording attempt %d: %w", rec.number, err)
+		}
+	}
+}
+
+func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		for rest := recs; len(rest) > 0; {
+			var round []record
+			round, rest = distinct(rest)
+			if err := write(ctx, tx, round); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		r.logger.WarnContext(ctx, "recording attempts", slog.Int("count", len(recs)), slog.Any("error", err))
+		return nil, err
+	}
+	return make([]struct{}, len(recs)), nil
+}
+
+// distinct splits recs into those that are the first of their delivery, and the rest: one UPDATE must not meet the same
+// row twice. Nearly always there is no rest.
+func distinct(recs []record) (first, rest []record) {
+	type key struct{ eventID, endpointID uuid.UUID }
+	seen := make(map[key]struct{}, len(recs))
+	for _, rec := range recs {
+		k := key{rec.eventID, rec.endpointID}
+		if _, ok := seen[k]; ok {
+			rest = append(rest, rec)
+			continue
+		}
+		seen[k] = struct{}{}
+		first = append(first, rec)
+	}
+	return first, rest
+}
+
+// write stores one round. The attempts come first: a number that is below its delivery's attempt_count afterwards has
+// its row already.
+func write(ctx context.Context, tx pgx.Tx, recs []record) error {
+	q := db.New()
+	if p := attemptParams(recs); len(p.Numbers) > 0 {
+		if err := q.InsertAttempts(ctx, tx, p); err != nil {
+			return fmt.Errorf("inserting attempts: %w", err)
+		}
+	}
+	if p := gapParams(recs); len(p.Numbers) > 0 {
+		if err := q.InsertUnknownAttempts(ctx, tx, p); err != nil {
+			return fmt.Errorf("inserting unknown attempts: %w", err)
+		}
+	}
+	if err := q.RecordDeliveries(ctx, tx, deliveryParams(recs)); err != nil {
+		return fmt.Errorf("updating deliveries: %w", err)
+	}
+	if ids, states := endedJobs(recs); len(ids) > 0 {
+		if err := q.FinishJobs(ctx, tx, ids, states); err != nil {
+			return fmt.Errorf("finishing jobs: %w", err)
+		}
+	}
+	for _, rec := range recs {
+		if rec.gone {
+			if _, err := q.DisableEndpoint(ctx, tx, "gone: it answered 410", rec.endpointID); err != nil {
+				return fmt.Errorf("disabling endpoint %s: %w", rec.endpointID, err)
+			}
+		}
+	}
+	return nil
+}
+
+func attemptParams(recs []record) (p db.InsertAttemptsParams) {
+	for _, rec := range recs {
+		a := rec.attempt
+		if a == nil {
+			continue
+		}
+		p.EventIDs = append(p.EventIDs, rec.eventID)
+		p.EndpointIDs = append(p.EndpointIDs, rec.endpointID)
+		p.Numbers = append(p.Numbers, rec.number)
+		p.StatusCodes = append(p.StatusCodes, a.statusCode)
+		p.StartedAts = append(p.StartedAts, a.startedAt)
+		p.DurationsMS = append(p.DurationsMS, a.durationMS)
+		p.Outcomes = append(p.Outcomes, string(a.outcome))
+		p.Triggers = append(p.Triggers, string(a.trigger))
+		p.ResponsesTruncated = append(p.ResponsesTruncated, a.truncated)
+		p.Errors = append(p.Errors, a.error)
+		p.RemoteAddrs = append(p.RemoteAddrs, a.remoteAddr)
+		p.RequestHeaders = append(p.RequestHeaders, a.requestHeaders)
+		p.ResponseHeaders = append(p.ResponseHeaders, a.responseHeaders)
+		p.ResponseBodies = append(p.ResponseBodies, a.responseBody)
+	}
+	return p
+}
+
+func gapParams(recs []record) (p db.InsertUnknownAttemptsParams) {
+	for _, rec := range recs {
+		if !rec.gap {
+			continue
+		}
+		p.EventIDs = append(p.EventIDs, rec.eventID)
+		p.EndpointIDs = append(p.EndpointIDs, rec.endpointID)
+		p.Numbers = append(p.Numbers, rec.number)
+		p.StartedAts = append(p.StartedAts, rec.seenAt())
+	}
+	if len(p.EventIDs) > 0 {
+		p.Low, p.High = bounds(p.EventIDs)
+	}
+	return p
+}
+
+// seenAt returns a time of this run for the rows of the runs before it, whose time nobody knows.
+func (r record) seenAt() time.Time {
+	if r.attempt != nil {
+		return r.attempt.startedAt
+	}
+	return r.at
+}
+
+func deliveryParams(recs []record) (p db.RecordDeliveriesParams) {
+	for _, rec := range recs {
+		var failures int32
+		if rec.failed {
+			failures = 1
+		}
+		number := rec.number
+		if rec.attempt == nil {
+			number-- // this run has no row, only those before it
+		}
+		p.EventIDs = append(p.EventIDs, rec.eventID)
+		p.EndpointIDs = append(p.EndpointIDs, rec.endpointID)
+		p.JobIDs = append(p.JobIDs, rec.jobID)
+		p.Numbers = append(p.Numbers, number)
+		p.States = append(p.States, string(rec.state))
+		p.Reasons = append(p.Reasons, rec.reason)
+		p.Failures = append(p.Failures, failures)
+		p.Reopened = append(p.Reopened, rec.reopened)
+		p.Ats = append(p.Ats, rec.at)
+	}
+	p.Low, p.High = bounds(p.EventIDs)
+	return p
+}
+
+// endedJobs names the jobs that end with their delivery, and how. The job of a pending one is River's to retry.
+func endedJobs(recs []record) (ids []int64, states []string) {
+	for _, rec := range recs {
+		var state string
+		switch rec.state {
+		case db.DeliveryStatePending:
+			continue
+		case db.DeliveryStateSucceeded:
+			state = "completed"
+		case db.DeliveryStateFailed:
+			state = "discarded"
+		case db.DeliveryStateCancelled:
+			state = jobCancelled
+		}
+		ids, states = append(ids, rec.jobID), append(states, state)
+	}
+	return ids, states
+}
+
+// size returns about how many bytes a record takes in a statement.
+func size(rec record) int {
+	if rec.attempt == nil {
+		return 200
+	}
+	return 300 + len(rec.attempt.responseBody) + len(rec.attempt.responseHeaders) + len(rec.attempt.requestHeaders)
+}
+
+// refused tells whether the database refused the data of a record, as opposed to being in trouble itself: class 22 is
+// data exception, class 23 integrity constraint violation (a row without a partition is 23514).
+func refused(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code[:2] == "22" || pgErr.Code[:2] == "23")
+}

@@ -1,0 +1,139 @@
+package jobs
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/signature"
+)
+
+// Headers that every request carries beside those of Standard Webhooks.
+const (
+	headerEventType = "outhook-event-type"
+	headerAttempt   = "outhook-attempt"
+
+	statusGone = http.StatusGone
+	redacted   = "[redacted]"
+)
+
+// sign returns the request's headers: the endpoint's own, then ours, which nobody can override. webhook-id is the
+// event's id, the same on every attempt; webhook-timestamp is this attempt's second on the database's clock.
+func (w *deliverWorker) sign(r *run, at time.Time) (http.Header, error) {
+	secrets, err := w.secrets(r)
+	if err != nil {
+		return nil, err
+	}
+	value, err := signature.Sign(secrets, r.EventID.String(), at, r.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	var custom map[string]string
+	if err := json.Unmarshal(r.Headers, &custom); err != nil {
+		return nil, fmt.Errorf("reading the endpoint's headers: %w", err)
+	}
+	header := make(http.Header, len(custom)+8)
+	for name, v := range custom {
+		header.Set(name, v)
+	}
+	header.Set(signature.HeaderID, r.EventID.String())
+	header.Set(signature.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
+	header.Set(signature.HeaderSignature, value)
+	header.Set(headerEventType, r.Type)
+	header.Set(headerAttempt, strconv.Itoa(int(r.number)))
+	header.Set("user-agent", "Outhook/"+w.cfg.Version)
+	header.Set("content-type", "application/json")
+	return header, nil
+}
+
+// secrets returns the live secrets, newest first. During a rotation there are two and both sign.
+func (w *deliverWorker) secrets(r *run) ([]signature.Secret, error) {
+	secrets := make([]signature.Secret, len(r.SealedSecrets))
+	for i, sealed := range r.SealedSecrets {
+		raw, err := w.cfg.Keyring.Open(r.SecretKeyIds[i], sealed, r.EndpointID[:])
+		if err != nil {
+			return nil, fmt.Errorf("decrypting a secret: %w", err)
+		}
+		if secrets[i], err = signature.SecretFromBytes(raw); err != nil {
+			return nil, fmt.Errorf("reading a secret: %w", err)
+		}
+	}
+	return secrets, nil
+}
+
+// ownHeaders are kept with their value; the values of an endpoint's own headers may be credentials.
+func ownHeader(name string) bool {
+	switch name {
+	case "Webhook-Id", "Webhook-Timestamp", "Outhook-Event-Type", "Outhook-Attempt", "User-Agent", "Content-Type":
+		return true
+	}
+	return false
+}
+
+// keptRequestHeaders returns the JSON of the headers as they are kept with the attempt: names in lower case, the
+// signature and the values of the endpoint's own headers redacted.
+func keptRequestHeaders(header http.Header) string {
+	kept := make(map[string]string, len(header))
+	for name := range header {
+		value := redacted
+		if ownHeader(name) {
+			value = header.Get(name)
+		}
+		kept[lower(name)] = value
+	}
+	return marshal(kept)
+}
+
+func keptResponseHeaders(header http.Header) string {
+	if len(header) == 0 {
+		return ""
+	}
+	kept := make(map[string]string, len(header))
+	for name := range header {
+		kept[lower(name)] = header.Get(name)
+	}
+	return marshal(kept)
+}
+
+func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Result) *attempt {
+	trigger := db.AttemptTriggerScheduled
+	// The first attempt of a person's order: River UI's Retry of a settled delivery, or a replay.
+	if r.reopened || (r.job.Args.Base != nil && r.TryCount == 0) {
+		trigger = db.AttemptTriggerManual
+	}
+	return &attempt{
+		startedAt:       startedAt,
+		durationMS:      int32(res.Duration.Milliseconds()), //nolint:gosec // at most 30 s
+		outcome:         outcome(res.Outcome),
+		trigger:         trigger,
+		statusCode:      int32(res.StatusCode), //nolint:gosec // three digits
+		error:           res.Error,
+		remoteAddr:      res.RemoteAddr,
+		requestHeaders:  keptRequestHeaders(header),
+		responseHeaders: keptResponseHeaders(res.Header),
+		responseBody:    storable(res.Body),
+		truncated:       res.BodyTruncated,
+	}
+}
+
+// outcome maps the egress client's outcome to the stored one; an unknown value of a later version must not get lost.
+func outcome(o egress.Outcome) db.AttemptOutcome {
+	switch o {
+	case egress.Succeeded:
+		return db.AttemptOutcomeSucceeded
+	case egress.Rejected:
+		return db.AttemptOutcomeRejected
+	case egress.TimedOut:
+		return db.AttemptOutcomeTimedOut
+	case egress.Unreachable:
+		return db.AttemptOutcomeUnreachable
+	case egress.Blocked:
+		return db.AttemptOutcomeBlocked
+	case egress.Unknown:
+	}
+	return db.AttemptOutcomeUnknown
+}

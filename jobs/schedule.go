@@ -1,0 +1,111 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Limits of a retry schedule. A delay has whole seconds, because that is how it is stored.
+const (
+	MaxScheduleDelays = 30
+	MinDelay          = time.Second
+	MaxDelay          = 7 * 24 * time.Hour
+)
+
+// ErrInvalidSchedule is wrapped by every error of ParseSchedule and Schedule.Validate.
+var ErrInvalidSchedule = errors.New("invalid retry schedule")
+
+// Schedule is the delays between attempts: a schedule of n delays gives n+1 attempts. An empty one gives one attempt.
+type Schedule []time.Duration
+
+// FastSchedule returns the preset "fast" and the default: 1m, 2m, 4m, so four attempts within 7 minutes.
+func FastSchedule() Schedule {
+	return Schedule{time.Minute, 2 * time.Minute, 4 * time.Minute}
+}
+
+// StandardSchedule returns the preset "standard": the delays that the Standard Webhooks specification advises, about 75
+// hours in all.
+func StandardSchedule() Schedule {
+	return Schedule{
+		5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
+		10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
+	}
+}
+
+// ParseSchedule reads a preset's name ("fast", "standard") or durations in Go's notation with commas between them, like
+// 1m,2m,4m. Returns an error that wraps ErrInvalidSchedule and says what is allowed.
+func ParseSchedule(s string) (Schedule, error) {
+	switch strings.TrimSpace(s) {
+	case "fast":
+		return FastSchedule(), nil
+	case "standard":
+		return StandardSchedule(), nil
+	case "":
+		return nil, fmt.Errorf("%w: it is empty; give delays like 1m,2m,4m or a preset (fast, standard)", ErrInvalidSchedule)
+	}
+	var schedule Schedule
+	for i, item := range strings.Split(s, ",") {
+		d, err := time.ParseDuration(strings.TrimSpace(item))
+		if err != nil {
+			return nil, fmt.Errorf("%w: delay %d is no duration like 30s, 1m or 2h", ErrInvalidSchedule, i+1)
+		}
+		schedule = append(schedule, d)
+	}
+	return schedule, schedule.Validate()
+}
+
+// Validate returns an error that wraps ErrInvalidSchedule if there are too many delays or one is out of range.
+func (s Schedule) Validate() error {
+	if len(s) > MaxScheduleDelays {
+		return fmt.Errorf("%w: it has %d delays, at most %d are allowed", ErrInvalidSchedule, len(s), MaxScheduleDelays)
+	}
+	for i, d := range s {
+		if d < MinDelay || d > MaxDelay || d%time.Second != 0 {
+			return fmt.Errorf("%w: delay %d must be whole seconds between %v and %v", ErrInvalidSchedule, i+1, MinDelay, MaxDelay)
+		}
+	}
+	return nil
+}
+
+// Delay returns the wait after the given number of known failures (1 is the first), or false if the schedule is used up.
+func (s Schedule) Delay(failures int) (time.Duration, bool) {
+	if failures < 1 || failures > len(s) {
+		return 0, false
+	}
+	return s[failures-1], true
+}
+
+// Seconds returns the schedule as it is stored in endpoints.retry_schedule. nil stays nil: the server's schedule.
+func (s Schedule) Seconds() []int32 {
+	if s == nil {
+		return nil
+	}
+	seconds := make([]int32, len(s))
+	for i, d := range s {
+		seconds[i] = int32(d / time.Second) //nolint:gosec // at most MaxDelay, 604,800 s
+	}
+	return seconds
+}
+
+// ScheduleFromSeconds is the inverse of Seconds.
+func ScheduleFromSeconds(seconds []int32) Schedule {
+	if seconds == nil {
+		return nil
+	}
+	schedule := make(Schedule, len(seconds))
+	for i, s := range seconds {
+		schedule[i] = time.Duration(s) * time.Second
+	}
+	return schedule
+}
+
+// String returns the form that ParseSchedule reads, like 1m0s,2m0s,4m0s.
+func (s Schedule) String() string {
+	items := make([]string, len(s))
+	for i, d := range s {
+		items[i] = d.String()
+	}
+	return strings.Join(items, ",")
+}

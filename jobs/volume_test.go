@@ -1,0 +1,86 @@
+package jobs_test
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/jobs"
+)
+
+// receipt is what a receiver can tell of one request.
+type receipt struct {
+	path    string
+	eventID string
+	attempt string
+}
+
+// 10,000 events for three endpoints, one of which fails the first two times: events, deliveries, attempts and receipts
+// agree exactly.
+func TestTenThousandEvents(t *testing.T) {
+	t.Parallel()
+	const events, groupSize = 10_000, 40
+	b := setup(t)
+	var mu sync.Mutex
+	receipts := make(map[receipt]int)
+	b.receiver.answers(func(w http.ResponseWriter, req *http.Request) {
+		r := receipt{req.URL.Path, req.Header.Get("webhook-id"), req.Header.Get("outhook-attempt")}
+		mu.Lock()
+		receipts[r]++
+		mu.Unlock()
+		if r.path == "/fails" && r.attempt < "3" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	schedule := withSchedule(jobs.Schedule{time.Second, time.Second})
+	paths := make(map[uuid.UUID]string)
+	for _, path := range []string{"/first", "/second", "/fails"} {
+		id, _ := b.endpoint(t, schedule, withURL(b.receiver.URL+path))
+		paths[id] = path
+	}
+	cfg := b.config(t)
+	cfg.MaxWorkers = 200
+	b.start(t, cfg)
+	for range events / groupSize {
+		var n int
+		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT sum(delivery_count) FROM outhook.enqueue_many(
+			array_fill($1::text, ARRAY[$2::int]), array_fill('a.b'::text, ARRAY[$2::int]), array_fill('{"a": 1}'::text, ARRAY[$2::int]))`,
+			tenant, groupSize).Scan(&n))
+		require.Equal(t, 3*groupSize, n)
+	}
+
+	var pending int
+	eventually(t, func() bool {
+		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT count(*) FROM outhook.deliveries WHERE state = 'pending'`).Scan(&pending))
+		return pending == 0
+	}, func() any { return pending })
+
+	var storedEvents, succeeded, attempts, tries int
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT (SELECT count(*) FROM outhook.events),
+		(SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'),
+		(SELECT count(*) FROM outhook.delivery_attempts), (SELECT sum(try_count) FROM outhook.deliveries)`).
+		Scan(&storedEvents, &succeeded, &attempts, &tries))
+	require.Equal(t, events, storedEvents)
+	require.Equal(t, 3*events, succeeded)
+	require.Equal(t, 5*events, attempts)
+	require.Equal(t, 2*events, tries)
+
+	mu.Lock()
+	defer mu.Unlock()
+	require.Len(t, receipts, 5*events)
+	rows, err := b.pool.Query(b.ctx, `SELECT event_id::text, endpoint_id, number::text FROM outhook.delivery_attempts`)
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var r receipt
+		var endpointID uuid.UUID
+		require.NoError(t, rows.Scan(&r.eventID, &endpointID, &r.attempt))
+		r.path = paths[endpointID]
+		require.Equal(t, 1, receipts[r], r)
+	}
+	require.NoError(t, rows.Err())
+}
