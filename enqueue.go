@@ -1,0 +1,157 @@
+package outhook
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// enqueueSQL calls the SQL function that every publisher calls. The arrays are in the order of the events, and so are the
+// rows.
+const enqueueSQL = `SELECT event_id::text, created_at, duplicate, conflict, delivery_count
+FROM outhook.enqueue_many($1::text[], $2::text[], $3::text[], $4::text[]) ORDER BY index`
+
+// Enqueue stores an event in tx: the event, a delivery for each subscribed endpoint and their jobs exist if and only if tx
+// commits. It is one round trip.
+//
+// Returns an error that wraps ErrInvalidEvent, before any SQL, if the event breaks a rule: tx is still usable. After any
+// other error roll back.
+func Enqueue(ctx context.Context, tx pgx.Tx, event Event) (Result, error) {
+	results, err := EnqueueMany(ctx, tx, []Event{event})
+	if err != nil {
+		return Result{}, err
+	}
+	return results[0], nil
+}
+
+// EnqueueMany is Enqueue for many events in one round trip. The results are in the order of the events. If one is
+// invalid, none is stored; the error is an *InvalidEventError with its index.
+func EnqueueMany(ctx context.Context, tx pgx.Tx, events []Event) ([]Result, error) {
+	a, err := arraysOf(events)
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, enqueueSQL, a.tenantIDs, a.types, a.payloads, a.keys) //nolint:rowserrcheck // collect does
+	if err != nil {
+		return nil, explain(err)
+	}
+	defer rows.Close()
+	return collect(rows, len(events))
+}
+
+// EnqueueSQL is Enqueue for database/sql, with any driver that speaks to Postgres.
+func EnqueueSQL(ctx context.Context, tx *sql.Tx, event Event) (Result, error) {
+	results, err := EnqueueManySQL(ctx, tx, []Event{event})
+	if err != nil {
+		return Result{}, err
+	}
+	return results[0], nil
+}
+
+// EnqueueManySQL is EnqueueMany for database/sql. Drivers do not agree on how a Go slice becomes an array, so the arrays
+// are sent in Postgres' own text form.
+func EnqueueManySQL(ctx context.Context, tx *sql.Tx, events []Event) ([]Result, error) {
+	a, err := arraysOf(events)
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	rows, err := tx.QueryContext(ctx, enqueueSQL, //nolint:rowserrcheck // collect does
+		arrayLiteral(a.tenantIDs), arrayLiteral(a.types), arrayLiteral(a.payloads), arrayLiteral(a.keys))
+	if err != nil {
+		return nil, explain(err)
+	}
+	defer rows.Close() //nolint:errcheck // collect has read them to the end
+	return collect(rows, len(events))
+}
+
+// arrays are the arguments of the SQL function. A key of "" means none there too.
+type arrays struct{ tenantIDs, types, payloads, keys []string }
+
+func arraysOf(events []Event) (a arrays, err error) {
+	for i, e := range events {
+		if err := e.Validate(); err != nil {
+			if invalid, ok := errors.AsType[*InvalidEventError](err); ok {
+				invalid.Index = i
+			}
+			return a, err
+		}
+		a.tenantIDs = append(a.tenantIDs, e.TenantID)
+		a.types = append(a.types, e.Type)
+		a.payloads = append(a.payloads, string(e.Payload))
+		a.keys = append(a.keys, e.IdempotencyKey)
+	}
+	return a, nil
+}
+
+// scanner is what pgx.Rows and *sql.Rows have in common.
+type scanner interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+}
+
+func collect(rows scanner, n int) ([]Result, error) {
+	results := make([]Result, 0, n)
+	for rows.Next() {
+		var r Result
+		if err := rows.Scan(&r.ID, &r.CreatedAt, &r.Duplicate, &r.Conflict, &r.DeliveryCount); err != nil {
+			return nil, fmt.Errorf("reading the result of an enqueue: %w", err)
+		}
+		results = append(results, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, explain(err)
+	}
+	if len(results) != n {
+		return nil, fmt.Errorf("enqueuing: the database returned %d results for %d events", len(results), n)
+	}
+	return results, nil
+}
+
+// sqlStater is an error of pgx, and of lib/pq, that tells its SQLSTATE.
+type sqlStater interface{ SQLState() string }
+
+// explain adds to an error of the database what to do about it. The cause stays wrapped.
+func explain(err error) error {
+	var stater sqlStater
+	if !errors.As(err, &stater) {
+		return fmt.Errorf("enqueuing: %w", err)
+	}
+	switch stater.SQLState() {
+	case "22023", "54000":
+		return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
+	case "42883", "3F000": // undefined_function, invalid_schema_name
+		return fmt.Errorf("enqueuing: Outhook's schema is missing in this database, run `outhook migrate up`: %w", err)
+	case "42501": // insufficient_privilege
+		return fmt.Errorf("enqueuing: this user may not enqueue, run GRANT outhook_publisher TO it: %w", err)
+	}
+	return fmt.Errorf("enqueuing: %w", err)
+}
+
+// arrayLiteral returns the text form of a one-dimensional text[] (PostgreSQL documentation, "Array Input and Output
+// Syntax"): every element in double quotes, with \ before \ and ".
+func arrayLiteral(items []string) string {
+	size := 2
+	for _, s := range items {
+		size += len(s) + 3
+	}
+	var b strings.Builder
+	b.Grow(size)
+	b.WriteByte('{')
+	for i, s := range items {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('"')
+		_, _ = escaper.WriteString(&b, s)
+		b.WriteByte('"')
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+var escaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`) //nolint:gochecknoglobals // immutable, and safe for concurrent use

@@ -1,0 +1,208 @@
+package outhook
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Limits of an event. The SQL function has the same.
+const (
+	// MaxPayloadBytes is the largest payload in bytes. Standard Webhooks advises to stay below about 20,000 and to send
+	// links to large data.
+	MaxPayloadBytes = 262_144
+
+	// MaxDepth is how many levels of objects and arrays a payload may nest. Receivers' parsers have limits too; 512 is
+	// the smallest that is common (PHP).
+	MaxDepth = 512
+
+	// maxNameBytes bounds tenant ids, event types and idempotency keys.
+	maxNameBytes = 255
+
+	// reservedPrefix begins the event types of Outhook itself.
+	reservedPrefix = "outhook."
+)
+
+var (
+	// ErrInvalidEvent is wrapped by the error of every event that breaks a rule. If the error came before any SQL, which
+	// it does for everything that [Event.Validate] checks, the transaction is still usable.
+	ErrInvalidEvent = errors.New("invalid event")
+
+	// ErrPayloadTooLarge is wrapped, beside ErrInvalidEvent, by the error of an event whose payload is larger than
+	// MaxPayloadBytes.
+	ErrPayloadTooLarge = errors.New("payload too large")
+)
+
+// Event is one fact to tell a tenant's endpoints.
+type Event struct {
+	// TenantID is the customer whose endpoints get the event: 1 to 255 bytes of UTF-8 without control characters. It is
+	// a label of yours; a tenant without endpoints is not an error.
+	TenantID string
+
+	// Type is a dotted name like invoice.paid: letters, digits and _, at most 255 bytes. Names that begin with "outhook."
+	// are reserved.
+	Type string
+
+	// Payload is any JSON value, at most MaxPayloadBytes. Exactly these bytes are stored, signed and sent.
+	Payload json.RawMessage
+
+	// IdempotencyKey makes enqueuing repeatable: the second event of a tenant with the same key is a duplicate of the
+	// first and is not stored. At most 255 bytes of UTF-8 without control characters; "" means none.
+	IdempotencyKey string
+}
+
+// Result is what became of an event. It is true once the transaction commits.
+type Result struct {
+	// ID is the event's id, a UUIDv7 in its usual text form: the receiver's webhook-id. For a duplicate it is the id of
+	// the first event.
+	ID string
+
+	// CreatedAt is the time inside the id, on the database's clock.
+	CreatedAt time.Time
+
+	// Duplicate says that the idempotency key was taken, so nothing was stored.
+	Duplicate bool
+
+	// Conflict says that the event is a duplicate and has another type or payload than the first one with its key.
+	Conflict bool
+
+	// DeliveryCount is how many endpoints the event goes to. 0: nobody is subscribed.
+	DeliveryCount int
+}
+
+// InvalidEventError says which field of an event breaks which rule. It never holds a value.
+type InvalidEventError struct {
+	// Index is the event's position in the call, from 0.
+	Index int
+
+	// Field is tenant_id, type, payload or idempotency_key.
+	Field string
+
+	// Problem says what is wrong and what to do.
+	Problem string
+
+	tooLarge bool
+}
+
+// Error names the event, the field and the problem.
+func (e *InvalidEventError) Error() string {
+	return fmt.Sprintf("event %d: %s %s", e.Index, e.Field, e.Problem)
+}
+
+// Is makes every InvalidEventError an ErrInvalidEvent, and one about size an ErrPayloadTooLarge as well.
+func (e *InvalidEventError) Is(target error) bool {
+	return target == ErrInvalidEvent || e.tooLarge && target == ErrPayloadTooLarge
+}
+
+// Validate returns an *InvalidEventError if the event breaks a rule. Enqueue calls it before any SQL, and the SQL
+// function checks the same.
+func (e Event) Validate() error {
+	for _, check := range []*InvalidEventError{
+		checkName("tenant_id", e.TenantID), checkType(e.Type), checkPayload(e.Payload), checkKey(e.IdempotencyKey),
+	} {
+		if check != nil {
+			return check
+		}
+	}
+	return nil
+}
+
+func invalid(field, problem string) *InvalidEventError {
+	return &InvalidEventError{Field: field, Problem: problem}
+}
+
+func checkName(field, s string) *InvalidEventError {
+	switch {
+	case s == "":
+		return invalid(field, "is empty; give the label of the customer")
+	case len(s) > maxNameBytes:
+		return invalid(field, "is longer than 255 bytes")
+	case !utf8.ValidString(s):
+		return invalid(field, "is not valid UTF-8")
+	case strings.ContainsFunc(s, isControl):
+		return invalid(field, "contains a control character")
+	}
+	return nil
+}
+
+func checkKey(s string) *InvalidEventError {
+	if s == "" {
+		return nil
+	}
+	return checkName("idempotency_key", s)
+}
+
+// isControl matches what the SQL function refuses: the control characters of ASCII.
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+func checkType(s string) *InvalidEventError {
+	switch {
+	case !isDotted(s):
+		return invalid("type", "must be names of letters, digits and _ joined by dots, like invoice.paid")
+	case len(s) > maxNameBytes:
+		return invalid("type", "is longer than 255 bytes")
+	case strings.HasPrefix(s, reservedPrefix):
+		return invalid("type", "begins with outhook., which is reserved")
+	}
+	return nil
+}
+
+func isDotted(s string) bool {
+	dot := true // at the beginning a dot is as wrong as after another
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.':
+			if dot {
+				return false
+			}
+			dot = true
+		case c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
+			dot = false
+		default:
+			return false
+		}
+	}
+	return !dot
+}
+
+func checkPayload(p json.RawMessage) *InvalidEventError {
+	switch {
+	case len(p) == 0:
+		return invalid("payload", "is missing; JSON null is the text null")
+	case len(p) > MaxPayloadBytes:
+		e := invalid("payload", "is larger than 262144 bytes; send a link to large data instead")
+		e.tooLarge = true
+		return e
+	case !utf8.Valid(p):
+		return invalid("payload", "is not valid UTF-8")
+	case depth(p) > MaxDepth:
+		return invalid("payload", "nests deeper than 512 levels")
+	case !json.Valid(p):
+		return invalid("payload", "is not valid JSON")
+	}
+	return nil
+}
+
+// depth returns how deep brackets nest outside of strings. For valid JSON that is the depth of the value; it comes before
+// the check of validity, whose parser gives up at a depth of its own.
+func depth(p []byte) int {
+	level, deepest, inString := 0, 0, false
+	for i := 0; i < len(p); i++ {
+		switch c := p[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '[' || c == '{':
+			level++
+			deepest = max(deepest, level)
+		case c == ']' || c == '}':
+			level--
+		}
+	}
+	return deepest
+}
