@@ -4,6 +4,8 @@
 -- name: LoadDeliveries :many
 -- All that the deliver workers need of a group of jobs, in one query. A delivery that is gone has no row. Endpoints and
 -- secrets are read with each group, so that a rotation, a new URL or a pause holds at once. Secrets: newest first.
+-- LATERAL with OFFSET 0 makes the planner look each row up by its key: with few statistics it takes the bounds for a
+-- narrow range and would scan all that lies between them (measured: 9.8 ms a group instead of 0.5).
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
     e.tenant_id, e.type, e.payload,
     n.url, n.headers, n.timeout_ms, n.retry_schedule, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
@@ -15,11 +17,12 @@ SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d
     clock_timestamp()::timestamptz AS database_time
 FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
         unnest(@job_ids::bigint[]) AS job_id) AS k
-JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
-    AND d.event_id BETWEEN @low::uuid AND @high::uuid
-JOIN outhook.events AS e ON e.id = k.event_id AND e.id BETWEEN @low::uuid AND @high::uuid
+CROSS JOIN LATERAL (SELECT s.* FROM outhook.deliveries AS s WHERE s.event_id = k.event_id
+    AND s.endpoint_id = k.endpoint_id AND s.event_id BETWEEN @low::uuid AND @high::uuid OFFSET 0) AS d
+CROSS JOIN LATERAL (SELECT s.* FROM outhook.events AS s WHERE s.id = k.event_id
+    AND s.id BETWEEN @low::uuid AND @high::uuid OFFSET 0) AS e
 JOIN outhook.endpoints AS n ON n.id = k.endpoint_id
-LEFT JOIN outhook.river_job AS j ON j.id = k.job_id;
+LEFT JOIN LATERAL (SELECT s.attempt, s.state FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true;
 
 -- name: RecordDeliveries :exec
 -- Writes what a group of runs found out; no two rows of one call may have the same delivery. A row changes the

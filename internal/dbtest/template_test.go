@@ -109,7 +109,7 @@ func TestTemplate(t *testing.T) {
 		s := newServer(t, address)
 		message := s.keptMessage("some_database")
 		require.Contains(t, message, "/some_database")
-		require.Contains(t, message, "outhook:xxxxx@")
+		require.Contains(t, message, "postgres:xxxxx@")
 	})
 }
 

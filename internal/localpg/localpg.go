@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// superuser owns the cluster; the same name in each cluster, so that a URL can be typed from memory but for the password.
-	superuser = "outhook"
+	// superuser owns the cluster. It is not called outhook: a schema with the user's name is in the search_path and would
+	// hide a name in our SQL that lacks its schema.
+	superuser = "postgres"
 	// applicationDatabase exists in each cluster once Start has returned.
 	applicationDatabase = "outhook"
 	// loopback is the only address that the server listens on.
@@ -163,8 +164,8 @@ func (s *Server) setUp(ctx context.Context) error {
 	return s.boot(ctx)
 }
 
-// URL is the address of a database of this server, for the superuser "outhook", password included:
-// postgres://outhook:<password>@127.0.0.1:<port>/<database>?sslmode=disable.
+// URL is the address of a database of this server, for the superuser "postgres", password included:
+// postgres://postgres:<password>@127.0.0.1:<port>/<database>?sslmode=disable.
 func (s *Server) URL(database string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
