@@ -102,7 +102,8 @@ DECLARE
 BEGIN
     -- One creator at a time: two would wait for each other's ATTACH anyway, and then fail.
     PERFORM pg_advisory_xact_lock(1869968488, hashtext('create_partitions'));
-    FOR day IN SELECT generate_series(first, last, interval '1 day')::date LOOP
+    -- Dates and integers: a series of timestamps would depend on the session's time zone.
+    FOR day IN SELECT first + i FROM generate_series(0, last - first) AS i LOOP
         FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'delivery_attempts'] LOOP
             child := parent || to_char(day, '"_p"YYYYMMDD');
             CONTINUE WHEN to_regclass('outhook.' || child) IS NOT NULL;

@@ -17,7 +17,11 @@ ALTER TABLE outhook.river_job SET (
     autovacuum_vacuum_cost_delay = 0
 );
 
+-- Nobody but the owner executes a function of this schema; River's has the default, EXECUTE for PUBLIC.
+REVOKE ALL ON FUNCTION outhook.river_job_state_in_bitmask(bit, outhook.river_job_state) FROM PUBLIC;
+
 -- +goose Down
+GRANT EXECUTE ON FUNCTION outhook.river_job_state_in_bitmask(bit, outhook.river_job_state) TO PUBLIC;
 ALTER TABLE outhook.river_job RESET (
     autovacuum_vacuum_scale_factor,
     autovacuum_vacuum_threshold,

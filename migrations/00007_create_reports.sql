@@ -22,7 +22,7 @@ COMMENT ON VIEW outhook.report_deliveries IS
     'One row per delivery (event and endpoint). latency_ms: from the enqueue to the last outcome; NULL while pending.';
 
 CREATE VIEW outhook.report_attempts AS
-SELECT a.event_id, a.endpoint_id, a.number, n.tenant_id, substring(n.url FROM '^https?://([^/?#]+)') AS host, a.started_at,
+SELECT a.event_id, a.endpoint_id, a.number, n.tenant_id, substring(n.url FROM '(?i)^https?://(?:[^/?#]*@)?([^/?#@]+)') AS host, a.started_at,
     a.duration_ms, a.outcome::text AS outcome, a.status_code, a.error, a.trigger::text AS trigger, a.remote_addr,
     a.response_headers, a.response_body, a.response_truncated
 FROM outhook.delivery_attempts AS a
@@ -39,10 +39,11 @@ WITH attempts AS (
     FROM outhook.delivery_attempts AS a
     GROUP BY 1, 2
 )
-SELECT n.id AS endpoint_id, n.tenant_id, substring(n.url FROM '^https?://([^/?#]+)') AS host, n.status::text AS status,
+SELECT n.id AS endpoint_id, n.tenant_id, substring(n.url FROM '(?i)^https?://(?:[^/?#]*@)?([^/?#@]+)') AS host, n.status::text AS status,
     n.status_reason, a.day, a.attempt_count, a.succeeded_count,
     round(a.succeeded_count::numeric / a.attempt_count, 4) AS success_rate,
-    a.duration_ms[1] AS duration_ms_p50, a.duration_ms[2] AS duration_ms_p95, a.duration_ms[3] AS duration_ms_p99,
+    round(a.duration_ms[1]::numeric, 1) AS duration_ms_p50, round(a.duration_ms[2]::numeric, 1) AS duration_ms_p95,
+    round(a.duration_ms[3]::numeric, 1) AS duration_ms_p99,
     a.last_success_at,
     (SELECT count(*) FROM outhook.deliveries AS d WHERE d.endpoint_id = n.id AND d.state = 'pending') AS pending_count
 FROM outhook.endpoints AS n
@@ -70,6 +71,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['outhook_publisher', 'outhook_reporter'] LOOP
+        CONTINUE WHEN to_regrole(name) IS NOT NULL;
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', name);
         EXCEPTION

@@ -1,0 +1,240 @@
+package migrations_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/outhook/outhook/internal/dbtest"
+	"github.com/outhook/outhook/migrations"
+)
+
+// postgres18 returns the folder of PostgreSQL 18's binaries.
+func postgres18(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("OUTHOOK_TEST_POSTGRES18_BIN")
+	dbtest.RequireTool(t, "PostgreSQL 18 (OUTHOOK_TEST_POSTGRES18_BIN)", dir != "")
+	return dir
+}
+
+func TestUpAndDown(t *testing.T) {
+	t.Parallel()
+	t.Run("PostgreSQLOfTheTests", func(t *testing.T) {
+		t.Parallel()
+		testUpAndDown(t, open(t, dbtest.Empty(t)))
+	})
+	t.Run("PostgreSQL18", func(t *testing.T) {
+		t.Parallel()
+		pool := open(t, server(t, postgres18(t)).URL("outhook"))
+		require.GreaterOrEqual(t, value[int](t, pool, `SELECT current_setting('server_version_num')::integer`), 180000)
+		testUpAndDown(t, pool)
+	})
+}
+
+func testUpAndDown(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	ctx := t.Context()
+	require.NoError(t, migrations.Up(ctx, pool))
+	first := fingerprint(t, pool)
+	require.NoError(t, migrations.Up(ctx, pool))
+	require.Equal(t, first, fingerprint(t, pool), "a second time there is nothing to do")
+
+	for v := migrations.Latest(); v >= 1; v-- {
+		require.NoError(t, migrations.DownTo(ctx, pool, v-1))
+		require.Equal(t, v-1, value[int64](t, pool, `SELECT max(version_id) FROM outhook.goose_db_version`))
+		require.NoError(t, migrations.Up(ctx, pool), "from version %d", v-1)
+		require.Equal(t, first, fingerprint(t, pool), "from version %d", v-1)
+	}
+
+	require.NoError(t, migrations.DownTo(ctx, pool, 0))
+	requireEmpty(t, pool)
+	require.NoError(t, migrations.Up(ctx, pool))
+	require.Equal(t, first, fingerprint(t, pool))
+	require.Empty(t, column[string](t, pool, `SELECT c.oid::regclass::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'outhook')`), "everything is in the schema")
+}
+
+// requireEmpty wants a schema that holds goose's version table and nothing else, and group roles without any right.
+func requireEmpty(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	ofGoose := regexp.MustCompile(`^(relation|column|index|constraint|sequence|type) .*\bgoose_db_version|^type _goose_db_version `)
+	var others []string
+	for _, line := range fingerprint(t, pool) {
+		if !ofGoose.MatchString(line) {
+			others = append(others, line)
+		}
+	}
+	require.Equal(t, []string{"schema rights "}, others)
+	require.Equal(t, []string{"outhook_publisher", "outhook_reporter"}, groupRoles(t, pool))
+	require.Zero(t, value[int](t, pool, `SELECT count(*) FROM pg_shdepend AS d JOIN pg_roles AS r ON r.oid = d.refobjid
+		WHERE d.refclassid = 'pg_authid'::regclass AND r.rolname IN ('outhook_publisher', 'outhook_reporter')
+			AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())`))
+}
+
+// Three connections are what Up asks for.
+func TestConcurrentUpAppliesOnce(t *testing.T) {
+	t.Parallel()
+	cfg, err := pgxpool.ParseConfig(dbtest.Empty(t))
+	require.NoError(t, err)
+	cfg.MaxConns = 3
+	var g errgroup.Group
+	for range 8 {
+		pool := openConfig(t, cfg.Copy())
+		g.Go(func() error { return migrations.Up(t.Context(), pool) })
+	}
+	require.NoError(t, g.Wait())
+
+	pool := openConfig(t, cfg)
+	var want []int64
+	for v := int64(0); v <= migrations.Latest(); v++ {
+		want = append(want, v)
+	}
+	require.Equal(t, want, column[int64](t, pool, `SELECT version_id FROM outhook.goose_db_version ORDER BY id`))
+	require.Equal(t, fingerprint(t, dbtest.New(t)), fingerprint(t, pool))
+}
+
+func TestEncodingMustBeUTF8(t *testing.T) {
+	t.Parallel()
+	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+		t.Run(encoding, func(t *testing.T) {
+			t.Parallel()
+			pool := openConfig(t, encoded(t, encoding))
+			err := migrations.Up(t.Context(), pool)
+			require.ErrorIs(t, err, migrations.ErrEncoding)
+			require.ErrorContains(t, err, encoding)
+			require.False(t, value[bool](t, pool, `SELECT to_regnamespace('outhook') IS NOT NULL`))
+			require.Zero(t, value[int](t, pool, `SELECT count(*) FROM pg_class WHERE oid >= 16384`), "nothing was created")
+		})
+	}
+}
+
+// encoded creates a database with an encoding, and returns its address.
+func encoded(t *testing.T, encoding string) *pgxpool.Config {
+	t.Helper()
+	cfg, err := pgxpool.ParseConfig(dbtest.AdminURL(t))
+	require.NoError(t, err)
+	name := uniqueName("outhook_encoding_")
+	admin, err := pgx.ConnectConfig(t.Context(), cfg.ConnConfig.Copy())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		defer admin.Close(ctx)
+		_, err := admin.Exec(ctx, `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`)
+		require.NoError(t, err)
+	})
+	_, err = admin.Exec(t.Context(), fmt.Sprintf(
+		`CREATE DATABASE %s TEMPLATE template0 ENCODING '%s' LC_COLLATE 'C' LC_CTYPE 'C'`, name, encoding))
+	require.NoError(t, err)
+	cfg.ConnConfig.Database = name
+	return cfg
+}
+
+func TestEmptyDatabaseIsTooOld(t *testing.T) {
+	t.Parallel()
+	pool := open(t, dbtest.Empty(t))
+	requireVersion(t, pool, 0)
+	requireTooOld(t, pool, 0)
+	require.False(t, value[bool](t, pool, `SELECT to_regnamespace('outhook') IS NOT NULL`), "looking creates nothing")
+}
+
+func TestPartlyMigratedDatabaseIsTooOld(t *testing.T) {
+	t.Parallel()
+	pool := open(t, dbtest.NewURL(t))
+	for _, v := range []int64{migrations.Latest() - 1, 4, 3, 0} {
+		require.NoError(t, migrations.DownTo(t.Context(), pool, v))
+		requireVersion(t, pool, v)
+		requireTooOld(t, pool, v)
+	}
+}
+
+func TestMigratedDatabaseIsCurrent(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t)
+	requireVersion(t, pool, migrations.Latest())
+	require.NoError(t, migrations.Check(t.Context(), pool))
+}
+
+// In a rolling upgrade the older release goes on, and starts, on a database that the newer has migrated.
+func TestNewerDatabaseIsAccepted(t *testing.T) {
+	t.Parallel()
+	pool := open(t, dbtest.NewURL(t))
+	newer := migrations.Latest() + 1
+	exec(t, pool, `INSERT INTO outhook.goose_db_version (version_id, is_applied) VALUES ($1, true)`, newer)
+	before := fingerprint(t, pool)
+	require.NoError(t, migrations.Check(t.Context(), pool))
+	require.NoError(t, migrations.Up(t.Context(), pool))
+	require.Equal(t, before, fingerprint(t, pool))
+	requireVersion(t, pool, newer)
+}
+
+// requireVersion wants every migration up to a version to be applied and the later ones to be listed too.
+func requireVersion(t *testing.T, pool *pgxpool.Pool, want int64) {
+	t.Helper()
+	got, err := migrations.Version(t.Context(), pool)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	list, err := migrations.List(t.Context(), pool)
+	require.NoError(t, err)
+	require.Len(t, list, int(migrations.Latest()))
+	for i, m := range list {
+		require.EqualValues(t, i+1, m.Version)
+		require.Regexp(t, fmt.Sprintf(`^%05d_[a-z0-9_]+(\.sql)?$`, m.Version), m.Name)
+		require.Equal(t, m.Version <= want, m.Applied, m.Name)
+	}
+}
+
+func requireTooOld(t *testing.T, pool *pgxpool.Pool, version int64) {
+	t.Helper()
+	err := migrations.Check(t.Context(), pool)
+	require.ErrorIs(t, err, migrations.ErrSchemaTooOld)
+	require.ErrorContains(t, err, "`outhook migrate up`")
+	require.ErrorContains(t, err, fmt.Sprintf("at version %d, this binary needs %d", version, migrations.Latest()))
+}
+
+// River's migrations have a number and no file.
+func TestLatestIsTheLastFile(t *testing.T) {
+	t.Parallel()
+	names := fileNames(t)
+	require.EqualValues(t, len(names)+1, migrations.Latest())
+	require.True(t, strings.HasPrefix(names[len(names)-1], fmt.Sprintf("%05d_", migrations.Latest())))
+}
+
+// The tests' template is named by the hash: a file that is not in it would be tested in an older form.
+func TestHashCoversEachFileAndRiver(t *testing.T) {
+	t.Parallel()
+	require.Regexp(t, `^[0-9a-f]{64}$`, migrations.Hash())
+	river := newestRiverVersion(t)
+	require.Equal(t, hashOfFiles(t, river), migrations.Hash())
+	require.NotEqual(t, hashOfFiles(t, river+1), migrations.Hash())
+}
+
+func hashOfFiles(t *testing.T, river int) string {
+	t.Helper()
+	h := sha256.New()
+	fmt.Fprintf(h, "river %d\n", river)
+	for _, name := range fileNames(t) {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		fmt.Fprintf(h, "%s %d\n%s", name, len(text), text)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func fileNames(t *testing.T) []string {
+	t.Helper()
+	names, err := filepath.Glob("*.sql")
+	require.NoError(t, err)
+	require.NotEmpty(t, names)
+	return names
+}

@@ -1,0 +1,242 @@
+package migrations_test
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/internal/dbtest"
+	"github.com/outhook/outhook/internal/localpg"
+	"github.com/outhook/outhook/migrations"
+)
+
+// password is that of every user whom a test creates.
+const password = "correct horse"
+
+func groupRoles(t *testing.T, pool *pgxpool.Pool) []string {
+	t.Helper()
+	return column[string](t, pool, `SELECT rolname::text FROM pg_roles WHERE rolname ~ '^outhook_(publisher|reporter)$' ORDER BY rolname`)
+}
+
+func uniqueName(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
+
+// member returns a pool of a new user in group roles. The user goes with the test, since roles belong to the whole server.
+func member(t *testing.T, pool *pgxpool.Pool, groups ...string) *pgxpool.Pool {
+	t.Helper()
+	name := uniqueName("outhook_t_")
+	exec(t, pool, `CREATE ROLE `+name+` LOGIN PASSWORD '`+password+`'`)
+	for _, group := range groups {
+		exec(t, pool, `GRANT `+group+` TO `+name)
+	}
+	config := pool.Config().ConnConfig
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		conn, err := pgx.ConnectConfig(ctx, config)
+		require.NoError(t, err)
+		defer conn.Close(ctx)
+		_, err = conn.Exec(ctx, `DROP ROLE `+name)
+		require.NoError(t, err)
+	})
+	return as(t, pool, name)
+}
+
+// as returns a pool of another user on the same database.
+func as(t *testing.T, pool *pgxpool.Pool, user string) *pgxpool.Pool {
+	t.Helper()
+	cfg := pool.Config()
+	cfg.ConnConfig.User, cfg.ConnConfig.Password = user, password
+	return openConfig(t, cfg)
+}
+
+func requireDenied(t *testing.T, err error, what string) {
+	t.Helper()
+	var pgErr *pgconn.PgError
+	require.ErrorAs(t, err, &pgErr, what)
+	require.Equal(t, "42501", pgErr.Code, what)
+}
+
+// rights returns what a role (or PUBLIC) may do with each object of the schema, whoever gave it the right and how.
+func rights(t *testing.T, pool *pgxpool.Pool, role string) []string {
+	t.Helper()
+	return column[string](t, pool, `
+		SELECT r.may FROM (
+			SELECT p.privilege || ' ' || c.relname AS may FROM pg_class AS c,
+				unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS p (privilege)
+			WHERE c.relnamespace = 'outhook'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+				AND (has_table_privilege($1, c.oid, p.privilege)
+					OR p.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege($1, c.oid, p.privilege))
+			UNION ALL SELECT p.privilege || ' ' || c.relname
+			FROM pg_class AS c, unnest('{SELECT,UPDATE,USAGE}'::text[]) AS p (privilege)
+			WHERE c.relnamespace = 'outhook'::regnamespace AND c.relkind = 'S' AND has_sequence_privilege($1, c.oid, p.privilege)
+			UNION ALL SELECT 'EXECUTE ' || f.oid::regprocedure FROM pg_proc AS f
+			WHERE f.pronamespace = 'outhook'::regnamespace AND has_function_privilege($1, f.oid, 'EXECUTE')
+			UNION ALL SELECT p.privilege || ' schema' FROM unnest('{USAGE,CREATE}'::text[]) AS p (privilege)
+			WHERE has_schema_privilege($1, 'outhook', p.privilege)
+		) AS r ORDER BY r.may COLLATE "C"`, role)
+}
+
+func TestRightsOfTheRoles(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t)
+	requireRights(t, pool)
+	require.NotEmpty(t, rights(t, pool, pool.Config().ConnConfig.User), "the owner's are found")
+}
+
+// requireRights wants exactly the rights that docs/operations.md promises.
+func requireRights(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	require.Empty(t, rights(t, pool, "public"))
+	require.Equal(t, []string{
+		"EXECUTE outhook.enqueue(text,text,json,text)",
+		"EXECUTE outhook.enqueue(text,text,jsonb,text)",
+		"EXECUTE outhook.enqueue(text,text,text,text)",
+		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean)",
+		"USAGE schema",
+	}, rights(t, pool, "outhook_publisher"))
+	require.Equal(t, []string{
+		"SELECT report_attempts",
+		"SELECT report_deliveries",
+		"SELECT report_endpoint_health",
+		"SELECT report_events",
+		"SELECT report_retries",
+		"USAGE schema",
+	}, rights(t, pool, "outhook_reporter"))
+}
+
+func TestPublisherMayEnqueue(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t)
+	publisher := member(t, pool, "outhook_publisher")
+	for _, call := range []string{
+		`outhook.enqueue('acme', 'a.b', '{"as": "text"}', 'key')`,
+		`outhook.enqueue('acme', 'a.b', json_build_object('as', 'json'))`,
+		`outhook.enqueue('acme', 'a.b', jsonb_build_object('as', 'jsonb'))`,
+		`outhook.enqueue_many('{acme}', '{a.b}', ARRAY['{"as": "many"}'])`,
+	} {
+		exec(t, publisher, `SELECT FROM `+call)
+	}
+	require.Equal(t, 4, value[int](t, pool, `SELECT count(*) FROM outhook.events`))
+
+	_, err := publisher.Exec(t.Context(), `SELECT outhook.create_partitions('2030-01-01', '2030-01-01')`)
+	requireDenied(t, err, "another function")
+	for _, relation := range relations(t, pool) {
+		_, err := publisher.Exec(t.Context(), `SELECT FROM outhook.`+relation)
+		requireDenied(t, err, relation)
+	}
+}
+
+func TestReporterMayReadTheReports(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t)
+	reporter := member(t, pool, "outhook_reporter")
+	for _, relation := range relations(t, pool) {
+		_, err := reporter.Exec(t.Context(), `SELECT * FROM outhook.`+relation)
+		if strings.HasPrefix(relation, "report_") {
+			require.NoError(t, err, relation)
+			continue
+		}
+		requireDenied(t, err, relation)
+	}
+	_, err := reporter.Exec(t.Context(), `SELECT outhook.enqueue('acme', 'a.b', '{}')`)
+	requireDenied(t, err, "enqueue")
+}
+
+func TestStrangerMayDoNothing(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t)
+	stranger := member(t, pool)
+	for _, sql := range []string{`SELECT outhook.enqueue('acme', 'a.b', '{}')`, `SELECT FROM outhook.report_events`} {
+		_, err := stranger.Exec(t.Context(), sql)
+		requireDenied(t, err, sql)
+	}
+}
+
+// relations returns the names of all tables and views of the schema.
+func relations(t *testing.T, pool *pgxpool.Pool) []string {
+	t.Helper()
+	names := column[string](t, pool, `SELECT relname::text FROM pg_class
+		WHERE relnamespace = 'outhook'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')`)
+	require.Greater(t, len(names), 96)
+	return names
+}
+
+// Otherwise whoever calls it could put objects of his own in the path of the owner's rights.
+func TestDefinerFunctionsPinTheirSearchPath(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t)
+	paths := column[[]string](t, pool, `SELECT coalesce(proconfig, '{}') FROM pg_proc
+		WHERE pronamespace = 'outhook'::regnamespace AND prosecdef`)
+	require.Len(t, paths, 4)
+	for _, path := range paths {
+		require.Equal(t, []string{"search_path=pg_catalog, pg_temp"}, path)
+	}
+}
+
+// A migration's user who may not create roles gets a schema without grants. What docs/operations.md says to run then gives
+// the same schema as a migration with CREATEROLE does. Roles belong to the whole server, so this needs one of its own.
+func TestMigrationWithoutCreateRole(t *testing.T) {
+	t.Parallel()
+	s := server(t, os.Getenv("OUTHOOK_TEST_POSTGRES_BIN"))
+	admin := open(t, s.URL("postgres"))
+	exec(t, admin, `CREATE ROLE plain LOGIN PASSWORD '`+password+`'`)
+	exec(t, admin, `CREATE ROLE creator LOGIN CREATEROLE PASSWORD '`+password+`'`)
+
+	first := ownedBy(t, s, "plain", "first")
+	require.Equal(t, []string{
+		"role outhook_publisher was not created: this user has no CREATEROLE; see docs/operations.md",
+		"role outhook_reporter was not created: this user has no CREATEROLE; see docs/operations.md",
+	}, migrate(t, first))
+	require.NoError(t, migrations.Check(t.Context(), first))
+	require.Empty(t, groupRoles(t, admin))
+
+	byHand := open(t, s.URL("first"))
+	for _, sql := range blocks(t, "../docs/operations.md") {
+		exec(t, byHand, sql)
+	}
+	requireRights(t, byHand)
+	want := fingerprint(t, byHand)
+
+	second := ownedBy(t, s, "plain", "second")
+	require.Empty(t, migrate(t, second), "the roles are there")
+	require.Equal(t, want, fingerprint(t, second))
+
+	// Nothing is left of the roles' rights after a rollback: else they could not be dropped.
+	require.NoError(t, migrations.DownTo(t.Context(), first, 0))
+	require.NoError(t, migrations.DownTo(t.Context(), second, 0))
+	exec(t, admin, `DROP ROLE outhook_publisher, outhook_reporter`)
+
+	third := ownedBy(t, s, "creator", "third")
+	require.Empty(t, migrate(t, third))
+	require.Equal(t, want, fingerprint(t, third))
+}
+
+// ownedBy returns a pool of a user on a new database of his.
+func ownedBy(t *testing.T, s *localpg.Server, user, database string) *pgxpool.Pool {
+	t.Helper()
+	exec(t, open(t, s.URL("postgres")), `CREATE DATABASE `+database+` OWNER `+user)
+	return as(t, open(t, s.URL(database)), user)
+}
+
+// migrate migrates as the pool's user and returns the notices that speak of roles.
+func migrate(t *testing.T, pool *pgxpool.Pool) []string {
+	t.Helper()
+	notices := make(chan string, 1000)
+	cfg := pool.Config()
+	cfg.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { notices <- n.Message }
+	require.NoError(t, migrations.Up(t.Context(), openConfig(t, cfg)))
+	close(notices)
+	var ofRoles []string
+	for message := range notices {
+		if strings.Contains(message, "role") {
+			ofRoles = append(ofRoles, message)
+		}
+	}
+	return ofRoles
+}
