@@ -145,13 +145,14 @@ func (w *deliverWorker) setAside(ctx context.Context, r *run) error {
 // attempt sends the request and records its outcome.
 func (w *deliverWorker) attempt(ctx context.Context, r *run) error {
 	startedAt := w.clock.Now()
-	header, err := w.sign(r, startedAt)
+	body := []byte(r.Payload)
+	header, err := w.sign(r, body, startedAt)
 	if err != nil {
 		w.cfg.Logger.ErrorContext(ctx, "signing a delivery", r.attrs(slog.Any("error", err))...)
 		return snooze()
 	}
 	res := w.cfg.Egress.Post(ctx, egress.Request{
-		URL: r.URL, Header: header, Body: r.Payload, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
+		URL: r.URL, Header: header, Body: body, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
 	})
 	if res.Outcome == egress.Unknown && !res.Sent {
 		w.cfg.Logger.DebugContext(ctx, "a request did not leave", r.attrs(slog.String("error", res.Error))...)

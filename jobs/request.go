@@ -23,12 +23,12 @@ const (
 
 // sign returns the request's headers: the endpoint's own, then ours, which nobody can override. webhook-id is the
 // event's id, the same on every attempt; webhook-timestamp is this attempt's second on the database's clock.
-func (w *deliverWorker) sign(r *run, at time.Time) (http.Header, error) {
+func (w *deliverWorker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
 	secrets, err := w.secrets(r)
 	if err != nil {
 		return nil, err
 	}
-	value, err := signature.Sign(secrets, r.EventID.String(), at, r.Payload)
+	value, err := signature.Sign(secrets, r.EventID.String(), at, body)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}

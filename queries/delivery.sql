@@ -4,10 +4,11 @@
 -- name: LoadDeliveries :many
 -- All that the deliver workers need of a group of jobs, in one query. A delivery that is gone has no row. Endpoints and
 -- secrets are read with each group, so that a rotation, a new URL or a pause holds at once. Secrets: newest first.
+-- The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
 -- LATERAL with OFFSET 0 makes the planner look each row up by its key: with few statistics it takes the bounds for a
 -- narrow range and would scan all that lies between them (measured: 9.8 ms a group instead of 0.5).
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
-    e.tenant_id, e.type, e.payload,
+    e.tenant_id, e.type, e.payload::text AS payload,
     n.url, n.headers, n.timeout_ms, n.retry_schedule, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, (j.state IS NOT DISTINCT FROM 'running')::boolean AS job_running,
     coalesce((SELECT array_agg(s.key_id ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
