@@ -67,12 +67,21 @@ func (q *Queries) EnqueueMany(ctx context.Context, db DBTX, arg EnqueueManyParam
 }
 
 const getEvent = `-- name: GetEvent :one
-SELECT e.id, e.created_at, e.tenant_id, e.type, e.payload FROM outhook.events AS e WHERE e.id = $1
+SELECT e.id, e.created_at, e.tenant_id, e.type, e.payload::text AS payload FROM outhook.events AS e WHERE e.id = $1
 `
 
-func (q *Queries) GetEvent(ctx context.Context, db DBTX, id uuid.UUID) (Event, error) {
+type GetEventRow struct {
+	ID        uuid.UUID
+	CreatedAt time.Time
+	TenantID  string
+	Type      string
+	Payload   string
+}
+
+// The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
+func (q *Queries) GetEvent(ctx context.Context, db DBTX, id uuid.UUID) (GetEventRow, error) {
 	row := db.QueryRow(ctx, getEvent, id)
-	var i Event
+	var i GetEventRow
 	err := row.Scan(
 		&i.ID,
 		&i.CreatedAt,

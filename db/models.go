@@ -229,11 +229,3 @@ type Endpoint struct {
 	UpdatedAt       time.Time
 	DeletedAt       *time.Time
 }
-
-type Event struct {
-	ID        uuid.UUID
-	CreatedAt time.Time
-	TenantID  string
-	Type      string
-	Payload   json.RawMessage
-}

@@ -1,5 +1,6 @@
 -- name: GetEvent :one
-SELECT e.id, e.created_at, e.tenant_id, e.type, e.payload FROM outhook.events AS e WHERE e.id = @id;
+-- The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
+SELECT e.id, e.created_at, e.tenant_id, e.type, e.payload::text AS payload FROM outhook.events AS e WHERE e.id = @id;
 
 -- name: HasEvent :one
 SELECT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @id) AS found;

@@ -1,0 +1,206 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs"
+)
+
+// delivery is one event for one endpoint.
+type delivery struct {
+	EventID       uuid.UUID  `json:"event_id" format:"uuid"`
+	EndpointID    uuid.UUID  `json:"endpoint_id" format:"uuid"`
+	TenantID      string     `json:"tenant_id" example:"acme"`
+	Type          string     `json:"type" example:"invoice.paid" doc:"The event type."`
+	CreatedAt     time.Time  `json:"created_at" doc:"When the event was enqueued."`
+	State         string     `json:"state" enum:"pending,succeeded,failed,cancelled" doc:"failed: the retry schedule is used up; replay it when the endpoint works again."`
+	Reason        *string    `json:"reason" doc:"Why it is failed or cancelled: exhausted, gone (the endpoint answered 410), worker_died, endpoint_disabled, endpoint_deleted, operator."`
+	AttemptCount  int32      `json:"attempt_count" example:"1" doc:"The highest attempt number in the log."`
+	TryCount      int32      `json:"try_count" example:"0" doc:"Known failures since it was enqueued or replayed: the position in the retry schedule."`
+	NextAttemptAt *time.Time `json:"next_attempt_at" doc:"When the next attempt is due. Null once it is settled."`
+	CompletedAt   *time.Time `json:"completed_at" doc:"When it was settled. Null while it is pending."`
+}
+
+// replayOrder documents the body of a replay.
+type replayOrder struct {
+	_ struct{} `additionalProperties:"false"`
+
+	Now *bool `json:"now,omitempty" nullable:"false" doc:"The same as now in the query."`
+}
+
+type deliveryInput struct {
+	EventID    uuid.UUID `path:"event_id" format:"uuid"`
+	EndpointID uuid.UUID `path:"endpoint_id" format:"uuid"`
+}
+
+type replayInput struct {
+	EventID    uuid.UUID `path:"event_id" format:"uuid"`
+	EndpointID uuid.UUID `path:"endpoint_id" format:"uuid"`
+	Now        bool      `query:"now" doc:"Bring the next attempt of a pending delivery forward to now."`
+}
+
+type deliveryOutput struct{ Body delivery }
+
+type listDeliveriesInput struct {
+	TenantID   string    `query:"tenant_id" maxLength:"255" doc:"Only deliveries of this tenant."`
+	EndpointID string    `query:"endpoint_id" format:"uuid" doc:"Only deliveries to this endpoint."`
+	State      string    `query:"state" enum:"pending,succeeded,failed,cancelled" doc:"Only deliveries in this state. Give since too if they are rare among very many."`
+	Since      time.Time `query:"since" doc:"Only deliveries of events of this time or later."`
+	Until      time.Time `query:"until" doc:"Only deliveries of events before this time."`
+	Limit      int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor     string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+}
+
+func (s *Server) addDeliveries() {
+	operation := func(id, method, path, summary, description string, errors ...int) huma.Operation {
+		return huma.Operation{
+			OperationID: id, Method: method, Path: "/api/deliveries" + path, Tags: []string{tagDelivery}, Summary: summary,
+			Description: description, Errors: errors, DefaultStatus: http.StatusOK,
+		}
+	}
+	const one = "/{event_id}/{endpoint_id}"
+	register(s, route{
+		Operation: operation("list-deliveries", http.MethodGet, "", "List deliveries, newest event first", ""),
+		timeout:   s.cfg.QueryTimeout,
+	}, s.listDeliveries)
+	register(s, route{
+		Operation: operation("get-delivery", http.MethodGet, one, "Get a delivery", "", http.StatusNotFound),
+		timeout:   s.cfg.QueryTimeout,
+	}, s.getDelivery)
+	register(s, route{
+		Operation: operation("replay-delivery", http.MethodPost, one+"/replay", "Deliver again",
+			"Orders new attempts with the whole retry schedule; the event id stays the same and the attempt numbers go on. "+
+				"A pending delivery is refused (409), or attempted at once with now=true.", http.StatusNotFound, http.StatusConflict),
+		timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
+	}, s.replayDelivery)
+	register(s, route{
+		Operation: operation("cancel-delivery", http.MethodPost, one+"/cancel", "Give up a pending delivery",
+			"An attempt that is under way ends as it does and is logged, but none follows.", http.StatusNotFound, http.StatusConflict),
+		timeout: s.cfg.QueryTimeout,
+	}, s.cancelDelivery)
+}
+
+func newDelivery(r db.GetDeliveryRow) delivery {
+	return delivery{
+		EventID: r.EventID, EndpointID: r.EndpointID, TenantID: r.TenantID, Type: r.Type, CreatedAt: r.CreatedAt.UTC(),
+		State: string(r.State), Reason: r.Reason, AttemptCount: r.AttemptCount, TryCount: r.TryCount,
+		NextAttemptAt: utc(r.NextAttemptAt), CompletedAt: utc(r.CompletedAt),
+	}
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*pageOutput[delivery], error) {
+	p := db.ListDeliveriesParams{Since: bound(in.Since), Until: bound(in.Until), MaxRows: in.Limit + 1}
+	after, err := decodeCursor(in.Cursor, 2)
+	if err != nil {
+		return nil, err
+	}
+	if after != nil {
+		p.CursorEventID, p.CursorEndpointID = &after[0], &after[1]
+	}
+	if p.TenantID, err = filter("query.tenant_id", in.TenantID); err != nil {
+		return nil, err
+	}
+	if in.EndpointID != "" {
+		id, err := uuid.Parse(in.EndpointID)
+		if err != nil {
+			return nil, invalid("query.endpoint_id", "must be a UUID")
+		}
+		p.EndpointID = &id
+	}
+	if in.State != "" {
+		p.State = &in.State
+	}
+	var rows []db.ListDeliveriesRow
+	err = s.list(ctx, func(tx pgx.Tx) error {
+		rows, err = db.New().ListDeliveries(ctx, tx, p)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newPage(rows, in.Limit,
+		func(r db.ListDeliveriesRow) delivery { return newDelivery(db.GetDeliveryRow(r)) },
+		func(r db.ListDeliveriesRow) []uuid.UUID { return []uuid.UUID{r.EventID, r.EndpointID} }), nil
+}
+
+func (s *Server) getDelivery(ctx context.Context, in *deliveryInput) (*deliveryOutput, error) {
+	row, err := db.New().GetDelivery(ctx, s.cfg.Pool, in.EventID, in.EndpointID)
+	if err != nil {
+		return nil, err
+	}
+	return &deliveryOutput{Body: newDelivery(row)}, nil
+}
+
+func (s *Server) replayDelivery(ctx context.Context, in *replayInput) (*deliveryOutput, error) {
+	now, err := decodeReplay(bodyOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return s.order(ctx, deliveryInput{in.EventID, in.EndpointID}, func(tx pgx.Tx) error {
+		return jobs.Replay(ctx, tx, in.EventID, in.EndpointID, now || in.Now)
+	})
+}
+
+func (s *Server) cancelDelivery(ctx context.Context, in *deliveryInput) (*deliveryOutput, error) {
+	return s.order(ctx, *in, func(tx pgx.Tx) error {
+		return jobs.Cancel(ctx, tx, in.EventID, in.EndpointID)
+	})
+}
+
+// order carries a person's order out and answers with the delivery as it is then.
+func (s *Server) order(ctx context.Context, in deliveryInput, do func(pgx.Tx) error) (*deliveryOutput, error) {
+	out := &deliveryOutput{}
+	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		if err := do(tx); err != nil {
+			return err
+		}
+		row, err := db.New().GetDelivery(ctx, tx, in.EventID, in.EndpointID)
+		out.Body = newDelivery(row)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// decodeReplay reads the body of a replay, which may be absent.
+func decodeReplay(body []byte) (now bool, err error) {
+	if len(body) == 0 {
+		return false, nil
+	}
+	object, err := parseObject(body)
+	if err != nil {
+		return false, err
+	}
+	var f faults
+	eachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
+		switch {
+		case name != "now":
+			return false
+		case string(value) == "true", string(value) == "false":
+			now = string(value) == "true"
+		default:
+			f.add("body.now", "must be true or false")
+		}
+		return true
+	})
+	return now, f.problem(http.StatusUnprocessableEntity)
+}

@@ -1,0 +1,282 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs"
+)
+
+// cancelTimeout bounds the cancelling of an endpoint's pending deliveries within the request that ends it. What is left
+// over, the workers cancel when they load it.
+const cancelTimeout = 10 * time.Second
+
+// statusReasonAPI is the reason of a status that was set here.
+const statusReasonAPI = "api"
+
+// endpoint is a tenant's URL.
+type endpoint struct {
+	ID              uuid.UUID         `json:"id" format:"uuid"`
+	TenantID        string            `json:"tenant_id" example:"acme"`
+	URL             string            `json:"url" example:"https://example.com/webhooks"`
+	Description     string            `json:"description"`
+	EventTypes      []string          `json:"event_types" nullable:"false" doc:"Empty: all."`
+	Headers         map[string]string `json:"headers"`
+	TimeoutMS       int32             `json:"timeout_ms" example:"15000"`
+	RetrySchedule   []string          `json:"retry_schedule" nullable:"true" doc:"The delays between attempts. Null: the server's."`
+	Status          string            `json:"status" enum:"enabled,paused,disabled" doc:"paused: deliveries are made and wait. disabled: none are made, and those that waited were cancelled."`
+	StatusReason    string            `json:"status_reason" doc:"Why the status is what it is: api, or that it answered 410."`
+	StatusChangedAt time.Time         `json:"status_changed_at"`
+	Metadata        map[string]string `json:"metadata"`
+	CreatedAt       time.Time         `json:"created_at"`
+	UpdatedAt       time.Time         `json:"updated_at"`
+	Secret          string            `json:"secret,omitempty" doc:"Only in the answer that creates the endpoint: keep it, it is not shown again."`
+}
+
+type endpointInput struct {
+	ID uuid.UUID `path:"id" format:"uuid" doc:"The endpoint's id."`
+}
+
+type endpointOutput struct{ Body endpoint }
+
+type postEndpointOutput struct {
+	Location string `header:"Location"`
+	Body     endpoint
+}
+
+type listEndpointsInput struct {
+	TenantID string `query:"tenant_id" maxLength:"255" doc:"Only endpoints of this tenant."`
+	Limit    int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor   string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+}
+
+func (s *Server) addEndpoints() {
+	operation := func(id, method, path, summary, description string, errors ...int) huma.Operation {
+		return huma.Operation{
+			OperationID: id, Method: method, Path: "/api/endpoints" + path, Tags: []string{tagEndpoints}, Summary: summary,
+			Description: description, Errors: errors,
+		}
+	}
+	created := operation("create-endpoint", http.MethodPost, "", "Create an endpoint",
+		"The secret that signs its webhooks is in this answer and in no other.", http.StatusConflict)
+	created.DefaultStatus = http.StatusCreated
+	register(s, route{
+		Operation: created, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
+	}, s.postEndpoint)
+	register(s, route{
+		Operation: operation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""), timeout: s.cfg.QueryTimeout,
+	}, s.listEndpoints)
+	register(s, route{
+		Operation: operation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint", "", http.StatusNotFound),
+		timeout:   s.cfg.QueryTimeout,
+	}, s.getEndpoint)
+	register(s, route{
+		Operation: operation("update-endpoint", http.MethodPatch, "/{id}", "Change an endpoint",
+			"Members that are not given stay as they are; null sets a member back to its default. Disabling cancels the pending deliveries.",
+			http.StatusNotFound),
+		timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
+	}, s.patchEndpoint)
+	register(s, route{
+		Operation: operation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",
+			"Erases its secrets and cancels its pending deliveries. Its past deliveries and attempts stay until the retention ends.",
+			http.StatusNotFound),
+		timeout: s.cfg.QueryTimeout,
+	}, s.deleteEndpoint)
+	register(s, route{
+		Operation: operation("test-endpoint", http.MethodPost, "/{id}/test", "Send a test event and wait for its first attempt",
+			"Stores an event of the type outhook.test for this endpoint alone, whatever its event types are. It is signed, sent and "+
+				"logged like any other, but not retried.",
+			http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusGatewayTimeout),
+		timeout: maxHandling,
+	}, s.testEndpoint)
+}
+
+func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
+	e := endpoint{
+		ID: r.ID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes, TimeoutMS: r.TimeoutMS,
+		RetrySchedule: durations(r.RetrySchedule), Status: string(r.Status), StatusReason: r.StatusReason,
+		StatusChangedAt: r.StatusChangedAt.UTC(), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+	err := errors.Join(json.Unmarshal(r.Headers, &e.Headers), json.Unmarshal(r.Metadata, &e.Metadata))
+	if err != nil {
+		return e, fmt.Errorf("reading endpoint %s: %w", r.ID, err)
+	}
+	return e, nil
+}
+
+// durations writes a schedule as a client would: 1m, not 1m0s.
+func durations(seconds []int32) []string {
+	if seconds == nil {
+		return nil
+	}
+	list := make([]string, len(seconds))
+	for i, n := range seconds {
+		list[i] = (time.Duration(n) * time.Second).String()
+		if short, found := strings.CutSuffix(list[i], "m0s"); found {
+			list[i] = short + "m"
+		}
+		if short, found := strings.CutSuffix(list[i], "h0m"); found {
+			list[i] = short + "h"
+		}
+	}
+	return list
+}
+
+func (s *Server) postEndpoint(ctx context.Context, _ *struct{}) (*postEndpointOutput, error) {
+	edit, err := s.decodeNewEndpoint(bodyOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	var row db.Endpoint
+	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		row, err = s.insertEndpoint(ctx, tx, edit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &postEndpointOutput{Location: "/api/endpoints/" + row.ID.String()}
+	if out.Body, err = newEndpointAnswer(row); err != nil {
+		return nil, err
+	}
+	out.Body.Secret = edit.secret.Reveal()
+	return out, nil
+}
+
+// insertEndpoint stores an endpoint and its sealed secret. Two requests at the same time can exceed the limit by one.
+func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEdit) (row db.Endpoint, err error) {
+	q, e := db.New(), edit.row
+	n, err := q.CountEndpoints(ctx, tx, e.TenantID)
+	if err != nil {
+		return row, err
+	}
+	if n >= int64(s.cfg.MaxEndpoints) {
+		return row, newProblem(http.StatusConflict,
+			fmt.Sprintf("the tenant has %d endpoints already, and that is the limit: delete one first", n))
+	}
+	row, err = q.InsertEndpoint(ctx, tx, db.InsertEndpointParams{
+		TenantID: e.TenantID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
+		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, Metadata: e.Metadata,
+	})
+	if err != nil {
+		return row, err
+	}
+	keyID, sealed := s.cfg.Keyring.Seal(edit.secret.Bytes(), row.ID[:])
+	return row, q.InsertEndpointSecret(ctx, tx, row.ID, keyID, sealed)
+}
+
+func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pageOutput[endpoint], error) {
+	after, err := decodeCursor(in.Cursor, 1)
+	if err != nil {
+		return nil, err
+	}
+	tenantID, err := filter("query.tenant_id", in.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	var rows []db.Endpoint
+	err = s.list(ctx, func(tx pgx.Tx) error {
+		rows, err = db.New().ListEndpoints(ctx, tx, tenantID, first(after), in.Limit+1)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var broken []error
+	out := newPage(rows, in.Limit, func(r db.Endpoint) endpoint {
+		e, err := newEndpointAnswer(r)
+		broken = append(broken, err)
+		return e
+	}, func(r db.Endpoint) []uuid.UUID { return []uuid.UUID{r.ID} })
+	return out, errors.Join(broken...)
+}
+
+func (s *Server) getEndpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
+	row, err := db.New().GetEndpoint(ctx, s.cfg.Pool, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEndpointAnswer(row)
+	return &endpointOutput{Body: e}, err
+}
+
+func (s *Server) patchEndpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
+	var before, after db.Endpoint
+	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
+		if before, err = db.New().LockEndpoint(ctx, tx, in.ID); err != nil {
+			return err
+		}
+		after, err = s.updateEndpoint(ctx, tx, before)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if after.Status != before.Status && after.Status == db.EndpointStatusDisabled {
+		s.cancelDeliveries(ctx, in.ID, jobs.ReasonEndpointDisabled)
+	}
+	e, err := newEndpointAnswer(after)
+	return &endpointOutput{Body: e}, err
+}
+
+func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoint) (row db.Endpoint, err error) {
+	edit, err := s.decodeChange(bodyOf(ctx), before)
+	if err != nil {
+		return row, err
+	}
+	e := edit.row
+	row, err = db.New().UpdateEndpoint(ctx, tx, db.UpdateEndpointParams{
+		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers, TimeoutMS: e.TimeoutMS,
+		RetrySchedule: e.RetrySchedule, Metadata: e.Metadata, Status: e.Status, StatusReason: statusReasonAPI,
+	})
+	if err != nil {
+		return row, err
+	}
+	if row.Status != before.Status && row.Status != db.EndpointStatusPaused {
+		return row, jobs.ResumeEndpoint(ctx, tx, e.ID)
+	}
+	return row, nil
+}
+
+func (s *Server) deleteEndpoint(ctx context.Context, in *endpointInput) (*struct{}, error) {
+	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		n, err := db.New().DeleteEndpoint(ctx, tx, in.ID)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return pgx.ErrNoRows
+		}
+		if err := db.New().DeleteEndpointSecrets(ctx, tx, in.ID); err != nil {
+			return err
+		}
+		return jobs.ResumeEndpoint(ctx, tx, in.ID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.cancelDeliveries(ctx, in.ID, jobs.ReasonEndpointDeleted)
+	return nil, nil
+}
+
+// cancelDeliveries cancels what waits for an endpoint that has been ended. Nothing is lost if it is cut short.
+func (s *Server) cancelDeliveries(ctx context.Context, id uuid.UUID, reason string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
+	defer cancel()
+	if err := jobs.CancelDeliveries(ctx, s.cfg.Pool, id, reason); err != nil {
+		s.cfg.Logger.WarnContext(ctx, "leaving pending deliveries of an ended endpoint to the workers",
+			slog.String("endpoint_id", id.String()), slog.String("error", causeOf(err)))
+	}
+}

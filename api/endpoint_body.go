@@ -1,0 +1,356 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/jobs"
+)
+
+// Limits of an endpoint's members. It is read with each of its deliveries, so it must stay small.
+const (
+	maxDescription  = 1024 // characters
+	maxEventTypes   = 100
+	maxTypeBytes    = 255 // as of an event's type
+	maxHeaders      = 20
+	maxHeaderBytes  = 4 << 10 // names and values
+	maxMetadata     = 20
+	maxMetaBytes    = 4 << 10 // names and values
+	minTimeoutMS    = 1000
+	maxTimeoutMS    = 30_000
+	defaultTimeout  = 15_000
+	defaultStatus   = db.EndpointStatusEnabled
+	emptyJSONObject = "{}"
+)
+
+// eventTypePattern is the name of a type, or a prefix of names and .*.
+var eventTypePattern = regexp.MustCompile(`^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*)?$`)
+
+// newEndpoint documents the body that creates an endpoint; endpointEdit reads it.
+type newEndpoint struct {
+	_ struct{} `additionalProperties:"false"`
+
+	TenantID      string            `json:"tenant_id" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose events it gets."`
+	URL           string            `json:"url" maxLength:"2048" example:"https://example.com/webhooks" doc:"http or https, publicly reachable, without user name and fragment."`
+	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024" doc:"For people."`
+	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100" example:"[\"invoice.*\"]" doc:"The types that it is subscribed to: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
+	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Extra request headers, at most 20 and 4 KiB. Not the connection's and not ours: content-, webhook-, outhook- and proxy- headers, host, authorization, cookie, user-agent."`
+	Secret        *string           `json:"secret,omitempty" nullable:"true" doc:"whsec_ and the base64 of 24 to 64 bytes, to keep the one that the receiver has. Absent: a new one of 32 bytes."`
+	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000" default:"15000" doc:"For the whole request: DNS, connecting, sending, waiting, reading the answer."`
+	RetrySchedule []string          `json:"retry_schedule,omitempty" nullable:"true" maxItems:"30" example:"[\"1m\", \"2m\", \"4m\"]" doc:"The delays between attempts, 1s to 168h each. Empty: one attempt only. Absent: the server's. A preset's name, fast or standard, may stand in place of the list."`
+	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Yours, at most 20 entries and 4 KiB."`
+}
+
+// endpointChange documents the body that changes an endpoint.
+type endpointChange struct {
+	_ struct{} `additionalProperties:"false"`
+
+	URL           *string           `json:"url,omitempty" nullable:"false" maxLength:"2048" example:"https://example.com/webhooks"`
+	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024"`
+	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100"`
+	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all of them."`
+	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
+	RetrySchedule []string          `json:"retry_schedule,omitempty" nullable:"true" maxItems:"30"`
+	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Replaces all of it."`
+	Status        *string           `json:"status,omitempty" nullable:"true" enum:"enabled,paused,disabled" doc:"paused: deliveries wait. disabled: none are made, and the pending ones are cancelled."`
+}
+
+// endpointEdit is an endpoint that a body changes member by member.
+type endpointEdit struct {
+	row      db.Endpoint
+	secret   signature.Secret
+	checkURL func(string) error
+	faults   faults
+}
+
+// decodeNewEndpoint reads the body that creates an endpoint.
+func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
+	e := &endpointEdit{
+		row: db.Endpoint{
+			EventTypes: []string{}, Headers: []byte(emptyJSONObject), Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout,
+		},
+		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL,
+	}
+	if err := e.decode(body, e.setNew); err != nil {
+		return nil, err
+	}
+	for _, required := range []struct{ name, value string }{{"tenant_id", e.row.TenantID}, {"url", e.row.URL}} {
+		if required.value == "" {
+			e.faults.add("body."+required.name, "is required")
+		}
+	}
+	return e, e.faults.problem(http.StatusUnprocessableEntity)
+}
+
+// decodeChange reads the body that changes an endpoint.
+func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, error) {
+	e := &endpointEdit{row: row, checkURL: s.cfg.CheckURL}
+	if err := e.decode(body, e.setChange); err != nil {
+		return nil, err
+	}
+	return e, e.faults.problem(http.StatusUnprocessableEntity)
+}
+
+func (e *endpointEdit) decode(body []byte, set func(name string, value json.RawMessage) bool) error {
+	object, err := parseObject(body)
+	if err != nil {
+		return err
+	}
+	eachMember(object, "body", &e.faults, set)
+	return nil
+}
+
+// setNew sets a member that only a new endpoint has, or any other.
+func (e *endpointEdit) setNew(name string, value json.RawMessage) bool {
+	switch name {
+	case "tenant_id":
+		e.row.TenantID = tenantID(value, &e.faults)
+	case "secret":
+		e.setSecret(value)
+	default:
+		return e.set(name, value)
+	}
+	return true
+}
+
+// setChange sets a member that only an existing endpoint has, or any other.
+func (e *endpointEdit) setChange(name string, value json.RawMessage) bool {
+	if name != "status" {
+		return e.set(name, value)
+	}
+	e.row.Status = defaultStatus
+	if isNull(value) {
+		return true
+	}
+	e.row.Status = db.EndpointStatus(text(value, "body.status", &e.faults))
+	switch e.row.Status {
+	case db.EndpointStatusEnabled, db.EndpointStatusPaused, db.EndpointStatusDisabled:
+	default:
+		e.faults.add("body.status", "must be enabled, paused or disabled")
+	}
+	return true
+}
+
+// set sets a member; null is its default.
+func (e *endpointEdit) set(name string, value json.RawMessage) bool {
+	switch name {
+	case "url":
+		e.setURL(value)
+	case "description":
+		e.setDescription(value)
+	case "event_types":
+		e.setEventTypes(value)
+	case "headers":
+		e.row.Headers = e.object(value, "body.headers", maxHeaders, maxHeaderBytes, checkHeader)
+	case "timeout_ms":
+		e.setTimeout(value)
+	case "retry_schedule":
+		e.setSchedule(value)
+	case "metadata":
+		e.row.Metadata = e.object(value, "body.metadata", maxMetadata, maxMetaBytes, nil)
+	default:
+		return false
+	}
+	return true
+}
+
+// tenantID applies the rule of events to an endpoint's tenant.
+func tenantID(value json.RawMessage, f *faults) string {
+	before := len(*f)
+	id := text(value, "body.tenant_id", f)
+	if len(*f) > before {
+		return id
+	}
+	var broken *outhook.InvalidEventError
+	if err := (outhook.Event{TenantID: id, Type: "any", Payload: json.RawMessage("null")}).Validate(); errors.As(err, &broken) {
+		f.add("body.tenant_id", broken.Problem)
+	}
+	return id
+}
+
+func (e *endpointEdit) setSecret(value json.RawMessage) {
+	if isNull(value) {
+		return
+	}
+	secret, err := signature.ParseSecret(text(value, "body.secret", &e.faults))
+	if err != nil {
+		e.faults.add("body.secret", err.Error()) // says how to make one, and repeats nothing
+		return
+	}
+	e.secret = secret
+}
+
+func (e *endpointEdit) setURL(value json.RawMessage) {
+	before := len(e.faults)
+	e.row.URL = text(value, "body.url", &e.faults)
+	if len(e.faults) > before {
+		return
+	}
+	if err := e.checkURL(e.row.URL); err != nil {
+		e.faults.add("body.url", err.Error())
+	}
+}
+
+func (e *endpointEdit) setDescription(value json.RawMessage) {
+	e.row.Description = ""
+	if isNull(value) {
+		return
+	}
+	e.row.Description = text(value, "body.description", &e.faults)
+	if utf8.RuneCountInString(e.row.Description) > maxDescription {
+		e.faults.add("body.description", fmt.Sprintf("is longer than %d characters", maxDescription))
+	}
+}
+
+func (e *endpointEdit) setEventTypes(value json.RawMessage) {
+	const at = "body.event_types"
+	e.row.EventTypes = []string{}
+	if isNull(value) {
+		return
+	}
+	before := len(e.faults)
+	list := texts(value, at, &e.faults)
+	if len(e.faults) > before {
+		return
+	}
+	if len(list) > maxEventTypes {
+		e.faults.add(at, fmt.Sprintf("has more than %d entries", maxEventTypes))
+		return
+	}
+	for i, name := range list {
+		switch {
+		case name == "*":
+			e.faults.add(elementLocation(at, i), "must not be *: an empty list means all")
+		case !eventTypePattern.MatchString(name) || len(name) > maxTypeBytes:
+			e.faults.add(elementLocation(at, i), "must be a type like invoice.paid, or invoice.* for each type below invoice; at most 255 bytes")
+		case slices.Contains(list[:i], name):
+			e.faults.add(elementLocation(at, i), "is given twice")
+		}
+	}
+	e.row.EventTypes = list
+}
+
+func (e *endpointEdit) setTimeout(value json.RawMessage) {
+	e.row.TimeoutMS = defaultTimeout
+	if isNull(value) {
+		return
+	}
+	before := len(e.faults)
+	e.row.TimeoutMS = integer(value, "body.timeout_ms", &e.faults)
+	if len(e.faults) == before && (e.row.TimeoutMS < minTimeoutMS || e.row.TimeoutMS > maxTimeoutMS) {
+		e.faults.add("body.timeout_ms", fmt.Sprintf("must be %d to %d", minTimeoutMS, maxTimeoutMS))
+	}
+}
+
+func (e *endpointEdit) setSchedule(value json.RawMessage) {
+	e.row.RetrySchedule = nil
+	if isNull(value) {
+		return
+	}
+	before := len(e.faults)
+	schedule, err := e.schedule(value)
+	switch {
+	case len(e.faults) > before:
+	case err != nil:
+		e.faults.add("body.retry_schedule", strings.TrimPrefix(err.Error(), jobs.ErrInvalidSchedule.Error()+": "))
+	default:
+		e.row.RetrySchedule = schedule.Seconds()
+	}
+}
+
+// schedule reads a preset's name or a list of durations.
+func (e *endpointEdit) schedule(value json.RawMessage) (jobs.Schedule, error) {
+	if value[0] == '"' {
+		switch text(value, "body.retry_schedule", &e.faults) {
+		case "fast":
+			return jobs.FastSchedule(), nil
+		case "standard":
+			return jobs.StandardSchedule(), nil
+		}
+		return nil, errors.New(`must be a list of delays like ["1m", "2m", "4m"], or a preset: fast or standard`)
+	}
+	schedule := jobs.Schedule{}
+	for i, item := range texts(value, "body.retry_schedule", &e.faults) {
+		d, err := time.ParseDuration(item)
+		if err != nil {
+			e.faults.add(elementLocation("body.retry_schedule", i), "must be a duration like 30s, 1m or 2h")
+		}
+		schedule = append(schedule, d)
+	}
+	return schedule, schedule.Validate()
+}
+
+// object reads an object of strings with at most maxEntries and maxBytes, and returns it as it is stored.
+func (e *endpointEdit) object(value json.RawMessage, at string, maxEntries, maxBytes int, check func(name, value string) string) json.RawMessage {
+	if isNull(value) {
+		return json.RawMessage(emptyJSONObject)
+	}
+	before := len(e.faults)
+	m := textMap(value, at, &e.faults)
+	if len(e.faults) > before {
+		return nil
+	}
+	bytes, seen := 0, map[string]bool{}
+	for name, v := range m {
+		bytes += len(name) + len(v)
+		if check == nil {
+			continue
+		}
+		if message := check(name, v); message != "" {
+			e.faults.add(memberLocation(at, name), message)
+		}
+		if seen[strings.ToLower(name)] {
+			e.faults.add(memberLocation(at, name), "is given twice: case has no meaning here")
+		}
+		seen[strings.ToLower(name)] = true
+	}
+	if len(m) > maxEntries || bytes > maxBytes {
+		e.faults.add(at, fmt.Sprintf("must have at most %d entries and %d bytes of names and values", maxEntries, maxBytes))
+	}
+	stored, err := json.Marshal(m)
+	if err != nil {
+		e.faults.add(at, "must be an object of strings") // not for a map of strings
+	}
+	return stored
+}
+
+// checkHeader returns what is wrong with a request header, or "".
+func checkHeader(name, value string) string {
+	visible := func(r rune) bool { return r < ' ' || r > '~' }
+	switch {
+	case isReservedHeader(strings.ToLower(name)):
+		return "is not allowed: it belongs to the connection, to Outhook or to the signature"
+	case egress.CheckHeader(name, "") != nil:
+		return "must have a header's name: letters, digits and hyphens; and not be one of the connection's"
+	case egress.CheckHeader(name, value) != nil, strings.ContainsFunc(value, visible), strings.TrimSpace(value) != value:
+		return "must have a value of visible ASCII characters"
+	}
+	return ""
+}
+
+// isReservedHeader names what an endpoint can't set: what RFC 9110, section 7.6.1, calls the connection's, what frames
+// the request, and what the receiver must be able to trust.
+func isReservedHeader(lower string) bool {
+	for _, prefix := range []string{"content-", "webhook-", "outhook-", "proxy-"} {
+		if strings.HasPrefix(lower, prefix) {
+			return true
+		}
+	}
+	switch lower {
+	case "host", "authorization", "cookie", "user-agent", "connection", "keep-alive", "te", "trailer", "transfer-encoding",
+		"upgrade", "expect":
+		return true
+	}
+	return false
+}

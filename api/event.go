@@ -1,0 +1,232 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/db"
+)
+
+// event is an event without its payload.
+type event struct {
+	ID            uuid.UUID `json:"id" format:"uuid" doc:"The event's id, a UUIDv7: the header webhook-id of every attempt."`
+	TenantID      string    `json:"tenant_id" example:"acme" doc:"The customer whose endpoints get the event."`
+	Type          string    `json:"type" example:"invoice.paid" doc:"The event type."`
+	CreatedAt     time.Time `json:"created_at" doc:"The time inside the id, on the database's clock."`
+	DeliveryCount int64     `json:"delivery_count" example:"1" doc:"How many deliveries it has made: one for each endpoint that was subscribed."`
+}
+
+// stored is the answer for an event that is committed.
+type stored struct {
+	ID            uuid.UUID `json:"id" format:"uuid" doc:"The event's id, a UUIDv7: the header webhook-id of every attempt."`
+	TenantID      string    `json:"tenant_id" example:"acme"`
+	Type          string    `json:"type" example:"invoice.paid"`
+	CreatedAt     time.Time `json:"created_at" doc:"The time inside the id, on the database's clock."`
+	DeliveryCount int32     `json:"delivery_count" example:"1" doc:"How many deliveries it has made: one for each endpoint that was subscribed."`
+	Duplicate     bool      `json:"duplicate" doc:"True if an earlier event has this idempotency key: nothing was stored, and id is the earlier event's."`
+}
+
+// fullEvent is an event with its deliveries. The payload is added by hand, after the rest was encoded.
+type fullEvent struct {
+	ID         uuid.UUID  `json:"id" format:"uuid" doc:"The event's id, a UUIDv7: the header webhook-id of every attempt."`
+	TenantID   string     `json:"tenant_id" example:"acme"`
+	Type       string     `json:"type" example:"invoice.paid"`
+	CreatedAt  time.Time  `json:"created_at" doc:"The time inside the id, on the database's clock."`
+	Deliveries []delivery `json:"deliveries" nullable:"false" doc:"One for each endpoint that was subscribed."`
+	Payload    any        `json:"payload,omitempty" required:"true" doc:"The payload, byte for byte as it was published and as it is sent."`
+}
+
+// storedBatch is the answer for a batch.
+type storedBatch struct {
+	Results []stored `json:"results" nullable:"false" doc:"One for each event, in the same order."`
+}
+
+type postEventInput struct {
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"The same as idempotency_key in the body. If both are given they must be equal."`
+}
+
+type postBatchInput struct {
+	IdempotencyKey string `header:"Idempotency-Key" hidden:"true"`
+}
+
+type postEventOutput struct {
+	Status int
+	Body   stored
+}
+
+type postBatchOutput struct{ Body storedBatch }
+
+type listEventsInput struct {
+	TenantID string    `query:"tenant_id" maxLength:"255" doc:"Only events of this tenant."`
+	Type     string    `query:"type" maxLength:"255" doc:"Only events of this type."`
+	Since    time.Time `query:"since" doc:"Only events of this time or later."`
+	Until    time.Time `query:"until" doc:"Only events before this time."`
+	Limit    int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor   string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+}
+
+type eventInput struct {
+	ID uuid.UUID `path:"id" format:"uuid" doc:"The event's id."`
+}
+
+type getEventOutput struct {
+	ContentType string `header:"Content-Type" hidden:"true"`
+	Body        []byte
+}
+
+func (s *Server) addEvents() {
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "create-event", Method: http.MethodPost, Path: "/api/events", Tags: []string{tagEvents},
+			Summary: "Enqueue an event", DefaultStatus: http.StatusAccepted,
+			Description: "Answers once the event and its deliveries are committed: 202, or 200 for a duplicate. An event without a " +
+				"subscribed endpoint is stored too. After a 5xx or no answer, repeat the request with the same idempotency key.",
+			Responses: map[string]*huma.Response{"200": {Description: "Duplicate: an earlier event has this idempotency key"}},
+			Errors:    []int{http.StatusConflict},
+		},
+		timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxPayloadBytes) + envelopeBytes,
+		body: reflect.TypeFor[newEvent](), answer: reflect.TypeFor[stored](),
+	}, s.postEvent)
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "create-events", Method: http.MethodPost, Path: "/api/events/batch", Tags: []string{tagEvents},
+			Summary: "Enqueue many events, all or none", DefaultStatus: http.StatusAccepted,
+			Description: "One invalid event or one conflict refuses the whole batch and is named by its index.",
+			Errors:      []int{http.StatusConflict},
+		},
+		timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxBatchBytes), body: reflect.TypeFor[newBatch](),
+	}, s.postBatch)
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "list-events", Method: http.MethodGet, Path: "/api/events", Tags: []string{tagEvents},
+			Summary: "List events, newest first", Description: "Without payloads.",
+		},
+		timeout: s.cfg.QueryTimeout,
+	}, s.listEvents)
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "get-event", Method: http.MethodGet, Path: "/api/events/{id}", Tags: []string{tagEvents},
+			Summary: "Get an event with its payload and deliveries", Errors: []int{http.StatusNotFound},
+		},
+		timeout: s.cfg.QueryTimeout, answer: reflect.TypeFor[fullEvent](),
+	}, s.getEvent)
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "list-event-attempts", Method: http.MethodGet, Path: "/api/events/{id}/attempts", Tags: []string{tagEvents},
+			Summary: "List all attempts of an event, oldest first", Errors: []int{http.StatusNotFound},
+		},
+		timeout: s.cfg.QueryTimeout,
+	}, s.listAttempts)
+}
+
+func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventOutput, error) {
+	e, err := s.decodeEvent(bodyOf(ctx), in.IdempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.store.put(ctx, newIntake([]outhook.Event{e}))
+	if err != nil {
+		return nil, storeProblem(err, func(int) string { return "body" })
+	}
+	if rows[0].Conflict {
+		return nil, keyConflict("body.idempotency_key")
+	}
+	out := &postEventOutput{Status: http.StatusAccepted, Body: newStored(e, rows[0])}
+	if rows[0].Duplicate {
+		out.Status = http.StatusOK
+	}
+	return out, nil
+}
+
+func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchOutput, error) {
+	if in.IdempotencyKey != "" {
+		return nil, invalid("header.Idempotency-Key", "must not be given with a batch: give each event its own idempotency_key")
+	}
+	events, err := s.decodeBatch(bodyOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.store.put(ctx, newIntake(events))
+	if err != nil {
+		return nil, storeProblem(err, eventLocation)
+	}
+	out := &postBatchOutput{Body: storedBatch{Results: make([]stored, len(rows))}}
+	for i, row := range rows {
+		if row.Conflict { // of a batch of one, which is stored like a single event
+			return nil, keyConflict(eventLocation(i) + ".idempotency_key")
+		}
+		out.Body.Results[i] = newStored(events[i], row)
+	}
+	return out, nil
+}
+
+func newStored(e outhook.Event, row db.EnqueueManyRow) stored {
+	return stored{
+		ID: row.EventID, TenantID: e.TenantID, Type: e.Type, CreatedAt: row.CreatedAt.UTC(),
+		DeliveryCount: row.DeliveryCount, Duplicate: row.Duplicate,
+	}
+}
+
+func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutput[event], error) {
+	after, err := decodeCursor(in.Cursor, 1)
+	if err != nil {
+		return nil, err
+	}
+	p := db.ListEventsParams{Since: bound(in.Since), Until: bound(in.Until), Cursor: first(after), MaxRows: in.Limit + 1}
+	if p.TenantID, err = filter("query.tenant_id", in.TenantID); err != nil {
+		return nil, err
+	}
+	if p.Type, err = filter("query.type", in.Type); err != nil {
+		return nil, err
+	}
+	var rows []db.ListEventsRow
+	err = s.list(ctx, func(tx pgx.Tx) error {
+		rows, err = db.New().ListEvents(ctx, tx, p)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newPage(rows, in.Limit, newEventAnswer, func(r db.ListEventsRow) []uuid.UUID { return []uuid.UUID{r.ID} }), nil
+}
+
+func newEventAnswer(r db.ListEventsRow) event {
+	return event{ID: r.ID, TenantID: r.TenantID, Type: r.Type, CreatedAt: r.CreatedAt.UTC(), DeliveryCount: r.DeliveryCount}
+}
+
+func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput, error) {
+	row, err := db.New().GetEvent(ctx, s.cfg.Pool, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.New().ListEventDeliveries(ctx, s.cfg.Pool, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	head := fullEvent{
+		ID: row.ID, TenantID: row.TenantID, Type: row.Type, CreatedAt: row.CreatedAt.UTC(), Deliveries: make([]delivery, len(rows)),
+	}
+	for i, r := range rows {
+		head.Deliveries[i] = newDelivery(db.GetDeliveryRow(r))
+	}
+	body, err := encodeJSON(head)
+	if err != nil {
+		return nil, err
+	}
+	return &getEventOutput{ContentType: "application/json", Body: withPayload(body, []byte(row.Payload))}, nil
+}
+
+// withPayload adds a payload to a JSON object byte for byte. encoding/json would drop its white space and escape
+// characters in it.
+func withPayload(object, payload []byte) []byte {
+	object = bytes.TrimSuffix(bytes.TrimSpace(object), []byte("}"))
+	return bytes.Join([][]byte{object, []byte(`,"payload":`), payload, []byte("}\n")}, nil)
+}

@@ -1,0 +1,150 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/outhook/outhook"
+)
+
+// newEvent documents the body of an event; decodeMembers reads it.
+type newEvent struct {
+	_ struct{} `additionalProperties:"false"`
+
+	TenantID       string  `json:"tenant_id" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose endpoints get the event: a label that you choose, at most 255 bytes, without control characters."`
+	Type           string  `json:"type" maxLength:"255" pattern:"^[A-Za-z0-9_]+(\\.[A-Za-z0-9_]+)*$" example:"invoice.paid" doc:"Names of letters, digits and _ joined by dots. Types that begin with outhook. are reserved."`
+	Payload        any     `json:"payload" example:"{\"amount\": 4200}" doc:"Any JSON value, at most 262,144 bytes and 512 levels deep. It is stored, signed and sent byte for byte."`
+	IdempotencyKey *string `json:"idempotency_key,omitempty" nullable:"true" maxLength:"255" example:"invoice-17-paid" doc:"Unique per tenant until the retention ends, at most 255 bytes. A second event with the same key, type and payload is a duplicate and stored once; with another type or payload it is refused (409)."`
+}
+
+// newBatch documents the body of a batch.
+type newBatch struct {
+	_ struct{} `additionalProperties:"false"`
+
+	Events []newEvent `json:"events" nullable:"false" minItems:"1" maxItems:"1000" doc:"The events, at most 1,000 by default and 8 MiB together."`
+}
+
+// eventFaults is what is wrong with events. A payload that is too large has a status of its own.
+type eventFaults struct {
+	faults
+	large bool
+}
+
+func (f *eventFaults) problem() error {
+	if f.large {
+		return f.faults.problem(http.StatusRequestEntityTooLarge)
+	}
+	return f.faults.problem(http.StatusUnprocessableEntity)
+}
+
+func eventLocation(i int) string { return elementLocation("body.events", i) }
+
+// decodeEvent reads the body of one event. headerKey is the idempotency key of the request's header, or "".
+func (s *Server) decodeEvent(body []byte, headerKey string) (outhook.Event, error) {
+	object, err := parseObject(body)
+	if err != nil {
+		return outhook.Event{}, err
+	}
+	var f eventFaults
+	e := decodeMembers(object, "body", &f.faults)
+	switch {
+	case e.IdempotencyKey == "":
+		e.IdempotencyKey = headerKey
+	case headerKey != "" && headerKey != e.IdempotencyKey:
+		f.add("header.Idempotency-Key", "differs from idempotency_key in the body")
+	}
+	if len(f.faults) == 0 {
+		s.checkEvent(e, "body", &f)
+	}
+	return e, f.problem()
+}
+
+// decodeBatch reads the body of a batch. It stops at the first event that is wrong.
+func (s *Server) decodeBatch(body []byte) (events []outhook.Event, err error) {
+	object, err := parseObject(body)
+	if err != nil {
+		return nil, err
+	}
+	var list json.RawMessage
+	var f eventFaults
+	eachMember(object, "body", &f.faults, func(name string, value json.RawMessage) bool {
+		if name == "events" {
+			list = value
+		}
+		return name == "events"
+	})
+	if list == nil || list[0] != '[' {
+		f.add("body.events", "must be an array of events")
+	}
+	if len(f.faults) > 0 {
+		return nil, f.problem()
+	}
+	eachElement(list, func(i int, value json.RawMessage) bool {
+		events = append(events, s.decodeItem(value, i, &f))
+		return len(f.faults) == 0
+	})
+	if len(events) == 0 {
+		f.add("body.events", "must hold at least one event")
+	}
+	return events, f.problem()
+}
+
+func (s *Server) decodeItem(value json.RawMessage, i int, f *eventFaults) (e outhook.Event) {
+	at := eventLocation(i)
+	switch {
+	case i >= s.cfg.MaxBatchEvents:
+		f.add("body.events", fmt.Sprintf("must hold at most %d events", s.cfg.MaxBatchEvents))
+	case value[0] != '{':
+		f.add(at, "must be an object")
+	default:
+		if e = decodeMembers(value, at, &f.faults); len(f.faults) == 0 {
+			s.checkEvent(e, at, f)
+		}
+	}
+	return e
+}
+
+// decodeMembers reads the members of an event. Its payload is the bytes that stand in object.
+func decodeMembers(object json.RawMessage, at string, f *faults) (e outhook.Event) {
+	given := map[string]bool{}
+	eachMember(object, at, f, func(name string, value json.RawMessage) bool {
+		given[name] = true
+		switch name {
+		case "tenant_id":
+			e.TenantID = text(value, at+".tenant_id", f)
+		case "type":
+			e.Type = text(value, at+".type", f)
+		case "payload":
+			e.Payload = value
+		case "idempotency_key":
+			if !isNull(value) {
+				e.IdempotencyKey = text(value, at+".idempotency_key", f)
+			}
+		default:
+			return false
+		}
+		return true
+	})
+	for _, name := range []string{"tenant_id", "type", "payload"} {
+		if !given[name] {
+			f.add(at+"."+name, "is required")
+		}
+	}
+	return e
+}
+
+// checkEvent applies the rules that all ways of enqueueing share, and the server's own limit.
+func (s *Server) checkEvent(e outhook.Event, at string, f *eventFaults) {
+	if len(e.Payload) > s.cfg.MaxPayloadBytes {
+		f.large = true
+		f.add(at+".payload", fmt.Sprintf("is larger than %d bytes: send a link to large data instead", s.cfg.MaxPayloadBytes))
+		return
+	}
+	var broken *outhook.InvalidEventError
+	if err := e.Validate(); errors.As(err, &broken) {
+		f.large = f.large || errors.Is(err, outhook.ErrPayloadTooLarge)
+		f.add(at+"."+broken.Field, broken.Problem)
+	}
+}

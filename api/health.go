@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/outhook/outhook/internal/batch"
+)
+
+// readyTimeout bounds each check of /readyz, and so its answer to the sum of them: below the usual 10 s of probes.
+const readyTimeout = 2 * time.Second
+
+// Results of a check. What exactly is wrong is logged, not told to strangers.
+const (
+	checkOK          = "ok"
+	checkUnreachable = "unreachable"
+	checkUnknown     = "unknown" // the check before it failed
+	checkNotReady    = "not_ready"
+)
+
+// health is the answer of /livez and /readyz.
+type health struct {
+	Status string            `json:"status"`
+	Checks map[string]string `json:"checks,omitempty"`
+}
+
+// readiness checks whether this process can do its work. Calls that come while a check runs share the next one, so that
+// anybody may ask as often as they like.
+type readiness struct {
+	cfg     Config
+	group   *batch.Group[struct{}, health]
+	failing bool // at the last check, so that only changes are logged
+}
+
+func newReadiness(cfg Config) *readiness {
+	r := &readiness{cfg: cfg}
+	r.group = batch.New(batch.Config{}, func(struct{}) int { return 0 }, r.run)
+	return r
+}
+
+func (s *Server) addHealth() {
+	methods := []string{http.MethodGet, http.MethodHead}
+	s.echo.Match(methods, "/livez", func(c echo.Context) error { return answerHealth(c, health{Status: checkOK}) })
+	s.echo.Match(methods, "/readyz", func(c echo.Context) error {
+		h, err := s.ready.group.Do(c.Request().Context(), struct{}{})
+		if err != nil {
+			return err
+		}
+		return answerHealth(c, h)
+	})
+}
+
+func answerHealth(c echo.Context, h health) error {
+	status := http.StatusOK
+	if h.Status != checkOK {
+		status = http.StatusServiceUnavailable
+	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	c.Response().WriteHeader(status)
+	if c.Request().Method == http.MethodHead {
+		return nil
+	}
+	return writeJSON(c.Response(), h)
+}
+
+func (r *readiness) run(ctx context.Context, calls []struct{}) ([]health, error) {
+	h, err := r.check(ctx)
+	switch {
+	case err != nil && !r.failing:
+		r.cfg.Logger.WarnContext(ctx, "not ready", slog.Any("checks", h.Checks), slog.String("error", causeOf(err)))
+	case err == nil && r.failing:
+		r.cfg.Logger.InfoContext(ctx, "ready")
+	}
+	r.failing = err != nil
+	answers := make([]health, len(calls))
+	for i := range answers {
+		answers[i] = h
+	}
+	return answers, nil
+}
+
+func (r *readiness) check(ctx context.Context) (health, error) {
+	h := health{Status: checkOK, Checks: map[string]string{"database": checkOK, "schema": checkOK}}
+	var schemaErr, workerErr error
+	dbErr := within(ctx, r.cfg.Pool.Ping)
+	if dbErr != nil {
+		h.Checks["database"], h.Checks["schema"] = checkUnreachable, checkUnknown
+	} else if schemaErr = within(ctx, r.cfg.CheckSchema); schemaErr != nil {
+		h.Checks["schema"] = checkNotReady
+	}
+	if r.cfg.Ready != nil {
+		h.Checks["worker"] = checkOK
+		if workerErr = within(ctx, r.cfg.Ready); workerErr != nil {
+			h.Checks["worker"] = checkNotReady
+		}
+	}
+	err := errors.Join(dbErr, schemaErr, workerErr)
+	if err != nil {
+		h.Status = checkNotReady
+	}
+	return h, err
+}
+
+func within(ctx context.Context, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return check(ctx)
+}

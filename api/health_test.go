@@ -1,0 +1,123 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/internal/dbtest"
+)
+
+func serve(t *testing.T, h http.Handler, method, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+	return w
+}
+
+func healthy(context.Context) error { return nil }
+
+func failIf(failing *atomic.Bool) func(context.Context) error {
+	return func(context.Context) error {
+		if failing.Load() {
+			return errors.New("s3cret cause")
+		}
+		return nil
+	}
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+
+	t.Run("IsOKWhenEverythingIs", func(t *testing.T) {
+		t.Parallel()
+		h := api.NewHealth(api.Config{
+			Pool: dbtest.New(t), CheckSchema: healthy, Ready: healthy,
+		})
+		w := serve(t, h, "GET", "/readyz")
+		require.Equal(t, 200, w.Code)
+		require.JSONEq(t, `{"status":"ok","checks":{"database":"ok","schema":"ok","worker":"ok"}}`, w.Body.String())
+		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+		w = serve(t, h, "GET", "/livez")
+		require.Equal(t, 200, w.Code)
+		require.JSONEq(t, `{"status":"ok"}`, w.Body.String())
+		for _, path := range []string{"/livez", "/readyz"} {
+			w := serve(t, h, "HEAD", path)
+			require.Equal(t, 200, w.Code)
+			require.Empty(t, w.Body.String())
+		}
+		for _, path := range []string{"/api/events", "/docs", "/", "/riverui"} {
+			require.Equal(t, 404, serve(t, h, "GET", path).Code, "only health is served")
+		}
+	})
+
+	t.Run("NamesTheCheckThatFailsAndNoCause", func(t *testing.T) {
+		t.Parallel()
+		pool := dbtest.New(t)
+		var failing, tooOld atomic.Bool
+		log := &logBuffer{}
+		h := api.NewHealth(api.Config{
+			Pool: pool, Logger: jsonLogger(log), CheckSchema: failIf(&tooOld), Ready: failIf(&failing),
+		})
+		failing.Store(true)
+		for range 3 {
+			w := serve(t, h, "GET", "/readyz")
+			require.Equal(t, 503, w.Code)
+			require.JSONEq(t, `{"status":"not_ready","checks":{"database":"ok","schema":"ok","worker":"not_ready"}}`, w.Body.String())
+		}
+		require.Equal(t, 1, log.count("s3cret cause"), "only the change is logged")
+		require.Equal(t, 200, serve(t, h, "GET", "/livez").Code)
+		failing.Store(false)
+		require.Equal(t, 200, serve(t, h, "GET", "/readyz").Code)
+		require.Equal(t, 1, log.count(`"msg":"ready"`))
+
+		tooOld.Store(true)
+		w := serve(t, h, "GET", "/readyz")
+		require.Equal(t, 503, w.Code)
+		require.JSONEq(t, `{"status":"not_ready","checks":{"database":"ok","schema":"not_ready","worker":"ok"}}`, w.Body.String())
+	})
+
+	t.Run("ToleratesNoDatabase", func(t *testing.T) {
+		t.Parallel()
+		pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/none")
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		w := serve(t, api.NewHealth(api.Config{Pool: pool, CheckSchema: healthy}), "GET", "/readyz")
+		require.Equal(t, 503, w.Code)
+		require.JSONEq(t, `{"status":"not_ready","checks":{"database":"unreachable","schema":"unknown"}}`, w.Body.String())
+	})
+
+	t.Run("SharesChecks", func(t *testing.T) {
+		t.Parallel()
+		var checks atomic.Int32
+		started, release := make(chan struct{}, 100), make(chan struct{})
+		h := api.NewHealth(api.Config{Pool: dbtest.New(t), CheckSchema: healthy, Ready: func(context.Context) error {
+			checks.Add(1)
+			started <- struct{}{}
+			<-release
+			return nil
+		}})
+		var codes atomic.Int32
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			together(50, func(int) {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/readyz", nil))
+				codes.Add(int32(w.Code))
+			})
+		}()
+		<-started
+		close(release)
+		<-done
+		require.EqualValues(t, 50*200, codes.Load())
+		require.Less(t, checks.Load(), int32(50))
+	})
+}

@@ -1,0 +1,201 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+	"github.com/labstack/echo/v4"
+)
+
+const (
+	schemaPrefix = "#/components/schemas/"
+	tagEvents    = "Events"
+	tagEndpoints = "Endpoints"
+	tagDelivery  = "Deliveries"
+
+	// Keys of huma.Operation.Metadata that document reads.
+	metaBody     = "body"
+	metaOptional = "optional"
+	metaOK       = "ok"
+)
+
+// route is an operation and what huma does not know of it.
+type route struct {
+	huma.Operation
+	timeout  time.Duration // of the handler
+	body     reflect.Type  // the document's schema of the body; nil: no body
+	limit    int64         // of the body in bytes
+	optional bool          // the body may be absent
+	answer   reflect.Type  // the document's schema of the answer, if the handler writes bytes
+}
+
+// newHuma returns huma on Echo without its own pages, hooks and links.
+func newHuma(e *echo.Echo, version string) huma.API {
+	cfg := huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI:        "3.1.0",
+			Info:           info(version),
+			Tags:           tags(),
+			OnAddOperation: []huma.AddOpFunc{document},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry(schemaPrefix, schemaName),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"key": {Type: "http", Scheme: "bearer", Description: "An API key: OUTHOOK_API_KEY, or one made with `outhook keys create`."},
+				},
+			},
+		},
+		Formats: map[string]huma.Format{
+			"application/json": {Marshal: writeJSON, Unmarshal: json.Unmarshal},
+			"json":             {Marshal: writeJSON, Unmarshal: json.Unmarshal}, // problem+json
+		},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{withoutInput},
+	}
+	cfg.AllowAdditionalPropertiesByDefault = true // answers get new members within a major version; bodies say no themselves
+	api := humaecho.New(e, cfg)
+	// There is one format, whatever a client accepts, and with an odd Accept huma would call it by another name.
+	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
+		humaecho.Unwrap(ctx).Request().Header.Del(echo.HeaderAccept)
+		next(ctx)
+	})
+	return api
+}
+
+func info(version string) *huma.Info {
+	return &huma.Info{
+		Title:   "Outhook",
+		Version: version,
+		License: &huma.License{Name: "MIT", Identifier: "MIT"},
+		Description: "Outhook delivers webhooks from Postgres. Record an event here, or with outhook.enqueue in the " +
+			"transaction that it reports, and it is signed, sent to each subscribed endpoint of its tenant, tried again, and logged.\n\n" +
+			"Every request carries `Authorization: Bearer <key>`. Times are RFC 3339 in UTC. An error is an RFC 9457 problem. " +
+			"A list has `next_cursor`: give it back as `cursor` to get the next page; it is null at the end. " +
+			"On 503, wait for Retry-After and repeat the request.",
+	}
+}
+
+func tags() []*huma.Tag {
+	return []*huma.Tag{
+		{Name: tagEvents, Description: "An event is one fact of a tenant: a type and a payload, immutable. It makes one delivery for each subscribed endpoint."},
+		{Name: tagEndpoints, Description: "An endpoint is a tenant's URL, with a secret that signs and the event types that it is subscribed to."},
+		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or cancelled. An attempt is one HTTP request of it."},
+	}
+}
+
+// schemaName names the document's schemas by their Go types.
+func schemaName(t reflect.Type, hint string) string {
+	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Error")
+}
+
+// register adds an operation. The handler's context ends with the operation's timeout, and its error is answered as the
+// table in problemOf says.
+func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O, error)) {
+	op := r.Operation
+	op.Security = []map[string][]string{{"key": {}}}
+	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusServiceUnavailable)
+	op.Metadata = map[string]any{metaBody: r.body, metaOptional: r.optional, metaOK: r.answer}
+	if r.body != nil {
+		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge,
+			http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
+		op.Middlewares = huma.Middlewares{s.withBody(r.limit, r.optional)}
+	}
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		ctx, cancel := context.WithTimeout(ctx, r.timeout)
+		defer cancel()
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// document completes an operation of the OpenAPI document: the body that we decode ourselves, an answer that we encode
+// ourselves, and our problems instead of huma's.
+func document(oapi *huma.OpenAPI, op *huma.Operation) {
+	schemas := oapi.Components.Schemas
+	if t, ok := op.Metadata[metaBody].(reflect.Type); ok && t != nil {
+		op.RequestBody = &huma.RequestBody{Required: op.Metadata[metaOptional] != true, Content: map[string]*huma.MediaType{
+			"application/json": {Schema: schemas.Schema(t, true, "")},
+		}}
+	}
+	for code, response := range op.Responses {
+		status, err := strconv.Atoi(code)
+		if err != nil || status >= http.StatusBadRequest {
+			response.Content = map[string]*huma.MediaType{
+				contentProblem: {Schema: schemas.Schema(reflect.TypeFor[problemError](), true, "")},
+			}
+			continue
+		}
+		if t, ok := op.Metadata[metaOK].(reflect.Type); ok && t != nil {
+			response.Content = map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(t, true, "")}}
+		}
+	}
+}
+
+// addDocs serves the OpenAPI document, and a page made of it, which needs no scripts.
+func (s *Server) addDocs() error {
+	schemas := s.huma.OpenAPI().Components.Schemas.Map()
+	delete(schemas, "ErrorModel") // huma's problem and its details, which document has replaced
+	delete(schemas, "ErrorDetail")
+	doc, err := json.MarshalIndent(s.huma.OpenAPI(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding the OpenAPI document: %w", err)
+	}
+	page, policy, err := renderDocs(s.huma.OpenAPI())
+	if err != nil {
+		return fmt.Errorf("rendering the documentation: %w", err)
+	}
+	s.echo.GET("/openapi.json", func(c echo.Context) error {
+		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, doc)
+	})
+	s.echo.GET("/docs", func(c echo.Context) error {
+		c.Response().Header().Set(echo.HeaderContentSecurityPolicy, policy)
+		return c.HTMLBlob(http.StatusOK, page)
+	})
+	s.echo.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs") })
+	return nil
+}
+
+// operations returns the operations of a path in the order in which people look for them.
+func operations(item *huma.PathItem) []*huma.Operation {
+	all := []*huma.Operation{item.Post, item.Get, item.Patch, item.Delete}
+	return slices.DeleteFunc(all, func(op *huma.Operation) bool { return op == nil })
+}
+
+// sortedPaths returns the document's paths in a fixed order.
+func sortedPaths(oapi *huma.OpenAPI) []string { return slices.Sorted(maps.Keys(oapi.Paths)) }
+
+// encodeJSON encodes v without HTML escapes: what is JSON stays readable.
+func encodeJSON(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encoding an answer: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// writeJSON writes v in one piece. huma panics on an error, so that of a client that is gone must not be one.
+func writeJSON(w io.Writer, v any) error {
+	data, err := encodeJSON(v)
+	if err != nil {
+		return err
+	}
+	_, _ = w.Write(data)
+	return nil
+}

@@ -1,0 +1,144 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs"
+)
+
+const (
+	// testGrace is what a test waits beyond the endpoint's timeout: a worker fetches a job within 50 ms and records its
+	// outcome within milliseconds, unless it is busy.
+	testGrace = 5 * time.Second
+
+	// testPoll is how often a test looks for its attempt: below what a person notices, and with all tests that may run at
+	// the same time 640 small queries a second.
+	testPoll = 25 * time.Millisecond
+
+	// maxTests bounds the tests that wait at the same time.
+	maxTests = 16
+)
+
+// tested is the first attempt of a test event.
+type tested struct {
+	EventID           uuid.UUID         `json:"event_id" format:"uuid" doc:"The id of the test event."`
+	EndpointID        uuid.UUID         `json:"endpoint_id" format:"uuid"`
+	Number            int32             `json:"number"`
+	Trigger           string            `json:"trigger" enum:"scheduled,manual"`
+	StartedAt         time.Time         `json:"started_at"`
+	DurationMS        *int32            `json:"duration_ms"`
+	Outcome           string            `json:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown"`
+	StatusCode        *int32            `json:"status_code"`
+	Error             *string           `json:"error"`
+	RemoteAddr        *string           `json:"remote_addr"`
+	RequestHeaders    map[string]string `json:"request_headers" nullable:"true"`
+	ResponseHeaders   map[string]string `json:"response_headers" nullable:"true"`
+	ResponseBody      *string           `json:"response_body"`
+	ResponseTruncated bool              `json:"response_truncated"`
+}
+
+type testEndpointOutput struct{ Body tested }
+
+func (s *Server) testEndpoint(ctx context.Context, in *endpointInput) (*testEndpointOutput, error) {
+	select {
+	case s.tests <- struct{}{}:
+		defer func() { <-s.tests }()
+	default:
+		p := newProblem(http.StatusTooManyRequests, fmt.Sprintf("%d tests are waiting already: repeat the request", maxTests))
+		p.retryAfter = 1
+		return nil, p
+	}
+	e, err := db.New().GetEndpoint(ctx, s.cfg.Pool, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if e.Status != db.EndpointStatusEnabled {
+		return nil, newProblem(http.StatusConflict, "the endpoint is "+string(e.Status)+": enable it, then test it")
+	}
+	eventID, err := s.insertTestEvent(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	row, err := s.awaitAttempt(ctx, eventID, e)
+	if err != nil {
+		return nil, err
+	}
+	a, err := newAttempt(row)
+	if err != nil {
+		return nil, err
+	}
+	return &testEndpointOutput{Body: newTested(eventID, a)}, nil
+}
+
+func newTested(eventID uuid.UUID, a attempt) tested {
+	return tested{
+		EventID: eventID, EndpointID: a.EndpointID, Number: a.Number, Trigger: a.Trigger, StartedAt: a.StartedAt,
+		DurationMS: a.DurationMS, Outcome: a.Outcome, StatusCode: a.StatusCode, Error: a.Error, RemoteAddr: a.RemoteAddr,
+		RequestHeaders: a.RequestHeaders, ResponseHeaders: a.ResponseHeaders, ResponseBody: a.ResponseBody,
+		ResponseTruncated: a.ResponseTruncated,
+	}
+}
+
+// testPayload is the payload of a test event, in the form that Standard Webhooks recommends.
+type testPayload struct {
+	Type      string    `json:"type"`
+	Timestamp time.Time `json:"timestamp"`
+	Data      testData  `json:"data"`
+}
+
+type testData struct {
+	EndpointID uuid.UUID `json:"endpoint_id"`
+}
+
+// insertTestEvent stores a test event for one endpoint and wakes the workers.
+func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint) (id uuid.UUID, err error) {
+	payload, err := json.Marshal(testPayload{Type: jobs.TestEventType, Timestamp: time.Now().UTC(), Data: testData{EndpointID: e.ID}})
+	if err != nil {
+		return id, fmt.Errorf("encoding a test event: %w", err)
+	}
+	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		id, err = db.New().InsertTestEvent(ctx, tx, db.InsertTestEventParams{
+			TenantID: e.TenantID, Type: jobs.TestEventType, Payload: payload, EndpointID: e.ID,
+		})
+		if err != nil {
+			return err
+		}
+		return db.New().NotifyQueue(ctx, tx, jobs.QueueDeliver)
+	})
+	return id, err
+}
+
+// awaitAttempt returns the first attempt of a test event once it is recorded.
+func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpoint) (db.DeliveryAttempt, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(e.TimeoutMS)*time.Millisecond+testGrace)
+	defer cancel()
+	ticker := time.NewTicker(testPoll)
+	defer ticker.Stop()
+	for {
+		row, err := db.New().GetFirstAttempt(ctx, s.cfg.Pool, eventID, e.ID)
+		if err == nil {
+			return row, nil
+		}
+		if errors.Is(err, pgx.ErrNoRows) {
+			select {
+			case <-ticker.C:
+				continue
+			case <-ctx.Done():
+			}
+		}
+		if ctx.Err() != nil {
+			return row, newProblem(http.StatusGatewayTimeout, "no worker has recorded an attempt in time: check that a process with "+
+				"the role worker runs; GET /api/events/"+eventID.String()+"/attempts shows the attempt once it is made")
+		}
+		return row, err
+	}
+}
