@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/jobs"
+)
+
+// cli is every command, flag and environment variable. A flag wins over its variable.
+type cli struct {
+	Dev     devCmd     `cmd:"" help:"Run everything for development: embedded Postgres, API, workers, River UI."`
+	Serve   serveCmd   `cmd:"" help:"Run the API, the workers or both on a database of yours."`
+	Migrate migrateCmd `cmd:"" help:"Create, change or inspect the database schema."`
+	Keys    keysCmd    `cmd:"" help:"Create, list and revoke API keys."`
+	Listen  listenCmd  `cmd:"" help:"Receive webhooks locally, verify their signatures and print them."`
+	Health  healthCmd  `cmd:"" help:"Ask a running server whether it is ready; exit 1 if it is not."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// exitError ends the process with that code and without a message.
+type exitError int
+
+// Error says the code.
+func (c exitError) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+func parse(args []string, stdout, stderr io.Writer) (kctx *kong.Context, err error) {
+	// kong ends the process after --help; a panic and recover gives that back to the caller.
+	defer func() {
+		if v := recover(); v != nil {
+			code, ok := v.(exitError)
+			if !ok {
+				panic(v)
+			}
+			err = code
+		}
+	}()
+	parser, err := kong.New(&cli{}, kong.Name("outhook"),
+		kong.Description("Webhook delivery that needs Postgres and nothing else."),
+		kong.Writers(stdout, stderr), kong.UsageOnError(),
+		kong.Exit(func(code int) { panic(exitError(code)) }),
+		kong.Vars{"data_dir": defaultDataDir(), "version": version()})
+	if err != nil {
+		return nil, fmt.Errorf("reading the command line: %w", err)
+	}
+	kctx, err = parser.Parse(args)
+	if err != nil {
+		return nil, fmt.Errorf("%w (outhook --help)", err)
+	}
+	return kctx, nil
+}
+
+// logFlags configure the log, which goes to stderr.
+type logFlags struct {
+	LogLevel  slog.Level `env:"OUTHOOK_LOG_LEVEL" default:"info" help:"debug, info (one line per attempt), warn or error."`
+	LogFormat string     `env:"OUTHOOK_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text for dev, json for serve."`
+}
+
+func (f logFlags) logger(w io.Writer, auto string) *slog.Logger {
+	format := f.LogFormat
+	if format == "auto" {
+		format = auto
+	}
+	options := &slog.HandlerOptions{Level: f.LogLevel}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// serverFlags configure the API and the workers, for dev and serve alike.
+type serverFlags struct {
+	APIKey        string `name:"api-key" env:"OUTHOOK_API_KEY" help:"The bootstrap admin key of the API. dev makes one if it is not given."`
+	EncryptionKey string `env:"OUTHOOK_ENCRYPTION_KEY" help:"32 bytes in base64 that encrypt endpoint secrets (openssl rand -base64 32). Several with commas: the first encrypts, all decrypt. dev makes one if it is not given."`
+	RetrySchedule string `env:"OUTHOOK_RETRY_SCHEDULE" default:"1m,2m,4m" help:"The delays between attempts, or a preset: fast (1m,2m,4m) or standard (5s to 24h). An endpoint may have its own."`
+	EgressAllow   string `env:"OUTHOOK_EGRESS_ALLOW" help:"Prefixes that endpoints may resolve to although they are not public, like 10.0.0.0/8,::1/128, or none. dev allows loopback unless this is set."`
+
+	MaxWorkers      int  `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
+	MaxBulkWorkers  int  `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
+	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"262144" help:"The largest payload that the API takes; the database takes at most 262144."`
+	MaxBatchBytes   int  `env:"OUTHOOK_MAX_BATCH_BYTES" default:"8388608" help:"The largest body of POST /api/events/batch."`
+	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"1024" help:"How much of an answer's body is kept with the attempt; at most 16384."`
+	RiverUI         bool `name:"river-ui" env:"OUTHOOK_RIVER_UI" default:"true" negatable:"" help:"Serve River UI at /riverui/."`
+
+	logFlags
+}
+
+// server is what the flags mean, checked. Errors name the variable.
+func (f serverFlags) server(logger *slog.Logger) (server, error) {
+	s := server{flags: f, logger: logger, roles: roles{api: true, worker: true}}
+	var err error
+	if s.schedule, err = jobs.ParseSchedule(f.RetrySchedule); err != nil {
+		return s, fmt.Errorf("OUTHOOK_RETRY_SCHEDULE: %w", err)
+	}
+	if s.allow, err = egress.ParsePrefixes(f.EgressAllow); err != nil {
+		return s, fmt.Errorf("OUTHOOK_EGRESS_ALLOW: %w", err)
+	}
+	if err := f.checkLimits(); err != nil {
+		return s, err
+	}
+	return s, s.setKeys()
+}
+
+func (f serverFlags) checkLimits() error {
+	for _, limit := range []struct {
+		name            string
+		value, min, max int
+	}{
+		{"OUTHOOK_RESPONSE_BYTES", f.ResponseBytes, 1, 16384},
+		{"OUTHOOK_MAX_WORKERS", f.MaxWorkers, 1, 10000},
+		{"OUTHOOK_MAX_BULK_WORKERS", f.MaxBulkWorkers, 1, 10000},
+		{"OUTHOOK_MAX_PAYLOAD_BYTES", f.MaxPayloadBytes, 1, outhook.MaxPayloadBytes},
+		{"OUTHOOK_MAX_BATCH_BYTES", f.MaxBatchBytes, 1, 256 << 20},
+	} {
+		if limit.value < limit.min || limit.value > limit.max {
+			return fmt.Errorf("%s must be %d to %d", limit.name, limit.min, limit.max)
+		}
+	}
+	return nil
+}
+
+// roles says what a process does.
+type roles struct{ api, worker bool }
+
+func parseRoles(list []string) (r roles, err error) {
+	for _, name := range list {
+		switch strings.TrimSpace(name) {
+		case "api":
+			r.api = true
+		case "worker":
+			r.worker = true
+		default:
+			return r, errors.New("OUTHOOK_ROLES must be api, worker, or both with a comma")
+		}
+	}
+	if !r.api && !r.worker {
+		return r, errors.New("OUTHOOK_ROLES is empty: give api, worker, or both with a comma")
+	}
+	return r, nil
+}

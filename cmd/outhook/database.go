@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// databaseFlags say where the database is.
+type databaseFlags struct {
+	DatabaseURL string `env:"OUTHOOK_DATABASE_URL" help:"postgres://user:password@host:port/database. Workers need a direct connection or a pooler in session mode."`
+}
+
+// errNoDatabase is the error of every command that needs a database and was given none.
+var errNoDatabase = errors.New("no database: set OUTHOOK_DATABASE_URL (or --database-url), or use `outhook dev`, which brings its own")
+
+// openPool opens a pool and checks that the database can be reached. name is shown in pg_stat_activity.
+func openPool(ctx context.Context, url, name string, maxConns int32) (*pgxpool.Pool, error) {
+	if url == "" {
+		return nil, errNoDatabase
+	}
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// pgx's own message may hold parts of the URL, and so of the password.
+		return nil, errors.New("OUTHOOK_DATABASE_URL is not valid: it must look like postgres://user:password@host:5432/database")
+	}
+	cfg.MaxConns = maxConns
+	cfg.ConnConfig.RuntimeParams["application_name"] = name
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("reaching the database at %s:%d: %w", cfg.ConnConfig.Host, cfg.ConnConfig.Port, err)
+	}
+	return pool, nil
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/internal/localpg"
+	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/migrations"
+)
+
+// devEgress is what dev lets endpoints resolve to unless OUTHOOK_EGRESS_ALLOW is set.
+const devEgress = "127.0.0.0/8,::1/128"
+
+type devCmd struct {
+	databaseFlags
+	serverFlags
+
+	Listen  string `env:"OUTHOOK_LISTEN" default:"127.0.0.1:8080" help:"The address to listen on."`
+	DataDir string `env:"OUTHOOK_DATA_DIR" default:"${data_dir}" type:"path" help:"The folder that holds the embedded database and the generated keys; it survives restarts."`
+}
+
+// Run starts the embedded Postgres (unless a database is given), migrates and serves until ctx ends.
+func (d *devCmd) Run(c *command) error {
+	if err := os.MkdirAll(d.DataDir, 0o755); err != nil { //nolint:gosec // the database's user must be able to traverse it; what is in it is not readable
+		return fmt.Errorf("making the data folder: %w (choose another with --data-dir)", err)
+	}
+	url, stop, err := d.database(c)
+	if err != nil {
+		return err
+	}
+	err = d.serve(c, url)
+	return errors.Join(err, stop())
+}
+
+// database returns the URL of the user's database or of the embedded one, and what stops the latter.
+func (d *devCmd) database(c *command) (url string, stop func() error, err error) {
+	if d.DatabaseURL != "" {
+		return d.DatabaseURL, func() error { return nil }, nil
+	}
+	c.printf("starting the embedded Postgres in %s\n", d.DataDir)
+	pg, err := localpg.Start(c.ctx, localpg.Config{DataDir: d.DataDir})
+	if err != nil {
+		return "", nil, fmt.Errorf("starting the embedded Postgres: %w", err)
+	}
+	return pg.URL("outhook"), func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		defer cancel()
+		return pg.Stop(ctx)
+	}, nil
+}
+
+func (d *devCmd) serve(c *command, url string) error {
+	pool, err := openPool(c.ctx, url, "outhook migrate", migrateConns)
+	if err != nil {
+		return err
+	}
+	err = migrations.Up(c.ctx, pool)
+	pool.Close()
+	if err != nil {
+		return err
+	}
+	listenSecret, err := d.keys()
+	if err != nil {
+		return err
+	}
+	egressDefault := d.EgressAllow == ""
+	if egressDefault {
+		d.EgressAllow = devEgress
+	}
+	srv, err := d.server(d.logger(c.stderr, "text"))
+	if err != nil {
+		return err
+	}
+	srv.databaseURL, srv.listen = url, d.Listen
+	return srv.run(c.ctx, func(addr net.Addr) { d.welcome(c, addr, listenSecret, egressDefault) })
+}
+
+// keys sets the keys that were not given to those in the data folder, which it makes on the first run, and returns the
+// secret that the printed commands use.
+func (d *devCmd) keys() (listenSecret string, err error) {
+	if d.APIKey == "" {
+		if d.APIKey, err = d.keep("api-key", func() string { key, _ := api.NewAPIKey(); return key }); err != nil {
+			return "", err
+		}
+	}
+	if d.EncryptionKey == "" {
+		if d.EncryptionKey, err = d.keep("encryption-key", signature.NewKey); err != nil {
+			return "", err
+		}
+	}
+	return d.keep("listen-secret", func() string { return signature.NewSecret().Reveal() })
+}
+
+// keep returns the content of a file in the data folder, which only its owner can read, and writes it first if it is
+// missing.
+func (d *devCmd) keep(name string, generate func() string) (string, error) {
+	path := filepath.Join(d.DataDir, name)
+	data, err := os.ReadFile(path) //nolint:gosec // a fixed name in the user's own folder
+	if err == nil {
+		if value := strings.TrimSpace(string(data)); value != "" {
+			return value, nil
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("reading %s: %w", name, err)
+	}
+	value := generate()
+	if err := os.WriteFile(path, []byte(value+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keeping %s: %w", name, err)
+	}
+	return value, nil
+}
+
+func (d *devCmd) welcome(c *command, addr net.Addr, listenSecret string, egressDefault bool) {
+	base := "http://" + addr.String()
+	c.printf(`
+API        %[1]s/api  (docs: %[1]s/docs)
+API key    %[2]s
+River UI   %[1]s/riverui/  (any user, the API key as password)
+`, base, d.APIKey)
+	if egressDefault {
+		c.printf("Endpoints may be on this machine (%s), because this is dev. serve allows public addresses only.\n", devEgress)
+	}
+	c.printf(`
+In a second terminal, receive:
+
+  go run ./cmd/outhook listen --secret %[3]s
+
+In a third, create an endpoint and send it an event:
+
+  curl -sS %[1]s/api/endpoints -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' \
+    -d '{"tenant_id": "acme", "url": "http://%[4]s/", "secret": "%[3]s"}' &&
+  curl -sS %[1]s/api/events -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' \
+    -d '{"tenant_id": "acme", "type": "invoice.paid", "payload": {"amount": 4200}}'
+
+Ctrl-C stops everything.
+`, base, d.APIKey, listenSecret, defaultListenAddress)
+}
+
+// defaultDataDir returns a folder that survives reboots. Root's home can't be traversed by the user that the database
+// runs as, so root gets a folder elsewhere.
+func defaultDataDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/outhook-dev"
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "outhook-dev")
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "share", "outhook-dev")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("outhook-dev-%d", os.Geteuid()))
+}

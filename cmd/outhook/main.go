@@ -1,0 +1,53 @@
+// Command outhook delivers webhooks from Postgres. `outhook dev` runs everything on an embedded Postgres; `outhook serve`
+// runs the API, the workers or both on a database of yours. `outhook --help` lists the commands, and each flag with its
+// environment variable.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	// net/http tells package log of misbehaving receivers, with up to 4 KiB of what they sent.
+	log.SetOutput(io.Discard) //nolint:forbidigo // see above
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	var code exitError
+	switch {
+	case err == nil:
+		os.Exit(0)
+	case errors.As(err, &code):
+		os.Exit(int(code))
+	}
+	fmt.Fprintln(os.Stderr, "outhook:", err)
+	os.Exit(1)
+}
+
+// run parses the arguments and runs the command until it ends or ctx does. Results go to stdout, the log to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	c, err := parse(args, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	return c.Run(&command{ctx: ctx, stdout: stdout, stderr: stderr})
+}
+
+// command is what each command gets from run.
+type command struct {
+	ctx    context.Context //nolint:containedctx // lives as long as the process's one command
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// printf writes a line for people to stdout. There is nobody to tell if that fails.
+func (c *command) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(c.stdout, format, args...)
+}

@@ -1,0 +1,379 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/outhook/outhook/internal/dbtest"
+	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/migrations"
+)
+
+const testAPIKey = "an-admin-key-for-tests"
+
+func TestMain(m *testing.M) {
+	code := dbtest.Run(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// process is a command that runs in this process, as main runs it.
+type process struct {
+	lines  chan string // of stdout
+	stderr *syncBuffer
+	stop   context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+// start runs a command. It is stopped, and must end without an error, at the end of the test.
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	p := &process{lines: make(chan string, 1000), stderr: &syncBuffer{}, stop: cancel, done: make(chan struct{})}
+	r, w := io.Pipe()
+	go func() {
+		defer close(p.lines)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			p.lines <- s.Text()
+		}
+	}()
+	go func() {
+		defer close(p.done)
+		p.err = run(ctx, args, w, p.stderr)
+		_ = w.Close()
+	}()
+	t.Cleanup(func() { require.NoError(t, p.end(t)) })
+	return p
+}
+
+// end stops the command and returns its error.
+func (p *process) end(t *testing.T) error {
+	t.Helper()
+	p.stop()
+	select {
+	case <-p.done:
+		return p.err
+	case <-time.After(60 * time.Second):
+		require.FailNow(t, "the command did not stop", p.stderr.String())
+		return nil
+	}
+}
+
+// line returns the first line of stdout from here on that contains part.
+func (p *process) line(t *testing.T, part string) string {
+	t.Helper()
+	timeout := time.After(90 * time.Second)
+	for {
+		select {
+		case line, ok := <-p.lines:
+			if !ok {
+				<-p.done
+				require.FailNow(t, "the command ended", "error: %v\n%s", p.err, p.stderr.String())
+			}
+			if strings.Contains(line, part) {
+				return line
+			}
+		case <-timeout:
+			require.FailNow(t, "not in time: "+part, p.stderr.String())
+		}
+	}
+}
+
+// address returns the address in the log line that says that the server listens.
+func (p *process) address(t *testing.T) string {
+	t.Helper()
+	deadline := time.After(60 * time.Second)
+	for {
+		if _, rest, ok := strings.Cut(p.stderr.String(), `"address":"`); ok {
+			address, _, _ := strings.Cut(rest, `"`)
+			return "http://" + address
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-p.done:
+			require.FailNow(t, "the command ended", "error: %v\n%s", p.err, p.stderr.String())
+		case <-deadline:
+			require.FailNow(t, "not in time", p.stderr.String())
+		}
+	}
+}
+
+// syncBuffer is a log that can be read while it is written.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// output runs a command to its end and returns what it wrote to stdout.
+func output(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var stdout bytes.Buffer
+	err := run(t.Context(), args, &stdout, io.Discard)
+	return stdout.String(), err
+}
+
+// call calls the API and returns the status and the decoded answer.
+func call(t *testing.T, method, url, key, body string) (int, map[string]any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Content-Type", "application/json")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	answer := map[string]any{}
+	if len(data) > 0 {
+		require.NoError(t, json.Unmarshal(data, &answer), string(data))
+	}
+	return res.StatusCode, answer
+}
+
+// migrated returns the URL of a migrated database of the test's own.
+func migrated(t *testing.T) string {
+	t.Helper()
+	return dbtest.NewURL(t)
+}
+
+func serveArgs(url string, more ...string) []string {
+	return append([]string{
+		"serve", "--database-url", url, "--listen", "127.0.0.1:0", "--api-key", testAPIKey,
+		"--encryption-key", signature.NewKey(), "--egress-allow", "127.0.0.0/8",
+	}, more...)
+}
+
+func TestDevRunsTheMainJob(t *testing.T) {
+	t.Parallel()
+	dir := reachableDir(t)
+	args := []string{"dev", "--data-dir", dir, "--listen", "127.0.0.1:0"}
+	dev := start(t, args...)
+	base, key := field(dev.line(t, "API "), 1), field(dev.line(t, "API key"), 2)
+	base = strings.TrimSuffix(base, "/api")
+	secret := field(dev.line(t, "listen --secret"), 5)
+
+	listener := start(t, "listen", "--secret", secret, "--address", "127.0.0.1:0", "--fail-first", "1")
+	receiver := field(listener.line(t, "receiving on"), 2)
+	status, answer := call(t, http.MethodPost, base+"/api/endpoints", key,
+		`{"tenant_id": "acme", "url": "`+receiver+`", "secret": "`+secret+`", "retry_schedule": ["1s"]}`)
+	require.Equal(t, http.StatusCreated, status, answer)
+	status, answer = call(t, http.MethodPost, base+"/api/events", key,
+		`{"tenant_id": "acme", "type": "invoice.paid", "payload": {"amount": 4200}}`)
+	require.Equal(t, http.StatusAccepted, status, answer)
+	require.InDelta(t, 1, answer["delivery_count"], 0)
+	require.Contains(t, listener.line(t, "attempt 1"), "answered 500")
+	require.Contains(t, listener.line(t, "attempt 2"), "answered 204  signature valid")
+	require.Contains(t, listener.line(t, "amount"), `{"amount": 4200}`)
+
+	// A second dev on the folder is told so; after a stop the folder, with its key and its events, is used again.
+	_, err := output(t, args...)
+	require.ErrorContains(t, err, "--data-dir")
+	require.NoError(t, dev.end(t))
+	again := start(t, args...)
+	base = strings.TrimSuffix(field(again.line(t, "API "), 1), "/api")
+	require.Equal(t, key, field(again.line(t, "API key"), 2))
+	status, answer = call(t, http.MethodGet, base+"/api/events?tenant_id=acme", key, "")
+	require.Equal(t, http.StatusOK, status)
+	require.Len(t, answer["items"], 1)
+}
+
+// reachableDir is a temporary folder that the user who runs the database can reach, also where we are root: t.TempDir is
+// below a folder that only we can enter.
+func reachableDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "outhook-dev-test-*") //nolint:usetesting // see above
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o755))
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+func field(line string, i int) string { return strings.Fields(line)[i] }
+
+func TestServe(t *testing.T) {
+	t.Parallel()
+
+	t.Run("SplitsIntoRoles", func(t *testing.T) {
+		t.Parallel()
+		url := migrated(t)
+		args := serveArgs(url)
+		apiOnly := start(t, append(args, "--roles", "api")...)
+		base := apiOnly.address(t)
+		listener := start(t, "listen", "--address", "127.0.0.1:0")
+		receiver := field(listener.line(t, "receiving on"), 2)
+		status, answer := call(t, http.MethodPost, base+"/api/endpoints", testAPIKey, `{"tenant_id": "acme", "url": "`+receiver+`"}`)
+		require.Equal(t, http.StatusCreated, status, answer)
+		status, _ = call(t, http.MethodPost, base+"/api/events", testAPIKey, `{"tenant_id": "acme", "type": "a.b", "payload": 1}`)
+		require.Equal(t, http.StatusAccepted, status)
+		status, _ = call(t, http.MethodGet, base+"/readyz", "", "")
+		require.Equal(t, http.StatusOK, status)
+
+		worker := start(t, append(args, "--roles", "worker")...)
+		listener.line(t, "attempt 1")
+		status, _ = call(t, http.MethodPost, worker.address(t)+"/api/events", testAPIKey, `{}`)
+		require.Equal(t, http.StatusNotFound, status)
+		workerBase := worker.address(t)
+		require.Eventually(t, func() bool {
+			status, _ := call(t, http.MethodGet, workerBase+"/readyz", "", "")
+			return status == http.StatusOK
+		}, 20*time.Second, 50*time.Millisecond)
+		out, err := output(t, "health", "--listen", strings.TrimPrefix(workerBase, "http://"))
+		require.NoError(t, err)
+		require.Equal(t, "ready\n", out)
+	})
+
+	t.Run("NeverMigrates", func(t *testing.T) {
+		t.Parallel()
+		_, err := output(t, serveArgs(dbtest.Empty(t))...)
+		require.ErrorIs(t, err, migrations.ErrSchemaTooOld)
+		require.ErrorContains(t, err, "outhook migrate up")
+	})
+
+	t.Run("RefusesWhatIsWrong", func(t *testing.T) {
+		t.Parallel()
+		for _, tc := range []struct {
+			flags []string
+			want  string
+		}{
+			{[]string{"--retry-schedule", "soon"}, "OUTHOOK_RETRY_SCHEDULE"},
+			{[]string{"--egress-allow", "everything"}, "OUTHOOK_EGRESS_ALLOW"},
+			{[]string{"--encryption-key", ""}, "OUTHOOK_ENCRYPTION_KEY"},
+			{[]string{"--encryption-key", "c2hvcnQ="}, "OUTHOOK_ENCRYPTION_KEY"},
+			{[]string{"--api-key", "short"}, "OUTHOOK_API_KEY"},
+			{[]string{"--roles", "cook"}, "OUTHOOK_ROLES"},
+			{[]string{"--response-bytes", "16385"}, "OUTHOOK_RESPONSE_BYTES"},
+			{[]string{"--max-workers", "0"}, "OUTHOOK_MAX_WORKERS"},
+			{[]string{"--max-payload-bytes", "262145"}, "OUTHOOK_MAX_PAYLOAD_BYTES"},
+			{[]string{"--database-url", "postgres://user:hunter2@[bad"}, "OUTHOOK_DATABASE_URL"},
+			{[]string{"--no-such-flag"}, "no-such-flag"},
+		} {
+			_, err := output(t, serveArgs("postgres://127.0.0.1:1/none", tc.flags...)...)
+			require.ErrorContains(t, err, tc.want)
+			require.NotContains(t, err.Error(), "hunter2")
+			require.NotContains(t, err.Error(), "c2hvcnQ")
+		}
+	})
+
+	t.Run("RefusesToStartWithoutAKey", func(t *testing.T) {
+		t.Parallel()
+		_, err := output(t, serveArgs(migrated(t), "--api-key", "")...)
+		require.ErrorContains(t, err, "OUTHOOK_API_KEY")
+	})
+}
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	url := dbtest.Empty(t)
+	out, err := output(t, "migrate", "status", "--database-url", url)
+	require.ErrorIs(t, err, exitError(1))
+	require.Contains(t, out, "missing  00001_create_endpoints.sql")
+	out, err = output(t, "migrate", "up", "--database-url", url)
+	require.NoError(t, err)
+	require.Contains(t, out, "version 7")
+	out, err = output(t, "migrate", "status", "--database-url", url)
+	require.NoError(t, err)
+	require.NotContains(t, out, "missing")
+	_, err = output(t, "migrate", "down", "--database-url", url)
+	require.ErrorContains(t, err, "--yes")
+	out, err = output(t, "migrate", "down", "--yes", "--database-url", url)
+	require.NoError(t, err)
+	require.Contains(t, out, "version 6")
+	_, err = output(t, "migrate", "down", "--yes", "--to", "0", "--database-url", url)
+	require.NoError(t, err)
+	_, err = output(t, "migrate", "up")
+	require.ErrorIs(t, err, errNoDatabase)
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	key, err := output(t, "keys", "create", "ci", "--database-url", url)
+	require.NoError(t, err)
+	key = strings.TrimSpace(key)
+	server := start(t, serveArgs(url, "--roles", "api")...)
+	base := server.address(t)
+	status, _ := call(t, http.MethodGet, base+"/api/events", key, "")
+	require.Equal(t, http.StatusOK, status)
+
+	list, err := output(t, "keys", "list", "--database-url", url)
+	require.NoError(t, err)
+	require.Contains(t, list, "ci")
+	require.NotContains(t, list, key)
+	id := field(strings.Split(list, "\n")[1], 0)
+	_, err = output(t, "keys", "revoke", id, "--database-url", url)
+	require.NoError(t, err)
+	status, _ = call(t, http.MethodGet, base+"/api/events", key, "")
+	require.Equal(t, http.StatusUnauthorized, status)
+	_, err = output(t, "keys", "revoke", id, "--database-url", url)
+	require.ErrorContains(t, err, "no live key")
+}
+
+func TestListenChecksTheSignature(t *testing.T) {
+	t.Parallel()
+	secret := signature.NewSecret()
+	listener := start(t, "listen", "--secret", secret.Reveal(), "--address", "127.0.0.1:0", "--status", "418", "--delay", "10ms")
+	url := field(listener.line(t, "receiving on"), 2)
+	send := func(body string) int {
+		at := time.Now()
+		value, err := signature.Sign([]signature.Secret{secret}, "id", at, []byte(`{"a":1}`))
+		require.NoError(t, err)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set(signature.HeaderID, "id")
+		req.Header.Set(signature.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
+		req.Header.Set(signature.HeaderSignature, value)
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		res, err := client.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode
+	}
+	require.Equal(t, http.StatusTeapot, send(`{"a":1}`))
+	require.Equal(t, http.StatusUnauthorized, send(`{"a":2}`))
+	listener.line(t, "signature valid")
+	listener.line(t, "SIGNATURE INVALID")
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	t.Parallel()
+	out, err := output(t, "version")
+	require.NoError(t, err)
+	require.Regexp(t, `^outhook \S+\n$`, out)
+	out, err = output(t, "serve", "--help")
+	require.ErrorIs(t, err, exitError(0))
+	require.Contains(t, out, "OUTHOOK_RETRY_SCHEDULE")
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outhook/outhook/migrations"
+)
+
+type migrateCmd struct {
+	Up     migrateUpCmd     `cmd:"" help:"Apply what is missing. Any number of replicas may run it at once."`
+	Down   migrateDownCmd   `cmd:"" help:"Roll back; this deletes data."`
+	Status migrateStatusCmd `cmd:"" help:"List the migrations and which are applied."`
+}
+
+type migrateUpCmd struct{ databaseFlags }
+
+// Run applies every pending migration.
+func (m migrateUpCmd) Run(c *command) error {
+	return m.with(c, func(pool *pgxpool.Pool) error {
+		if err := migrations.Up(c.ctx, pool); err != nil {
+			return err
+		}
+		c.printf("the schema is at version %d\n", migrations.Latest())
+		return nil
+	})
+}
+
+type migrateDownCmd struct {
+	databaseFlags
+
+	To  int64 `default:"-1" help:"Roll back everything above this version; 0 removes Outhook. Default: one step."`
+	Yes bool  `help:"Really do it: events, deliveries and attempts are deleted with their tables."`
+}
+
+// Run rolls back.
+func (m migrateDownCmd) Run(c *command) error {
+	if !m.Yes {
+		return errors.New("rolling back deletes data: say --yes if that is what you want")
+	}
+	return m.with(c, func(pool *pgxpool.Pool) error {
+		current, err := migrations.Version(c.ctx, pool)
+		if err != nil {
+			return err
+		}
+		to := m.To
+		if to < 0 {
+			to = max(current-1, 0)
+		}
+		if err := migrations.DownTo(c.ctx, pool, to); err != nil {
+			return err
+		}
+		c.printf("the schema is at version %d\n", to)
+		return nil
+	})
+}
+
+type migrateStatusCmd struct{ databaseFlags }
+
+// Run lists the migrations; it exits 1 if some are missing.
+func (m migrateStatusCmd) Run(c *command) error {
+	return m.with(c, func(pool *pgxpool.Pool) error {
+		list, err := migrations.List(c.ctx, pool)
+		if err != nil {
+			return err
+		}
+		var missing bool
+		for _, s := range list {
+			state := "applied"
+			if !s.Applied {
+				state, missing = "missing", true
+			}
+			c.printf("%-8s %s\n", state, s.Name)
+		}
+		if missing {
+			return exitError(1)
+		}
+		return nil
+	})
+}
+
+// migrateConns: goose holds one connection for its lock, River's migrator and the running step need their own.
+const migrateConns = 4
+
+func (f databaseFlags) with(c *command, do func(*pgxpool.Pool) error) error {
+	pool, err := openPool(c.ctx, f.DatabaseURL, "outhook migrate", migrateConns)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return do(pool)
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/migrations"
+)
+
+const (
+	// apiConns bounds the API's connections: ingestion commits in groups, so it needs few.
+	apiConns = 16
+
+	// workerConns: a fetch per queue (3), loads (2), recordings (2), River's completer, elector and maintenance (up to 7),
+	// and some room. River's listener has a connection of its own beside them.
+	workerConns = 20
+
+	// stopTimeout bounds a stop from SIGTERM to the end of the process: the attempts' grace period (30 s) and the time to
+	// record the last outcomes.
+	stopTimeout = 40 * time.Second
+)
+
+type serveCmd struct {
+	databaseFlags
+	serverFlags
+
+	Listen string   `env:"OUTHOOK_LISTEN" default:":8080" help:"The address to listen on. A worker without the API serves /livez and /readyz on it."`
+	Roles  []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"api, worker, or both."`
+}
+
+// Run serves until ctx ends, then stops in order.
+func (s *serveCmd) Run(c *command) error {
+	logger := s.logger(c.stderr, "json")
+	srv, err := s.server(logger)
+	if err != nil {
+		return err
+	}
+	if srv.roles, err = parseRoles(s.Roles); err != nil {
+		return err
+	}
+	srv.databaseURL, srv.listen = s.DatabaseURL, s.Listen
+	return srv.run(c.ctx, nil)
+}
+
+// server is a process that serves the API, the workers or both.
+type server struct {
+	flags       serverFlags
+	logger      *slog.Logger
+	roles       roles
+	databaseURL string
+	listen      string
+	schedule    jobs.Schedule
+	allow       []netip.Prefix
+	keyring     *signature.Keyring
+}
+
+// setKeys reads the encryption key. Only dev may do without; it sets one before it gets here.
+func (s *server) setKeys() error {
+	if s.flags.EncryptionKey == "" {
+		return errors.New("OUTHOOK_ENCRYPTION_KEY is not set: make one with `openssl rand -base64 32` and keep it, endpoint secrets can't be read without it")
+	}
+	if s.flags.APIKey != "" && len(s.flags.APIKey) < minAPIKey {
+		return fmt.Errorf("OUTHOOK_API_KEY is shorter than %d bytes: make one with `openssl rand -hex 32`", minAPIKey)
+	}
+	var err error
+	if s.keyring, err = signature.ParseKeyring(s.flags.EncryptionKey); err != nil {
+		return fmt.Errorf("OUTHOOK_ENCRYPTION_KEY: %w", err)
+	}
+	return nil
+}
+
+// checkAPIKeys refuses to serve an API that nobody has a key for.
+func (s *server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool) error {
+	if !s.roles.api || s.flags.APIKey != "" {
+		return nil
+	}
+	keys, err := db.New().ListAPIKeys(ctx, pool)
+	if err != nil {
+		return fmt.Errorf("reading the API keys: %w", err)
+	}
+	live := func(k db.APIKey) bool { return k.RevokedAt == nil }
+	if !slices.ContainsFunc(keys, live) {
+		return errors.New("there is no API key: set OUTHOOK_API_KEY (openssl rand -hex 32) or run `outhook keys create`")
+	}
+	return nil
+}
+
+// minAPIKey keeps a guessable admin key out.
+const minAPIKey = 16
+
+// run serves until ctx ends. ready, if not nil, is called with the address once everything runs.
+func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
+	apiPool, err := openPool(ctx, s.databaseURL, "outhook api", apiConns)
+	if err != nil {
+		return err
+	}
+	defer apiPool.Close()
+	if err := migrations.Check(ctx, apiPool); err != nil {
+		return err
+	}
+	if err := s.checkAPIKeys(ctx, apiPool); err != nil {
+		return err
+	}
+	client, err := egress.New(egress.Config{Allow: s.allow, KeepBytes: s.flags.ResponseBytes})
+	if err != nil {
+		return fmt.Errorf("configuring egress: %w", err)
+	}
+	defer client.Close()
+
+	worker, stopWorker, err := s.startWorker(ctx, client)
+	if err != nil {
+		return err
+	}
+	handler, closeAPI, err := s.handler(ctx, apiPool, client, worker)
+	if err != nil {
+		return errors.Join(err, stopWorker(ctx))
+	}
+	return s.serve(ctx, handler, ready, closeAPI, stopWorker)
+}
+
+// startWorker starts the workers if this process has that role. stop is never nil.
+func (s *server) startWorker(ctx context.Context, client *egress.Client) (w *jobs.Client, stop func(context.Context) error, err error) {
+	none := func(context.Context) error { return nil }
+	if !s.roles.worker {
+		return nil, none, nil
+	}
+	pool, err := openPool(ctx, s.databaseURL, "outhook worker", workerConns)
+	if err != nil {
+		return nil, none, err
+	}
+	w, err = jobs.New(jobs.Config{ //nolint:contextcheck // its groups live until Stop
+		Pool: pool, Keyring: s.keyring, Egress: client, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
+		MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
+	})
+	if err == nil {
+		err = w.Start(ctx)
+	}
+	if err != nil {
+		pool.Close()
+		return nil, none, fmt.Errorf("starting workers: %w", err)
+	}
+	return w, func(ctx context.Context) error {
+		defer pool.Close()
+		return w.Stop(ctx)
+	}, nil
+}
+
+// handler returns what is served over HTTP, and what ends it.
+func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, client *egress.Client, worker *jobs.Client,
+) (http.Handler, func(context.Context) error, error) {
+	cfg := api.Config{
+		Pool: pool, Keyring: s.keyring, CheckURL: client.CheckURL, APIKey: s.flags.APIKey, Version: version(),
+		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Logger: s.logger,
+		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
+	}
+	if worker != nil {
+		cfg.Ready = worker.Ready
+	}
+	if !s.roles.api {
+		return api.NewHealth(cfg), //nolint:contextcheck // its group holds nothing when idle
+			func(context.Context) error { return nil }, nil
+	}
+	if s.flags.RiverUI {
+		ui, err := newRiverUI(ctx, pool, s.logger)
+		if err != nil {
+			return nil, nil, err
+		}
+		cfg.UI = ui
+	}
+	a, err := api.New(cfg) //nolint:contextcheck // its groups live until Close
+	if err != nil {
+		return nil, nil, fmt.Errorf("configuring the API: %w", err)
+	}
+	return a, a.Close, nil
+}
+
+// serve listens until ctx ends and then stops in order: no more requests, then what ingestion holds, then the workers.
+func (s *server) serve(ctx context.Context, handler http.Handler, ready func(net.Addr), closeAPI, stopWorker func(context.Context) error) error {
+	stop := func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return errors.Join(closeAPI(ctx), stopWorker(ctx))
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listening on %s: %w (set OUTHOOK_LISTEN to another address)", s.listen, err), stop())
+	}
+	httpServer := &http.Server{ //nolint:gosec // ConfigureServer sets the timeouts
+		Handler: handler, ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+	api.ConfigureServer(httpServer)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := httpServer.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-groupCtx.Done()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return httpServer.Shutdown(ctx)
+	})
+	s.logger.InfoContext(ctx, "serving", slog.String("address", listener.Addr().String()),
+		slog.Bool("api", s.roles.api), slog.Bool("worker", s.roles.worker), slog.String("version", version()))
+	if ready != nil {
+		ready(listener.Addr())
+	}
+	err = errors.Join(group.Wait(), stop())
+	s.logger.InfoContext(ctx, "stopped")
+	return err
+}
