@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
@@ -100,7 +101,7 @@ func TestErrorsNeverRepeatTheValue(t *testing.T) {
 
 // FuzzPayload: Go and Postgres agree on what is a valid payload, and Postgres keeps its bytes.
 func FuzzPayload(f *testing.F) {
-	for _, s := range []string{`{}`, `"\ud800"`, `"\u0000"`, "\t1\r\n", `-0`, `1E+2`, `.5`, `"\x"`, "\x00", `{"a":1,}`, "\ufeff1", `"` + "\x7f" + `"`} {
+	for _, s := range []string{`{}`, `"\ud800"`, `"\u0000"`, "\t1\r\n", `-0`, `1E+2`, `.5`, `"\x"`, "\x00", "\x91", `{"a":1,}`, "\ufeff1", `"` + "\x7f" + `"`} {
 		f.Add(s)
 	}
 	pool := dbtest.New(f)
@@ -117,7 +118,11 @@ func FuzzPayload(f *testing.F) {
 			}
 			var pgErr *pgconn.PgError
 			require.ErrorAs(t, sqlErr, &pgErr)
-			require.Equal(t, "22023", pgErr.Code)
+			want := "22023"
+			if !utf8.ValidString(payload) {
+				want = "22021" // of Postgres itself: the function is not even called
+			}
+			require.Equal(t, want, pgErr.Code)
 			return
 		}
 		require.NoError(t, sqlErr)
