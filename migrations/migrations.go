@@ -12,13 +12,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 )
@@ -35,6 +34,9 @@ const (
 
 	// lockID is the advisory lock that concurrent migrations wait for: "outh" and "migr" in ASCII.
 	lockID = 0x6f7574686d696772
+
+	// lockPoll is how often a waiting process asks for the lock.
+	lockPoll = 100 * time.Millisecond
 )
 
 //go:embed *.sql
@@ -64,10 +66,10 @@ func Up(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := checkEncoding(ctx, pool); err != nil {
 		return err
 	}
-	if err := createSchema(ctx, pool); err != nil {
-		return fmt.Errorf("creating schema %s: %w", Schema, err)
-	}
-	return withProvider(pool, func(p *goose.Provider) error {
+	return locked(ctx, pool, func(p *goose.Provider) error {
+		if err := createSchema(ctx, pool); err != nil {
+			return fmt.Errorf("creating schema %s: %w", Schema, err)
+		}
 		if _, err := p.Up(ctx); err != nil {
 			return fmt.Errorf("migrating up: %w", err)
 		}
@@ -78,7 +80,7 @@ func Up(ctx context.Context, pool *pgxpool.Pool) error {
 // DownTo rolls back every migration above version; 0 rolls back all and loses all data of Outhook. The empty schema and
 // the group roles stay.
 func DownTo(ctx context.Context, pool *pgxpool.Pool, version int64) error {
-	return withProvider(pool, func(p *goose.Provider) error {
+	return locked(ctx, pool, func(p *goose.Provider) error {
 		if _, err := p.DownTo(ctx, version); err != nil {
 			return fmt.Errorf("migrating down to %d: %w", version, err)
 		}
@@ -179,31 +181,52 @@ func checkEncoding(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// createSchema runs before goose, whose version table is in the schema. CREATE SCHEMA IF NOT EXISTS alone can fail in a
-// race, hence the lock.
+// locked calls f while this session holds the lock of migrations. goose has such a lock too, but creates its version table
+// before it takes it. A session that waits asks again and again: one statement that waits would have a snapshot, which
+// CREATE INDEX CONCURRENTLY in turn waits for.
+func locked(ctx context.Context, pool *pgxpool.Pool, f func(*goose.Provider) error) error {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	// Closed, not released: the lock ends with the session, whatever happened to it.
+	defer func() {
+		conn.Conn().Close(context.WithoutCancel(ctx))
+		conn.Release()
+	}()
+	ticker := time.NewTicker(lockPoll)
+	defer ticker.Stop()
+	for held := false; !held; {
+		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(lockID)).Scan(&held); err != nil {
+			return fmt.Errorf("taking the migration lock: %w", err)
+		}
+		if held {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for another migration to end: %w", ctx.Err())
+		case <-ticker.C:
+		}
+	}
+	return withProvider(pool, f)
+}
+
+// createSchema runs before goose, whose version table is in the schema. It may exist already, made by somebody with the
+// right to do so, which CREATE SCHEMA IF NOT EXISTS asks for even then.
 func createSchema(ctx context.Context, pool *pgxpool.Pool) error {
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(lockID)); err != nil {
-			return err
-		}
-		var exists bool
-		if err := tx.QueryRow(ctx, "SELECT to_regnamespace('outhook') IS NOT NULL").Scan(&exists); err != nil || exists {
-			return err
-		}
-		_, err := tx.Exec(ctx, "CREATE SCHEMA outhook")
+	var exists bool
+	if err := pool.QueryRow(ctx, "SELECT to_regnamespace('outhook') IS NOT NULL").Scan(&exists); err != nil || exists {
 		return err
-	})
+	}
+	_, err := pool.Exec(ctx, "CREATE SCHEMA outhook")
+	return err
 }
 
 func withProvider(pool *pgxpool.Pool, f func(*goose.Provider) error) error {
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID), lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return fmt.Errorf("preparing the migration lock: %w", err)
-	}
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close() //nolint:errcheck // closes the wrapper only, the pool stays
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker),
 		goose.WithTableName(Schema+".goose_db_version"),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithSlog(slog.New(slog.DiscardHandler)),
