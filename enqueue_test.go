@@ -122,7 +122,11 @@ func TestEnqueueSQL(t *testing.T) {
 		t.Run(driver, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			db, err := sql.Open(driver, b.pool.Config().ConnString())
+			url := b.pool.Config().ConnString()
+			if !strings.Contains(url, "sslmode") { // lib/pq's own default is require
+				url += map[bool]string{true: "&", false: "?"}[strings.Contains(url, "?")] + "sslmode=prefer"
+			}
+			db, err := sql.Open(driver, url)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, db.Close()) }()
 			tx, err := db.BeginTx(b.ctx, nil)

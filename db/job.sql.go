@@ -5,6 +5,7 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -22,6 +23,17 @@ WHERE j.id = k.id AND j.state IN ('running', 'available', 'retryable', 'schedule
 func (q *Queries) FinishJobs(ctx context.Context, db DBTX, jobIDs []int64, states []string) error {
 	_, err := db.Exec(ctx, finishJobs, jobIDs, states)
 	return err
+}
+
+const getDatabaseTime = `-- name: GetDatabaseTime :one
+SELECT clock_timestamp()::timestamptz
+`
+
+func (q *Queries) GetDatabaseTime(ctx context.Context, db DBTX) (time.Time, error) {
+	row := db.QueryRow(ctx, getDatabaseTime)
+	var column_1 time.Time
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const hastenJob = `-- name: HastenJob :exec

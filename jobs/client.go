@@ -13,6 +13,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/outhook/outhook/db"
 )
 
 // schema holds River's tables and ours (package migrations).
@@ -98,8 +100,14 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 // Start begins to work jobs. It returns when the workers run, or with the error that kept them from it. ctx bounds only
 // the start.
 func (c *Client) Start(ctx context.Context) error {
-	if err := c.cfg.Pool.Ping(ctx); err != nil {
-		return fmt.Errorf("reaching the database: %w", err)
+	// Good samples of the database's clock from the start: a process's first load is a slow one.
+	for range clockSamples {
+		sent := time.Now()
+		databaseTime, err := db.New().GetDatabaseTime(ctx, c.cfg.Pool)
+		if err != nil {
+			return fmt.Errorf("reaching the database: %w", err)
+		}
+		c.clock.observe(sent, time.Now(), databaseTime)
 	}
 	if err := c.river.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("starting River: %w", err)

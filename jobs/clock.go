@@ -9,6 +9,9 @@ import (
 // by less than 100 ppm, so a minute costs at most 6 ms.
 const sampleLife = time.Minute
 
+// clockSamples are taken at the start; the one with the shortest round trip counts.
+const clockSamples = 5
+
 // clock tells the database's time, the only clock that stored times are on. It is the process's clock plus an offset,
 // which each load measures. It is also River's clock, so that a worker whose own clock is wrong schedules no retry early
 // or late.

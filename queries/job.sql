@@ -35,3 +35,6 @@ UPDATE outhook.river_job SET queue = 'deliver' WHERE queue = 'endpoint-' || @end
 
 -- name: NotifyQueue :exec
 SELECT pg_notify('outhook.river_insert', json_build_object('queue', @queue::text)::text);
+
+-- name: GetDatabaseTime :one
+SELECT clock_timestamp()::timestamptz;
