@@ -11,6 +11,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 )
@@ -40,13 +41,14 @@ type Group[In, Out any] struct {
 	idle   chan struct{}      // closed once closed and running is 0
 	calls  sync.Pool          // of *call[In, Out]
 
-	// Calls wait only while running is cfg.Parallel, so a free slot means that
-	// nobody is ahead in the queue.
-	mu      sync.Mutex
-	waiting queue[In, Out]
-	running int
-	closed  bool
-	stats   Stats
+	// running is the slots that are taken, starting those of them whose group is not formed yet: it will take up to
+	// MaxItems of the calls that wait. Calls wait longer only while running is cfg.Parallel.
+	mu       sync.Mutex
+	waiting  queue[In, Out]
+	running  int
+	starting int
+	closed   bool
+	stats    Stats
 }
 
 // New returns a Group that runs its groups with run.
@@ -139,14 +141,14 @@ func (g *Group[In, Out]) newCall(in In) *call[In, Out] {
 	return c
 }
 
-// enter starts c in a free slot or lets it wait.
+// enter lets c wait, and starts a group if a slot is free.
 func (g *Group[In, Out]) enter(c *call[In, Out]) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.closed:
 		return ErrClosed
-	case g.cfg.MaxWaiting > 0 && g.waiting.n >= g.cfg.MaxWaiting: // never with a free slot
+	case g.cfg.MaxWaiting > 0 && g.running == g.cfg.Parallel && g.waiting.n >= g.cfg.MaxWaiting+g.starting*g.cfg.MaxItems:
 		return ErrFull
 	}
 	c.waiting = true
@@ -196,10 +198,17 @@ func (g *Group[In, Out]) recycle(c *call[In, Out]) {
 	g.calls.Put(c)
 }
 
-// start moves the calls that fit from the head of the queue, at least one, into
-// a group and runs it in the slot that the caller holds. g.mu is held.
+// start runs a group in the slot that the caller holds. g.mu is held.
 func (g *Group[In, Out]) start() {
-	var group queue[In, Out]
+	g.starting++
+	go g.work()
+}
+
+// take moves the calls that fit from the head of the queue into a group. It is empty if all of them were withdrawn.
+func (g *Group[In, Out]) take() (group queue[In, Out]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.starting--
 	room := g.cfg.MaxBytes
 	for c := g.waiting.head; c != nil; c = g.waiting.head {
 		if group.n == g.cfg.MaxItems || group.n > 0 && c.size > room {
@@ -209,10 +218,12 @@ func (g *Group[In, Out]) start() {
 		c.waiting = false
 		group.push(g.waiting.pop())
 	}
-	g.stats.Groups++
-	g.stats.Items += int64(group.n)
-	g.stats.Largest = max(g.stats.Largest, group.n)
-	go g.work(group)
+	if group.n > 0 {
+		g.stats.Groups++
+		g.stats.Items += int64(group.n)
+		g.stats.Largest = max(g.stats.Largest, group.n)
+	}
+	return group
 }
 
 // next passes the slot of a finished group on to the calls that wait, or frees
@@ -246,10 +257,17 @@ func (g *Group[In, Out]) abort() bool {
 	return true
 }
 
-// work runs one group in a goroutine of its own. What must follow is deferred,
-// so that a run that calls runtime.Goexit loses neither calls nor the slot.
-func (g *Group[In, Out]) work(group queue[In, Out]) {
+// work runs one group in a goroutine of its own, in the slot that its starter has taken. What must follow is deferred, so
+// that a run that calls runtime.Goexit loses neither calls nor the slot.
+func (g *Group[In, Out]) work() {
 	defer g.next()
+	// Whoever is about to call, and could if only it had the processor, comes into this group: the goroutines that one
+	// event woke together (a fetch of jobs, a poll of the network) would otherwise make a group of one and then a second.
+	runtime.Gosched()
+	group := g.take()
+	if group.n == 0 {
+		return
+	}
 	defer func() { group.answer(group.n, nil, errExited) }()
 
 	in := make([]In, 0, group.n)
