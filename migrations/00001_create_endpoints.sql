@@ -1,45 +1,35 @@
 -- Locks and time: creates empty objects only; instant.
 
 -- +goose Up
--- The functions are plpgsql on purpose: it keeps their plans, SQL functions are planned anew in each query.
+-- Each is one SQL expression, which the planner puts into the query that calls it: no call at all. That needs a function
+-- that is no more than STABLE where the expression is, and not STRICT.
 -- +goose StatementBegin
 -- uuid_v7 makes a UUIDv7 (RFC 9562, section 5.7) on the database's clock: 48 bits of Unix milliseconds, then 12 bits
 -- that hold the fraction of the millisecond (method 3 of section 6.2: 1/4096 ms, about 0.24 µs), then 62 random bits.
 -- ticks moves the time forward by that many 1/4096 ms, so that ids made in one call keep their order.
 CREATE FUNCTION outhook.uuid_v7(at timestamptz DEFAULT clock_timestamp(), ticks integer DEFAULT 0) RETURNS uuid
-LANGUAGE plpgsql VOLATILE PARALLEL SAFE AS $$
-DECLARE
-    t CONSTANT bigint := floor(extract(epoch FROM at) * 4096000)::bigint + ticks;
-BEGIN
-    RETURN encode(overlay(uuid_send(gen_random_uuid())
-        PLACING int8send((t >> 12 << 16) | 28672 | (t & 4095)) FROM 1 FOR 8), 'hex')::uuid;
-END
-$$;
+LANGUAGE sql VOLATILE PARALLEL SAFE
+RETURN encode(overlay(uuid_send(gen_random_uuid()) PLACING int8send(
+        ((floor(extract(epoch FROM at) * 4096000)::bigint + ticks) >> 12 << 16) | 28672
+        | ((floor(extract(epoch FROM at) * 4096000)::bigint + ticks) & 4095)) FROM 1 FOR 8), 'hex')::uuid;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
 -- uuid_v7_time returns the time inside a UUIDv7 that uuid_v7 made, to the microsecond (rounded down).
 CREATE FUNCTION outhook.uuid_v7_time(id uuid) RETURNS timestamptz
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-DECLARE
-    hi CONSTANT bigint := ('x' || encode(substring(uuid_send(id) FROM 1 FOR 8), 'hex'))::bit(64)::bigint;
-BEGIN
-    RETURN 'epoch'::timestamptz + ((hi >> 16) * 1000 + ((hi & 4095) * 1000 >> 12)) * interval '1 microsecond';
-END
-$$;
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN 'epoch'::timestamptz + (('x' || encode(substring(uuid_send(id) FROM 1 FOR 6), 'hex'))::bit(48)::bigint * 1000
+    + ((('x' || encode(substring(uuid_send(id) FROM 7 FOR 2), 'hex'))::bit(16)::integer & 4095) * 1000 >> 12))
+    * interval '1 microsecond';
 -- +goose StatementEnd
 
 -- +goose StatementBegin
 -- uuid_v7_floor returns the smallest id of a time: every UUIDv7 made at that time or later is greater. Lists by time
 -- and partition bounds use it, so that the planner can prune partitions.
 CREATE FUNCTION outhook.uuid_v7_floor(at timestamptz) RETURNS uuid
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-DECLARE
-    t CONSTANT bigint := floor(extract(epoch FROM at) * 4096000)::bigint;
-BEGIN
-    RETURN (encode(int8send((t >> 12 << 16) | 28672 | (t & 4095)), 'hex') || '0000000000000000')::uuid;
-END
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (encode(int8send((floor(extract(epoch FROM at) * 4096000)::bigint >> 12 << 16) | 28672
+        | (floor(extract(epoch FROM at) * 4096000)::bigint & 4095)), 'hex') || '0000000000000000')::uuid;
 -- +goose StatementEnd
 
 CREATE TYPE outhook.endpoint_status AS ENUM ('enabled', 'paused', 'disabled');
