@@ -286,22 +286,27 @@ func (q *Queries) ListEventDeliveries(ctx context.Context, db DBTX, eventID uuid
 
 const loadDeliveries = `-- name: LoadDeliveries :many
 
+WITH n AS MATERIALIZED (
+    SELECT v.id, v.url, v.headers, v.timeout_ms, v.retry_schedule, v.status, v.deleted_at,
+        (SELECT array_agg(s.key_id ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
+            WHERE s.endpoint_id = v.id AND (s.expires_at IS NULL OR s.expires_at > now())) AS secret_key_ids,
+        (SELECT array_agg(s.sealed ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
+            WHERE s.endpoint_id = v.id AND (s.expires_at IS NULL OR s.expires_at > now())) AS sealed_secrets
+    FROM outhook.endpoints AS v WHERE v.id = ANY ($2::uuid[])
+)
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
     e.tenant_id, e.type, e.payload::text AS payload,
     n.url, n.headers, n.timeout_ms, n.retry_schedule, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, (j.state IS NOT DISTINCT FROM 'running')::boolean AS job_running,
-    coalesce((SELECT array_agg(s.key_id ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
-        WHERE s.endpoint_id = n.id AND (s.expires_at IS NULL OR s.expires_at > now())), '{}')::text[] AS secret_key_ids,
-    coalesce((SELECT array_agg(s.sealed ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
-        WHERE s.endpoint_id = n.id AND (s.expires_at IS NULL OR s.expires_at > now())), '{}')::bytea[] AS sealed_secrets,
+    coalesce(n.secret_key_ids, '{}')::text[] AS secret_key_ids, coalesce(n.sealed_secrets, '{}')::bytea[] AS sealed_secrets,
     clock_timestamp()::timestamptz AS database_time
 FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id,
         unnest($3::bigint[]) AS job_id) AS k
+JOIN n ON n.id = k.endpoint_id
 CROSS JOIN LATERAL (SELECT s.event_id, s.endpoint_id, s.job_id, s.next_attempt_at, s.completed_at, s.state, s.attempt_count, s.try_count, s.reason FROM outhook.deliveries AS s WHERE s.event_id = k.event_id
     AND s.endpoint_id = k.endpoint_id AND s.event_id BETWEEN $4::uuid AND $5::uuid OFFSET 0) AS d
 CROSS JOIN LATERAL (SELECT s.id, s.created_at, s.tenant_id, s.type, s.payload FROM outhook.events AS s WHERE s.id = k.event_id
     AND s.id BETWEEN $4::uuid AND $5::uuid OFFSET 0) AS e
-JOIN outhook.endpoints AS n ON n.id = k.endpoint_id
 LEFT JOIN LATERAL (SELECT s.attempt, s.state FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true
 `
 
@@ -426,29 +431,27 @@ func (q *Queries) LockDelivery(ctx context.Context, db DBTX, eventID uuid.UUID, 
 }
 
 const recordDeliveries = `-- name: RecordDeliveries :exec
-UPDATE outhook.deliveries AS d
-SET (attempt_count, state, reason, try_count, next_attempt_at, completed_at) = (
-    SELECT greatest(d.attempt_count, r.number),
-        CASE WHEN a.applies THEN r.state::outhook.delivery_state ELSE d.state END,
-        CASE WHEN a.applies THEN nullif(r.reason, '') ELSE d.reason END,
-        CASE WHEN NOT a.applies THEN d.try_count WHEN r.reopened THEN r.failures ELSE d.try_count + r.failures END,
-        CASE WHEN NOT a.applies THEN d.next_attempt_at WHEN r.state = 'pending' THEN r.at END,
-        CASE WHEN NOT a.applies THEN d.completed_at WHEN r.state <> 'pending' THEN r.at END
-    FROM (SELECT d.job_id = r.job_id AND (d.state = 'pending' OR r.reopened
-        OR (d.state = 'failed' AND r.state = 'succeeded')) AS applies) AS a
-)
-FROM (SELECT unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS endpoint_id,
-        unnest($5::bigint[]) AS job_id, unnest($6::integer[]) AS number, unnest($7::text[]) AS state,
-        unnest($8::text[]) AS reason, unnest($9::integer[]) AS failures,
-        unnest($10::boolean[]) AS reopened,
-        -- When the next attempt is due if the state is pending, else when it was settled.
-        unnest($11::timestamptz[]) AS at) AS r
-WHERE d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id AND d.event_id BETWEEN $1::uuid AND $2::uuid
+INSERT INTO outhook.deliveries AS d (event_id, endpoint_id, job_id, attempt_count, state, reason, try_count, next_attempt_at,
+    completed_at)
+SELECT r.event_id, r.endpoint_id, r.job_id, r.number, r.state::outhook.delivery_state, nullif(r.reason, ''), r.failures,
+    CASE WHEN r.state = 'pending' THEN r.at END, CASE WHEN r.state <> 'pending' THEN r.at END
+FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id,
+        unnest($3::bigint[]) AS job_id, unnest($4::integer[]) AS number, unnest($5::text[]) AS state,
+        unnest($6::text[]) AS reason, unnest($7::integer[]) AS failures, unnest($8::timestamptz[]) AS at) AS r
+ON CONFLICT (event_id, endpoint_id) DO UPDATE SET
+    (attempt_count, state, reason, try_count, next_attempt_at, completed_at) = (
+        SELECT greatest(d.attempt_count, excluded.attempt_count),
+            CASE WHEN a.applies THEN excluded.state ELSE d.state END,
+            CASE WHEN a.applies THEN excluded.reason ELSE d.reason END,
+            CASE WHEN a.applies THEN d.try_count + excluded.try_count ELSE d.try_count END,
+            CASE WHEN a.applies THEN excluded.next_attempt_at ELSE d.next_attempt_at END,
+            CASE WHEN a.applies THEN excluded.completed_at ELSE d.completed_at END
+        FROM (SELECT d.job_id = excluded.job_id
+            AND (d.state = 'pending' OR (d.state = 'failed' AND excluded.state = 'succeeded')) AS applies) AS a
+    )
 `
 
 type RecordDeliveriesParams struct {
-	Low         uuid.UUID
-	High        uuid.UUID
 	EventIDs    []uuid.UUID
 	EndpointIDs []uuid.UUID
 	JobIDs      []int64
@@ -456,17 +459,18 @@ type RecordDeliveriesParams struct {
 	States      []string
 	Reasons     []string
 	Failures    []int32
-	Reopened    []bool
 	Ats         []time.Time
 }
 
 // Writes what a group of runs found out; no two rows of one call may have the same delivery. A row changes the
-// delivery's state only if its job still owns the delivery (job_id) and the delivery is pending, or reopened by a
-// person's order, or the row brings a success that came late for a failed one. The attempt count always follows.
+// delivery's state only if its job still owns the delivery (job_id) and the delivery is pending, or the row brings a
+// success that came late for a failed one. The attempt count always follows. at is when the next attempt is due if the
+// state is pending, else when the delivery was settled.
+// The rows are there already: INSERT … ON CONFLICT is the one form of UPDATE that looks each of them up by its key,
+// whatever the statistics say. A joined UPDATE was planned as a scan of all between the smallest and the greatest id,
+// compared with each row of the call (measured: 89 µs a row instead of 15).
 func (q *Queries) RecordDeliveries(ctx context.Context, db DBTX, arg RecordDeliveriesParams) error {
 	_, err := db.Exec(ctx, recordDeliveries,
-		arg.Low,
-		arg.High,
 		arg.EventIDs,
 		arg.EndpointIDs,
 		arg.JobIDs,
@@ -474,9 +478,20 @@ func (q *Queries) RecordDeliveries(ctx context.Context, db DBTX, arg RecordDeliv
 		arg.States,
 		arg.Reasons,
 		arg.Failures,
-		arg.Reopened,
 		arg.Ats,
 	)
+	return err
+}
+
+const reopenDelivery = `-- name: ReopenDelivery :exec
+UPDATE outhook.deliveries SET state = 'pending', reason = NULL, try_count = 0, next_attempt_at = now(), completed_at = NULL
+WHERE event_id = $1 AND endpoint_id = $2 AND job_id = $3 AND state <> 'pending'
+`
+
+// Makes a settled delivery pending again, with its whole schedule, for the run of its own job that a person has ordered
+// and that is recorded in the same transaction.
+func (q *Queries) ReopenDelivery(ctx context.Context, db DBTX, eventID uuid.UUID, endpointID uuid.UUID, jobID int64) error {
+	_, err := db.Exec(ctx, reopenDelivery, eventID, endpointID, jobID)
 	return err
 }
 

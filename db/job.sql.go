@@ -14,12 +14,13 @@ const finishJobs = `-- name: FinishJobs :exec
 
 UPDATE outhook.river_job AS j SET state = k.state::outhook.river_job_state, finalized_at = now()
 FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS state) AS k
-WHERE j.id = k.id AND j.state IN ('running', 'available', 'retryable', 'scheduled', 'pending')
+WHERE j.id = k.id AND j.state::text IN ('running', 'available', 'retryable', 'scheduled', 'pending')
 `
 
 // Queries on River's table, where River's own API can't take part in a set-based statement of ours.
 // Settles jobs in any live state, so that a live job of a settled delivery can only be a person's order (River UI's
-// Retry). River's own completion of the same job finds it no longer running and leaves it.
+// Retry). River's own completion of the same job finds it no longer running and leaves it. The state is compared as text,
+// so that no index on it can be taken for a better way to find the jobs than their ids.
 func (q *Queries) FinishJobs(ctx context.Context, db DBTX, jobIDs []int64, states []string) error {
 	_, err := db.Exec(ctx, finishJobs, jobIDs, states)
 	return err

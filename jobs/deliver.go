@@ -134,7 +134,7 @@ func (w *deliverWorker) settle(ctx context.Context, r *run, state db.DeliverySta
 func (w *deliverWorker) setAside(ctx context.Context, r *run) error {
 	_, err := db.New().SetAsideJob(ctx, w.cfg.Pool, r.job.ID, r.EndpointID)
 	if err != nil {
-		w.cfg.Logger.WarnContext(ctx, "setting a delivery aside", r.attrs(slog.Any("error", err))...)
+		w.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "setting a delivery aside", r.attrs(slog.Any("error", err))...)
 		return snooze()
 	}
 	// The queue is changed, so the job is not fetched again until the endpoint is enabled. If the endpoint was enabled
@@ -148,14 +148,14 @@ func (w *deliverWorker) attempt(ctx context.Context, r *run) error {
 	body := []byte(r.Payload)
 	header, err := w.sign(r, body, startedAt)
 	if err != nil {
-		w.cfg.Logger.ErrorContext(ctx, "signing a delivery", r.attrs(slog.Any("error", err))...)
+		w.cfg.Logger.LogAttrs(ctx, slog.LevelError, "signing a delivery", r.attrs(slog.Any("error", err))...)
 		return snooze()
 	}
 	res := w.cfg.Egress.Post(ctx, egress.Request{
 		URL: r.URL, Header: header, Body: body, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
 	})
 	if res.Outcome == egress.Unknown && !res.Sent {
-		w.cfg.Logger.DebugContext(ctx, "a request did not leave", r.attrs(slog.String("error", res.Error))...)
+		w.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "a request did not leave", r.attrs(slog.String("error", res.Error))...)
 		return interrupted(ctx)
 	}
 	rec := r.record(w.clock.Now())
@@ -227,7 +227,7 @@ func (w *deliverWorker) log(ctx context.Context, r *run, rec *record, res egress
 	if res.Error != "" {
 		attrs = append(attrs, slog.String("error", res.Error))
 	}
-	w.cfg.Logger.InfoContext(ctx, "attempt", attrs...)
+	w.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "attempt", attrs...)
 }
 
 // NextRetry returns when the job runs again. River calls it after Work with the same job, or, when it rescues the job of
@@ -252,8 +252,8 @@ func (r *run) record(at time.Time) record {
 	}
 }
 
-func (r *run) attrs(more ...any) []any {
-	return append([]any{
+func (r *run) attrs(more ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{
 		slog.String("event_id", r.EventID.String()), slog.String("endpoint_id", r.EndpointID.String()), slog.Int("attempt", int(r.number)),
 	}, more...)
 }

@@ -27,7 +27,7 @@ const (
 
 	// beginByKey begins a transaction whose joins look each row up by its key, in one round trip. With few statistics
 	// the planner takes the bounds on event_id for a narrow range and would scan all that lies between them.
-	beginByKey = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
+	beginByKey = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
 )
 
 // record is what one run found out about its delivery.
@@ -77,7 +77,7 @@ type recorder struct {
 
 func newRecorder(cfg Config, done <-chan struct{}) *recorder {
 	r := &recorder{pool: cfg.Pool, logger: cfg.Logger, done: done}
-	r.group = batch.New(batch.Config{MaxItems: recordItems, Parallel: 2, Split: refused}, size, r.run)
+	r.group = batch.New(batch.Config{MaxItems: recordItems, Parallel: 1, Split: refused}, size, r.run)
 	return r
 }
 
@@ -154,6 +154,13 @@ func write(ctx context.Context, tx pgx.Tx, recs []record) error {
 	if p := gapParams(recs); len(p.Numbers) > 0 {
 		if err := q.InsertUnknownAttempts(ctx, tx, p); err != nil {
 			return fmt.Errorf("inserting unknown attempts: %w", err)
+		}
+	}
+	for _, rec := range recs {
+		if rec.reopened {
+			if err := q.ReopenDelivery(ctx, tx, rec.eventID, rec.endpointID, rec.jobID); err != nil {
+				return fmt.Errorf("reopening a delivery: %w", err)
+			}
 		}
 	}
 	if err := q.RecordDeliveries(ctx, tx, deliveryParams(recs)); err != nil {
@@ -239,10 +246,8 @@ func deliveryParams(recs []record) (p db.RecordDeliveriesParams) {
 		p.States = append(p.States, string(rec.state))
 		p.Reasons = append(p.Reasons, rec.reason)
 		p.Failures = append(p.Failures, failures)
-		p.Reopened = append(p.Reopened, rec.reopened)
 		p.Ats = append(p.Ats, rec.at)
 	}
-	p.Low, p.High = bounds(p.EventIDs)
 	return p
 }
 

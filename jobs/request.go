@@ -77,26 +77,19 @@ func ownHeader(name string) bool {
 // keptRequestHeaders returns the JSON of the headers as they are kept with the attempt: names in lower case, the
 // signature and the values of the endpoint's own headers redacted.
 func keptRequestHeaders(header http.Header) string {
-	kept := make(map[string]string, len(header))
-	for name := range header {
-		value := redacted
+	return headerJSON(header, func(name string) string {
 		if ownHeader(name) {
-			value = header.Get(name)
+			return header.Get(name)
 		}
-		kept[lower(name)] = value
-	}
-	return marshal(kept)
+		return redacted
+	})
 }
 
 func keptResponseHeaders(header http.Header) string {
 	if len(header) == 0 {
 		return ""
 	}
-	kept := make(map[string]string, len(header))
-	for name := range header {
-		kept[lower(name)] = header.Get(name)
-	}
-	return marshal(kept)
+	return headerJSON(header, header.Get)
 }
 
 func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Result) *attempt {

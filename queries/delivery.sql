@@ -7,46 +7,61 @@
 -- The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
 -- LATERAL with OFFSET 0 makes the planner look each row up by its key: with few statistics it takes the bounds for a
 -- narrow range and would scan all that lies between them (measured: 9.8 ms a group instead of 0.5).
+WITH n AS MATERIALIZED (
+    SELECT v.id, v.url, v.headers, v.timeout_ms, v.retry_schedule, v.status, v.deleted_at,
+        (SELECT array_agg(s.key_id ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
+            WHERE s.endpoint_id = v.id AND (s.expires_at IS NULL OR s.expires_at > now())) AS secret_key_ids,
+        (SELECT array_agg(s.sealed ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
+            WHERE s.endpoint_id = v.id AND (s.expires_at IS NULL OR s.expires_at > now())) AS sealed_secrets
+    FROM outhook.endpoints AS v WHERE v.id = ANY (@endpoint_ids::uuid[])
+)
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
     e.tenant_id, e.type, e.payload::text AS payload,
     n.url, n.headers, n.timeout_ms, n.retry_schedule, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, (j.state IS NOT DISTINCT FROM 'running')::boolean AS job_running,
-    coalesce((SELECT array_agg(s.key_id ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
-        WHERE s.endpoint_id = n.id AND (s.expires_at IS NULL OR s.expires_at > now())), '{}')::text[] AS secret_key_ids,
-    coalesce((SELECT array_agg(s.sealed ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
-        WHERE s.endpoint_id = n.id AND (s.expires_at IS NULL OR s.expires_at > now())), '{}')::bytea[] AS sealed_secrets,
+    coalesce(n.secret_key_ids, '{}')::text[] AS secret_key_ids, coalesce(n.sealed_secrets, '{}')::bytea[] AS sealed_secrets,
     clock_timestamp()::timestamptz AS database_time
 FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
         unnest(@job_ids::bigint[]) AS job_id) AS k
+JOIN n ON n.id = k.endpoint_id
 CROSS JOIN LATERAL (SELECT s.* FROM outhook.deliveries AS s WHERE s.event_id = k.event_id
     AND s.endpoint_id = k.endpoint_id AND s.event_id BETWEEN @low::uuid AND @high::uuid OFFSET 0) AS d
 CROSS JOIN LATERAL (SELECT s.* FROM outhook.events AS s WHERE s.id = k.event_id
     AND s.id BETWEEN @low::uuid AND @high::uuid OFFSET 0) AS e
-JOIN outhook.endpoints AS n ON n.id = k.endpoint_id
 LEFT JOIN LATERAL (SELECT s.attempt, s.state FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true;
 
 -- name: RecordDeliveries :exec
 -- Writes what a group of runs found out; no two rows of one call may have the same delivery. A row changes the
--- delivery's state only if its job still owns the delivery (job_id) and the delivery is pending, or reopened by a
--- person's order, or the row brings a success that came late for a failed one. The attempt count always follows.
-UPDATE outhook.deliveries AS d
-SET (attempt_count, state, reason, try_count, next_attempt_at, completed_at) = (
-    SELECT greatest(d.attempt_count, r.number),
-        CASE WHEN a.applies THEN r.state::outhook.delivery_state ELSE d.state END,
-        CASE WHEN a.applies THEN nullif(r.reason, '') ELSE d.reason END,
-        CASE WHEN NOT a.applies THEN d.try_count WHEN r.reopened THEN r.failures ELSE d.try_count + r.failures END,
-        CASE WHEN NOT a.applies THEN d.next_attempt_at WHEN r.state = 'pending' THEN r.at END,
-        CASE WHEN NOT a.applies THEN d.completed_at WHEN r.state <> 'pending' THEN r.at END
-    FROM (SELECT d.job_id = r.job_id AND (d.state = 'pending' OR r.reopened
-        OR (d.state = 'failed' AND r.state = 'succeeded')) AS applies) AS a
-)
+-- delivery's state only if its job still owns the delivery (job_id) and the delivery is pending, or the row brings a
+-- success that came late for a failed one. The attempt count always follows. at is when the next attempt is due if the
+-- state is pending, else when the delivery was settled.
+-- The rows are there already: INSERT … ON CONFLICT is the one form of UPDATE that looks each of them up by its key,
+-- whatever the statistics say. A joined UPDATE was planned as a scan of all between the smallest and the greatest id,
+-- compared with each row of the call (measured: 89 µs a row instead of 15).
+INSERT INTO outhook.deliveries AS d (event_id, endpoint_id, job_id, attempt_count, state, reason, try_count, next_attempt_at,
+    completed_at)
+SELECT r.event_id, r.endpoint_id, r.job_id, r.number, r.state::outhook.delivery_state, nullif(r.reason, ''), r.failures,
+    CASE WHEN r.state = 'pending' THEN r.at END, CASE WHEN r.state <> 'pending' THEN r.at END
 FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
         unnest(@job_ids::bigint[]) AS job_id, unnest(@numbers::integer[]) AS number, unnest(@states::text[]) AS state,
-        unnest(@reasons::text[]) AS reason, unnest(@failures::integer[]) AS failures,
-        unnest(@reopened::boolean[]) AS reopened,
-        -- When the next attempt is due if the state is pending, else when it was settled.
-        unnest(@ats::timestamptz[]) AS at) AS r
-WHERE d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id AND d.event_id BETWEEN @low::uuid AND @high::uuid;
+        unnest(@reasons::text[]) AS reason, unnest(@failures::integer[]) AS failures, unnest(@ats::timestamptz[]) AS at) AS r
+ON CONFLICT (event_id, endpoint_id) DO UPDATE SET
+    (attempt_count, state, reason, try_count, next_attempt_at, completed_at) = (
+        SELECT greatest(d.attempt_count, excluded.attempt_count),
+            CASE WHEN a.applies THEN excluded.state ELSE d.state END,
+            CASE WHEN a.applies THEN excluded.reason ELSE d.reason END,
+            CASE WHEN a.applies THEN d.try_count + excluded.try_count ELSE d.try_count END,
+            CASE WHEN a.applies THEN excluded.next_attempt_at ELSE d.next_attempt_at END,
+            CASE WHEN a.applies THEN excluded.completed_at ELSE d.completed_at END
+        FROM (SELECT d.job_id = excluded.job_id
+            AND (d.state = 'pending' OR (d.state = 'failed' AND excluded.state = 'succeeded')) AS applies) AS a
+    );
+
+-- name: ReopenDelivery :exec
+-- Makes a settled delivery pending again, with its whole schedule, for the run of its own job that a person has ordered
+-- and that is recorded in the same transaction.
+UPDATE outhook.deliveries SET state = 'pending', reason = NULL, try_count = 0, next_attempt_at = now(), completed_at = NULL
+WHERE event_id = @event_id AND endpoint_id = @endpoint_id AND job_id = @job_id AND state <> 'pending';
 
 -- name: GetDelivery :one
 SELECT d.event_id, d.endpoint_id, n.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,

@@ -2,10 +2,11 @@
 
 -- name: FinishJobs :exec
 -- Settles jobs in any live state, so that a live job of a settled delivery can only be a person's order (River UI's
--- Retry). River's own completion of the same job finds it no longer running and leaves it.
+-- Retry). River's own completion of the same job finds it no longer running and leaves it. The state is compared as text,
+-- so that no index on it can be taken for a better way to find the jobs than their ids.
 UPDATE outhook.river_job AS j SET state = k.state::outhook.river_job_state, finalized_at = now()
 FROM (SELECT unnest(@job_ids::bigint[]) AS id, unnest(@states::text[]) AS state) AS k
-WHERE j.id = k.id AND j.state IN ('running', 'available', 'retryable', 'scheduled', 'pending');
+WHERE j.id = k.id AND j.state::text IN ('running', 'available', 'retryable', 'scheduled', 'pending');
 
 -- name: InsertReplayJob :one
 -- base: the attempt number that the new job counts from.
