@@ -20,7 +20,7 @@ import (
 
 const (
 	// storeParallel lets a group be sent while the one before it commits.
-	storeParallel = 2
+	storeParallel = 1
 
 	// storeWaiting bounds the requests that wait. A group takes up to 500, so this is a wait of about eight groups.
 	storeWaiting = 4000

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 )
 
 // databaseFlags say where the database is.
@@ -27,6 +29,11 @@ func openPool(ctx context.Context, url, name string, maxConns int32) (*pgxpool.P
 		return nil, errors.New("OUTHOOK_DATABASE_URL is not valid: it must look like postgres://user:password@host:5432/database")
 	}
 	cfg.MaxConns = maxConns
+	// Without this, pgx sends and reads every uuid.UUID as text, through database/sql's interfaces.
+	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		pgxuuid.Register(conn.TypeMap())
+		return nil
+	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

@@ -11,12 +11,20 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
+
+// gcPercent is GOGC unless the variable is set. What lives long is a few MB, so Go's default of 100 collects some ten times a
+// second under load; this costs tens of MB and saves a tenth of the CPU.
+const gcPercent = 400
 
 func main() {
 	// net/http tells package log of misbehaving receivers, with up to 4 KiB of what they sent.
 	log.SetOutput(io.Discard) //nolint:forbidigo // see above
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

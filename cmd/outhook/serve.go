@@ -116,7 +116,13 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err := s.checkAPIKeys(ctx, apiPool); err != nil {
 		return err
 	}
-	client, err := egress.New(egress.Config{Allow: s.allow, KeepBytes: s.flags.ResponseBytes})
+	slots := s.flags.MaxWorkers + s.flags.MaxBulkWorkers
+	client, err := egress.New(egress.Config{
+		Allow: s.allow, KeepBytes: s.flags.ResponseBytes,
+		// A connection for each attempt that may be under way, also to a single host: making a new one costs more than
+		// a whole request on one that is there.
+		MaxIdleConns: slots, MaxIdlePerHost: slots,
+	})
 	if err != nil {
 		return fmt.Errorf("configuring egress: %w", err)
 	}
