@@ -20,9 +20,13 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the API, the workers or both on a database of yours."`
 	Migrate migrateCmd `cmd:"" help:"Create, change or inspect the database schema."`
 	Keys    keysCmd    `cmd:"" help:"Create, list and revoke API keys."`
+	Bench   benchCmd   `cmd:"" help:"Measure Outhook on this machine, or a running server, against bare River and Postgres."`
 	Listen  listenCmd  `cmd:"" help:"Receive webhooks locally, verify their signatures and print them."`
 	Health  healthCmd  `cmd:"" help:"Ask a running server whether it is ready; exit 1 if it is not."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	BenchReceiver benchReceiverCmd `cmd:"" hidden:""`
+	BenchRiver    benchRiverCmd    `cmd:"" hidden:""`
 }
 
 // exitError ends the process with that code and without a message.

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/outhook/outhook/internal/bench"
+)
+
+type benchCmd struct {
+	Mode string `arg:"" optional:"" default:"rest" enum:"rest,batch,client,drain" help:"How events are enqueued: rest (an event per request), batch, client (outhook.Enqueue in a transaction with one business INSERT), or drain (all first, then the workers start)."`
+
+	Conns        int           `default:"64" help:"Connections that enqueue at the same time."`
+	Rate         float64       `help:"Enqueues a second, at fixed times; 0: as fast as the connections go."`
+	Duration     time.Duration `default:"10s" help:"How long to enqueue (not in mode drain)."`
+	Events       int           `default:"50000" help:"Events of mode drain."`
+	BatchSize    int           `default:"100" help:"Events a request of mode batch."`
+	PayloadBytes int           `default:"1024" help:"Size of each payload."`
+	AnswerBytes  int           `default:"2" help:"Size of the receiver's answers."`
+	FailFirst    int           `help:"How often the receiver refuses each delivery."`
+	Endpoints    int           `default:"1" help:"Endpoints that get each event."`
+	Workers      int           `default:"1" help:"Worker processes; 0: enqueue only."`
+	Preload      int           `help:"Delivered events in the tables before, over 40 days."`
+	Pairs        int           `default:"1" help:"How often all is measured, baselines in turn; the figures are medians."`
+	Baseline     []string      `enum:"river,postgres" help:"Measure this too, in the same run: river (bare River, without a log) or postgres (the rows by plain SQL; with client --workers 0)."`
+	AnyMachine   bool          `help:"Accept a baseline that is far from that of the machine in docs/performance.md."`
+	JSON         bool          `name:"json" help:"Print JSON."`
+
+	URL             string `name:"url" help:"Measure this running server instead of one of the benchmark's own."`
+	Key             string `env:"OUTHOOK_API_KEY" help:"Its API key."`
+	ReceiverAddress string `default:"127.0.0.1:9100" help:"Where to receive from it; it must be allowed to deliver there (OUTHOOK_EGRESS_ALLOW)."`
+}
+
+// Run measures and prints the report.
+func (b *benchCmd) Run(c *command) error {
+	executable, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this program: %w", err)
+	}
+	cfg := bench.Config{
+		Mode: b.Mode, Conns: b.Conns, Rate: b.Rate, Duration: b.Duration, Events: b.Events, BatchSize: b.BatchSize,
+		PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst, Endpoints: b.Endpoints, Workers: b.Workers,
+		Preload: b.Preload, Pairs: b.Pairs, Baselines: b.Baseline, AnyMachine: b.AnyMachine,
+		URL: b.URL, Key: b.Key, ReceiverAddress: b.ReceiverAddress, Executable: executable,
+	}
+	if f, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		cfg.Progress = f
+	}
+	report, err := bench.Run(c.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if b.JSON {
+		err = report.WriteJSON(c.stdout)
+	} else {
+		err = report.WriteTable(c.stdout)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("writing the report: %w", err)
+	case report.Lost > 0:
+		return fmt.Errorf("%d deliveries were lost", report.Lost)
+	case report.Void != "":
+		return errors.New("the run is void")
+	}
+	return nil
+}
+
+// benchReceiverCmd and benchRiverCmd are processes that bench starts.
+type benchReceiverCmd struct {
+	Address     string `default:"127.0.0.1:0"`
+	AnswerBytes int
+	FailFirst   int
+}
+
+// Run receives until ctx ends.
+func (b *benchReceiverCmd) Run(c *command) error {
+	return bench.ServeReceiver(c.ctx, c.stdout, b.Address, b.AnswerBytes, b.FailFirst)
+}
+
+type benchRiverCmd struct{ databaseFlags }
+
+// Run works River's jobs until ctx ends.
+func (b *benchRiverCmd) Run(c *command) error {
+	return bench.ServeRiver(c.ctx, c.stdout, b.DatabaseURL)
+}

@@ -1,0 +1,283 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outhook/outhook/internal/localpg"
+	"github.com/outhook/outhook/migrations"
+)
+
+const (
+	startTimeout = 60 * time.Second
+	stopTimeout  = 60 * time.Second
+)
+
+// settings are a small production server's: fully durable, and a memory that 2 cores usually come with.
+func settings() map[string]string {
+	return map[string]string{
+		"shared_buffers": "1GB", "max_wal_size": "4GB", "max_connections": "300", "checkpoint_timeout": "15min",
+	}
+}
+
+// system is the server side of a benchmark on this machine.
+type system struct {
+	cfg    Config
+	pg     *localpg.Server
+	pgPID  int
+	admin  *pgxpool.Pool
+	key    string // of the API
+	secret string // encryption key
+}
+
+func startSystem(ctx context.Context, cfg Config, dir string) (*system, error) {
+	startCtx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	pg, err := localpg.Start(startCtx, localpg.Config{DataDir: dir + "/pg", Settings: settings()})
+	if err != nil {
+		return nil, fmt.Errorf("starting Postgres: %w", err)
+	}
+	s := &system{cfg: cfg, pg: pg, key: rand.Text(), secret: base64.StdEncoding.EncodeToString([]byte((rand.Text() + rand.Text())[:32]))}
+	if s.admin, err = pgxpool.New(ctx, pg.URL("postgres")); err == nil {
+		// The postmaster is the parent of our backend.
+		var backend int
+		if err = s.admin.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&backend); err == nil {
+			s.pgPID, err = parentOf(backend)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reaching Postgres: %w", err), s.stop(ctx))
+	}
+	return s, nil
+}
+
+func (s *system) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if s.admin != nil {
+		s.admin.Close()
+	}
+	if err := s.pg.Stop(ctx); err != nil {
+		return fmt.Errorf("stopping Postgres: %w", err)
+	}
+	return nil
+}
+
+// newDatabase makes a migrated database and returns a pool on it, and what drops it.
+func (s *system) newDatabase(ctx context.Context, name string) (pool *pgxpool.Pool, drop func(), err error) {
+	if _, err := s.admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+		return nil, nil, fmt.Errorf("creating a database: %w", err)
+	}
+	cfg, err := pgxpool.ParseConfig(s.pg.URL(name))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading a URL: %w", err)
+	}
+	cfg.MaxConns = int32(s.cfg.Conns) + 4 //nolint:gosec // at most 1000
+	if pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return nil, nil, fmt.Errorf("opening the database: %w", err)
+	}
+	drop = func() {
+		pool.Close()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		_, _ = s.admin.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+	}
+	if err := migrations.Up(ctx, pool); err != nil {
+		drop()
+		return nil, nil, fmt.Errorf("migrating: %w", err)
+	}
+	_, err = pool.Exec(ctx, "CREATE TABLE business (id bigserial PRIMARY KEY, customer text NOT NULL, amount integer NOT NULL)")
+	if err != nil {
+		drop()
+		return nil, nil, fmt.Errorf("creating the business table: %w", err)
+	}
+	return pool, drop, nil
+}
+
+// child is a process that was started for the benchmark.
+type child struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+	out  *tail
+	err  error
+}
+
+// spawn starts the binary with arguments and an environment. It is killed when this process dies.
+func (s *system) spawn(args []string, env ...string) (*child, error) {
+	return spawn(s.cfg.Executable, args, env...)
+}
+
+func spawn(executable string, args []string, env ...string) (*child, error) {
+	c := &child{cmd: exec.Command(executable, args...), done: make(chan struct{}), out: &tail{}} //nolint:gosec,noctx // stopped by stop
+	c.cmd.Env = env
+	c.cmd.Stdout, c.cmd.Stderr = c.out, c.out
+	c.cmd.SysProcAttr = dieWithParent()
+	if err := c.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", args[0], err)
+	}
+	go func() {
+		defer close(c.done)
+		c.err = c.cmd.Wait()
+	}()
+	return c, nil
+}
+
+// pid is the process's id.
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
+// stop ends the process gracefully, or after a while by force.
+func (c *child) stop() error {
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-c.done:
+	case <-time.After(stopTimeout):
+		_ = c.cmd.Process.Kill()
+		<-c.done
+	}
+	if c.err != nil {
+		return fmt.Errorf("%s ended with %w: %s", c.cmd.Args[1], c.err, c.out)
+	}
+	return nil
+}
+
+// value waits for a line of the process's output that holds prefix, and returns what follows it up to end.
+func (c *child) value(ctx context.Context, prefix, end string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, rest, ok := strings.Cut(c.out.String(), prefix); ok {
+			if v, _, ok := strings.Cut(rest, end); ok {
+				return v, nil
+			}
+		}
+		select {
+		case <-c.done:
+			return "", fmt.Errorf("%s ended: %s", c.cmd.Args[1], c.out)
+		case <-ctx.Done():
+			return "", fmt.Errorf("waiting for %s: %w", c.cmd.Args[1], ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// tail keeps the first 64 KiB that a process says.
+type tail struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// Write keeps what there is room for.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if room := 64<<10 - t.buf.Len(); room > 0 {
+		t.buf.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+// String returns what was kept.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.buf.String()
+}
+
+// serve starts an Outhook process with a role on a database and returns it with its URL.
+func (s *system) serve(ctx context.Context, database, role string) (*child, string, error) {
+	c, err := s.spawn([]string{"serve"},
+		"OUTHOOK_DATABASE_URL="+s.pg.URL(database), "OUTHOOK_API_KEY="+s.key, "OUTHOOK_ENCRYPTION_KEY="+s.secret,
+		"OUTHOOK_ROLES="+role, "OUTHOOK_LISTEN=127.0.0.1:0", "OUTHOOK_EGRESS_ALLOW=127.0.0.0/8", "OUTHOOK_LOG_FORMAT=json",
+		"OUTHOOK_RETRY_SCHEDULE=1s,1s,1s")
+	if err != nil {
+		return nil, "", err
+	}
+	address, err := c.value(ctx, `"address":"`, `"`)
+	if err != nil {
+		return nil, "", errors.Join(err, c.stop())
+	}
+	return c, "http://" + address, nil
+}
+
+// api is a client of an Outhook server's API.
+type api struct {
+	url, key string
+	client   *http.Client
+}
+
+func newAPI(url, key string, conns int) *api {
+	return &api{url: url, key: key, client: &http.Client{Transport: &http.Transport{
+		MaxIdleConns: conns, MaxIdleConnsPerHost: conns, MaxConnsPerHost: conns, DisableCompression: true,
+	}, Timeout: time.Minute}}
+}
+
+// post sends JSON and returns the answer of at most 4 MiB. Any status but 2xx is an error.
+func (a *api) post(ctx context.Context, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("making a request: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+a.key)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := a.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("posting to the API: %w", err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 4<<20))
+	if err != nil {
+		return nil, fmt.Errorf("reading the API's answer: %w", err)
+	}
+	if res.StatusCode/100 != 2 {
+		return nil, errors.New("the API answered " + strconv.Itoa(res.StatusCode) + ": " + string(answer))
+	}
+	return answer, nil
+}
+
+func (a *api) addEndpoints(ctx context.Context, tenant, receiver string, n int) error {
+	for i := range n {
+		body := fmt.Sprintf(`{"tenant_id": %q, "url": "%s/%d"}`, tenant, receiver, i)
+		if _, err := a.post(ctx, "/api/endpoints", []byte(body)); err != nil {
+			return fmt.Errorf("creating an endpoint: %w", err)
+		}
+	}
+	return nil
+}
+
+// walPosition returns the position of the write-ahead log in bytes.
+func (s *system) walPosition(ctx context.Context) (n int64, err error) {
+	err = s.admin.QueryRow(ctx, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").Scan(&n)
+	return n, err
+}
+
+// diskBytes returns the sizes of tables with their indexes, by table without its partitions' suffix.
+func diskBytes(ctx context.Context, pool *pgxpool.Pool) (map[string]int64, error) {
+	const query = `SELECT regexp_replace(c.relname, '_p\d{8}$', ''), sum(pg_total_relation_size(c.oid))::bigint
+		FROM pg_class AS c WHERE c.relnamespace = 'outhook'::regnamespace AND c.relkind = 'r' GROUP BY 1`
+	rows, err := pool.Query(ctx, query) //nolint:rowserrcheck // ForEachRow checks it
+	if err != nil {
+		return nil, fmt.Errorf("reading sizes: %w", err)
+	}
+	sizes := map[string]int64{}
+	var name string
+	var size int64
+	_, err = pgx.ForEachRow(rows, []any{&name, &size}, func() error { sizes[name] = size; return nil })
+	return sizes, err
+}
