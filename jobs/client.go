@@ -54,6 +54,7 @@ func New(cfg Config) (*Client, error) {
 		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight,
 	})
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
+	river.AddWorker(workers, &reconcileWorker{cfg: cfg})
 	var err error
 	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
@@ -90,7 +91,7 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		},
 		ReindexerTimeout: 15 * time.Minute,
 
-		PeriodicJobs: []*river.PeriodicJob{retainPeriodically()},
+		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically()},
 		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
 		Logger:       slog.New(newCalmHandler(c.cfg.Logger.Handler())),
 		Test:         river.TestConfig{Time: c.clock},

@@ -51,8 +51,12 @@ type DeliverArgs struct {
 	EventID    uuid.UUID `json:"event_id"`
 	EndpointID uuid.UUID `json:"endpoint_id"`
 
-	// Base is, for the job of a replay, the number of attempts before it; nil for the first job of a delivery.
+	// Base is, for a job that is not the first of its delivery, the number of attempts before it: that of a replay, or of
+	// a repair.
 	Base *int `json:"base,omitempty"`
+
+	// Repaired says that the job stands in for one that was lost, and is nobody's order.
+	Repaired bool `json:"repaired,omitempty"`
 
 	// next is when Work wants the job to run again. It is not stored: NextRetry gets the same job that Work got, the
 	// rescuer of a dead worker's job gets a fresh one.
