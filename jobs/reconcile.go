@@ -27,6 +27,9 @@ const (
 
 	// repairChunk is how many deliveries are repaired in one transaction, so that no lock is held for long.
 	repairChunk = 500
+
+	// beginRepair begins each transaction; none of its statements should take a second.
+	beginRepair = beginByKey + "; SET LOCAL statement_timeout = 30000"
 )
 
 // ReconcileArgs are the arguments of a "reconcile" job, which repairs what must hold between deliveries, jobs and
@@ -122,7 +125,7 @@ func (r *repair) backlog(ctx context.Context) error {
 // window examines a window, and then repairs what is broken in it, piece by piece.
 func (r *repair) window(ctx context.Context) (w windowOf, err error) {
 	var strays []int64
-	err = pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: beginByKey}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: beginRepair}, func(tx pgx.Tx) error {
 		if w, err = examine(ctx, tx, r.after); err != nil {
 			return err
 		}
@@ -148,7 +151,7 @@ func (r *repair) window(ctx context.Context) (w windowOf, err error) {
 
 func (r *repair) deliveries(ctx context.Context, eventIDs, endpointIDs []uuid.UUID) error {
 	var repaired []db.ClassifyDeliveriesRow
-	err := pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: beginByKey}, func(tx pgx.Tx) (err error) {
+	err := pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: beginRepair}, func(tx pgx.Tx) (err error) {
 		repaired, err = repairDeliveries(ctx, tx, eventIDs, endpointIDs)
 		return err
 	})
