@@ -35,6 +35,8 @@ type Client struct {
 	lastFetch atomic.Int64 // Unix nanoseconds, 0 before the first
 	inFlight  atomic.Int64
 
+	presence *presence
+
 	giveUp   chan struct{} // closed when outcomes that are not recorded are given up
 	stopOnce sync.Once
 	loader   *loader
@@ -50,15 +52,16 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{cfg: cfg, clock: &clock{stub: cfg.Now}, giveUp: make(chan struct{})}
 	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, c.giveUp)
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &deliverWorker{
-		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight,
-	})
+	deliver := &deliverWorker{cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight}
+	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
 	river.AddWorker(workers, &reconcileWorker{cfg: cfg})
 	var err error
 	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
+	c.presence = newPresence(cfg, c.river.ID())
+	deliver.presence = c.presence
 	return c, nil
 }
 
@@ -110,7 +113,11 @@ func (c *Client) Start(ctx context.Context) error {
 		}
 		c.clock.observe(sent, time.Now(), databaseTime)
 	}
+	if err := c.presence.start(ctx); err != nil {
+		return err
+	}
 	if err := c.river.Start(context.WithoutCancel(ctx)); err != nil {
+		c.presence.stop()
 		return fmt.Errorf("starting River: %w", err)
 	}
 	return nil
@@ -128,6 +135,7 @@ func (c *Client) Stop(ctx context.Context) error {
 		err = errors.Join(err, c.river.StopAndCancel(cutCtx))
 	}
 	c.stopOnce.Do(func() { close(c.giveUp) })
+	c.presence.stop()
 	if err != nil {
 		return fmt.Errorf("stopping River: %w", err)
 	}
@@ -137,14 +145,14 @@ func (c *Client) Stop(ctx context.Context) error {
 // River returns River's own client, for River UI and for tests.
 func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
-// Ready returns ErrNotFetching if no fetch succeeded for 10 s although there are free slots: the database can't be
-// reached, or the workers have not started.
+// Ready returns ErrNotFetching if no fetch succeeded for 10 s although there are free slots, or if this process has lost
+// its lock and so starts nothing: the database can't be reached, or the workers have not started.
 func (c *Client) Ready(context.Context) error {
 	if int(c.inFlight.Load()) >= c.cfg.MaxWorkers {
 		return nil
 	}
 	last := c.lastFetch.Load()
-	if last == 0 || time.Since(time.Unix(0, last)) > fetchSilence {
+	if last == 0 || !c.presence.held() || time.Since(time.Unix(0, last)) > fetchSilence {
 		return ErrNotFetching
 	}
 	return nil

@@ -74,6 +74,7 @@ type deliverWorker struct {
 	clock    *clock
 	loader   *loader
 	recorder *recorder
+	presence *presence
 	inFlight *atomic.Int64 // runs between load and record
 }
 
@@ -90,6 +91,10 @@ type run struct {
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	w.inFlight.Add(1)
 	defer w.inFlight.Add(-1)
+	if !w.presence.held() {
+		// Others may take this process for dead.
+		return snooze()
+	}
 	row, err := w.loader.load(ctx, loadKey{job.Args.EventID, job.Args.EndpointID, job.ID})
 	switch {
 	case ctx.Err() != nil:

@@ -25,7 +25,13 @@ import (
 
 const testAPIKey = "an-admin-key-for-tests"
 
+// runMain makes the test binary the command itself: for tests that kill or pause real processes.
+const runMain = "OUTHOOK_TEST_RUN_MAIN"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(runMain) != "" {
+		main()
+	}
 	code := dbtest.Run(m)
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
