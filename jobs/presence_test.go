@@ -149,3 +149,68 @@ func TestWhatADeadWorkerLeft(t *testing.T) {
 	require.Zero(t, b.number(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'running' AND attempted_by[2] = 'gone'`))
 	require.Len(t, b.receiver.received(), 1)
 }
+
+// Two requests, two rows, one delivery, no third request: what a worker sent before it was taken for dead still counts.
+func TestALateOutcomeOfARescuedRunIsRecorded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	free := make(chan struct{})
+	release := sync.OnceFunc(func() { close(free) })
+	b.receiver.answers(func(_ http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("outhook-attempt") == "1" {
+			<-free
+		}
+	})
+	t.Cleanup(release)
+	endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
+	eventID := b.enqueue(t, `{}`)
+	b.start(t, b.config(t))
+	eventually(t, func() bool { return len(b.receiver.received()) == 1 }, func() any { return nil })
+	// As if the worker had been unable to take its lock again.
+	b.exec(t, `UPDATE outhook.river_job SET attempted_by = '{gone}' WHERE state = 'running' AND kind = 'deliver'`)
+	d := b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
+	require.Equal(t, int32(2), d.AttemptCount)
+	require.Equal(t, db.AttemptOutcomeUnknown, b.attempts(t, eventID)[0].Outcome)
+	release()
+	eventually(t, func() bool { return b.attempts(t, eventID)[0].Outcome == db.AttemptOutcomeSucceeded }, func() any { return nil })
+	require.Len(t, b.attempts(t, eventID), 2)
+	require.Len(t, b.receiver.received(), 2)
+	require.Equal(t, int32(2), b.delivery(t, eventID, endpointID).AttemptCount)
+	require.Empty(t, b.inspect(t))
+}
+
+func TestOnlyALockThatWasSeenFreeAllAlongIsADeadWorkers(t *testing.T) {
+	t.Parallel()
+	at := func(seconds float64) time.Time { return time.Unix(0, int64(seconds*1e9)) }
+
+	t.Run("AfterTenSeconds", func(t *testing.T) {
+		t.Parallel()
+		look := jobs.DeadClients()
+		for second := range 10 {
+			require.Empty(t, look(at(float64(second)), "a", "itself"), second)
+		}
+		require.Equal(t, []string{"a"}, look(at(10), "a", "itself"))
+		require.Equal(t, []string{"a"}, look(at(11), "a", "b", "itself"))
+	})
+
+	t.Run("TakenInBetween", func(t *testing.T) {
+		t.Parallel()
+		look := jobs.DeadClients()
+		for second := range 30 {
+			if second%9 == 8 {
+				require.Empty(t, look(at(float64(second))))
+				continue
+			}
+			require.Empty(t, look(at(float64(second)), "a"), second)
+		}
+	})
+
+	t.Run("NobodyLooked", func(t *testing.T) {
+		t.Parallel()
+		look := jobs.DeadClients()
+		require.Empty(t, look(at(0), "a"))
+		require.Empty(t, look(at(3), "a"))
+		require.Empty(t, look(at(60), "a"))
+		require.Empty(t, look(at(63), "a"))
+	})
+}

@@ -362,3 +362,28 @@ func TestReconcileRacesWithWorkersAndReplays(t *testing.T) {
 	require.Len(t, b.receiver.received(), 2*events+replays)
 	require.Empty(t, b.inspect(t))
 }
+
+// More than two windows of pending deliveries, and live jobs before, between and after them.
+func TestReconcileExaminesWindowAfterWindow(t *testing.T) {
+	t.Parallel()
+	const deliveries = 25_000
+	b := setup(t)
+	b.endpoint(t)
+	const stray = `INSERT INTO outhook.river_job (kind, args, queue, max_attempts) VALUES ('deliver', '{}', 'nobody', 1000)`
+	for range deliveries / 5000 {
+		b.exec(t, stray)
+		b.exec(t, `SELECT count(*) FROM outhook.enqueue_many(array_fill($1::text, ARRAY[5000]), array_fill('a.b'::text, ARRAY[5000]),
+			array_fill('{}'::text, ARRAY[5000]))`, tenant)
+	}
+	b.exec(t, stray)
+	b.exec(t, `DELETE FROM outhook.river_job WHERE queue <> 'nobody' AND id % 20 = 0`)
+	want := map[string]int{
+		"deliveries_without_job": b.number(t, `SELECT count(*) FROM outhook.deliveries WHERE job_id % 20 = 0`),
+		"jobs_without_delivery":  deliveries/5000 + 1,
+	}
+	require.Greater(t, want["deliveries_without_job"], 1000)
+	require.Equal(t, want, b.inspect(t))
+	require.Equal(t, want, b.reconcile(t))
+	require.Empty(t, b.inspect(t))
+	require.Equal(t, deliveries, b.number(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'available'`))
+}
