@@ -387,3 +387,42 @@ func TestReconcileExaminesWindowAfterWindow(t *testing.T) {
 	require.Empty(t, b.inspect(t))
 	require.Equal(t, deliveries, b.number(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'available'`))
 }
+
+// Three repair the same at the same time, while people cancel: what one of them saw is stale when it gets the locks. Each
+// delivery that is still pending has one job in the end, and nobody else has any.
+func TestReconcileRacesWithItselfAndWithCancel(t *testing.T) {
+	t.Parallel()
+	const deliveries = 5000
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	b.exec(t, `SELECT count(*) FROM outhook.enqueue_many(array_fill($1::text, ARRAY[$2::int]), array_fill('a.b'::text, ARRAY[$2::int]),
+		array_fill('{}'::text, ARRAY[$2::int]))`, tenant, deliveries)
+	b.exec(t, `DELETE FROM outhook.river_job`)
+	rows, err := b.pool.Query(b.ctx, `SELECT event_id FROM outhook.deliveries ORDER BY job_id DESC LIMIT 300`)
+	require.NoError(t, err)
+	toCancel, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	require.NoError(t, err)
+
+	var wg sync.WaitGroup
+	repaired := make([]int, 3)
+	for i := range repaired {
+		wg.Go(func() {
+			list, err := jobs.Reconcile(b.ctx, b.pool)
+			if err != nil {
+				t.Errorf("reconciling: %v", err)
+			}
+			repaired[i] = counts(list)["deliveries_without_job"]
+		})
+	}
+	for _, eventID := range toCancel {
+		require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return jobs.Cancel(b.ctx, tx, eventID, endpointID) }))
+	}
+	wg.Wait()
+	b.reconcile(t) // what a cancel or another reconcile had locked and did not mend
+	t.Logf("repaired %v", repaired)
+	require.Empty(t, b.inspect(t))
+	require.Equal(t, len(toCancel), b.number(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'cancelled'`))
+	require.Equal(t, deliveries-len(toCancel), b.number(t, `SELECT count(*) FROM outhook.deliveries d
+		JOIN outhook.river_job j ON j.id = d.job_id WHERE d.state = 'pending' AND j.state = 'available'`))
+	require.Equal(t, deliveries-len(toCancel), b.number(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'available'`))
+}
