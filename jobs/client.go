@@ -39,6 +39,8 @@ type Client struct {
 	lastFetch atomic.Int64 // Unix nanoseconds, 0 before the first
 	inFlight  atomic.Int64
 
+	presence *presence
+
 	giveUp   chan struct{} // closed when outcomes that are not recorded are given up
 	stopOnce sync.Once
 	loader   *loader
@@ -55,14 +57,16 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{cfg: cfg, clock: &clock{stub: cfg.Now}, giveUp: make(chan struct{})}
 	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, c.giveUp)
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &deliverWorker{
-		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight,
-	})
+	deliver := &deliverWorker{cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight}
+	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
+	river.AddWorker(workers, &reconcileWorker{cfg: cfg})
 	var err error
 	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
+	c.presence = newPresence(cfg, c.river.ID())
+	deliver.presence = c.presence
 	return c, nil
 }
 
@@ -95,7 +99,7 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		},
 		ReindexerTimeout: 15 * time.Minute,
 
-		PeriodicJobs: []*river.PeriodicJob{retainPeriodically()},
+		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically()},
 		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
 		Logger:       slog.New(newCalmHandler(c.cfg.Logger.Handler())),
 		Test:         river.TestConfig{Time: c.clock},
@@ -119,7 +123,12 @@ func (c *Client) Start(ctx context.Context) error {
 		return err
 	}
 	c.loader.pool, c.recorder.pool = c.keyPool, c.keyPool
+	if err := c.presence.start(ctx); err != nil {
+		c.keyPool.Close()
+		return err
+	}
 	if err := c.river.Start(context.WithoutCancel(ctx)); err != nil {
+		c.presence.stop()
 		c.keyPool.Close()
 		return fmt.Errorf("starting River: %w", err)
 	}
@@ -152,6 +161,7 @@ func (c *Client) Stop(ctx context.Context) error {
 		err = errors.Join(err, c.river.StopAndCancel(cutCtx))
 	}
 	c.stopOnce.Do(func() { close(c.giveUp) })
+	c.presence.stop()
 	c.keyPool.Close()
 	if err != nil {
 		return fmt.Errorf("stopping River: %w", err)
@@ -162,14 +172,14 @@ func (c *Client) Stop(ctx context.Context) error {
 // River returns River's own client, for River UI and for tests.
 func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
-// Ready returns ErrNotFetching if no fetch succeeded for 10 s although there are free slots: the database can't be
-// reached, or the workers have not started.
+// Ready returns ErrNotFetching if no fetch succeeded for 10 s although there are free slots, or if this process has lost
+// its lock and so starts nothing: the database can't be reached, or the workers have not started.
 func (c *Client) Ready(context.Context) error {
 	if int(c.inFlight.Load()) >= c.cfg.MaxWorkers {
 		return nil
 	}
 	last := c.lastFetch.Load()
-	if last == 0 || time.Since(time.Unix(0, last)) > fetchSilence {
+	if last == 0 || !c.presence.held() || time.Since(time.Unix(0, last)) > fetchSilence {
 		return ErrNotFetching
 	}
 	return nil

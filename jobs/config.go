@@ -25,8 +25,8 @@ const (
 	jobTimeout = 40 * time.Second
 
 	// rescueAfter is above jobTimeout by the worst stall of River's completer (10 s × 3 tries): a run that is still
-	// going on is not rescued. After a worker's death its deliveries run again in at most rescueAfter + 30 s (the
-	// rescuer's tick) + 5 s (its scheduler) + a poll.
+	// going on is not rescued. What a dead worker left runs again long before that (see rescuer); a paused one's deliveries
+	// run again in at most rescueAfter + 30 s (the tick of River's rescuer) + 5 s (its scheduler) + a poll.
 	rescueAfter = 75 * time.Second
 
 	// rescueSlack tells a rescue from a run that ended late.
@@ -36,7 +36,8 @@ const (
 // Config configures New. The zero value of a field is its default.
 type Config struct {
 	// Pool is the database, directly or through a pooler in session mode (LISTEN needs a session). Required. New workers
-	// need about 16 connections: a listener, fetches, the loader, the recorder, River's completer and maintenance.
+	// need about 16 connections: a listener, fetches, the loader, the recorder, River's completer and maintenance. The
+	// worker's lock (see presence) has one more beside the pool.
 	Pool *pgxpool.Pool
 
 	// Keyring decrypts the endpoints' secrets. Required.

@@ -51,8 +51,12 @@ type DeliverArgs struct {
 	EventID    uuid.UUID `json:"event_id"`
 	EndpointID uuid.UUID `json:"endpoint_id"`
 
-	// Base is, for the job of a replay, the number of attempts before it; nil for the first job of a delivery.
+	// Base is, for a job that is not the first of its delivery, the number of attempts before it: that of a replay, or of
+	// a repair.
 	Base *int `json:"base,omitempty"`
+
+	// Repaired says that the job stands in for one that was lost, and is nobody's order.
+	Repaired bool `json:"repaired,omitempty"`
 
 	// next is when Work wants the job to run again. It is not stored: NextRetry gets the same job that Work got, the
 	// rescuer of a dead worker's job gets a fresh one.
@@ -70,6 +74,7 @@ type deliverWorker struct {
 	clock    *clock
 	loader   *loader
 	recorder *recorder
+	presence *presence
 	inFlight *atomic.Int64 // runs between load and record
 }
 
@@ -86,6 +91,10 @@ type run struct {
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	w.inFlight.Add(1)
 	defer w.inFlight.Add(-1)
+	if !w.presence.held() {
+		// Others may take this process for dead.
+		return snooze()
+	}
 	row, err := w.loader.load(ctx, loadKey{job.Args.EventID, job.Args.EndpointID, job.ID})
 	switch {
 	case ctx.Err() != nil:

@@ -52,7 +52,7 @@ func DropPartitions(ctx context.Context, pool *pgxpool.Pool, before time.Time) (
 	}
 	defer conn.Release()
 	var dropped int
-	for _, parent := range []string{"delivery_attempts", "deliveries", "events"} {
+	for _, parent := range logTables() {
 		children, err := db.New().ListPartitions(ctx, conn, parent)
 		if err != nil {
 			return dropped, fmt.Errorf("listing the partitions of %s: %w", parent, err)
@@ -70,6 +70,12 @@ func DropPartitions(ctx context.Context, pool *pgxpool.Pool, before time.Time) (
 	}
 	return dropped, nil
 }
+
+// logTables returns the partitioned tables in the order in which their partitions leave.
+func logTables() []string { return []string{"delivery_attempts", "deliveries", "events"} }
+
+// partitionName returns the name of a day's partition, like events_p20261124.
+func partitionName(parent string, day time.Time) string { return parent + day.Format("_p20060102") }
 
 // partitionDay reads the day out of a partition's name, like events_p20261124.
 func partitionDay(parent, child string) (time.Time, error) {

@@ -27,7 +27,8 @@ const (
 
 	// beginByKey begins a transaction whose joins look each row up by its key, in one round trip. With few statistics
 	// the planner takes the bounds on event_id for a narrow range and would scan all that lies between them.
-	beginByKey = "BEGIN; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+	beginByKey = "BEGIN; " + byKey
+	byKey      = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
 )
 
 // record is what one run found out about its delivery.

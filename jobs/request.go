@@ -95,7 +95,7 @@ func keptResponseHeaders(header http.Header) string {
 func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Result) *attempt {
 	trigger := db.AttemptTriggerScheduled
 	// The first attempt of a person's order: River UI's Retry of a settled delivery, or a replay.
-	if r.reopened || (r.job.Args.Base != nil && r.TryCount == 0) {
+	if r.reopened || (r.job.Args.Base != nil && !r.job.Args.Repaired && r.TryCount == 0) {
 		trigger = db.AttemptTriggerManual
 	}
 	return &attempt{

@@ -57,13 +57,19 @@ func (b *testBundle) start(t *testing.T, cfg jobs.Config) *jobs.Client {
 	t.Helper()
 	client, err := jobs.New(cfg)
 	require.NoError(t, err)
+	b.run(t, client)
+	return client
+}
+
+// run starts the workers of a client and stops them at the end of the test.
+func (b *testBundle) run(t *testing.T, client *jobs.Client) {
+	t.Helper()
 	require.NoError(t, client.Start(b.ctx))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), 20*time.Second)
 		defer cancel()
 		require.NoError(t, client.Stop(ctx))
 	})
-	return client
 }
 
 type endpointOption func(*db.InsertEndpointParams)

@@ -107,9 +107,7 @@ BEGIN
         FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'delivery_attempts'] LOOP
             child := parent || to_char(day, '"_p"YYYYMMDD');
             CONTINUE WHEN to_regclass('outhook.' || child) IS NOT NULL;
-            -- Nearly every delivery is updated once, soon: with room left on its page that touches no index (HOT).
-            EXECUTE format('CREATE TABLE outhook.%I (LIKE outhook.%I INCLUDING ALL) WITH (fillfactor = %s)', child, parent,
-                CASE parent WHEN 'deliveries' THEN 50 ELSE 100 END);
+            EXECUTE format('CREATE TABLE outhook.%I (LIKE outhook.%I INCLUDING ALL)', child, parent);
             EXECUTE format('ALTER TABLE outhook.%I ATTACH PARTITION outhook.%I FOR VALUES FROM (%L) TO (%L)', parent, child,
                 outhook.uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC'),
                 outhook.uuid_v7_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));

@@ -26,9 +26,12 @@ import (
 
 const testAPIKey = "an-admin-key-for-tests"
 
+// runMain makes the test binary the command itself: for tests that kill or pause real processes.
+const runMain = "OUTHOOK_TEST_RUN_MAIN"
+
 func TestMain(m *testing.M) {
 	// bench starts processes of its own program, which in a test is the test.
-	if len(os.Args) > 1 && slices.Contains([]string{"serve", "bench-receiver", "bench-river"}, os.Args[1]) {
+	if os.Getenv(runMain) != "" || len(os.Args) > 1 && slices.Contains([]string{"serve", "bench-receiver", "bench-river"}, os.Args[1]) {
 		main()
 	}
 	code := dbtest.Run(m)
@@ -308,7 +311,7 @@ func TestMigrate(t *testing.T) {
 	require.Contains(t, out, "missing  00001_create_endpoints.sql")
 	out, err = output(t, "migrate", "up", "--database-url", url)
 	require.NoError(t, err)
-	require.Contains(t, out, "version 7")
+	require.Contains(t, out, "version 8")
 	out, err = output(t, "migrate", "status", "--database-url", url)
 	require.NoError(t, err)
 	require.NotContains(t, out, "missing")
@@ -316,7 +319,7 @@ func TestMigrate(t *testing.T) {
 	require.ErrorContains(t, err, "--yes")
 	out, err = output(t, "migrate", "down", "--yes", "--database-url", url)
 	require.NoError(t, err)
-	require.Contains(t, out, "version 6")
+	require.Contains(t, out, "version 7")
 	_, err = output(t, "migrate", "down", "--yes", "--to", "0", "--database-url", url)
 	require.NoError(t, err)
 	_, err = output(t, "migrate", "up")

@@ -102,6 +102,54 @@ func TestRiverUIIsForAdminsOfThisOrigin(t *testing.T) {
 	}
 }
 
+// Cancel ends the delivery, and a deleted job comes back, when reconcile or a person's doctor looks.
+func TestRiverUIButtonsKeepTheirMeaning(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	args := serveArgs(url)
+	base := start(t, append(args, "--roles", "api")...).address(t)
+	listener := start(t, "listen", "--address", "127.0.0.1:0")
+	status, endpoint := call(t, http.MethodPost, base+"/api/endpoints", testAPIKey,
+		`{"tenant_id": "acme", "url": "`+field(listener.line(t, "receiving on"), 2)+`"}`)
+	require.Equal(t, http.StatusCreated, status)
+	var ids [2]string
+	for i := range ids {
+		_, event := call(t, http.MethodPost, base+"/api/events", testAPIKey, `{"tenant_id": "acme", "type": "invoice.paid", "payload": 1}`)
+		ids[i] = textOf(t, event, "id")
+	}
+	press := func(button, jobID string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/riverui/api/jobs/"+button, strings.NewReader(`{"ids": ["`+jobID+`"]}`))
+		require.NoError(t, err)
+		req.SetBasicAuth("anybody", testAPIKey)
+		req.Header.Set("Sec-Fetch-Site", "same-origin")
+		res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, http.StatusOK, res.StatusCode)
+	}
+	press("cancel", "1")
+	press("delete", "2")
+	out, err := output(t, "doctor", "--database-url", url)
+	require.ErrorIs(t, err, exitError(1))
+	require.Contains(t, out, ids[0])
+	require.Contains(t, out, ids[1])
+	out, err = output(t, "doctor", "--repair", "--database-url", url)
+	require.NoError(t, err)
+	require.Contains(t, out, "repaired 1 of deliveries_of_cancelled_jobs\n")
+	require.Contains(t, out, "repaired 1 of deliveries_without_job\n")
+
+	start(t, append(args, "--roles", "worker")...)
+	listener.line(t, "attempt 1")
+	require.Eventually(t, func() bool {
+		_, answer := call(t, http.MethodGet, base+"/api/deliveries/"+ids[1]+"/"+textOf(t, endpoint, "id"), testAPIKey, "")
+		return answer["state"] == "succeeded"
+	}, 20*time.Second, 50*time.Millisecond)
+	_, answer := call(t, http.MethodGet, base+"/api/deliveries/"+ids[0]+"/"+textOf(t, endpoint, "id"), testAPIKey, "")
+	require.Equal(t, "cancelled", answer["state"])
+	require.Equal(t, "operator", answer["reason"])
+	require.InDelta(t, 0, answer["attempt_count"], 0)
+}
+
 func TestRiverUICanBeOff(t *testing.T) {
 	t.Parallel()
 	base := start(t, serveArgs(migrated(t), "--no-river-ui")...).address(t)

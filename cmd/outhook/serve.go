@@ -27,7 +27,7 @@ const (
 	apiConns = 16
 
 	// workerConns: a fetch per queue (3), loads (2), recordings (2), River's completer, elector and maintenance (up to 7),
-	// and some room. River's listener has a connection of its own beside them.
+	// and some room. River's listener and the worker's lock have a connection each beside them.
 	workerConns = 20
 
 	// stopTimeout bounds a stop from SIGTERM to the end of the process: the attempts' grace period (30 s) and the time to

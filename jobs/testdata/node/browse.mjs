@@ -30,7 +30,8 @@ const job = page.getByRole('link', { name: 'deliver', exact: true });
 await job.waitFor();
 seen.jobs = await page.innerText('body');
 
-await job.click();
+// Loaded anew: after a click the list, which shows the event too, is there until the job's page is.
+await page.goto(new URL(await job.getAttribute('href'), page.url()).href);
 await page.getByText(event).first().waitFor();
 seen.job = await page.innerText('body');
 

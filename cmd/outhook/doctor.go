@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/migrations"
+)
+
+// doctorConns: an inspection or a repair uses one connection at a time.
+const doctorConns = 2
+
+type doctorCmd struct {
+	databaseFlags
+
+	Repair  bool          `help:"Repair first what can be repaired, then report what is left. Without it nothing is written."`
+	JSON    bool          `name:"json" help:"Print one JSON object instead of a table."`
+	Timeout time.Duration `default:"30s" help:"How long one statement may take."`
+}
+
+// report is the answer of doctor --json.
+type report struct {
+	// OK is false if an invariant is violated.
+	OK       bool      `json:"ok"`
+	Checks   []finding `json:"checks"`
+	Repaired []finding `json:"repaired,omitempty"`
+}
+
+// finding is a jobs.Finding in JSON.
+type finding struct {
+	Check     string   `json:"check"`
+	Violation bool     `json:"violation"`
+	Count     int      `json:"count"`
+	Examples  []string `json:"examples"`
+}
+
+// Run prints what holds and what does not; it exits 1 on a violation.
+func (d doctorCmd) Run(c *command) error {
+	pool, err := openPool(c.ctx, d.DatabaseURL, "outhook doctor", doctorConns)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := migrations.Check(c.ctx, pool); err != nil {
+		return err
+	}
+	r := report{OK: true}
+	if d.Repair {
+		repaired, err := jobs.Reconcile(c.ctx, pool)
+		if err != nil {
+			return fmt.Errorf("repairing: %w", err)
+		}
+		r.Repaired = repairs(repaired)
+	}
+	found, err := d.inspect(c.ctx, pool)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		r.Checks = append(r.Checks, finding(f))
+		r.OK = r.OK && (f.Count == 0 || !f.Violation)
+	}
+	if err := d.print(c, r); err != nil {
+		return err
+	}
+	if !r.OK {
+		return exitError(1)
+	}
+	return nil
+}
+
+// inspect reads everything in one snapshot, in a transaction that can't write.
+func (d doctorCmd) inspect(ctx context.Context, pool *pgxpool.Pool) (found []jobs.Finding, err error) {
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", d.Timeout.Milliseconds())); err != nil {
+			return err
+		}
+		found, err = jobs.Inspect(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("inspecting the database: %w", err)
+	}
+	return found, nil
+}
+
+// repairs leaves out what a repair found in order, and what it only reports.
+func repairs(found []jobs.Finding) []finding {
+	var list []finding
+	for _, f := range found {
+		if f.Violation && f.Count > 0 {
+			list = append(list, finding(f))
+		}
+	}
+	return list
+}
+
+func (d doctorCmd) print(c *command, r report) error {
+	if d.JSON {
+		encoder := json.NewEncoder(c.stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(r)
+	}
+	for _, f := range r.Repaired {
+		c.printf("repaired %d of %s\n", f.Count, f.Check)
+	}
+	c.printf("%-30s  %9s  %s\n", "CHECK", "COUNT", "")
+	for _, f := range r.Checks {
+		verdict := "ok"
+		switch {
+		case f.Count > 0 && f.Violation:
+			verdict = "VIOLATED"
+		case f.Count > 0:
+			verdict = "fine: River UI's Retry waits for its turn"
+		}
+		c.printf("%-30s  %9d  %s\n", f.Check, f.Count, verdict)
+		for _, example := range f.Examples {
+			c.printf("    %s\n", example)
+		}
+	}
+	return nil
+}

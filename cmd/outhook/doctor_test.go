@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/internal/dbtest"
+	"github.com/outhook/outhook/migrations"
+)
+
+// owing makes a database with an endpoint and n pending deliveries, and a way to do to it what should not happen.
+func owing(t *testing.T, n int) (url string, exec func(sql string)) {
+	t.Helper()
+	url = migrated(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(t.Context()) })
+	exec = func(sql string) {
+		_, err := conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	exec(`INSERT INTO outhook.endpoints (tenant_id, url, timeout_ms) VALUES ('acme', 'http://127.0.0.1:1/', 1000)`)
+	for range n {
+		exec(`SELECT outhook.enqueue('acme', 'invoice.paid', '{"marked": 1}')`)
+	}
+	return url, exec
+}
+
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+
+	t.Run("ReportsAndRepairs", func(t *testing.T) {
+		t.Parallel()
+		url, exec := owing(t, 7)
+		out, err := output(t, "doctor", "--database-url", url)
+		require.NoError(t, err, out)
+		require.Regexp(t, `(?m)^deliveries_without_job +0  ok$`, out)
+		require.NotContains(t, out, "VIOLATED")
+
+		exec(`DELETE FROM outhook.river_job`)
+		exec(`DROP TABLE outhook.events_p` + time.Now().UTC().AddDate(0, 0, 2).Format("20060102"))
+		out, err = output(t, "doctor", "--database-url", url)
+		require.ErrorIs(t, err, exitError(1))
+		require.Regexp(t, `(?m)^deliveries_without_job +7  VIOLATED$`, out)
+		require.Regexp(t, `(?m)^missing_partitions +1  VIOLATED$`, out)
+		require.Len(t, strings.Split(out, "\n    "), 1+5+1, "five examples and one")
+		require.NotContains(t, out, "marked")
+
+		// It was read-only.
+		out, err = output(t, "doctor", "--json", "--database-url", url)
+		require.ErrorIs(t, err, exitError(1))
+		var r report
+		require.NoError(t, json.Unmarshal([]byte(out), &r), out)
+		require.False(t, r.OK)
+		require.Len(t, r.Checks, 8)
+		require.Equal(t, "deliveries_without_job", r.Checks[0].Check)
+		require.Equal(t, 7, r.Checks[0].Count)
+		require.Len(t, r.Checks[0].Examples, 5)
+
+		out, err = output(t, "doctor", "--repair", "--database-url", url)
+		require.NoError(t, err, out)
+		require.Contains(t, out, "repaired 7 of deliveries_without_job\n")
+		require.Contains(t, out, "repaired 1 of missing_partitions\n")
+		require.NotContains(t, out, "VIOLATED")
+	})
+
+	t.Run("TellsOfARetryThatWaits", func(t *testing.T) {
+		t.Parallel()
+		url, exec := owing(t, 1)
+		exec(`UPDATE outhook.deliveries SET state = 'succeeded', completed_at = now()`)
+		out, err := output(t, "doctor", "--repair", "--database-url", url)
+		require.NoError(t, err)
+		require.Regexp(t, `(?m)^jobs_of_settled_deliveries +1  fine`, out)
+		require.NotContains(t, out, "repaired")
+	})
+
+	t.Run("NeedsNoRightToWriteAndEndsInTime", func(t *testing.T) {
+		t.Parallel()
+		url, exec := owing(t, 1)
+		exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
+		out, err := output(t, "doctor", "--database-url", url)
+		require.NoError(t, err, out)
+		exec(`BEGIN; LOCK TABLE outhook.deliveries`)
+		_, err = output(t, "doctor", "--timeout", "100ms", "--database-url", url)
+		require.ErrorContains(t, err, "statement timeout")
+	})
+
+	t.Run("SaysWhatIsMissing", func(t *testing.T) {
+		t.Parallel()
+		_, err := output(t, "doctor")
+		require.ErrorIs(t, err, errNoDatabase)
+		_, err = output(t, "doctor", "--database-url", dbtest.Empty(t))
+		require.ErrorIs(t, err, migrations.ErrSchemaTooOld)
+	})
+}

@@ -1,0 +1,220 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/internal/signature"
+)
+
+const (
+	// inFlight is how many deliveries a worker has in hand when it is killed or paused.
+	inFlight = 40
+
+	// pause is how long a paused worker must be left alone: longer than the dead are, shorter than River waits.
+	pause = 20 * time.Second
+)
+
+// worker is a worker in a process of its own.
+type worker struct {
+	*exec.Cmd
+
+	log *syncBuffer
+}
+
+// spawn starts a worker process and waits until it has taken its lock.
+func spawn(t *testing.T, pool *pgxpool.Pool, key string) *worker {
+	t.Helper()
+	url := pool.Config().ConnString()
+	cmd := exec.Command(os.Args[0], "serve", "--roles", "worker", "--listen", "127.0.0.1:0", //nolint:noctx // it is killed below
+		"--database-url", url, "--encryption-key", key, "--egress-allow", "127.0.0.0/8", "--api-key", testAPIKey)
+	w := &worker{Cmd: cmd, log: &syncBuffer{}}
+	cmd.Env, cmd.Stderr = append(os.Environ(), runMain+"=1"), w.log
+	require.NoError(t, cmd.Start())
+	t.Cleanup(w.kill)
+	require.Eventually(t, func() bool { return strings.Contains(w.log.String(), `"msg":"serving"`) }, 30*time.Second, 5*time.Millisecond)
+	return w
+}
+
+// kill ends the process without giving it a chance, and returns when it is gone.
+func (w *worker) kill() {
+	_ = w.Process.Kill()
+	_ = w.Wait()
+}
+
+// hanging is a receiver whose answers to first attempts wait until the end; it tells when each attempt came.
+type hanging struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	arrived map[string]map[string]time.Time // by attempt number, then event id
+	free    chan struct{}
+}
+
+func newHanging(t *testing.T) *hanging {
+	t.Helper()
+	h := &hanging{arrived: make(map[string]map[string]time.Time), free: make(chan struct{})}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		attempt := r.Header.Get("outhook-attempt")
+		h.mu.Lock()
+		if h.arrived[attempt] == nil {
+			h.arrived[attempt] = make(map[string]time.Time)
+		}
+		h.arrived[attempt][r.Header.Get("webhook-id")] = time.Now()
+		h.mu.Unlock()
+		if attempt == "1" {
+			select {
+			case <-h.free:
+			case <-r.Context().Done():
+			}
+		}
+	}))
+	t.Cleanup(h.Close)
+	t.Cleanup(h.release)
+	return h
+}
+
+// release answers all that wait.
+func (h *hanging) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-h.free:
+	default:
+		close(h.free)
+	}
+}
+
+func (h *hanging) count(attempt string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.arrived[attempt])
+}
+
+// since returns how long after a moment the first and the last of the attempts came.
+func (h *hanging) since(attempt string, began time.Time) (first, last time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first = time.Hour
+	for _, at := range h.arrived[attempt] {
+		first, last = min(first, at.Sub(began)), max(last, at.Sub(began))
+	}
+	return first, last
+}
+
+// inHand makes a database and a worker that has all its deliveries in hand, each waiting for its answer.
+func inHand(t *testing.T) (pool *pgxpool.Pool, h *hanging, key string, w *worker) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), migrated(t))
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	h, key = newHanging(t), signature.NewKey()
+	var endpointID [16]byte
+	require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO outhook.endpoints (tenant_id, url, timeout_ms) VALUES ('acme', $1, 30000)
+		RETURNING id`, h.URL).Scan(&endpointID))
+	keyring, err := signature.ParseKeyring(key)
+	require.NoError(t, err)
+	keyID, sealed := keyring.Seal(signature.NewSecret().Bytes(), endpointID[:])
+	_, err = pool.Exec(t.Context(), `INSERT INTO outhook.endpoint_secrets (endpoint_id, key_id, sealed) VALUES ($1, $2, $3)`, endpointID, keyID, sealed)
+	require.NoError(t, err)
+	_, err = pool.Exec(t.Context(), fmt.Sprintf(`SELECT count(*) FROM outhook.enqueue_many(array_fill('acme'::text, ARRAY[%[1]d]),
+		array_fill('a.b'::text, ARRAY[%[1]d]), array_fill('{}'::text, ARRAY[%[1]d]))`, inFlight))
+	require.NoError(t, err)
+	w = spawn(t, pool, key)
+	require.Eventually(t, func() bool { return h.count("1") == inFlight }, 30*time.Second, 5*time.Millisecond)
+	return pool, h, key, w
+}
+
+// outcomes counts the attempts by number and outcome.
+func outcomes(t *testing.T, pool *pgxpool.Pool) map[string]int {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `SELECT number || ' ' || outcome, count(*)::integer FROM outhook.delivery_attempts GROUP BY 1`)
+	require.NoError(t, err)
+	type group struct {
+		Name  string
+		Count int
+	}
+	groups, err := pgx.CollectRows(rows, pgx.RowToStructByPos[group])
+	require.NoError(t, err)
+	found := make(map[string]int)
+	for _, g := range groups {
+		found[g.Name] = g.Count
+	}
+	return found
+}
+
+func count(t *testing.T, pool *pgxpool.Pool, sql string) (n int) {
+	t.Helper()
+	require.NoError(t, pool.QueryRow(t.Context(), sql).Scan(&n))
+	return n
+}
+
+func TestKilledWorkersDeliveriesRunAgainSoon(t *testing.T) {
+	t.Parallel()
+
+	// The worker that is killed is also River's leader: the worst case.
+	t.Run("ElsewhereIfAnotherRuns", func(t *testing.T) {
+		t.Parallel()
+		pool, h, key, leader := inHand(t)
+		require.Equal(t, 1, count(t, pool, `SELECT count(*) FROM outhook.river_leader`))
+		spawn(t, pool, key)
+		began := time.Now()
+		leader.kill()
+		runAgain(t, pool, h, began)
+	})
+
+	t.Run("AfterARestartOfTheOnlyOne", func(t *testing.T) {
+		t.Parallel()
+		pool, h, key, only := inHand(t)
+		only.kill()
+		began := time.Now()
+		spawn(t, pool, key)
+		runAgain(t, pool, h, began)
+	})
+}
+
+// runAgain waits for the second attempts, and checks their time and the ledger.
+func runAgain(t *testing.T, pool *pgxpool.Pool, h *hanging, began time.Time) {
+	t.Helper()
+	require.Eventually(t, func() bool { return h.count("2") == inFlight }, 60*time.Second, 5*time.Millisecond)
+	first, last := h.since("2", began)
+	t.Logf("the first of %d again after %v, the last after %v", inFlight, first, last)
+	require.Less(t, last, 15*time.Second)
+	require.Eventually(t, func() bool {
+		return count(t, pool, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded' AND try_count = 0`) == inFlight
+	}, 30*time.Second, 10*time.Millisecond)
+	require.Equal(t, map[string]int{"1 unknown": inFlight, "2 succeeded": inFlight}, outcomes(t, pool))
+	require.Equal(t, inFlight, count(t, pool, `SELECT count(*) FROM outhook.river_job
+		WHERE kind = 'deliver' AND errors[1] ->> 'error' = 'the worker died' AND metadata ->> 'river:rescue_count' = '1'`))
+}
+
+func TestPausedWorkerIsNotTakenForDead(t *testing.T) {
+	t.Parallel()
+	pool, h, key, paused := inHand(t)
+	spawn(t, pool, key)
+	require.NoError(t, paused.Process.Signal(syscall.SIGSTOP))
+	<-time.After(pause)
+	require.Zero(t, h.count("2"))
+	require.Equal(t, inFlight, count(t, pool, `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver' AND state = 'running'`))
+	h.release()
+	require.NoError(t, paused.Process.Signal(syscall.SIGCONT))
+	require.Eventually(t, func() bool {
+		return count(t, pool, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == inFlight
+	}, 30*time.Second, 10*time.Millisecond)
+	require.Equal(t, map[string]int{"1 succeeded": inFlight}, outcomes(t, pool))
+	require.Zero(t, h.count("2"))
+}

@@ -1,0 +1,47 @@
+-- Queries of the workers' presence: each worker process holds a session advisory lock named by its River client id. The
+-- lock ends with the process, and not with a pause of it. 1869968503 is "outw" in ASCII.
+
+-- name: TakePresence :one
+SELECT pg_try_advisory_lock(hashtextextended(@client_id, 1869968503)) AS held;
+
+-- name: ListSilentClients :many
+-- The clients that run deliveries and do not hold their lock. pg_locks shows a lock on a bigint as its two halves.
+SELECT c.client_id::text AS client_id
+FROM (SELECT j.attempted_by[array_upper(j.attempted_by, 1)] AS client_id FROM outhook.river_job AS j
+    WHERE j.state = 'running' AND j.kind = 'deliver' GROUP BY 1) AS c
+WHERE c.client_id IS NOT NULL AND hashtextextended(c.client_id, 1869968503) NOT IN (
+    SELECT (l.classid::bigint << 32) | l.objid::bigint FROM pg_catalog.pg_locks AS l
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+        AND l.database = (SELECT b.oid FROM pg_catalog.pg_database AS b WHERE b.datname = current_database()));
+
+-- name: RescueJobs :many
+-- Gives up to max_rows running deliveries of a dead client to others, as River's rescuer would later, and returns their
+-- queues. A run that had recorded its failure keeps its place in the schedule. Due ones become available rather than
+-- retryable: retryable ones wait for River's leader, and the dead process may have been that. A run that was to be
+-- cancelled is.
+WITH stuck AS MATERIALIZED (
+    SELECT j.id,
+        -- A person may have inserted a job with other arguments.
+        CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'event_id')::uuid END AS event_id,
+        CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id
+    FROM outhook.river_job AS j
+    WHERE j.state = 'running' AND j.kind = 'deliver' AND @client_id::text = j.attempted_by[array_upper(j.attempted_by, 1)]
+        AND j.attempted_at < now() - make_interval(secs => @silence_seconds::float)
+    ORDER BY j.id LIMIT @max_rows FOR UPDATE SKIP LOCKED
+), due AS (
+    SELECT s.id, greatest(d.next_attempt_at, now()) AS due_at
+    FROM stuck AS s
+    LEFT JOIN LATERAL (SELECT v.next_attempt_at FROM outhook.deliveries AS v WHERE v.event_id = s.event_id
+        AND v.endpoint_id = s.endpoint_id AND v.job_id = s.id AND v.state = 'pending' OFFSET 0) AS d ON true
+)
+UPDATE outhook.river_job AS j SET
+    state = (CASE WHEN j.metadata ? 'cancel_attempted_at' THEN 'cancelled' WHEN due.due_at > now() THEN 'retryable'
+        ELSE 'available' END)::outhook.river_job_state,
+    finalized_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN now() END,
+    scheduled_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN j.scheduled_at ELSE due.due_at END,
+    errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt, 'error', 'the worker died', 'trace', '')),
+    metadata = j.metadata || jsonb_build_object('river:rescue_count', CASE
+        WHEN jsonb_typeof(j.metadata -> 'river:rescue_count') = 'number' THEN (j.metadata ->> 'river:rescue_count')::integer
+        ELSE 0 END + 1)
+FROM due WHERE j.id = due.id
+RETURNING j.queue;

@@ -1,0 +1,135 @@
+-- Queries of reconcile and doctor: what must hold between deliveries, River's jobs and partitions. Each examines a window
+-- in one statement, and so in one snapshot: a delivery and its job that are settled by one commit are seen as they were
+-- before it or after it.
+
+-- name: FindBrokenDeliveries :one
+-- Examines up to max_rows pending deliveries whose job id is above after, in that order, and returns those whose job does
+-- not work for them. last_job_id is where the next window begins.
+SELECT count(*)::integer AS examined, coalesce(max(c.job_id), 0)::bigint AS last_job_id,
+    coalesce(array_agg(c.event_id) FILTER (WHERE c.problem <> ''), '{}')::uuid[] AS event_ids,
+    coalesce(array_agg(c.endpoint_id) FILTER (WHERE c.problem <> ''), '{}')::uuid[] AS endpoint_ids,
+    coalesce(array_agg(c.problem) FILTER (WHERE c.problem <> ''), '{}')::text[] AS problems,
+    coalesce(array_agg(c.job_id), '{}')::bigint[] AS examined_job_ids
+FROM (
+    SELECT w.event_id, w.endpoint_id, w.job_id, CASE
+        WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL (@worked_queues::text[])
+            AND (n.status <> 'paused' OR n.deleted_at IS NOT NULL) THEN 'deliveries_in_idle_queues'
+        WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
+        WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = w.event_id)
+            THEN 'deliveries_without_event'
+        WHEN j.state = 'cancelled' THEN 'deliveries_of_cancelled_jobs'
+        ELSE 'deliveries_without_job'
+    END AS problem
+    FROM (SELECT p.event_id, p.endpoint_id, p.job_id FROM outhook.deliveries AS p
+        WHERE p.state = 'pending' AND p.job_id > @after ORDER BY p.job_id LIMIT @max_rows) AS w
+    LEFT JOIN outhook.river_job AS j ON j.id = w.job_id
+    LEFT JOIN outhook.endpoints AS n ON n.id = w.endpoint_id
+) AS c;
+
+-- name: LockPendingDeliveries :many
+-- The first step of a repair. A delivery that is locked is being settled, replayed or cancelled at this moment.
+SELECT d.event_id, d.endpoint_id
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS k
+JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
+    AND d.event_id BETWEEN @low::uuid AND @high::uuid
+WHERE d.state = 'pending'
+FOR UPDATE OF d SKIP LOCKED;
+
+-- name: ClassifyDeliveries :many
+-- The second step: a new statement, whose snapshot is younger than the locks. Nobody can settle these deliveries any
+-- more, so what it says of their jobs holds. number is the highest attempt number that was given away.
+SELECT d.event_id, d.endpoint_id, d.job_id, now()::timestamptz AS database_time,
+    greatest(d.attempt_count, coalesce((j.args ->> 'base')::integer, 0) + coalesce(j.attempt, 0))::integer AS number,
+    coalesce(j.args ? 'base' AND NOT j.args ? 'repaired', false)::boolean AS replay,
+    (CASE
+        WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL (@worked_queues::text[])
+            AND (n.status <> 'paused' OR n.deleted_at IS NOT NULL) THEN 'deliveries_in_idle_queues'
+        WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
+        WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id)
+            THEN 'deliveries_without_event'
+        WHEN j.state = 'cancelled' THEN 'deliveries_of_cancelled_jobs'
+        ELSE 'deliveries_without_job'
+    END)::text AS problem
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS k
+JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
+    AND d.event_id BETWEEN @low::uuid AND @high::uuid
+LEFT JOIN outhook.river_job AS j ON j.id = d.job_id
+LEFT JOIN outhook.endpoints AS n ON n.id = d.endpoint_id;
+
+-- name: ReplaceJobs :exec
+-- Gives each delivery a new job, due when its next attempt is. base: the attempt number that the job counts from. replay:
+-- the lost job was that of a person's order.
+WITH k AS MATERIALIZED (
+    SELECT r.event_id, r.endpoint_id, r.base, r.replay, d.next_attempt_at, nextval('outhook.river_job_id_seq') AS job_id
+    FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
+            unnest(@bases::integer[]) AS base, unnest(@replays::boolean[]) AS replay) AS r
+    JOIN outhook.deliveries AS d ON d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id
+        AND d.event_id BETWEEN @low::uuid AND @high::uuid
+), job_rows AS (
+    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at)
+    SELECT k.job_id, 'deliver', jsonb_build_object('event_id', k.event_id, 'endpoint_id', k.endpoint_id, 'base', k.base)
+            || CASE WHEN k.replay THEN '{}' ELSE '{"repaired": true}' END::jsonb, 'deliver', 1000,
+        CASE WHEN k.next_attempt_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state,
+        greatest(k.next_attempt_at, now())
+    FROM k
+)
+UPDATE outhook.deliveries AS d SET job_id = k.job_id FROM k
+WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id BETWEEN @low::uuid AND @high::uuid;
+
+-- name: CancelDeliveries :exec
+-- number: the highest attempt number that was given away, which has its row by now.
+UPDATE outhook.deliveries AS d SET state = 'cancelled', reason = @reason::text, next_attempt_at = NULL, completed_at = now(),
+    attempt_count = greatest(d.attempt_count, k.number)
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
+        unnest(@numbers::integer[]) AS number) AS k
+WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id BETWEEN @low::uuid AND @high::uuid;
+
+-- name: MoveIdleJobs :exec
+UPDATE outhook.river_job SET queue = 'deliver'
+WHERE id = ANY (@job_ids::bigint[]) AND state IN ('available', 'retryable', 'scheduled');
+
+-- name: FindStrayJobs :one
+-- Examines up to max_rows live jobs whose id is above after and at most upto, in that order and without owned_job_ids (an
+-- optimisation: jobs that were just seen to own a pending delivery), and returns those without a pending delivery of
+-- theirs. A job without any ends by itself when it is fetched, so it is a stray only if that does not happen. A live job
+-- of a settled delivery is River UI's Retry that waits for its turn.
+SELECT count(*)::integer AS examined, coalesce(max(c.id), 0)::bigint AS last_job_id,
+    coalesce(array_agg(c.id) FILTER (WHERE c.problem <> ''), '{}')::bigint[] AS job_ids,
+    coalesce(array_agg(c.problem) FILTER (WHERE c.problem <> ''), '{}')::text[] AS problems
+FROM (
+    SELECT w.id, CASE
+        WHEN d.job_id = w.id AND d.state <> 'pending' THEN 'jobs_of_settled_deliveries'
+        WHEN d.job_id = w.id OR w.state = 'running' THEN ''
+        WHEN w.queue <> ALL (@worked_queues::text[]) OR w.scheduled_at < now() - interval '1 minute' THEN 'jobs_without_delivery'
+        ELSE ''
+    END AS problem
+    FROM (SELECT j.id, j.state, j.queue, j.scheduled_at,
+            -- A person may have inserted a job with other arguments.
+            CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'event_id')::uuid END AS event_id,
+            CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id
+        FROM outhook.river_job AS j
+        WHERE j.kind = 'deliver' AND j.state IN ('running', 'available', 'retryable', 'scheduled')
+            AND j.id > @after AND j.id <= @upto
+            -- A hashed subplan; <> ALL of a parameter would compare with each.
+            AND j.id NOT IN (SELECT unnest(@owned_job_ids::bigint[]))
+        ORDER BY j.id LIMIT @max_rows) AS w
+    LEFT JOIN LATERAL (SELECT s.job_id, s.state FROM outhook.deliveries AS s
+        WHERE s.event_id = w.event_id AND s.endpoint_id = w.endpoint_id OFFSET 0) AS d ON true
+) AS c;
+
+-- name: CancelStrayJobs :exec
+-- A job that owns no delivery never comes to own one, so what was found earlier still holds.
+UPDATE outhook.river_job SET state = 'cancelled', finalized_at = now()
+WHERE id = ANY (@job_ids::bigint[]) AND state IN ('available', 'retryable', 'scheduled');
+
+-- name: ListInterruptedDetaches :many
+-- Partitions whose DETACH CONCURRENTLY ended in the middle: while one is left, no other partition of its table can be
+-- detached. One that still goes on holds no lock on any table while it waits; its statement tells.
+SELECT p.relname::text AS parent, c.relname::text AS name
+FROM pg_catalog.pg_inherits AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent
+WHERE i.inhdetachpending AND c.relnamespace = 'outhook'::regnamespace AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.datname = current_database() AND a.state = 'active'
+        AND a.pid <> pg_backend_pid() AND a.query ~* '\ydetach\s+partition\y')
+ORDER BY c.relname;
