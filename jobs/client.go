@@ -52,6 +52,7 @@ func New(cfg Config) (*Client, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &deliverWorker{
 		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight,
+		done: c.giveUp,
 	})
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
 	var err error
