@@ -67,14 +67,29 @@ func (q *Queries) HastenJob(ctx context.Context, db DBTX, id int64) error {
 
 const insertReplayJob = `-- name: InsertReplayJob :one
 INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
-VALUES ('deliver', jsonb_build_object('event_id', $1::uuid, 'endpoint_id', $2::uuid, 'base', $3::integer),
-    'deliver', 1000)
+SELECT 'deliver', jsonb_build_object('event_id', $1::uuid, 'endpoint_id', $2::uuid,
+        'base', greatest($3::integer, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
+            FROM outhook.river_job AS j WHERE j.id = $4::bigint))),
+    'deliver', 1000
 RETURNING id
 `
 
-// base: the attempt number that the new job counts from.
-func (q *Queries) InsertReplayJob(ctx context.Context, db DBTX, eventID uuid.UUID, endpointID uuid.UUID, base int32) (int64, error) {
-	row := db.QueryRow(ctx, insertReplayJob, eventID, endpointID, base)
+type InsertReplayJobParams struct {
+	EventID       uuid.UUID
+	EndpointID    uuid.UUID
+	AttemptCount  int32
+	PreviousJobID int64
+}
+
+// base, the number that the new job's attempts count from, is the highest that is in the log or that a run of the job
+// before it has taken: such a run may be in the middle of its request. That job must be finished already.
+func (q *Queries) InsertReplayJob(ctx context.Context, db DBTX, arg InsertReplayJobParams) (int64, error) {
+	row := db.QueryRow(ctx, insertReplayJob,
+		arg.EventID,
+		arg.EndpointID,
+		arg.AttemptCount,
+		arg.PreviousJobID,
+	)
 	var id int64
 	err := row.Scan(&id)
 	return id, err

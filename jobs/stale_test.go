@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
@@ -87,6 +88,38 @@ func TestRunThatWasRescuedGivesBackNoNumberOfAnother(t *testing.T) {
 		require.Contains(t, rows, number, "each request has its row")
 	}
 	require.Len(t, rows, len(numbers), "each row with a status has its request")
+}
+
+// A person cancels a delivery during an attempt, and orders it again before that attempt is in the log.
+func TestReplayDuringAnAttemptTakesANumberOfItsOwn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	eventID := b.enqueue(t, `{}`)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	var requests atomic.Int32
+	b.receiver.answers(func(http.ResponseWriter, *http.Request) {
+		if requests.Add(1) == 1 {
+			close(arrived)
+			<-release
+		}
+	})
+	b.start(t, b.config(t))
+	await(t, arrived)
+	require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return jobs.Cancel(b.ctx, tx, eventID, endpointID) }))
+	require.NoError(t, b.replay(t, eventID, endpointID, false))
+	b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
+	close(release)
+
+	var attempts []db.DeliveryAttempt
+	eventually(t, func() bool {
+		attempts = b.attempts(t, eventID)
+		return len(attempts) == 2 && attempts[0].Outcome == db.AttemptOutcomeSucceeded
+	}, func() any { return attempts })
+	received := b.receiver.received()
+	require.Len(t, received, 2)
+	require.Equal(t, "1", received[0].header.Get("outhook-attempt"))
+	require.Equal(t, "2", received[1].header.Get("outhook-attempt"))
 }
 
 func await(t *testing.T, c <-chan struct{}) {

@@ -8,10 +8,13 @@ FROM (SELECT unnest(@job_ids::bigint[]) AS id, unnest(@states::text[]) AS state)
 WHERE j.id = k.id AND j.state IN ('running', 'available', 'retryable', 'scheduled', 'pending');
 
 -- name: InsertReplayJob :one
--- base: the attempt number that the new job counts from.
+-- base, the number that the new job's attempts count from, is the highest that is in the log or that a run of the job
+-- before it has taken: such a run may be in the middle of its request. That job must be finished already.
 INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
-VALUES ('deliver', jsonb_build_object('event_id', @event_id::uuid, 'endpoint_id', @endpoint_id::uuid, 'base', @base::integer),
-    'deliver', 1000)
+SELECT 'deliver', jsonb_build_object('event_id', @event_id::uuid, 'endpoint_id', @endpoint_id::uuid,
+        'base', greatest(@attempt_count::integer, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
+            FROM outhook.river_job AS j WHERE j.id = @previous_job_id::bigint))),
+    'deliver', 1000
 RETURNING id;
 
 -- name: HastenJob :exec
