@@ -28,8 +28,9 @@ func (r *receivers) answer(w http.ResponseWriter, req *http.Request, e *endpoint
 		r.status(w, entry, http.StatusInternalServerError)
 	case p < 82:
 		r.status(w, entry, http.StatusTooManyRequests)
-	case p < 86: // hang
+	case p < 86: // hang: a paused worker does not hang up, and to return would be to answer 200
 		wait(req.Context(), 3*endpointTimeout)
+		r.reset(w)
 	case p < 90: // reset
 		r.reset(w)
 	case p < 93: // reset after the headers

@@ -146,7 +146,7 @@ func (c *clients) transaction(ctx context.Context, _ *rand.Rand, n int64) {
 		return
 	}
 	entry.eventID = res.ID
-	entry.verdict = afterCommit(tx.Commit(ctx))
+	entry.verdict, entry.reason = afterCommit(tx.Commit(ctx))
 }
 
 // plainSQL enqueues with nothing but SQL, as any language can: a transaction in one string.
@@ -168,21 +168,23 @@ func (c *clients) plainSQL(ctx context.Context, _ *rand.Rand, n int64) {
 		"BEGIN; INSERT INTO shop.orders (n) VALUES (%d); SELECT outhook.enqueue('%s', '%s', '%s'); %s",
 		n, tenantOf(n), eventType, payload(n), end)).ReadAll()
 	if end == "COMMIT" {
-		entry.verdict = afterCommit(err)
+		entry.verdict, entry.reason = afterCommit(err)
 	}
 }
 
 // afterCommit is what a client knows after a COMMIT that returned err. An error of severity ERROR ended the transaction;
-// FATAL is a server that goes away, maybe just after the commit; any other error is a cut connection.
-func afterCommit(err error) verdict {
+// FATAL is a server that goes away, maybe just after the commit; any other error is a cut connection. pgconn.SafeToRetry
+// is no help: pgx 5.12.0 says it of a connection that broke after the whole query had left ("conn closed"), and in half
+// of these cases the transaction had committed.
+func afterCommit(err error) (v verdict, reason string) {
 	var pgErr *pgconn.PgError
 	switch {
 	case err == nil:
-		return committed
-	case errors.Is(err, pgx.ErrTxCommitRollback), pgconn.SafeToRetry(err):
-		return rolledBack
+		return committed, ""
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		return rolledBack, fmt.Sprintf("nothing was committed: %v", err)
 	case errors.As(err, &pgErr) && pgErr.SeverityUnlocalized == "ERROR":
-		return rolledBack
+		return rolledBack, fmt.Sprintf("an error ended the transaction: %v", err)
 	}
-	return inDoubt
+	return inDoubt, err.Error()
 }

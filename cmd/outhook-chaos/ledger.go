@@ -23,7 +23,7 @@ type claim struct {
 	order   bool   // the same transaction wrote a row of shop.orders
 	verdict verdict
 	eventID string // if the client was told
-	reason  string // why it was refused
+	reason  string // why it was not committed
 }
 
 // ledger holds what the clients were told.

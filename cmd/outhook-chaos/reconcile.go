@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -85,7 +86,8 @@ func (a *audit) auditClaims() {
 		case rolledBack:
 			a.report.RolledBack++
 			if len(stored) > 0 {
-				a.breach("phantom", "event %d of the %s client was rolled back and is in the table", c.n, c.client)
+				a.breach("phantom", "event %d of the %s client was rolled back (%s) and is in the table as %s", c.n, c.client,
+					cmp.Or(c.reason, "by its own will"), stored[0].ID)
 			}
 		case inDoubt:
 			a.report.InDoubt++
