@@ -37,6 +37,25 @@ func (q *Queries) GetDatabaseTime(ctx context.Context, db DBTX) (time.Time, erro
 	return column_1, err
 }
 
+const giveBackJob = `-- name: GiveBackJob :execrows
+UPDATE outhook.river_job
+SET state = CASE WHEN $1::float8 < 5 THEN 'available' ELSE 'scheduled' END::outhook.river_job_state,
+    attempt = attempt - 1, scheduled_at = now() + make_interval(secs => $1::float8),
+    metadata = metadata || jsonb_build_object('snoozes', coalesce((metadata ->> 'snoozes')::bigint, 0) + 1)
+WHERE id = $2 AND state = 'running' AND attempt = $3::integer
+`
+
+// Ends a run of which nothing left: the job waits, and the run's number is free again. Only if the run is still the job's
+// current one, which River's snooze, by id and state alone, would not see: it would give back the number of another run.
+// A short wait is available at once, as River does it too: its scheduler looks every 5 s.
+func (q *Queries) GiveBackJob(ctx context.Context, db DBTX, delaySeconds float64, jobID int64, attempt int32) (int64, error) {
+	result, err := db.Exec(ctx, giveBackJob, delaySeconds, jobID, attempt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const hastenJob = `-- name: HastenJob :exec
 UPDATE outhook.river_job SET state = 'available', scheduled_at = now()
 WHERE id = $1 AND state IN ('retryable', 'scheduled', 'available')
@@ -49,14 +68,29 @@ func (q *Queries) HastenJob(ctx context.Context, db DBTX, id int64) error {
 
 const insertReplayJob = `-- name: InsertReplayJob :one
 INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
-VALUES ('deliver', jsonb_build_object('event_id', $1::uuid, 'endpoint_id', $2::uuid, 'base', $3::integer),
-    'deliver', 1000)
+SELECT 'deliver', jsonb_build_object('event_id', $1::uuid, 'endpoint_id', $2::uuid,
+        'base', greatest($3::integer, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
+            FROM outhook.river_job AS j WHERE j.id = $4::bigint))),
+    'deliver', 1000
 RETURNING id
 `
 
-// base: the attempt number that the new job counts from.
-func (q *Queries) InsertReplayJob(ctx context.Context, db DBTX, eventID uuid.UUID, endpointID uuid.UUID, base int32) (int64, error) {
-	row := db.QueryRow(ctx, insertReplayJob, eventID, endpointID, base)
+type InsertReplayJobParams struct {
+	EventID       uuid.UUID
+	EndpointID    uuid.UUID
+	AttemptCount  int32
+	PreviousJobID int64
+}
+
+// base, the number that the new job's attempts count from, is the highest that is in the log or that a run of the job
+// before it has taken: such a run may be in the middle of its request. That job must be finished already.
+func (q *Queries) InsertReplayJob(ctx context.Context, db DBTX, arg InsertReplayJobParams) (int64, error) {
+	row := db.QueryRow(ctx, insertReplayJob,
+		arg.EventID,
+		arg.EndpointID,
+		arg.AttemptCount,
+		arg.PreviousJobID,
+	)
 	var id int64
 	err := row.Scan(&id)
 	return id, err
@@ -87,17 +121,18 @@ func (q *Queries) ResumeEndpointJobs(ctx context.Context, db DBTX, endpointID uu
 const setAsideJob = `-- name: SetAsideJob :execrows
 WITH paused AS (
     SELECT n.id FROM outhook.endpoints AS n
-    WHERE n.id = $2 AND n.status = 'paused' AND n.deleted_at IS NULL FOR SHARE
+    WHERE n.id = $3 AND n.status = 'paused' AND n.deleted_at IS NULL FOR SHARE
 )
-UPDATE outhook.river_job AS j SET queue = 'endpoint-' || p.id
+UPDATE outhook.river_job AS j
+SET queue = 'endpoint-' || p.id, state = 'available', attempt = j.attempt - 1, scheduled_at = now()
 FROM paused AS p
-WHERE j.id = $1 AND j.state = 'running'
+WHERE j.id = $1 AND j.state = 'running' AND j.attempt = $2::integer
 `
 
-// Moves the running job of a paused endpoint to the queue endpoint-<id>, which nobody works. The lock on the endpoint
-// makes it wait for, or be seen by, the change that enables the endpoint again and moves these jobs back.
-func (q *Queries) SetAsideJob(ctx context.Context, db DBTX, jobID int64, endpointID uuid.UUID) (int64, error) {
-	result, err := db.Exec(ctx, setAsideJob, jobID, endpointID)
+// Gives back the run of a paused endpoint's job and moves the job to the queue endpoint-<id>, which nobody works. The lock
+// on the endpoint makes it wait for, or be seen by, the change that enables the endpoint again and moves these jobs back.
+func (q *Queries) SetAsideJob(ctx context.Context, db DBTX, jobID int64, attempt int32, endpointID uuid.UUID) (int64, error) {
+	result, err := db.Exec(ctx, setAsideJob, jobID, attempt, endpointID)
 	if err != nil {
 		return 0, err
 	}

@@ -57,7 +57,9 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{cfg: cfg, clock: &clock{stub: cfg.Now}, giveUp: make(chan struct{})}
 	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, c.giveUp)
 	workers := river.NewWorkers()
-	deliver := &deliverWorker{cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight}
+	deliver := &deliverWorker{
+		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight, done: c.giveUp,
+	}
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
 	river.AddWorker(workers, &reconcileWorker{cfg: cfg})

@@ -31,9 +31,17 @@ const (
 	// not be able to crash workers for ever.
 	maxDeaths = 10
 
-	// troubleDelay is the shortest snooze after trouble of our own; up to as much again is added at random.
+	// troubleDelay is the shortest wait after trouble of our own; up to as much again is added at random, which keeps many
+	// jobs from coming back at the same moment.
 	troubleDelay = 5 * time.Second
+
+	// handOverDelay is how long the job of a run that a stop ended waits for another worker: by then River's completer
+	// has seen that there is nothing for it to do.
+	handOverDelay = time.Second
 )
+
+// errGivenBack is what a run returns that gave itself back. River stores nothing of it: the job is no longer running.
+var errGivenBack = errors.New("nothing left, and the run was given back")
 
 // Reasons that deliveries.reason may hold. For people and reports; the API documents them.
 const (
@@ -75,7 +83,8 @@ type deliverWorker struct {
 	loader   *loader
 	recorder *recorder
 	presence *presence
-	inFlight *atomic.Int64 // runs between load and record
+	inFlight *atomic.Int64   // runs between load and record
+	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
 }
 
 // run is one run of a job, with what was loaded for it.
@@ -86,21 +95,21 @@ type run struct {
 	reopened bool
 }
 
-// Work runs a delivery once. It returns nil when the job is settled, a snooze when trouble of our own kept the request
-// from leaving (that takes no attempt number), and an error when an attempt failed and another one follows.
+// Work runs a delivery once. It returns nil when the job is settled, and an error when an attempt failed and another one
+// follows, or when trouble of our own kept the request from leaving (that takes no attempt number).
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	w.inFlight.Add(1)
 	defer w.inFlight.Add(-1)
 	if !w.presence.held() {
 		// Others may take this process for dead.
-		return snooze()
+		return w.giveBack(ctx, job, troubleDelay+rand.N(troubleDelay))
 	}
 	row, err := w.loader.load(ctx, loadKey{job.Args.EventID, job.Args.EndpointID, job.ID})
 	switch {
 	case ctx.Err() != nil:
-		return interrupted(ctx)
+		return w.interrupted(ctx, job)
 	case err != nil:
-		return snooze()
+		return w.giveBack(ctx, job, troubleDelay+rand.N(troubleDelay))
 	case row == nil || row.JobID != job.ID:
 		// The delivery is gone, or was replayed since with a job of its own.
 		return nil
@@ -141,14 +150,17 @@ func (w *deliverWorker) settle(ctx context.Context, r *run, state db.DeliverySta
 
 // setAside moves the job to a queue that nobody works, where the change that enables the endpoint finds it.
 func (w *deliverWorker) setAside(ctx context.Context, r *run) error {
-	_, err := db.New().SetAsideJob(ctx, w.cfg.Pool, r.job.ID, r.EndpointID)
-	if err != nil {
+	n, err := db.New().SetAsideJob(ctx, w.cfg.Pool, r.job.ID, r.JobAttempt, r.EndpointID)
+	switch {
+	case err != nil:
 		w.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "setting a delivery aside", r.attrs(slog.Any("error", err))...)
-		return snooze()
+		return w.giveBack(ctx, r.job, troubleDelay+rand.N(troubleDelay))
+	case n == 0:
+		// The endpoint was enabled at this very moment.
+		return w.giveBack(ctx, r.job, handOverDelay)
 	}
-	// The queue is changed, so the job is not fetched again until the endpoint is enabled. If the endpoint was enabled
-	// at this very moment, the job stays where it is and runs again at once.
-	return river.JobSnooze(0)
+	r.job.Args.next = w.clock.Now().Add(handOverDelay)
+	return errGivenBack
 }
 
 // attempt sends the request and records its outcome.
@@ -158,14 +170,14 @@ func (w *deliverWorker) attempt(ctx context.Context, r *run) error {
 	header, err := w.sign(r, body, startedAt)
 	if err != nil {
 		w.cfg.Logger.LogAttrs(ctx, slog.LevelError, "signing a delivery", r.attrs(slog.Any("error", err))...)
-		return snooze()
+		return w.giveBack(ctx, r.job, troubleDelay+rand.N(troubleDelay))
 	}
 	res := w.cfg.Egress.Post(ctx, egress.Request{
 		URL: r.URL, Header: header, Body: body, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
 	})
 	if res.Outcome == egress.Unknown && !res.Sent {
 		w.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "a request did not leave", r.attrs(slog.String("error", res.Error))...)
-		return interrupted(ctx)
+		return w.interrupted(ctx, r.job)
 	}
 	rec := r.record(w.clock.Now())
 	rec.attempt = newAttempt(r, startedAt, header, res)
@@ -267,19 +279,38 @@ func (r *run) attrs(more ...slog.Attr) []slog.Attr {
 	}, more...)
 }
 
-// interrupted is what a run returns that our own side ended before anything left. After a stop River makes the job
-// available again and takes its number back; after a timeout, or if this machine is in trouble, a snooze does the same.
-func interrupted(ctx context.Context) error {
+// interrupted ends a run that our own side ended before anything left.
+func (w *deliverWorker) interrupted(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	cause := context.Cause(ctx)
-	if cause == nil || errors.Is(cause, context.DeadlineExceeded) {
-		return snooze()
+	switch {
+	case errors.Is(cause, rivertype.ErrJobCancelledRemotely):
+		return cause
+	case cause == nil || errors.Is(cause, context.DeadlineExceeded):
+		return w.giveBack(ctx, job, troubleDelay+rand.N(troubleDelay))
 	}
-	return cause
+	return w.giveBack(ctx, job, handOverDelay)
 }
 
-// snooze sets a job back after trouble of our own; the jitter keeps many jobs from coming back at the same moment.
-func snooze() error {
-	return river.JobSnooze(troubleDelay + rand.N(troubleDelay))
+// giveBack ends a run of which nothing left: its job waits for delay and its number is free again. A run that is no
+// longer the job's current one changes nothing. It goes on until the database has heard it or the process gives up; then
+// the number is an unknown attempt. No snooze of River's: its completer gives a number back whoever has it by then.
+func (w *deliverWorker) giveBack(ctx context.Context, job *river.Job[DeliverArgs], delay time.Duration) error {
+	ctx = context.WithoutCancel(ctx)
+	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
+		tryCtx, cancel := context.WithTimeout(ctx, loadTimeout)
+		_, err := db.New().GiveBackJob(tryCtx, w.cfg.Pool, delay.Seconds(), job.ID, int32(job.Attempt)) //nolint:gosec // at most 1000
+		cancel()
+		// Should the job be running again when River hears of the error, it is only brought forward.
+		job.Args.next = w.clock.Now().Add(delay)
+		if err == nil {
+			return errGivenBack
+		}
+		select {
+		case <-time.After(backoff/2 + rand.N(backoff/2)):
+		case <-w.done:
+			return fmt.Errorf("giving a run back: %w", err)
+		}
+	}
 }
 
 // summary is the error that River stores with the job: short, without anything of the answer.

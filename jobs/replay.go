@@ -76,13 +76,15 @@ func lock(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID) (db.Loc
 
 func reopen(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow) error {
 	q := db.New()
-	jobID, err := q.InsertReplayJob(ctx, tx, d.EventID, d.EndpointID, d.AttemptCount)
-	if err != nil {
-		return fmt.Errorf("inserting a job: %w", err)
-	}
 	// The job before this one may be live: River UI's Retry. One order is enough.
 	if err := cancelJobs(ctx, tx, d.JobID); err != nil {
 		return fmt.Errorf("cancelling job %d: %w", d.JobID, err)
+	}
+	jobID, err := q.InsertReplayJob(ctx, tx, db.InsertReplayJobParams{
+		EventID: d.EventID, EndpointID: d.EndpointID, AttemptCount: d.AttemptCount, PreviousJobID: d.JobID,
+	})
+	if err != nil {
+		return fmt.Errorf("inserting a job: %w", err)
 	}
 	if err := q.ReplayDelivery(ctx, tx, jobID, d.EventID, d.EndpointID); err != nil {
 		return fmt.Errorf("reopening delivery: %w", err)

@@ -9,26 +9,40 @@ FROM (SELECT unnest(@job_ids::bigint[]) AS id, unnest(@states::text[]) AS state)
 WHERE j.id = k.id AND j.state::text IN ('running', 'available', 'retryable', 'scheduled', 'pending');
 
 -- name: InsertReplayJob :one
--- base: the attempt number that the new job counts from.
+-- base, the number that the new job's attempts count from, is the highest that is in the log or that a run of the job
+-- before it has taken: such a run may be in the middle of its request. That job must be finished already.
 INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
-VALUES ('deliver', jsonb_build_object('event_id', @event_id::uuid, 'endpoint_id', @endpoint_id::uuid, 'base', @base::integer),
-    'deliver', 1000)
+SELECT 'deliver', jsonb_build_object('event_id', @event_id::uuid, 'endpoint_id', @endpoint_id::uuid,
+        'base', greatest(@attempt_count::integer, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
+            FROM outhook.river_job AS j WHERE j.id = @previous_job_id::bigint))),
+    'deliver', 1000
 RETURNING id;
 
 -- name: HastenJob :exec
 UPDATE outhook.river_job SET state = 'available', scheduled_at = now()
 WHERE id = @id AND state IN ('retryable', 'scheduled', 'available');
 
+-- name: GiveBackJob :execrows
+-- Ends a run of which nothing left: the job waits, and the run's number is free again. Only if the run is still the job's
+-- current one, which River's snooze, by id and state alone, would not see: it would give back the number of another run.
+-- A short wait is available at once, as River does it too: its scheduler looks every 5 s.
+UPDATE outhook.river_job
+SET state = CASE WHEN @delay_seconds::float8 < 5 THEN 'available' ELSE 'scheduled' END::outhook.river_job_state,
+    attempt = attempt - 1, scheduled_at = now() + make_interval(secs => @delay_seconds::float8),
+    metadata = metadata || jsonb_build_object('snoozes', coalesce((metadata ->> 'snoozes')::bigint, 0) + 1)
+WHERE id = @job_id AND state = 'running' AND attempt = @attempt::integer;
+
 -- name: SetAsideJob :execrows
--- Moves the running job of a paused endpoint to the queue endpoint-<id>, which nobody works. The lock on the endpoint
--- makes it wait for, or be seen by, the change that enables the endpoint again and moves these jobs back.
+-- Gives back the run of a paused endpoint's job and moves the job to the queue endpoint-<id>, which nobody works. The lock
+-- on the endpoint makes it wait for, or be seen by, the change that enables the endpoint again and moves these jobs back.
 WITH paused AS (
     SELECT n.id FROM outhook.endpoints AS n
     WHERE n.id = @endpoint_id AND n.status = 'paused' AND n.deleted_at IS NULL FOR SHARE
 )
-UPDATE outhook.river_job AS j SET queue = 'endpoint-' || p.id
+UPDATE outhook.river_job AS j
+SET queue = 'endpoint-' || p.id, state = 'available', attempt = j.attempt - 1, scheduled_at = now()
 FROM paused AS p
-WHERE j.id = @job_id AND j.state = 'running';
+WHERE j.id = @job_id AND j.state = 'running' AND j.attempt = @attempt::integer;
 
 -- name: ResumeEndpointJobs :execrows
 UPDATE outhook.river_job SET queue = 'deliver' WHERE queue = 'endpoint-' || @endpoint_id::uuid

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outhook/outhook"
+)
+
+const (
+	// How many clients of each kind enqueue at the same time.
+	restClients = 6
+	goClients   = 6
+	sqlClients  = 4
+
+	// clientTimeout is how long a client waits for a request or a transaction.
+	clientTimeout = 5 * time.Second
+
+	// retryLimit is how long a REST client goes on with one event after an error: beyond the longest fault.
+	retryLimit = 90 * time.Second
+)
+
+// clients enqueue events and note what they are told. None of them knows more than an application would: the API, the
+// Go package, the SQL function.
+type clients struct {
+	seed   uint64
+	ledger *ledger
+	pool   *pgxpool.Pool // by way of the clients' own wire
+	nodes  []*node       // the APIs
+	http   *http.Client
+	apiKey string
+}
+
+// loop enqueues about rate events per second, one after the other, until ctx ends; what is begun then is brought to an end.
+func (c *clients) loop(ctx context.Context, id uint64, rate float64, enqueue func(context.Context, *rand.Rand, int64)) {
+	rng := draw(c.seed, streamClient, id, 0)
+	for {
+		wait(ctx, time.Duration(rng.ExpFloat64()/rate*float64(time.Second)))
+		if ctx.Err() != nil {
+			return
+		}
+		enqueue(context.WithoutCancel(ctx), rng, c.ledger.next())
+	}
+}
+
+// rest posts an event with an idempotency key to any of the APIs, again and again until one says that it is committed.
+func (c *clients) rest(ctx context.Context, rng *rand.Rand, n int64) {
+	verdict, why := inDoubt, ""
+	var id string
+	for end := time.Now().Add(retryLimit); verdict == inDoubt && time.Now().Before(end); {
+		address := c.nodes[rng.IntN(len(c.nodes))].address.Load()
+		if address == nil {
+			wait(ctx, 50*time.Millisecond)
+			continue
+		}
+		id, verdict, why = c.post(ctx, *address, n)
+		if verdict == inDoubt {
+			wait(ctx, 50*time.Millisecond+time.Duration(rng.IntN(500))*time.Millisecond)
+		}
+	}
+	c.ledger.add(claim{n: n, client: "rest", verdict: verdict, eventID: id, reason: why})
+}
+
+func (c *clients) post(ctx context.Context, address string, n int64) (id string, v verdict, why string) {
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
+	defer cancel()
+	body := fmt.Sprintf(`{"tenant_id": %q, "type": %q, "idempotency_key": "order-%d", "payload": %s}`, tenantOf(n), eventType, n, payload(n))
+	var answer struct {
+		ID string `json:"id"`
+	}
+	status, err := c.call(ctx, address, "/api/events", body, &answer)
+	switch {
+	case status == http.StatusAccepted, status == http.StatusOK:
+		if err != nil {
+			return "", inDoubt, "" // the answer was cut
+		}
+		return answer.ID, committed, ""
+	case status >= 400 && status < 500:
+		return "", refused, fmt.Sprintf("the API answered %d", status)
+	}
+	return "", inDoubt, ""
+}
+
+// call posts to the API and returns the status, 0 if no answer came.
+func (c *clients) call(ctx context.Context, address, path, body string, into any) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+path, strings.NewReader(body))
+	if err != nil {
+		return 0, fmt.Errorf("posting to %s: %w", path, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.apiKey)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := c.http.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("posting to %s: %w", path, err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err == nil {
+		err = json.Unmarshal(text, into)
+	}
+	if err != nil {
+		return res.StatusCode, fmt.Errorf("reading the answer of %s: %w", path, err)
+	}
+	return res.StatusCode, nil
+}
+
+// rollsBack tells whether the transaction of event n is to roll back: a third does.
+func (c *clients) rollsBack(n int64) bool {
+	return draw(c.seed, streamFate, uint64(n), 0).IntN(3) == 0 //nolint:gosec // n is positive
+}
+
+// transaction enqueues with the Go package, beside an order in the application's own table.
+func (c *clients) transaction(ctx context.Context, _ *rand.Rand, n int64) {
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
+	defer cancel()
+	entry := claim{n: n, client: "go", order: true, verdict: rolledBack}
+	defer func() { c.ledger.add(entry) }()
+	tx, err := c.pool.Begin(ctx)
+	if err != nil {
+		return
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clientTimeout)
+		defer cancel()
+		_ = tx.Rollback(ctx) // after a commit, or on a cut connection, there is nothing to roll back
+	}()
+	if _, err := tx.Exec(ctx, "INSERT INTO shop.orders (n) VALUES ($1)", n); err != nil {
+		return
+	}
+	res, err := outhook.Enqueue(ctx, tx, outhook.Event{TenantID: tenantOf(n), Type: eventType, Payload: json.RawMessage(payload(n))})
+	if errors.Is(err, outhook.ErrInvalidEvent) {
+		entry.verdict, entry.reason = refused, "the Go package refused a valid event"
+	}
+	if err != nil || c.rollsBack(n) {
+		return
+	}
+	entry.eventID = res.ID
+	entry.verdict, entry.reason = afterCommit(tx.Commit(ctx))
+}
+
+// plainSQL enqueues with nothing but SQL, as any language can: a transaction in one string.
+func (c *clients) plainSQL(ctx context.Context, _ *rand.Rand, n int64) {
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
+	defer cancel()
+	entry := claim{n: n, client: "sql", order: true, verdict: rolledBack}
+	defer func() { c.ledger.add(entry) }()
+	conn, err := c.pool.Acquire(ctx)
+	if err != nil {
+		return
+	}
+	defer conn.Release()
+	end := "COMMIT"
+	if c.rollsBack(n) {
+		end = "ROLLBACK"
+	}
+	_, err = conn.Conn().PgConn().Exec(ctx, fmt.Sprintf(
+		"BEGIN; INSERT INTO shop.orders (n) VALUES (%d); SELECT outhook.enqueue('%s', '%s', '%s'); %s",
+		n, tenantOf(n), eventType, payload(n), end)).ReadAll()
+	if end == "COMMIT" {
+		entry.verdict, entry.reason = afterCommit(err)
+	}
+}
+
+// afterCommit is what a client knows after a COMMIT that returned err. An error of severity ERROR ended the transaction;
+// FATAL is a server that goes away, maybe just after the commit; any other error is a cut connection. pgconn.SafeToRetry
+// is no help: pgx 5.12.0 says it of a connection that broke after the whole query had left ("conn closed"), and in half
+// of these cases the transaction had committed.
+func afterCommit(err error) (v verdict, reason string) {
+	var pgErr *pgconn.PgError
+	switch {
+	case err == nil:
+		return committed, ""
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		return rolledBack, fmt.Sprintf("nothing was committed: %v", err)
+	case errors.As(err, &pgErr) && pgErr.SeverityUnlocalized == "ERROR":
+		return rolledBack, fmt.Sprintf("an error ended the transaction: %v", err)
+	}
+	return inDoubt, err.Error()
+}

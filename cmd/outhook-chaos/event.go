@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// eventType is the type of every event.
+const eventType = "order.placed"
+
+// draw returns a generator that depends on its arguments alone: what is decided by it is the same in each run of a seed,
+// whenever and by whomever it is asked.
+func draw(seed, stream, n, m uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed<<8|stream, n<<16|m)) //nolint:gosec // it must be predictable
+}
+
+// Streams of draw.
+const (
+	streamFaults uint64 = iota
+	streamFate
+	streamAnswer
+	streamClient
+)
+
+// tenants are who the events are for; event n is for tenant n modulo their number.
+func tenants() []string { return []string{"acme", "globex", "initech"} }
+
+func tenantOf(n int64) string { return tenants()[n%int64(len(tenants()))] }
+
+// payload is event n's: its number in white space that must arrive as it is, and padding of up to 2 KiB.
+func payload(n int64) string {
+	return fmt.Sprintf("{ \"n\" :%d,\n\t\"note\": \"%s\" }", n, strings.Repeat("é", int(n*37%1000)))
+}
+
+// number reads n out of a payload, or returns false if the payload is not exactly n's.
+func number(body []byte) (int64, bool) {
+	var n int64
+	if _, err := fmt.Sscanf(string(body), "{ \"n\" :%d,", &n); err != nil {
+		return 0, false
+	}
+	return n, payload(n) == string(body)
+}

@@ -1,0 +1,48 @@
+package main
+
+import "sync"
+
+// verdict is what a client knows about an event that it tried to enqueue.
+type verdict string
+
+const (
+	// committed: the client was told so.
+	committed verdict = "committed"
+	// rolledBack: the client rolled back, or its transaction ended before COMMIT was sent.
+	rolledBack verdict = "rolled_back"
+	// inDoubt: the connection was cut during COMMIT. The event may exist or not.
+	inDoubt verdict = "in_doubt"
+	// refused: the API answered 4xx, or an error that no fault explains.
+	refused verdict = "refused"
+)
+
+// claim is one line of the clients' ledger.
+type claim struct {
+	n       int64
+	client  string // "rest", "go" or "sql"
+	order   bool   // the same transaction wrote a row of shop.orders
+	verdict verdict
+	eventID string // if the client was told
+	reason  string // why it was not committed
+}
+
+// ledger holds what the clients were told.
+type ledger struct {
+	mu     sync.Mutex
+	last   int64
+	claims []claim
+}
+
+// next draws the number of a new event.
+func (l *ledger) next() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last++
+	return l.last
+}
+
+func (l *ledger) add(c claim) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.claims = append(l.claims, c)
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// restartAfter is how long a process that ended stays away, as with a container's restart policy.
+	restartAfter = 300 * time.Millisecond
+
+	// stopLimit bounds a SIGTERM: outhook gives itself 40 s.
+	stopLimit = 50 * time.Second
+)
+
+// What a process does.
+const (
+	roleAPI    = "api"
+	roleWorker = "worker"
+)
+
+// node is one outhook process, which is started again whenever it ends.
+type node struct {
+	name   string
+	role   string // roleAPI or roleWorker
+	binary string
+	env    []string
+	log    *os.File
+
+	wire    *wire
+	fault   sync.Mutex // held while a fault acts on it
+	address atomic.Pointer[string]
+	exits   atomic.Int64 // ends that nobody ordered
+	ordered atomic.Bool  // the next end is a fault's doing
+	frozen  atomic.Bool  // it is paused for long, and nothing else is to act on it
+
+	mu   sync.Mutex
+	proc *os.Process
+	gone chan struct{} // closed when proc has ended
+}
+
+// supervise runs the process until ctx ends, and then stops it in order.
+func (n *node) supervise(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := n.start(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return n.stop()
+		case <-n.ended():
+			n.address.Store(nil)
+			if !n.ordered.Swap(false) {
+				n.exits.Add(1)
+			}
+		}
+		wait(ctx, restartAfter)
+	}
+	return nil
+}
+
+// start starts the process on an OS thread of its own, which lives as long as the process: the kernel ends a child with
+// the thread that forked it.
+func (n *node) start(ctx context.Context) error {
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), n.binary, "serve") //nolint:gosec // the binary that we built
+	cmd.Env, cmd.SysProcAttr = n.env, childAttributes()
+	out := &addressWriter{node: n}
+	cmd.Stdout, cmd.Stderr = out, out
+	gone, started := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(gone)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is in its log
+		}
+	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("starting %s: %w", n.name, err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.proc, n.gone = cmd.Process, gone
+	return nil
+}
+
+func (n *node) process() (*os.Process, <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.proc, n.gone
+}
+
+func (n *node) ended() <-chan struct{} {
+	_, gone := n.process()
+	return gone
+}
+
+// kill ends the process with SIGKILL, whatever it is doing.
+func (n *node) kill() error {
+	n.ordered.Store(true)
+	p, _ := n.process()
+	return ignoreEnded(p.Kill())
+}
+
+// stop ends the process with SIGTERM and waits for that; one that does not stop in time is an error, and killed.
+func (n *node) stop() error {
+	p, gone := n.process()
+	n.ordered.Store(true)
+	_ = resume(p) // a paused process does not hear
+	_ = p.Signal(syscall.SIGTERM)
+	select {
+	case <-gone:
+		return nil
+	case <-time.After(stopLimit):
+		_ = p.Kill()
+		<-gone
+		return fmt.Errorf("stopping %s: it did not end within %s of SIGTERM", n.name, stopLimit)
+	}
+}
+
+// addressWriter writes a process's output to its log and picks the address out of the line that says that it serves.
+type addressWriter struct {
+	node *node
+	rest []byte
+}
+
+func (w *addressWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		line, rest, ok := bytes.Cut(w.rest, []byte("\n"))
+		if !ok {
+			return w.node.log.Write(p)
+		}
+		w.rest = rest
+		if _, after, ok := bytes.Cut(line, []byte(`"msg":"serving","address":"`)); ok {
+			address, _, _ := bytes.Cut(after, []byte(`"`))
+			w.node.address.Store(new(string(address)))
+		}
+	}
+}
+
+// wait returns after d or when ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

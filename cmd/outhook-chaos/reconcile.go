@@ -1,0 +1,299 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+// attemptKey names a request by its delivery and number.
+type attemptKey struct {
+	delivery deliveryKey
+	number   int
+}
+
+// audit holds the four ledgers: what the clients were told, the tables, the receivers' log, and in the tables the
+// attempt log.
+type audit struct {
+	*tables
+
+	report    *report
+	claims    []claim
+	requests  []request
+	byAttempt map[attemptKey][]request
+	endpoints map[string][]*endpoint // of a tenant
+	dead      map[string]bool        // ids of endpoints that never answer well
+	breaches  map[string]*promise
+}
+
+// reconcile compares the four ledgers and fills the report.
+func (s *stack) reconcile(ctx context.Context, r *report, l *ledger, saboteur *saboteur, start time.Time) error {
+	t, err := readTables(ctx, s.direct)
+	if err != nil {
+		return err
+	}
+	a := &audit{
+		tables: t, report: r, claims: l.claims, requests: s.receivers.entries(), byAttempt: map[attemptKey][]request{},
+		endpoints: map[string][]*endpoint{}, dead: map[string]bool{}, breaches: map[string]*promise{},
+	}
+	r.ByClient, r.DuplicatesByCause = map[string]int{}, map[string]int{}
+	r.FrozenRequests = []int{}
+	r.NoStatus, r.NoRequest = map[string]int{}, map[string]int{}
+	promises := r.promises()
+	for _, p := range promises {
+		a.breaches[p.name] = p
+	}
+	for _, e := range s.receivers.endpoints {
+		a.endpoints[e.tenant] = append(a.endpoints[e.tenant], e)
+		a.dead[e.id] = e.dead
+	}
+	for _, req := range a.requests {
+		k := attemptKey{req.delivery, req.attempt}
+		a.byAttempt[k] = append(a.byAttempt[k], req)
+	}
+	a.auditClaims()
+	a.auditDeliveries()
+	a.auditRequests(start)
+	a.auditFaults(saboteur)
+	for _, n := range s.nodes {
+		r.UnorderedExits += int(n.exits.Load())
+	}
+	r.Broken = []string{}
+	for _, p := range promises {
+		if *p.count > 0 {
+			r.Broken = append(r.Broken, p.name+": "+p.example)
+		}
+	}
+	return nil
+}
+
+func (a *audit) breach(name, format string, args ...any) { a.breaches[name].breach(format, args...) }
+
+// auditClaims compares what the clients were told with the tables: atomic, and nothing lost on the way in.
+func (a *audit) auditClaims() {
+	for _, c := range a.claims {
+		stored := a.events[c.n]
+		switch c.verdict {
+		case committed:
+			a.report.Accepted++
+			a.report.ByClient[c.client]++
+			if len(stored) == 0 {
+				a.breach("lost", "event %d was accepted from the %s client and is not in the table", c.n, c.client)
+			} else if c.eventID != "" && c.eventID != stored[0].ID {
+				a.breach("doubled", "event %d is %s in the table, the client was told %s", c.n, stored[0].ID, c.eventID)
+			}
+		case rolledBack:
+			a.report.RolledBack++
+			if len(stored) > 0 {
+				a.breach("phantom", "event %d of the %s client was rolled back (%s) and is in the table as %s", c.n, c.client,
+					cmp.Or(c.reason, "by its own will"), stored[0].ID)
+			}
+		case inDoubt:
+			a.report.InDoubt++
+		case refused:
+			a.breach("refused", "event %d of the %s client: %s", c.n, c.client, c.reason)
+		}
+		if len(stored) > 1 {
+			a.breach("doubled", "event %d of the %s client is in the table %d times", c.n, c.client, len(stored))
+		}
+		if c.order && a.orders[c.n] != (len(stored) > 0) {
+			a.breach("torn", "event %d of the %s client: order %t, event %t", c.n, c.client, a.orders[c.n], len(stored) > 0)
+		}
+	}
+}
+
+// auditDeliveries compares events, deliveries and the attempt log with the receivers' log.
+func (a *audit) auditDeliveries() {
+	r := a.report
+	for n, stored := range a.events {
+		for _, event := range stored {
+			r.Committed++
+			for _, e := range a.endpoints[tenantOf(n)] {
+				d := a.deliveries[deliveryKey{event.ID, e.id}]
+				if d == nil {
+					a.breach("lost", "event %s has no delivery for endpoint %s", event.ID, e.id)
+					continue
+				}
+				a.auditDelivery(d)
+			}
+		}
+	}
+	r.Deliveries = len(a.deliveries)
+	if a.liveJobs > 0 {
+		r.Unsettled += a.liveJobs
+		a.breaches["unsettled"].example = "a job is still live"
+	}
+}
+
+func (a *audit) auditDelivery(d *storedDelivery) {
+	r := a.report
+	known := 0 // failures that use up the schedule
+	answered := 0
+	for number := 1; number <= d.AttemptCount; number++ {
+		attempt := d.attempts[number]
+		if attempt == nil {
+			a.breach("holes", "attempt %d of %d of event %s, endpoint %s", number, d.AttemptCount, d.EventID, d.EndpointID)
+			continue
+		}
+		if attempt.Outcome != "unknown" && attempt.Outcome != "succeeded" {
+			known++
+		}
+		if success(a.byAttempt[attemptKey{d.key(), number}]) {
+			answered++
+		}
+	}
+	if len(d.attempts) > d.AttemptCount {
+		a.breach("holes", "event %s, endpoint %s has %d rows and counts %d", d.EventID, d.EndpointID, len(d.attempts), d.AttemptCount)
+	}
+	a.auditRows(d)
+	if answered > 0 {
+		r.Delivered++
+		a.countDuplicates(d, answered-1)
+	}
+	tries := scheduleTries
+	if a.dead[d.EndpointID] {
+		tries = deadTries
+	}
+	switch {
+	case d.State == "pending":
+		a.breach("unsettled", "event %s, endpoint %s is pending after %d attempts", d.EventID, d.EndpointID, d.AttemptCount)
+	case d.State == "failed" && known >= tries:
+		r.Exhausted++
+		return
+	case d.State != "succeeded":
+		a.breach("failed early", "event %s, endpoint %s is %s after %d known failures", d.EventID, d.EndpointID, d.State, known)
+	case answered == 0:
+		a.breach("unfounded successes", "event %s, endpoint %s", d.EventID, d.EndpointID)
+	}
+	if answered == 0 {
+		a.breach("lost", "event %s never arrived at endpoint %s; it is %s after %d attempts", d.EventID, d.EndpointID, d.State, d.AttemptCount)
+	}
+}
+
+// auditRows compares each row of the attempt log with the requests of its number.
+func (a *audit) auditRows(d *storedDelivery) {
+	for number, attempt := range d.attempts {
+		a.report.Attempts++
+		requests := a.byAttempt[attemptKey{d.key(), number}]
+		switch {
+		case attempt.StatusCode == nil:
+			a.report.NoStatus[attempt.Outcome]++
+			if len(requests) == 0 {
+				a.report.NoRequest[attempt.Outcome]++
+			}
+		case len(requests) == 0:
+			a.breach("rows without a request", "attempt %d of event %s has status %d", number, d.EventID, *attempt.StatusCode)
+		case requests[0].status != *attempt.StatusCode:
+			a.breach("rows with another status", "attempt %d of event %s has status %d, the receiver answered %d",
+				number, d.EventID, *attempt.StatusCode, requests[0].status)
+		}
+	}
+}
+
+// countDuplicates says for each 2xx answer but one why the delivery was sent again all the same: the outcome in the
+// attempt log of the answers that Outhook did not hear, or "raced" for one that it heard.
+func (a *audit) countDuplicates(d *storedDelivery, n int) {
+	if n == 0 {
+		return
+	}
+	a.report.Duplicates += n
+	heard := 0
+	for number, attempt := range d.attempts {
+		if !success(a.byAttempt[attemptKey{d.key(), number}]) {
+			continue
+		}
+		if attempt.Outcome == "succeeded" {
+			heard++
+			continue
+		}
+		if n > 0 {
+			a.report.DuplicatesByCause[attempt.Outcome]++
+			n--
+		}
+	}
+	if n > 0 {
+		a.report.DuplicatesByCause["raced"] += n
+	}
+}
+
+func success(requests []request) bool {
+	return slices.ContainsFunc(requests, func(r request) bool { return r.status >= 200 && r.status < 300 })
+}
+
+// auditRequests compares the receivers' log with the attempt log and with what was rolled back, and measures.
+func (a *audit) auditRequests(start time.Time) {
+	r := a.report
+	r.Requests = len(a.requests)
+	rolledBackEvents := map[int64]bool{}
+	for _, c := range a.claims {
+		rolledBackEvents[c.n] = c.verdict == rolledBack
+	}
+	for k, requests := range a.byAttempt {
+		if len(requests) > 1 {
+			a.breach("requests with one number", "attempt %d of event %s arrived %d times", k.number, k.delivery.eventID, len(requests))
+		}
+		if d := a.deliveries[k.delivery]; d == nil || d.attempts[k.number] == nil {
+			a.breach("requests without a row", "attempt %d of event %s, endpoint %s", k.number, k.delivery.eventID, k.delivery.endpointID)
+		}
+		for _, req := range requests {
+			if req.n == forged {
+				a.breach("forged", "attempt %d of event %s", k.number, k.delivery.eventID)
+			}
+			if rolledBackEvents[req.n] {
+				a.breach("phantom", "event %d was rolled back and was received", req.n)
+			}
+		}
+	}
+	a.measure(start)
+}
+
+// measure finds the longest time without a request, and the latencies.
+func (a *audit) measure(start time.Time) {
+	slices.SortFunc(a.requests, func(x, y request) int { return x.at.Compare(y.at) })
+	last := start
+	first := map[deliveryKey]time.Time{}
+	for _, req := range a.requests {
+		if stall := req.at.Sub(last).Milliseconds(); stall > a.report.LongestStallMS {
+			a.report.LongestStallMS, a.report.StallAtMS = stall, last.Sub(start).Milliseconds()
+		}
+		last = req.at
+		if _, ok := first[req.delivery]; !ok && success([]request{req}) {
+			first[req.delivery] = req.at
+		}
+	}
+	var latencies []int64
+	for _, stored := range a.events {
+		for _, event := range stored {
+			for _, e := range a.endpoints[tenantOf(event.N)] {
+				if at, ok := first[deliveryKey{event.ID, e.id}]; ok {
+					latencies = append(latencies, at.Sub(event.CreatedAt).Milliseconds())
+				}
+			}
+		}
+	}
+	if slices.Sort(latencies); len(latencies) > 0 {
+		a.report.LatencyP50MS = latencies[len(latencies)/2]
+		a.report.LatencyP99MS = latencies[len(latencies)*99/100]
+		a.report.LatencyWorstMS = latencies[len(latencies)-1]
+	}
+}
+
+func (a *audit) auditFaults(s *saboteur) {
+	for _, frozen := range s.frozen {
+		n := 0
+		for k := range a.byAttempt {
+			if k.delivery == frozen.delivery && k.number >= frozen.attempt {
+				n++
+			}
+		}
+		a.report.FrozenRequests = append(a.report.FrozenRequests, n)
+	}
+	a.report.Faults, a.report.FaultCount = s.done, sum(s.done)
+	a.report.CrashesAfterAnswer = len(s.trapped)
+	for _, req := range s.trapped {
+		if d := a.deliveries[req.delivery]; d != nil && d.attempts[req.attempt] != nil && d.attempts[req.attempt].Outcome == "unknown" {
+			a.report.Unrecorded++
+		}
+	}
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/internal/localpg"
+	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/migrations"
+)
+
+const (
+	// pairs is how many processes of each role run.
+	pairs = 2
+
+	// schedule has more delays than receivers have refusals, and lasts longer than any fault on a receiver could.
+	schedule      = "1s,1s,1s,2s,2s,2s,3s,3s,3s,3s,3s,3s"
+	scheduleTries = 13
+
+	// deadTries is the number of attempts that the dead endpoint's own schedule allows.
+	deadTries    = 3
+	deadSchedule = `["1s", "1s"]`
+
+	startLimit = 90 * time.Second
+)
+
+// stack is everything that runs: Postgres, four processes with a wire each, the receivers, and the clients with a wire.
+type stack struct {
+	dir       string
+	apiKey    string
+	postgres  *localpg.Server
+	direct    *pgxpool.Pool // past all faults, for us
+	receivers *receivers
+	nodes     []*node
+	wires     []*wire // of the nodes, then that of the clients
+}
+
+// build builds the command once for each process, so that a worker is known by its user agent, Outhook/<version>.
+func build(ctx context.Context, dir, name string) (string, error) {
+	path := filepath.Join(dir, name)
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.release="+name, "-o", path, //nolint:gosec // our own names
+		"github.com/outhook/outhook/cmd/outhook")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building outhook: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
+func newStack(ctx context.Context, o options, dir string) (*stack, error) {
+	s := &stack{dir: dir}
+	s.apiKey, _ = api.NewAPIKey()
+	var err error
+	if s.receivers, err = newReceivers(ctx, o.Seed); err != nil {
+		return s, err
+	}
+	startCtx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if s.postgres, err = localpg.Start(startCtx, localpg.Config{}); err != nil {
+		return s, fmt.Errorf("starting Postgres: %w", err)
+	}
+	if s.direct, err = pgxpool.New(ctx, s.postgres.URL("outhook")); err != nil {
+		return s, fmt.Errorf("connecting to Postgres: %w", err)
+	}
+	if err = migrations.Up(startCtx, s.direct); err != nil {
+		return s, err
+	}
+	if _, err := s.direct.Exec(startCtx, "CREATE SCHEMA shop; CREATE TABLE shop.orders (n bigint PRIMARY KEY)"); err != nil {
+		return s, fmt.Errorf("creating the application's table: %w", err)
+	}
+	return s, s.addNodes(ctx)
+}
+
+func (s *stack) addNodes(ctx context.Context) error {
+	key := signature.NewKey()
+	for i := range pairs {
+		name := fmt.Sprintf("worker-%d", i+1)
+		binary, err := build(ctx, s.dir, name)
+		if err != nil {
+			return err
+		}
+		for _, n := range []*node{
+			{name: name, role: roleWorker, binary: binary},
+			{name: fmt.Sprintf("api-%d", i+1), role: roleAPI, binary: binary},
+		} {
+			if err := s.addNode(n, key); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := s.addWire("clients")
+	return err
+}
+
+func (s *stack) addWire(name string) (*wire, error) {
+	u, err := url.Parse(s.postgres.URL("outhook"))
+	if err != nil {
+		return nil, fmt.Errorf("parsing the database's URL: %w", err)
+	}
+	w, err := newWire(name, u.Host)
+	if err != nil {
+		return nil, err
+	}
+	s.wires = append(s.wires, w)
+	return w, nil
+}
+
+func (s *stack) addNode(n *node, key string) (err error) {
+	if n.wire, err = s.addWire(n.name); err != nil {
+		return err
+	}
+	database, err := n.wire.through(s.postgres.URL("outhook"))
+	if err != nil {
+		return err
+	}
+	n.env = []string{
+		"PATH=" + os.Getenv("PATH"), "OUTHOOK_DATABASE_URL=" + database, "OUTHOOK_API_KEY=" + s.apiKey, "OUTHOOK_ENCRYPTION_KEY=" + key,
+		"OUTHOOK_ROLES=" + n.role, "OUTHOOK_LISTEN=127.0.0.1:0", "OUTHOOK_RETRY_SCHEDULE=" + schedule,
+		"OUTHOOK_EGRESS_ALLOW=127.0.0.0/8", "OUTHOOK_RIVER_UI=false", "OUTHOOK_MAX_WORKERS=200",
+	}
+	if n.log, err = os.Create(filepath.Join(s.dir, n.name+".log")); err != nil {
+		return fmt.Errorf("making a log: %w", err)
+	}
+	s.nodes = append(s.nodes, n)
+	return nil
+}
+
+func (s *stack) role(role string) []*node {
+	var list []*node
+	for _, n := range s.nodes {
+		if n.role == role {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// awaitServing returns when every process says that it serves.
+func (s *stack) awaitServing(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for _, n := range s.nodes {
+		for n.address.Load() == nil {
+			if wait(ctx, 20*time.Millisecond); ctx.Err() != nil {
+				return fmt.Errorf("starting %s: it does not serve; see its log in %s", n.name, s.dir)
+			}
+		}
+	}
+	return nil
+}
+
+// subscribe creates the endpoints.
+func (s *stack) subscribe(ctx context.Context, c *clients) error {
+	for _, e := range s.receivers.endpoints {
+		body := fmt.Sprintf(`{"tenant_id": %q, "url": %q, "secret": %q, "timeout_ms": %d`,
+			e.tenant, s.receivers.url(e), s.receivers.secret.Reveal(), endpointTimeout.Milliseconds())
+		if e.dead {
+			body += `, "retry_schedule": ` + deadSchedule
+		}
+		var answer struct {
+			ID string `json:"id"`
+		}
+		status, err := c.call(ctx, *c.nodes[0].address.Load(), "/api/endpoints", body+"}", &answer)
+		if err != nil || status != http.StatusCreated {
+			return errors.Join(fmt.Errorf("creating an endpoint: status %d", status), err)
+		}
+		e.id = answer.ID
+	}
+	return nil
+}
+
+// close ends what is left and reports what did not end well.
+func (s *stack) close(ctx context.Context) error {
+	var errs []error
+	for _, w := range s.wires {
+		w.proxy.Stop()
+	}
+	if s.receivers != nil {
+		errs = append(errs, s.receivers.server.Close())
+	}
+	if s.direct != nil {
+		s.direct.Close()
+	}
+	if s.postgres != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
+		defer cancel()
+		errs = append(errs, s.postgres.Stop(ctx))
+	}
+	for _, n := range s.nodes {
+		errs = append(errs, n.log.Close())
+	}
+	return errors.Join(errs...)
+}
