@@ -49,6 +49,25 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+-- event_problem returns what is wrong with an event, or NULL. One expression, so that the planner puts it into its callers.
+CREATE FUNCTION outhook.event_problem(tenant_id text, type text, payload text, idempotency_key text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN tenant_id IS NULL OR tenant_id = '' THEN 'tenant_id is empty; give the label of the customer'
+    WHEN octet_length(tenant_id) > 255 THEN 'tenant_id is longer than 255 bytes'
+    WHEN tenant_id ~ '[\x01-\x1f\x7f]' THEN 'tenant_id contains a control character'
+    WHEN type IS NULL OR type !~ '^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$'
+        THEN 'type must be names of letters, digits and _ joined by dots, like invoice.paid'
+    WHEN octet_length(type) > 255 THEN 'type is longer than 255 bytes'
+    WHEN type LIKE 'outhook.%' THEN 'types that begin with outhook. are reserved'
+    WHEN payload IS NULL THEN 'payload is missing; JSON null is the text null'
+    WHEN octet_length(payload) > 262144 THEN 'payload is larger than 262144 bytes; send a link to large data instead'
+    WHEN octet_length(idempotency_key) > 255 THEN 'idempotency_key is longer than 255 bytes'
+    WHEN idempotency_key ~ '[\x01-\x1f\x7f]' THEN 'idempotency_key contains a control character'
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 -- check_events raises 22023 or 54000 for the first event that breaks a rule that can be seen without parsing its
 -- payload. No message repeats a value: it may be a secret.
 CREATE FUNCTION outhook.check_events(tenant_ids text[], types text[], payloads text[], idempotency_keys text[]) RETURNS void
@@ -62,19 +81,7 @@ BEGIN
         RAISE EXCEPTION 'the arrays of an enqueue_many call must have the same length' USING ERRCODE = '22023';
     END IF;
     SELECT c.i - 1 AS index, c.problem, c.problem LIKE 'payload is larger%' AS large INTO bad FROM (
-        SELECT v.i, CASE
-            WHEN v.tenant IS NULL OR v.tenant = '' THEN 'tenant_id is empty; give the label of the customer'
-            WHEN octet_length(v.tenant) > 255 THEN 'tenant_id is longer than 255 bytes'
-            WHEN v.tenant ~ '[\x01-\x1f\x7f]' THEN 'tenant_id contains a control character'
-            WHEN v.type IS NULL OR v.type !~ '^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$'
-                THEN 'type must be names of letters, digits and _ joined by dots, like invoice.paid'
-            WHEN octet_length(v.type) > 255 THEN 'type is longer than 255 bytes'
-            WHEN v.type LIKE 'outhook.%' THEN 'types that begin with outhook. are reserved'
-            WHEN v.payload IS NULL THEN 'payload is missing; JSON null is the text null'
-            WHEN octet_length(v.payload) > 262144 THEN 'payload is larger than 262144 bytes; send a link to large data instead'
-            WHEN octet_length(v.key) > 255 THEN 'idempotency_key is longer than 255 bytes'
-            WHEN v.key ~ '[\x01-\x1f\x7f]' THEN 'idempotency_key contains a control character'
-        END AS problem
+        SELECT v.i, outhook.event_problem(v.tenant, v.type, v.payload, v.key) AS problem
         FROM unnest(tenant_ids, types, payloads, idempotency_keys) WITH ORDINALITY AS v (tenant, type, payload, key, i)
     ) AS c WHERE c.problem IS NOT NULL ORDER BY c.i LIMIT 1;
     IF bad IS NOT NULL THEN
@@ -155,6 +162,19 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+-- wake notifies the workers of a queue. NOTIFY serialises commits, so of the transactions that are open at the same time
+-- only one does, unless it must; its notification may come before another's commit, and then the workers' poll finds that.
+CREATE FUNCTION outhook.wake(queue text, always boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF always OR pg_try_advisory_xact_lock(1869968488, hashtext(queue)) THEN
+        PERFORM pg_notify('outhook.river_insert', json_build_object('queue', queue)::text);
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 -- fan_out stores the events whose id is their key's owner, makes one delivery and one River job for each subscribed
 -- endpoint, wakes the workers, and returns each event's number of deliveries.
 --
@@ -197,11 +217,37 @@ BEGIN
     FROM input AS v LEFT JOIN (SELECT f.i, count(*)::integer AS n FROM fan AS f GROUP BY f.i) AS c ON c.i = v.i;
 
     FOREACH queue IN ARRAY coalesce(queues, '{}') LOOP
-        IF notify OR pg_try_advisory_xact_lock(1869968488, hashtext(queue)) THEN
-            PERFORM pg_notify('outhook.river_insert', json_build_object('queue', queue)::text);
-        END IF;
+        PERFORM outhook.wake(queue, notify);
     END LOOP;
     RETURN counts;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+-- put_one is fan_out for one event: the same rows by short statements, since setting up the set-based one took longer than
+-- the inserts (290 µs an event instead of 170). One event makes no burst.
+CREATE FUNCTION outhook.put_one(id uuid, at timestamptz, tenant text, event_type text, doc json, notify boolean) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    made integer;
+BEGIN
+    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload) VALUES (id, at, tenant, event_type, doc);
+    WITH d AS (
+        INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
+        SELECT put_one.id, e.id, nextval('outhook.river_job_id_seq'), at
+        FROM outhook.endpoints AS e
+        WHERE e.tenant_id = tenant AND e.deleted_at IS NULL AND e.status <> 'disabled'
+            AND (e.event_types = '{}' OR e.event_types && outhook.type_patterns(event_type))
+        RETURNING event_id, endpoint_id, job_id
+    )
+    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+    SELECT d.job_id, 'deliver', jsonb_build_object('event_id', d.event_id, 'endpoint_id', d.endpoint_id), 'deliver', 1000 FROM d;
+    GET DIAGNOSTICS made = ROW_COUNT;
+    IF made > 0 THEN
+        PERFORM outhook.wake('deliver', notify);
+    END IF;
+    RETURN made;
 END
 $$;
 -- +goose StatementEnd
@@ -222,15 +268,30 @@ DECLARE
     n CONSTANT integer := coalesce(cardinality(tenant_ids), 0);
     began CONSTANT timestamptz := clock_timestamp();
     docs json[];
-    ids uuid[];
+    ids uuid[] := '{}';
     owners uuid[];
     counts integer[];
     low uuid;
     high uuid;
 BEGIN
+    IF n = 1 AND cardinality(types) = 1 AND cardinality(payloads) = 1
+        AND coalesce(cardinality(idempotency_keys), 1) = 1 AND coalesce(idempotency_keys[1], '') = ''
+        AND outhook.event_problem(tenant_ids[1], types[1], payloads[1], NULL) IS NULL THEN
+        docs := outhook.parse_payloads(payloads);
+        index := 0;
+        event_id := outhook.uuid_v7(began);
+        created_at := outhook.uuid_v7_time(event_id);
+        duplicate := false;
+        conflict := false;
+        delivery_count := outhook.put_one(event_id, created_at, tenant_ids[1], types[1], docs[1], notify);
+        RETURN NEXT;
+        RETURN;
+    END IF;
     PERFORM outhook.check_events(tenant_ids, types, payloads, idempotency_keys);
     docs := outhook.parse_payloads(payloads);
-    ids := ARRAY(SELECT outhook.uuid_v7(began, i) FROM generate_series(0, n - 1) AS i ORDER BY i);
+    FOR i IN 0..n - 1 LOOP
+        ids[i + 1] := outhook.uuid_v7(began, i);
+    END LOOP;
     owners := ids;
     IF array_to_string(idempotency_keys, '') <> '' THEN
         owners := outhook.take_keys(tenant_ids, idempotency_keys, ids);
@@ -295,6 +356,9 @@ REVOKE ALL ON FUNCTION outhook.json_too_deep(text, integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.check_events(text[], text[], text[], text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.parse_payloads(text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.take_keys(text[], text[], uuid[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.event_problem(text, text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.wake(text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.enqueue(text, text, text, text) FROM PUBLIC;
@@ -306,9 +370,12 @@ DROP FUNCTION outhook.enqueue(text, text, jsonb, text);
 DROP FUNCTION outhook.enqueue(text, text, json, text);
 DROP FUNCTION outhook.enqueue(text, text, text, text);
 DROP FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean);
+DROP FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean);
 DROP FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean);
 DROP FUNCTION outhook.take_keys(text[], text[], uuid[]);
 DROP FUNCTION outhook.parse_payloads(text[]);
 DROP FUNCTION outhook.check_events(text[], text[], text[], text[]);
+DROP FUNCTION outhook.event_problem(text, text, text, text);
+DROP FUNCTION outhook.wake(text, boolean);
 DROP FUNCTION outhook.json_too_deep(text, integer);
 DROP FUNCTION outhook.type_patterns(text);
