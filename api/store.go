@@ -129,8 +129,10 @@ func (st *store) logged(ctx context.Context, err error, requests int) error {
 func (st *store) enqueue(ctx context.Context, ins []intake, locks time.Duration) (answers [][]db.EnqueueManyRow, err error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
-	// In one round trip, as Postgres takes several statements in one message.
-	begin := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d",
+	// In one round trip, as Postgres takes several statements in one message. A 2xx means durable, whatever the database's
+	// own setting is; remote_apply, which is more than on, stays.
+	begin := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; "+
+		"SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')",
 		locks.Milliseconds(), runTimeout.Milliseconds())
 	err = pgx.BeginTxFunc(ctx, st.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		rows, err := db.New().EnqueueMany(ctx, tx, columns(ins))

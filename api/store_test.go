@@ -246,3 +246,21 @@ func TestServerThatIsClosedIs503(t *testing.T) {
 	require.Equal(t, "1", r.header.Get("Retry-After"))
 	require.Zero(t, b.count("SELECT count(*) FROM outhook.events"))
 }
+
+// An answer of 2xx means that the event survives a crash of the database, also where that is not the default.
+func TestCommitsAreDurable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`CREATE TABLE seen (setting text)`)
+	b.exec(`CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+		$$ BEGIN INSERT INTO public.seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$`)
+	b.exec(`CREATE TRIGGER look AFTER INSERT ON outhook.events FOR EACH ROW EXECUTE FUNCTION look()`)
+	for set, want := range map[string]string{"off": "on", "local": "on", "remote_apply": "remote_apply"} {
+		b.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = ` + set + `', current_database()); END $$`)
+		b.pool.Reset()
+		b.newEvent("acme", "a.b")
+		var setting string
+		require.NoError(t, b.pool.QueryRow(t.Context(), "DELETE FROM seen RETURNING setting").Scan(&setting))
+		require.Equal(t, want, setting, set)
+	}
+}

@@ -79,3 +79,26 @@ func TestDeliver(t *testing.T) {
 		require.Len(t, b.receiver.received(), 3)
 	})
 }
+
+// What is recorded is not sent again, so it must survive a crash of the database, also where that is not the default.
+func TestOutcomesAreDurable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, sql := range []string{
+		`CREATE TABLE seen (setting text)`,
+		`CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN INSERT INTO public.seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$`,
+		`CREATE TRIGGER look AFTER INSERT ON outhook.delivery_attempts FOR EACH ROW EXECUTE FUNCTION look()`,
+		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$`,
+	} {
+		_, err := b.pool.Exec(b.ctx, sql)
+		require.NoError(t, err)
+	}
+	endpointID, _ := b.endpoint(t)
+	eventID := b.enqueue(t, `{}`)
+	b.start(t, b.config(t))
+	b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
+	var setting string
+	require.NoError(t, b.pool.QueryRow(b.ctx, "SELECT setting FROM seen").Scan(&setting))
+	require.Equal(t, "on", setting)
+}

@@ -27,8 +27,10 @@ const (
 
 	// beginByKey begins a transaction whose joins look each row up by its key, in one round trip. With few statistics
 	// the planner takes the bounds on event_id for a narrow range and would scan all that lies between them.
-	beginByKey = "BEGIN; " + byKey
-	byKey      = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+	// What is recorded is not sent again, so it must survive a crash, whatever the database's own setting is.
+	beginByKey = "BEGIN; " + byKey + "; SELECT set_config('synchronous_commit', 'on', true) " +
+		"WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+	byKey = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
 )
 
 // record is what one run found out about its delivery.
