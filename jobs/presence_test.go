@@ -146,7 +146,7 @@ func TestWhatADeadWorkerLeft(t *testing.T) {
 
 	state, _ := b.jobState(t, alive, endpointID)
 	require.Equal(t, "running", state)
-	require.Zero(t, b.number(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'running' AND attempted_by[2] = 'gone'`))
+	require.Zero(t, b.number(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] = 'gone'`))
 	require.Len(t, b.receiver.received(), 1)
 }
 
