@@ -63,7 +63,7 @@ type Config struct {
 
 	// FetchCooldown is the least time between two fetches, and so the size of their groups under load.
 	//
-	// Defaults to 10 ms.
+	// Defaults to 4 ms.
 	FetchCooldown time.Duration
 
 	// FetchPollInterval bounds how long a job waits that nobody was notified of: a retry that is due, or an event
@@ -110,7 +110,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.MaxWorkers = cmp.Or(c.MaxWorkers, 500)
 	c.MaxBulkWorkers = cmp.Or(c.MaxBulkWorkers, 100)
-	c.FetchCooldown = cmp.Or(c.FetchCooldown, 10*time.Millisecond)
+	c.FetchCooldown = cmp.Or(c.FetchCooldown, 4*time.Millisecond)
 	c.FetchPollInterval = cmp.Or(c.FetchPollInterval, 50*time.Millisecond)
 	c.SettledJobRetention = cmp.Or(c.SettledJobRetention, 15*time.Minute)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 30*time.Second)
