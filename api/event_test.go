@@ -111,7 +111,7 @@ func TestIdempotencyKey(t *testing.T) {
 			require.Equal(t, true, got["duplicate"])
 			require.EqualValues(t, 1, got["delivery_count"])
 		}
-		require.Equal(t, 1, b.count("SELECT count(*) FROM outhook.event_keys WHERE idempotency_key = 'k1'"))
+		require.Equal(t, 1, b.count("SELECT count(*) FROM outhook.event_keys WHERE tenant_id = 'acme' AND idempotency_key = 'k1'"))
 	})
 
 	t.Run("OtherTypeOrPayloadIsAConflict", func(t *testing.T) {
