@@ -31,7 +31,7 @@ const (
 
 // Config configures a [Server].
 type Config struct {
-	// Pool reaches a database with all migrations. The ingestion takes 2 connections of it and up to 4 more while events
+	// Pool reaches a database with all migrations. The ingestion takes 1 connection of it and up to 4 more while events
 	// wait for an idempotency key that an open transaction holds.
 	Pool *pgxpool.Pool
 

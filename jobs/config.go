@@ -36,8 +36,8 @@ const (
 // Config configures New. The zero value of a field is its default.
 type Config struct {
 	// Pool is the database, directly or through a pooler in session mode (LISTEN needs a session). Required. New workers
-	// need about 16 connections: a listener, fetches, the loader, the recorder, River's completer and maintenance. The
-	// worker's lock (see presence) has one more beside the pool.
+	// need about 12 connections: a listener, fetches, River's completer and maintenance. Beside the pool, with its
+	// configuration, are up to 3 of the loader and the recorder and one of the worker's lock (see presence).
 	Pool *pgxpool.Pool
 
 	// Keyring decrypts the endpoints' secrets. Required.

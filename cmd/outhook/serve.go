@@ -26,8 +26,8 @@ const (
 	// apiConns bounds the API's connections: ingestion commits in groups, so it needs few.
 	apiConns = 16
 
-	// workerConns: a fetch per queue (3), loads (2), recordings (2), River's completer, elector and maintenance (up to 7),
-	// and some room. River's listener and the worker's lock have a connection each beside them.
+	// workerConns: a fetch per queue (3), River's completer, elector and maintenance (up to 7), and some room. Beside them
+	// are up to 3 of the loader and the recorder, and one each of River's listener and of the worker's lock.
 	workerConns = 20
 
 	// stopTimeout bounds a stop from SIGTERM to the end of the process: the attempts' grace period (30 s) and the time to
