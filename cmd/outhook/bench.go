@@ -6,8 +6,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/term"
-
 	"github.com/outhook/outhook/internal/bench"
 )
 
@@ -31,7 +29,7 @@ type benchCmd struct {
 	JSON         bool          `name:"json" help:"Print JSON."`
 
 	URL             string `name:"url" help:"Measure this running server instead of one of the benchmark's own."`
-	Key             string `env:"OUTHOOK_API_KEY" help:"Its API key."`
+	Key             string `env:"OUTHOOK_API_KEY" secret:"" help:"Its API key."`
 	ReceiverAddress string `default:"127.0.0.1:9100" help:"Where to receive from it; it must be allowed to deliver there (OUTHOOK_EGRESS_ALLOW)."`
 }
 
@@ -47,7 +45,7 @@ func (b *benchCmd) Run(c *command) error {
 		Preload: b.Preload, Pairs: b.Pairs, Baselines: b.Baseline, AnyMachine: b.AnyMachine,
 		URL: b.URL, Key: b.Key, ReceiverAddress: b.ReceiverAddress, Executable: executable,
 	}
-	if f, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := c.stderr.(*os.File); ok && isTerminal(f) {
 		cfg.Progress = f
 	}
 	report, err := bench.Run(c.ctx, cfg)

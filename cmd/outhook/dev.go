@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,6 +39,15 @@ func (d *devCmd) Run(c *command) error {
 	}
 	err = d.serve(c, url)
 	return errors.Join(err, stop())
+}
+
+func (d *devCmd) check() error {
+	flags := d.serverFlags
+	if flags.EncryptionKey == "" {
+		flags.EncryptionKey = signature.NewKey() // as dev does
+	}
+	_, err := flags.server(slog.New(slog.DiscardHandler))
+	return err
 }
 
 // database returns the URL of the user's database or of the embedded one, and what stops the latter.
