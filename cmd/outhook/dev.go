@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,7 @@ func (d *devCmd) check() error {
 	if flags.EncryptionKey == "" {
 		flags.EncryptionKey = signature.NewKey() // as dev does
 	}
+	flags.EgressPorts = cmp.Or(flags.EgressPorts, "any")
 	_, err := flags.server(slog.New(slog.DiscardHandler))
 	return err
 }
@@ -84,6 +86,9 @@ func (d *devCmd) serve(c *command, url string) error {
 	egressDefault := d.EgressAllow == ""
 	if egressDefault {
 		d.EgressAllow = devEgress
+	}
+	if d.EgressPorts == "" {
+		d.EgressPorts = "any"
 	}
 	srv, err := d.server(d.logger(c.stderr, "text"))
 	if err != nil {
