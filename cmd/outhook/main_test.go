@@ -220,6 +220,18 @@ func TestDevRunsTheMainJob(t *testing.T) {
 	require.Len(t, answer["items"], 1)
 }
 
+// One command from a fresh clone to a delivery, and again on the same folder, where the endpoint is there already.
+func TestDevDemoDelivers(t *testing.T) {
+	t.Parallel()
+	dir := reachableDir(t)
+	url := migrated(t)
+	for range 2 {
+		dev := start(t, "dev", "--demo", "--database-url", url, "--data-dir", dir, "--listen", "127.0.0.1:0")
+		require.Contains(t, dev.line(t, "invoice.paid"), "answered 204  signature valid")
+		require.NoError(t, dev.end(t))
+	}
+}
+
 // reachableDir is a temporary folder that the user who runs the database can reach, also where we are root: t.TempDir is
 // below a folder that only we can enter.
 func reachableDir(t *testing.T) string {
