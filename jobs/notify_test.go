@@ -21,7 +21,7 @@ func TestSkippedNotificationWaitsForThePollOnly(t *testing.T) {
 
 	holder, err := b.pool.Begin(b.ctx)
 	require.NoError(t, err)
-	defer holder.Rollback(b.ctx) //nolint:errcheck // no effect after the commit
+	defer holder.Rollback(b.ctx)
 	var held uuid.UUID
 	require.NoError(t, holder.QueryRow(b.ctx, `SELECT outhook.enqueue($1, 'invoice.paid', '{}'::text)`, tenant).Scan(&held))
 	var free bool

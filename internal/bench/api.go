@@ -50,8 +50,8 @@ func (a *api) post(ctx context.Context, path string, body []byte) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API: %w", err)
 	}
-	res, answer, err := c.exchange(a.url.Path+path, a.head, body)
-	if err != nil || res.Close {
+	status, answer, last, err := c.exchange(a.url.Path+path, a.head, body)
+	if err != nil || last {
 		c.stop()
 		_ = c.Close()
 	} else {
@@ -60,8 +60,8 @@ func (a *api) post(ctx context.Context, path string, body []byte) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("posting to the API: %w", err)
 	}
-	if res.StatusCode/100 != 2 {
-		return nil, errors.New("the API answered " + strconv.Itoa(res.StatusCode) + ": " + string(answer))
+	if status/100 != 2 {
+		return nil, errors.New("the API answered " + strconv.Itoa(status) + ": " + string(answer))
 	}
 	return answer, nil
 }
@@ -92,24 +92,24 @@ func (a *api) conn(ctx context.Context) (*apiConn, error) {
 	return &apiConn{Conn: c, in: bufio.NewReader(c), stop: context.AfterFunc(ctx, func() { _ = c.Close() })}, nil
 }
 
-// exchange sends a request in one write and reads its answer.
-func (c *apiConn) exchange(path, head string, body []byte) (*http.Response, []byte, error) {
+// exchange sends a request in one write and reads its answer. last: the server closes the connection after it.
+func (c *apiConn) exchange(path, head string, body []byte) (status int, answer []byte, last bool, err error) {
 	if err := c.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return nil, nil, err
+		return 0, nil, true, err
 	}
 	c.out = append(append(append(c.out[:0], "POST "...), path...), head...)
 	c.out = append(strconv.AppendInt(c.out, int64(len(body)), 10), "\r\n\r\n"...)
 	c.out = append(c.out, body...)
 	if _, err := c.Write(c.out); err != nil {
-		return nil, nil, err
+		return 0, nil, true, err
 	}
 	res, err := http.ReadResponse(c.in, nil)
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, true, err
 	}
 	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 4<<20))
-	return res, answer, err
+	answer, err = io.ReadAll(io.LimitReader(res.Body, 4<<20))
+	return res.StatusCode, answer, res.Close, err
 }
 
 func (a *api) addEndpoints(ctx context.Context, tenant, receiver string, n int) error {
