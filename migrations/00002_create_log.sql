@@ -16,7 +16,8 @@ CREATE TABLE outhook.events (
     tenant_id  text NOT NULL,
     type       text NOT NULL,
     -- json, not jsonb: it keeps the bytes as published, and these bytes are signed and sent.
-    payload    json NOT NULL,
+    -- NULL: it is gone, by the payloads' own retention or because the tenant was erased.
+    payload    json,
     CONSTRAINT events_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -16,15 +17,16 @@ import (
 
 // cli is every command, flag and environment variable. A flag wins over its variable.
 type cli struct {
-	Dev     devCmd     `cmd:"" help:"Run everything for development: embedded Postgres, API, workers, River UI."`
-	Serve   serveCmd   `cmd:"" help:"Run the API, the workers or both on a database of yours."`
-	Migrate migrateCmd `cmd:"" help:"Create, change or inspect the database schema."`
-	Keys    keysCmd    `cmd:"" help:"Create, list and revoke API keys."`
-	Bench   benchCmd   `cmd:"" help:"Measure Outhook on this machine, or a running server, against bare River and Postgres."`
-	Listen  listenCmd  `cmd:"" help:"Receive webhooks locally, verify their signatures and print them."`
-	Doctor  doctorCmd  `cmd:"" help:"Check that nothing is stuck or inconsistent; exit 1 if something is."`
-	Health  healthCmd  `cmd:"" help:"Ask a running server whether it is ready; exit 1 if it is not."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Dev        devCmd        `cmd:"" help:"Run everything for development: embedded Postgres, API, workers, River UI."`
+	Serve      serveCmd      `cmd:"" help:"Run the API, the workers or both on a database of yours."`
+	Migrate    migrateCmd    `cmd:"" help:"Create, change or inspect the database schema."`
+	Keys       keysCmd       `cmd:"" help:"Create, list and revoke API keys."`
+	Bench      benchCmd      `cmd:"" help:"Measure Outhook on this machine, or a running server, against bare River and Postgres."`
+	Listen     listenCmd     `cmd:"" help:"Receive webhooks locally, verify their signatures and print them."`
+	Partitions partitionsCmd `cmd:"" help:"Show the days of the log: sizes, ages, what exists ahead and what is due."`
+	Doctor     doctorCmd     `cmd:"" help:"Check that nothing is stuck or inconsistent; exit 1 if something is."`
+	Health     healthCmd     `cmd:"" help:"Ask a running server whether it is ready; exit 1 if it is not."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 
 	BenchReceiver benchReceiverCmd `cmd:"" hidden:""`
 	BenchRiver    benchRiverCmd    `cmd:"" hidden:""`
@@ -87,6 +89,11 @@ type serverFlags struct {
 	RetrySchedule string `env:"OUTHOOK_RETRY_SCHEDULE" default:"1m,2m,4m" help:"The delays between attempts, or a preset: fast (1m,2m,4m) or standard (5s to 24h). An endpoint may have its own."`
 	EgressAllow   string `env:"OUTHOOK_EGRESS_ALLOW" help:"Prefixes that endpoints may resolve to although they are not public, like 10.0.0.0/8,::1/128, or none. dev allows loopback unless this is set."`
 
+	retentionFlag
+
+	PayloadRetention days          `env:"OUTHOOK_PAYLOAD_RETENTION" default:"0d" placeholder:"DAYS" help:"How long payloads are kept, if shorter than everything else, like 7d; 0d: as long. Those of pending deliveries stay."`
+	JobRetention     time.Duration `env:"OUTHOOK_JOB_RETENTION" default:"15m" help:"How long River's jobs of succeeded deliveries are kept, for River UI: 1m to 168h. Those of cancelled ones stay a day, of failed ones 7 days."`
+
 	MaxWorkers      int  `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
 	MaxBulkWorkers  int  `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"262144" help:"The largest payload that the API takes; the database takes at most 262144."`
@@ -106,6 +113,9 @@ func (f serverFlags) server(logger *slog.Logger) (server, error) {
 	}
 	if s.allow, err = egress.ParsePrefixes(f.EgressAllow); err != nil {
 		return s, fmt.Errorf("OUTHOOK_EGRESS_ALLOW: %w", err)
+	}
+	if err := f.checkRetention(); err != nil {
+		return s, err
 	}
 	if err := f.checkLimits(); err != nil {
 		return s, err
