@@ -18,6 +18,8 @@ CREATE TABLE outhook.events (
     -- json, not jsonb: it keeps the bytes as published, and these bytes are signed and sent.
     -- NULL: it is gone, by the payloads' own retention or because the tenant was erased.
     payload    json,
+    -- The trace that the event belongs to, in the form of W3C Trace Context. NULL, which takes no space, if there is none.
+    traceparent text,
     CONSTRAINT events_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 

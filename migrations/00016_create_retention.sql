@@ -44,18 +44,20 @@ CREATE FUNCTION outhook.move_events(partition text, first bigint, last bigint) R
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     erased integer;
+    columns text;
 BEGIN
+    SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns FROM pg_attribute AS a
+    WHERE a.attrelid = to_regclass('outhook.' || quote_ident(partition)) AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'payload';
     EXECUTE format('WITH gone AS (
             DELETE FROM outhook.%1$I AS e WHERE e.ctid >= %3$L::tid AND e.ctid < %4$L::tid
-            RETURNING e.id, e.created_at, e.tenant_id, e.type, e.payload IS NOT NULL AS had_payload,
-                CASE WHEN EXISTS (SELECT FROM outhook.%2$I AS d WHERE d.event_id = e.id AND d.state = ''pending'')
-                    THEN e.payload END AS payload
+            RETURNING %5$s, e.payload IS NOT NULL AS had_payload, CASE WHEN EXISTS (SELECT FROM outhook.%2$I AS d
+                WHERE d.event_id = e.id AND d.state = ''pending'') THEN e.payload END AS payload
         ), moved AS (
-            INSERT INTO outhook.%1$I (id, created_at, tenant_id, type, payload)
-            SELECT g.id, g.created_at, g.tenant_id, g.type, g.payload FROM gone AS g
+            INSERT INTO outhook.%1$I (%5$s, payload) SELECT %5$s, g.payload FROM gone AS g
         )
         SELECT count(*) FROM gone AS g WHERE g.had_payload AND g.payload IS NULL',
-        partition, replace(partition, 'events_p', 'deliveries_p'), format('(%s,0)', first), format('(%s,0)', last)) INTO erased;
+        partition, replace(partition, 'events_p', 'deliveries_p'), format('(%s,0)', first), format('(%s,0)', last), columns)
+    INTO erased;
     RETURN erased;
 END
 $$;
