@@ -117,10 +117,9 @@ func (f serverFlags) server(logger *slog.Logger) (server, error) {
 	if s.allow, err = egress.ParsePrefixes(f.EgressAllow); err != nil {
 		return s, fmt.Errorf("OUTHOOK_EGRESS_ALLOW: %w", err)
 	}
-<<<<<<< HEAD
 	if err := f.checkRetention(); err != nil {
 		return s, err
-=======
+	}
 	if s.ports, err = egress.ParsePorts(f.EgressPorts); err != nil {
 		return s, fmt.Errorf("OUTHOOK_EGRESS_PORTS: %w", err)
 	}
@@ -128,7 +127,6 @@ func (f serverFlags) server(logger *slog.Logger) (server, error) {
 		if s.authorities, err = egress.ReadCAs(f.EgressCAFile); err != nil {
 			return s, fmt.Errorf("OUTHOOK_EGRESS_CA_FILE: %w", err)
 		}
->>>>>>> main
 	}
 	if err := f.checkLimits(); err != nil {
 		return s, err

@@ -134,11 +134,9 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err := s.checkAPIKeys(ctx, apiPool); err != nil {
 		return err
 	}
-<<<<<<< HEAD
 	if err := jobs.CheckRetention(ctx, apiPool, time.Duration(s.flags.Retention), s.schedule); err != nil {
 		return fmt.Errorf("OUTHOOK_RETENTION: %w", err)
 	}
-=======
 	worker, stopWorker, err := s.startWorker(ctx)
 	if err != nil {
 		return err
@@ -152,7 +150,6 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 
 // openEgress makes the client that posts to endpoints.
 func (s *server) openEgress() (err error) {
->>>>>>> main
 	slots := s.flags.MaxWorkers + s.flags.MaxBulkWorkers
 	s.egress, err = egress.New(egress.Config{
 		Allow: s.allow, Ports: s.ports, HTTPSOnly: s.flags.EgressAllowHTTP == "false", RootCAs: s.authorities,
@@ -188,14 +185,9 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 		return nil, none, err
 	}
 	w, err = jobs.New(jobs.Config{ //nolint:contextcheck // its groups live until Stop
-<<<<<<< HEAD
-		Pool: pool, Keyring: s.keyring, Egress: client, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
+		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
 		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
 		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
-=======
-		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
-		MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
->>>>>>> main
 	})
 	if err == nil {
 		err = w.Start(ctx)
@@ -214,14 +206,9 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.Client,
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := api.Config{
-<<<<<<< HEAD
-		Pool: pool, Keyring: s.keyring, CheckURL: client.CheckURL, APIKey: s.flags.APIKey, Version: version(),
+		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
 		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
 		Logger:      s.logger,
-=======
-		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
-		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Logger: s.logger,
->>>>>>> main
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
 	if worker != nil {
