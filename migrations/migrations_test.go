@@ -56,7 +56,7 @@ func testUpAndDown(t *testing.T, pool *pgxpool.Pool) {
 		require.NoError(t, migrations.DownTo(ctx, pool, v))
 		require.Equal(t, v, value[int64](t, pool, `SELECT max(version_id) FROM outhook.goose_db_version`))
 		require.NoError(t, migrations.Up(ctx, pool), "from version %d", v)
-		require.Equal(t, first, fingerprint(t, pool), "from version %d", v)
+		require.Equal(t, first, fingerprint(t, pool), "from version %d", v) //nolint:contextcheck // t brings it
 	}
 
 	require.NoError(t, migrations.DownTo(ctx, pool, 0))

@@ -77,10 +77,7 @@ func (p partitionsCmd) Run(c *command) error {
 	if err != nil {
 		return fmt.Errorf("reading the partitions: %w", err)
 	}
-	list, err := newPartitionDays(rows, today, time.Duration(p.Retention))
-	if err != nil {
-		return err
-	}
+	list := newPartitionDays(rows, today, time.Duration(p.Retention))
 	if p.JSON {
 		encoder := json.NewEncoder(c.stdout)
 		encoder.SetIndent("", "  ")
@@ -90,7 +87,7 @@ func (p partitionsCmd) Run(c *command) error {
 }
 
 // newPartitionDays groups partitions, which come by day, and judges each day.
-func newPartitionDays(rows []db.ListPartitionSizesRow, today time.Time, retention time.Duration) (*partitionDays, error) {
+func newPartitionDays(rows []db.ListPartitionSizesRow, today time.Time, retention time.Duration) *partitionDays {
 	list := &partitionDays{Days: []*partitionDay{}}
 	var last *partitionDay
 	for _, r := range rows {
@@ -126,7 +123,7 @@ func newPartitionDays(rows []db.ListPartitionSizesRow, today time.Time, retentio
 			list.Ahead++
 		}
 	}
-	return list, nil
+	return list
 }
 
 func (d *partitionDay) judge(retentionDays int) {
@@ -176,4 +173,4 @@ func (l *partitionDays) print(c *command) error {
 	return nil
 }
 
-func size(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) } //nolint:gosec // not below 0
+func size(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) }
