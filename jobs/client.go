@@ -79,7 +79,8 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		Queues: map[string]river.QueueConfig{
 			QueueDeliver:     {MaxWorkers: c.cfg.MaxWorkers},
 			QueueDeliverBulk: {MaxWorkers: c.cfg.MaxBulkWorkers},
-			queueMaintenance: {MaxWorkers: 1, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			// Two, so that reconcile does not wait for a VACUUM of the retention.
+			queueMaintenance: {MaxWorkers: 2, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 		},
 		FetchCooldown:     c.cfg.FetchCooldown,
 		FetchPollInterval: c.cfg.FetchPollInterval,
@@ -90,8 +91,8 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		MaxAttempts:          1000, // exhaustion is ours to decide
 
 		CompletedJobRetentionPeriod: c.cfg.SettledJobRetention,
-		CancelledJobRetentionPeriod: 24 * time.Hour,
-		DiscardedJobRetentionPeriod: 7 * 24 * time.Hour,
+		CancelledJobRetentionPeriod: Day,
+		DiscardedJobRetentionPeriod: min(7*Day, c.cfg.Retention),
 
 		// Without the indexes that a migration drops. A reindex that times out leaves an invalid index behind.
 		ReindexerIndexNames: []string{

@@ -50,6 +50,8 @@ const (
 	ReasonWorkerDied       = "worker_died"       // failed: ten workers in a row died while they worked it
 	ReasonEndpointDisabled = "endpoint_disabled" // cancelled
 	ReasonEndpointDeleted  = "endpoint_deleted"  // cancelled
+	ReasonExpired          = "expired"           // cancelled: it was pending at the end of the retention
+	ReasonPayloadGone      = "payload_gone"      // cancelled: the payload was erased before it was delivered
 	ReasonOperator         = "operator"          // cancelled by a person, through the API or River UI
 )
 
@@ -134,6 +136,9 @@ func (w *deliverWorker) obey(ctx context.Context, r *run) error {
 		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonEndpointDeleted)
 	case r.Status == db.EndpointStatusDisabled:
 		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonEndpointDisabled)
+	case r.Payload == "":
+		// A replay was ordered at the moment at which the payload was erased.
+		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonPayloadGone)
 	case r.Status == db.EndpointStatusPaused:
 		return w.setAside(ctx, r)
 	case r.number-1-r.AttemptCount >= maxDeaths:
