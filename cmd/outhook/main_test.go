@@ -90,7 +90,7 @@ func (p *process) end(t *testing.T) error {
 // line returns the first line of stdout from here on that contains part.
 func (p *process) line(t *testing.T, part string) string {
 	t.Helper()
-	timeout := time.After(90 * time.Second)
+	timeout := time.After(4 * time.Minute)
 	for {
 		select {
 		case line, ok := <-p.lines:
