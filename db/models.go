@@ -229,3 +229,17 @@ type Endpoint struct {
 	UpdatedAt       time.Time
 	DeletedAt       *time.Time
 }
+
+type EndpointHealth struct {
+	EndpointID          uuid.UUID
+	State               string
+	StateChangedAt      *time.Time
+	ConsecutiveFailures int32
+	FailingSince        *time.Time
+	LastSuccessAt       *time.Time
+	LastFailureAt       *time.Time
+	LastStatusCode      *int32
+	LastError           *string
+	ProbeAt             *time.Time
+	ProbeCount          int32
+}

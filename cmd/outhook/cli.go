@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -90,8 +91,13 @@ type serverFlags struct {
 	EgressAllowHTTP string `name:"egress-allow-http" env:"OUTHOOK_EGRESS_ALLOW_HTTP" default:"auto" enum:"auto,true,false" help:"Whether endpoints may have http:// URLs. auto: not in serve, and in dev they may."`
 	EgressCAFile    string `name:"egress-ca-file" env:"OUTHOOK_EGRESS_CA_FILE" type:"path" help:"A PEM file of certificate authorities that are trusted beside the system's."`
 
-	MaxWorkers      int  `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
-	MaxBulkWorkers  int  `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
+	MaxWorkers      int           `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
+	MaxBulkWorkers  int           `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
+	FailingFailures int           `env:"OUTHOOK_FAILING_FAILURES" default:"5" help:"Failed attempts in a row that make an endpoint failing."`
+	DisableAfter    time.Duration `env:"OUTHOOK_DISABLE_AFTER" default:"120h" help:"How long an endpoint may fail without any success before it is disabled. 0: for ever."`
+	DisableFailures int           `env:"OUTHOOK_DISABLE_FAILURES" default:"20" help:"Failed attempts in a row that this takes at least."`
+	ProbeAfter      time.Duration `env:"OUTHOOK_PROBE_AFTER" default:"1h" help:"How long after it was disabled for failing an endpoint gets a test event, whose success enables it; doubles four times. 0: never."`
+
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"262144" help:"The largest payload that the API takes; the database takes at most 262144."`
 	MaxBatchBytes   int  `env:"OUTHOOK_MAX_BATCH_BYTES" default:"8388608" help:"The largest body of POST /api/events/batch."`
 	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"1024" help:"How much of an answer's body is kept with the attempt; at most 16384."`

@@ -184,6 +184,8 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 	w, err = jobs.New(jobs.Config{ //nolint:contextcheck // its groups live until Stop
 		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
 		MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
+		FailingFailures: s.flags.FailingFailures, DisableFailures: s.flags.DisableFailures,
+		DisableAfter: orNever(s.flags.DisableAfter), ProbeAfter: orNever(s.flags.ProbeAfter),
 	})
 	if err == nil {
 		err = w.Start(ctx)
@@ -196,6 +198,14 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 		defer pool.Close()
 		return w.Stop(ctx)
 	}, nil
+}
+
+// orNever turns the 0 of a flag, which means never, into what it is in jobs.Config.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // handler returns what is served over HTTP, and what ends it.
