@@ -243,3 +243,13 @@ type EndpointHealth struct {
 	ProbeAt             *time.Time
 	ProbeCount          int32
 }
+
+type RetentionMark struct {
+	Name      string
+	Step      int32
+	Page      int64
+	Pages     int64
+	AfterXID  int64
+	DoneUntil time.Time
+	UpdatedAt time.Time
+}

@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/outhook/outhook/db"
@@ -61,7 +60,7 @@ func New(cfg Config) (*Client, error) {
 	c.health = &healthKeeper{cfg: cfg, tracker: tracker, clock: c.clock}
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
-		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight, done: c.giveUp,
+		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight, done: c.giveUp, ended: newEnded(),
 	}
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
@@ -69,7 +68,7 @@ func New(cfg Config) (*Client, error) {
 	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
 	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	var err error
-	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
+	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
 	c.presence = newPresence(cfg, c.river.ID())
@@ -86,7 +85,8 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 			QueueDeliver:     {MaxWorkers: c.cfg.MaxWorkers},
 			QueueDeliverBulk: {MaxWorkers: c.cfg.MaxBulkWorkers},
 			queueOperations:  {MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
-			queueMaintenance: {MaxWorkers: 1, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			// Two, so that reconcile does not wait for a VACUUM of the retention.
+			queueMaintenance: {MaxWorkers: 2, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 		},
 		FetchCooldown:     c.cfg.FetchCooldown,
 		FetchPollInterval: c.cfg.FetchPollInterval,
@@ -97,8 +97,8 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		MaxAttempts:          1000, // exhaustion is ours to decide
 
 		CompletedJobRetentionPeriod: c.cfg.SettledJobRetention,
-		CancelledJobRetentionPeriod: 24 * time.Hour,
-		DiscardedJobRetentionPeriod: 7 * 24 * time.Hour,
+		CancelledJobRetentionPeriod: Day,
+		DiscardedJobRetentionPeriod: min(7*Day, c.cfg.Retention),
 
 		// Without the indexes that a migration drops. A reindex that times out leaves an invalid index behind.
 		ReindexerIndexNames: []string{

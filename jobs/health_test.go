@@ -55,12 +55,6 @@ func (b *testBundle) awaitStatus(t *testing.T, id uuid.UUID, status db.EndpointS
 	return n
 }
 
-func (b *testBundle) count(t *testing.T, sql string, args ...any) (n int) {
-	t.Helper()
-	require.NoError(t, b.pool.QueryRow(b.ctx, sql, args...).Scan(&n))
-	return n
-}
-
 // operator makes an endpoint of the operator tenant, whose requests are under /operator, and returns its id.
 func (b *testBundle) operator(t *testing.T, types ...string) uuid.UUID {
 	t.Helper()

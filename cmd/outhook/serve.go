@@ -134,6 +134,9 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err := s.checkAPIKeys(ctx, apiPool); err != nil {
 		return err
 	}
+	if err := jobs.CheckRetention(ctx, apiPool, time.Duration(s.flags.Retention), s.schedule); err != nil {
+		return fmt.Errorf("OUTHOOK_RETENTION: %w", err)
+	}
 	worker, stopWorker, err := s.startWorker(ctx)
 	if err != nil {
 		return err
@@ -181,12 +184,11 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 	if err != nil {
 		return nil, none, err
 	}
-	w, err = jobs.New(jobs.Config{ //nolint:contextcheck // its groups live until Stop
+	w, err = jobs.New(s.flags.endpointFlags.set(jobs.Config{ //nolint:contextcheck // its groups live until Stop
 		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
-		MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
-		FailingFailures: s.flags.FailingFailures, DisableFailures: s.flags.DisableFailures,
-		DisableAfter: orNever(s.flags.DisableAfter), ProbeAfter: orNever(s.flags.ProbeAfter),
-	})
+		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
+		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
+	}))
 	if err == nil {
 		err = w.Start(ctx)
 	}
@@ -200,20 +202,13 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 	}, nil
 }
 
-// orNever turns the 0 of a flag, which means never, into what it is in jobs.Config.
-func orNever(d time.Duration) time.Duration {
-	if d == 0 {
-		return -1
-	}
-	return d
-}
-
 // handler returns what is served over HTTP, and what ends it.
 func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.Client,
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
-		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Logger: s.logger,
+		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
+		Logger:      s.logger,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
 	if worker != nil {
