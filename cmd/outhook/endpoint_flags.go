@@ -14,8 +14,8 @@ type endpointFlags struct {
 	ProbeAfter      time.Duration `env:"OUTHOOK_PROBE_AFTER" default:"1h" help:"How long after it was disabled for failing an endpoint gets a test event, whose success enables it; doubles four times. 0: never."`
 }
 
-// set returns cfg with what the flags say.
-func (f endpointFlags) set(cfg jobs.Config) jobs.Config {
+// setEndpoints returns cfg with what the flags say.
+func (f endpointFlags) setEndpoints(cfg jobs.Config) jobs.Config {
 	cfg.FailingFailures, cfg.DisableFailures = f.FailingFailures, f.DisableFailures
 	cfg.DisableAfter, cfg.ProbeAfter = orNever(f.DisableAfter), orNever(f.ProbeAfter)
 	return cfg
