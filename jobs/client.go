@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,7 +102,7 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 
 		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically()},
 		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
-		Logger:       slog.New(newCalmHandler(c.cfg.Logger.Handler())),
+		Logger:       c.cfg.calm,
 		Test:         river.TestConfig{Time: c.clock},
 	}
 }

@@ -79,7 +79,7 @@ type recorder struct {
 }
 
 func newRecorder(cfg Config, done <-chan struct{}) *recorder {
-	r := &recorder{pool: cfg.Pool, logger: cfg.Logger, done: done}
+	r := &recorder{pool: cfg.Pool, logger: cfg.calm, done: done}
 	r.group = batch.New(batch.Config{MaxItems: recordItems, Parallel: 1, Split: refused}, size, r.run)
 	return r
 }

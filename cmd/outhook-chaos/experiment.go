@@ -73,6 +73,9 @@ func (s *stack) observe(ctx context.Context, o options, stderr io.Writer) (*repo
 	if err := s.settle(ctx, o.Settle); err != nil {
 		return nil, err
 	}
+	if err := writeSlow(ctx, s.direct, s.dir+"/slow.log"); err != nil {
+		return nil, err
+	}
 	r := &report{Seed: o.Seed, DurationS: o.Duration.Seconds(), SettledS: time.Since(faultsOver).Seconds()}
 	return r, s.reconcile(ctx, r, c.ledger, saboteur, start)
 }

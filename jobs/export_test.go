@@ -1,9 +1,0 @@
-package jobs
-
-import "time"
-
-// DeadClients returns what one process takes for dead when it looks at the given times and sees which locks are free.
-func DeadClients() (look func(at time.Time, silent ...string) (dead []string)) {
-	r := &rescuer{clientID: "itself"}
-	return func(at time.Time, silent ...string) []string { return r.dead(at, silent) }
-}
