@@ -44,7 +44,7 @@ func TestTheOverlayMovesAProcesssClock(t *testing.T) {
 	build.Dir = program
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
-	cmd := exec.CommandContext(t.Context(), filepath.Join(program, "clock")) //nolint:gosec // what we have just built
+	cmd := exec.CommandContext(t.Context(), filepath.Join(program, "clock"))
 	cmd.Env = append(os.Environ(), clockVariable+"="+filepath.Join(dir, "clock"))
 	out, err = cmd.Output()
 	require.NoError(t, err)

@@ -100,6 +100,7 @@ func (s *saboteur) act(ctx context.Context, f fault) (acted bool, err error) {
 			wait(ctx, f.length)
 			return err
 		})
+	case redelivery: // measured, not drawn
 	case restartPostgres:
 		return s.onPostgres(ctx, f.kind, func() error { return nil })
 	}
@@ -127,13 +128,14 @@ func (s *saboteur) onNode(ctx context.Context, role string, f fault) (acted bool
 	switch f.kind { //nolint:exhaustive // those of processes
 	case killWorker, killAPI:
 		err = n.kill()
+		s.markAfter(f.kind, n.name, began, began.Add(restartAfter))
 	case stopWorker, stopAPI:
 		err = n.stop()
+		s.markAfter(f.kind, n.name, began, time.Now())
 	default:
 		err = s.pause(ctx, n, f.length)
-		began = time.Now()
+		s.mark(f.kind, n.name, time.Now())
 	}
-	s.mark(f.kind, n.name, began)
 	return true, err
 }
 
@@ -233,7 +235,7 @@ func (s *saboteur) killAfterAnswer(ctx context.Context) (bool, error) {
 		}
 		began := time.Now()
 		err = n.kill()
-		s.mark(killAfterAnswer, n.name, began)
+		s.markAfter(killAfterAnswer, n.name, began, began.Add(restartAfter))
 		s.mark(redelivery, r.delivery.String(), began)
 		s.mu.Lock()
 		defer s.mu.Unlock()

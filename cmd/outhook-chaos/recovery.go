@@ -24,12 +24,15 @@ type mark struct {
 	kind   kind
 	target string
 	at     time.Time
+	after  time.Time // work before this is of the process that was to end
 }
 
-func (s *saboteur) mark(k kind, target string, at time.Time) {
+func (s *saboteur) mark(k kind, target string, at time.Time) { s.markAfter(k, target, at, at) }
+
+func (s *saboteur) markAfter(k kind, target string, at, after time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.marks = append(s.marks, mark{k, target, at})
+	s.marks = append(s.marks, mark{k, target, at, after})
 }
 
 // recovery is how long targets of one kind of fault took until they did their work again: a worker sent a request, an API
@@ -57,7 +60,7 @@ func (a *audit) recoveries(marks []mark, l *ledger) map[kind]recovery {
 	times := map[kind][]int64{}
 	for _, m := range marks {
 		list := works[m.target]
-		i, _ := slices.BinarySearchFunc(list, m.at, time.Time.Compare)
+		i, _ := slices.BinarySearchFunc(list, m.after, time.Time.Compare)
 		if i < len(list) {
 			times[m.kind] = append(times[m.kind], list[i].Sub(m.at).Milliseconds())
 		}

@@ -115,7 +115,7 @@ func each(ctx context.Context, pool *pgxpool.Pool, sql string, into []any, do fu
 	if err != nil {
 		return fmt.Errorf("reading the tables: %w", err)
 	}
-	if _, err := pgx.ForEachRow(rows, into, do); err != nil {
+	if _, err := pgx.ForEachRow(rows, into, do); err != nil { //nolint:rowserrcheck // it does
 		return fmt.Errorf("reading the tables: %w", err)
 	}
 	return nil
