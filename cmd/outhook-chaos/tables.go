@@ -111,11 +111,11 @@ func (t *tables) readRest(ctx context.Context, pool *pgxpool.Pool) error {
 
 // each calls do after each row has been read into.
 func each(ctx context.Context, pool *pgxpool.Pool, sql string, into []any, do func() error) error {
-	rows, err := pool.Query(ctx, sql)
+	rows, err := pool.Query(ctx, sql) //nolint:rowserrcheck // ForEachRow checks it
 	if err != nil {
 		return fmt.Errorf("reading the tables: %w", err)
 	}
-	if _, err := pgx.ForEachRow(rows, into, do); err != nil { //nolint:rowserrcheck // it does
+	if _, err := pgx.ForEachRow(rows, into, do); err != nil {
 		return fmt.Errorf("reading the tables: %w", err)
 	}
 	return nil
