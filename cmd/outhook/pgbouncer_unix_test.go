@@ -64,7 +64,7 @@ ignore_startup_parameters = extra_float_digits, plan_cache_mode, jit
 	cmd := exec.Command(binary, path) //nolint:noctx // it is killed below
 	cmd.Stdout, cmd.Stderr = log, log
 	if os.Geteuid() == 0 { // it refuses to run as root
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody(t)}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account(t, "nobody")}
 	}
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
@@ -84,17 +84,17 @@ ignore_startup_parameters = extra_float_digits, plan_cache_mode, jit
 	return u.String()
 }
 
-// nobody is the user that owns nothing.
-func nobody(t *testing.T) *syscall.Credential {
+// account is a user of this machine.
+func account(t *testing.T, name string) *syscall.Credential {
 	t.Helper()
-	account, err := user.Lookup("nobody")
+	found, err := user.Lookup(name)
 	require.NoError(t, err)
 	id := func(text string) uint32 {
 		n, err := strconv.ParseUint(text, 10, 32)
 		require.NoError(t, err)
 		return uint32(n)
 	}
-	return &syscall.Credential{Uid: id(account.Uid), Gid: id(account.Gid)}
+	return &syscall.Credential{Uid: id(found.Uid), Gid: id(found.Gid)}
 }
 
 func TestPgBouncer(t *testing.T) {

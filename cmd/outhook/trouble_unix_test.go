@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +74,19 @@ func (a *arrivals) missing(ids []string) int {
 		if a.seen[id] == 0 {
 			n++
 		}
+	}
+	return n
+}
+
+// duplicates counts the requests beyond the first of each event.
+func (a *arrivals) duplicates() int { return a.requests() - len(a.seen) }
+
+func (a *arrivals) requests() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := 0
+	for _, times := range a.seen {
+		n += times
 	}
 	return n
 }
@@ -140,12 +154,30 @@ func (p *posts) keepPosting(t *testing.T, api func(client int) string) (stop fun
 	return stop
 }
 
+// ids returns the events that were accepted so far, those posted twice with one key twice.
+func (p *posts) ids() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.accepted)
+}
+
+// awaitAccepted waits until n events have been accepted.
+func awaitAccepted(t *testing.T, p *posts, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(p.ids()) >= n }, 60*time.Second, 10*time.Millisecond)
+}
+
 func newPosts() *posts { return &posts{statuses: make(map[int]int), wrong: make(map[string]int)} }
 
 // startServer starts a Postgres of the test's own.
 func startServer(t *testing.T, settings map[string]string) *localpg.Server {
 	t.Helper()
-	server, err := localpg.Start(t.Context(), localpg.Config{Settings: settings})
+	return startServerIn(t, localpg.Config{Settings: settings})
+}
+
+func startServerIn(t *testing.T, cfg localpg.Config) *localpg.Server {
+	t.Helper()
+	server, err := localpg.Start(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 60*time.Second)
@@ -295,8 +327,7 @@ func TestDatabaseTrouble(t *testing.T) {
 			b := newTroubled(t)
 			b.awaitReady(t, http.StatusOK)
 			stop := b.posts.keepPosting(t, func(int) string { return b.process.url() })
-			require.Eventually(t, func() bool { b.posts.mu.Lock(); defer b.posts.mu.Unlock(); return len(b.posts.accepted) > 20 },
-				30*time.Second, 10*time.Millisecond)
+			awaitAccepted(t, b.posts, 20)
 
 			end := trouble.begin(t, b)
 			if trouble.red {
