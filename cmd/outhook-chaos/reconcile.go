@@ -157,7 +157,7 @@ func (a *audit) auditDelivery(d *storedDelivery) {
 		r.Delivered++
 		a.countDuplicates(d, answered-1)
 	}
-	replays := a.auditReplays(d)
+	replays := a.auditReplays(d, answered)
 	tries := scheduleTries
 	if a.dead[d.endpointID] {
 		tries = deadTries * (1 + replays)
@@ -233,18 +233,13 @@ func (a *audit) countDuplicates(d *storedDelivery, n int) {
 	}
 }
 
-// auditReplays returns how often the delivery was replayed, if the API said so: each has at least one attempt.
-func (a *audit) auditReplays(d *storedDelivery) int {
-	ordered, manual := a.operator.replayed(d.deliveryKey).ordered, 0
-	for i := range d.attempts {
-		if d.attempts[i].manual {
-			manual++
-		}
-	}
+// auditReplays returns how often the delivery was replayed, if the API said so: what had succeeded was to be answered well
+// once more each time.
+func (a *audit) auditReplays(d *storedDelivery, answered int) int {
+	ordered := a.operator.replayed(d.deliveryKey).ordered
 	a.report.Replays += ordered
-	if manual < ordered {
-		a.breach("replays lost", "event %s, endpoint %s was replayed %d times and has %d attempts by order",
-			d.eventID, d.endpointID, ordered, manual)
+	if !a.dead[d.endpointID] && answered < 1+ordered {
+		a.breach("replays lost", "event %s, endpoint %s was replayed %d times and answered %d times", d.eventID, d.endpointID, ordered, answered)
 	}
 	return ordered
 }

@@ -35,7 +35,6 @@ type storedDelivery struct {
 type storedAttempt struct {
 	number     int
 	outcome    string
-	manual     bool
 	statusCode int // 0: none
 }
 
@@ -80,9 +79,9 @@ func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 func (t *tables) readRest(ctx context.Context, pool *pgxpool.Pool) error {
 	var key deliveryKey
 	var a storedAttempt
-	err := each(ctx, pool, `SELECT event_id, endpoint_id, number, outcome::text, trigger::text = 'manual', coalesce(status_code, 0)
+	err := each(ctx, pool, `SELECT event_id, endpoint_id, number, outcome::text, coalesce(status_code, 0)
 		FROM outhook.report_attempts ORDER BY event_id, endpoint_id, number`,
-		[]any{&key.eventID, &key.endpointID, &a.number, &a.outcome, &a.manual, &a.statusCode}, func() error {
+		[]any{&key.eventID, &key.endpointID, &a.number, &a.outcome, &a.statusCode}, func() error {
 			d := t.deliveries[key]
 			if d == nil {
 				return fmt.Errorf("attempt %d of event %s has no delivery", a.number, key.eventID)
