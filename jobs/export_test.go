@@ -5,12 +5,11 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 )
 
 // ExecutorOf returns what River's maintenance uses in a process whose clock the database's is ahead of by offset.
 func ExecutorOf(pool *pgxpool.Pool, offset time.Duration) riverdriver.Executor {
-	return (&driver{Driver: riverpgxv5.New(pool), clock: &clock{offset: offset}}).GetExecutor()
+	return newDriver(pool, newEnded(), &clock{offset: offset}).GetExecutor()
 }
 
 // ObservedClock returns a clock that is fed by observe, and what it takes the offset to be.
@@ -18,3 +17,6 @@ func ObservedClock() (observe func(sent, received, databaseTime time.Time), offs
 	c := &clock{}
 	return c.observe, c.Offset
 }
+
+// InFlight returns how many runs of a client's have begun and not ended.
+func InFlight(c *Client) int { return int(c.inFlight.Load()) }
