@@ -82,7 +82,8 @@ func newMisbehaving(t *testing.T) (server *httptest.Server, most *atomic.Int64) 
 	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := open.Add(1)
 		defer open.Add(-1)
-		for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
+		for seen := most.Load(); now > seen; seen = most.Load() {
+			most.CompareAndSwap(seen, now)
 		}
 		n, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
 		if err != nil {
