@@ -40,6 +40,7 @@ type Client struct {
 	inFlight  atomic.Int64
 
 	presence *presence
+	pacer    *pacer
 
 	giveUp   chan struct{} // closed when outcomes that are not recorded are given up
 	stopOnce sync.Once
@@ -58,7 +59,8 @@ func New(cfg Config) (*Client, error) {
 	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, c.giveUp)
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
-		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight, done: c.giveUp,
+		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, lanes: newLaneKeeper(cfg),
+		inFlight: &c.inFlight, done: c.giveUp,
 	}
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
@@ -67,7 +69,7 @@ func New(cfg Config) (*Client, error) {
 	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
-	c.presence = newPresence(cfg, c.river.ID())
+	c.presence, c.pacer = newPresence(cfg, c.river.ID()), newPacer(cfg)
 	deliver.presence = c.presence
 	return c, nil
 }
@@ -80,7 +82,10 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		Queues: map[string]river.QueueConfig{
 			QueueDeliver:     {MaxWorkers: c.cfg.MaxWorkers},
 			QueueDeliverBulk: {MaxWorkers: c.cfg.MaxBulkWorkers},
-			queueMaintenance: {MaxWorkers: 1, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			// The pacer notifies these.
+			queueDeliverSlow:    {MaxWorkers: c.cfg.MaxSlowWorkers, FetchPollInterval: time.Second},
+			queueDeliverLimited: {MaxWorkers: c.cfg.MaxLimitedWorkers, FetchPollInterval: time.Second},
+			queueMaintenance:    {MaxWorkers: 1, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 		},
 		FetchCooldown:     c.cfg.FetchCooldown,
 		FetchPollInterval: c.cfg.FetchPollInterval,
@@ -134,6 +139,7 @@ func (c *Client) Start(ctx context.Context) error {
 		c.keyPool.Close()
 		return fmt.Errorf("starting River: %w", err)
 	}
+	c.pacer.start(ctx)
 	return nil
 }
 
@@ -155,6 +161,7 @@ func newKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) 
 // unknown and attempted again by another worker. Outcomes are still recorded. When ctx ends first, what is not recorded
 // is given up: it becomes an unknown attempt of a later run.
 func (c *Client) Stop(ctx context.Context) error {
+	c.pacer.stop() // what it would release goes to another process then
 	err := c.river.Stop(ctx)
 	if err != nil {
 		c.stopOnce.Do(func() { close(c.giveUp) })
