@@ -24,7 +24,7 @@ type hanging struct {
 	now, max atomic.Int64
 }
 
-func (b *testBundle) hang(t *testing.T) *hanging {
+func (b *testBundle) hangPath(t *testing.T) *hanging {
 	t.Helper()
 	h := &hanging{path: "/" + uuid.NewString(), released: make(chan struct{})}
 	t.Cleanup(h.release)
@@ -112,7 +112,7 @@ func (b *testBundle) enqueueFor(t *testing.T, tenantID string, n int) {
 func TestHangingEndpointTakesNoSlotsFromOthers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := b.hang(t)
+	h := b.hangPath(t)
 	hanging, _ := b.endpoint(t, withTenant("slow"), withURL(b.receiver.URL+h.path))
 	healthy, _ := b.endpoint(t)
 	b.enqueueFor(t, "slow", 100)
@@ -144,7 +144,7 @@ func TestHangingEndpointTakesNoSlotsFromOthers(t *testing.T) {
 func TestMaxInFlightIsATotalInALane(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := b.hang(t)
+	h := b.hangPath(t)
 	endpointID, _ := b.endpoint(t, withURL(b.receiver.URL+h.path), withMaxInFlight(3))
 	b.openLane(t, endpointID)
 	b.enqueueFor(t, tenant, 12)
@@ -201,7 +201,7 @@ func TestStrandedJobsComeBack(t *testing.T) {
 func TestLanesAreBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	h := b.hang(t)
+	h := b.hangPath(t)
 	var ids []uuid.UUID
 	for range 3 {
 		id, _ := b.endpoint(t, withURL(b.receiver.URL+h.path))
