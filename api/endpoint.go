@@ -36,7 +36,7 @@ type endpoint struct {
 	Headers         map[string]string `json:"headers"`
 	TimeoutMS       int32             `json:"timeout_ms" example:"15000"`
 	MaxInFlight     int32             `json:"max_in_flight" example:"32"`
-	RateLimit       *rateLimit        `json:"rate_limit" nullable:"true"`
+	RateLimit       *rateLimit        `json:"rate_limit" doc:"Null: none."`
 	Lane            lane              `json:"lane" doc:"Where its deliveries wait."`
 	RetrySchedule   []string          `json:"retry_schedule" nullable:"true" doc:"The delays between attempts. Null: the server's."`
 	Status          string            `json:"status" enum:"enabled,paused,disabled" doc:"paused: deliveries are made and wait. disabled: none are made, and those that waited were cancelled."`

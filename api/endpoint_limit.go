@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
@@ -30,6 +31,12 @@ type rateLimit struct {
 	Requests int32  `json:"requests" minimum:"1" maximum:"10000" example:"50" doc:"The most requests."`
 	Per      string `json:"per,omitempty" enum:"second,minute" default:"second" doc:"In this time."`
 	Burst    int32  `json:"burst,omitempty" minimum:"1" maximum:"10000" default:"1" doc:"How many may follow one another at once after a quiet time. 1: they are spread evenly."`
+}
+
+// TransformSchema documents that null stands for no limit.
+func (rateLimit) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Nullable = true
+	return s
 }
 
 // lane says where an endpoint's deliveries wait.

@@ -23,8 +23,8 @@ const (
 	slowCount = 4
 
 	// gatePatience is how long a run keeps its slot while it waits for its endpoint's other requests. One with quick answers
-	// works off hundreds in that time.
-	gatePatience = 250 * time.Millisecond
+	// works off thousands in that time, and a machine that stands still for a moment is not taken for a slow endpoint.
+	gatePatience = time.Second
 
 	// maxIdleFlows bounds the endpoints that are remembered although nothing of theirs is under way.
 	maxIdleFlows = 10_000
@@ -70,7 +70,7 @@ func (g *gate) enter(ctx context.Context, endpointID uuid.UUID, limit int, patie
 		f.start(now)
 		g.mu.Unlock()
 		return now, nil
-	case now.Sub(f.movedAt) > patience:
+	case now.Sub(f.movedAt) >= patience:
 		g.mu.Unlock()
 		return now, errBusy
 	}

@@ -204,7 +204,9 @@ func (n *lane) allowance(most int) (count int, nextAt time.Time, wait time.Durat
 	if nextAt.After(now) {
 		return 0, n.NextAt, nextAt.Sub(now)
 	}
-	count = max(min(count, int(now.Sub(nextAt)/every)+1), 0)
+	// What the workers have not fetched yet would leave all at once when they do.
+	behind := max(int(catchUp/every), int(n.RateBurst)) - int(n.Unstarted)
+	count = max(min(count, int(now.Sub(nextAt)/every)+1, behind), 0)
 	if count == 0 {
 		return 0, n.NextAt, 0
 	}

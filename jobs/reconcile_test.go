@@ -184,6 +184,8 @@ func TestReconcileMovesJobsOutOfQueuesThatNobodyWorks(t *testing.T) {
 	require.Empty(t, b.inspect(t))
 	require.Empty(t, b.reconcile(t))
 	b.setStatus(t, endpointID, db.EndpointStatusEnabled)
+	require.Empty(t, b.inspect(t), "the pacer brings it back within seconds")
+	b.exec(t, `UPDATE outhook.endpoints SET lane_changed_at = now() - interval '16 s', status_changed_at = now() - interval '16 s'`)
 	require.Equal(t, map[string]int{"deliveries_in_idle_queues": 1}, b.inspect(t))
 	require.Equal(t, map[string]int{"deliveries_in_idle_queues": 1}, b.reconcile(t))
 	require.Empty(t, b.inspect(t))

@@ -61,14 +61,14 @@ RETURNING j.id;
 
 -- name: LookAtLanes :many
 -- What the pacer needs to know of each open lane, or of those that are named. in_flight: jobs that were released and have
--- not ended. waiting: jobs that are due, at most max_in_flight.
+-- not ended, of which unstarted have not been fetched. waiting: jobs that are due, at most max_in_flight.
 SELECT n.id, n.lane, n.max_in_flight, coalesce(n.rate_limit, 0)::integer AS rate_limit, n.rate_per, n.rate_burst, l.next_at, l.held_until,
-    l.width, l.width_at, l.slow_at, l.prove_ms, coalesce(f.n, 0)::integer AS in_flight, w.n::integer AS waiting,
+    l.width, l.width_at, l.slow_at, l.prove_ms, coalesce(f.n, 0)::integer AS in_flight, coalesce(f.unstarted, 0)::integer AS unstarted, w.n::integer AS waiting,
     (n.status = 'enabled')::boolean AS enabled, clock_timestamp()::timestamptz AS database_time
 FROM outhook.endpoints AS n
 JOIN outhook.lanes AS l ON l.endpoint_id = n.id
-LEFT JOIN (SELECT j.args ->> 'endpoint_id' AS endpoint_id, count(*) AS n FROM outhook.river_job AS j
-    WHERE j.queue IN ('deliver_slow', 'deliver_limited') AND j.state IN ('available', 'running')
+LEFT JOIN (SELECT j.args ->> 'endpoint_id' AS endpoint_id, count(*) AS n, count(*) FILTER (WHERE j.state = 'available') AS unstarted
+    FROM outhook.river_job AS j WHERE j.queue IN ('deliver_slow', 'deliver_limited') AND j.state IN ('available', 'running')
     GROUP BY 1) AS f ON f.endpoint_id = n.id::text
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM outhook.river_job AS j
     WHERE j.state = 'available' AND j.queue = 'endpoint-' || n.id AND j.scheduled_at <= now()

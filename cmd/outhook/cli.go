@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -27,6 +28,7 @@ type cli struct {
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	BenchReceiver benchReceiverCmd `cmd:"" hidden:""`
+	BenchCrowd    benchCrowdCmd    `cmd:"" hidden:""`
 	BenchRiver    benchRiverCmd    `cmd:"" hidden:""`
 }
 
@@ -87,8 +89,14 @@ type serverFlags struct {
 	RetrySchedule string `env:"OUTHOOK_RETRY_SCHEDULE" default:"1m,2m,4m" help:"The delays between attempts, or a preset: fast (1m,2m,4m) or standard (5s to 24h). An endpoint may have its own."`
 	EgressAllow   string `env:"OUTHOOK_EGRESS_ALLOW" help:"Prefixes that endpoints may resolve to although they are not public, like 10.0.0.0/8,::1/128, or none. dev allows loopback unless this is set."`
 
-	MaxWorkers      int  `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
-	MaxBulkWorkers  int  `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
+	MaxWorkers        int           `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
+	MaxBulkWorkers    int           `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
+	MaxSlowWorkers    int           `env:"OUTHOOK_MAX_SLOW_WORKERS" default:"200" help:"Deliveries to slow endpoints that all processes together attempt at the same time."`
+	MaxLimitedWorkers int           `env:"OUTHOOK_MAX_LIMITED_WORKERS" default:"200" help:"The same for endpoints with a rate limit."`
+	MaxLanes          int           `env:"OUTHOOK_MAX_LANES" default:"1000" help:"Slow endpoints that have a queue of their own; any more share that of bursts."`
+	MaxRetryAfter     time.Duration `env:"OUTHOOK_MAX_RETRY_AFTER" default:"1h" help:"The longest wait that an answer's Retry-After may ask for."`
+	MaxEndpoints      int           `env:"OUTHOOK_MAX_ENDPOINTS" default:"1000" help:"Endpoints that one tenant may have: an event's deliveries are made inside the publisher's transaction."`
+
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"262144" help:"The largest payload that the API takes; the database takes at most 262144."`
 	MaxBatchBytes   int  `env:"OUTHOOK_MAX_BATCH_BYTES" default:"8388608" help:"The largest body of POST /api/events/batch."`
 	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"1024" help:"How much of an answer's body is kept with the attempt; at most 16384."`
@@ -121,12 +129,19 @@ func (f serverFlags) checkLimits() error {
 		{"OUTHOOK_RESPONSE_BYTES", f.ResponseBytes, 1, 16384},
 		{"OUTHOOK_MAX_WORKERS", f.MaxWorkers, 1, 10000},
 		{"OUTHOOK_MAX_BULK_WORKERS", f.MaxBulkWorkers, 1, 10000},
+		{"OUTHOOK_MAX_SLOW_WORKERS", f.MaxSlowWorkers, 1, 10000},
+		{"OUTHOOK_MAX_LIMITED_WORKERS", f.MaxLimitedWorkers, 1, 10000},
+		{"OUTHOOK_MAX_LANES", f.MaxLanes, 1, 10000},
+		{"OUTHOOK_MAX_ENDPOINTS", f.MaxEndpoints, 1, 1000000},
 		{"OUTHOOK_MAX_PAYLOAD_BYTES", f.MaxPayloadBytes, 1, outhook.MaxPayloadBytes},
 		{"OUTHOOK_MAX_BATCH_BYTES", f.MaxBatchBytes, 1, 256 << 20},
 	} {
 		if limit.value < limit.min || limit.value > limit.max {
 			return fmt.Errorf("%s must be %d to %d", limit.name, limit.min, limit.max)
 		}
+	}
+	if f.MaxRetryAfter < time.Second || f.MaxRetryAfter > jobs.MaxDelay {
+		return fmt.Errorf("OUTHOOK_MAX_RETRY_AFTER must be 1s to %v", jobs.MaxDelay)
 	}
 	return nil
 }

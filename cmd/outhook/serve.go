@@ -26,9 +26,9 @@ const (
 	// apiConns bounds the API's connections: ingestion commits in groups, so it needs few.
 	apiConns = 16
 
-	// workerConns: a fetch per queue (3), River's completer, elector and maintenance (up to 7), and some room. Beside them
-	// are up to 3 of the loader and the recorder, and one each of River's listener and of the worker's lock.
-	workerConns = 20
+	// workerConns: a fetch per queue (5), River's completer, elector and maintenance (up to 7), and some room. Beside them
+	// are up to 3 of the loader and the recorder, and one each of River's listener, of the worker's lock and of the pacer.
+	workerConns = 22
 
 	// stopTimeout bounds a stop from SIGTERM to the end of the process: the attempts' grace period (30 s) and the time to
 	// record the last outcomes.
@@ -116,7 +116,7 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err := s.checkAPIKeys(ctx, apiPool); err != nil {
 		return err
 	}
-	slots := s.flags.MaxWorkers + s.flags.MaxBulkWorkers
+	slots := s.flags.MaxWorkers + s.flags.MaxBulkWorkers + s.flags.MaxSlowWorkers + s.flags.MaxLimitedWorkers
 	client, err := egress.New(egress.Config{
 		Allow: s.allow, KeepBytes: s.flags.ResponseBytes,
 		// A connection for each attempt that may be under way, also to a single host: making a new one costs more than
@@ -151,7 +151,8 @@ func (s *server) startWorker(ctx context.Context, client *egress.Client) (w *job
 	}
 	w, err = jobs.New(jobs.Config{ //nolint:contextcheck // its groups live until Stop
 		Pool: pool, Keyring: s.keyring, Egress: client, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
-		MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
+		MaxBulkWorkers: s.flags.MaxBulkWorkers, MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers,
+		MaxLanes: s.flags.MaxLanes, MaxRetryAfter: s.flags.MaxRetryAfter, Version: version(), Logger: s.logger,
 	})
 	if err == nil {
 		err = w.Start(ctx)
@@ -171,7 +172,7 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, client *egress
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: client.CheckURL, APIKey: s.flags.APIKey, Version: version(),
-		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Logger: s.logger,
+		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
 	if worker != nil {
