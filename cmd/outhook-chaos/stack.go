@@ -125,7 +125,7 @@ func (s *stack) addNode(n *node, key string) (err error) {
 	n.env = []string{
 		"PATH=" + os.Getenv("PATH"), "OUTHOOK_DATABASE_URL=" + database, "OUTHOOK_API_KEY=" + s.apiKey, "OUTHOOK_ENCRYPTION_KEY=" + key,
 		"OUTHOOK_ROLES=" + n.role, "OUTHOOK_LISTEN=127.0.0.1:0", "OUTHOOK_RETRY_SCHEDULE=" + schedule,
-		"OUTHOOK_EGRESS_ALLOW=127.0.0.0/8", "OUTHOOK_RIVER_UI=false", "OUTHOOK_MAX_WORKERS=200",
+		"OUTHOOK_EGRESS_ALLOW=127.0.0.0/8", "OUTHOOK_EGRESS_PORTS=any", "OUTHOOK_EGRESS_ALLOW_HTTP=true", "OUTHOOK_RIVER_UI=false", "OUTHOOK_MAX_WORKERS=200",
 	}
 	if n.log, err = os.Create(filepath.Join(s.dir, n.name+".log")); err != nil {
 		return fmt.Errorf("making a log: %w", err)

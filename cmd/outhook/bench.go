@@ -33,7 +33,7 @@ type benchCmd struct {
 
 	URL             string `name:"url" help:"Measure this running server instead of one of the benchmark's own."`
 	Key             string `env:"OUTHOOK_API_KEY" help:"Its API key."`
-	ReceiverAddress string `default:"127.0.0.1:9100" help:"Where to receive from it; it must be allowed to deliver there (OUTHOOK_EGRESS_ALLOW)."`
+	ReceiverAddress string `default:"127.0.0.1:9100" help:"Where to receive from it; it must be allowed to deliver there (OUTHOOK_EGRESS_ALLOW, OUTHOOK_EGRESS_PORTS=any, OUTHOOK_EGRESS_ALLOW_HTTP=true)."`
 }
 
 // Run measures and prints the report.

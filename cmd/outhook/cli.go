@@ -53,7 +53,7 @@ func parse(args []string, stdout, stderr io.Writer) (kctx *kong.Context, err err
 		kong.Description("Webhook delivery that needs Postgres and nothing else."),
 		kong.Writers(stdout, stderr), kong.UsageOnError(),
 		kong.Exit(func(code int) { panic(exitError(code)) }),
-		kong.Vars{"data_dir": defaultDataDir(), "version": version()})
+		kong.Vars{"data_dir": defaultDataDir(), "version": version(), "egress_ports": serveEgressPorts})
 	if err != nil {
 		return nil, fmt.Errorf("reading the command line: %w", err)
 	}
@@ -84,10 +84,13 @@ func (f logFlags) logger(w io.Writer, auto string) *slog.Logger {
 
 // serverFlags configure the API and the workers, for dev and serve alike.
 type serverFlags struct {
-	APIKey        string `name:"api-key" env:"OUTHOOK_API_KEY" help:"The bootstrap admin key of the API. dev makes one if it is not given."`
-	EncryptionKey string `env:"OUTHOOK_ENCRYPTION_KEY" help:"32 bytes in base64 that encrypt endpoint secrets (openssl rand -base64 32). Several with commas: the first encrypts, all decrypt. dev makes one if it is not given."`
-	RetrySchedule string `env:"OUTHOOK_RETRY_SCHEDULE" default:"1m,2m,4m" help:"The delays between attempts, or a preset: fast (1m,2m,4m) or standard (5s to 24h). An endpoint may have its own."`
-	EgressAllow   string `env:"OUTHOOK_EGRESS_ALLOW" help:"Prefixes that endpoints may resolve to although they are not public, like 10.0.0.0/8,::1/128, or none. dev allows loopback unless this is set."`
+	APIKey          string `name:"api-key" env:"OUTHOOK_API_KEY" help:"The bootstrap admin key of the API. dev makes one if it is not given."`
+	EncryptionKey   string `env:"OUTHOOK_ENCRYPTION_KEY" help:"32 bytes in base64 that encrypt endpoint secrets (openssl rand -base64 32). Several with commas: the first encrypts, all decrypt. dev makes one if it is not given."`
+	RetrySchedule   string `env:"OUTHOOK_RETRY_SCHEDULE" default:"1m,2m,4m" help:"The delays between attempts, or a preset: fast (1m,2m,4m) or standard (5s to 24h). An endpoint may have its own."`
+	EgressAllow     string `env:"OUTHOOK_EGRESS_ALLOW" help:"Prefixes that endpoints may resolve to although they are not public, like 10.0.0.0/8,::1/128, or none. dev allows loopback unless this is set."`
+	EgressPorts     string `env:"OUTHOOK_EGRESS_PORTS" help:"Ports that endpoints may have, like 443,8443, or any. serve: ${egress_ports} unless this is set; dev: any."`
+	EgressAllowHTTP string `name:"egress-allow-http" env:"OUTHOOK_EGRESS_ALLOW_HTTP" default:"auto" enum:"auto,true,false" help:"Whether endpoints may have http:// URLs. auto: not in serve, and in dev they may."`
+	EgressCAFile    string `name:"egress-ca-file" env:"OUTHOOK_EGRESS_CA_FILE" type:"path" help:"A PEM file of certificate authorities that are trusted beside the system's."`
 
 	MaxWorkers        int           `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
 	MaxBulkWorkers    int           `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
@@ -114,6 +117,14 @@ func (f serverFlags) server(logger *slog.Logger) (server, error) {
 	}
 	if s.allow, err = egress.ParsePrefixes(f.EgressAllow); err != nil {
 		return s, fmt.Errorf("OUTHOOK_EGRESS_ALLOW: %w", err)
+	}
+	if s.ports, err = egress.ParsePorts(f.EgressPorts); err != nil {
+		return s, fmt.Errorf("OUTHOOK_EGRESS_PORTS: %w", err)
+	}
+	if f.EgressCAFile != "" {
+		if s.authorities, err = egress.ReadCAs(f.EgressCAFile); err != nil {
+			return s, fmt.Errorf("OUTHOOK_EGRESS_CA_FILE: %w", err)
+		}
 	}
 	if err := f.checkLimits(); err != nil {
 		return s, err

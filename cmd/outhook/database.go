@@ -18,8 +18,9 @@ type databaseFlags struct {
 // errNoDatabase is the error of every command that needs a database and was given none.
 var errNoDatabase = errors.New("no database: set OUTHOOK_DATABASE_URL (or --database-url), or use `outhook dev`, which brings its own")
 
-// openPool opens a pool and checks that the database can be reached. name is shown in pg_stat_activity.
-func openPool(ctx context.Context, url, name string, maxConns int32) (*pgxpool.Pool, error) {
+// openPool opens a pool and checks that the database can be reached. name is shown in pg_stat_activity;
+// connected are told of each new connection.
+func openPool(ctx context.Context, url, name string, maxConns int32, connected ...func(*pgx.Conn)) (*pgxpool.Pool, error) {
 	if url == "" {
 		return nil, errNoDatabase
 	}
@@ -32,6 +33,9 @@ func openPool(ctx context.Context, url, name string, maxConns int32) (*pgxpool.P
 	// Without this, pgx sends and reads every uuid.UUID as text, through database/sql's interfaces.
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
+		for _, tell := range connected {
+			tell(conn)
+		}
 		return nil
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = name

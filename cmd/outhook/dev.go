@@ -75,6 +75,9 @@ func (d *devCmd) serve(c *command, url string) error {
 	if egressDefault {
 		d.EgressAllow = devEgress
 	}
+	if d.EgressPorts == "" {
+		d.EgressPorts = "any"
+	}
 	srv, err := d.server(d.logger(c.stderr, "text"))
 	if err != nil {
 		return err

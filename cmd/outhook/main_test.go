@@ -182,6 +182,7 @@ func serveArgs(url string, more ...string) []string {
 	return append([]string{
 		"serve", "--database-url", url, "--listen", "127.0.0.1:0", "--api-key", testAPIKey,
 		"--encryption-key", signature.NewKey(), "--egress-allow", "127.0.0.0/8",
+		"--egress-ports", "any", "--egress-allow-http", "true",
 	}, more...)
 }
 
@@ -279,6 +280,9 @@ func TestServe(t *testing.T) {
 		}{
 			{[]string{"--retry-schedule", "soon"}, "OUTHOOK_RETRY_SCHEDULE"},
 			{[]string{"--egress-allow", "everything"}, "OUTHOOK_EGRESS_ALLOW"},
+			{[]string{"--egress-ports", "http"}, "OUTHOOK_EGRESS_PORTS"},
+			{[]string{"--egress-allow-http", "yes"}, "egress-allow-http"},
+			{[]string{"--egress-ca-file", "/no/such/file"}, "OUTHOOK_EGRESS_CA_FILE"},
 			{[]string{"--encryption-key", ""}, "OUTHOOK_ENCRYPTION_KEY"},
 			{[]string{"--encryption-key", "c2hvcnQ="}, "OUTHOOK_ENCRYPTION_KEY"},
 			{[]string{"--api-key", "short"}, "OUTHOOK_API_KEY"},

@@ -41,7 +41,8 @@ func spawn(t *testing.T, pool *pgxpool.Pool, key string) *worker {
 	t.Helper()
 	url := pool.Config().ConnString()
 	cmd := exec.Command(os.Args[0], "serve", "--roles", "worker", "--listen", "127.0.0.1:0", //nolint:noctx // it is killed below
-		"--database-url", url, "--encryption-key", key, "--egress-allow", "127.0.0.0/8", "--api-key", testAPIKey)
+		"--database-url", url, "--encryption-key", key, "--egress-allow", "127.0.0.0/8", "--egress-ports", "any",
+		"--egress-allow-http", "true", "--api-key", testAPIKey)
 	w := &worker{Cmd: cmd, log: &syncBuffer{}}
 	cmd.Env, cmd.Stderr = append(os.Environ(), runMain+"=1"), w.log
 	require.NoError(t, cmd.Start())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -35,6 +37,9 @@ const (
 	stopTimeout = 40 * time.Second
 )
 
+// serveEgressPorts are the usual ports of HTTP servers, and none of a database's, a mail server's or a remote shell's.
+const serveEgressPorts = "80,443,8080,8443"
+
 type serveCmd struct {
 	databaseFlags
 	serverFlags
@@ -46,6 +51,12 @@ type serveCmd struct {
 // Run serves until ctx ends, then stops in order.
 func (s *serveCmd) Run(c *command) error {
 	logger := s.logger(c.stderr, "json")
+	if s.EgressPorts == "" {
+		s.EgressPorts = serveEgressPorts
+	}
+	if s.EgressAllowHTTP == "auto" {
+		s.EgressAllowHTTP = "false"
+	}
 	srv, err := s.server(logger)
 	if err != nil {
 		return err
@@ -66,6 +77,9 @@ type server struct {
 	listen      string
 	schedule    jobs.Schedule
 	allow       []netip.Prefix
+	ports       []uint16
+	authorities *x509.CertPool
+	egress      *egress.Client
 	keyring     *signature.Keyring
 }
 
@@ -105,7 +119,11 @@ const minAPIKey = 16
 
 // run serves until ctx ends. ready, if not nil, is called with the address once everything runs.
 func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
-	apiPool, err := openPool(ctx, s.databaseURL, "outhook api", apiConns)
+	if err := s.openEgress(); err != nil {
+		return err
+	}
+	defer s.egress.Close()
+	apiPool, err := s.openPool(ctx, "outhook api", apiConns)
 	if err != nil {
 		return err
 	}
@@ -116,9 +134,23 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err := s.checkAPIKeys(ctx, apiPool); err != nil {
 		return err
 	}
+	worker, stopWorker, err := s.startWorker(ctx)
+	if err != nil {
+		return err
+	}
+	handler, closeAPI, err := s.handler(ctx, apiPool, worker)
+	if err != nil {
+		return errors.Join(err, stopWorker(ctx))
+	}
+	return s.serve(ctx, handler, ready, closeAPI, stopWorker)
+}
+
+// openEgress makes the client that posts to endpoints.
+func (s *server) openEgress() (err error) {
 	slots := s.flags.MaxWorkers + s.flags.MaxBulkWorkers + s.flags.MaxSlowWorkers + s.flags.MaxLimitedWorkers
-	client, err := egress.New(egress.Config{
-		Allow: s.allow, KeepBytes: s.flags.ResponseBytes,
+	s.egress, err = egress.New(egress.Config{
+		Allow: s.allow, Ports: s.ports, HTTPSOnly: s.flags.EgressAllowHTTP == "false", RootCAs: s.authorities,
+		KeepBytes: s.flags.ResponseBytes,
 		// A connection for each attempt that may be under way, also to a single host: making a new one costs more than
 		// a whole request on one that is there.
 		MaxIdleConns: slots, MaxIdlePerHost: slots,
@@ -126,31 +158,31 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err != nil {
 		return fmt.Errorf("configuring egress: %w", err)
 	}
-	defer client.Close()
+	return nil
+}
 
-	worker, stopWorker, err := s.startWorker(ctx, client)
-	if err != nil {
-		return err
-	}
-	handler, closeAPI, err := s.handler(ctx, apiPool, client, worker)
-	if err != nil {
-		return errors.Join(err, stopWorker(ctx))
-	}
-	return s.serve(ctx, handler, ready, closeAPI, stopWorker)
+// openPool opens a pool whose database no endpoint can be: the address of each connection is blocked, so also that of a
+// server that took over.
+func (s *server) openPool(ctx context.Context, name string, maxConns int32) (*pgxpool.Pool, error) {
+	return openPool(ctx, s.databaseURL, name, maxConns, func(conn *pgx.Conn) {
+		if tcp, ok := conn.PgConn().Conn().RemoteAddr().(*net.TCPAddr); ok {
+			s.egress.Block(tcp.AddrPort())
+		}
+	})
 }
 
 // startWorker starts the workers if this process has that role. stop is never nil.
-func (s *server) startWorker(ctx context.Context, client *egress.Client) (w *jobs.Client, stop func(context.Context) error, err error) {
+func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(context.Context) error, err error) {
 	none := func(context.Context) error { return nil }
 	if !s.roles.worker {
 		return nil, none, nil
 	}
-	pool, err := openPool(ctx, s.databaseURL, "outhook worker", workerConns)
+	pool, err := s.openPool(ctx, "outhook worker", workerConns)
 	if err != nil {
 		return nil, none, err
 	}
 	w, err = jobs.New(jobs.Config{ //nolint:contextcheck // its groups live until Stop
-		Pool: pool, Keyring: s.keyring, Egress: client, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
+		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
 		MaxBulkWorkers: s.flags.MaxBulkWorkers, MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers,
 		MaxLanes: s.flags.MaxLanes, MaxRetryAfter: s.flags.MaxRetryAfter, Version: version(), Logger: s.logger,
 	})
@@ -168,10 +200,10 @@ func (s *server) startWorker(ctx context.Context, client *egress.Client) (w *job
 }
 
 // handler returns what is served over HTTP, and what ends it.
-func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, client *egress.Client, worker *jobs.Client,
+func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.Client,
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := api.Config{
-		Pool: pool, Keyring: s.keyring, CheckURL: client.CheckURL, APIKey: s.flags.APIKey, Version: version(),
+		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
 		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}

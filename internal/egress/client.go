@@ -21,6 +21,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -61,13 +62,19 @@ type Config struct {
 	// receivers in one's own network. IPv4 ranges are written as IPv4. Empty: none.
 	Allow []netip.Prefix
 
+	// Ports holds the ports that may be reached. Empty: any.
+	Ports []uint16
+
+	// HTTPSOnly refuses http:// URLs.
+	HTTPSOnly bool
+
 	// KeepBytes is how many bytes of an answer's body [Result.Body] holds, at most 16384.
 	//
 	// Defaults to 1024.
 	KeepBytes int
 
-	// RootCAs replaces the system's certificate authorities. To add to those, start from [x509.SystemCertPool]. Nil:
-	// the system's.
+	// RootCAs replaces the system's certificate authorities. To add to those, start from [x509.SystemCertPool], as [ReadCAs]
+	// does. Nil: the system's. There is no way to switch verification off.
 	RootCAs *x509.CertPool
 
 	// Resolver looks host names up. Nil: [net.DefaultResolver].
@@ -129,6 +136,9 @@ func (cfg Config) validate() error {
 			return fmt.Errorf("%s is negative", field.name)
 		}
 	}
+	if slices.Contains(cfg.Ports, 0) {
+		return errors.New("field Ports holds 0")
+	}
 	for _, p := range cfg.Allow {
 		if err := checkPrefix(p); err != nil {
 			return fmt.Errorf("checking Allow: %w", err)
@@ -150,15 +160,15 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	g := newGuard(cfg.Allow)
+	g := newGuard(cfg)
 	return &Client{guard: g, keepBytes: cfg.KeepBytes, transport: newTransport(cfg, g)}, nil
 }
 
 func newTransport(cfg Config, g guard) *http.Transport {
-	dialer := &net.Dialer{Control: g.control, Resolver: cfg.Resolver}
+	dialer := &net.Dialer{ControlContext: g.control, Resolver: cfg.Resolver}
 	return &http.Transport{
 		Proxy:                  nil, // a proxy would connect where the guard can't see
-		DialContext:            dialContext(dialer),
+		DialContext:            dialContext(dialer, g),
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
 		TLSHandshakeTimeout:    maxHandshakeTime,
 		DisableCompression:     true, // a body is kept as it came, so that 1 KiB can't become 1 GiB

@@ -33,6 +33,7 @@ func TestNewNamesTheBadField(t *testing.T) {
 		"MaxConnsPerHost": {MaxConnsPerHost: -1},
 		"IdleTimeout":     {IdleTimeout: -1},
 		"Allow":           {Allow: []netip.Prefix{{}}},
+		"Ports":           {Ports: []uint16{443, 0}},
 	} {
 		_, err := egress.New(cfg)
 		require.ErrorContains(t, err, field)

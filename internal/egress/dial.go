@@ -16,8 +16,9 @@ func withRequest(ctx context.Context) context.Context {
 
 // dialContext ends a look-up or a connect with the request that caused it, so that a host that never answers holds a
 // goroutine and a file descriptor no longer than the request's timeout.
-func dialContext(dialer *net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+func dialContext(dialer *net.Dialer, g guard) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx = g.judge(ctx, address)
 		request, found := ctx.Value(requestKey{}).(context.Context)
 		if !found {
 			return dialer.DialContext(ctx, network, address)

@@ -1,6 +1,8 @@
 package egress
 
+import "context"
+
 // Control is what the dialer asks right before it connects.
 func (c *Client) Control(network, address string) error {
-	return c.guard.control(network, address, nil)
+	return c.guard.control(context.TODO(), network, address, nil)
 }

@@ -25,6 +25,8 @@ func (t *trace) failed(ctx context.Context, err error) Result {
 // standard library can repeat what the receiver sent, which can be our URL, or name our own addresses.
 func (k traced) classify(ctx context.Context, err error) (Outcome, string) {
 	switch {
+	case errors.Is(err, errMixed):
+		return Blocked, "blocked: " + errMixed.Error()
 	case errors.Is(err, ErrBlocked):
 		return Blocked, "blocked: " + ErrBlocked.Error()
 	case errors.Is(context.Cause(ctx), errTimeout):

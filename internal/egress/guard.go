@@ -1,26 +1,50 @@
 package egress
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http/httptrace"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"code.dny.dev/ssrf"
 )
 
-// ErrBlocked is returned for an address that the client never connects to.
-var ErrBlocked = errors.New("address is not publicly routable")
+var (
+	// ErrBlocked is returned for an address that the client never connects to.
+	ErrBlocked = errors.New("address is not publicly routable")
+
+	// errMixed is the ErrBlocked of a public address whose name has another one that is not.
+	errMixed = fmt.Errorf("%w: one of the several that the name has", ErrBlocked)
+
+	// errPort is the ErrBlocked of a port that Config.Ports does not hold.
+	errPort = fmt.Errorf("%w: the port is not allowed", ErrBlocked)
+)
 
 // guard decides which addresses may be reached. The IANA special-purpose registries are the ssrf library's work; it
 // denies all of IPv6 outside 2000::/3, so IPv4-mapped, IPv4-compatible and NAT64 addresses too, and 6to4 and Teredo
 // inside.
 type guard struct {
-	guardian *ssrf.Guardian
+	guardian  *ssrf.Guardian
+	allow     []netip.Prefix
+	ports     []uint16 // empty: any
+	httpsOnly bool
+	own       *ownAddrs
 }
 
-func newGuard(allow []netip.Prefix) guard {
+func newGuard(cfg Config) guard {
+	return guard{
+		guardian: newGuardian(cfg.Allow), allow: cfg.Allow, ports: cfg.Ports, httpsOnly: cfg.HTTPSOnly, own: &ownAddrs{},
+	}
+}
+
+func newGuardian(allow []netip.Prefix) *ssrf.Guardian {
 	var v4, v6 []netip.Prefix
 	for _, p := range allow {
 		if p.Addr().Is4() {
@@ -29,7 +53,7 @@ func newGuard(allow []netip.Prefix) guard {
 			v6 = append(v6, p)
 		}
 	}
-	return guard{ssrf.New(
+	return ssrf.New(
 		ssrf.WithAnyPort(),
 		ssrf.WithAllowedV4Prefixes(v4...),
 		ssrf.WithAllowedV6Prefixes(v6...),
@@ -42,20 +66,82 @@ func newGuard(allow []netip.Prefix) guard {
 			// The returned 6bone test network (RFC 3701).
 			netip.MustParsePrefix("3ffe::/16"),
 		),
-	)}
+	)
 }
 
-func (g guard) allows(a netip.Addr) bool {
-	return a.IsValid() && g.guardian.SafeAddr(a) == nil
+// allows tells whether an address may be reached on a port; whether the port may be used at all is not its matter. An
+// allowed range opens the machine that the database is on, and not the database.
+func (g guard) allows(a netip.AddrPort) bool {
+	addr := a.Addr()
+	if !addr.IsValid() || g.guardian.SafeAddr(addr) != nil || g.own.has(a) {
+		return false
+	}
+	return g.opened(addr) || !isISATAP(addr) && !g.own.hasHost(addr)
 }
 
-// control is a net.Dialer's Control function: it sees each address right before the connection, after DNS, so that
+// opened tells whether Config.Allow holds an address.
+func (g guard) opened(a netip.Addr) bool {
+	return slices.ContainsFunc(g.allow, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+func (g guard) allowsPort(port uint16) bool {
+	return len(g.ports) == 0 || slices.Contains(g.ports, port)
+}
+
+// isISATAP tells whether an IPv6 address ends in ::0:5efe:<IPv4> or ::200:5efe:<IPv4> (RFC 5214, section 6.1): a tunnel to
+// that IPv4 address, which is nearly always a private one.
+func isISATAP(a netip.Addr) bool {
+	b := a.As16()
+	return a.Is6() && b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
+}
+
+// control is a net.Dialer's ControlContext function: it sees each address right before the connection, after DNS, so that
 // an answer of DNS that changes between two look-ups changes nothing.
-func (g guard) control(network, address string, conn syscall.RawConn) error {
-	if g.guardian.Safe(network, address, conn) != nil {
+func (g guard) control(ctx context.Context, network, address string, conn syscall.RawConn) error {
+	target, err := netip.ParseAddrPort(address)
+	switch {
+	case err != nil || g.guardian.Safe(network, address, conn) != nil || !g.allows(target):
 		return ErrBlocked
+	case !g.allowsPort(target.Port()):
+		return errPort
+	}
+	if answers, found := ctx.Value(answersKey{}).(*dnsAnswers); found && answers.forbidden.Load() {
+		return errMixed
 	}
 	return nil
+}
+
+// answersKey is the key under which a dial's context holds its dnsAnswers.
+type answersKey struct{}
+
+// dnsAnswers is what one look-up, that of one dial, found.
+type dnsAnswers struct {
+	forbidden atomic.Bool // an address that is blocked was among them
+}
+
+// judge returns a dial's context that remembers whether an address that is blocked is among all that the dial's own look-up
+// finds. A name with mixed answers belongs to nobody who means well: it is used to get past a check of the first one.
+func (g guard) judge(ctx context.Context, address string) context.Context {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return ctx // the dial fails
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return ctx
+	}
+	target := uint16(n)
+	answers := &dnsAnswers{}
+	ctx = context.WithValue(ctx, answersKey{}, answers)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{DNSDone: func(info httptrace.DNSDoneInfo) {
+		for _, found := range info.Addrs {
+			// An IPv4-mapped answer is dialled as IPv4.
+			addr, _ := netip.AddrFromSlice(found.IP)
+			if !g.allows(netip.AddrPortFrom(addr.Unmap(), target)) {
+				answers.forbidden.Store(true)
+			}
+		}
+	}})
 }
 
 // ParsePrefixes reads a comma-separated list of address ranges, for example "127.0.0.0/8,::1/128". Spaces around an

@@ -1,9 +1,12 @@
 package egress_test
 
 import (
+	_ "embed"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,65 +14,59 @@ import (
 	"github.com/outhook/outhook/internal/egress"
 )
 
-// blockedAddrs holds the first and last or best known address of each range that is not publicly routable.
-func blockedAddrs() []string {
-	return []string{
-		// This host, RFC 791.
-		"0.0.0.0", "0.0.0.1", "0.255.255.255",
-		// Private, RFC 1918.
-		"10.0.0.0", "10.0.0.1", "10.255.255.255", "172.16.0.0", "172.16.0.1", "172.31.255.255", "192.168.0.0",
-		"192.168.1.1", "192.168.255.255",
-		// Shared by carriers, RFC 6598; the second is Alibaba Cloud's metadata server.
-		"100.64.0.0", "100.100.100.200", "100.127.255.255",
-		// Loopback.
-		"127.0.0.0", "127.0.0.1", "127.0.0.53", "127.255.255.255",
-		// Link-local, RFC 3927; metadata servers: AWS, Azure, GCP; AWS ECS; Tencent.
-		"169.254.0.0", "169.254.169.254", "169.254.170.2", "169.254.0.23", "169.254.255.255",
-		// Azure's host agent.
-		"168.63.129.16",
-		// IETF protocols; the second is Oracle Cloud's metadata server.
-		"192.0.0.0", "192.0.0.192", "192.0.0.255",
-		// Documentation, RFC 5737.
-		"192.0.2.1", "198.51.100.1", "203.0.113.1", "203.0.113.255",
-		// 6to4 relays, AS112, AMT.
-		"192.88.99.1", "192.31.196.1", "192.175.48.1", "192.52.193.1",
-		// Benchmarks, RFC 2544.
-		"198.18.0.0", "198.19.255.255",
-		// Multicast, reserved, broadcast.
-		"224.0.0.1", "239.255.255.255", "240.0.0.1", "254.255.255.255", "255.255.255.255",
-		// IPv6: unspecified, loopback.
-		"::", "::1",
-		// IPv4-compatible and IPv4-mapped, of private and of public addresses.
-		"::2", "::7f00:1", "::808:808", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254",
-		// IPv4-translated, RFC 2765.
-		"::ffff:0:127.0.0.1", "::ffff:0:8.8.8.8",
-		// NAT64, well-known and local.
-		"64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b::a9fe:a9fe", "64:ff9b:1::7f00:1", "64:ff9b:1:ffff::1",
-		// Discard only, RFC 6666.
-		"100::1",
-		// IETF protocols: Teredo, benchmarks, AMT, ORCHID.
-		"2001::1", "2001:0:7f00:1::", "2001:2::1", "2001:3::1", "2001:10::1", "2001:20::1", "2001:1ff:ffff::1",
-		// Documentation, RFC 3849 and RFC 9637.
-		"2001:db8::1", "3fff::1", "3fff:fff:ffff::1",
-		// 6to4 of loopback, private, metadata and public addresses.
-		"2002:7f00:1::1", "2002:a00:1::1", "2002:a9fe:a9fe::1", "2002:808:808::1",
-		// AS112; 6bone; segment routing.
-		"2620:4f:8000::1", "3ffe::1", "5f00::1",
-		// Unique local; the last two are the metadata servers of AWS and GCP.
-		"fc00::1", "fdff:ffff::1", "fd00:ec2::254", "fd20:ce::254",
-		// Link-local, the old site-local, multicast.
-		"fe80::1", "febf:ffff::1", "fec0::1", "feff::1", "ff00::1", "ff02::1", "ff0e::1",
-		// Not assigned by IANA.
-		"1::1", "4000::1", "8000::1", "e000::1",
+// corpusFile holds addresses and spellings with the verdict on each; its head explains it.
+//
+//go:embed testdata/ssrf.txt
+var corpusFile string
+
+// corpus returns the texts of the corpus with a verdict and a kind.
+func corpus(t testing.TB, verdict, kind string) (list []string) {
+	t.Helper()
+	for line := range strings.Lines(corpusFile) {
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		fields := strings.SplitN(line, " ", 3)
+		require.Len(t, fields, 3, line)
+		require.Contains(t, []string{"block", "allow"}, fields[0])
+		require.Contains(t, []string{"addr", "url"}, fields[1])
+		if fields[0] == verdict && fields[1] == kind {
+			require.NotContains(t, list, fields[2])
+			list = append(list, fields[2])
+		}
+	}
+	return list
+}
+
+func TestCorpusIsLarge(t *testing.T) {
+	t.Parallel()
+	for kind, least := range map[string]int{"block addr": 110, "allow addr": 30, "block url": 110, "allow url": 8} {
+		verdict, kind, _ := strings.Cut(kind, " ")
+		n := len(corpus(t, verdict, kind))
+		t.Logf("%s %s: %d", verdict, kind, n)
+		require.GreaterOrEqual(t, n, least, "%s %s", verdict, kind)
 	}
 }
 
-func publicAddrs() []string {
-	return []string{
-		"1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.1", "100.63.255.255", "100.128.0.1", "126.255.255.255", "128.0.0.1",
-		"168.63.129.15", "168.63.129.17", "169.253.255.255", "172.15.255.255", "172.32.0.1", "192.167.255.255",
-		"198.17.255.255", "198.20.0.1", "223.255.255.255", "2001:200::1", "2001:4860:4860::8888", "2400:cb00::1",
-		"2606:4700:4700::1111", "2a00:1450:4001::1",
+// Whatever is stored as a URL is judged again when it is sent. Each name leads to a receiver that may be reached.
+func TestSpellingsThatAttackAreRejected(t *testing.T) {
+	t.Parallel()
+	receiver := serveRaw(t, answerRaw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	// Only loopback's IPv4 is a receiver's, so that a spelling of loopback is rejected for its form.
+	client := setup(t, egress.Config{Allow: []netip.Prefix{}, Resolver: serveDNS(t, always("127.0.0.1"))})
+	for _, raw := range corpus(t, "block", "url") {
+		err := client.CheckURL(raw)
+		require.Error(t, err, raw)
+		require.True(t, errors.Is(err, egress.ErrInvalidURL) || errors.Is(err, egress.ErrBlocked), raw)
+		res := client.Post(t.Context(), egress.Request{URL: raw, Body: []byte("{}")})
+		require.Equal(t, egress.Blocked, res.Outcome, raw)
+		require.False(t, res.Sent, raw)
+		require.Empty(t, res.RemoteAddr, raw)
+	}
+	require.Zero(t, receiver.conns.Load())
+	for _, raw := range corpus(t, "allow", "url") {
+		require.NoError(t, client.CheckURL(raw), raw)
 	}
 }
 
@@ -82,8 +79,7 @@ func literalURL(addr string) string {
 
 func TestAddressesThatAreNotPublicAreBlocked(t *testing.T) {
 	t.Parallel()
-	require.GreaterOrEqual(t, len(blockedAddrs()), 60)
-	for _, addr := range blockedAddrs() {
+	for _, addr := range corpus(t, "block", "addr") {
 		t.Run(addr, func(t *testing.T) {
 			t.Parallel()
 			client := setup(t, egress.Config{Allow: []netip.Prefix{}, Resolver: serveDNS(t, always(addr))})
@@ -104,7 +100,7 @@ func TestAddressesThatAreNotPublicAreBlocked(t *testing.T) {
 func TestPublicAddressesAreAllowed(t *testing.T) {
 	t.Parallel()
 	client := setup(t, egress.Config{Allow: []netip.Prefix{}})
-	for _, addr := range publicAddrs() {
+	for _, addr := range corpus(t, "allow", "addr") {
 		require.NoError(t, client.CheckURL(literalURL(addr)), addr)
 		require.NoError(t, client.Control(network(addr), net.JoinHostPort(addr, "8443")), addr)
 	}
@@ -183,24 +179,118 @@ func TestDNSRebindingIsBlocked(t *testing.T) {
 	}
 }
 
-func TestOfSeveralAddressesOnlyTheAllowedIsReached(t *testing.T) {
+// One address that is blocked among a name's answers blocks the name, whichever comes first and of either family.
+func TestNameWithMixedAnswersIsBlocked(t *testing.T) {
 	t.Parallel()
 	receiver := serve(t, func(http.ResponseWriter, *http.Request) {})
-	_, port, err := net.SplitHostPort(receiver.Listener.Addr().String())
-	require.NoError(t, err)
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.2", port))
-	require.NoError(t, err)
-	private := serveListener(t, listener, untilClosed)
-
-	for _, order := range [][]string{{"127.0.0.2", "127.0.0.1"}, {"127.0.0.1", "127.0.0.2"}} {
-		client := setup(t, egress.Config{
-			Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Resolver: serveDNS(t, always(order...)),
-		})
-		res := post(t, client, byName(t, private.address, "http", "two.example"))
-		require.Equal(t, egress.Succeeded, res.Outcome, res.Error)
-		require.Equal(t, receiver.Listener.Addr().String(), res.RemoteAddr)
+	allow := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")} // the public address of this test
+	url := byName(t, receiver.Listener.Addr().String(), "http", "mixed.example")
+	for _, answers := range [][]string{
+		{"127.0.0.2", "127.0.0.1"},
+		{"127.0.0.1", "127.0.0.2"},
+		{"127.0.0.1", "10.0.0.1"},
+		{"127.0.0.1", "169.254.169.254"},
+		{"127.0.0.1", "::1"},
+		{"127.0.0.1", "fd00:ec2::254"},
+		{"127.0.0.1", "::ffff:10.0.0.1"},
+		{"127.0.0.1", "64:ff9b::a00:1"},
+		{"127.0.0.1", "127.0.0.1", "127.0.0.1", "0.0.0.0"},
+	} {
+		client := setup(t, egress.Config{Allow: allow, Resolver: serveDNS(t, always(answers...))})
+		res := post(t, client, url)
+		require.Equal(t, egress.Blocked, res.Outcome, "%v: %s", answers, res.Error)
+		require.Contains(t, res.Error, "blocked: address is not publicly routable")
+		require.False(t, res.Sent)
 	}
+	// The same way with one answer does lead to the receiver.
+	client := setup(t, egress.Config{Allow: allow, Resolver: serveDNS(t, always("127.0.0.1", "127.0.0.1"))})
+	require.Equal(t, egress.Succeeded, post(t, client, url).Outcome)
+}
+
+// A name server that answers in turn with a public and a private address gets nowhere, however often it is asked: the
+// answer that is judged is the one that is connected to.
+func TestDNSThatFlipsIsBlockedEveryTime(t *testing.T) {
+	t.Parallel()
+	private := serveRaw(t, untilClosed)
+	asked := make(chan int, 1000)
+	client := setup(t, egress.Config{
+		Allow: []netip.Prefix{},
+		Resolver: serveDNS(t, func(_ string, n int) []netip.Addr {
+			asked <- n
+			if n%2 == 1 {
+				return []netip.Addr{netip.MustParseAddr("192.0.2.1")} // documentation: blocked too, and never answers
+			}
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+		}),
+	})
+	for range 20 {
+		res := post(t, client, byName(t, private.address, "http", "flip.example"))
+		require.Equal(t, egress.Blocked, res.Outcome, res.Error)
+		require.False(t, res.Sent)
+	}
+	require.GreaterOrEqual(t, len(asked), 20, "nothing is remembered")
 	require.Zero(t, private.conns.Load())
+}
+
+func TestDatabaseIsBlocked(t *testing.T) {
+	t.Parallel()
+	receiver := serve(t, func(http.ResponseWriter, *http.Request) {})
+	database := serveRaw(t, untilClosed)
+	address := netip.MustParseAddrPort(database.address)
+
+	t.Run("OnAnAllowedHostByItsPort", func(t *testing.T) {
+		t.Parallel()
+		client := setup(t, egress.Config{Resolver: serveDNS(t, always("127.0.0.1"))})
+		client.Block(address)
+		client.Block(address)
+		require.ErrorIs(t, client.CheckURL("http://"+database.address), egress.ErrBlocked)
+		for _, url := range []string{"http://" + database.address, byName(t, database.address, "http", "db.example")} {
+			require.Equal(t, egress.Blocked, post(t, client, url).Outcome)
+		}
+		require.Zero(t, database.conns.Load())
+		require.Equal(t, egress.Succeeded, post(t, client, receiver.URL).Outcome)
+	})
+
+	t.Run("OnAPublicHostAsAWhole", func(t *testing.T) {
+		t.Parallel()
+		for _, own := range []string{"8.8.8.8", "::ffff:8.8.8.8", "2606:4700:4700::1111"} {
+			client := setup(t, egress.Config{Allow: []netip.Prefix{}, Resolver: serveDNS(t, always(own))})
+			literal := literalURL(netip.MustParseAddr(own).Unmap().String())
+			require.NoError(t, client.CheckURL(literal))
+			client.Block(netip.AddrPortFrom(netip.MustParseAddr(own), 5432))
+			require.ErrorIs(t, client.CheckURL(literal), egress.ErrBlocked)
+			require.Equal(t, egress.Blocked, post(t, client, "https://db.example").Outcome)
+			require.NoError(t, client.CheckURL("https://8.8.4.4/"))
+		}
+	})
+}
+
+func TestPortsAreLimited(t *testing.T) {
+	t.Parallel()
+	client := setup(t, egress.Config{Allow: []netip.Prefix{}, Ports: []uint16{80, 443, 8080, 8443}})
+	for _, raw := range []string{
+		"http://example.com", "https://example.com", "https://example.com:80", "https://example.com:8443", "http://8.8.8.8:8080",
+	} {
+		require.NoError(t, client.CheckURL(raw), raw)
+	}
+	for _, raw := range []string{
+		"https://example.com:22", "https://example.com:25", "http://8.8.8.8:5432", "http://[2606:4700:4700::1111]:6379", "https://example.com:8444",
+	} {
+		require.ErrorIs(t, client.CheckURL(raw), egress.ErrInvalidURL, raw)
+		require.ErrorContains(t, client.CheckURL(raw), "80, 443, 8080, 8443", raw)
+		require.Equal(t, egress.Blocked, post(t, client, raw).Outcome, raw)
+	}
+	require.ErrorIs(t, client.Control("tcp4", "8.8.8.8:22"), egress.ErrBlocked)
+}
+
+func TestHTTPSOnly(t *testing.T) {
+	t.Parallel()
+	receiver := serveRaw(t, untilClosed)
+	client := setup(t, egress.Config{HTTPSOnly: true})
+	require.NoError(t, client.CheckURL("https://example.com"))
+	require.ErrorContains(t, client.CheckURL("http://example.com"), "https://")
+	require.Equal(t, egress.Blocked, post(t, client, receiver.url).Outcome)
+	require.Zero(t, receiver.conns.Load())
 }
 
 func TestParsePrefixesReadsLists(t *testing.T) {
@@ -232,7 +322,7 @@ func TestParsePrefixesNamesTheBadItem(t *testing.T) {
 // FuzzAddrAllowed looks for an address that the guard allows and that netip knows as special, or that holds an IPv4
 // address that is not allowed. The two ways to the guard must agree.
 func FuzzAddrAllowed(f *testing.F) {
-	for _, addr := range append(blockedAddrs(), publicAddrs()...) {
+	for _, addr := range append(corpus(f, "block", "addr"), corpus(f, "allow", "addr")...) {
 		f.Add(netip.MustParseAddr(addr).AsSlice())
 	}
 	client, err := egress.New(egress.Config{})

@@ -29,8 +29,8 @@ const (
 
 func invalidURL(text string) error { return fmt.Errorf("%w: %s", ErrInvalidURL, text) }
 
-// CheckURL reports whether an endpoint may have this URL: absolute, http or https, at most 2048 bytes, a host, no
-// user information, no fragment, no spaces and control characters. An IP address must be written in its usual form
+// CheckURL reports whether an endpoint may have this URL: absolute, http or https (https with Config.HTTPSOnly), at most
+// 2048 bytes, a host, a port of Config.Ports, no user information, no fragment, no spaces and control characters. An IP address must be written in its usual form
 // and is judged at once (ErrBlocked); a name is judged at each connection, by the address that it then has.
 //
 // Returns ErrInvalidURL or ErrBlocked, with a text for the person who wrote the URL that never repeats it.
@@ -49,6 +49,8 @@ func (g guard) parse(raw string) (*url.URL, error) {
 		return nil, invalidURL("it can't be parsed") // err repeats the URL
 	}
 	switch {
+	case g.httpsOnly && u.Scheme != "https":
+		return nil, invalidURL("it must start with https://")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, invalidURL("it must start with https:// or http://")
 	case u.User != nil:
@@ -79,17 +81,41 @@ func (g guard) host(u *url.URL) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	port := u.Port()
-	switch n, err := strconv.ParseUint(port, 10, 16); {
-	case port == "" && !strings.HasSuffix(u.Host, ":"):
-		if strings.Contains(host, ":") {
-			return "[" + host + "]", nil
-		}
-		return host, nil
-	case err != nil || n == 0 || strconv.FormatUint(n, 10) != port:
-		return "", invalidURL("the port must be a number from 1 to 65535")
+	port, err := g.port(u)
+	if err != nil {
+		return "", err
 	}
-	return net.JoinHostPort(host, port), nil
+	// A name is judged by the addresses that it has when it is connected to.
+	if a, err := netip.ParseAddr(host); err == nil && !g.allows(netip.AddrPortFrom(a, port)) {
+		return "", fmt.Errorf("the host: %w", ErrBlocked)
+	}
+	switch {
+	case u.Port() != "":
+		return net.JoinHostPort(host, u.Port()), nil
+	case strings.Contains(host, ":"):
+		return "[" + host + "]", nil
+	}
+	return host, nil
+}
+
+// port returns the port that a URL leads to.
+func (g guard) port(u *url.URL) (uint16, error) {
+	text := u.Port()
+	if text == "" && !strings.HasSuffix(u.Host, ":") {
+		text = "443"
+		if u.Scheme == "http" {
+			text = "80"
+		}
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 || strconv.FormatUint(n, 10) != text {
+		return 0, invalidURL("the port must be a number from 1 to 65535")
+	}
+	port := uint16(n)
+	if !g.allowsPort(port) {
+		return 0, invalidURL("the port must be one of " + strings.Trim(strings.ReplaceAll(fmt.Sprint(g.ports), " ", ", "), "[]"))
+	}
+	return port, nil
 }
 
 // hostname decides between the three kinds of host. IDNA maps look-alikes of digits and dots to ASCII, so it comes
@@ -121,7 +147,7 @@ func (g guard) addr(literal string, kind func(netip.Addr) bool) (string, error) 
 	if err != nil || !kind(a) || a.Zone() != "" {
 		return "", invalidURL("an IP address must be four decimal numbers like 198.51.100.7, or IPv6 in brackets")
 	}
-	if a.Is4In6() || !g.allows(a) {
+	if a.Is4In6() {
 		return "", fmt.Errorf("the host: %w", ErrBlocked)
 	}
 	return a.String(), nil
