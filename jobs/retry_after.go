@@ -17,10 +17,10 @@ const throttleHold = 2 * time.Second
 func retryAfter(value string, now time.Time, limit time.Duration) time.Duration {
 	value = strings.TrimSpace(value)
 	wait := time.Duration(0)
-	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
+	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
 		wait = limit
-		if seconds < uint64(limit/time.Second) {
-			wait = time.Duration(seconds) * time.Second //nolint:gosec // less than limit
+		if seconds := int64(seconds); seconds < int64(limit/time.Second) { //nolint:gosec // 63 bits
+			wait = time.Duration(seconds) * time.Second
 		}
 	} else if at, err := http.ParseTime(value); err == nil {
 		wait = at.Sub(now)
