@@ -32,8 +32,9 @@ func (b *testBundle) hangPath(t *testing.T) *hanging {
 		if r.URL.Path == h.path {
 			n := h.now.Add(1)
 			defer h.now.Add(-1)
-			for most := h.max.Load(); n > most && !h.max.CompareAndSwap(most, n); most = h.max.Load() {
-			}
+			b.receiver.mu.Lock()
+			h.max.Store(max(h.max.Load(), n))
+			b.receiver.mu.Unlock()
 			select {
 			case <-h.released:
 			case <-r.Context().Done():
@@ -169,7 +170,7 @@ func TestStrandedJobsComeBack(t *testing.T) {
 		b.openLane(t, endpointID)
 		tx, err := b.pool.Begin(b.ctx)
 		require.NoError(t, err)
-		defer tx.Rollback(context.WithoutCancel(b.ctx)) //nolint:errcheck // after the commit
+		defer func() { _ = tx.Rollback(context.WithoutCancel(b.ctx)) }()
 		_, err = tx.Exec(b.ctx, `SELECT outhook.enqueue($1, 'invoice.paid', '{}'::text)`, tenant)
 		require.NoError(t, err)
 		b.closeLane(t, endpointID)

@@ -200,7 +200,7 @@ func TestRetryAfter(t *testing.T) {
 			"3600":                           time.Hour,
 			"3601":                           time.Hour,
 			"99999999999999999999":           0,
-			"18446744073709551615":           time.Hour,
+			"9223372036854775807":            time.Hour,
 			"Fri, 02 Jan 2026 03:04:35 GMT":  30 * time.Second,
 			"Fri, 02 Jan 2026 03:04:05 GMT":  0,
 			"Thu, 01 Jan 2026 03:04:05 GMT":  0,
