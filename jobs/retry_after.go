@@ -19,7 +19,7 @@ func retryAfter(value string, now time.Time, limit time.Duration) time.Duration 
 	wait := time.Duration(0)
 	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
 		wait = limit
-		if seconds := int64(seconds); seconds < int64(limit/time.Second) { //nolint:gosec // 63 bits
+		if seconds := int64(seconds); seconds < int64(limit/time.Second) {
 			wait = time.Duration(seconds) * time.Second
 		}
 	} else if at, err := http.ParseTime(value); err == nil {
