@@ -72,10 +72,11 @@ type endpointChange struct {
 
 // endpointEdit is an endpoint that a body changes member by member.
 type endpointEdit struct {
-	row      db.Endpoint
-	secret   signature.Secret
-	checkURL func(string) error
-	faults   faults
+	row       db.Endpoint
+	secret    signature.Secret
+	checkURL  func(string) error
+	retention time.Duration
+	faults    faults
 }
 
 // decodeNewEndpoint reads the body that creates an endpoint.
@@ -85,7 +86,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 			EventTypes: []string{}, Headers: []byte(emptyJSONObject), Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout,
 			MaxInFlight: defaultInFlight, RatePer: perSecond, RateBurst: 1,
 		},
-		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL,
+		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL, retention: s.cfg.Retention,
 	}
 	if err := e.decode(body, e.setNew); err != nil {
 		return nil, err
@@ -100,7 +101,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 
 // decodeChange reads the body that changes an endpoint.
 func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, error) {
-	e := &endpointEdit{row: row, checkURL: s.cfg.CheckURL}
+	e := &endpointEdit{row: row, checkURL: s.cfg.CheckURL, retention: s.cfg.Retention}
 	if err := e.decode(body, e.setChange); err != nil {
 		return nil, err
 	}
@@ -273,6 +274,9 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	case len(e.faults) > before:
 	case err != nil:
 		e.faults.add("body.retry_schedule", strings.TrimPrefix(err.Error(), jobs.ErrInvalidSchedule.Error()+": "))
+	case schedule.Fits(e.retention) != nil:
+		e.faults.add("body.retry_schedule", fmt.Sprintf("is too long: all delays and a day must be less than the %d days that events are kept",
+			e.retention/jobs.Day))
 	default:
 		e.row.RetrySchedule = schedule.Seconds()
 	}

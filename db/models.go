@@ -236,3 +236,13 @@ type Endpoint struct {
 	UpdatedAt       time.Time
 	DeletedAt       *time.Time
 }
+
+type RetentionMark struct {
+	Name      string
+	Step      int32
+	Page      int64
+	Pages     int64
+	AfterXID  int64
+	DoneUntil time.Time
+	UpdatedAt time.Time
+}

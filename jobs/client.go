@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/outhook/outhook/db"
@@ -60,13 +59,13 @@ func New(cfg Config) (*Client, error) {
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
 		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, lanes: newLaneKeeper(cfg),
-		inFlight: &c.inFlight, done: c.giveUp,
+		inFlight: &c.inFlight, done: c.giveUp, ended: newEnded(),
 	}
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
 	river.AddWorker(workers, &reconcileWorker{cfg: cfg})
 	var err error
-	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
+	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
 	c.presence, c.pacer = newPresence(cfg, c.river.ID()), newPacer(cfg)
@@ -85,7 +84,8 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 			// The pacer notifies these.
 			queueDeliverSlow:    {MaxWorkers: c.cfg.MaxSlowWorkers, FetchPollInterval: time.Second},
 			queueDeliverLimited: {MaxWorkers: c.cfg.MaxLimitedWorkers, FetchPollInterval: time.Second},
-			queueMaintenance:    {MaxWorkers: 1, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			// Two, so that reconcile does not wait for a VACUUM of the retention.
+			queueMaintenance: {MaxWorkers: 2, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 		},
 		FetchCooldown:     c.cfg.FetchCooldown,
 		FetchPollInterval: c.cfg.FetchPollInterval,
@@ -96,8 +96,8 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		MaxAttempts:          1000, // exhaustion is ours to decide
 
 		CompletedJobRetentionPeriod: c.cfg.SettledJobRetention,
-		CancelledJobRetentionPeriod: 24 * time.Hour,
-		DiscardedJobRetentionPeriod: 7 * 24 * time.Hour,
+		CancelledJobRetentionPeriod: Day,
+		DiscardedJobRetentionPeriod: min(7*Day, c.cfg.Retention),
 
 		// Without the indexes that a migration drops. A reindex that times out leaves an invalid index behind.
 		ReindexerIndexNames: []string{

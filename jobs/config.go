@@ -28,6 +28,12 @@ const (
 // workedShared are the queues of endpoints without a lane.
 func workedShared() []string { return []string{QueueDeliver, QueueDeliverBulk} }
 
+// Day is what the retention counts in: each day (UTC) has partitions of its own.
+const Day = 24 * time.Hour
+
+// DefaultRetention is Config.Retention's default.
+const DefaultRetention = 30 * Day
+
 const (
 	// jobTimeout is above the longest request (30 s) by what load and record may take on a bad day.
 	jobTimeout = 40 * time.Second
@@ -106,6 +112,20 @@ type Config struct {
 	// Defaults to 50 ms.
 	FetchPollInterval time.Duration
 
+	// Retention is how long events, deliveries, attempts and idempotency keys are kept, in whole days. It must be more than
+	// a day longer than any retry schedule: see CheckRetention.
+	//
+	// Defaults to 30 days.
+	Retention time.Duration
+
+	// PayloadRetention is how long payloads are kept, in whole days, at most Retention. Those of pending deliveries stay.
+	//
+	// Defaults to Retention.
+	PayloadRetention time.Duration
+
+	// OnRetained is told what each run of the retention has done, also one that ended with an error. Nil: nobody is.
+	OnRetained func(Retained)
+
 	// SettledJobRetention is how long River keeps jobs of succeeded deliveries, for River UI. The history is in
 	// delivery_attempts.
 	//
@@ -151,6 +171,8 @@ func (c Config) withDefaults() Config {
 	c.MaxRetryAfter = cmp.Or(c.MaxRetryAfter, time.Hour)
 	c.FetchCooldown = cmp.Or(c.FetchCooldown, 4*time.Millisecond)
 	c.FetchPollInterval = cmp.Or(c.FetchPollInterval, 50*time.Millisecond)
+	c.Retention = cmp.Or(c.Retention, DefaultRetention)
+	c.PayloadRetention = cmp.Or(c.PayloadRetention, c.Retention)
 	c.SettledJobRetention = cmp.Or(c.SettledJobRetention, 15*time.Minute)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 30*time.Second)
 	c.PartitionsAhead = cmp.Or(c.PartitionsAhead, 30)
@@ -177,6 +199,10 @@ func (c Config) validate() error {
 		return errors.New("jobs: Config.FetchCooldown must be at least 1 ms and at most FetchPollInterval")
 	case c.PartitionsAhead < 1 || c.PartitionsAhead > 365:
 		return fmt.Errorf("jobs: Config.PartitionsAhead is %d, it must be 1 to 365", c.PartitionsAhead)
+	case c.Retention < Day || c.Retention%Day != 0:
+		return fmt.Errorf("jobs: Config.Retention is %v, it must be whole days", c.Retention)
+	case c.PayloadRetention < Day || c.PayloadRetention%Day != 0 || c.PayloadRetention > c.Retention:
+		return fmt.Errorf("jobs: Config.PayloadRetention is %v, it must be whole days and at most Retention", c.PayloadRetention)
 	}
 	for _, limit := range []struct {
 		name  string

@@ -51,6 +51,8 @@ const (
 	ReasonWorkerDied       = "worker_died"       // failed: ten workers in a row died while they worked it
 	ReasonEndpointDisabled = "endpoint_disabled" // cancelled
 	ReasonEndpointDeleted  = "endpoint_deleted"  // cancelled
+	ReasonExpired          = "expired"           // cancelled: it was pending at the end of the retention
+	ReasonPayloadGone      = "payload_gone"      // cancelled: the payload was erased before it was delivered
 	ReasonOperator         = "operator"          // cancelled by a person, through the API or River UI
 )
 
@@ -85,6 +87,7 @@ type deliverWorker struct {
 	recorder *recorder
 	presence *presence
 	lanes    *laneKeeper
+	ended    *ended
 	inFlight *atomic.Int64   // runs between load and record
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
 }
@@ -135,6 +138,9 @@ func (w *deliverWorker) obey(ctx context.Context, r *run) error {
 		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonEndpointDeleted)
 	case r.Status == db.EndpointStatusDisabled:
 		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonEndpointDisabled)
+	case r.Payload == "":
+		// A replay was ordered at the moment at which the payload was erased.
+		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonPayloadGone)
 	case r.Status == db.EndpointStatusPaused:
 		return w.setAside(ctx, r, nil)
 	case r.number-1-r.AttemptCount >= maxDeaths:
@@ -183,6 +189,7 @@ func (w *deliverWorker) setAside(ctx context.Context, r *run, s *sign) error {
 		return w.giveBack(ctx, r.job, handOverDelay)
 	}
 	r.job.Args.next = w.clock.Now().Add(handOverDelay)
+	w.ended.add(r.job.ID)
 	return errGivenBack
 }
 
@@ -264,6 +271,9 @@ func (w *deliverWorker) save(ctx context.Context, rec record) error {
 	err := w.recorder.save(ctx, rec)
 	switch {
 	case err == nil:
+		if rec.state != db.DeliveryStatePending {
+			w.ended.add(rec.jobID)
+		}
 		return nil
 	case refused(err):
 		w.cfg.Logger.ErrorContext(ctx, "dropping an outcome that can't be recorded", slog.String("event_id", rec.eventID.String()),
@@ -334,6 +344,7 @@ func (w *deliverWorker) giveBack(ctx context.Context, job *river.Job[DeliverArgs
 		// Should the job be running again when River hears of the error, it is only brought forward.
 		job.Args.next = w.clock.Now().Add(delay)
 		if err == nil {
+			w.ended.add(job.ID)
 			return errGivenBack
 		}
 		select {

@@ -39,3 +39,6 @@ var (
 func RetryAfter(value string, now time.Time, limit time.Duration) time.Duration {
 	return retryAfter(value, now, limit)
 }
+
+// InFlight returns how many runs of a client's have begun and not ended.
+func InFlight(c *Client) int { return int(c.inFlight.Load()) }

@@ -60,13 +60,6 @@ func (b *testBundle) awaitLane(t *testing.T, endpointID uuid.UUID, lane string) 
 	eventually(t, func() bool { last, _ = b.laneOf(t, endpointID); return last == lane }, func() any { return last })
 }
 
-// count returns a number that a query selects.
-func (b *testBundle) count(t *testing.T, sql string, args ...any) (n int) {
-	t.Helper()
-	require.NoError(t, b.pool.QueryRow(b.ctx, sql, args...).Scan(&n))
-	return n
-}
-
 func (b *testBundle) pending(t *testing.T, endpointID uuid.UUID) int {
 	t.Helper()
 	return b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE endpoint_id = $1 AND state = 'pending'`, endpointID)

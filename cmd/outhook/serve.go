@@ -134,6 +134,9 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err := s.checkAPIKeys(ctx, apiPool); err != nil {
 		return err
 	}
+	if err := jobs.CheckRetention(ctx, apiPool, time.Duration(s.flags.Retention), s.schedule); err != nil {
+		return fmt.Errorf("OUTHOOK_RETENTION: %w", err)
+	}
 	worker, stopWorker, err := s.startWorker(ctx)
 	if err != nil {
 		return err
@@ -183,8 +186,10 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 	}
 	w, err = jobs.New(jobs.Config{ //nolint:contextcheck // its groups live until Stop
 		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
-		MaxBulkWorkers: s.flags.MaxBulkWorkers, MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers,
-		MaxLanes: s.flags.MaxLanes, MaxRetryAfter: s.flags.MaxRetryAfter, Version: version(), Logger: s.logger,
+		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
+		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers,
+		MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers, MaxLanes: s.flags.MaxLanes,
+		MaxRetryAfter: s.flags.MaxRetryAfter, Version: version(), Logger: s.logger,
 	})
 	if err == nil {
 		err = w.Start(ctx)
@@ -204,7 +209,8 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
-		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger,
+		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
+		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
 	if worker != nil {

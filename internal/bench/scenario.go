@@ -154,7 +154,11 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 		return nil, err
 	}
 	st.add("api", server)
-	p := &play{stage: st, api: newAPI(url, s.key, s.cfg.Conns), r: &ScenarioReport{Scenario: s.cfg.Mode, OK: true}}
+	a, err := newAPI(url, s.key, s.cfg.Conns)
+	if err != nil {
+		return nil, err
+	}
+	p := &play{stage: st, api: a, r: &ScenarioReport{Scenario: s.cfg.Mode, OK: true}}
 	run := map[string]func(context.Context) error{
 		ScenarioDead: p.dead, ScenarioBurst: p.burst, ScenarioBacklog: p.backlogged, ScenarioSpread: p.spread, ScenarioLimited: p.limited,
 	}[s.cfg.Mode]
