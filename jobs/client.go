@@ -40,6 +40,7 @@ type Client struct {
 
 	presence *presence
 	pacer    *pacer
+	health   *healthKeeper
 
 	giveUp   chan struct{} // closed when outcomes that are not recorded are given up
 	stopOnce sync.Once
@@ -55,7 +56,9 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg, clock: &clock{stub: cfg.Now}, giveUp: make(chan struct{})}
-	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, c.giveUp)
+	tracker := &tracker{}
+	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, tracker, c.giveUp)
+	c.health = &healthKeeper{cfg: cfg, tracker: tracker, clock: c.clock}
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
 		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, lanes: newLaneKeeper(cfg),
@@ -64,6 +67,8 @@ func New(cfg Config) (*Client, error) {
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
 	river.AddWorker(workers, &reconcileWorker{cfg: cfg})
+	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
+	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	var err error
 	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
@@ -84,6 +89,7 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 			// The pacer notifies these.
 			queueDeliverSlow:    {MaxWorkers: c.cfg.MaxSlowWorkers, FetchPollInterval: time.Second},
 			queueDeliverLimited: {MaxWorkers: c.cfg.MaxLimitedWorkers, FetchPollInterval: time.Second},
+			queueOperations:     {MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 			// Two, so that reconcile does not wait for a VACUUM of the retention.
 			queueMaintenance: {MaxWorkers: 2, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 		},
@@ -106,7 +112,7 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		},
 		ReindexerTimeout: 15 * time.Minute,
 
-		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically()},
+		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically(), tendPeriodically()},
 		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
 		Logger:       slog.New(newCalmHandler(c.cfg.Logger.Handler())),
 		Test:         river.TestConfig{Time: c.clock},
@@ -140,6 +146,7 @@ func (c *Client) Start(ctx context.Context) error {
 		return fmt.Errorf("starting River: %w", err)
 	}
 	c.pacer.start(ctx)
+	c.health.start(ctx)
 	return nil
 }
 
@@ -170,6 +177,7 @@ func (c *Client) Stop(ctx context.Context) error {
 		err = errors.Join(err, c.river.StopAndCancel(cutCtx))
 	}
 	c.stopOnce.Do(func() { close(c.giveUp) })
+	c.health.stop(ctx)
 	c.presence.stop()
 	c.keyPool.Close()
 	if err != nil {
