@@ -63,6 +63,7 @@ func New(cfg Config) (*Client, error) {
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
 	river.AddWorker(workers, &reconcileWorker{cfg: cfg})
+	river.AddWorker(workers, &eraseWorker{cfg: cfg})
 	var err error
 	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)

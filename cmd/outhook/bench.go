@@ -9,10 +9,11 @@ import (
 	"golang.org/x/term"
 
 	"github.com/outhook/outhook/internal/bench"
+	"github.com/outhook/outhook/jobs"
 )
 
 type benchCmd struct {
-	Mode string `arg:"" optional:"" default:"rest" enum:"rest,batch,client,drain" help:"How events are enqueued: rest (an event per request), batch, client (outhook.Enqueue in a transaction with one business INSERT), or drain (all first, then the workers start)."`
+	Mode string `arg:"" optional:"" default:"rest" enum:"rest,batch,client,drain,retention" help:"How events are enqueued: rest (an event per request), batch, client (outhook.Enqueue in a transaction with one business INSERT), or drain (all first, then the workers start). Or retention: 10 of 40 days are dropped while events are enqueued at --rate (300)."`
 
 	Conns        int           `default:"64" help:"Connections that enqueue at the same time."`
 	Rate         float64       `help:"Enqueues a second, at fixed times; 0: as fast as the connections go."`
@@ -24,7 +25,8 @@ type benchCmd struct {
 	FailFirst    int           `help:"How often the receiver refuses each delivery."`
 	Endpoints    int           `default:"1" help:"Endpoints that get each event."`
 	Workers      int           `default:"1" help:"Worker processes; 0: enqueue only."`
-	Preload      int           `help:"Delivered events in the tables before, over 40 days."`
+	APIs         int           `name:"apis" default:"1" help:"API processes; the connections are divided among them."`
+	Preload      int           `help:"Delivered events in the tables before, over 40 days (mode retention: 2000000)."`
 	Pairs        int           `default:"1" help:"How often all is measured, baselines in turn; the figures are medians."`
 	Baseline     []string      `enum:"river,postgres" help:"Measure this too, in the same run: river (bare River, without a log) or postgres (the rows by plain SQL; with client --workers 0)."`
 	AnyMachine   bool          `help:"Accept a baseline that is far from that of the machine in docs/performance.md."`
@@ -43,12 +45,15 @@ func (b *benchCmd) Run(c *command) error {
 	}
 	cfg := bench.Config{
 		Mode: b.Mode, Conns: b.Conns, Rate: b.Rate, Duration: b.Duration, Events: b.Events, BatchSize: b.BatchSize,
-		PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst, Endpoints: b.Endpoints, Workers: b.Workers,
+		PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst, Endpoints: b.Endpoints, Workers: b.Workers, APIs: b.APIs,
 		Preload: b.Preload, Pairs: b.Pairs, Baselines: b.Baseline, AnyMachine: b.AnyMachine,
 		URL: b.URL, Key: b.Key, ReceiverAddress: b.ReceiverAddress, Executable: executable,
 	}
 	if f, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		cfg.Progress = f
+	}
+	if b.Mode == bench.ModeRetention {
+		return b.measureRetention(c, cfg)
 	}
 	report, err := bench.Run(c.ctx, cfg)
 	if err != nil {
@@ -67,6 +72,40 @@ func (b *benchCmd) Run(c *command) error {
 	case report.Void != "":
 		return errors.New("the run is void")
 	}
+	return nil
+}
+
+// measureRetention measures what the retention costs and prints the report.
+func (b *benchCmd) measureRetention(c *command, cfg bench.Config) error {
+	report, err := bench.MeasureRetention(c.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if b.JSON {
+		return report.WriteJSON(c.stdout)
+	}
+	return report.WriteTable(c.stdout)
+}
+
+// benchRetainCmd runs the retention once, as a process that bench starts.
+type benchRetainCmd struct {
+	databaseFlags
+	retentionFlag
+}
+
+// Run removes what is older than the retention and prints what that was.
+func (b *benchRetainCmd) Run(c *command) error {
+	pool, err := openPool(c.ctx, b.DatabaseURL, "outhook bench-retain", workerConns)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	began := time.Now()
+	done, err := jobs.Retain(c.ctx, jobs.Config{Pool: pool, Retention: time.Duration(b.Retention)})
+	if err != nil {
+		return err
+	}
+	bench.WriteRetained(c.stdout, done.Tables, time.Since(began))
 	return nil
 }
 

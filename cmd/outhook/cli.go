@@ -30,6 +30,7 @@ type cli struct {
 
 	BenchReceiver benchReceiverCmd `cmd:"" hidden:""`
 	BenchRiver    benchRiverCmd    `cmd:"" hidden:""`
+	BenchRetain   benchRetainCmd   `cmd:"" hidden:""`
 }
 
 // exitError ends the process with that code and without a message.
