@@ -86,6 +86,7 @@ type deliverWorker struct {
 	loader   *loader
 	recorder *recorder
 	presence *presence
+	ended    *ended
 	inFlight *atomic.Int64   // runs between load and record
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
 }
@@ -166,6 +167,7 @@ func (w *deliverWorker) setAside(ctx context.Context, r *run) error {
 		return w.giveBack(ctx, r.job, handOverDelay)
 	}
 	r.job.Args.next = w.clock.Now().Add(handOverDelay)
+	w.ended.add(r.job.ID)
 	return errGivenBack
 }
 
@@ -239,6 +241,9 @@ func (w *deliverWorker) save(ctx context.Context, rec record) error {
 	err := w.recorder.save(ctx, rec)
 	switch {
 	case err == nil:
+		if rec.state != db.DeliveryStatePending {
+			w.ended.add(rec.jobID)
+		}
 		return nil
 	case refused(err):
 		w.cfg.Logger.ErrorContext(ctx, "dropping an outcome that can't be recorded", slog.String("event_id", rec.eventID.String()),
@@ -309,6 +314,7 @@ func (w *deliverWorker) giveBack(ctx context.Context, job *river.Job[DeliverArgs
 		// Should the job be running again when River hears of the error, it is only brought forward.
 		job.Args.next = w.clock.Now().Add(delay)
 		if err == nil {
+			w.ended.add(job.ID)
 			return errGivenBack
 		}
 		select {

@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,7 +46,9 @@ func TestErasure(t *testing.T) {
 		b := setup(t)
 		endpointID, _ := b.endpoint(t)
 		b.exec(t, `UPDATE outhook.endpoints SET description = 'd', headers = '{"x": "y"}', metadata = '{"a": "b"}'`)
-		arrived, release := make(chan struct{}), make(chan struct{})
+		arrived, release := make(chan struct{}, 10), make(chan struct{})
+		letGo := sync.OnceFunc(func() { close(release) })
+		t.Cleanup(letGo)
 		b.receiver.answers(func(w http.ResponseWriter, _ *http.Request) {
 			arrived <- struct{}{}
 			<-release
@@ -59,6 +62,7 @@ func TestErasure(t *testing.T) {
 		b.oldEvents(t, time.Now().Add(-time.Minute), 1200, endpointID, "pending", "retryable")
 		b.exec(t, `SELECT outhook.enqueue('other', 'a.b', '{"name": "Bob"}'::text, 'key')`)
 		b.exec(t, `SELECT outhook.enqueue($1, 'a.b', '{"name": "Cyd"}'::text, 'key')`, tenant)
+		<-arrived
 
 		order := b.orderErasure(t, tenant)
 		eventually(t, func() bool {
@@ -68,16 +72,17 @@ func TestErasure(t *testing.T) {
 			AND description = '' AND headers = '{}' AND metadata = '{}'`))
 		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.endpoint_secrets`))
 		// The request that was under way is recorded after the first pass has been there.
-		close(release)
-		eventually(t, func() bool { return len(b.attempts(t, underWay)) == 1 }, func() any { return b.attempts(t, underWay) })
+		letGo()
+		eventually(t, func() bool { return b.count(t, `SELECT count(*) FROM outhook.delivery_attempts`) == 2 },
+			func() any { return b.attempts(t, underWay) })
 		require.NotNil(t, b.attempts(t, underWay)[0].ResponseBody)
 
 		e := b.awaitErasure(t, order.ID)
 		require.EqualValues(t, 1, e.EndpointCount)
 		require.EqualValues(t, 1, e.KeyCount)
 		require.EqualValues(t, 1202, e.PayloadCount)
-		require.EqualValues(t, 1202, e.DeliveryCount, "with the one that was under way and that of the key")
-		require.EqualValues(t, 1, e.AttemptCount)
+		require.EqualValues(t, 1202, e.DeliveryCount, "with the two that were under way")
+		require.EqualValues(t, 2, e.AttemptCount)
 		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = $1 AND payload IS NOT NULL`, tenant))
 		require.Equal(t, 1202, b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = $1`, tenant))
 		a := b.attempts(t, underWay)[0]

@@ -128,7 +128,11 @@ func (st *stage) startAPIs(ctx context.Context) (apis []*api, err error) {
 			return nil, err
 		}
 		st.add("api", c)
-		apis = append(apis, newAPI(url, st.key, st.cfg.Conns))
+		a, err := newAPI(url, st.key, st.cfg.Conns)
+		if err != nil {
+			return nil, err
+		}
+		apis = append(apis, a)
 	}
 	return apis, apis[0].addEndpoints(ctx, st.cfg.Tenant, st.receiver.url, st.cfg.Endpoints)
 }
