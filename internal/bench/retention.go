@@ -182,10 +182,9 @@ func (st *stage) enqueueAndDrop(ctx context.Context, r *RetentionReport) error {
 	if err := st.startWorkers(ctx, st.cfg.Workers, "OUTHOOK_RETENTION=3650d"); err != nil {
 		return err
 	}
-	enqueue := enqueueREST(apis, st.cfg)
 	warm := st.cfg
 	warm.Duration = 2 * time.Second
-	if _, err := generate(ctx, warm, enqueue, func(int64) {}); err != nil {
+	if _, err := generate(ctx, warm, enqueueREST(anew(apis), st.cfg), func(int64) {}); err != nil {
 		return err
 	}
 	m, err := st.begin(ctx)
@@ -193,7 +192,7 @@ func (st *stage) enqueueAndDrop(ctx context.Context, r *RetentionReport) error {
 		return err
 	}
 	done, progress := st.progress("before", -1)
-	before, err := generate(ctx, st.cfg, enqueue, progress)
+	before, err := generate(ctx, st.cfg, enqueueREST(anew(apis), st.cfg), progress)
 	done()
 	if err == nil {
 		err = st.awaitSettled(ctx)
@@ -211,13 +210,22 @@ func (st *stage) enqueueAndDrop(ctx context.Context, r *RetentionReport) error {
 	dropped := make(chan error, 1)
 	go func() { dropped <- st.dropDays(ctx, r) }()
 	done, progress = st.progress("during", -1)
-	during, err := generate(ctx, st.cfg, enqueue, progress)
+	during, err := generate(ctx, st.cfg, enqueueREST(anew(apis), st.cfg), progress)
 	done()
 	if err = errors.Join(err, <-dropped); err != nil {
 		return err
 	}
 	r.DuringMS = newLatency(during.latency)
 	return st.awaitSettled(ctx)
+}
+
+// anew returns clients of the same APIs without connections: those of a load end with it.
+func anew(apis []*api) []*api {
+	list := make([]*api, len(apis))
+	for i, a := range apis {
+		list[i] = &api{url: a.url, head: a.head, idle: make(chan *apiConn, cap(a.idle))}
+	}
+	return list
 }
 
 // dropDays runs the retention once, in a process of its own.
