@@ -14,10 +14,10 @@ import (
 	"github.com/outhook/outhook/jobs"
 )
 
-func (b *testBundle) orderErasure(t *testing.T, tenantID string) (order db.TenantErasure) {
+func (b *testBundle) orderErasure(t *testing.T) (order db.TenantErasure) {
 	t.Helper()
 	require.NoError(t, pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) (err error) {
-		order, err = jobs.OrderErasure(b.ctx, tx, tenantID)
+		order, err = jobs.OrderErasure(b.ctx, tx, tenant)
 		return err
 	}))
 	return order
@@ -64,7 +64,7 @@ func TestErasure(t *testing.T) {
 		b.exec(t, `SELECT outhook.enqueue($1, 'a.b', '{"name": "Cyd"}'::text, 'key')`, tenant)
 		<-arrived
 
-		order := b.orderErasure(t, tenant)
+		order := b.orderErasure(t)
 		eventually(t, func() bool {
 			return b.count(t, `SELECT count(*) FROM outhook.tenant_erasures WHERE pass = 2`) == 1
 		}, func() any { return "the first pass" })
@@ -103,13 +103,13 @@ func TestErasure(t *testing.T) {
 		b := setup(t)
 		endpointID, _ := b.endpoint(t)
 		b.oldEvents(t, time.Now().Add(-time.Minute), 600, endpointID, "succeeded", "completed")
-		order := b.orderErasure(t, tenant)
-		require.Equal(t, order.ID, b.orderErasure(t, tenant).ID, "one at a time")
+		order := b.orderErasure(t)
+		require.Equal(t, order.ID, b.orderErasure(t).ID, "one at a time")
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE kind = 'erase'`))
 		b.exec(t, `DELETE FROM outhook.river_job WHERE kind = 'erase'`)
 		b.start(t, b.config(t)) // the retention's first run brings the job back
 		require.EqualValues(t, 600, b.awaitErasure(t, order.ID).PayloadCount)
-		require.NotEqual(t, order.ID, b.orderErasure(t, tenant).ID)
+		require.NotEqual(t, order.ID, b.orderErasure(t).ID)
 	})
 
 	t.Run("WaitsForTransactionsThatWereOpen", func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestErasure(t *testing.T) {
 		require.NoError(t, err)
 		_, err = open.Exec(b.ctx, `SELECT outhook.enqueue($1, 'a.b', '{"name": "Dan"}'::text)`, tenant)
 		require.NoError(t, err)
-		order := b.orderErasure(t, tenant)
+		order := b.orderErasure(t)
 		b.start(t, b.config(t))
 		eventually(t, func() bool {
 			b.exec(t, `UPDATE outhook.tenant_erasures SET settled_at = now()`)
