@@ -41,7 +41,7 @@ var eventTypePattern = regexp.MustCompile(`^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*
 type newEndpoint struct {
 	_ struct{} `additionalProperties:"false"`
 
-	TenantID      string            `json:"tenant_id" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose events it gets."`
+	TenantID      string            `json:"tenant_id" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose events it gets; or outhook.operator, to get operational events like outhook.endpoint.disabled."`
 	URL           string            `json:"url" maxLength:"2048" example:"https://example.com/webhooks" doc:"http or https, publicly reachable, without user name and fragment."`
 	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024" doc:"For people."`
 	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100" example:"[\"invoice.*\"]" doc:"The types that it is subscribed to: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
@@ -166,11 +166,11 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 	return true
 }
 
-// tenantID applies the rule of events to an endpoint's tenant.
+// tenantID applies the rule of events to an endpoint's tenant. Endpoints of the operator tenant get operational events.
 func tenantID(value json.RawMessage, f *faults) string {
 	before := len(*f)
 	id := text(value, "body.tenant_id", f)
-	if len(*f) > before {
+	if len(*f) > before || id == jobs.OperatorTenant {
 		return id
 	}
 	var broken *outhook.InvalidEventError

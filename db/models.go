@@ -230,6 +230,20 @@ type Endpoint struct {
 	DeletedAt       *time.Time
 }
 
+type EndpointHealth struct {
+	EndpointID          uuid.UUID
+	State               string
+	StateChangedAt      *time.Time
+	ConsecutiveFailures int32
+	FailingSince        *time.Time
+	LastSuccessAt       *time.Time
+	LastFailureAt       *time.Time
+	LastStatusCode      *int32
+	LastError           *string
+	ProbeAt             *time.Time
+	ProbeCount          int32
+}
+
 type RetentionMark struct {
 	Name      string
 	Step      int32

@@ -69,6 +69,9 @@ type DeliverArgs struct {
 	// Repaired says that the job stands in for one that was lost, and is nobody's order.
 	Repaired bool `json:"repaired,omitempty"`
 
+	// Probe says that the delivery is to find out whether a disabled endpoint works again.
+	Probe bool `json:"probe,omitempty"`
+
 	// next is when Work wants the job to run again. It is not stored: NextRetry gets the same job that Work got, the
 	// rescuer of a dead worker's job gets a fresh one.
 	next time.Time
@@ -135,7 +138,7 @@ func (w *deliverWorker) obey(ctx context.Context, r *run) error {
 	switch {
 	case r.Deleted:
 		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonEndpointDeleted)
-	case r.Status == db.EndpointStatusDisabled:
+	case r.Status == db.EndpointStatusDisabled && !r.job.Args.Probe:
 		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonEndpointDisabled)
 	case r.Payload == "":
 		// A replay was ordered at the moment at which the payload was erased.
@@ -280,7 +283,7 @@ func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 func (r *run) record(at time.Time) record {
 	return record{
 		eventID: r.EventID, endpointID: r.EndpointID, jobID: r.job.ID, number: r.number,
-		reopened: r.reopened, gap: r.number-1 > r.AttemptCount, at: at,
+		reopened: r.reopened, gap: r.number-1 > r.AttemptCount, probe: r.job.Args.Probe, at: at,
 	}
 }
 

@@ -184,11 +184,11 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 	if err != nil {
 		return nil, none, err
 	}
-	w, err = jobs.New(jobs.Config{ //nolint:contextcheck // its groups live until Stop
+	w, err = jobs.New(s.flags.setEndpoints(jobs.Config{ //nolint:contextcheck // its groups live until Stop
 		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
 		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
 		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
-	})
+	}))
 	if err == nil {
 		err = w.Start(ctx)
 	}
