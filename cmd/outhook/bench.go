@@ -82,9 +82,17 @@ func (b *benchCmd) measureRetention(c *command, cfg bench.Config) error {
 		return err
 	}
 	if b.JSON {
-		return report.WriteJSON(c.stdout)
+		err = report.WriteJSON(c.stdout)
+	} else {
+		err = report.WriteTable(c.stdout)
 	}
-	return report.WriteTable(c.stdout)
+	switch missed := report.Missed(); {
+	case err != nil:
+		return fmt.Errorf("writing the report: %w", err)
+	case missed != "" && !b.AnyMachine:
+		return errors.New(missed + " (--any-machine accepts that)")
+	}
+	return nil
 }
 
 // benchRetainCmd runs the retention once, as a process that bench starts.
