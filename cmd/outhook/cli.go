@@ -41,6 +41,7 @@ type cli struct {
 	BenchReceiver benchReceiverCmd `cmd:"" hidden:""`
 	BenchCrowd    benchCrowdCmd    `cmd:"" hidden:""`
 	BenchRiver    benchRiverCmd    `cmd:"" hidden:""`
+	BenchRetain   benchRetainCmd   `cmd:"" hidden:""`
 }
 
 // newParser returns the parser of the command line. Its output goes to the writers; at --help it panics with an exitError.
