@@ -66,6 +66,7 @@ install_packages() {
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 	command -v chromium >/dev/null || missing+=(chromium)
 	command -v docker-compose >/dev/null || missing+=(docker-compose)
+	[[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer >/dev/null || missing+=(pgbouncer)
 	# The pages of docs/ are run in these languages too.
 	local debian
 	for debian in python3-psycopg python3-psycopg2 python3-django ruby-activerecord ruby-pg jq curl; do

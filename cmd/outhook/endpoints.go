@@ -126,8 +126,8 @@ type endpointsShowCmd struct{ endpointArg }
 // Run shows an endpoint.
 func (s *endpointsShowCmd) Run(c *command) error { return s.send(c, http.MethodGet, nil) }
 
-// endpointFlags are the members of an endpoint that can be given and changed. A pointer tells what was not given.
-type endpointFlags struct {
+// memberFlags are the members of an endpoint that can be given and changed. A pointer tells what was not given.
+type memberFlags struct {
 	Description   *string           `help:"For people."`
 	EventTypes    *string           `help:"Types with commas: invoice.paid,order.*; '' for all."`
 	Header        map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request; may be repeated. Replaces all of them."`
@@ -138,7 +138,7 @@ type endpointFlags struct {
 }
 
 // members adds what was given to the body of a request.
-func (f *endpointFlags) members(body map[string]any) error {
+func (f *memberFlags) members(body map[string]any) error {
 	if f.Description != nil {
 		body["description"] = *f.Description
 	}
@@ -181,7 +181,7 @@ func splitList(s string) []string {
 
 type endpointsCreateCmd struct {
 	apiFlags
-	endpointFlags
+	memberFlags
 
 	Tenant string `required:"" help:"The tenant whose events it gets."`
 	To     string `arg:"" name:"url" help:"Where to deliver: https://example.com/webhooks."`
@@ -214,7 +214,7 @@ func (e *endpointsCreateCmd) Run(c *command) error {
 
 type endpointsUpdateCmd struct {
 	endpointArg
-	endpointFlags
+	memberFlags
 
 	To *string `name:"to" placeholder:"URL" help:"The new URL to deliver to."`
 }
