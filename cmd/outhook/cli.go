@@ -32,6 +32,8 @@ type cli struct {
 	Events     eventsCmd     `cmd:"" group:"api" help:"Send, list and show events."`
 	Deliveries deliveriesCmd `cmd:"" group:"api" help:"List, show and cancel deliveries."`
 	Attempts   attemptsCmd   `cmd:"" group:"api" help:"List the attempts of an event."`
+	Tail       tailCmd       `cmd:"" group:"api" help:"Print attempts as they happen."`
+	Stats      statsCmd      `cmd:"" group:"api" help:"Count events, deliveries, attempts and latencies of the last minutes, and what waits."`
 	Replay     replayCmd     `cmd:"" group:"api" help:"Deliver again: new attempts with the whole retry schedule."`
 
 	Config     configCmd     `cmd:"" help:"Print the effective configuration, without secrets, and check it; exit 2 if serve would refuse it."`

@@ -106,6 +106,53 @@ func TestDailyWork(t *testing.T) {
 	require.Equal(t, exitNotFound, codeOf(err))
 }
 
+func TestTailFollows(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, "--fail-first", "1")
+	tail := start(t, "tail", "--url", c.base, "--api-key", testAPIKey, "--since", "1m", "--interval", "50ms")
+	onlyGood := start(t, "tail", "--url", c.base, "--api-key", testAPIKey, "--since", "1m", "--interval", "50ms", "--outcome", "succeeded", "--json")
+	created := c.object(t, "endpoints", "create", c.receiver, "--tenant", "acme", "--retry-schedule", "1s")
+	sent := c.object(t, "events", "send", "acme", "invoice.paid", "1")
+	require.Regexp(t, `rejected +500 .*#1 +acme +invoice.paid +`+sent["id"].(string)+` +`+created["id"].(string), tail.line(t, "rejected"))
+	require.NotContains(t, tail.line(t, "succeeded"), "\x1b", "no colour where there is no terminal")
+	require.Contains(t, onlyGood.line(t, "{"), `"number":2`)
+	once := c.must(t, "tail", "--since", "1m", "--once")
+	require.Equal(t, 2, strings.Count(once, "\n"))
+	require.Regexp(t, `(?m)^attempts rejected +1$`, c.must(t, "stats"))
+	require.Regexp(t, `(?m)^deliveries succeeded +1$`, c.must(t, "stats", "--tenant", "acme"))
+}
+
+// A tail outlives its server's absence and prints nothing twice.
+func TestTailReconnects(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	args := serveArgs(url)
+	server := start(t, args...)
+	base := server.address(t)
+	tail := start(t, "tail", "--url", base, "--api-key", testAPIKey, "--since", "1m", "--interval", "50ms")
+	listener := start(t, "listen", "--address", "127.0.0.1:0")
+	c := console{base: base, receiver: field(listener.line(t, "receiving on"), 2)}
+	c.must(t, "endpoints", "create", c.receiver, "--tenant", "acme")
+	c.must(t, "events", "send", "acme", "a.first", "1")
+	tail.line(t, "a.first")
+	require.NoError(t, server.end(t))
+	require.Eventually(t, func() bool { return strings.Contains(tail.stderr.String(), "trying again") }, 60*time.Second, 20*time.Millisecond)
+	again := append(append([]string{}, args...), "--listen", strings.TrimPrefix(base, "http://"))
+	start(t, again...).address(t)
+	c.must(t, "events", "send", "acme", "a.second", "1")
+	require.Contains(t, tail.line(t, "a."), "a.second")
+	require.Contains(t, tail.stderr.String(), "connected again")
+}
+
+func TestTailColours(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	printTail(&b, attemptAnswer{Outcome: "succeeded"}, true)
+	printTail(&b, attemptAnswer{Outcome: "blocked"}, true)
+	require.Contains(t, b.String(), "\x1b[32msucceeded  \x1b[0m")
+	require.Contains(t, b.String(), "\x1b[31mblocked    \x1b[0m")
+}
+
 func TestListsTurnPages(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)

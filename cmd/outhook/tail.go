@@ -65,7 +65,7 @@ func (cmd *tailCmd) Run(c *command) error {
 				fmt.Fprintf(c.stderr, "outhook: %v; trying again\n", err)
 			}
 			failures++
-			pause(c.ctx, min(time.Duration(failures)*time.Second, maxTailBackoff))
+			waitFor(c.ctx, min(time.Duration(failures)*time.Second, maxTailBackoff))
 			continue
 		case failures > 0:
 			fmt.Fprintln(c.stderr, "outhook: connected again")
@@ -81,7 +81,7 @@ func (cmd *tailCmd) Run(c *command) error {
 		if cmd.Once {
 			return nil
 		}
-		pause(c.ctx, cmd.Interval)
+		waitFor(c.ctx, cmd.Interval)
 	}
 }
 
@@ -94,7 +94,7 @@ func passing(err error) bool {
 	return ok && (refused.Status >= http.StatusInternalServerError || refused.Status == http.StatusTooManyRequests)
 }
 
-func pause(ctx context.Context, d time.Duration) {
+func waitFor(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
