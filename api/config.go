@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -43,6 +44,10 @@ type Config struct {
 
 	// APIKey is the bootstrap admin key. Empty: only the keys of the table api_keys are accepted.
 	APIKey string
+
+	// TrustedProxies are the addresses of proxies whose X-Forwarded-For is believed when they connect. Of all other
+	// clients the connection's address counts.
+	TrustedProxies []netip.Prefix
 
 	// MaxPayloadBytes is the largest payload in bytes. The database accepts at most 262,144.
 	//

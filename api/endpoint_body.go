@@ -71,6 +71,7 @@ type endpointEdit struct {
 	row      db.Endpoint
 	secret   signature.Secret
 	checkURL func(string) error
+	members  []string // the names of those that the body gives, sorted
 	faults   faults
 }
 
@@ -107,7 +108,11 @@ func (e *endpointEdit) decode(body []byte, set func(name string, value json.RawM
 	if err != nil {
 		return err
 	}
-	eachMember(object, "body", &e.faults, set)
+	eachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
+		e.members = append(e.members, name)
+		return set(name, value)
+	})
+	slices.Sort(e.members)
 	return nil
 }
 
@@ -165,18 +170,26 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 	return true
 }
 
-// tenantID applies the rule of events to an endpoint's tenant.
+// tenantID applies the rule of events to an object's tenant.
 func tenantID(value json.RawMessage, f *faults) string {
 	before := len(*f)
 	id := text(value, "body.tenant_id", f)
 	if len(*f) > before {
 		return id
 	}
-	var broken *outhook.InvalidEventError
-	if err := (outhook.Event{TenantID: id, Type: "any", Payload: json.RawMessage("null")}).Validate(); errors.As(err, &broken) {
-		f.add("body.tenant_id", broken.Problem)
+	if problem := tenantProblem(id); problem != "" {
+		f.add("body.tenant_id", problem)
 	}
 	return id
+}
+
+// tenantProblem returns what is wrong with a tenant's label, or "".
+func tenantProblem(id string) string {
+	var broken *outhook.InvalidEventError
+	if err := (outhook.Event{TenantID: id, Type: "any", Payload: json.RawMessage("null")}).Validate(); errors.As(err, &broken) {
+		return broken.Problem
+	}
+	return ""
 }
 
 func (e *endpointEdit) setSecret(value json.RawMessage) {

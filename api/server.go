@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -44,11 +45,13 @@ type Server struct {
 	echo      *echo.Echo
 	huma      huma.API
 	bootstrap *[sha256.Size]byte // of Config.APIKey; nil: there is none
-	keys      *batch.Group[[sha256.Size]byte, bool]
+	keys      *batch.Group[[sha256.Size]byte, principal]
 	store     *store
 	ready     *readiness
 	held      atomic.Int64  // bytes of bodies
 	tests     chan struct{} // a slot per test of an endpoint
+
+	clientAddress func(*http.Request) netip.Addr
 }
 
 // New returns the API. Returns an error that names the field if cfg is not valid.
@@ -60,6 +63,7 @@ func New(cfg Config) (*Server, error) {
 	s := newServer(cfg)
 	s.store = newStore(cfg.Pool, cfg.Logger)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
+	s.clientAddress = clientAddress(cfg.TrustedProxies)
 	s.tests = make(chan struct{}, maxTests)
 	if cfg.APIKey != "" {
 		sum := sha256.Sum256([]byte(cfg.APIKey))
@@ -70,6 +74,8 @@ func New(cfg Config) (*Server, error) {
 	s.addEvents()
 	s.addDeliveries()
 	s.addEndpoints()
+	s.addKeys()
+	s.addAudit()
 	s.addUI()
 	if err := s.addDocs(); err != nil {
 		return nil, err

@@ -2,8 +2,8 @@
 -- The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
 SELECT e.id, e.created_at, e.tenant_id, e.type, e.payload::text AS payload FROM outhook.events AS e WHERE e.id = @id;
 
--- name: HasEvent :one
-SELECT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @id) AS found;
+-- name: GetEventTenant :one
+SELECT e.tenant_id FROM outhook.events AS e WHERE e.id = @id;
 
 -- name: ListEvents :many
 -- Newest first, without payloads. since and until become bounds on the id, so that partitions are pruned.

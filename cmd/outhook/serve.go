@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -103,13 +102,12 @@ func (s *server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool) error {
 	if !s.roles.api || s.flags.APIKey != "" {
 		return nil
 	}
-	keys, err := db.New().ListAPIKeys(ctx, pool)
+	found, err := db.New().HasLiveAPIKey(ctx, pool)
 	if err != nil {
-		return fmt.Errorf("reading the API keys: %w", err)
+		return fmt.Errorf("looking for API keys: %w", err)
 	}
-	live := func(k db.APIKey) bool { return k.RevokedAt == nil }
-	if !slices.ContainsFunc(keys, live) {
-		return errors.New("there is no API key: set OUTHOOK_API_KEY (openssl rand -hex 32) or run `outhook keys create`")
+	if !found {
+		return errors.New("there is no API key: set OUTHOOK_API_KEY (openssl rand -hex 32) or run `outhook keys create NAME --scope admin`")
 	}
 	return nil
 }
