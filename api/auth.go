@@ -30,13 +30,16 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c)
 		}
 		ctx := c.Request().Context()
-		found, err := s.findKey(ctx, key)
+		found, err := s.login(ctx, key)
 		if err != nil {
 			return err
 		}
 		if found.scope == "" {
 			c.Response().Header().Set(echo.HeaderWWWAuthenticate, challenge)
 			return newProblem(http.StatusUnauthorized, "give a valid API key: Authorization: Bearer <key>")
+		}
+		if err := s.checkRate(found.id); err != nil {
+			return err
 		}
 		requestOf(ctx).key = found
 		if ui && !found.may(adminAccess) {
@@ -56,14 +59,27 @@ func bearer(h http.Header) string {
 	return strings.TrimSpace(key)
 }
 
-// findKey returns the principal of a key that is valid at this moment, else the zero value. Comparing hashes in constant
-// time tells nothing of the bootstrap key. Of the others the database's index compares hashes: how long that takes can
-// tell of a hash, which nobody can choose a key for.
-func (s *Server) findKey(ctx context.Context, key string) (principal, error) {
+// login returns the principal of a key, the zero value for none and for a wrong one, which counts as a guess.
+func (s *Server) login(ctx context.Context, key string) (principal, error) {
 	if key == "" {
 		return principal{}, nil
 	}
+	r := requestOf(ctx).http
+	if err := s.guesses.check(r); err != nil {
+		return principal{}, err
+	}
 	sum := sha256.Sum256([]byte(key))
+	found, err := s.findKey(ctx, key, sum)
+	if err == nil && found.scope == "" {
+		s.guesses.note(r, sum)
+	}
+	return found, err
+}
+
+// findKey returns the principal of a key that is valid at this moment, else the zero value. Comparing hashes in constant
+// time tells nothing of the bootstrap key. Of the others the database's index compares hashes: how long that takes can
+// tell of a hash, which nobody can choose a key for.
+func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte) (principal, error) {
 	if s.bootstrap != nil && subtle.ConstantTimeCompare(sum[:], s.bootstrap[:]) == 1 {
 		return principal{name: bootstrapName, scope: db.KeyScopeAdmin}, nil
 	}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -189,6 +190,16 @@ func (m *matrixBundle) refused(name string, status int, call func() response) re
 	return r
 }
 
+// methods returns the operations of a path.
+func methods(item *huma.PathItem) map[string]*huma.Operation {
+	all := map[string]*huma.Operation{
+		http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPatch: item.Patch, http.MethodPut: item.Put,
+		http.MethodDelete: item.Delete, http.MethodHead: item.Head, http.MethodOptions: item.Options, http.MethodTrace: item.Trace,
+	}
+	maps.DeleteFunc(all, func(_ string, op *huma.Operation) bool { return op == nil })
+	return all
+}
+
 // Every operation of the document × every kind of key × own, foreign and absent objects.
 func TestTenantIsolationMatrix(t *testing.T) {
 	t.Parallel()
@@ -196,13 +207,7 @@ func TestTenantIsolationMatrix(t *testing.T) {
 	entries := matrix()
 	operations := 0
 	for path, item := range m.api.OpenAPI().Paths {
-		for method, op := range map[string]*huma.Operation{
-			http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPatch: item.Patch, http.MethodPut: item.Put,
-			http.MethodDelete: item.Delete, http.MethodHead: item.Head, http.MethodOptions: item.Options, http.MethodTrace: item.Trace,
-		} {
-			if op == nil {
-				continue
-			}
+		for method, op := range methods(item) {
 			operations++
 			e, ok := entries[op.OperationID]
 			require.True(t, ok, "%s %s needs an entry in the matrix: who may call it, and what a foreign tenant's key gets", method, path)

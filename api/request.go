@@ -59,20 +59,27 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// setHeaders forbids everything that an answer of an API has no use for. River UI needs scripts and styles of its own.
+// setHeaders forbids everything that an answer of an API has no use for. Pages are kept apart from those of other origins
+// too; /docs sets a policy of its own.
 func setHeaders(c echo.Context, id string) {
 	h := c.Response().Header()
 	h.Set(echo.HeaderXRequestID, id)
 	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
 	h.Set(echo.HeaderXFrameOptions, "DENY")
 	h.Set(echo.HeaderReferrerPolicy, "no-referrer")
-	if isUI(c.Path()) {
-		return
-	}
-	h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
-	if isAPI(c) {
+	switch {
+	case isUI(c.Path()):
+		h.Set(echo.HeaderContentSecurityPolicy, uiPolicy)
+	case isAPI(c):
+		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 		h.Set(echo.HeaderCacheControl, "no-store")
+		return
+	default:
+		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 	}
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 }
 
 // isAPI tells whether a request is for the API: by its route, or by its path if there is no such route.

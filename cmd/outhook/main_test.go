@@ -290,6 +290,11 @@ func TestServe(t *testing.T) {
 			{[]string{"--response-bytes", "16385"}, "OUTHOOK_RESPONSE_BYTES"},
 			{[]string{"--max-workers", "0"}, "OUTHOOK_MAX_WORKERS"},
 			{[]string{"--max-payload-bytes", "262145"}, "OUTHOOK_MAX_PAYLOAD_BYTES"},
+			{[]string{"--max-requests", "0"}, "OUTHOOK_MAX_REQUESTS"},
+			{[]string{"--failed-logins=-1"}, "OUTHOOK_FAILED_LOGINS"},
+			{[]string{"--rate-limit=-1"}, "OUTHOOK_RATE_LIMIT"},
+			{[]string{"--rate-limit", "NaN"}, "OUTHOOK_RATE_LIMIT"},
+			{[]string{"--trusted-proxies", "everything"}, "OUTHOOK_TRUSTED_PROXIES"},
 			{[]string{"--database-url", "postgres://user:hunter2@[bad"}, "OUTHOOK_DATABASE_URL"},
 			{[]string{"--no-such-flag"}, "no-such-flag"},
 		} {
@@ -305,6 +310,32 @@ func TestServe(t *testing.T) {
 		_, err := output(t, serveArgs(migrated(t), "--api-key", "")...)
 		require.ErrorContains(t, err, "OUTHOOK_API_KEY")
 	})
+}
+
+func TestServeLimitsWhatAClientMaySend(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	base := start(t, serveArgs(url, "--roles", "api", "--failed-logins", "2", "--trusted-proxies", "127.0.0.0/8")...).address(t)
+	try := func(key, from string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/api/events", nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+key)
+		req.Header.Set("X-Forwarded-For", from)
+		res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode
+	}
+	require.Equal(t, http.StatusUnauthorized, try("one", "203.0.113.7"))
+	require.Equal(t, http.StatusUnauthorized, try("two", "203.0.113.7"))
+	require.Equal(t, http.StatusTooManyRequests, try(testAPIKey, "203.0.113.7"))
+	require.Equal(t, http.StatusOK, try(testAPIKey, "203.0.113.8"))
+
+	limited := start(t, serveArgs(url, "--roles", "api", "--rate-limit", "0.01", "--failed-logins", "0")...).address(t)
+	status, _ := call(t, http.MethodGet, limited+"/api/events", testAPIKey, "")
+	require.Equal(t, http.StatusOK, status)
+	status, _ = call(t, http.MethodGet, limited+"/api/events", testAPIKey, "")
+	require.Equal(t, http.StatusTooManyRequests, status)
 }
 
 func TestMigrate(t *testing.T) {

@@ -79,6 +79,7 @@ type server struct {
 	ports       []uint16
 	authorities *x509.CertPool
 	egress      *egress.Client
+	proxies     []netip.Prefix
 	keyring     *signature.Keyring
 }
 
@@ -202,7 +203,11 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
 		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Logger: s.logger,
+		MaxRequests: s.flags.MaxRequests, RateLimit: s.flags.RateLimit, FailedLogins: s.flags.FailedLogins, TrustedProxies: s.proxies,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
+	}
+	if cfg.FailedLogins == 0 {
+		cfg.FailedLogins = -1
 	}
 	if worker != nil {
 		cfg.Ready = worker.Ready
