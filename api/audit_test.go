@@ -90,7 +90,6 @@ func TestAuditTrail(t *testing.T) {
 	})
 }
 
-
 // An order that can't be noted is not carried out: each operation that the matrix says is audited.
 func TestNothingChangesWithoutItsEntry(t *testing.T) {
 	t.Parallel()

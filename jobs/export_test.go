@@ -7,3 +7,6 @@ func DeadClients() (look func(at time.Time, silent ...string) (dead []string)) {
 	r := &rescuer{clientID: "itself"}
 	return func(at time.Time, silent ...string) []string { return r.dead(at, silent) }
 }
+
+// InFlight returns how many runs of a client's have begun and not ended.
+func InFlight(c *Client) int { return int(c.inFlight.Load()) }

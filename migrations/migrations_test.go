@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -50,13 +52,11 @@ func testUpAndDown(t *testing.T, pool *pgxpool.Pool) {
 	require.NoError(t, migrations.Up(ctx, pool))
 	require.Equal(t, first, fingerprint(t, pool), "a second time there is nothing to do")
 
-	versions := versions(t, pool)
-	for i := len(versions) - 1; i >= 1; i-- {
-		v := versions[i-1]
+	for _, v := range slices.Backward(versions(t)[:len(versions(t))-1]) {
 		require.NoError(t, migrations.DownTo(ctx, pool, v))
 		require.Equal(t, v, value[int64](t, pool, `SELECT max(version_id) FROM outhook.goose_db_version`))
 		require.NoError(t, migrations.Up(ctx, pool), "from version %d", v)
-		require.Equal(t, first, fingerprint(t, pool), "from version %d", v)
+		require.Equal(t, first, fingerprint(t, pool), "from version %d", v) //nolint:contextcheck // t brings it
 	}
 
 	require.NoError(t, migrations.DownTo(ctx, pool, 0))
@@ -98,7 +98,7 @@ func TestConcurrentUpAppliesOnce(t *testing.T) {
 	require.NoError(t, g.Wait())
 
 	pool := openConfig(t, cfg)
-	require.Equal(t, versions(t, pool), column[int64](t, pool, `SELECT version_id FROM outhook.goose_db_version ORDER BY id`))
+	require.Equal(t, versions(t), column[int64](t, pool, `SELECT version_id FROM outhook.goose_db_version ORDER BY id`))
 	require.Equal(t, fingerprint(t, dbtest.New(t)), fingerprint(t, pool))
 }
 
@@ -149,7 +149,7 @@ func TestEmptyDatabaseIsTooOld(t *testing.T) {
 func TestPartlyMigratedDatabaseIsTooOld(t *testing.T) {
 	t.Parallel()
 	pool := open(t, dbtest.NewURL(t))
-	all := versions(t, pool)
+	all := versions(t)
 	for _, v := range []int64{all[len(all)-2], 4, 3, 0} {
 		require.NoError(t, migrations.DownTo(t.Context(), pool, v))
 		requireVersion(t, pool, v)
@@ -185,26 +185,13 @@ func requireVersion(t *testing.T, pool *pgxpool.Pool, want int64) {
 	require.Equal(t, want, got)
 	list, err := migrations.List(t.Context(), pool)
 	require.NoError(t, err)
-	require.Len(t, list, len(fileNames(t))+1, "River's have no file")
-	var last int64
-	for _, m := range list {
-		require.Greater(t, m.Version, last)
-		last = m.Version
+	all := versions(t)[1:]
+	require.Len(t, list, len(all))
+	for i, m := range list {
+		require.Equal(t, all[i], m.Version)
 		require.Regexp(t, fmt.Sprintf(`^%05d_[a-z0-9_]+(\.sql)?$`, m.Version), m.Name)
 		require.Equal(t, m.Version <= want, m.Applied, m.Name)
 	}
-}
-
-// versions returns 0 and each version that this binary knows; numbers may be missing.
-func versions(t *testing.T, pool *pgxpool.Pool) []int64 {
-	t.Helper()
-	list, err := migrations.List(t.Context(), pool)
-	require.NoError(t, err)
-	all := []int64{0}
-	for _, m := range list {
-		all = append(all, m.Version)
-	}
-	return all
 }
 
 func requireTooOld(t *testing.T, pool *pgxpool.Pool, version int64) {
@@ -215,7 +202,20 @@ func requireTooOld(t *testing.T, pool *pgxpool.Pool, version int64) {
 	require.ErrorContains(t, err, fmt.Sprintf("at version %d, this binary needs %d", version, migrations.Latest()))
 }
 
-// River's migrations have a number and no file.
+// versions returns 0 and the version of each migration, in order. River's have a number and no file.
+func versions(t *testing.T) []int64 {
+	t.Helper()
+	all := []int64{0, 4}
+	for _, name := range fileNames(t) {
+		v, err := strconv.ParseInt(name[:5], 10, 64)
+		require.NoError(t, err)
+		all = append(all, v)
+	}
+	slices.Sort(all)
+	require.Equal(t, slices.Compact(slices.Clone(all)), all, "each number is taken once")
+	return all
+}
+
 func TestLatestIsTheLastFile(t *testing.T) {
 	t.Parallel()
 	names := fileNames(t)
