@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -69,13 +70,13 @@ func (g *guesses) check(r *http.Request) error {
 }
 
 // note counts a wrong key.
-func (g *guesses) note(r *http.Request, sum [sha256.Size]byte) {
+func (g *guesses) note(ctx context.Context, r *http.Request, sum [sha256.Size]byte) {
 	if g == nil {
 		return
 	}
 	if len(g.server.cfg.TrustedProxies) == 0 && r.Header.Get(echo.HeaderXForwardedFor) != "" {
 		g.server.warnOfProxy.Do(func() {
-			g.server.cfg.Logger.WarnContext(r.Context(), "counting the failed logins of everybody behind a proxy together: set OUTHOOK_TRUSTED_PROXIES",
+			g.server.cfg.Logger.WarnContext(ctx, "counting the failed logins of everybody behind a proxy together: set OUTHOOK_TRUSTED_PROXIES",
 				slog.String("address", g.client(r).Addr().String()))
 		})
 	}

@@ -176,7 +176,7 @@ func TestLongURLsAndHeaders(t *testing.T) {
 
 func TestServerHasTimeouts(t *testing.T) {
 	t.Parallel()
-	srv := &http.Server{} //nolint:gosec // ConfigureServer sets the timeouts
+	srv := &http.Server{}
 	api.ConfigureServer(srv)
 	require.Equal(t, 10*time.Second, srv.ReadHeaderTimeout)
 	require.Equal(t, 80*time.Second, srv.ReadTimeout)

@@ -71,7 +71,7 @@ func (s *Server) login(ctx context.Context, key string) (principal, error) {
 	sum := sha256.Sum256([]byte(key))
 	found, err := s.findKey(ctx, key, sum)
 	if err == nil && found.scope == "" {
-		s.guesses.note(r, sum)
+		s.guesses.note(ctx, r, sum)
 	}
 	return found, err
 }

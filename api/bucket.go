@@ -80,7 +80,7 @@ func (b *buckets[K]) empty(key K, now time.Time) time.Duration {
 	if element == nil {
 		return 0
 	}
-	return b.wait(element.Value.(*bucket[K]).limiter, now) //nolint:forcetypeassert // the list holds nothing else
+	return b.wait(b.at(element).limiter, now)
 }
 
 func (b *buckets[K]) wait(limiter *rate.Limiter, now time.Time) time.Duration {
@@ -95,16 +95,21 @@ func (b *buckets[K]) wait(limiter *rate.Limiter, now time.Time) time.Duration {
 func (b *buckets[K]) get(key K) *bucket[K] {
 	if element := b.byKey[key]; element != nil {
 		b.recent.MoveToFront(element)
-		return element.Value.(*bucket[K]) //nolint:forcetypeassert // the list holds nothing else
+		return b.at(element)
 	}
 	if len(b.byKey) >= b.max {
-		oldest := b.recent.Remove(b.recent.Back()).(*bucket[K]) //nolint:forcetypeassert // the list holds nothing else
-		delete(b.byKey, oldest.key)
+		oldest := b.recent.Back()
+		delete(b.byKey, b.at(oldest).key)
+		b.recent.Remove(oldest)
 	}
 	k := &bucket[K]{key: key, limiter: rate.NewLimiter(b.rate, b.burst)}
 	b.byKey[key] = b.recent.PushFront(k)
 	b.count.Store(int64(len(b.byKey)))
 	return k
+}
+
+func (b *buckets[K]) at(element *list.Element) *bucket[K] {
+	return element.Value.(*bucket[K]) //nolint:errcheck // the list holds nothing else
 }
 
 // seconds rounds a wait up to what the header Retry-After can say.

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -42,9 +43,7 @@ func leaves(schemas huma.Registry, s *huma.Schema, at string) (list []leaf) {
 				list = append(list, leaf{inner.at, func(base any) any {
 					copied := object{}
 					if given, ok := base.(object); ok {
-						for k, v := range given {
-							copied[k] = v
-						}
+						maps.Copy(copied, given)
 					}
 					copied[name] = inner.set(copied[name])
 					return copied
@@ -103,7 +102,7 @@ func (m *matrixBundle) testBodyTexts(method string, e entry, o objects, op *huma
 			r := m.refusedWith([]int{400, 413, 422}, op.OperationID+" "+l.at+" "+bad[:min(len(bad), 20)], func() response { return send(bad) })
 			require.NotContains(m.t, string(r.body), "xxxx", "it repeats the input")
 		}
-		for _, good := range []string{"Grüße 🎉", "e\u0301", "‮rtl", "名前", "a\u2028b"} {
+		for _, good := range []string{"Grüße 🎉", "e\u0301", "\u202ertl", "名前", "a\u2028b"} {
 			quoted, err := json.Marshal(good)
 			require.NoError(m.t, err)
 			r := send(string(quoted))
