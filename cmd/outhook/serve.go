@@ -127,6 +127,11 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 		return err
 	}
 	defer apiPool.Close()
+	if s.roles.worker {
+		if err := jobs.CheckSession(ctx, apiPool.Config().ConnConfig); err != nil {
+			return err
+		}
+	}
 	if err := migrations.Check(ctx, apiPool); err != nil {
 		return err
 	}
@@ -209,9 +214,9 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
 		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
-		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger, MaxRequests: s.flags.MaxRequests, RateLimit: s.flags.RateLimit, FailedLogins: s.flags.FailedLogins,
-		TrustedProxies: s.proxies,
-		CheckSchema:    func(ctx context.Context) error { return migrations.Check(ctx, pool) },
+		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger, MaxRequests: s.flags.MaxRequests,
+		RateLimit: s.flags.RateLimit, FailedLogins: s.flags.FailedLogins, TrustedProxies: s.proxies,
+		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
 	if cfg.FailedLogins == 0 {
 		cfg.FailedLogins = -1
