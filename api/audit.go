@@ -20,6 +20,7 @@ const (
 	objectEndpoint = "endpoint"
 	objectKey      = "key"
 	objectRiverUI  = "river_ui"
+	objectTenant   = "tenant"
 )
 
 // operator is what a tenant is shown of a key that is not its own.

@@ -20,7 +20,7 @@ const (
 
 // objects are one of each kind, of one tenant.
 type objects struct {
-	tenant, endpoint, event, key string
+	tenant, endpoint, event, key, erasure string
 }
 
 // entry says who may call an operation, and how it is called for a tenant's objects.
@@ -45,7 +45,7 @@ const (
 
 func at(text string) func(objects) string {
 	return func(o objects) string {
-		return strings.NewReplacer("{tenant}", o.tenant, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key).Replace(text)
+		return strings.NewReplacer("{tenant}", o.tenant, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key, "{erasure}", o.erasure).Replace(text)
 	}
 }
 
@@ -83,6 +83,9 @@ func matrix() map[string]entry {
 		},
 		"list-keys":  {scopes: admin, path: at("/api/keys"), kind: ofList},
 		"revoke-key": {scopes: admin, path: at("/api/keys/{key}"), audited: "key"},
+
+		"erase-tenant": {scopes: admin, path: at("/api/tenants/{tenant}/data"), kind: ofMaking, audited: "tenant"},
+		"get-erasure":  {scopes: admin, path: at("/api/erasures/{erasure}")},
 
 		"list-audit": {scopes: tenant, path: at("/api/audit"), kind: ofList},
 	}
@@ -150,11 +153,13 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 	o.event = m.newEvent(tenant, eventType).String()
 	_, id := m.newKey("tenant", tenant)
 	o.key = id.String()
+	erasure := m.do("DELETE", "/api/tenants/"+tenant+"/data", "") // ordered and, without workers, not carried out
+	o.erasure = m.requireObject(erasure, 202)["id"].(string)
 	return o
 }
 
 func absentObjects() objects {
-	return objects{tenant: foreignTenant, endpoint: uuid.NewString(), event: uuid.NewString(), key: uuid.NewString()}
+	return objects{tenant: foreignTenant, endpoint: uuid.NewString(), event: uuid.NewString(), key: uuid.NewString(), erasure: uuid.NewString()}
 }
 
 // state returns a digest of all that an order can change.
@@ -164,7 +169,7 @@ func (m *matrixBundle) state() (digest string) {
 		SELECT t::text AS row FROM outhook.endpoints AS t UNION ALL SELECT t::text FROM outhook.endpoint_secrets AS t
 		UNION ALL SELECT t::text FROM outhook.events AS t UNION ALL SELECT t::text FROM outhook.event_keys AS t
 		UNION ALL SELECT t::text FROM outhook.deliveries AS t UNION ALL SELECT t::text FROM outhook.river_job AS t
-		UNION ALL SELECT t::text FROM outhook.audit_entries AS t
+		UNION ALL SELECT t::text FROM outhook.audit_entries AS t UNION ALL SELECT t::text FROM outhook.tenant_erasures AS t
 		UNION ALL SELECT (t.id, t.name, t.scope, t.tenant_id, t.expires_at, t.revoked_at)::text FROM outhook.api_keys AS t) AS r`
 	require.NoError(m.t, m.pool.QueryRow(m.t.Context(), query).Scan(&digest))
 	return digest
@@ -255,7 +260,7 @@ func (m *matrixBundle) testOperation(name, method string, e entry) {
 			if !h.sees(foreignTenant) {
 				r := m.refused(at, 404, func() response { return m.call(h.text, method, e, foreign) })
 				require.Equal(m.t, string(missing.body), string(r.body), "what is foreign looks as if it did not exist")
-				mixed := objects{tenant: ownTenant, endpoint: foreign.endpoint, event: own.event, key: foreign.key}
+				mixed := objects{tenant: ownTenant, endpoint: foreign.endpoint, event: own.event, key: foreign.key, erasure: foreign.erasure}
 				if e.path(mixed) != e.path(own) && e.path(mixed) != e.path(foreign) {
 					m.refused(at, 404, func() response { return m.call(h.text, method, e, mixed) })
 				}

@@ -85,6 +85,7 @@ func New(cfg Config) (*Server, error) {
 	s.addEndpoints()
 	s.addKeys()
 	s.addAudit()
+	s.addTenants()
 	s.addUI()
 	if err := s.addDocs(); err != nil {
 		return nil, err

@@ -152,8 +152,8 @@ func (m *matrixBundle) testParameter(method string, e entry, o objects, p *huma.
 		send := func() response { return m.do(method, e.path(o)+"?"+p.Name+"="+url.QueryEscape(bad), body) }
 		switch p.In {
 		case "path":
-			path := e.path(o)
-			for _, id := range []string{o.event, o.endpoint, o.key} {
+			path := strings.Replace(e.path(o), "/tenants/"+o.tenant, "/tenants/"+url.PathEscape(bad), 1)
+			for _, id := range []string{o.event, o.endpoint, o.key, o.erasure} {
 				path = strings.Replace(path, id, url.PathEscape(bad), 1)
 			}
 			send = func() response { return m.do(method, path, body) }
