@@ -20,10 +20,11 @@ import (
 )
 
 const (
-	schemaPrefix = "#/components/schemas/"
-	tagEvents    = "Events"
-	tagEndpoints = "Endpoints"
-	tagDelivery  = "Deliveries"
+	schemaPrefix  = "#/components/schemas/"
+	tagEvents     = "Events"
+	tagEndpoints  = "Endpoints"
+	tagDelivery   = "Deliveries"
+	tagOperations = "Operations"
 
 	// Keys of huma.Operation.Metadata that document reads.
 	metaBody     = "body"
@@ -92,6 +93,7 @@ func tags() []*huma.Tag {
 		{Name: tagEvents, Description: "An event is one fact of a tenant: a type and a payload, immutable. It makes one delivery for each subscribed endpoint."},
 		{Name: tagEndpoints, Description: "An endpoint is a tenant's URL, with a secret that signs and the event types that it is subscribed to."},
 		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or cancelled. An attempt is one HTTP request of it."},
+		{Name: tagOperations, Description: "An operation is an order to replay many deliveries, carried out in the background: it can be watched, paused, resumed and cancelled."},
 	}
 }
 
