@@ -27,7 +27,7 @@ type operation struct {
 	Until         time.Time  `json:"until"`
 	TotalCount    *int64     `json:"total_count" doc:"How many deliveries matched when it began. Null: not counted (yet): it has not begun, there are very many, or states has succeeded."`
 	ReplayedCount int64      `json:"replayed_count" doc:"How many were given to the workers again."`
-	SkippedCount  int64      `json:"skipped_count" doc:"How many were left alone: their endpoint is disabled or deleted, or they changed in the meantime."`
+	SkippedCount  int64      `json:"skipped_count" doc:"How many were left alone: their endpoint is disabled or deleted, their payload is gone, or they changed in the meantime."`
 	LastError     *string    `json:"last_error" doc:"What went wrong last, while it is being tried again. Null: nothing."`
 	CreatedAt     time.Time  `json:"created_at"`
 	UpdatedAt     time.Time  `json:"updated_at"`

@@ -98,6 +98,18 @@ func (q *Queries) CountEndedDeliveries(ctx context.Context, db DBTX, arg CountEn
 	return count, err
 }
 
+const deleteEndedOperations = `-- name: DeleteEndedOperations :execrows
+DELETE FROM outhook.operations WHERE completed_at < now() - make_interval(secs => $1::float8)
+`
+
+func (q *Queries) DeleteEndedOperations(ctx context.Context, db DBTX, ageSeconds float64) (int64, error) {
+	result, err := db.Exec(ctx, deleteEndedOperations, ageSeconds)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const getOperation = `-- name: GetOperation :one
 SELECT id, kind, state, tenant_id, endpoint_id, event_types, states, since, until, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at FROM outhook.operations WHERE id = $1
 `
@@ -270,6 +282,7 @@ JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.en
     AND d.event_id BETWEEN $3::uuid AND $4::uuid
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 WHERE d.state::text = ANY ($5::text[]) AND d.completed_at >= $6::timestamptz AND d.completed_at < $7::timestamptz
+    AND EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.payload IS NOT NULL)
 FOR UPDATE OF d
 `
 
@@ -289,7 +302,7 @@ type LockEndedDeliveriesRow struct {
 	JobID      int64
 }
 
-// Those of the given deliveries that still match and whose endpoint may get them. What was settled, replayed or cancelled
+// Those of the given deliveries that still match, whose endpoint may get them and whose payload is still there. What was settled, replayed or cancelled
 // meanwhile does not match any more: its completed_at is gone or later than until.
 func (q *Queries) LockEndedDeliveries(ctx context.Context, db DBTX, arg LockEndedDeliveriesParams) ([]LockEndedDeliveriesRow, error) {
 	rows, err := db.Query(ctx, lockEndedDeliveries,

@@ -142,14 +142,17 @@ func moveOperation(ctx context.Context, tx pgx.Tx, id uuid.UUID, to string, from
 	return db.New().SetOperationState(ctx, tx, to, id, from)
 }
 
-// reviveOperations gives each running operation that has no job one.
-func reviveOperations(ctx context.Context, cfg Config) error {
+// tendOperations gives each running operation that has no job one, and forgets those that ended before the retention.
+func tendOperations(ctx context.Context, cfg Config) error {
 	n, err := db.New().ReviveOperations(ctx, cfg.Pool)
 	if err != nil {
 		return fmt.Errorf("reviving operations: %w", err)
 	}
 	if n > 0 {
 		cfg.Logger.WarnContext(ctx, "operations had lost their jobs", slog.Int64("count", n))
+	}
+	if _, err := db.New().DeleteEndedOperations(ctx, cfg.Pool, cfg.Retention.Seconds()); err != nil {
+		return fmt.Errorf("deleting old operations: %w", err)
 	}
 	return nil
 }

@@ -136,19 +136,32 @@ func TestRecover(t *testing.T) {
 		require.Equal(t, map[int]int{1: 7}, b.replays(t))
 	})
 
-	t.Run("ADisabledEndpointIsRefusedOrSkipped", func(t *testing.T) {
+	t.Run("ADisabledEndpointIsRefusedOrSkippedAndSoIsAPayloadThatIsGone", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		endpointID, _ := b.endpoint(t)
 		b.ended(t, 5, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
-		op := b.recover(t, endpointID, lastHour())
+		b.ended(t, 2, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+		b.exec(t, `UPDATE outhook.events SET payload = NULL WHERE id IN (SELECT event_id FROM outhook.deliveries ORDER BY event_id DESC LIMIT 2)`)
+		op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
+		client, err := jobs.New(b.config(t))
+		require.NoError(t, err)
+		require.NoError(t, client.Start(b.ctx))
+		op = b.awaitOperation(t, op.ID, completed)
+		require.EqualValues(t, 2, op.SkippedCount, "their payload is gone")
+		require.EqualValues(t, 5, op.ReplayedCount)
+		eventually(t, func() bool { return b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == 5 }, func() any { return nil })
+		require.NoError(t, client.Stop(b.ctx))
+		b.exec(t, `UPDATE outhook.deliveries SET state = 'failed', completed_at = now() - interval '10 min' WHERE state = 'succeeded'`)
+
+		op = b.recover(t, endpointID, lastHour())
 		b.setStatus(t, endpointID, db.EndpointStatusDisabled)
-		err := b.inTx(t, func(tx pgx.Tx) error { _, err := jobs.Recover(b.ctx, tx, endpointID, lastHour()); return err })
+		err = b.inTx(t, func(tx pgx.Tx) error { _, err := jobs.Recover(b.ctx, tx, endpointID, lastHour()); return err })
 		require.ErrorIs(t, err, jobs.ErrEndpointGone)
 		b.start(t, b.config(t))
 		op = b.awaitOperation(t, op.ID, completed)
 		require.Zero(t, op.ReplayedCount)
-		require.EqualValues(t, 5, op.SkippedCount)
+		require.EqualValues(t, 7, op.SkippedCount)
 	})
 }
 
@@ -241,8 +254,11 @@ func TestOperationWithoutAJobGetsOne(t *testing.T) {
 	op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
 	cancelled := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
 	b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.CancelOperation(b.ctx, tx, cancelled.ID) })
+	old := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
+	b.exec(t, `UPDATE outhook.operations SET state = 'completed', completed_at = now() - interval '31 days' WHERE id = $1`, old.ID)
 	b.exec(t, `DELETE FROM outhook.river_job WHERE kind = 'operate'`)
 	b.start(t, b.config(t)) // its first tend finds it
 	require.EqualValues(t, 5, b.awaitOperation(t, op.ID, completed).ReplayedCount)
 	require.Zero(t, b.awaitOperation(t, cancelled.ID, func(db.Operation) bool { return true }).ReplayedCount)
+	eventually(t, func() bool { return b.count(t, `SELECT count(*) FROM outhook.operations`) == 2 }, func() any { return nil })
 }

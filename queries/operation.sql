@@ -102,7 +102,7 @@ CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s WHERE s.
 ORDER BY w.event_id, w.endpoint_id;
 
 -- name: LockEndedDeliveries :many
--- Those of the given deliveries that still match and whose endpoint may get them. What was settled, replayed or cancelled
+-- Those of the given deliveries that still match, whose endpoint may get them and whose payload is still there. What was settled, replayed or cancelled
 -- meanwhile does not match any more: its completed_at is gone or later than until.
 SELECT d.event_id, d.endpoint_id, d.job_id
 FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS k
@@ -110,7 +110,11 @@ JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.en
     AND d.event_id BETWEEN @low::uuid AND @high::uuid
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 WHERE d.state::text = ANY (@states::text[]) AND d.completed_at >= @since::timestamptz AND d.completed_at < @until::timestamptz
+    AND EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.payload IS NOT NULL)
 FOR UPDATE OF d;
+
+-- name: DeleteEndedOperations :execrows
+DELETE FROM outhook.operations WHERE completed_at < now() - make_interval(secs => @age_seconds::float8);
 
 -- name: ReplayDeliveries :exec
 -- Opens settled deliveries again, each with a job of its own in deliver_bulk, so that live traffic goes first. The jobs
