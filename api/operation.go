@@ -23,9 +23,10 @@ type operation struct {
 	EndpointID    *uuid.UUID `json:"endpoint_id" format:"uuid" doc:"Null: any."`
 	EventTypes    []string   `json:"event_types" nullable:"false" doc:"Empty: any."`
 	States        []string   `json:"states" nullable:"false"`
+	Missed        bool       `json:"missed" doc:"Whether events that were enqueued while the endpoint was disabled are delivered too."`
 	Since         time.Time  `json:"since"`
 	Until         time.Time  `json:"until"`
-	TotalCount    *int64     `json:"total_count" doc:"How many deliveries matched when it began. Null: not counted (yet): it has not begun, there are very many, or states has succeeded."`
+	TotalCount    *int64     `json:"total_count" doc:"How many deliveries matched when it began. Null: not counted (yet): it has not begun, there are very many, states has succeeded, or missed is true."`
 	ReplayedCount int64      `json:"replayed_count" doc:"How many were given to the workers again."`
 	SkippedCount  int64      `json:"skipped_count" doc:"How many were left alone: their endpoint is disabled or deleted, their payload is gone, or they changed in the meantime."`
 	LastError     *string    `json:"last_error" doc:"What went wrong last, while it is being tried again. Null: nothing."`
@@ -64,7 +65,7 @@ func (s *Server) addOperations() {
 	register(s, route{
 		Operation: op("recover-endpoint", http.MethodPost, "/api/endpoints/{id}/recover", "Replay what an endpoint missed",
 			"Replays, in the background, the deliveries that failed and those that were cancelled because the endpoint was disabled "+
-				"or deleted; not those that a person cancelled. Enable the endpoint first. While one is under way, another is refused (409).",
+				"or deleted; not those that a person cancelled. With missed, events that were enqueued while it was disabled are delivered too. Enable the endpoint first. While one is under way, another is refused (409).",
 			http.StatusAccepted, http.StatusNotFound, http.StatusConflict),
 		timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
 	}, s.recoverEndpoint)
@@ -103,7 +104,8 @@ func (s *Server) addOperations() {
 func newOperationAnswer(r db.Operation) operation {
 	return operation{
 		ID: r.ID, Kind: r.Kind, State: r.State, TenantID: r.TenantID, EndpointID: r.EndpointID, EventTypes: r.EventTypes, States: r.States,
-		Since: r.Since.UTC(), Until: r.Until.UTC(), TotalCount: r.TotalCount, ReplayedCount: r.ReplayedCount, SkippedCount: r.SkippedCount,
+		Missed: r.Missed,
+		Since:  r.Since.UTC(), Until: r.Until.UTC(), TotalCount: r.TotalCount, ReplayedCount: r.ReplayedCount, SkippedCount: r.SkippedCount,
 		LastError: r.LastError, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), CompletedAt: utc(r.CompletedAt),
 	}
 }

@@ -20,6 +20,7 @@ type newRecover struct {
 	Until      *time.Time `json:"until,omitempty" nullable:"true" doc:"And before this time. Absent: now."`
 	EventTypes []string   `json:"event_types,omitempty" nullable:"true" maxItems:"100" example:"[\"invoice.*\"]" doc:"Only these types: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
 	States     []string   `json:"states,omitempty" nullable:"true" enum:"failed,cancelled" doc:"Absent: failed and cancelled."`
+	Missed     *bool      `json:"missed,omitempty" nullable:"true" doc:"Deliver also the events that were enqueued in this range of time while the endpoint was disabled, and so made no deliveries: all that it is subscribed to now and has no delivery of, since it was created."`
 }
 
 // newReplay documents the body that replays by a filter.
@@ -77,6 +78,16 @@ func (e *filterEdit) set(name string, value json.RawMessage) bool {
 		e.EventTypes, e.faults = edit.row.EventTypes, append(e.faults, edit.faults...)
 	case "states":
 		e.setStates(value)
+	case "missed":
+		if !e.ofEndpoint {
+			return false
+		}
+		switch string(value) {
+		case "true", "false", "null":
+			e.Missed = string(value) == "true"
+		default:
+			e.faults.add("body.missed", "must be true or false")
+		}
 	case "tenant_id", "endpoint_id":
 		if e.ofEndpoint {
 			return false

@@ -15,13 +15,14 @@ func TestOperations(t *testing.T) {
 		b := setup(t)
 		id := b.newEndpoint("acme", "")
 		path := "/api/endpoints/" + id.String() + "/recover"
-		r := b.do("POST", path, `{"since":"2026-01-02T03:04:05Z","event_types":["invoice.*"]}`)
+		r := b.do("POST", path, `{"since":"2026-01-02T03:04:05Z","event_types":["invoice.*"],"missed":true}`)
 		op := b.requireObject(r, 202)
 		location := r.header.Get("Location")
 		require.Equal(t, "/api/operations/"+op["id"].(string), location)
 		require.Equal(t, "recover", op["kind"])
 		require.Equal(t, "running", op["state"])
 		require.Equal(t, "acme", op["tenant_id"])
+		require.Equal(t, true, op["missed"])
 		require.Equal(t, id.String(), op["endpoint_id"])
 		require.Equal(t, []any{"failed", "cancelled"}, op["states"])
 		require.Equal(t, []any{"invoice.*"}, op["event_types"])
@@ -85,6 +86,8 @@ func TestOperations(t *testing.T) {
 			{path, `{"since":"2999-01-02T03:04:05Z"}`, "body.since", "future"},
 			{path, `{"since":"2026-01-02T03:04:05Z","until":"2026-01-02T03:04:05Z"}`, "body.until", "later"},
 			{path, `{"since":"2026-01-02T03:04:05Z","states":["succeeded"]}`, "body.states[0]", "failed or cancelled"},
+			{path, `{"since":"2026-01-02T03:04:05Z","missed":"yes"}`, "body.missed", "true or false"},
+			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","missed":true}`, "body.missed", "unknown"},
 			{path, `{"since":"2026-01-02T03:04:05Z","tenant_id":"acme"}`, "body.tenant_id", "unknown"},
 			{path, `{"since":"2026-01-02T03:04:05Z","event_types":["*"]}`, "body.event_types[0]", "empty list"},
 			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","states":["pending"]}`, "body.states[0]", "succeeded"},

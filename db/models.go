@@ -252,8 +252,10 @@ type Operation struct {
 	EndpointID        *uuid.UUID
 	EventTypes        []string
 	States            []string
+	Missed            bool
 	Since             time.Time
 	Until             time.Time
+	Phase             string
 	PassBeganAt       *time.Time
 	CursorCompletedAt *time.Time
 	CursorEventID     *uuid.UUID

@@ -38,6 +38,17 @@ func (q *Queries) AdvanceOperation(ctx context.Context, db DBTX, arg AdvanceOper
 	return err
 }
 
+const beginMissed = `-- name: BeginMissed :exec
+UPDATE outhook.operations SET phase = 'missed', pass_began_at = now(), cursor_completed_at = NULL, cursor_event_id = NULL,
+    cursor_endpoint_id = NULL, updated_at = now()
+WHERE id = $1
+`
+
+func (q *Queries) BeginMissed(ctx context.Context, db DBTX, id uuid.UUID) error {
+	_, err := db.Exec(ctx, beginMissed, id)
+	return err
+}
+
 const beginPass = `-- name: BeginPass :exec
 UPDATE outhook.operations SET pass_began_at = now(), cursor_completed_at = NULL, cursor_event_id = NULL,
     cursor_endpoint_id = NULL, skipped_count = 0, total_count = coalesce(total_count, $1), updated_at = now()
@@ -111,7 +122,7 @@ func (q *Queries) DeleteEndedOperations(ctx context.Context, db DBTX, ageSeconds
 }
 
 const getOperation = `-- name: GetOperation :one
-SELECT id, kind, state, tenant_id, endpoint_id, event_types, states, since, until, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at FROM outhook.operations WHERE id = $1
+SELECT id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at FROM outhook.operations WHERE id = $1
 `
 
 func (q *Queries) GetOperation(ctx context.Context, db DBTX, id uuid.UUID) (Operation, error) {
@@ -125,8 +136,10 @@ func (q *Queries) GetOperation(ctx context.Context, db DBTX, id uuid.UUID) (Oper
 		&i.EndpointID,
 		&i.EventTypes,
 		&i.States,
+		&i.Missed,
 		&i.Since,
 		&i.Until,
+		&i.Phase,
 		&i.PassBeganAt,
 		&i.CursorCompletedAt,
 		&i.CursorEventID,
@@ -142,6 +155,30 @@ func (q *Queries) GetOperation(ctx context.Context, db DBTX, id uuid.UUID) (Oper
 	return i, err
 }
 
+const insertMissedDeliveries = `-- name: InsertMissedDeliveries :one
+WITH k AS MATERIALIZED (
+    SELECT u.event_id, nextval('outhook.river_job_id_seq') AS job_id FROM (SELECT unnest($1::uuid[]) AS event_id) AS u
+), made AS (
+    INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
+    SELECT k.event_id, $2::uuid, k.job_id, now() FROM k
+    ON CONFLICT (event_id, endpoint_id) DO NOTHING
+    RETURNING event_id, endpoint_id, job_id
+), job_rows AS (
+    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+    SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id), 'deliver_bulk', 1000
+    FROM made AS m
+)
+SELECT count(*) FROM made
+`
+
+// Makes deliveries of events for an endpoint, with jobs in deliver_bulk, and returns how many it made.
+func (q *Queries) InsertMissedDeliveries(ctx context.Context, db DBTX, eventIDs []uuid.UUID, endpointID uuid.UUID) (int64, error) {
+	row := db.QueryRow(ctx, insertMissedDeliveries, eventIDs, endpointID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const insertOperateJob = `-- name: InsertOperateJob :exec
 INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
 VALUES ('operate', jsonb_build_object('operation_id', $1::uuid), 'operations', 1000)
@@ -154,11 +191,11 @@ func (q *Queries) InsertOperateJob(ctx context.Context, db DBTX, operationID uui
 
 const insertOperation = `-- name: InsertOperation :one
 
-INSERT INTO outhook.operations (kind, tenant_id, endpoint_id, event_types, states, since, until)
-VALUES ($1, $2, $3, $4::text[], $5::text[], $6,
-    least($7::timestamptz, now()))
+INSERT INTO outhook.operations (kind, tenant_id, endpoint_id, event_types, states, missed, since, until)
+VALUES ($1, $2, $3, $4::text[], $5::text[], $6, $7,
+    least($8::timestamptz, now()))
 ON CONFLICT (endpoint_id) WHERE kind = 'recover' AND state IN ('running', 'paused') DO NOTHING
-RETURNING id, kind, state, tenant_id, endpoint_id, event_types, states, since, until, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at
+RETURNING id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at
 `
 
 type InsertOperationParams struct {
@@ -167,6 +204,7 @@ type InsertOperationParams struct {
 	EndpointID *uuid.UUID
 	EventTypes []string
 	States     []string
+	Missed     bool
 	Since      time.Time
 	Until      *time.Time
 }
@@ -180,6 +218,7 @@ func (q *Queries) InsertOperation(ctx context.Context, db DBTX, arg InsertOperat
 		arg.EndpointID,
 		arg.EventTypes,
 		arg.States,
+		arg.Missed,
 		arg.Since,
 		arg.Until,
 	)
@@ -192,8 +231,10 @@ func (q *Queries) InsertOperation(ctx context.Context, db DBTX, arg InsertOperat
 		&i.EndpointID,
 		&i.EventTypes,
 		&i.States,
+		&i.Missed,
 		&i.Since,
 		&i.Until,
+		&i.Phase,
 		&i.PassBeganAt,
 		&i.CursorCompletedAt,
 		&i.CursorEventID,
@@ -210,7 +251,7 @@ func (q *Queries) InsertOperation(ctx context.Context, db DBTX, arg InsertOperat
 }
 
 const listOperations = `-- name: ListOperations :many
-SELECT id, kind, state, tenant_id, endpoint_id, event_types, states, since, until, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at FROM outhook.operations
+SELECT id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at FROM outhook.operations
 WHERE ($1::text IS NULL OR tenant_id = $1)
     AND ($2::uuid IS NULL OR endpoint_id = $2)
     AND ($3::text IS NULL OR state = $3)
@@ -251,8 +292,10 @@ func (q *Queries) ListOperations(ctx context.Context, db DBTX, arg ListOperation
 			&i.EndpointID,
 			&i.EventTypes,
 			&i.States,
+			&i.Missed,
 			&i.Since,
 			&i.Until,
+			&i.Phase,
 			&i.PassBeganAt,
 			&i.CursorCompletedAt,
 			&i.CursorEventID,
@@ -333,7 +376,7 @@ func (q *Queries) LockEndedDeliveries(ctx context.Context, db DBTX, arg LockEnde
 }
 
 const lockOperation = `-- name: LockOperation :one
-SELECT o.id, o.kind, o.state, o.tenant_id, o.endpoint_id, o.event_types, o.states, o.since, o.until, o.pass_began_at, o.cursor_completed_at, o.cursor_event_id, o.cursor_endpoint_id, o.total_count, o.replayed_count, o.skipped_count, o.last_error, o.created_at, o.updated_at, o.completed_at, now()::timestamptz AS database_time FROM outhook.operations AS o WHERE o.id = $1 FOR UPDATE OF o
+SELECT o.id, o.kind, o.state, o.tenant_id, o.endpoint_id, o.event_types, o.states, o.missed, o.since, o.until, o.phase, o.pass_began_at, o.cursor_completed_at, o.cursor_event_id, o.cursor_endpoint_id, o.total_count, o.replayed_count, o.skipped_count, o.last_error, o.created_at, o.updated_at, o.completed_at, now()::timestamptz AS database_time FROM outhook.operations AS o WHERE o.id = $1 FOR UPDATE OF o
 `
 
 type LockOperationRow struct {
@@ -344,8 +387,10 @@ type LockOperationRow struct {
 	EndpointID        *uuid.UUID
 	EventTypes        []string
 	States            []string
+	Missed            bool
 	Since             time.Time
 	Until             time.Time
+	Phase             string
 	PassBeganAt       *time.Time
 	CursorCompletedAt *time.Time
 	CursorEventID     *uuid.UUID
@@ -371,8 +416,10 @@ func (q *Queries) LockOperation(ctx context.Context, db DBTX, id uuid.UUID) (Loc
 		&i.EndpointID,
 		&i.EventTypes,
 		&i.States,
+		&i.Missed,
 		&i.Since,
 		&i.Until,
+		&i.Phase,
 		&i.PassBeganAt,
 		&i.CursorCompletedAt,
 		&i.CursorEventID,
@@ -593,6 +640,63 @@ func (q *Queries) ScanEndedDeliveries(ctx context.Context, db DBTX, arg ScanEnde
 	return items, nil
 }
 
+const scanMissedEvents = `-- name: ScanMissedEvents :many
+SELECT w.id AS event_id, (w.has_payload AND w.type <> 'outhook.test'
+        AND (n.event_types = '{}' OR n.event_types && outhook.type_patterns(w.type))
+        AND ($1::text[] = '{}' OR outhook.type_patterns(w.type) && $1::text[])
+        AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id))::boolean AS matches
+FROM outhook.endpoints AS n
+CROSS JOIN LATERAL (SELECT e.id, e.type, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e
+    WHERE e.tenant_id = n.tenant_id AND e.id > $2::uuid AND e.id >= outhook.uuid_v7_floor($3::timestamptz)
+        AND e.id >= outhook.uuid_v7_floor(n.created_at) AND e.id < outhook.uuid_v7_floor($4::timestamptz)
+    ORDER BY e.id LIMIT $5) AS w
+WHERE n.id = $6 AND n.deleted_at IS NULL AND n.status <> 'disabled'
+ORDER BY w.id
+`
+
+type ScanMissedEventsParams struct {
+	EventTypes    []string
+	CursorEventID uuid.UUID
+	Since         time.Time
+	Until         time.Time
+	MaxRows       int32
+	EndpointID    uuid.UUID
+}
+
+type ScanMissedEventsRow struct {
+	EventID uuid.UUID
+	Matches bool
+}
+
+// The next max_rows events of an endpoint's tenant, in the order of their ids, and which of them the endpoint is subscribed
+// to without having a delivery of them. None from before the endpoint was created, and none if it is disabled.
+func (q *Queries) ScanMissedEvents(ctx context.Context, db DBTX, arg ScanMissedEventsParams) ([]ScanMissedEventsRow, error) {
+	rows, err := db.Query(ctx, scanMissedEvents,
+		arg.EventTypes,
+		arg.CursorEventID,
+		arg.Since,
+		arg.Until,
+		arg.MaxRows,
+		arg.EndpointID,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ScanMissedEventsRow{}
+	for rows.Next() {
+		var i ScanMissedEventsRow
+		if err := rows.Scan(&i.EventID, &i.Matches); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setOperationError = `-- name: SetOperationError :exec
 UPDATE outhook.operations SET last_error = $1, updated_at = now() WHERE id = $2
 `
@@ -606,7 +710,7 @@ const setOperationState = `-- name: SetOperationState :one
 UPDATE outhook.operations SET state = $1, updated_at = now(),
     completed_at = CASE WHEN $1 IN ('completed', 'cancelled') THEN now() END
 WHERE id = $2 AND state = ANY ($3::text[])
-RETURNING id, kind, state, tenant_id, endpoint_id, event_types, states, since, until, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at
+RETURNING id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at
 `
 
 // Only from one of the given states.
@@ -621,8 +725,10 @@ func (q *Queries) SetOperationState(ctx context.Context, db DBTX, state string, 
 		&i.EndpointID,
 		&i.EventTypes,
 		&i.States,
+		&i.Missed,
 		&i.Since,
 		&i.Until,
+		&i.Phase,
 		&i.PassBeganAt,
 		&i.CursorCompletedAt,
 		&i.CursorEventID,

@@ -29,6 +29,9 @@ const (
 	// unless the database is in trouble.
 	operationGrace = recordTimeout
 
+	// phaseMissed is the phase after the deliveries that have ended. A stored format.
+	phaseMissed = "missed"
+
 	// countTimeout bounds the count of what matches, which is only for people.
 	countTimeout = 10 * time.Second
 
@@ -110,6 +113,9 @@ func (w *operateWorker) step(ctx context.Context, id uuid.UUID) (wait time.Durat
 		case op.PassBeganAt == nil:
 			return db.New().BeginPass(ctx, tx, countMatches(ctx, tx, op), id)
 		}
+		if op.Phase == phaseMissed {
+			return chunkMissed(ctx, tx, op)
+		}
 		wait, err = chunk(ctx, tx, op)
 		return err
 	})
@@ -118,7 +124,7 @@ func (w *operateWorker) step(ctx context.Context, id uuid.UUID) (wait time.Durat
 
 // countMatches counts for the progress that people look at; nil if that takes too long.
 func countMatches(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (total *int64) {
-	if scansLog(op) {
+	if scansLog(op) || op.Missed {
 		return nil
 	}
 	err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
@@ -174,20 +180,65 @@ func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Du
 	return endPass(ctx, tx, op)
 }
 
-// endPass completes an operation whose pass began late enough, or begins the last pass when its time has come.
+// endPass ends the phase of an operation whose pass began late enough, or begins the last pass when its time has come.
 func endPass(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Duration, err error) {
 	due := op.Until.Add(operationGrace)
-	if !op.PassBeganAt.Before(due) {
-		_, err := db.New().SetOperationState(ctx, tx, OperationCompleted, op.ID, []string{OperationRunning})
-		if err != nil {
-			return 0, fmt.Errorf("completing: %w", err)
-		}
-		return 0, nil
+	switch {
+	case !op.PassBeganAt.Before(due) && op.Missed:
+		return 0, db.New().BeginMissed(ctx, tx, op.ID)
+	case !op.PassBeganAt.Before(due):
+		return 0, complete(ctx, tx, op)
 	}
 	if left := due.Sub(op.DatabaseTime); left > 0 {
 		return max(left, 2*operationWait), nil
 	}
 	return 0, db.New().BeginPass(ctx, tx, nil, op.ID)
+}
+
+func complete(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
+	if _, err := db.New().SetOperationState(ctx, tx, OperationCompleted, op.ID, []string{OperationRunning}); err != nil {
+		return fmt.Errorf("completing: %w", err)
+	}
+	return nil
+}
+
+// chunkMissed looks at the next events of the endpoint's tenant, makes the deliveries that are missing, and moves the
+// operation on, all in tx.
+func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
+	p := db.ScanMissedEventsParams{EventTypes: op.EventTypes, Since: op.Since, Until: op.Until, MaxRows: operationScan, EndpointID: *op.EndpointID}
+	if op.CursorEventID != nil {
+		p.CursorEventID = *op.CursorEventID
+	}
+	rows, err := db.New().ScanMissedEvents(ctx, tx, p)
+	if err != nil {
+		return fmt.Errorf("looking at events: %w", err)
+	}
+	var eventIDs []uuid.UUID
+	for _, r := range rows {
+		if r.Matches {
+			eventIDs = append(eventIDs, r.EventID)
+		}
+	}
+	var made int64
+	if len(eventIDs) > 0 {
+		if made, err = db.New().InsertMissedDeliveries(ctx, tx, eventIDs, *op.EndpointID); err != nil {
+			return fmt.Errorf("making %d deliveries: %w", len(eventIDs), err)
+		}
+		if err := notify(ctx, tx, QueueDeliverBulk); err != nil {
+			return err
+		}
+	}
+	if len(rows) > 0 {
+		if err := db.New().AdvanceOperation(ctx, tx, db.AdvanceOperationParams{
+			ID: op.ID, Replayed: made, CursorEventID: &rows[len(rows)-1].EventID,
+		}); err != nil {
+			return fmt.Errorf("moving on: %w", err)
+		}
+	}
+	if len(rows) == operationScan {
+		return nil
+	}
+	return complete(ctx, tx, op)
 }
 
 // scan returns the deliveries after the operation's position.

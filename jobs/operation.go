@@ -46,7 +46,12 @@ type Filter struct {
 	// Defaults to failed and cancelled for a recover, failed for a replay.
 	States []db.DeliveryState
 
-	// Since and Until bound the time when a delivery was settled: at Since or later, before Until.
+	// Missed makes a recover also make deliveries for the events of the range that the endpoint is subscribed to and has no
+	// delivery of: those that were enqueued while it was disabled. None from before it was created.
+	Missed bool
+
+	// Since and Until bound the time when a delivery was settled: at Since or later, before Until; of a missed event, the
+	// time when it was enqueued.
 	//
 	// Until defaults to now, and is never later.
 	Since time.Time
@@ -88,7 +93,7 @@ func insertOperation(ctx context.Context, tx pgx.Tx, kind string, f Filter) (op 
 	}
 	op, err = db.New().InsertOperation(ctx, tx, db.InsertOperationParams{
 		Kind: kind, TenantID: f.TenantID, EndpointID: f.EndpointID, EventTypes: append([]string{}, f.EventTypes...), States: states,
-		Since: f.Since, Until: f.Until,
+		Missed: f.Missed, Since: f.Since, Until: f.Until,
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return op, ErrOperationUnderway

@@ -136,6 +136,29 @@ func TestRecover(t *testing.T) {
 		require.Equal(t, map[int]int{1: 7}, b.replays(t))
 	})
 
+	t.Run("EventsThatWereEnqueuedWhileItWasDisabledAreDeliveredIfAskedFor", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		before := b.enqueue(t, `{}`)
+		endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.EventTypes = []string{"invoice.*"} })
+		b.ended(t, 3, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, time.Second)
+		b.setStatus(t, endpointID, db.EndpointStatusDisabled)
+		b.exec(t, `SELECT count(outhook.enqueue($1, 'invoice.paid', '{}'::text)) FROM generate_series(1, 700)`, tenant)
+		b.exec(t, `SELECT outhook.enqueue($1, 'user.made', '{}'::text), outhook.enqueue('another', 'invoice.paid', '{}'::text)`, tenant)
+		b.setStatus(t, endpointID, db.EndpointStatusEnabled)
+		op := b.recover(t, endpointID, jobs.Filter{Since: time.Now().Add(-time.Hour), Missed: true})
+		b.start(t, b.config(t))
+		op = b.awaitOperation(t, op.ID, completed)
+		require.EqualValues(t, 703, op.ReplayedCount)
+		require.Nil(t, op.TotalCount)
+		eventually(t, func() bool {
+			return b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == 703
+		}, func() any { return nil })
+		require.Equal(t, 703, b.count(t, `SELECT count(*) FROM outhook.deliveries`))
+		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE event_id = $1`, before))
+		require.Len(t, b.receiver.received(), 703)
+	})
+
 	t.Run("ADisabledEndpointIsRefusedOrSkippedAndSoIsAPayloadThatIsGone", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
@@ -150,7 +173,9 @@ func TestRecover(t *testing.T) {
 		op = b.awaitOperation(t, op.ID, completed)
 		require.EqualValues(t, 2, op.SkippedCount, "their payload is gone")
 		require.EqualValues(t, 5, op.ReplayedCount)
-		eventually(t, func() bool { return b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == 5 }, func() any { return nil })
+		eventually(t, func() bool {
+			return b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == 5
+		}, func() any { return nil })
 		require.NoError(t, client.Stop(b.ctx))
 		b.exec(t, `UPDATE outhook.deliveries SET state = 'failed', completed_at = now() - interval '10 min' WHERE state = 'succeeded'`)
 

@@ -14,10 +14,14 @@ CREATE TABLE outhook.operations (
     endpoint_id         uuid,
     event_types         text[] NOT NULL DEFAULT '{}',
     states              text[] NOT NULL,
+    -- Whether, of a recover, deliveries are made for the events that were enqueued while the endpoint got none.
+    missed              boolean NOT NULL DEFAULT false,
     -- When the deliveries were settled: from since on, and before until. By the time of the event, those that were
     -- committed late would be missed.
     since               timestamptz NOT NULL,
     until               timestamptz NOT NULL,
+    -- What it is at: deliveries that have ended, then events that were missed.
+    phase               text NOT NULL DEFAULT 'ended',
     -- All is looked through again until a pass began long enough after until that nothing settled before it can appear.
     pass_began_at       timestamptz,
     -- The last delivery that was looked at in this pass.
@@ -38,6 +42,7 @@ CREATE TABLE outhook.operations (
     CONSTRAINT operations_pkey PRIMARY KEY (id),
     CONSTRAINT operations_kind_check CHECK (kind IN ('recover', 'replay')),
     CONSTRAINT operations_state_check CHECK (state IN ('running', 'paused', 'completed', 'cancelled')),
+    CONSTRAINT operations_phase_check CHECK (phase IN ('ended', 'missed')),
     CONSTRAINT operations_completed_at_check CHECK ((state IN ('completed', 'cancelled')) = (completed_at IS NOT NULL))
 );
 

@@ -2,8 +2,8 @@
 
 -- name: InsertOperation :one
 -- until: NULL is now, and it is never later than now. No row if the endpoint is being recovered already.
-INSERT INTO outhook.operations (kind, tenant_id, endpoint_id, event_types, states, since, until)
-VALUES (@kind, sqlc.narg('tenant_id'), sqlc.narg('endpoint_id'), @event_types::text[], @states::text[], @since,
+INSERT INTO outhook.operations (kind, tenant_id, endpoint_id, event_types, states, missed, since, until)
+VALUES (@kind, sqlc.narg('tenant_id'), sqlc.narg('endpoint_id'), @event_types::text[], @states::text[], @missed, @since,
     least(sqlc.narg('until')::timestamptz, now()))
 ON CONFLICT (endpoint_id) WHERE kind = 'recover' AND state IN ('running', 'paused') DO NOTHING
 RETURNING *;
@@ -50,6 +50,11 @@ UPDATE outhook.operations SET last_error = @last_error, updated_at = now() WHERE
 -- name: BeginPass :exec
 UPDATE outhook.operations SET pass_began_at = now(), cursor_completed_at = NULL, cursor_event_id = NULL,
     cursor_endpoint_id = NULL, skipped_count = 0, total_count = coalesce(total_count, sqlc.narg('total_count')), updated_at = now()
+WHERE id = @id;
+
+-- name: BeginMissed :exec
+UPDATE outhook.operations SET phase = 'missed', pass_began_at = now(), cursor_completed_at = NULL, cursor_event_id = NULL,
+    cursor_endpoint_id = NULL, updated_at = now()
 WHERE id = @id;
 
 -- name: AdvanceOperation :exec
@@ -141,3 +146,34 @@ WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id B
 -- name: CountAvailableJobs :one
 -- Of a queue, up to max_rows.
 SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = @queue LIMIT @max_rows) AS w;
+
+-- name: ScanMissedEvents :many
+-- The next max_rows events of an endpoint's tenant, in the order of their ids, and which of them the endpoint is subscribed
+-- to without having a delivery of them. None from before the endpoint was created, and none if it is disabled.
+SELECT w.id AS event_id, (w.has_payload AND w.type <> 'outhook.test'
+        AND (n.event_types = '{}' OR n.event_types && outhook.type_patterns(w.type))
+        AND (@event_types::text[] = '{}' OR outhook.type_patterns(w.type) && @event_types::text[])
+        AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id))::boolean AS matches
+FROM outhook.endpoints AS n
+CROSS JOIN LATERAL (SELECT e.id, e.type, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e
+    WHERE e.tenant_id = n.tenant_id AND e.id > @cursor_event_id::uuid AND e.id >= outhook.uuid_v7_floor(@since::timestamptz)
+        AND e.id >= outhook.uuid_v7_floor(n.created_at) AND e.id < outhook.uuid_v7_floor(@until::timestamptz)
+    ORDER BY e.id LIMIT @max_rows) AS w
+WHERE n.id = @endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
+ORDER BY w.id;
+
+-- name: InsertMissedDeliveries :one
+-- Makes deliveries of events for an endpoint, with jobs in deliver_bulk, and returns how many it made.
+WITH k AS MATERIALIZED (
+    SELECT u.event_id, nextval('outhook.river_job_id_seq') AS job_id FROM (SELECT unnest(@event_ids::uuid[]) AS event_id) AS u
+), made AS (
+    INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
+    SELECT k.event_id, @endpoint_id::uuid, k.job_id, now() FROM k
+    ON CONFLICT (event_id, endpoint_id) DO NOTHING
+    RETURNING event_id, endpoint_id, job_id
+), job_rows AS (
+    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+    SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id), 'deliver_bulk', 1000
+    FROM made AS m
+)
+SELECT count(*) FROM made;
