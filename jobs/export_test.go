@@ -1,6 +1,10 @@
 package jobs
 
-import "time"
+import (
+	"time"
+
+	"github.com/outhook/outhook/db"
+)
 
 // DeadClients returns what one process takes for dead when it looks at the given times and sees which locks are free.
 func DeadClients() (look func(at time.Time, silent ...string) (dead []string)) {
@@ -10,3 +14,30 @@ func DeadClients() (look func(at time.Time, silent ...string) (dead []string)) {
 
 // InFlight returns how many runs of a client's have begun and not ended.
 func InFlight(c *Client) int { return int(c.inFlight.Load()) }
+
+// Outcome is that of an attempt, for Told.
+type Outcome struct {
+	At time.Time
+	OK bool
+}
+
+// Told returns an endpoint's health after processes have told what they saw, one after the other. What a process could not
+// tell at first, it tells together with what it saw next.
+func Told(tellings ...[][]Outcome) (h db.LockEndpointHealthRow) {
+	for _, telling := range tellings {
+		var all seen
+		for _, outcomes := range telling {
+			var s seen
+			for _, o := range outcomes {
+				if o.OK {
+					s.success(o.At)
+					continue
+				}
+				s.failure(o.At, 500, "")
+			}
+			all = all.then(s)
+		}
+		h = merge(h, all)
+	}
+	return h
+}
