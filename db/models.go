@@ -221,6 +221,13 @@ type Endpoint struct {
 	Headers         json.RawMessage
 	TimeoutMS       int32
 	RetrySchedule   []int32
+	MaxInFlight     int32
+	RateLimit       *int32
+	RatePer         string
+	RateBurst       int32
+	Lane            string
+	LaneReason      string
+	LaneChangedAt   time.Time
 	Status          EndpointStatus
 	StatusReason    string
 	StatusChangedAt time.Time

@@ -61,12 +61,13 @@ func (q *Queries) BeginPass(ctx context.Context, db DBTX, totalCount *int64, iD 
 }
 
 const countAvailableJobs = `-- name: CountAvailableJobs :one
-SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = $1 LIMIT $2) AS w
+SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = ANY ($1::text[])
+    LIMIT $2) AS w
 `
 
-// Of a queue, up to max_rows.
-func (q *Queries) CountAvailableJobs(ctx context.Context, db DBTX, queue string, maxRows int32) (int64, error) {
-	row := db.QueryRow(ctx, countAvailableJobs, queue, maxRows)
+// Of some queues, up to max_rows.
+func (q *Queries) CountAvailableJobs(ctx context.Context, db DBTX, queues []string, maxRows int32) (int64, error) {
+	row := db.QueryRow(ctx, countAvailableJobs, queues, maxRows)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
@@ -165,13 +166,15 @@ WITH k AS MATERIALIZED (
     RETURNING event_id, endpoint_id, job_id
 ), job_rows AS (
     INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
-    SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id), 'deliver_bulk', 1000
+    SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id),
+        outhook.lane_queue(n.id, n.lane, n.status, 'deliver_bulk'), 1000
     FROM made AS m
+    JOIN outhook.endpoints AS n ON n.id = m.endpoint_id
 )
 SELECT count(*) FROM made
 `
 
-// Makes deliveries of events for an endpoint, with jobs in deliver_bulk, and returns how many it made.
+// Makes deliveries of events for an endpoint, with jobs in deliver_bulk or its lane, and returns how many it made.
 func (q *Queries) InsertMissedDeliveries(ctx context.Context, db DBTX, eventIDs []uuid.UUID, endpointID uuid.UUID) (int64, error) {
 	row := db.QueryRow(ctx, insertMissedDeliveries, eventIDs, endpointID)
 	var count int64
@@ -440,14 +443,16 @@ const replayDeliveries = `-- name: ReplayDeliveries :exec
 WITH k AS MATERIALIZED (
     SELECT d.event_id, d.endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
         greatest(d.attempt_count, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
-            FROM outhook.river_job AS j WHERE j.id = d.job_id)) AS base
+            FROM outhook.river_job AS j WHERE j.id = d.job_id)) AS base,
+        outhook.lane_queue(n.id, n.lane, n.status, 'deliver_bulk') AS queue
     FROM (SELECT unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS endpoint_id) AS r
     JOIN outhook.deliveries AS d ON d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id
         AND d.event_id BETWEEN $1::uuid AND $2::uuid
+    JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 ), job_rows AS (
     INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
     SELECT k.job_id, 'deliver', jsonb_build_object('event_id', k.event_id, 'endpoint_id', k.endpoint_id, 'base', k.base),
-        'deliver_bulk', 1000
+        k.queue, 1000
     FROM k
 )
 UPDATE outhook.deliveries AS d
@@ -463,7 +468,8 @@ type ReplayDeliveriesParams struct {
 	EndpointIDs []uuid.UUID
 }
 
-// Opens settled deliveries again, each with a job of its own in deliver_bulk, so that live traffic goes first. The jobs
+// Opens settled deliveries again, each with a job of its own in deliver_bulk, so that live traffic goes first, or in its
+// endpoint's lane. The jobs
 // before must be finished: base, the number that the new job's attempts count from, is the highest that is in the log or
 // that a run of the job before it has taken.
 func (q *Queries) ReplayDeliveries(ctx context.Context, db DBTX, arg ReplayDeliveriesParams) error {

@@ -39,6 +39,7 @@ type Client struct {
 	inFlight  atomic.Int64
 
 	presence *presence
+	pacer    *pacer
 	health   *healthKeeper
 
 	giveUp   chan struct{} // closed when outcomes that are not recorded are given up
@@ -60,7 +61,8 @@ func New(cfg Config) (*Client, error) {
 	c.health = &healthKeeper{cfg: cfg, tracker: tracker, clock: c.clock}
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
-		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight, done: c.giveUp, ended: newEnded(),
+		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, lanes: newLaneKeeper(cfg),
+		inFlight: &c.inFlight, done: c.giveUp, ended: newEnded(),
 	}
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
@@ -72,7 +74,7 @@ func New(cfg Config) (*Client, error) {
 	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
-	c.presence = newPresence(cfg, c.river.ID())
+	c.presence, c.pacer = newPresence(cfg, c.river.ID()), newPacer(cfg)
 	deliver.presence = c.presence
 	return c, nil
 }
@@ -85,7 +87,10 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		Queues: map[string]river.QueueConfig{
 			QueueDeliver:     {MaxWorkers: c.cfg.MaxWorkers},
 			QueueDeliverBulk: {MaxWorkers: c.cfg.MaxBulkWorkers},
-			queueOperations:  {MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			// The pacer notifies these.
+			queueDeliverSlow:    {MaxWorkers: c.cfg.MaxSlowWorkers, FetchPollInterval: time.Second},
+			queueDeliverLimited: {MaxWorkers: c.cfg.MaxLimitedWorkers, FetchPollInterval: time.Second},
+			queueOperations:     {MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 			// Two, so that reconcile does not wait for a VACUUM of the retention.
 			queueMaintenance: {MaxWorkers: 2, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 		},
@@ -141,6 +146,7 @@ func (c *Client) Start(ctx context.Context) error {
 		c.keyPool.Close()
 		return fmt.Errorf("starting River: %w", err)
 	}
+	c.pacer.start(ctx)
 	c.health.start(ctx)
 	return nil
 }
@@ -163,6 +169,7 @@ func newKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) 
 // unknown and attempted again by another worker. Outcomes are still recorded. When ctx ends first, what is not recorded
 // is given up: it becomes an unknown attempt of a later run.
 func (c *Client) Stop(ctx context.Context) error {
+	c.pacer.stop() // what it would release goes to another process then
 	err := c.river.Stop(ctx)
 	if err != nil {
 		c.stopOnce.Do(func() { close(c.giveUp) })

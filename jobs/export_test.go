@@ -1,7 +1,10 @@
 package jobs
 
 import (
+	"context"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/outhook/outhook/db"
 )
@@ -10,6 +13,33 @@ import (
 func DeadClients() (look func(at time.Time, silent ...string) (dead []string)) {
 	r := &rescuer{clientID: "itself"}
 	return func(at time.Time, silent ...string) []string { return r.dead(at, silent) }
+}
+
+// Gate is the gate in front of an endpoint's requests.
+type Gate struct{ g *gate }
+
+// NewGate returns one that knows nothing.
+func NewGate() Gate { return Gate{newGate()} }
+
+// Enter is gate.enter.
+func (g Gate) Enter(ctx context.Context, id uuid.UUID, limit int, patience time.Duration) (time.Time, error) {
+	return g.g.enter(ctx, id, limit, patience)
+}
+
+// Leave is gate.leave.
+func (g Gate) Leave(id uuid.UUID, started time.Time, d time.Duration) int {
+	return g.g.leave(id, started, d)
+}
+
+// Verdicts of a gate.
+var (
+	ErrBusy = errBusy
+	ErrSlow = errSlow
+)
+
+// RetryAfter is retryAfter.
+func RetryAfter(value string, now time.Time, limit time.Duration) time.Duration {
+	return retryAfter(value, now, limit)
 }
 
 // InFlight returns how many runs of a client's have begun and not ended.

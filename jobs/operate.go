@@ -95,19 +95,19 @@ func (w *operateWorker) failed(ctx context.Context, id uuid.UUID, err error) err
 
 // step does one chunk and says how long to wait before the next. Returns errOperationOver if there is none.
 func (w *operateWorker) step(ctx context.Context, id uuid.UUID) (wait time.Duration, err error) {
-	waiting, err := db.New().CountAvailableJobs(ctx, w.cfg.Pool, QueueDeliverBulk, int32(w.cfg.ReplayBacklog)) //nolint:gosec // validated
-	if err != nil {
-		return 0, fmt.Errorf("counting what waits: %w", err)
-	}
-	var op db.LockOperationRow
 	err = pgx.BeginTxFunc(ctx, w.cfg.Pool, pgx.TxOptions{BeginQuery: beginOperation}, func(tx pgx.Tx) error {
-		op, err = db.New().LockOperation(ctx, tx, id)
+		op, err := db.New().LockOperation(ctx, tx, id)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows), err == nil && op.State != OperationRunning:
 			return errOperationOver
 		case err != nil:
 			return fmt.Errorf("locking: %w", err)
-		case waiting >= int64(w.cfg.ReplayBacklog):
+		}
+		full, err := w.full(ctx, tx, op)
+		switch {
+		case err != nil:
+			return err
+		case full:
 			wait = operationWait
 			return nil
 		case op.PassBeganAt == nil:
@@ -120,6 +120,19 @@ func (w *operateWorker) step(ctx context.Context, id uuid.UUID) (wait time.Durat
 		return err
 	})
 	return wait, err
+}
+
+// full tells whether enough deliveries wait for their turn already: in the queue of bursts, or in the endpoint's lane.
+func (w *operateWorker) full(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (bool, error) {
+	queues := []string{QueueDeliverBulk}
+	if op.EndpointID != nil {
+		queues = append(queues, "endpoint-"+op.EndpointID.String())
+	}
+	n, err := db.New().CountAvailableJobs(ctx, tx, queues, int32(w.cfg.ReplayBacklog)) //nolint:gosec // validated
+	if err != nil {
+		return false, fmt.Errorf("counting what waits: %w", err)
+	}
+	return n >= int64(w.cfg.ReplayBacklog), nil
 }
 
 // countMatches counts for the progress that people look at; nil if that takes too long.

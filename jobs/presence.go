@@ -49,11 +49,16 @@ type presence struct {
 }
 
 func newPresence(cfg Config, clientID string) *presence {
+	return &presence{cfg: cfg, clientID: clientID, conn: sideConn(cfg, "presence"), done: make(chan struct{})}
+}
+
+// sideConn configures a connection beside the pool, which pg_stat_activity shows under a name of its own.
+func sideConn(cfg Config, what string) *pgx.ConnConfig {
 	conn := cfg.Pool.Config().ConnConfig.Copy()
 	if name := conn.RuntimeParams["application_name"]; name != "" {
-		conn.RuntimeParams["application_name"] = name + " presence"
+		conn.RuntimeParams["application_name"] = name + " " + what
 	}
-	return &presence{cfg: cfg, clientID: clientID, conn: conn, done: make(chan struct{})}
+	return conn
 }
 
 // start takes the lock and keeps it until stop.

@@ -122,20 +122,23 @@ FOR UPDATE OF d;
 DELETE FROM outhook.operations WHERE completed_at < now() - make_interval(secs => @age_seconds::float8);
 
 -- name: ReplayDeliveries :exec
--- Opens settled deliveries again, each with a job of its own in deliver_bulk, so that live traffic goes first. The jobs
+-- Opens settled deliveries again, each with a job of its own in deliver_bulk, so that live traffic goes first, or in its
+-- endpoint's lane. The jobs
 -- before must be finished: base, the number that the new job's attempts count from, is the highest that is in the log or
 -- that a run of the job before it has taken.
 WITH k AS MATERIALIZED (
     SELECT d.event_id, d.endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
         greatest(d.attempt_count, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
-            FROM outhook.river_job AS j WHERE j.id = d.job_id)) AS base
+            FROM outhook.river_job AS j WHERE j.id = d.job_id)) AS base,
+        outhook.lane_queue(n.id, n.lane, n.status, 'deliver_bulk') AS queue
     FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS r
     JOIN outhook.deliveries AS d ON d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id
         AND d.event_id BETWEEN @low::uuid AND @high::uuid
+    JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 ), job_rows AS (
     INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
     SELECT k.job_id, 'deliver', jsonb_build_object('event_id', k.event_id, 'endpoint_id', k.endpoint_id, 'base', k.base),
-        'deliver_bulk', 1000
+        k.queue, 1000
     FROM k
 )
 UPDATE outhook.deliveries AS d
@@ -144,8 +147,9 @@ FROM k
 WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id BETWEEN @low::uuid AND @high::uuid;
 
 -- name: CountAvailableJobs :one
--- Of a queue, up to max_rows.
-SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = @queue LIMIT @max_rows) AS w;
+-- Of some queues, up to max_rows.
+SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = ANY (@queues::text[])
+    LIMIT @max_rows) AS w;
 
 -- name: ScanMissedEvents :many
 -- The next max_rows events of an endpoint's tenant, in the order of their ids, and which of them the endpoint is subscribed
@@ -163,7 +167,7 @@ WHERE n.id = @endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 ORDER BY w.id;
 
 -- name: InsertMissedDeliveries :one
--- Makes deliveries of events for an endpoint, with jobs in deliver_bulk, and returns how many it made.
+-- Makes deliveries of events for an endpoint, with jobs in deliver_bulk or its lane, and returns how many it made.
 WITH k AS MATERIALIZED (
     SELECT u.event_id, nextval('outhook.river_job_id_seq') AS job_id FROM (SELECT unnest(@event_ids::uuid[]) AS event_id) AS u
 ), made AS (
@@ -173,7 +177,9 @@ WITH k AS MATERIALIZED (
     RETURNING event_id, endpoint_id, job_id
 ), job_rows AS (
     INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
-    SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id), 'deliver_bulk', 1000
+    SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id),
+        outhook.lane_queue(n.id, n.lane, n.status, 'deliver_bulk'), 1000
     FROM made AS m
+    JOIN outhook.endpoints AS n ON n.id = m.endpoint_id
 )
 SELECT count(*) FROM made;
