@@ -25,6 +25,7 @@ const (
 	tagEndpoints  = "Endpoints"
 	tagDelivery   = "Deliveries"
 	tagOperations = "Operations"
+	tagTenants    = "Tenants"
 
 	// Keys of huma.Operation.Metadata that document reads.
 	metaBody     = "body"
@@ -94,6 +95,7 @@ func tags() []*huma.Tag {
 		{Name: tagEndpoints, Description: "An endpoint is a tenant's URL, with a secret that signs and the event types that it is subscribed to."},
 		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or cancelled. An attempt is one HTTP request of it."},
 		{Name: tagOperations, Description: "An operation is an order to replay many deliveries, carried out in the background: it can be watched, paused, resumed and cancelled."},
+		{Name: tagTenants, Description: "A tenant is a label that you choose; there is nothing to create. What belongs to one can be erased."},
 	}
 }
 

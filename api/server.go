@@ -71,6 +71,7 @@ func New(cfg Config) (*Server, error) {
 	s.addDeliveries()
 	s.addEndpoints()
 	s.addOperations()
+	s.addTenants()
 	s.addUI()
 	if err := s.addDocs(); err != nil {
 		return nil, err
