@@ -7,8 +7,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver"
-
-	"github.com/outhook/outhook/db"
 )
 
 // ExecutorOf returns what River's maintenance uses in a process whose clock the database's is ahead of by offset.
@@ -52,29 +50,9 @@ func RetryAfter(value string, now time.Time, limit time.Duration) time.Duration 
 // InFlight returns how many runs of a client's have begun and not ended.
 func InFlight(c *Client) int { return int(c.inFlight.Load()) }
 
-// Outcome is that of an attempt, for Told.
-type Outcome struct {
-	At time.Time
-	OK bool
-}
-
-// Told returns an endpoint's health after processes have told what they saw, one after the other. What a process could not
-// tell at first, it tells together with what it saw next.
-func Told(tellings ...[][]Outcome) (h db.LockEndpointHealthRow) {
-	for _, telling := range tellings {
-		var all seen
-		for _, outcomes := range telling {
-			var s seen
-			for _, o := range outcomes {
-				if o.OK {
-					s.success(o.At)
-					continue
-				}
-				s.failure(o.At, 500, "")
-			}
-			all = all.then(s)
-		}
-		h = merge(h, all)
-	}
-	return h
+// SetOffset pretends that the database's clock is ahead of this process's, until it is measured again.
+func SetOffset(c *Client, offset time.Duration) {
+	c.clock.mu.Lock()
+	defer c.clock.mu.Unlock()
+	c.clock.offset = offset
 }
