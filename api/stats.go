@@ -67,12 +67,12 @@ func (s *Server) addStats() {
 			Description: "Counts rows, so its cost grows with the window and the backlog; it gives up after 5 seconds (503). For a graph, " +
 				"use metrics.",
 		},
-		timeout: s.cfg.QueryTimeout,
+		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getStats)
 }
 
 func (s *Server) getStats(ctx context.Context, in *statsInput) (*statsOutput, error) {
-	tenantID, err := filter("query.tenant_id", in.TenantID)
+	tenantID, err := filterTenant(ctx, in.TenantID)
 	if err != nil {
 		return nil, err
 	}

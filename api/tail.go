@@ -83,7 +83,7 @@ func (s *Server) addTail() {
 				"number and outcome. An attempt that was recorded later than that, after trouble with the database, is not shown here; " +
 				"GET /api/events/{id}/attempts and SQL show all.",
 		},
-		timeout: s.cfg.QueryTimeout,
+		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.followAttempts)
 }
 
@@ -93,18 +93,14 @@ func (s *Server) followAttempts(ctx context.Context, in *followInput) (*followOu
 		p.Outcomes = []string{}
 	}
 	var err error
-	if p.TenantID, err = filter("query.tenant_id", in.TenantID); err != nil {
+	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
 		return nil, err
 	}
 	if p.Type, err = filter("query.type", in.Type); err != nil {
 		return nil, err
 	}
-	if in.EndpointID != "" {
-		id, err := uuid.Parse(in.EndpointID)
-		if err != nil {
-			return nil, invalid("query.endpoint_id", "must be a UUID")
-		}
-		p.EndpointID = &id
+	if p.EndpointID, err = filterID("query.endpoint_id", in.EndpointID); err != nil {
+		return nil, err
 	}
 	cursor, err := decodeFollowCursor(in.Cursor)
 	if err != nil {

@@ -87,6 +87,13 @@ func TestAttemptsAreFollowed(t *testing.T) {
 	require.Equal(t, "a.second", b.follow(t, since+"&tenant_id=other").types())
 	require.Equal(t, "a.first", b.follow(t, since+"&type=a.first").types())
 	require.Equal(t, "a.second a.third", b.follow(t, since+"&outcome=rejected,timed_out").types())
+	key := "Bearer " + b.requireObject(b.do(http.MethodPost, "/api/keys", `{"name":"k","scope":"read","tenant_id":"other"}`), 201)["key"].(string)
+	for _, query := range []string{since, since + "&tenant_id=other"} {
+		r := b.do(http.MethodGet, "/api/attempts?"+query, "", "Authorization", key)
+		require.Equal(t, "a.second", decode[followed](t, r).types(), "a key that is bound to a tenant sees that tenant's")
+	}
+	r := b.do(http.MethodGet, "/api/attempts?"+since+"&tenant_id=acme", "", "Authorization", key)
+	require.Empty(t, decode[followed](t, r).Items)
 	require.Equal(t, 2, all.Items[0].Number)
 	require.Equal(t, "acme", all.Items[0].TenantID)
 }
@@ -132,6 +139,11 @@ func TestStatsCount(t *testing.T) {
 	require.InDelta(t, 2000, s.AttemptMS["p50"], 0)
 	require.InDelta(t, 2000, s.LatencyMS["p99"], 1500)
 
+	key := "Bearer " + b.requireObject(b.do(http.MethodPost, "/api/keys", `{"name":"k","scope":"read","tenant_id":"other"}`), 201)["key"].(string)
+	s = decode[statsAnswer](t, b.do(http.MethodGet, "/api/stats", "", "Authorization", key))
+	require.Equal(t, 1, s.Events)
+	require.Equal(t, 1, s.Attempts["blocked"])
+	require.Zero(t, s.Attempts["succeeded"])
 	s = decode[statsAnswer](t, b.do(http.MethodGet, "/api/stats?tenant_id=nobody&window_s=60", ""))
 	require.Nil(t, s.LatencyMS)
 	require.Zero(t, s.Events)

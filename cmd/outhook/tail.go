@@ -57,7 +57,7 @@ func (cmd *tailCmd) Run(c *command) error {
 		_, page, err := get[tailPage](c.ctx, api, "/api/attempts", query)
 		switch {
 		case c.ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // stopped by the user: whatever the request says of it is no failure
 		case err != nil && (cmd.Once || !passing(err)):
 			return err
 		case err != nil:
