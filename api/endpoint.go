@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -34,6 +35,7 @@ type endpoint struct {
 	Description     string            `json:"description"`
 	EventTypes      []string          `json:"event_types" nullable:"false" doc:"Empty: all."`
 	Headers         map[string]string `json:"headers"`
+	SecretHeaders   []string          `json:"secret_header_names" nullable:"false" doc:"The names of secret_headers. Their values are never shown."`
 	TimeoutMS       int32             `json:"timeout_ms" example:"15000"`
 	RetrySchedule   []string          `json:"retry_schedule" nullable:"true" doc:"The delays between attempts. Null: the server's."`
 	Status          string            `json:"status" enum:"enabled,paused,disabled" doc:"paused: deliveries are made and wait. disabled: none are made, and those that waited were cancelled."`
@@ -101,6 +103,7 @@ func (s *Server) addEndpoints() {
 			http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusGatewayTimeout),
 		timeout: maxHandling,
 	}, s.testEndpoint)
+	s.addSecrets(operation)
 }
 
 func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
@@ -110,6 +113,9 @@ func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 		StatusChangedAt: r.StatusChangedAt.UTC(), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 	err := errors.Join(json.Unmarshal(r.Headers, &e.Headers), json.Unmarshal(r.Metadata, &e.Metadata))
+	if err == nil {
+		_, e.SecretHeaders, err = signature.HeaderKeys(r.SecretHeaders)
+	}
 	if err != nil {
 		return e, fmt.Errorf("reading endpoint %s: %w", r.ID, err)
 	}
@@ -173,8 +179,23 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 	if err != nil {
 		return row, err
 	}
+	if row.SecretHeaders, err = s.setSecretHeaders(ctx, tx, row, edit); err != nil {
+		return row, err
+	}
 	keyID, sealed := s.cfg.Keyring.Seal(edit.secret.Bytes(), row.ID[:])
 	return row, q.InsertEndpointSecret(ctx, tx, row.ID, keyID, sealed)
+}
+
+// setSecretHeaders stores the secret headers that a body gives, and returns those that the endpoint then has.
+func (s *Server) setSecretHeaders(ctx context.Context, tx pgx.Tx, row db.Endpoint, edit *endpointEdit) (json.RawMessage, error) {
+	if edit.secretHeaders == nil {
+		return row.SecretHeaders, nil
+	}
+	sealed, err := s.cfg.Keyring.SealHeaders(edit.secretHeaders, row.ID[:])
+	if err != nil {
+		return nil, err
+	}
+	return sealed, db.New().SetSecretHeaders(ctx, tx, sealed, row.ID)
 }
 
 func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pageOutput[endpoint], error) {
@@ -242,6 +263,9 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 		RetrySchedule: e.RetrySchedule, Metadata: e.Metadata, Status: e.Status, StatusReason: statusReasonAPI,
 	})
 	if err != nil {
+		return row, err
+	}
+	if row.SecretHeaders, err = s.setSecretHeaders(ctx, tx, row, edit); err != nil {
 		return row, err
 	}
 	if row.Status != before.Status && row.Status != db.EndpointStatusPaused {

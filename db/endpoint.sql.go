@@ -23,7 +23,7 @@ func (q *Queries) CountEndpoints(ctx context.Context, db DBTX, tenantID string) 
 }
 
 const deleteEndpoint = `-- name: DeleteEndpoint :execrows
-UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now() WHERE id = $1 AND deleted_at IS NULL
+UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now(), secret_headers = '{}' WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) DeleteEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
@@ -58,7 +58,7 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 }
 
 const getEndpoint = `-- name: GetEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -71,6 +71,7 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 		&i.Description,
 		&i.EventTypes,
 		&i.Headers,
+		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
 		&i.Status,
@@ -87,7 +88,7 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 const insertEndpoint = `-- name: InsertEndpoint :one
 INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, metadata)
 VALUES ($1, $2, $3, $4::text[], $5, $6, $7::integer[], $8)
-RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
 `
 
 type InsertEndpointParams struct {
@@ -120,6 +121,7 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		&i.Description,
 		&i.EventTypes,
 		&i.Headers,
+		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
 		&i.Status,
@@ -143,7 +145,7 @@ func (q *Queries) InsertEndpointSecret(ctx context.Context, db DBTX, endpointID 
 }
 
 const listEndpoints = `-- name: ListEndpoints :many
-SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
 WHERE deleted_at IS NULL
     AND ($1::text IS NULL OR tenant_id = $1)
     AND ($2::uuid IS NULL OR id > $2)
@@ -167,6 +169,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, 
 			&i.Description,
 			&i.EventTypes,
 			&i.Headers,
+			&i.SecretHeaders,
 			&i.TimeoutMS,
 			&i.RetrySchedule,
 			&i.Status,
@@ -188,7 +191,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, 
 }
 
 const lockEndpoint = `-- name: LockEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -201,6 +204,7 @@ func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endp
 		&i.Description,
 		&i.EventTypes,
 		&i.Headers,
+		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
 		&i.Status,
@@ -222,7 +226,7 @@ UPDATE outhook.endpoints SET
     status_reason = CASE WHEN status = $8::outhook.endpoint_status THEN status_reason ELSE $9 END,
     status_changed_at = CASE WHEN status = $8::outhook.endpoint_status THEN status_changed_at ELSE now() END
 WHERE id = $10
-RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
 `
 
 type UpdateEndpointParams struct {
@@ -259,6 +263,7 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		&i.Description,
 		&i.EventTypes,
 		&i.Headers,
+		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
 		&i.Status,

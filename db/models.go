@@ -219,6 +219,7 @@ type Endpoint struct {
 	Description     string
 	EventTypes      []string
 	Headers         json.RawMessage
+	SecretHeaders   json.RawMessage
 	TimeoutMS       int32
 	RetrySchedule   []int32
 	Status          EndpointStatus
@@ -228,4 +229,13 @@ type Endpoint struct {
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 	DeletedAt       *time.Time
+}
+
+type EndpointSecret struct {
+	EndpointID uuid.UUID
+	ID         int64
+	KeyID      string
+	Sealed     []byte
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time
 }

@@ -43,4 +43,4 @@ SET status = 'disabled', status_reason = @reason, status_changed_at = now(), upd
 WHERE id = @id AND status <> 'disabled' AND deleted_at IS NULL;
 
 -- name: DeleteEndpoint :execrows
-UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now() WHERE id = @id AND deleted_at IS NULL;
+UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now(), secret_headers = '{}' WHERE id = @id AND deleted_at IS NULL;

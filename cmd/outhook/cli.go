@@ -22,6 +22,7 @@ type cli struct {
 	Keys    keysCmd    `cmd:"" help:"Create, list and revoke API keys."`
 	Bench   benchCmd   `cmd:"" help:"Measure Outhook on this machine, or a running server, against bare River and Postgres."`
 	Listen  listenCmd  `cmd:"" help:"Receive webhooks locally, verify their signatures and print them."`
+	Secrets secretsCmd `cmd:"" help:"Encrypt stored secrets with another key."`
 	Doctor  doctorCmd  `cmd:"" help:"Check that nothing is stuck or inconsistent; exit 1 if something is."`
 	Health  healthCmd  `cmd:"" help:"Ask a running server whether it is ready; exit 1 if it is not."`
 	Version versionCmd `cmd:"" help:"Print the version."`
