@@ -13,7 +13,7 @@ import (
 // enqueueSQL calls the SQL function that every publisher calls. The arrays are in the order of the events, and so are the
 // rows.
 const enqueueSQL = `SELECT event_id::text, created_at, duplicate, conflict, delivery_count
-FROM outhook.enqueue_many($1::text[], $2::text[], $3::text[], $4::text[]) ORDER BY index`
+FROM outhook.enqueue_many($1::text[], $2::text[], $3::text[], $4::text[], false, $5::text[]) ORDER BY index`
 
 // Enqueue stores an event in tx: the event, a delivery for each subscribed endpoint and their jobs exist if and only if tx
 // commits. It is one round trip.
@@ -31,11 +31,11 @@ func Enqueue(ctx context.Context, tx pgx.Tx, event Event) (Result, error) {
 // EnqueueMany is Enqueue for many events in one round trip. The results are in the order of the events. If one is
 // invalid, none is stored; the error is an *InvalidEventError with its index.
 func EnqueueMany(ctx context.Context, tx pgx.Tx, events []Event) ([]Result, error) {
-	a, err := arraysOf(events)
+	a, err := arraysOf(ctx, events)
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}
-	rows, err := tx.Query(ctx, enqueueSQL, a.tenantIDs, a.types, a.payloads, a.keys) //nolint:rowserrcheck // collect does
+	rows, err := tx.Query(ctx, enqueueSQL, a.tenantIDs, a.types, a.payloads, a.keys, a.traces) //nolint:rowserrcheck // collect does
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -55,12 +55,12 @@ func EnqueueSQL(ctx context.Context, tx *sql.Tx, event Event) (Result, error) {
 // EnqueueManySQL is EnqueueMany for database/sql. Drivers do not agree on how a Go slice becomes an array, so the arrays
 // are sent in Postgres' own text form.
 func EnqueueManySQL(ctx context.Context, tx *sql.Tx, events []Event) ([]Result, error) {
-	a, err := arraysOf(events)
+	a, err := arraysOf(ctx, events)
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}
 	rows, err := tx.QueryContext(ctx, enqueueSQL, //nolint:rowserrcheck // collect does
-		arrayLiteral(a.tenantIDs), arrayLiteral(a.types), arrayLiteral(a.payloads), arrayLiteral(a.keys))
+		arrayLiteral(a.tenantIDs), arrayLiteral(a.types), arrayLiteral(a.payloads), arrayLiteral(a.keys), tracesLiteral(a.traces))
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -68,10 +68,12 @@ func EnqueueManySQL(ctx context.Context, tx *sql.Tx, events []Event) ([]Result, 
 	return collect(rows, len(events))
 }
 
-// arrays are the arguments of the SQL function. A key of "" means none there too.
-type arrays struct{ tenantIDs, types, payloads, keys []string }
+// arrays are the arguments of the SQL function. A key or a trace of "" means none there too; without any trace, traces is
+// nil.
+type arrays struct{ tenantIDs, types, payloads, keys, traces []string }
 
-func arraysOf(events []Event) (a arrays, err error) {
+func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
+	var traced bool
 	for i, e := range events {
 		if err := e.Validate(); err != nil {
 			if invalid, ok := errors.AsType[*InvalidEventError](err); ok {
@@ -83,6 +85,11 @@ func arraysOf(events []Event) (a arrays, err error) {
 		a.types = append(a.types, e.Type)
 		a.payloads = append(a.payloads, string(e.Payload))
 		a.keys = append(a.keys, e.IdempotencyKey)
+		a.traces = append(a.traces, traceparent(ctx, e))
+		traced = traced || a.traces[i] != ""
+	}
+	if !traced {
+		a.traces = nil
 	}
 	return a, nil
 }
@@ -130,6 +137,14 @@ func explain(err error) error {
 		return fmt.Errorf("enqueuing: this user may not enqueue, run GRANT outhook_publisher TO it: %w", err)
 	}
 	return fmt.Errorf("enqueuing: %w", err)
+}
+
+// tracesLiteral returns the arrayLiteral of traces, and NULL without any.
+func tracesLiteral(traces []string) any {
+	if traces == nil {
+		return nil
+	}
+	return arrayLiteral(traces)
 }
 
 // arrayLiteral returns the text form of a one-dimensional text[] (PostgreSQL documentation, "Array Input and Output

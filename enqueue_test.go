@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/stdlib"
 	_ "github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -416,4 +416,104 @@ func TestHostileSearchPath(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, res.DeliveryCount)
 	require.WithinDuration(t, time.Now(), res.CreatedAt, time.Minute)
+}
+
+const (
+	traceOfContext = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	traceOfEvent   = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+)
+
+// traceOf returns the stored trace of an event, "" if there is none.
+func (b *testBundle) traceOf(t *testing.T, id string) string {
+	t.Helper()
+	var trace string
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT coalesce(traceparent, '') FROM outhook.events WHERE id = $1`, id).Scan(&trace))
+	return trace
+}
+
+func TestTraceIsStored(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	traced := event(`1`)
+	traced.Traceparent = traceOfEvent
+	inTrace := outhook.ContextWithTraceparent(b.ctx, traceOfContext)
+	db := stdlib.OpenDBFromPool(b.pool)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+
+	for name, enqueue := range map[string]func(context.Context, []outhook.Event) ([]outhook.Result, error){
+		"Pgx": func(ctx context.Context, events []outhook.Event) (results []outhook.Result, err error) {
+			err = pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+				results, err = outhook.EnqueueMany(ctx, tx, events)
+				return err
+			})
+			return results, err
+		},
+		"DatabaseSQL": func(ctx context.Context, events []outhook.Event) ([]outhook.Result, error) {
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				return nil, err
+			}
+			results, err := outhook.EnqueueManySQL(ctx, tx, events)
+			return results, errors.Join(err, tx.Commit())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range []struct {
+				name   string
+				ctx    context.Context //nolint:containedctx // a case of the table
+				events []outhook.Event
+				want   []string
+			}{
+				{"OfOneEvent", b.ctx, []outhook.Event{traced}, []string{traceOfEvent}},
+				{"None", b.ctx, []outhook.Event{event(`1`)}, []string{""}},
+				{"NoneOfMany", b.ctx, []outhook.Event{event(`1`), event(`2`)}, []string{"", ""}},
+				{"OfTheContext", inTrace, []outhook.Event{event(`1`)}, []string{traceOfContext}},
+				{"EventBeforeContext", inTrace, []outhook.Event{traced, event(`2`)}, []string{traceOfEvent, traceOfContext}},
+				{"OneOfMany", b.ctx, []outhook.Event{event(`1`), traced}, []string{"", traceOfEvent}},
+			} {
+				results, err := enqueue(c.ctx, c.events) //nolint:contextcheck // derived from the test's own
+				require.NoError(t, err, c.name)
+				for i, r := range results {
+					require.Equal(t, c.want[i], b.traceOf(t, r.ID), "%s %d", c.name, i)
+				}
+			}
+		})
+	}
+}
+
+func TestTraceOfAnotherFormIsIgnored(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, trace := range []string{
+		"", "\x00", "nonsense", traceOfEvent[1:], traceOfEvent + "-x", " " + traceOfEvent, traceOfEvent + "\n",
+		"01" + traceOfEvent[2:], "ff" + traceOfEvent[2:], strings.ToUpper(traceOfEvent), strings.ReplaceAll(traceOfEvent, "-", "_"),
+		"00-" + strings.Repeat("0", 32) + "-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-" + strings.Repeat("0", 16) + "-01",
+	} {
+		e := event(`1`)
+		e.Traceparent = trace
+		tx := b.begin(t, pgx.ReadCommitted)
+		r, err := outhook.Enqueue(b.ctx, tx, e)
+		require.NoError(t, err, "%q", trace)
+		require.NoError(t, tx.Commit(b.ctx))
+		require.Empty(t, b.traceOf(t, r.ID), "%q", trace)
+
+		// The SQL function has the same rule, for one event and for several. No text of Postgres holds a NUL.
+		if strings.Contains(trace, "\x00") {
+			continue
+		}
+		var id string
+		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT outhook.enqueue('acme', 'a.b', '{}', traceparent => $1)`, trace).Scan(&id))
+		require.Empty(t, b.traceOf(t, id), "%q", trace)
+		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT max(event_id::text) FROM outhook.enqueue_many('{acme,acme}', '{a.b,a.b}',
+			'{1,2}', traceparents => ARRAY[NULL, $1::text])`, trace).Scan(&id))
+		require.Empty(t, b.traceOf(t, id), "%q", trace)
+	}
+	for _, payload := range []string{"'{}'", "json '{}'", "jsonb '{}'"} {
+		var id string
+		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT outhook.enqueue('acme', 'a.b', `+payload+`, NULL, $1)`, traceOfEvent).Scan(&id))
+		require.Equal(t, traceOfEvent, b.traceOf(t, id), payload)
+	}
+	_, err := b.pool.Exec(b.ctx, `SELECT FROM outhook.enqueue_many('{acme}', '{a.b}', '{1}', traceparents => ARRAY[NULL, NULL])`)
+	require.ErrorContains(t, err, "must have the same length")
 }

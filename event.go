@@ -52,6 +52,13 @@ type Event struct {
 	// IdempotencyKey makes enqueuing repeatable: the second event of a tenant with the same key is a duplicate of the
 	// first and is not stored. At most 255 bytes of UTF-8 without control characters; "" means none.
 	IdempotencyKey string
+
+	// Traceparent is the trace that the event belongs to, in the form of the header of W3C Trace Context, version 00:
+	// its attempts continue the trace, and its receivers get it. A value of any other form is ignored, so that a broken
+	// tracer aborts nobody's transaction.
+	//
+	// Defaults to that of the context (see [ContextWithTraceparent]), and without one to none.
+	Traceparent string
 }
 
 // Result is what became of an event. It is true once the transaction commits.

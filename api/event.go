@@ -51,10 +51,12 @@ type storedBatch struct {
 
 type postEventInput struct {
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"The same as idempotency_key in the body. If both are given they must be equal."`
+	Traceparent    string `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its receivers. A value of another form than version 00 is ignored."`
 }
 
 type postBatchInput struct {
 	IdempotencyKey string `header:"Idempotency-Key" hidden:"true"`
+	Traceparent    string `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the events, continued by their attempts and sent to their receivers. A value of another form than version 00 is ignored."`
 }
 
 type postEventOutput struct {
@@ -132,7 +134,7 @@ func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventO
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.put(ctx, newIntake([]outhook.Event{e}))
+	rows, err := s.store.put(ctx, newIntake([]outhook.Event{e}, in.Traceparent))
 	if err != nil {
 		return nil, storeProblem(err, func(int) string { return "body" })
 	}
@@ -154,7 +156,7 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.store.put(ctx, newIntake(events))
+	rows, err := s.store.put(ctx, newIntake(events, in.Traceparent))
 	if err != nil {
 		return nil, storeProblem(err, eventLocation)
 	}

@@ -46,11 +46,12 @@ const (
 // intake is the events of one request, as columns.
 type intake struct {
 	tenantIDs, types, payloads, keys []string
+	traceparent                      string // of the request; "" is none
 	bytes                            int
 }
 
-func newIntake(events []outhook.Event) intake {
-	var in intake
+func newIntake(events []outhook.Event, traceparent string) intake {
+	in := intake{traceparent: traceparent}
 	for _, e := range events {
 		in.tenantIDs = append(in.tenantIDs, e.TenantID)
 		in.types = append(in.types, e.Type)
@@ -150,11 +151,21 @@ func (st *store) enqueue(ctx context.Context, ins []intake, locks time.Duration)
 }
 
 func columns(ins []intake) (p db.EnqueueManyParams) {
+	var traced bool
 	for _, in := range ins {
 		p.TenantIds = append(p.TenantIds, in.tenantIDs...)
 		p.Types = append(p.Types, in.types...)
 		p.Payloads = append(p.Payloads, in.payloads...)
 		p.IdempotencyKeys = append(p.IdempotencyKeys, in.keys...)
+		traced = traced || in.traceparent != ""
+	}
+	if traced {
+		p.Traceparents = make([]string, 0, len(p.TenantIds))
+		for _, in := range ins {
+			for range in.tenantIDs {
+				p.Traceparents = append(p.Traceparents, in.traceparent)
+			}
+		}
 	}
 	return p
 }

@@ -46,9 +46,14 @@ type tested struct {
 	ResponseTruncated bool              `json:"response_truncated"`
 }
 
+type testEndpointInput struct {
+	ID          uuid.UUID `path:"id" format:"uuid" doc:"The endpoint's id."`
+	Traceparent string    `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its receivers. A value of another form than version 00 is ignored."`
+}
+
 type testEndpointOutput struct{ Body tested }
 
-func (s *Server) testEndpoint(ctx context.Context, in *endpointInput) (*testEndpointOutput, error) {
+func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*testEndpointOutput, error) {
 	select {
 	case s.tests <- struct{}{}:
 		defer func() { <-s.tests }()
@@ -64,7 +69,7 @@ func (s *Server) testEndpoint(ctx context.Context, in *endpointInput) (*testEndp
 	if e.Status != db.EndpointStatusEnabled {
 		return nil, newProblem(http.StatusConflict, "the endpoint is "+string(e.Status)+": enable it, then test it")
 	}
-	eventID, err := s.insertTestEvent(ctx, e)
+	eventID, err := s.insertTestEvent(ctx, e, in.Traceparent)
 	if err != nil {
 		return nil, err
 	}
@@ -100,14 +105,14 @@ type testData struct {
 }
 
 // insertTestEvent stores a test event for one endpoint and wakes the workers.
-func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint) (id uuid.UUID, err error) {
+func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent string) (id uuid.UUID, err error) {
 	payload, err := json.Marshal(testPayload{Type: jobs.TestEventType, Timestamp: time.Now().UTC(), Data: testData{EndpointID: e.ID}})
 	if err != nil {
 		return id, fmt.Errorf("encoding a test event: %w", err)
 	}
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		id, err = db.New().InsertTestEvent(ctx, tx, db.InsertTestEventParams{
-			TenantID: e.TenantID, Type: jobs.TestEventType, Payload: payload, EndpointID: e.ID,
+			TenantID: e.TenantID, Type: jobs.TestEventType, Payload: payload, Traceparent: traceparent, EndpointID: e.ID,
 		})
 		if err != nil {
 			return err

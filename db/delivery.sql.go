@@ -108,13 +108,13 @@ func (q *Queries) HastenDelivery(ctx context.Context, db DBTX, eventID uuid.UUID
 
 const insertTestEvent = `-- name: InsertTestEvent :one
 WITH event_row AS (
-    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload)
-    SELECT v.id, outhook.uuid_v7_time(v.id), $1, $2, $3
+    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
+    SELECT v.id, outhook.uuid_v7_time(v.id), $1, $2, $3, outhook.trace_or_null($4)
     FROM (SELECT outhook.uuid_v7() AS id) AS v
     RETURNING id, created_at
 ), delivery_row AS (
     INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
-    SELECT r.id, $4, nextval('outhook.river_job_id_seq'), r.created_at FROM event_row AS r
+    SELECT r.id, $5, nextval('outhook.river_job_id_seq'), r.created_at FROM event_row AS r
     RETURNING event_id, endpoint_id, job_id
 )
 INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
@@ -124,10 +124,11 @@ RETURNING (args ->> 'event_id')::uuid AS event_id
 `
 
 type InsertTestEventParams struct {
-	TenantID   string
-	Type       string
-	Payload    json.RawMessage
-	EndpointID uuid.UUID
+	TenantID    string
+	Type        string
+	Payload     json.RawMessage
+	Traceparent string
+	EndpointID  uuid.UUID
 }
 
 // Stores an event for one endpoint whatever its event types are, with its delivery and job: the test button.
@@ -136,6 +137,7 @@ func (q *Queries) InsertTestEvent(ctx context.Context, db DBTX, arg InsertTestEv
 		arg.TenantID,
 		arg.Type,
 		arg.Payload,
+		arg.Traceparent,
 		arg.EndpointID,
 	)
 	var event_id uuid.UUID
@@ -295,7 +297,7 @@ WITH n AS MATERIALIZED (
     FROM outhook.endpoints AS v WHERE v.id = ANY ($2::uuid[])
 )
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
-    e.tenant_id, e.type, e.payload::text AS payload,
+    e.tenant_id, e.type, e.payload::text AS payload, e.traceparent,
     n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, (j.state IS NOT DISTINCT FROM 'running')::boolean AS job_running,
     coalesce(n.secret_key_ids, '{}')::text[] AS secret_key_ids, coalesce(n.sealed_secrets, '{}')::bytea[] AS sealed_secrets,
@@ -305,7 +307,7 @@ FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id,
 JOIN n ON n.id = k.endpoint_id
 CROSS JOIN LATERAL (SELECT s.event_id, s.endpoint_id, s.job_id, s.next_attempt_at, s.completed_at, s.state, s.attempt_count, s.try_count, s.reason FROM outhook.deliveries AS s WHERE s.event_id = k.event_id
     AND s.endpoint_id = k.endpoint_id AND s.event_id BETWEEN $4::uuid AND $5::uuid OFFSET 0) AS d
-CROSS JOIN LATERAL (SELECT s.id, s.created_at, s.tenant_id, s.type, s.payload FROM outhook.events AS s WHERE s.id = k.event_id
+CROSS JOIN LATERAL (SELECT s.id, s.created_at, s.tenant_id, s.type, s.payload, s.traceparent FROM outhook.events AS s WHERE s.id = k.event_id
     AND s.id BETWEEN $4::uuid AND $5::uuid OFFSET 0) AS e
 LEFT JOIN LATERAL (SELECT s.attempt, s.state FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true
 `
@@ -329,6 +331,7 @@ type LoadDeliveriesRow struct {
 	TenantID      string
 	Type          string
 	Payload       string
+	Traceparent   *string
 	URL           string
 	Headers       json.RawMessage
 	SecretHeaders json.RawMessage
@@ -376,6 +379,7 @@ func (q *Queries) LoadDeliveries(ctx context.Context, db DBTX, arg LoadDeliverie
 			&i.TenantID,
 			&i.Type,
 			&i.Payload,
+			&i.Traceparent,
 			&i.URL,
 			&i.Headers,
 			&i.SecretHeaders,

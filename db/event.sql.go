@@ -13,7 +13,8 @@ import (
 const enqueueMany = `-- name: EnqueueMany :many
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
     e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count
-FROM outhook.enqueue_many($1::text[], $2::text[], $3::text[], $4::text[], true)
+FROM outhook.enqueue_many($1::text[], $2::text[], $3::text[], $4::text[], true,
+    $5::text[])
     AS e (index, event_id, created_at, duplicate, conflict, delivery_count)
 `
 
@@ -22,6 +23,7 @@ type EnqueueManyParams struct {
 	Types           []string
 	Payloads        []string
 	IdempotencyKeys []string
+	Traceparents    []string
 }
 
 type EnqueueManyRow struct {
@@ -40,6 +42,7 @@ func (q *Queries) EnqueueMany(ctx context.Context, db DBTX, arg EnqueueManyParam
 		arg.Types,
 		arg.Payloads,
 		arg.IdempotencyKeys,
+		arg.Traceparents,
 	)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,8 @@ CREATE TABLE outhook.events (
     type       text NOT NULL,
     -- json, not jsonb: it keeps the bytes as published, and these bytes are signed and sent.
     payload    json NOT NULL,
+    -- The trace that the event belongs to, in the form of W3C Trace Context. NULL, which takes no space, if there is none.
+    traceparent text,
     CONSTRAINT events_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 

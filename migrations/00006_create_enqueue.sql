@@ -68,16 +68,26 @@ END;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+-- trace_or_null returns a traceparent of W3C Trace Context, version 00, and NULL for anything else: a broken tracer must
+-- not abort anybody's business transaction. One expression, so that the planner puts it into its callers.
+CREATE FUNCTION outhook.trace_or_null(traceparent text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN traceparent ~ '^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN traceparent END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 -- check_events raises 22023 or 54000 for the first event that breaks a rule that can be seen without parsing its
 -- payload. No message repeats a value: it may be a secret.
-CREATE FUNCTION outhook.check_events(tenant_ids text[], types text[], payloads text[], idempotency_keys text[]) RETURNS void
+CREATE FUNCTION outhook.check_events(tenant_ids text[], types text[], payloads text[], idempotency_keys text[], traceparents text[])
+RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     n CONSTANT integer := coalesce(cardinality(tenant_ids), 0);
     bad record;
 BEGIN
     IF coalesce(cardinality(types), 0) <> n OR coalesce(cardinality(payloads), 0) <> n
-        OR (idempotency_keys IS NOT NULL AND cardinality(idempotency_keys) <> n) THEN
+        OR (idempotency_keys IS NOT NULL AND cardinality(idempotency_keys) <> n)
+        OR (traceparents IS NOT NULL AND cardinality(traceparents) <> n) THEN
         RAISE EXCEPTION 'the arrays of an enqueue_many call must have the same length' USING ERRCODE = '22023';
     END IF;
     SELECT c.i - 1 AS index, c.problem, c.problem LIKE 'payload is larger%' AS large INTO bad FROM (
@@ -180,7 +190,8 @@ $$;
 --
 -- NOTIFY makes commits queue behind each other, so of the transactions that are open at the same time only the one that
 -- gets the queue's advisory lock notifies; the workers' poll finds the others' jobs.
-CREATE FUNCTION outhook.fan_out(ids uuid[], owners uuid[], tenant_ids text[], types text[], docs json[], notify boolean)
+CREATE FUNCTION outhook.fan_out(ids uuid[], owners uuid[], tenant_ids text[], types text[], docs json[], notify boolean,
+    traceparents text[])
 RETURNS integer[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -190,10 +201,10 @@ DECLARE
 BEGIN
     WITH input AS (
         SELECT v.*, outhook.type_patterns(v.type) AS patterns
-        FROM unnest(ids, owners, tenant_ids, types, docs) WITH ORDINALITY AS v (id, owner, tenant, type, doc, i)
+        FROM unnest(ids, owners, tenant_ids, types, docs, traceparents) WITH ORDINALITY AS v (id, owner, tenant, type, doc, trace, i)
     ), event_rows AS (
-        INSERT INTO outhook.events (id, created_at, tenant_id, type, payload)
-        SELECT v.id, outhook.uuid_v7_time(v.id), v.tenant, v.type, v.doc FROM input AS v WHERE v.id = v.owner
+        INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
+        SELECT v.id, outhook.uuid_v7_time(v.id), v.tenant, v.type, v.doc, outhook.trace_or_null(v.trace) FROM input AS v WHERE v.id = v.owner
     ), fan AS MATERIALIZED (
         SELECT f.*, nextval('outhook.river_job_id_seq') AS job_id FROM (
             SELECT v.i, v.id AS event_id, e.id AS endpoint_id,
@@ -227,12 +238,14 @@ $$;
 -- +goose StatementBegin
 -- put_one is fan_out for one event: the same rows by short statements, since setting up the set-based one took longer than
 -- the inserts (290 µs an event instead of 170). One event makes no burst.
-CREATE FUNCTION outhook.put_one(id uuid, at timestamptz, tenant text, event_type text, doc json, notify boolean) RETURNS integer
+CREATE FUNCTION outhook.put_one(id uuid, at timestamptz, tenant text, event_type text, doc json, notify boolean, trace text)
+RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     made integer;
 BEGIN
-    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload) VALUES (id, at, tenant, event_type, doc);
+    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
+    VALUES (id, at, tenant, event_type, doc, outhook.trace_or_null(trace));
     WITH d AS (
         INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
         SELECT put_one.id, e.id, nextval('outhook.river_job_id_seq'), at
@@ -259,8 +272,11 @@ $$;
 -- An idempotency key (NULL or '': none) that an earlier event of the tenant has taken makes the event a duplicate:
 -- nothing is stored and event_id is the first event's. conflict is true if its type or payload differ from the first's.
 -- notify: wake the workers even if another open transaction is about to.
+-- traceparents: the trace of each event, in the form of W3C Trace Context (NULL: none), which its attempts continue. A
+-- value of another form is ignored.
 CREATE FUNCTION outhook.enqueue_many(
-    tenant_ids text[], types text[], payloads text[], idempotency_keys text[] DEFAULT NULL, notify boolean DEFAULT false)
+    tenant_ids text[], types text[], payloads text[], idempotency_keys text[] DEFAULT NULL, notify boolean DEFAULT false,
+    traceparents text[] DEFAULT NULL)
 RETURNS TABLE (index integer, event_id uuid, created_at timestamptz, duplicate boolean, conflict boolean, delivery_count integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -276,6 +292,7 @@ DECLARE
 BEGIN
     IF n = 1 AND cardinality(types) = 1 AND cardinality(payloads) = 1
         AND coalesce(cardinality(idempotency_keys), 1) = 1 AND coalesce(idempotency_keys[1], '') = ''
+        AND coalesce(cardinality(traceparents), 1) = 1
         AND outhook.event_problem(tenant_ids[1], types[1], payloads[1], NULL) IS NULL THEN
         docs := outhook.parse_payloads(payloads);
         index := 0;
@@ -283,11 +300,11 @@ BEGIN
         created_at := outhook.uuid_v7_time(event_id);
         duplicate := false;
         conflict := false;
-        delivery_count := outhook.put_one(event_id, created_at, tenant_ids[1], types[1], docs[1], notify);
+        delivery_count := outhook.put_one(event_id, created_at, tenant_ids[1], types[1], docs[1], notify, traceparents[1]);
         RETURN NEXT;
         RETURN;
     END IF;
-    PERFORM outhook.check_events(tenant_ids, types, payloads, idempotency_keys);
+    PERFORM outhook.check_events(tenant_ids, types, payloads, idempotency_keys, traceparents);
     docs := outhook.parse_payloads(payloads);
     FOR i IN 0..n - 1 LOOP
         ids[i + 1] := outhook.uuid_v7(began, i);
@@ -296,7 +313,7 @@ BEGIN
     IF array_to_string(idempotency_keys, '') <> '' THEN
         owners := outhook.take_keys(tenant_ids, idempotency_keys, ids);
     END IF;
-    counts := outhook.fan_out(ids, owners, tenant_ids, types, docs, notify);
+    counts := outhook.fan_out(ids, owners, tenant_ids, types, docs, notify, traceparents);
 
     IF owners = ids THEN
         RETURN QUERY SELECT (v.i - 1)::integer, v.id, outhook.uuid_v7_time(v.id), false, false, v.n
@@ -323,59 +340,67 @@ $$;
 
 -- +goose StatementBegin
 -- enqueue stores one event in the caller's transaction and returns its id (the first event's, if the idempotency key
--- was taken before). The payload is stored and sent byte for byte.
-CREATE FUNCTION outhook.enqueue(tenant_id text, type text, payload text, idempotency_key text DEFAULT NULL) RETURNS uuid
+-- was taken before). The payload is stored and sent byte for byte. traceparent: see enqueue_many.
+CREATE FUNCTION outhook.enqueue(tenant_id text, type text, payload text, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT e.event_id
-        FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload], ARRAY[idempotency_key]) AS e);
+        FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
 END
 $$;
 
 -- The same for a payload that is json already (row_to_json, json_build_object), so that no cast is needed.
-CREATE FUNCTION outhook.enqueue(tenant_id text, type text, payload json, idempotency_key text DEFAULT NULL) RETURNS uuid
+CREATE FUNCTION outhook.enqueue(tenant_id text, type text, payload json, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT e.event_id
-        FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload::text], ARRAY[idempotency_key]) AS e);
+        FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload::text], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
 END
 $$;
 
 -- The same for jsonb: what is sent is Postgres' own rendering of it.
-CREATE FUNCTION outhook.enqueue(tenant_id text, type text, payload jsonb, idempotency_key text DEFAULT NULL) RETURNS uuid
+CREATE FUNCTION outhook.enqueue(tenant_id text, type text, payload jsonb, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT e.event_id
-        FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload::text], ARRAY[idempotency_key]) AS e);
+        FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload::text], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
 END
 $$;
 -- +goose StatementEnd
 
 REVOKE ALL ON FUNCTION outhook.type_patterns(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.json_too_deep(text, integer) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.check_events(text[], text[], text[], text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.check_events(text[], text[], text[], text[], text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.parse_payloads(text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.take_keys(text[], text[], uuid[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.event_problem(text, text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.trace_or_null(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.wake(text, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.enqueue(text, text, text, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.enqueue(text, text, json, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.enqueue(text, text, jsonb, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.enqueue(text, text, text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.enqueue(text, text, json, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.enqueue(text, text, jsonb, text, text) FROM PUBLIC;
 
 -- +goose Down
-DROP FUNCTION outhook.enqueue(text, text, jsonb, text);
-DROP FUNCTION outhook.enqueue(text, text, json, text);
-DROP FUNCTION outhook.enqueue(text, text, text, text);
-DROP FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean);
-DROP FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean);
-DROP FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean);
+DROP FUNCTION outhook.enqueue(text, text, jsonb, text, text);
+DROP FUNCTION outhook.enqueue(text, text, json, text, text);
+DROP FUNCTION outhook.enqueue(text, text, text, text, text);
+DROP FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean, text[]);
+DROP FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean, text);
+DROP FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean, text[]);
 DROP FUNCTION outhook.take_keys(text[], text[], uuid[]);
 DROP FUNCTION outhook.parse_payloads(text[]);
-DROP FUNCTION outhook.check_events(text[], text[], text[], text[]);
+DROP FUNCTION outhook.check_events(text[], text[], text[], text[], text[]);
 DROP FUNCTION outhook.event_problem(text, text, text, text);
+DROP FUNCTION outhook.trace_or_null(text);
 DROP FUNCTION outhook.wake(text, boolean);
 DROP FUNCTION outhook.json_too_deep(text, integer);
 DROP FUNCTION outhook.type_patterns(text);

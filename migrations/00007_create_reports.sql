@@ -82,9 +82,9 @@ BEGIN
     END LOOP;
     IF to_regrole('outhook_publisher') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA outhook TO outhook_publisher;
-        GRANT EXECUTE ON FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean),
-            outhook.enqueue(text, text, text, text), outhook.enqueue(text, text, json, text),
-            outhook.enqueue(text, text, jsonb, text) TO outhook_publisher;
+        GRANT EXECUTE ON FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean, text[]),
+            outhook.enqueue(text, text, text, text, text), outhook.enqueue(text, text, json, text, text),
+            outhook.enqueue(text, text, jsonb, text, text) TO outhook_publisher;
     END IF;
     IF to_regrole('outhook_reporter') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA outhook TO outhook_reporter;

@@ -94,10 +94,10 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	require.Empty(t, rights(t, pool, "public"))
 	require.Equal(t, []string{
-		"EXECUTE outhook.enqueue(text,text,json,text)",
-		"EXECUTE outhook.enqueue(text,text,jsonb,text)",
-		"EXECUTE outhook.enqueue(text,text,text,text)",
-		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean)",
+		"EXECUTE outhook.enqueue(text,text,json,text,text)",
+		"EXECUTE outhook.enqueue(text,text,jsonb,text,text)",
+		"EXECUTE outhook.enqueue(text,text,text,text,text)",
+		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[])",
 		"USAGE schema",
 	}, rights(t, pool, "outhook_publisher"))
 	require.Equal(t, []string{

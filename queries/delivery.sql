@@ -16,7 +16,7 @@ WITH n AS MATERIALIZED (
     FROM outhook.endpoints AS v WHERE v.id = ANY (@endpoint_ids::uuid[])
 )
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
-    e.tenant_id, e.type, e.payload::text AS payload,
+    e.tenant_id, e.type, e.payload::text AS payload, e.traceparent,
     n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, (j.state IS NOT DISTINCT FROM 'running')::boolean AS job_running,
     coalesce(n.secret_key_ids, '{}')::text[] AS secret_key_ids, coalesce(n.sealed_secrets, '{}')::bytea[] AS sealed_secrets,
@@ -133,8 +133,8 @@ RETURNING d.job_id;
 -- name: InsertTestEvent :one
 -- Stores an event for one endpoint whatever its event types are, with its delivery and job: the test button.
 WITH event_row AS (
-    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload)
-    SELECT v.id, outhook.uuid_v7_time(v.id), @tenant_id, @type, @payload
+    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
+    SELECT v.id, outhook.uuid_v7_time(v.id), @tenant_id, @type, @payload, outhook.trace_or_null(@traceparent)
     FROM (SELECT outhook.uuid_v7() AS id) AS v
     RETURNING id, created_at
 ), delivery_row AS (

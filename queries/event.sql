@@ -22,5 +22,6 @@ LIMIT @max_rows;
 -- The REST API's way in: a group of events, in the order given, waking the workers at once.
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
     e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count
-FROM outhook.enqueue_many(@tenant_ids::text[], @types::text[], @payloads::text[], @idempotency_keys::text[], true)
+FROM outhook.enqueue_many(@tenant_ids::text[], @types::text[], @payloads::text[], @idempotency_keys::text[], true,
+    sqlc.narg('traceparents')::text[])
     AS e (index, event_id, created_at, duplicate, conflict, delivery_count);

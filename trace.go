@@ -1,0 +1,62 @@
+package outhook
+
+import "context"
+
+// traceKey is the key of a context's traceparent.
+type traceKey struct{}
+
+// ContextWithTraceparent returns a copy of ctx with which the events that are enqueued belong to a trace, unless they name
+// one themselves ([Event].Traceparent). Set it once where a request comes in, from its header:
+//
+//	ctx = outhook.ContextWithTraceparent(ctx, r.Header.Get("traceparent"))
+//
+// or, with OpenTelemetry, from the span that is in the context:
+//
+//	carrier := propagation.MapCarrier{}
+//	propagation.TraceContext{}.Inject(ctx, carrier)
+//	ctx = outhook.ContextWithTraceparent(ctx, carrier["traceparent"])
+//
+// An empty traceparent, or one that is none, means no trace.
+func ContextWithTraceparent(ctx context.Context, traceparent string) context.Context {
+	return context.WithValue(ctx, traceKey{}, traceparent)
+}
+
+// traceparent returns the event's trace, or "". An unusable one is not sent, since its text may be anything, even bytes that
+// Postgres refuses.
+func traceparent(ctx context.Context, e Event) string {
+	value := e.Traceparent
+	if value == "" {
+		value, _ = ctx.Value(traceKey{}).(string)
+	}
+	if !isTraceparent(value) {
+		return ""
+	}
+	return value
+}
+
+// isTraceparent tells whether s is a traceparent of version 00 (W3C Trace Context, section 3.2): 00, trace id, span id and
+// flags in lower-case hexadecimal, neither id all zeros. The SQL function has the same rule.
+func isTraceparent(s string) bool {
+	if len(s) != 55 || s[:3] != "00-" || s[35] != '-' || s[52] != '-' {
+		return false
+	}
+	return isID(s[3:35]) && isID(s[36:52]) && isHex(s[53:])
+}
+
+func isID(s string) bool {
+	for i := range len(s) {
+		if s[i] != '0' {
+			return isHex(s)
+		}
+	}
+	return false
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
