@@ -40,6 +40,15 @@ type Config struct {
 	// configuration, are up to 3 of the loader and the recorder and one of the worker's lock (see presence).
 	Pool *pgxpool.Pool
 
+	// OwnerPool is the database as the schema's owner, for what only an owner may do: to remove old partitions and to finish
+	// interrupted removals. Needed if Pool's user is not the owner.
+	//
+	// Defaults to Pool.
+	OwnerPool *pgxpool.Pool
+
+	// NoReindex leaves River's nightly REINDEX of its table out, for a user of Pool who does not own it.
+	NoReindex bool
+
 	// Keyring decrypts the endpoints' secrets. Required.
 	Keyring *signature.Keyring
 
@@ -105,6 +114,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.OwnerPool == nil {
+		c.OwnerPool = c.Pool
+	}
 	if c.Schedule == nil {
 		c.Schedule = FastSchedule()
 	}

@@ -55,17 +55,18 @@ func TestReencryptWhileWorkersDeliver(t *testing.T) {
 	b.start(t, b.config(t))
 
 	const events = 20
-	half := make(chan struct{})
+	var done jobs.Reencrypted
+	ended := make(chan error, 1)
 	go func() {
-		defer close(half)
-		for range events / 2 {
-			b.enqueue(t, `{"n": 1}`)
-		}
+		var err error
+		done, err = jobs.Reencrypt(b.ctx, b.pool, both, 1)
+		ended <- err
 	}()
-	done, err := jobs.Reencrypt(b.ctx, b.pool, both, 1)
-	require.NoError(t, err)
+	for range events / 2 {
+		b.enqueue(t, `{"n": 1}`)
+	}
+	require.NoError(t, <-ended)
 	require.Equal(t, jobs.Reencrypted{Secrets: 40, Headers: 40, Unreadable: map[string]int{}}, done)
-	<-half
 	require.Equal(t, map[string]int{both.KeyID(): 40}, b.keys(t))
 	require.NotContains(t, b.keys(t), oldID)
 	for range events / 2 {
