@@ -12,7 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/internal/calm"
 	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/jobs"
 )
 
 const (
@@ -71,6 +73,11 @@ type Config struct {
 	// Defaults to 1,000.
 	MaxEndpoints int
 
+	// Retention is the workers': an endpoint's retry schedule must be more than a day shorter.
+	//
+	// Defaults to 30 days.
+	Retention time.Duration
+
 	// StoreTimeout is how long a request waits for its events to be committed.
 	//
 	// Defaults to 15 s.
@@ -102,6 +109,9 @@ type Config struct {
 	// UI is River UI, served at /riverui behind an API key (Basic authentication: any user, the key as password) and
 	// closed to other origins' pages. Nil: not served.
 	UI http.Handler
+
+	// calm says of trouble that may come with each request what Logger would say, but seldom.
+	calm *slog.Logger
 }
 
 func (cfg Config) withDefaults() Config {
@@ -110,12 +120,14 @@ func (cfg Config) withDefaults() Config {
 	cfg.MaxBatchEvents = cmp.Or(cfg.MaxBatchEvents, 1000)
 	cfg.MaxHeldBytes = cmp.Or(cfg.MaxHeldBytes, max(128<<20, cfg.MaxBatchBytes))
 	cfg.MaxEndpoints = cmp.Or(cfg.MaxEndpoints, defaultMaxEndpoints)
+	cfg.Retention = cmp.Or(cfg.Retention, jobs.DefaultRetention)
 	cfg.StoreTimeout = cmp.Or(cfg.StoreTimeout, 15*time.Second)
 	cfg.QueryTimeout = cmp.Or(cfg.QueryTimeout, 5*time.Second)
 	cfg.BodyTimeout = cmp.Or(cfg.BodyTimeout, 20*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.calm = slog.New(calm.Handler(cfg.Logger.Handler()))
 	return cfg
 }
 

@@ -37,10 +37,14 @@ type endpoint struct {
 	Headers         map[string]string `json:"headers"`
 	SecretHeaders   []string          `json:"secret_header_names" nullable:"false" doc:"The names of secret_headers. Their values are never shown."`
 	TimeoutMS       int32             `json:"timeout_ms" example:"15000"`
+	MaxInFlight     int32             `json:"max_in_flight" example:"32"`
+	RateLimit       *rateLimit        `json:"rate_limit" doc:"Null: none."`
+	Lane            lane              `json:"lane" doc:"Where its deliveries wait."`
 	RetrySchedule   []string          `json:"retry_schedule" nullable:"true" doc:"The delays between attempts. Null: the server's."`
 	Status          string            `json:"status" enum:"enabled,paused,disabled" doc:"paused: deliveries are made and wait. disabled: none are made, and those that waited were cancelled."`
-	StatusReason    string            `json:"status_reason" doc:"Why the status is what it is: api, or that it answered 410."`
+	StatusReason    string            `json:"status_reason" doc:"Why the status is what it is. It begins with api (set here), gone (it answered 410), failing (it failed for too long) or probe (it was disabled for failing and works again)."`
 	StatusChangedAt time.Time         `json:"status_changed_at"`
+	Health          endpointHealth    `json:"health"`
 	Metadata        map[string]string `json:"metadata"`
 	CreatedAt       time.Time         `json:"created_at"`
 	UpdatedAt       time.Time         `json:"updated_at"`
@@ -109,8 +113,9 @@ func (s *Server) addEndpoints() {
 func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 	e := endpoint{
 		ID: r.ID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes, TimeoutMS: r.TimeoutMS,
+		MaxInFlight: r.MaxInFlight, RateLimit: newRateLimit(r), Lane: newLane(r),
 		RetrySchedule: durations(r.RetrySchedule), Status: string(r.Status), StatusReason: r.StatusReason,
-		StatusChangedAt: r.StatusChangedAt.UTC(), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+		StatusChangedAt: r.StatusChangedAt.UTC(), Health: newEndpointHealth(r.Status, db.EndpointHealth{}), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 	err := errors.Join(json.Unmarshal(r.Headers, &e.Headers), json.Unmarshal(r.Metadata, &e.Metadata))
 	if err == nil {
@@ -174,12 +179,16 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 	}
 	row, err = q.InsertEndpoint(ctx, tx, db.InsertEndpointParams{
 		TenantID: e.TenantID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
-		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, Metadata: e.Metadata,
+		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, Metadata: e.Metadata, MaxInFlight: e.MaxInFlight,
+		RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})
 	if err != nil {
 		return row, err
 	}
 	if row.SecretHeaders, err = s.setSecretHeaders(ctx, tx, row, edit); err != nil {
+		return row, err
+	}
+	if err := openLane(ctx, tx, db.Endpoint{}, row); err != nil {
 		return row, err
 	}
 	keyID, sealed := s.cfg.Keyring.Seal(edit.secret.Bytes(), row.ID[:])
@@ -208,8 +217,12 @@ func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pa
 		return nil, err
 	}
 	var rows []db.Endpoint
+	var healths map[uuid.UUID]db.EndpointHealth
 	err = s.list(ctx, func(tx pgx.Tx) error {
-		rows, err = db.New().ListEndpoints(ctx, tx, tenantID, first(after), in.Limit+1)
+		if rows, err = db.New().ListEndpoints(ctx, tx, tenantID, first(after), in.Limit+1); err != nil {
+			return err
+		}
+		healths, err = healthsOf(ctx, tx, rows)
 		return err
 	})
 	if err != nil {
@@ -219,6 +232,7 @@ func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pa
 	out := newPage(rows, in.Limit, func(r db.Endpoint) endpoint {
 		e, err := newEndpointAnswer(r)
 		broken = append(broken, err)
+		e.Health = newEndpointHealth(r.Status, healths[r.ID])
 		return e
 	}, func(r db.Endpoint) []uuid.UUID { return []uuid.UUID{r.ID} })
 	return out, errors.Join(broken...)
@@ -229,7 +243,17 @@ func (s *Server) getEndpoint(ctx context.Context, in *endpointInput) (*endpointO
 	if err != nil {
 		return nil, err
 	}
+	return s.answerEndpoint(ctx, row)
+}
+
+// answerEndpoint answers with an endpoint and its health.
+func (s *Server) answerEndpoint(ctx context.Context, row db.Endpoint) (*endpointOutput, error) {
+	healths, err := healthsOf(ctx, s.cfg.Pool, []db.Endpoint{row})
+	if err != nil {
+		return nil, err
+	}
 	e, err := newEndpointAnswer(row)
+	e.Health = newEndpointHealth(row.Status, healths[row.ID])
 	return &endpointOutput{Body: e}, err
 }
 
@@ -248,8 +272,7 @@ func (s *Server) patchEndpoint(ctx context.Context, in *endpointInput) (*endpoin
 	if after.Status != before.Status && after.Status == db.EndpointStatusDisabled {
 		s.cancelDeliveries(ctx, in.ID, jobs.ReasonEndpointDisabled)
 	}
-	e, err := newEndpointAnswer(after)
-	return &endpointOutput{Body: e}, err
+	return s.answerEndpoint(ctx, after)
 }
 
 func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoint) (row db.Endpoint, err error) {
@@ -261,6 +284,7 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	row, err = db.New().UpdateEndpoint(ctx, tx, db.UpdateEndpointParams{
 		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers, TimeoutMS: e.TimeoutMS,
 		RetrySchedule: e.RetrySchedule, Metadata: e.Metadata, Status: e.Status, StatusReason: statusReasonAPI,
+		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})
 	if err != nil {
 		return row, err
@@ -268,7 +292,16 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	if row.SecretHeaders, err = s.setSecretHeaders(ctx, tx, row, edit); err != nil {
 		return row, err
 	}
-	if row.Status != before.Status && row.Status != db.EndpointStatusPaused {
+	if err := openLane(ctx, tx, before, row); err != nil {
+		return row, err
+	}
+	if before.Status == db.EndpointStatusDisabled && row.Status != before.Status {
+		if err := jobs.ResetHealth(ctx, tx, e.ID); err != nil {
+			return row, err
+		}
+	}
+	unlimited := row.Lane != before.Lane && row.Lane == jobs.LaneNone && row.Status == db.EndpointStatusEnabled
+	if unlimited || row.Status != before.Status && row.Status != db.EndpointStatusPaused {
 		return row, jobs.ResumeEndpoint(ctx, tx, e.ID)
 	}
 	return row, nil

@@ -41,7 +41,7 @@ var eventTypePattern = regexp.MustCompile(`^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*
 type newEndpoint struct {
 	_ struct{} `additionalProperties:"false"`
 
-	TenantID      string            `json:"tenant_id" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose events it gets."`
+	TenantID      string            `json:"tenant_id" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose events it gets; or outhook.operator, to get operational events like outhook.endpoint.disabled."`
 	URL           string            `json:"url" maxLength:"2048" example:"https://example.com/webhooks" doc:"http or https, publicly reachable, without user name and fragment."`
 	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024" doc:"For people."`
 	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100" example:"[\"invoice.*\"]" doc:"The types that it is subscribed to: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
@@ -49,6 +49,8 @@ type newEndpoint struct {
 	SecretHeaders map[string]string `json:"secret_headers,omitempty" nullable:"true" doc:"The same for headers that are credentials, authorization among them: stored encrypted, never shown again. At most 20 and 4 KiB."`
 	Secret        *string           `json:"secret,omitempty" nullable:"true" doc:"whsec_ and the base64 of 24 to 64 bytes, to keep the one that the receiver has. Absent: a new one of 32 bytes."`
 	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000" default:"15000" doc:"For the whole request: DNS, connecting, sending, waiting, reading the answer."`
+	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000" default:"32" doc:"How many of its requests may be under way at the same time: in each worker process, or in all together while it has a lane."`
+	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"The most requests in a time, retries included, over all workers. Null: no limit."`
 	RetrySchedule []string          `json:"retry_schedule,omitempty" nullable:"true" maxItems:"30" example:"[\"1m\", \"2m\", \"4m\"]" doc:"The delays between attempts, 1s to 168h each. Empty: one attempt only. Absent: the server's. A preset's name, fast or standard, may stand in place of the list."`
 	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Yours, at most 20 entries and 4 KiB."`
 }
@@ -63,6 +65,8 @@ type endpointChange struct {
 	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all of them."`
 	SecretHeaders map[string]string `json:"secret_headers,omitempty" nullable:"true" doc:"Replaces all of them."`
 	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
+	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000"`
+	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"Null: no limit."`
 	RetrySchedule []string          `json:"retry_schedule,omitempty" nullable:"true" maxItems:"30"`
 	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Replaces all of it."`
 	Status        *string           `json:"status,omitempty" nullable:"true" enum:"enabled,paused,disabled" doc:"paused: deliveries wait. disabled: none are made, and the pending ones are cancelled."`
@@ -74,6 +78,7 @@ type endpointEdit struct {
 	secret        signature.Secret
 	secretHeaders map[string]string // nil: not given
 	checkURL      func(string) error
+	retention     time.Duration
 	faults        faults
 }
 
@@ -81,9 +86,10 @@ type endpointEdit struct {
 func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 	e := &endpointEdit{
 		row: db.Endpoint{
-			EventTypes: []string{}, Headers: []byte(emptyJSONObject), SecretHeaders: []byte(emptyJSONObject), Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout,
+			EventTypes: []string{}, Headers: []byte(emptyJSONObject), SecretHeaders: []byte(emptyJSONObject), Metadata: []byte(emptyJSONObject),
+			TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight, RatePer: perSecond, RateBurst: 1,
 		},
-		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL,
+		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL, retention: s.cfg.Retention,
 	}
 	if err := e.decode(body, e.setNew); err != nil {
 		return nil, err
@@ -99,7 +105,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 
 // decodeChange reads the body that changes an endpoint.
 func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, error) {
-	e := &endpointEdit{row: row, checkURL: s.cfg.CheckURL}
+	e := &endpointEdit{row: row, checkURL: s.cfg.CheckURL, retention: s.cfg.Retention}
 	if err := e.decode(body, e.setChange); err != nil {
 		return nil, err
 	}
@@ -165,6 +171,10 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 		}
 	case "timeout_ms":
 		e.setTimeout(value)
+	case "max_in_flight":
+		e.setInFlight(value)
+	case "rate_limit":
+		e.setRateLimit(value)
 	case "retry_schedule":
 		e.setSchedule(value)
 	case "metadata":
@@ -175,11 +185,11 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 	return true
 }
 
-// tenantID applies the rule of events to an endpoint's tenant.
+// tenantID applies the rule of events to an endpoint's tenant. Endpoints of the operator tenant get operational events.
 func tenantID(value json.RawMessage, f *faults) string {
 	before := len(*f)
 	id := text(value, "body.tenant_id", f)
-	if len(*f) > before {
+	if len(*f) > before || id == jobs.OperatorTenant {
 		return id
 	}
 	var broken *outhook.InvalidEventError
@@ -274,6 +284,9 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	case len(e.faults) > before:
 	case err != nil:
 		e.faults.add("body.retry_schedule", strings.TrimPrefix(err.Error(), jobs.ErrInvalidSchedule.Error()+": "))
+	case schedule.Fits(e.retention) != nil:
+		e.faults.add("body.retry_schedule", fmt.Sprintf("is too long: all delays and a day must be less than the %d days that events are kept",
+			e.retention/jobs.Day))
 	default:
 		e.row.RetrySchedule = schedule.Seconds()
 	}

@@ -97,11 +97,11 @@ func (s *Server) problem(ctx context.Context, err error) *problemError {
 	if p.Status < http.StatusInternalServerError || errors.As(err, &logged) || errors.Is(ctx.Err(), context.Canceled) || isProblem(err) {
 		return p
 	}
-	level := slog.LevelError
+	level, logger := slog.LevelError, s.cfg.Logger
 	if p.Status == http.StatusServiceUnavailable {
-		level = slog.LevelWarn
+		level, logger = slog.LevelWarn, s.cfg.calm // while the database is away, each request ends here
 	}
-	s.cfg.Logger.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status), slog.String("error", causeOf(err)),
+	logger.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status), slog.String("error", causeOf(err)),
 		slog.String("request_id", requestIDOf(ctx)))
 	return p
 }
@@ -129,6 +129,8 @@ func problemOf(err error) *problemError {
 		return newProblem(http.StatusConflict, jobs.ErrSettled.Error())
 	case errors.Is(err, jobs.ErrEndpointGone):
 		return newProblem(http.StatusConflict, jobs.ErrEndpointGone.Error())
+	case errors.Is(err, jobs.ErrPayloadGone):
+		return newProblem(http.StatusConflict, jobs.ErrPayloadGone.Error())
 	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrClosed):
 		return unavailable("the server is busy or stopping: nothing was stored; repeat the request", 1)
 	case errors.Is(err, batch.ErrInFlight):

@@ -222,6 +222,13 @@ type Endpoint struct {
 	SecretHeaders   json.RawMessage
 	TimeoutMS       int32
 	RetrySchedule   []int32
+	MaxInFlight     int32
+	RateLimit       *int32
+	RatePer         string
+	RateBurst       int32
+	Lane            string
+	LaneReason      string
+	LaneChangedAt   time.Time
 	Status          EndpointStatus
 	StatusReason    string
 	StatusChangedAt time.Time
@@ -231,6 +238,20 @@ type Endpoint struct {
 	DeletedAt       *time.Time
 }
 
+type EndpointHealth struct {
+	EndpointID          uuid.UUID
+	State               string
+	StateChangedAt      *time.Time
+	ConsecutiveFailures int32
+	FailingSince        *time.Time
+	LastSuccessAt       *time.Time
+	LastFailureAt       *time.Time
+	LastStatusCode      *int32
+	LastError           *string
+	ProbeAt             *time.Time
+	ProbeCount          int32
+}
+
 type EndpointSecret struct {
 	EndpointID uuid.UUID
 	ID         int64
@@ -238,4 +259,14 @@ type EndpointSecret struct {
 	Sealed     []byte
 	CreatedAt  time.Time
 	ExpiresAt  *time.Time
+}
+
+type RetentionMark struct {
+	Name      string
+	Step      int32
+	Page      int64
+	Pages     int64
+	AfterXID  int64
+	DoneUntil time.Time
+	UpdatedAt time.Time
 }

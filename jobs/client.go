@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/outhook/outhook/db"
@@ -27,8 +25,15 @@ const fetchSilence = 10 * time.Second
 // keyConns are the loader's connection, the recorder's, and one to spare while a broken one is closed.
 const keyConns = 3
 
-// ErrNotFetching is returned by Client.Ready.
-var ErrNotFetching = errors.New("workers are not fetching jobs")
+// maxSkew is how wrong this process's clock may be before it is not ready: times are corrected by what was measured, but
+// a machine whose clock is that wrong needs somebody's attention.
+const maxSkew = time.Minute
+
+// Errors that Client.Ready returns.
+var (
+	ErrNotFetching = errors.New("workers are not fetching jobs")
+	ErrWrongClock  = errors.New("this machine's clock is more than a minute off the database's")
+)
 
 // Client runs the workers of one process. Create one with New.
 type Client struct {
@@ -40,6 +45,8 @@ type Client struct {
 	inFlight  atomic.Int64
 
 	presence *presence
+	pacer    *pacer
+	health   *healthKeeper
 
 	giveUp   chan struct{} // closed when outcomes that are not recorded are given up
 	stopOnce sync.Once
@@ -55,19 +62,24 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg, clock: &clock{stub: cfg.Now}, giveUp: make(chan struct{})}
-	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, c.giveUp)
+	tracker := &tracker{}
+	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, tracker, c.giveUp)
+	c.health = &healthKeeper{cfg: cfg, tracker: tracker, clock: c.clock}
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
-		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight, done: c.giveUp,
+		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, lanes: newLaneKeeper(cfg),
+		inFlight: &c.inFlight, done: c.giveUp, ended: newEnded(),
 	}
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
 	river.AddWorker(workers, &reconcileWorker{cfg: cfg})
+	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
+	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	var err error
-	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
+	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
-	c.presence = newPresence(cfg, c.river.ID())
+	c.presence, c.pacer = newPresence(cfg, c.river.ID()), newPacer(cfg)
 	deliver.presence = c.presence
 	return c, nil
 }
@@ -80,7 +92,12 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		Queues: map[string]river.QueueConfig{
 			QueueDeliver:     {MaxWorkers: c.cfg.MaxWorkers},
 			QueueDeliverBulk: {MaxWorkers: c.cfg.MaxBulkWorkers},
-			queueMaintenance: {MaxWorkers: 1, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			// The pacer notifies these.
+			queueDeliverSlow:    {MaxWorkers: c.cfg.MaxSlowWorkers, FetchPollInterval: time.Second},
+			queueDeliverLimited: {MaxWorkers: c.cfg.MaxLimitedWorkers, FetchPollInterval: time.Second},
+			queueOperations:     {MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			// Two, so that reconcile does not wait for a VACUUM of the retention.
+			queueMaintenance: {MaxWorkers: 2, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 		},
 		FetchCooldown:     c.cfg.FetchCooldown,
 		FetchPollInterval: c.cfg.FetchPollInterval,
@@ -91,23 +108,23 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		MaxAttempts:          1000, // exhaustion is ours to decide
 
 		CompletedJobRetentionPeriod: c.cfg.SettledJobRetention,
-		CancelledJobRetentionPeriod: 24 * time.Hour,
-		DiscardedJobRetentionPeriod: 7 * 24 * time.Hour,
+		CancelledJobRetentionPeriod: Day,
+		DiscardedJobRetentionPeriod: min(7*Day, c.cfg.Retention),
 
 		// Without the indexes that a migration drops. A reindex that times out leaves an invalid index behind.
 		ReindexerIndexNames: c.reindexed(),
 		ReindexerTimeout:    15 * time.Minute,
 
-		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically()},
+		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically(), tendPeriodically()},
 		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
-		Logger:       slog.New(newCalmHandler(c.cfg.Logger.Handler())),
+		Logger:       c.cfg.calm,
 		Test:         river.TestConfig{Time: c.clock},
 	}
 }
 
 // reindexed names the indexes that River rebuilds each night.
 func (c *Client) reindexed() []string {
-	if c.cfg.NoReindex {
+	if c.cfg.NotOwner {
 		return []string{}
 	}
 	return []string{
@@ -141,6 +158,8 @@ func (c *Client) Start(ctx context.Context) error {
 		c.keyPool.Close()
 		return fmt.Errorf("starting River: %w", err)
 	}
+	c.pacer.start(ctx)
+	c.health.start(ctx)
 	return nil
 }
 
@@ -162,6 +181,7 @@ func newKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) 
 // unknown and attempted again by another worker. Outcomes are still recorded. When ctx ends first, what is not recorded
 // is given up: it becomes an unknown attempt of a later run.
 func (c *Client) Stop(ctx context.Context) error {
+	c.pacer.stop() // what it would release goes to another process then
 	err := c.river.Stop(ctx)
 	if err != nil {
 		c.stopOnce.Do(func() { close(c.giveUp) })
@@ -170,6 +190,7 @@ func (c *Client) Stop(ctx context.Context) error {
 		err = errors.Join(err, c.river.StopAndCancel(cutCtx))
 	}
 	c.stopOnce.Do(func() { close(c.giveUp) })
+	c.health.stop(ctx)
 	c.presence.stop()
 	c.keyPool.Close()
 	if err != nil {
@@ -181,9 +202,12 @@ func (c *Client) Stop(ctx context.Context) error {
 // River returns River's own client, for River UI and for tests.
 func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
-// Ready returns ErrNotFetching if no fetch succeeded for 10 s although there are free slots, or if this process has lost
+// Ready returns ErrWrongClock if this process's clock is more than a minute off the database's, and ErrNotFetching if no fetch succeeded for 10 s although there are free slots, or if this process has lost
 // its lock and so starts nothing: the database can't be reached, or the workers have not started.
 func (c *Client) Ready(context.Context) error {
+	if c.clock.Offset().Abs() > maxSkew {
+		return ErrWrongClock
+	}
 	if int(c.inFlight.Load()) >= c.cfg.MaxWorkers {
 		return nil
 	}

@@ -9,16 +9,35 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/outhook/outhook/internal/calm"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/signature"
 )
 
-// Queues of River. An endpoint that is paused has a queue of its own, endpoint-<id>, that nobody works.
+// Queues of River. An endpoint that is paused or has a lane has a queue of its own, endpoint-<id>, that nobody works: the
+// pacer releases jobs from there to deliver_slow and deliver_limited.
 const (
-	QueueDeliver     = "deliver"
-	QueueDeliverBulk = "deliver_bulk"
-	queueMaintenance = "maintenance"
+	QueueDeliver        = "deliver"
+	QueueDeliverBulk    = "deliver_bulk"
+	queueDeliverSlow    = "deliver_slow"
+	queueDeliverLimited = "deliver_limited"
+	queueOperations     = "operations"
+	queueMaintenance    = "maintenance"
+
+	laneQueuePrefix = "endpoint-"
 )
+
+// workedShared are the queues of endpoints without a lane.
+func workedShared() []string { return []string{QueueDeliver, QueueDeliverBulk} }
+
+// operationWorkers is how many long operations and cancellations one process works at the same time.
+const operationWorkers = 2
+
+// Day is what the retention counts in: each day (UTC) has partitions of its own.
+const Day = 24 * time.Hour
+
+// DefaultRetention is Config.Retention's default.
+const DefaultRetention = 30 * Day
 
 const (
 	// jobTimeout is above the longest request (30 s) by what load and record may take on a bad day.
@@ -36,8 +55,8 @@ const (
 // Config configures New. The zero value of a field is its default.
 type Config struct {
 	// Pool is the database, directly or through a pooler in session mode (LISTEN needs a session). Required. New workers
-	// need about 12 connections: a listener, fetches, River's completer and maintenance. Beside the pool, with its
-	// configuration, are up to 3 of the loader and the recorder and one of the worker's lock (see presence).
+	// need about 14 connections: a listener, fetches, River's completer and maintenance. Beside the pool, with its
+	// configuration, are up to 3 of the loader and the recorder, one of the worker's lock (see presence) and one of the pacer.
 	Pool *pgxpool.Pool
 
 	// OwnerPool is the database as the schema's owner, for what only an owner may do: to remove old partitions and to finish
@@ -46,8 +65,9 @@ type Config struct {
 	// Defaults to Pool.
 	OwnerPool *pgxpool.Pool
 
-	// NoReindex leaves River's nightly REINDEX of its table out, for a user of Pool who does not own it.
-	NoReindex bool
+	// NotOwner says that Pool's user is not the schema's owner: River's nightly REINDEX of its table is left out, and without
+	// an OwnerPool the retention is too.
+	NotOwner bool
 
 	// Keyring decrypts the endpoints' secrets. Required.
 	Keyring *signature.Keyring
@@ -70,6 +90,32 @@ type Config struct {
 	// Defaults to 100.
 	MaxBulkWorkers int
 
+	// MaxSlowWorkers is how many deliveries to slow endpoints are attempted at the same time by all processes together.
+	//
+	// Defaults to 200.
+	MaxSlowWorkers int
+
+	// MaxLimitedWorkers is the same for endpoints with a rate limit.
+	//
+	// Defaults to 200.
+	MaxLimitedWorkers int
+
+	// MaxLanes is how many slow endpoints have a queue of their own. Any more share the queue of bursts.
+	//
+	// Defaults to 1,000.
+	MaxLanes int
+
+	// LaneProve is how long a slow endpoint must answer quickly before its deliveries wait with everybody's again. It doubles,
+	// up to an hour, each time that the endpoint turns out to be slow again soon afterwards.
+	//
+	// Defaults to 1 minute.
+	LaneProve time.Duration
+
+	// MaxRetryAfter bounds the delay that an answer's Retry-After asks for.
+	//
+	// Defaults to 1 hour.
+	MaxRetryAfter time.Duration
+
 	// FetchCooldown is the least time between two fetches, and so the size of their groups under load.
 	//
 	// Defaults to 4 ms.
@@ -80,6 +126,20 @@ type Config struct {
 	//
 	// Defaults to 50 ms.
 	FetchPollInterval time.Duration
+
+	// Retention is how long events, deliveries, attempts and idempotency keys are kept, in whole days. It must be more than
+	// a day longer than any retry schedule: see CheckRetention.
+	//
+	// Defaults to 30 days.
+	Retention time.Duration
+
+	// PayloadRetention is how long payloads are kept, in whole days, at most Retention. Those of pending deliveries stay.
+	//
+	// Defaults to Retention.
+	PayloadRetention time.Duration
+
+	// OnRetained is told what each run of the retention has done, also one that ended with an error. Nil: nobody is.
+	OnRetained func(Retained)
 
 	// SettledJobRetention is how long River keeps jobs of succeeded deliveries, for River UI. The history is in
 	// delivery_attempts.
@@ -97,6 +157,39 @@ type Config struct {
 	// Defaults to 30.
 	PartitionsAhead int
 
+	// FailingFailures is how many failed attempts in a row make an endpoint failing.
+	//
+	// Defaults to 5.
+	FailingFailures int
+
+	// DisableAfter is how long an endpoint may fail, without any success, before it is disabled. Below 0: for ever.
+	//
+	// Defaults to 5 days.
+	DisableAfter time.Duration
+
+	// DisableFailures is how many failed attempts in a row that takes at least.
+	//
+	// Defaults to 20.
+	DisableFailures int
+
+	// ProbeAfter is how long after it was disabled for failing an endpoint is probed: by one event of the type
+	// outhook.test, whose success enables it again. The wait doubles with each probe, four times. Below 0: never.
+	//
+	// Defaults to 1 hour.
+	ProbeAfter time.Duration
+
+	// HealthInterval is how often a process tells the database what it saw of the endpoints, and so the most that is lost of
+	// their health when it dies.
+	//
+	// Defaults to 5 s.
+	HealthInterval time.Duration
+
+	// HealthHold is how long an endpoint stays healthy or failing at least, so that one that fails now and then does not
+	// make an operational event every few seconds.
+	//
+	// Defaults to 1 minute.
+	HealthHold time.Duration
+
 	// Version is told to receivers in user-agent: Outhook/<version>.
 	//
 	// Defaults to "dev".
@@ -111,6 +204,9 @@ type Config struct {
 	//
 	// Defaults to nil, the database's clock.
 	Now func() time.Time
+
+	// calm says of trouble that may come with each group or fetch what Logger would say, but seldom.
+	calm *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -122,15 +218,29 @@ func (c Config) withDefaults() Config {
 	}
 	c.MaxWorkers = cmp.Or(c.MaxWorkers, 500)
 	c.MaxBulkWorkers = cmp.Or(c.MaxBulkWorkers, 100)
+	c.MaxSlowWorkers = cmp.Or(c.MaxSlowWorkers, 200)
+	c.MaxLimitedWorkers = cmp.Or(c.MaxLimitedWorkers, 200)
+	c.MaxLanes = cmp.Or(c.MaxLanes, 1000)
+	c.LaneProve = cmp.Or(c.LaneProve, time.Minute)
+	c.MaxRetryAfter = cmp.Or(c.MaxRetryAfter, time.Hour)
 	c.FetchCooldown = cmp.Or(c.FetchCooldown, 4*time.Millisecond)
 	c.FetchPollInterval = cmp.Or(c.FetchPollInterval, 50*time.Millisecond)
+	c.Retention = cmp.Or(c.Retention, DefaultRetention)
+	c.PayloadRetention = cmp.Or(c.PayloadRetention, c.Retention)
 	c.SettledJobRetention = cmp.Or(c.SettledJobRetention, 15*time.Minute)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 30*time.Second)
 	c.PartitionsAhead = cmp.Or(c.PartitionsAhead, 30)
+	c.FailingFailures = cmp.Or(c.FailingFailures, 5)
+	c.DisableAfter = cmp.Or(c.DisableAfter, 5*24*time.Hour)
+	c.DisableFailures = cmp.Or(c.DisableFailures, 20)
+	c.ProbeAfter = cmp.Or(c.ProbeAfter, time.Hour)
+	c.HealthInterval = cmp.Or(c.HealthInterval, 5*time.Second)
+	c.HealthHold = cmp.Or(c.HealthHold, time.Minute)
 	c.Version = cmp.Or(c.Version, "dev")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.calm = slog.New(calm.Handler(c.Logger.Handler()))
 	return c
 }
 
@@ -142,14 +252,38 @@ func (c Config) validate() error {
 		return errors.New("jobs: Config.Keyring is missing")
 	case c.Egress == nil:
 		return errors.New("jobs: Config.Egress is missing")
-	case c.MaxWorkers < 1 || c.MaxWorkers > 10_000:
-		return fmt.Errorf("jobs: Config.MaxWorkers is %d, it must be 1 to 10000", c.MaxWorkers)
-	case c.MaxBulkWorkers < 1 || c.MaxBulkWorkers > 10_000:
-		return fmt.Errorf("jobs: Config.MaxBulkWorkers is %d, it must be 1 to 10000", c.MaxBulkWorkers)
+	case c.LaneProve < time.Millisecond || c.LaneProve > time.Hour:
+		return fmt.Errorf("jobs: Config.LaneProve is %v, it must be 1ms to 1h", c.LaneProve)
+	case c.MaxRetryAfter < time.Second || c.MaxRetryAfter > MaxDelay:
+		return fmt.Errorf("jobs: Config.MaxRetryAfter is %v, it must be 1s to %v", c.MaxRetryAfter, MaxDelay)
 	case c.FetchPollInterval < c.FetchCooldown || c.FetchCooldown < time.Millisecond:
 		return errors.New("jobs: Config.FetchCooldown must be at least 1 ms and at most FetchPollInterval")
+	case c.FailingFailures < 1 || c.DisableFailures < c.FailingFailures:
+		return errors.New("jobs: Config.FailingFailures must be at least 1 and at most DisableFailures")
+	case c.DisableAfter > 0 && c.DisableAfter < time.Minute || c.ProbeAfter > 0 && c.ProbeAfter < time.Second:
+		return errors.New("jobs: Config.DisableAfter must be at least 1 min and ProbeAfter at least 1 s, or below 0: never")
+	case c.HealthInterval < 10*time.Millisecond || c.HealthHold < 0:
+		return errors.New("jobs: Config.HealthInterval must be at least 10 ms and HealthHold not below 0")
 	case c.PartitionsAhead < 1 || c.PartitionsAhead > 365:
 		return fmt.Errorf("jobs: Config.PartitionsAhead is %d, it must be 1 to 365", c.PartitionsAhead)
+	case c.Retention < Day || c.Retention%Day != 0:
+		return fmt.Errorf("jobs: Config.Retention is %v, it must be whole days", c.Retention)
+	case c.PayloadRetention < Day || c.PayloadRetention%Day != 0 || c.PayloadRetention > c.Retention:
+		return fmt.Errorf("jobs: Config.PayloadRetention is %v, it must be whole days and at most Retention", c.PayloadRetention)
+	}
+	for _, limit := range []struct {
+		name  string
+		value int
+	}{
+		{"MaxWorkers", c.MaxWorkers},
+		{"MaxBulkWorkers", c.MaxBulkWorkers},
+		{"MaxSlowWorkers", c.MaxSlowWorkers},
+		{"MaxLimitedWorkers", c.MaxLimitedWorkers},
+		{"MaxLanes", c.MaxLanes},
+	} {
+		if limit.value < 1 || limit.value > 10_000 {
+			return fmt.Errorf("jobs: Config.%s is %d, it must be 1 to 10000", limit.name, limit.value)
+		}
 	}
 	return c.Schedule.Validate()
 }

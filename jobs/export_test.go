@@ -1,9 +1,51 @@
 package jobs
 
-import "time"
+import (
+	"context"
+	"time"
 
-// DeadClients returns what one process takes for dead when it looks at the given times and sees which locks are free.
-func DeadClients() (look func(at time.Time, silent ...string) (dead []string)) {
-	r := &rescuer{clientID: "itself"}
-	return func(at time.Time, silent ...string) []string { return r.dead(at, silent) }
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver"
+)
+
+// ExecutorOf returns what River's maintenance uses in a process whose clock the database's is ahead of by offset.
+func ExecutorOf(pool *pgxpool.Pool, offset time.Duration) riverdriver.Executor {
+	return newDriver(pool, newEnded(), &clock{offset: offset}).GetExecutor()
 }
+
+// ObservedClock returns a clock that is fed by observe, and what it takes the offset to be.
+func ObservedClock() (observe func(sent, received, databaseTime time.Time), offset func() time.Duration) {
+	c := &clock{}
+	return c.observe, c.Offset
+}
+
+// Gate is the gate in front of an endpoint's requests.
+type Gate struct{ g *gate }
+
+// NewGate returns one that knows nothing.
+func NewGate() Gate { return Gate{newGate()} }
+
+// Enter is gate.enter.
+func (g Gate) Enter(ctx context.Context, id uuid.UUID, limit int, patience time.Duration) (time.Time, error) {
+	return g.g.enter(ctx, id, limit, patience)
+}
+
+// Leave is gate.leave.
+func (g Gate) Leave(id uuid.UUID, started time.Time, d time.Duration) int {
+	return g.g.leave(id, started, d)
+}
+
+// Verdicts of a gate.
+var (
+	ErrBusy = errBusy
+	ErrSlow = errSlow
+)
+
+// RetryAfter is retryAfter.
+func RetryAfter(value string, now time.Time, limit time.Duration) time.Duration {
+	return retryAfter(value, now, limit)
+}
+
+// InFlight returns how many runs of a client's have begun and not ended.
+func InFlight(c *Client) int { return int(c.inFlight.Load()) }

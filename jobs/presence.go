@@ -49,11 +49,16 @@ type presence struct {
 }
 
 func newPresence(cfg Config, clientID string) *presence {
+	return &presence{cfg: cfg, clientID: clientID, conn: sideConn(cfg, "presence"), done: make(chan struct{})}
+}
+
+// sideConn configures a connection beside the pool, which pg_stat_activity shows under a name of its own.
+func sideConn(cfg Config, what string) *pgx.ConnConfig {
 	conn := cfg.Pool.Config().ConnConfig.Copy()
 	if name := conn.RuntimeParams["application_name"]; name != "" {
-		conn.RuntimeParams["application_name"] = name + " presence"
+		conn.RuntimeParams["application_name"] = name + " " + what
 	}
-	return &presence{cfg: cfg, clientID: clientID, conn: conn, done: make(chan struct{})}
+	return conn
 }
 
 // start takes the lock and keeps it until stop.
@@ -117,7 +122,7 @@ func (p *presence) watch(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		if err != nil {
-			p.cfg.Logger.WarnContext(ctx, "looking for dead workers", slog.Any("error", err))
+			p.cfg.calm.WarnContext(ctx, "looking for dead workers", slog.Any("error", err))
 		}
 	}
 }
@@ -152,8 +157,11 @@ func (p *presence) take(ctx context.Context) (*pgx.Conn, error) {
 	if _, err = conn.Exec(ctx, presenceSettings); err == nil {
 		var held bool
 		held, err = db.New().TakePresence(ctx, conn, p.clientID)
-		if err == nil && !held {
+		switch {
+		case err == nil && !held:
 			err = errPresence
+		case err == nil:
+			err = db.New().ForgetSilence(ctx, conn, p.clientID)
 		}
 	}
 	if err != nil {

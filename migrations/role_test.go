@@ -105,6 +105,7 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 		"SELECT report_attempts",
 		"SELECT report_deliveries",
 		"SELECT report_endpoint_health",
+		"SELECT report_endpoints",
 		"SELECT report_events",
 		"SELECT report_retries",
 		"USAGE schema",
@@ -131,6 +132,10 @@ func serverRights() []string {
 		"api_keys":                  "SELECT INSERT UPDATE",
 		"deliveries":                "SELECT INSERT UPDATE",
 		"delivery_attempts":         "SELECT INSERT UPDATE",
+		"endpoint_health":           "SELECT INSERT UPDATE",
+		"lanes":                     "SELECT INSERT UPDATE",
+		"silent_clients":            "SELECT INSERT UPDATE DELETE",
+		"report_endpoints":          "SELECT",
 		"endpoint_secrets":          "SELECT INSERT UPDATE DELETE",
 		"endpoints":                 "SELECT INSERT UPDATE",
 		"events":                    "SELECT INSERT",
@@ -148,7 +153,7 @@ func serverRights() []string {
 		"river_notification_id_seq": "SELECT USAGE",
 		"river_queue":               "SELECT INSERT UPDATE DELETE",
 	} {
-		for _, privilege := range strings.Fields(privileges) {
+		for _, privilege := range strings.FieldsSeq(privileges) {
 			list = append(list, privilege+" "+relation)
 		}
 	}

@@ -28,9 +28,9 @@ const (
 	// apiConns bounds the API's connections: ingestion commits in groups, so it needs few.
 	apiConns = 16
 
-	// workerConns: a fetch per queue (3), River's completer, elector and maintenance (up to 7), and some room. Beside them
-	// are up to 3 of the loader and the recorder, and one each of River's listener and of the worker's lock.
-	workerConns = 20
+	// workerConns: a fetch per queue (5), River's completer, elector and maintenance (up to 7), and some room. Beside them
+	// are up to 3 of the loader and the recorder, and one each of River's listener, of the worker's lock and of the pacer.
+	workerConns = 22
 
 	// ownerConns: the retention and reconcile use one connection each, now and then.
 	ownerConns = 2
@@ -134,11 +134,19 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 		return err
 	}
 	defer apiPool.Close()
+	if s.roles.worker {
+		if err := jobs.CheckSession(ctx, apiPool.Config().ConnConfig); err != nil {
+			return err
+		}
+	}
 	if err := migrations.Check(ctx, apiPool); err != nil {
 		return err
 	}
 	if err := s.checkAPIKeys(ctx, apiPool); err != nil {
 		return err
+	}
+	if err := jobs.CheckRetention(ctx, apiPool, time.Duration(s.flags.Retention), s.schedule); err != nil {
+		return fmt.Errorf("OUTHOOK_RETENTION: %w", err)
 	}
 	worker, stopWorker, err := s.startWorker(ctx)
 	if err != nil {
@@ -153,7 +161,7 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 
 // openEgress makes the client that posts to endpoints.
 func (s *server) openEgress() (err error) {
-	slots := s.flags.MaxWorkers + s.flags.MaxBulkWorkers
+	slots := s.flags.MaxWorkers + s.flags.MaxBulkWorkers + s.flags.MaxSlowWorkers + s.flags.MaxLimitedWorkers
 	s.egress, err = egress.New(egress.Config{
 		Allow: s.allow, Ports: s.ports, HTTPSOnly: s.flags.EgressAllowHTTP == "false", RootCAs: s.authorities,
 		KeepBytes: s.flags.ResponseBytes,
@@ -201,10 +209,13 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 		ownerPool.Close()
 		pool.Close()
 	}
-	w, err = jobs.New(jobs.Config{ //nolint:contextcheck // its groups live until Stop
-		Pool: pool, OwnerPool: ownerPool, NoReindex: !owns, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
-		MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
-	})
+	w, err = jobs.New(s.flags.setEndpoints(jobs.Config{ //nolint:contextcheck // its groups live until Stop
+		Pool: pool, OwnerPool: ownerPool, NotOwner: !owns, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
+		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
+		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers,
+		MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers, MaxLanes: s.flags.MaxLanes,
+		MaxRetryAfter: s.flags.MaxRetryAfter, Version: version(), Logger: s.logger,
+	}))
 	if err == nil {
 		err = w.Start(ctx)
 	}
@@ -246,7 +257,8 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
-		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Logger: s.logger,
+		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
+		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
 	if worker != nil {

@@ -14,6 +14,10 @@ DECLARE
         ['SELECT, INSERT, UPDATE', 'endpoints'],
         ['SELECT, INSERT, UPDATE, DELETE', 'endpoint_secrets'],
         ['SELECT, INSERT, UPDATE', 'api_keys'],
+        ['SELECT, INSERT, UPDATE', 'endpoint_health'],
+        ['SELECT, INSERT, UPDATE', 'lanes'],
+        ['SELECT, INSERT, UPDATE, DELETE', 'silent_clients'],
+        ['SELECT, INSERT', 'audit_entries'],
         -- River.
         ['SELECT, INSERT, UPDATE, DELETE', 'river_job'],
         ['SELECT, INSERT, UPDATE, DELETE', 'river_leader'],
@@ -51,7 +55,8 @@ BEGIN
         UNION ALL
         SELECT format('EXECUTE ON FUNCTION %s', p.oid::regprocedure) FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace = 'outhook'::regnamespace AND p.proname IN ('enqueue', 'enqueue_many', 'create_partitions',
-            'uuid_v7', 'trace_or_null', 'uuid_v7_time', 'uuid_v7_floor', 'river_job_state_in_bitmask')
+            'uuid_v7', 'uuid_v7_time', 'uuid_v7_floor',
+            'trace_or_null', 'lane_queue', 'operator_wants', 'enqueue_operational', 'tell_failed', 'rfc3339', 'river_job_state_in_bitmask')
     LOOP
         EXECUTE format('GRANT %s TO outhook_server', object.may);
     END LOOP;
