@@ -110,23 +110,32 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 		"SELECT report_retries",
 		"USAGE schema",
 	}, rights(t, pool, "outhook_reporter"))
-	require.Equal(t, serverRights(), rights(t, pool, "outhook_server"), "a new object's rights are given in migrations/roles/server.sql")
+	audited := value[bool](t, pool, `SELECT to_regclass('outhook.audit_entries') IS NOT NULL`)
+	require.Equal(t, serverRights(audited), rights(t, pool, "outhook_server"), "a new object's rights are given in migrations/roles/server.sql")
 }
 
 // serverRights are those of outhook_server, sorted: all that the API and the workers do.
-func serverRights() []string {
+func serverRights(audited bool) []string {
 	list := []string{
 		"EXECUTE outhook.create_partitions(date,date)",
 		"EXECUTE outhook.enqueue(text,text,json,text,text)",
 		"EXECUTE outhook.enqueue(text,text,jsonb,text,text)",
 		"EXECUTE outhook.enqueue(text,text,text,text,text)",
 		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[])",
+		"EXECUTE outhook.enqueue_operational(text,text[],text[])",
+		"EXECUTE outhook.lane_queue(uuid,text,outhook.endpoint_status,text)",
+		"EXECUTE outhook.operator_wants(text)",
+		"EXECUTE outhook.rfc3339(timestamp with time zone)",
+		"EXECUTE outhook.tell_failed(uuid[],uuid[],bigint[])",
 		"EXECUTE outhook.river_job_state_in_bitmask(bit,outhook.river_job_state)",
 		"EXECUTE outhook.trace_or_null(text)",
 		"EXECUTE outhook.uuid_v7(timestamp with time zone,integer)",
 		"EXECUTE outhook.uuid_v7_floor(timestamp with time zone)",
 		"EXECUTE outhook.uuid_v7_time(uuid)",
 		"USAGE schema",
+	}
+	if audited { // append-only
+		list = append(list, "INSERT audit_entries", "SELECT audit_entries", "SELECT report_audit")
 	}
 	for relation, privileges := range map[string]string{
 		"api_keys":                  "SELECT INSERT UPDATE",
@@ -153,7 +162,7 @@ func serverRights() []string {
 		"river_notification_id_seq": "SELECT USAGE",
 		"river_queue":               "SELECT INSERT UPDATE DELETE",
 	} {
-		for _, privilege := range strings.FieldsSeq(privileges) {
+		for privilege := range strings.FieldsSeq(privileges) {
 			list = append(list, privilege+" "+relation)
 		}
 	}
