@@ -89,6 +89,9 @@ func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error
 	if made > 0 {
 		w.cfg.Logger.InfoContext(ctx, "created partitions", slog.Int("count", made))
 	}
+	if err := db.New().InsertEraseJobs(ctx, w.cfg.Pool); err != nil {
+		return fmt.Errorf("bringing back lost jobs of erasures: %w", err)
+	}
 	if w.cfg.NotOwner && w.cfg.OwnerPool == w.cfg.Pool {
 		return nil // told at the start
 	}

@@ -147,7 +147,9 @@ func serverRights(audited bool) []string {
 		"report_endpoints":          "SELECT",
 		"endpoint_secrets":          "SELECT INSERT UPDATE DELETE",
 		"endpoints":                 "SELECT INSERT UPDATE",
-		"events":                    "SELECT INSERT",
+		"event_keys":                "SELECT UPDATE DELETE",
+		"events":                    "SELECT INSERT UPDATE", // UPDATE of payload and traceparent
+		"tenant_erasures":           "SELECT INSERT UPDATE",
 		"goose_db_version":          "SELECT",
 		"report_attempts":           "SELECT",
 		"report_deliveries":         "SELECT",

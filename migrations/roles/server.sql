@@ -6,8 +6,11 @@
 DO $$
 DECLARE
     grants constant text[][] := ARRAY[
-        -- What was published is never changed, and no row of the log is deleted: old partitions are dropped, by the owner.
-        ['SELECT, INSERT', 'events'],
+        -- What was published is erased with its tenant and otherwise never changed, and no row of the log is deleted: old
+        -- partitions are dropped, by the owner.
+        ['SELECT, INSERT, UPDATE (payload, traceparent)', 'events'],
+        ['SELECT, UPDATE, DELETE', 'event_keys'],
+        ['SELECT, INSERT, UPDATE', 'tenant_erasures'],
         ['SELECT, INSERT, UPDATE', 'deliveries'],
         ['SELECT, INSERT, UPDATE', 'delivery_attempts'],
         -- Deleting an endpoint is soft; its secrets are erased.
