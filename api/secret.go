@@ -60,11 +60,11 @@ func (s *Server) addSecrets(operation func(id, method, path, summary, descriptio
 			"Both secrets sign until the overlap ends, so that the receiver can change over at any moment of it. At most two are "+
 				"live: a third rotation within the overlap needs force, which ends the oldest.",
 			http.StatusNotFound, http.StatusConflict),
-		timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[rotation](), limit: maxSmallBody, optional: true,
+		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[rotation](), limit: maxSmallBody, optional: true,
 	}, s.rotateSecret)
 	register(s, route{
 		Operation: operation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", "", http.StatusNotFound),
-		timeout:   s.cfg.QueryTimeout,
+		access:    tenantAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getSecret)
 }
 
@@ -126,11 +126,15 @@ func (s *Server) rotateSecret(ctx context.Context, in *endpointInput) (*rotatedO
 	out := &rotatedOutput{Body: rotated{Secret: order.secret.Reveal()}}
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		// The lock lets one rotation after the other see the secrets.
-		if _, err := db.New().LockEndpoint(ctx, tx, in.ID); err != nil {
+		row, err := lockEndpoint(ctx, tx, in.ID)
+		if err != nil {
 			return err
 		}
-		out.Body.PreviousExpiresAt, err = s.replaceSecret(ctx, tx, in, order)
-		return err
+		if out.Body.PreviousExpiresAt, err = s.replaceSecret(ctx, tx, in, order); err != nil {
+			return err
+		}
+		detail := map[string]any{"overlap_seconds": order.overlap, "force": order.force}
+		return s.audit(ctx, tx, done{"rotate-secret", row.TenantID, objectEndpoint, row.ID.String(), detail})
 	})
 	if err != nil {
 		return nil, err
@@ -205,7 +209,11 @@ func (s *Server) getSecret(ctx context.Context, in *endpointInput) (*secretsOutp
 	out := &secretsOutput{}
 	out.Body.Secrets = []liveSecret{}
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
-		if _, err := db.New().GetEndpoint(ctx, tx, in.ID); err != nil {
+		endpoint, err := db.New().GetEndpoint(ctx, tx, in.ID)
+		if err == nil {
+			err = checkVisible(ctx, endpoint.TenantID)
+		}
+		if err != nil {
 			return err
 		}
 		rows, err := db.New().ListLiveSecrets(ctx, tx, in.ID)
@@ -224,7 +232,7 @@ func (s *Server) getSecret(ctx context.Context, in *endpointInput) (*secretsOutp
 			}
 			out.Body.Secrets = append(out.Body.Secrets, live)
 		}
-		return nil
+		return s.audit(ctx, tx, done{"get-secret", endpoint.TenantID, objectEndpoint, endpoint.ID.String(), nil})
 	})
 	if err != nil {
 		return nil, err
