@@ -83,6 +83,7 @@ func New(cfg Config) (*Server, error) {
 	s.addEvents()
 	s.addDeliveries()
 	s.addEndpoints()
+	s.addOperations()
 	s.addKeys()
 	s.addAudit()
 	s.addTenants()

@@ -308,6 +308,31 @@ type EndpointSecret struct {
 	ExpiresAt  *time.Time
 }
 
+type Operation struct {
+	ID                uuid.UUID
+	Kind              string
+	State             string
+	TenantID          *string
+	EndpointID        *uuid.UUID
+	EventTypes        []string
+	States            []string
+	Missed            bool
+	Since             time.Time
+	Until             time.Time
+	Phase             string
+	PassBeganAt       *time.Time
+	CursorCompletedAt *time.Time
+	CursorEventID     *uuid.UUID
+	CursorEndpointID  *uuid.UUID
+	TotalCount        *int64
+	ReplayedCount     int64
+	SkippedCount      int64
+	LastError         *string
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+	CompletedAt       *time.Time
+}
+
 type RetentionMark struct {
 	Name      string
 	Step      int32

@@ -141,6 +141,8 @@ func requireRefused(t *testing.T, database string) {
 		`DELETE FROM outhook.deliveries`,
 		`DELETE FROM outhook.delivery_attempts`,
 		`DELETE FROM outhook.endpoints`,
+		`UPDATE outhook.audit_entries SET actor = 'x'`,
+		`DELETE FROM outhook.audit_entries`,
 		`TRUNCATE outhook.events`,
 		`DROP TABLE outhook.endpoints`,
 		`ALTER TABLE outhook.endpoints ADD COLUMN x integer`,

@@ -20,7 +20,9 @@ DECLARE
         ['SELECT, INSERT, UPDATE', 'endpoint_health'],
         ['SELECT, INSERT, UPDATE', 'lanes'],
         ['SELECT, INSERT, UPDATE, DELETE', 'silent_clients'],
+        -- Append-only.
         ['SELECT, INSERT', 'audit_entries'],
+        ['SELECT, INSERT, UPDATE, DELETE', 'operations'],
         -- River.
         ['SELECT, INSERT, UPDATE, DELETE', 'river_job'],
         ['SELECT, INSERT, UPDATE, DELETE', 'river_leader'],
@@ -59,7 +61,7 @@ BEGIN
         SELECT format('EXECUTE ON FUNCTION %s', p.oid::regprocedure) FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace = 'outhook'::regnamespace AND p.proname IN ('enqueue', 'enqueue_many', 'create_partitions',
             'uuid_v7', 'uuid_v7_time', 'uuid_v7_floor',
-            'trace_or_null', 'lane_queue', 'operator_wants', 'enqueue_operational', 'tell_failed', 'rfc3339', 'river_job_state_in_bitmask')
+            'trace_or_null', 'lane_queue', 'type_patterns', 'operator_wants', 'enqueue_operational', 'tell_failed', 'rfc3339', 'river_job_state_in_bitmask')
     LOOP
         EXECUTE format('GRANT %s TO outhook_server', object.may);
     END LOOP;
