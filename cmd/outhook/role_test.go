@@ -61,7 +61,7 @@ func TestServeAsAUserWhoOwnsNothing(t *testing.T) {
 	base := server.address(t)
 	receiver, got := receiveAll(t)
 
-	made, err := output(t, "keys", "create", "role", "--database-url", database)
+	made, err := output(t, "keys", "create", "role", "--scope", "admin", "--database-url", database)
 	require.NoError(t, err)
 	apiKey := strings.TrimSpace(made)
 	status, endpoint := call(t, http.MethodPost, base+"/api/endpoints", apiKey,
