@@ -22,7 +22,7 @@ type secretsCmd struct {
 type secretsReencryptCmd struct {
 	databaseFlags
 
-	EncryptionKey string `env:"OUTHOOK_ENCRYPTION_KEY" help:"The keys with commas: the first encrypts, all decrypt."`
+	EncryptionKey string `env:"OUTHOOK_ENCRYPTION_KEY" secret:"" help:"The keys with commas: the first encrypts, all decrypt."`
 }
 
 // Run encrypts anew what another key than the first has encrypted; it exits 1 if something could not be decrypted.
