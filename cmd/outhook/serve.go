@@ -47,7 +47,7 @@ type serveCmd struct {
 	serverFlags
 
 	Listen           string `env:"OUTHOOK_LISTEN" default:":8080" help:"The address to listen on. A worker without the API serves /livez and /readyz on it."`
-	OwnerDatabaseURL string `env:"OUTHOOK_OWNER_DATABASE_URL" help:"The same database as the schema's owner, if OUTHOOK_DATABASE_URL has a user with the role outhook_server: workers remove old partitions with it."`
+	OwnerDatabaseURL string `env:"OUTHOOK_OWNER_DATABASE_URL" secret:"url" help:"The same database as the schema's owner, if OUTHOOK_DATABASE_URL has a user with the role outhook_server: workers remove old partitions with it."`
 
 	Roles []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"api, worker, or both."`
 }
