@@ -47,6 +47,7 @@ type Server struct {
 	keys      *batch.Group[[sha256.Size]byte, bool]
 	store     *store
 	ready     *readiness
+	metrics   *apiMetrics   // nil without the API
 	held      atomic.Int64  // bytes of bodies
 	tests     chan struct{} // a slot per test of an endpoint
 }
@@ -58,7 +59,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("validating api.Config: %w", err)
 	}
 	s := newServer(cfg)
-	s.store = newStore(cfg.Pool, cfg.Logger)
+	s.store = newStore(cfg.Pool, cfg.Logger, cfg.Metrics)
+	s.metrics = newAPIMetrics(cfg.Metrics, s.held.Load)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
 	s.tests = make(chan struct{}, maxTests)
 	if cfg.APIKey != "" {
@@ -74,6 +76,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.addDocs(); err != nil {
 		return nil, err
 	}
+	s.metrics.addRoutes(s.echo.Routes())
 	return s, nil
 }
 

@@ -40,6 +40,7 @@ type Client struct {
 	inFlight  atomic.Int64
 
 	presence *presence
+	metrics  *workerMetrics
 
 	giveUp   chan struct{} // closed when outcomes that are not recorded are given up
 	stopOnce sync.Once
@@ -56,19 +57,22 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, clock: &clock{stub: cfg.Now}, giveUp: make(chan struct{})}
 	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, c.giveUp)
+	c.metrics = newWorkerMetrics(cfg.Metrics)
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
 		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight, done: c.giveUp,
+		metrics: c.metrics, tracer: newTracer(cfg.Tracing),
 	}
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
-	river.AddWorker(workers, &reconcileWorker{cfg: cfg})
+	river.AddWorker(workers, &reconcileWorker{cfg: cfg, metrics: c.metrics})
 	var err error
 	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
-	c.presence = newPresence(cfg, c.river.ID())
+	c.presence = newPresence(cfg, c.river.ID(), c.metrics)
 	deliver.presence = c.presence
+	c.addState(cfg.Metrics)
 	return c, nil
 }
 
@@ -189,6 +193,7 @@ func (c *Client) Ready(context.Context) error {
 
 // observe notes each fetch that succeeded.
 func (c *Client) observe(_ context.Context, params *rivertype.HookMetricEmitParams) {
+	c.metrics.fetch(params.Metric)
 	if m, ok := params.Metric.(*rivertype.JobGetAvailableCountMetric); ok && m.Queue == QueueDeliver {
 		c.lastFetch.Store(time.Now().UnixNano())
 	}

@@ -41,6 +41,7 @@ var errPresence = errors.New("another process holds this client's lock")
 // left (see rescuer).
 type presence struct {
 	cfg      Config
+	metrics  *workerMetrics
 	clientID string
 	conn     *pgx.ConnConfig
 	holds    atomic.Bool
@@ -48,12 +49,12 @@ type presence struct {
 	done     chan struct{}
 }
 
-func newPresence(cfg Config, clientID string) *presence {
+func newPresence(cfg Config, clientID string, m *workerMetrics) *presence {
 	conn := cfg.Pool.Config().ConnConfig.Copy()
 	if name := conn.RuntimeParams["application_name"]; name != "" {
 		conn.RuntimeParams["application_name"] = name + " presence"
 	}
-	return &presence{cfg: cfg, clientID: clientID, conn: conn, done: make(chan struct{})}
+	return &presence{cfg: cfg, metrics: m, clientID: clientID, conn: conn, done: make(chan struct{})}
 }
 
 // start takes the lock and keeps it until stop.
@@ -101,7 +102,7 @@ func (p *presence) run(ctx context.Context, conn *pgx.Conn) {
 
 // watch rescues what others left until the connection is lost or ctx ends.
 func (p *presence) watch(ctx context.Context, conn *pgx.Conn) error {
-	r := &rescuer{cfg: p.cfg, clientID: p.clientID, conn: conn}
+	r := &rescuer{cfg: p.cfg, metrics: p.metrics, clientID: p.clientID, conn: conn}
 	tick := time.NewTicker(presenceInterval)
 	defer tick.Stop()
 	for {

@@ -30,6 +30,7 @@ const (
 // no leader whose death would have to be noticed first; two that rescue the same job do not meet it twice.
 type rescuer struct {
 	cfg      Config
+	metrics  *workerMetrics
 	clientID string
 	conn     *pgx.Conn
 
@@ -95,6 +96,7 @@ func (r *rescuer) rescue(ctx context.Context, client string) error {
 			return err
 		}
 		if n > 0 {
+			r.metrics.rescued.Add(float64(n))
 			r.cfg.Logger.WarnContext(ctx, "a worker died: its deliveries run elsewhere", slog.String("client_id", client), slog.Int("count", n))
 		}
 	}

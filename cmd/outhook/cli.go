@@ -51,7 +51,7 @@ func parse(args []string, stdout, stderr io.Writer) (kctx *kong.Context, err err
 		kong.Description("Webhook delivery that needs Postgres and nothing else."),
 		kong.Writers(stdout, stderr), kong.UsageOnError(),
 		kong.Exit(func(code int) { panic(exitError(code)) }),
-		kong.Vars{"data_dir": defaultDataDir(), "version": version(), "egress_ports": serveEgressPorts})
+		kong.Vars{"data_dir": defaultDataDir(), "version": version(), "egress_ports": serveEgressPorts, "metrics_listen": defaultMetricsListen})
 	if err != nil {
 		return nil, fmt.Errorf("reading the command line: %w", err)
 	}
@@ -97,6 +97,7 @@ type serverFlags struct {
 	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"1024" help:"How much of an answer's body is kept with the attempt; at most 16384."`
 	RiverUI         bool `name:"river-ui" env:"OUTHOOK_RIVER_UI" default:"true" negatable:"" help:"Serve River UI at /riverui/."`
 
+	metricsFlags
 	logFlags
 }
 

@@ -19,8 +19,8 @@ type databaseFlags struct {
 var errNoDatabase = errors.New("no database: set OUTHOOK_DATABASE_URL (or --database-url), or use `outhook dev`, which brings its own")
 
 // openPool opens a pool and checks that the database can be reached. name is shown in pg_stat_activity;
-// connected are told of each new connection.
-func openPool(ctx context.Context, url, name string, maxConns int32, connected ...func(*pgx.Conn)) (*pgxpool.Pool, error) {
+// changes have the last word on the configuration.
+func openPool(ctx context.Context, url, name string, maxConns int32, changes ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	if url == "" {
 		return nil, errNoDatabase
 	}
@@ -33,12 +33,12 @@ func openPool(ctx context.Context, url, name string, maxConns int32, connected .
 	// Without this, pgx sends and reads every uuid.UUID as text, through database/sql's interfaces.
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
-		for _, tell := range connected {
-			tell(conn)
-		}
 		return nil
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
+	for _, change := range changes {
+		change(cfg)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
