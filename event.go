@@ -24,6 +24,9 @@ const (
 
 	// reservedPrefix begins the event types of Outhook itself.
 	reservedPrefix = "outhook."
+
+	// reservedTenant gets operational events, and nobody else's.
+	reservedTenant = "outhook.operator"
 )
 
 var (
@@ -108,7 +111,7 @@ func (e *InvalidEventError) Is(target error) bool {
 // function checks the same.
 func (e Event) Validate() error {
 	for _, check := range []*InvalidEventError{
-		checkName("tenant_id", e.TenantID), checkType(e.Type), checkPayload(e.Payload), checkKey(e.IdempotencyKey),
+		checkTenant(e.TenantID), checkType(e.Type), checkPayload(e.Payload), checkKey(e.IdempotencyKey),
 	} {
 		if check != nil {
 			return check
@@ -133,6 +136,13 @@ func checkName(field, s string) *InvalidEventError {
 		return invalid(field, "contains a control character")
 	}
 	return nil
+}
+
+func checkTenant(s string) *InvalidEventError {
+	if s == reservedTenant {
+		return invalid("tenant_id", "is outhook.operator, which is reserved for operational events")
+	}
+	return checkName("tenant_id", s)
 }
 
 func checkKey(s string) *InvalidEventError {

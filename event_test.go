@@ -53,6 +53,7 @@ func TestRulesAreTheSameInGoAndSQL(t *testing.T) {
 		{name: "NoTenant", event: outhook.Event{Type: "a", Payload: json.RawMessage("1")}, code: "22023"},
 		{name: "LongTenant", event: outhook.Event{TenantID: strings.Repeat("t", 256), Type: "a", Payload: json.RawMessage("1")}, code: "22023"},
 		{name: "ControlCharacterInTenant", event: outhook.Event{TenantID: "a\nb", Type: "a", Payload: json.RawMessage("1")}, code: "22023"},
+		{name: "ReservedTenant", event: outhook.Event{TenantID: "outhook.operator", Type: "a", Payload: json.RawMessage("1")}, code: "22023"},
 		{name: "NoType", event: outhook.Event{TenantID: "a", Payload: json.RawMessage("1")}, code: "22023"},
 		{name: "TypeWithSpace", event: outhook.Event{TenantID: "a", Type: "a b", Payload: json.RawMessage("1")}, code: "22023"},
 		{name: "TypeWithNewline", event: outhook.Event{TenantID: "a", Type: "a\n", Payload: json.RawMessage("1")}, code: "22023"},

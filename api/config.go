@@ -14,6 +14,7 @@ import (
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/jobs"
 )
 
 const (
@@ -72,6 +73,11 @@ type Config struct {
 	// Defaults to 1,000.
 	MaxEndpoints int
 
+	// Retention is the workers': an endpoint's retry schedule must be more than a day shorter.
+	//
+	// Defaults to 30 days.
+	Retention time.Duration
+
 	// StoreTimeout is how long a request waits for its events to be committed.
 	//
 	// Defaults to 15 s.
@@ -116,6 +122,7 @@ func (cfg Config) withDefaults() Config {
 	cfg.MaxBatchEvents = cmp.Or(cfg.MaxBatchEvents, 1000)
 	cfg.MaxHeldBytes = cmp.Or(cfg.MaxHeldBytes, max(128<<20, cfg.MaxBatchBytes))
 	cfg.MaxEndpoints = cmp.Or(cfg.MaxEndpoints, defaultMaxEndpoints)
+	cfg.Retention = cmp.Or(cfg.Retention, jobs.DefaultRetention)
 	cfg.StoreTimeout = cmp.Or(cfg.StoreTimeout, 15*time.Second)
 	cfg.QueryTimeout = cmp.Or(cfg.QueryTimeout, 5*time.Second)
 	cfg.BodyTimeout = cmp.Or(cfg.BodyTimeout, 20*time.Second)

@@ -37,8 +37,9 @@ type endpoint struct {
 	TimeoutMS       int32             `json:"timeout_ms" example:"15000"`
 	RetrySchedule   []string          `json:"retry_schedule" nullable:"true" doc:"The delays between attempts. Null: the server's."`
 	Status          string            `json:"status" enum:"enabled,paused,disabled" doc:"paused: deliveries are made and wait. disabled: none are made, and those that waited were cancelled."`
-	StatusReason    string            `json:"status_reason" doc:"Why the status is what it is: api, or that it answered 410."`
+	StatusReason    string            `json:"status_reason" doc:"Why the status is what it is. It begins with api (set here), gone (it answered 410), failing (it failed for too long) or probe (it was disabled for failing and works again)."`
 	StatusChangedAt time.Time         `json:"status_changed_at"`
+	Health          endpointHealth    `json:"health"`
 	Metadata        map[string]string `json:"metadata"`
 	CreatedAt       time.Time         `json:"created_at"`
 	UpdatedAt       time.Time         `json:"updated_at"`
@@ -107,7 +108,7 @@ func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 	e := endpoint{
 		ID: r.ID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes, TimeoutMS: r.TimeoutMS,
 		RetrySchedule: durations(r.RetrySchedule), Status: string(r.Status), StatusReason: r.StatusReason,
-		StatusChangedAt: r.StatusChangedAt.UTC(), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+		StatusChangedAt: r.StatusChangedAt.UTC(), Health: newEndpointHealth(r.Status, db.EndpointHealth{}), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 	err := errors.Join(json.Unmarshal(r.Headers, &e.Headers), json.Unmarshal(r.Metadata, &e.Metadata))
 	if err != nil {
@@ -187,8 +188,12 @@ func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pa
 		return nil, err
 	}
 	var rows []db.Endpoint
+	var healths map[uuid.UUID]db.EndpointHealth
 	err = s.list(ctx, func(tx pgx.Tx) error {
-		rows, err = db.New().ListEndpoints(ctx, tx, tenantID, first(after), in.Limit+1)
+		if rows, err = db.New().ListEndpoints(ctx, tx, tenantID, first(after), in.Limit+1); err != nil {
+			return err
+		}
+		healths, err = healthsOf(ctx, tx, rows)
 		return err
 	})
 	if err != nil {
@@ -198,6 +203,7 @@ func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pa
 	out := newPage(rows, in.Limit, func(r db.Endpoint) endpoint {
 		e, err := newEndpointAnswer(r)
 		broken = append(broken, err)
+		e.Health = newEndpointHealth(r.Status, healths[r.ID])
 		return e
 	}, func(r db.Endpoint) []uuid.UUID { return []uuid.UUID{r.ID} })
 	return out, errors.Join(broken...)
@@ -208,7 +214,17 @@ func (s *Server) getEndpoint(ctx context.Context, in *endpointInput) (*endpointO
 	if err != nil {
 		return nil, err
 	}
+	return s.answerEndpoint(ctx, row)
+}
+
+// answerEndpoint answers with an endpoint and its health.
+func (s *Server) answerEndpoint(ctx context.Context, row db.Endpoint) (*endpointOutput, error) {
+	healths, err := healthsOf(ctx, s.cfg.Pool, []db.Endpoint{row})
+	if err != nil {
+		return nil, err
+	}
 	e, err := newEndpointAnswer(row)
+	e.Health = newEndpointHealth(row.Status, healths[row.ID])
 	return &endpointOutput{Body: e}, err
 }
 
@@ -227,8 +243,7 @@ func (s *Server) patchEndpoint(ctx context.Context, in *endpointInput) (*endpoin
 	if after.Status != before.Status && after.Status == db.EndpointStatusDisabled {
 		s.cancelDeliveries(ctx, in.ID, jobs.ReasonEndpointDisabled)
 	}
-	e, err := newEndpointAnswer(after)
-	return &endpointOutput{Body: e}, err
+	return s.answerEndpoint(ctx, after)
 }
 
 func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoint) (row db.Endpoint, err error) {
@@ -243,6 +258,11 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	})
 	if err != nil {
 		return row, err
+	}
+	if before.Status == db.EndpointStatusDisabled && row.Status != before.Status {
+		if err := jobs.ResetHealth(ctx, tx, e.ID); err != nil {
+			return row, err
+		}
 	}
 	if row.Status != before.Status && row.Status != db.EndpointStatusPaused {
 		return row, jobs.ResumeEndpoint(ctx, tx, e.ID)

@@ -41,7 +41,7 @@ var eventTypePattern = regexp.MustCompile(`^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*(\.\*
 type newEndpoint struct {
 	_ struct{} `additionalProperties:"false"`
 
-	TenantID      string            `json:"tenant_id" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose events it gets."`
+	TenantID      string            `json:"tenant_id" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose events it gets; or outhook.operator, to get operational events like outhook.endpoint.disabled."`
 	URL           string            `json:"url" maxLength:"2048" example:"https://example.com/webhooks" doc:"http or https, publicly reachable, without user name and fragment."`
 	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024" doc:"For people."`
 	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100" example:"[\"invoice.*\"]" doc:"The types that it is subscribed to: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
@@ -68,10 +68,11 @@ type endpointChange struct {
 
 // endpointEdit is an endpoint that a body changes member by member.
 type endpointEdit struct {
-	row      db.Endpoint
-	secret   signature.Secret
-	checkURL func(string) error
-	faults   faults
+	row       db.Endpoint
+	secret    signature.Secret
+	checkURL  func(string) error
+	retention time.Duration
+	faults    faults
 }
 
 // decodeNewEndpoint reads the body that creates an endpoint.
@@ -80,7 +81,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 		row: db.Endpoint{
 			EventTypes: []string{}, Headers: []byte(emptyJSONObject), Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout,
 		},
-		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL,
+		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL, retention: s.cfg.Retention,
 	}
 	if err := e.decode(body, e.setNew); err != nil {
 		return nil, err
@@ -95,7 +96,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 
 // decodeChange reads the body that changes an endpoint.
 func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, error) {
-	e := &endpointEdit{row: row, checkURL: s.cfg.CheckURL}
+	e := &endpointEdit{row: row, checkURL: s.cfg.CheckURL, retention: s.cfg.Retention}
 	if err := e.decode(body, e.setChange); err != nil {
 		return nil, err
 	}
@@ -165,11 +166,11 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 	return true
 }
 
-// tenantID applies the rule of events to an endpoint's tenant.
+// tenantID applies the rule of events to an endpoint's tenant. Endpoints of the operator tenant get operational events.
 func tenantID(value json.RawMessage, f *faults) string {
 	before := len(*f)
 	id := text(value, "body.tenant_id", f)
-	if len(*f) > before {
+	if len(*f) > before || id == jobs.OperatorTenant {
 		return id
 	}
 	var broken *outhook.InvalidEventError
@@ -264,6 +265,9 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	case len(e.faults) > before:
 	case err != nil:
 		e.faults.add("body.retry_schedule", strings.TrimPrefix(err.Error(), jobs.ErrInvalidSchedule.Error()+": "))
+	case schedule.Fits(e.retention) != nil:
+		e.faults.add("body.retry_schedule", fmt.Sprintf("is too long: all delays and a day must be less than the %d days that events are kept",
+			e.retention/jobs.Day))
 	default:
 		e.row.RetrySchedule = schedule.Seconds()
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/jobs"
 )
 
 // openSecrets returns the secrets that are stored for an endpoint, in their text form.
@@ -54,6 +55,10 @@ func TestPostEndpoint(t *testing.T) {
 			"tenant_id": "acme", "url": "https://example.com/x?token=1", "description": "", "event_types": []any{},
 			"headers": object{}, "timeout_ms": 15000.0, "retry_schedule": nil, "status": "enabled", "status_reason": "",
 			"metadata": object{},
+			"health": object{
+				"state": "healthy", "state_changed_at": nil, "consecutive_failures": 0.0, "failing_since": nil, "last_success_at": nil,
+				"last_failure_at": nil, "last_status_code": nil, "last_error": nil, "probe_at": nil,
+			},
 		} {
 			require.Equal(t, want, got[name], name)
 		}
@@ -62,7 +67,7 @@ func TestPostEndpoint(t *testing.T) {
 			require.NoError(t, err)
 			require.WithinDuration(t, time.Now(), at, time.Minute)
 		}
-		require.Len(t, got, 15)
+		require.Len(t, got, 16)
 
 		again := b.requireObject(b.do("GET", r.header.Get("Location"), ""), 200)
 		require.NotContains(t, again, "secret")
@@ -118,65 +123,66 @@ func badMembers() map[string]struct{ member, location, message string } {
 		return strings.Join(list, ",")
 	}
 	return map[string]struct{ member, location, message string }{
-		"URLNotHTTPS":            {`"url":"ftp://s3cret"`, "body.url", "https"},
-		"URLNotAString":          {`"url":1`, "body.url", "string"},
-		"URLNull":                {`"url":null`, "body.url", "string"},
-		"URLWithNUL":             {`"url":"https://s3cret\u0000"`, "body.url", "NUL"},
-		"DescriptionTooLong":     {`"description":"` + strings.Repeat("é", 1025) + `"`, "body.description", "1024"},
-		"DescriptionWithNUL":     {`"description":"s3cret\u0000"`, "body.description", "NUL"},
-		"TypesNotAnArray":        {`"event_types":"s3cret"`, "body.event_types", "array"},
-		"TypesOfOtherThings":     {`"event_types":["a",1]`, "body.event_types[1]", "string"},
-		"TypeStar":               {`"event_types":["*"]`, "body.event_types[0]", "an empty list means all"},
-		"TypeStarInside":         {`"event_types":["a.*.b"]`, "body.event_types[0]", "invoice.*"},
-		"TypeStarInName":         {`"event_types":["s3cret*"]`, "body.event_types[0]", "invoice.*"},
-		"TypeOddCharacters":      {`"event_types":["a","s3-cret"]`, "body.event_types[1]", "invoice.paid"},
-		"TypeEmpty":              {`"event_types":[""]`, "body.event_types[0]", "invoice.paid"},
-		"TypeTooLong":            {`"event_types":["` + strings.Repeat("s", 256) + `"]`, "body.event_types[0]", "255"},
-		"TypeTwice":              {`"event_types":["a","b","a"]`, "body.event_types[2]", "twice"},
-		"TooManyTypes":           {`"event_types":[` + repeat(`"t%d"`, 101) + `]`, "body.event_types", "100"},
-		"HeadersNotAnObject":     {`"headers":["s3cret"]`, "body.headers", "object"},
-		"HeaderNotAString":       {`"headers":{"x":1}`, "body.headers.x", "string"},
-		"HeaderTwice":            {`"headers":{"x":"1","x":"2"}`, "body.headers.x", "twice"},
-		"HeaderOddName":          {`"headers":{"s3 cret":"1"}`, "body.headers", "name"},
-		"HeaderEmptyName":        {`"headers":{"":"1"}`, "body.headers", "name"},
-		"HeaderLineBreak":        {`"headers":{"x":"s3cret\r\nHost: y"}`, "body.headers.x", "visible"},
-		"HeaderNUL":              {`"headers":{"x":"s3cret\u0000"}`, "body.headers.x", "NUL"},
-		"HeaderTab":              {`"headers":{"x":"s3cret\ty"}`, "body.headers.x", "visible"},
-		"HeaderNotASCII":         {`"headers":{"x":"s3crét"}`, "body.headers.x", "visible"},
-		"HeaderSpaceAround":      {`"headers":{"x":" s3cret"}`, "body.headers.x", "visible"},
-		"TooManyHeaders":         {`"headers":{` + repeat(`"x%d":""`, 21) + `}`, "body.headers", "20"},
-		"HeadersTooLarge":        {`"headers":{"x":"` + strings.Repeat("s", 4096) + `"}`, "body.headers", "4096"},
-		"SecretNotASecret":       {`"secret":"s3cret"`, "body.secret", "whsec_"},
-		"SecretTooShort":         {`"secret":"whsec_czNjcmV0"`, "body.secret", "24"},
-		"TimeoutTooShort":        {`"timeout_ms":999`, "body.timeout_ms", "1000"},
-		"TimeoutTooLong":         {`"timeout_ms":30001`, "body.timeout_ms", "30000"},
-		"TimeoutFraction":        {`"timeout_ms":1500.5`, "body.timeout_ms", "whole"},
-		"TimeoutText":            {`"timeout_ms":"1500"`, "body.timeout_ms", "whole"},
-		"TimeoutHuge":            {`"timeout_ms":99999999999999999999`, "body.timeout_ms", "whole"},
-		"ScheduleNotADuration":   {`"retry_schedule":["1m","s3cret"]`, "body.retry_schedule[1]", "duration"},
-		"ScheduleTwoInOne":       {`"retry_schedule":["1m,2m"]`, "body.retry_schedule[0]", "duration"},
-		"ScheduleDelayTooShort":  {`"retry_schedule":["1m","500ms"]`, "body.retry_schedule", "delay 2"},
-		"ScheduleDelayTooLong":   {`"retry_schedule":["169h"]`, "body.retry_schedule", "delay 1"},
-		"ScheduleTooMany":        {`"retry_schedule":[` + repeat(`"%[1]dm1s"`, 31) + `]`, "body.retry_schedule", "30"},
-		"ScheduleUnknownPreset":  {`"retry_schedule":"s3cret"`, "body.retry_schedule", "fast or standard"},
-		"ScheduleNumbers":        {`"retry_schedule":[60]`, "body.retry_schedule[0]", "string"},
-		"MetadataNotText":        {`"metadata":{"a":{}}`, "body.metadata.a", "string"},
-		"MetadataNameNUL":        {`"metadata":{"s3cret\u0000":""}`, "body.metadata", "NUL"},
-		"MetadataNUL":            {`"metadata":{"a":"s3cret\u0000"}`, "body.metadata.a", "NUL"},
-		"TooMuchMetadata":        {`"metadata":{` + repeat(`"m%d":""`, 21) + `}`, "body.metadata", "20"},
-		"MetadataTooLarge":       {`"metadata":{"a":"` + strings.Repeat("s", 4096) + `"}`, "body.metadata", "4096"},
-		"UnknownMember":          {`"s3cret":1`, "body.s3cret", "unknown"},
-		"ReadOnlyMember":         {`"created_at":"2026-01-01T00:00:00Z"`, "body.created_at", "unknown"},
-		"HeaderOfTheConnection":  {`"headers":{"Transfer-Encoding":"s3cret"}`, "body.headers.Transfer-Encoding", "not allowed"},
-		"HeaderHost":             {`"headers":{"HOST":"s3cret"}`, "body.headers.HOST", "not allowed"},
-		"HeaderContentType":      {`"headers":{"Content-Type":"s3cret"}`, "body.headers.Content-Type", "not allowed"},
-		"HeaderOfTheSignature":   {`"headers":{"Webhook-Signature":"s3cret"}`, "body.headers.Webhook-Signature", "not allowed"},
-		"HeaderOfOurs":           {`"headers":{"outhook-x":"s3cret"}`, "body.headers.outhook-x", "not allowed"},
-		"HeaderAuthorization":    {`"headers":{"Authorization":"s3cret"}`, "body.headers.Authorization", "not allowed"},
-		"HeaderProxy":            {`"headers":{"Proxy-Anything":"s3cret"}`, "body.headers.Proxy-Anything", "not allowed"},
-		"HeaderCookie":           {`"headers":{"cookie":"s3cret"}`, "body.headers.cookie", "not allowed"},
-		"HeaderUserAgent":        {`"headers":{"User-Agent":"s3cret"}`, "body.headers.User-Agent", "not allowed"},
-		"HeaderTwiceInOtherCase": {`"headers":{"X-A":"1","x-a":"2"}`, "", "twice"},
+		"URLNotHTTPS":             {`"url":"ftp://s3cret"`, "body.url", "https"},
+		"URLNotAString":           {`"url":1`, "body.url", "string"},
+		"URLNull":                 {`"url":null`, "body.url", "string"},
+		"URLWithNUL":              {`"url":"https://s3cret\u0000"`, "body.url", "NUL"},
+		"DescriptionTooLong":      {`"description":"` + strings.Repeat("é", 1025) + `"`, "body.description", "1024"},
+		"DescriptionWithNUL":      {`"description":"s3cret\u0000"`, "body.description", "NUL"},
+		"TypesNotAnArray":         {`"event_types":"s3cret"`, "body.event_types", "array"},
+		"TypesOfOtherThings":      {`"event_types":["a",1]`, "body.event_types[1]", "string"},
+		"TypeStar":                {`"event_types":["*"]`, "body.event_types[0]", "an empty list means all"},
+		"TypeStarInside":          {`"event_types":["a.*.b"]`, "body.event_types[0]", "invoice.*"},
+		"TypeStarInName":          {`"event_types":["s3cret*"]`, "body.event_types[0]", "invoice.*"},
+		"TypeOddCharacters":       {`"event_types":["a","s3-cret"]`, "body.event_types[1]", "invoice.paid"},
+		"TypeEmpty":               {`"event_types":[""]`, "body.event_types[0]", "invoice.paid"},
+		"TypeTooLong":             {`"event_types":["` + strings.Repeat("s", 256) + `"]`, "body.event_types[0]", "255"},
+		"TypeTwice":               {`"event_types":["a","b","a"]`, "body.event_types[2]", "twice"},
+		"TooManyTypes":            {`"event_types":[` + repeat(`"t%d"`, 101) + `]`, "body.event_types", "100"},
+		"HeadersNotAnObject":      {`"headers":["s3cret"]`, "body.headers", "object"},
+		"HeaderNotAString":        {`"headers":{"x":1}`, "body.headers.x", "string"},
+		"HeaderTwice":             {`"headers":{"x":"1","x":"2"}`, "body.headers.x", "twice"},
+		"HeaderOddName":           {`"headers":{"s3 cret":"1"}`, "body.headers", "name"},
+		"HeaderEmptyName":         {`"headers":{"":"1"}`, "body.headers", "name"},
+		"HeaderLineBreak":         {`"headers":{"x":"s3cret\r\nHost: y"}`, "body.headers.x", "visible"},
+		"HeaderNUL":               {`"headers":{"x":"s3cret\u0000"}`, "body.headers.x", "NUL"},
+		"HeaderTab":               {`"headers":{"x":"s3cret\ty"}`, "body.headers.x", "visible"},
+		"HeaderNotASCII":          {`"headers":{"x":"s3crét"}`, "body.headers.x", "visible"},
+		"HeaderSpaceAround":       {`"headers":{"x":" s3cret"}`, "body.headers.x", "visible"},
+		"TooManyHeaders":          {`"headers":{` + repeat(`"x%d":""`, 21) + `}`, "body.headers", "20"},
+		"HeadersTooLarge":         {`"headers":{"x":"` + strings.Repeat("s", 4096) + `"}`, "body.headers", "4096"},
+		"SecretNotASecret":        {`"secret":"s3cret"`, "body.secret", "whsec_"},
+		"SecretTooShort":          {`"secret":"whsec_czNjcmV0"`, "body.secret", "24"},
+		"TimeoutTooShort":         {`"timeout_ms":999`, "body.timeout_ms", "1000"},
+		"TimeoutTooLong":          {`"timeout_ms":30001`, "body.timeout_ms", "30000"},
+		"TimeoutFraction":         {`"timeout_ms":1500.5`, "body.timeout_ms", "whole"},
+		"TimeoutText":             {`"timeout_ms":"1500"`, "body.timeout_ms", "whole"},
+		"TimeoutHuge":             {`"timeout_ms":99999999999999999999`, "body.timeout_ms", "whole"},
+		"ScheduleNotADuration":    {`"retry_schedule":["1m","s3cret"]`, "body.retry_schedule[1]", "duration"},
+		"ScheduleTwoInOne":        {`"retry_schedule":["1m,2m"]`, "body.retry_schedule[0]", "duration"},
+		"ScheduleDelayTooShort":   {`"retry_schedule":["1m","500ms"]`, "body.retry_schedule", "delay 2"},
+		"ScheduleDelayTooLong":    {`"retry_schedule":["169h"]`, "body.retry_schedule", "delay 1"},
+		"ScheduleTooMany":         {`"retry_schedule":[` + repeat(`"%[1]dm1s"`, 31) + `]`, "body.retry_schedule", "30"},
+		"ScheduleBeyondRetention": {`"retry_schedule":["168h","168h","168h","168h","24h"]`, "body.retry_schedule", "30 days"},
+		"ScheduleUnknownPreset":   {`"retry_schedule":"s3cret"`, "body.retry_schedule", "fast or standard"},
+		"ScheduleNumbers":         {`"retry_schedule":[60]`, "body.retry_schedule[0]", "string"},
+		"MetadataNotText":         {`"metadata":{"a":{}}`, "body.metadata.a", "string"},
+		"MetadataNameNUL":         {`"metadata":{"s3cret\u0000":""}`, "body.metadata", "NUL"},
+		"MetadataNUL":             {`"metadata":{"a":"s3cret\u0000"}`, "body.metadata.a", "NUL"},
+		"TooMuchMetadata":         {`"metadata":{` + repeat(`"m%d":""`, 21) + `}`, "body.metadata", "20"},
+		"MetadataTooLarge":        {`"metadata":{"a":"` + strings.Repeat("s", 4096) + `"}`, "body.metadata", "4096"},
+		"UnknownMember":           {`"s3cret":1`, "body.s3cret", "unknown"},
+		"ReadOnlyMember":          {`"created_at":"2026-01-01T00:00:00Z"`, "body.created_at", "unknown"},
+		"HeaderOfTheConnection":   {`"headers":{"Transfer-Encoding":"s3cret"}`, "body.headers.Transfer-Encoding", "not allowed"},
+		"HeaderHost":              {`"headers":{"HOST":"s3cret"}`, "body.headers.HOST", "not allowed"},
+		"HeaderContentType":       {`"headers":{"Content-Type":"s3cret"}`, "body.headers.Content-Type", "not allowed"},
+		"HeaderOfTheSignature":    {`"headers":{"Webhook-Signature":"s3cret"}`, "body.headers.Webhook-Signature", "not allowed"},
+		"HeaderOfOurs":            {`"headers":{"outhook-x":"s3cret"}`, "body.headers.outhook-x", "not allowed"},
+		"HeaderAuthorization":     {`"headers":{"Authorization":"s3cret"}`, "body.headers.Authorization", "not allowed"},
+		"HeaderProxy":             {`"headers":{"Proxy-Anything":"s3cret"}`, "body.headers.Proxy-Anything", "not allowed"},
+		"HeaderCookie":            {`"headers":{"cookie":"s3cret"}`, "body.headers.cookie", "not allowed"},
+		"HeaderUserAgent":         {`"headers":{"User-Agent":"s3cret"}`, "body.headers.User-Agent", "not allowed"},
+		"HeaderTwiceInOtherCase":  {`"headers":{"X-A":"1","x-a":"2"}`, "", "twice"},
 	}
 }
 
@@ -488,5 +494,51 @@ func TestTestEndpoint(t *testing.T) {
 			defer cancel()
 			return b.cancellable(ctx, "POST", "/api/endpoints/"+id.String()+"/test") != 429
 		}, 10*time.Second, 10*time.Millisecond, "a client that leaves frees its slot")
+	})
+}
+
+func TestEndpointHealth(t *testing.T) {
+	t.Parallel()
+
+	t.Run("IsShownAndBeginsAnewWhenTheEndpointIsEnabled", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.newEndpoint("acme", "")
+		path := "/api/endpoints/" + id.String()
+		health := func(r response) object { return b.requireObject(r, 200)["health"].(object) }
+		require.Equal(t, "healthy", health(b.do("GET", path, ""))["state"])
+		require.Nil(t, health(b.do("GET", path, ""))["last_success_at"])
+
+		b.exec(`INSERT INTO outhook.endpoint_health (endpoint_id, state, state_changed_at, consecutive_failures, failing_since,
+			last_success_at, last_failure_at, last_status_code, probe_at) VALUES ($1, 'failing', '2026-01-02T03:04:05Z', 7,
+			'2026-01-02T03:04:05Z', '2026-01-01T03:04:05Z', '2026-01-03T03:04:05Z', 503, '2026-01-04T03:04:05Z')`, id)
+		want := object{
+			"state": "failing", "state_changed_at": "2026-01-02T03:04:05Z", "consecutive_failures": 7.0,
+			"failing_since": "2026-01-02T03:04:05Z", "last_success_at": "2026-01-01T03:04:05Z",
+			"last_failure_at": "2026-01-03T03:04:05Z", "last_status_code": 503.0, "last_error": nil, "probe_at": nil,
+		}
+		require.Equal(t, want, health(b.do("GET", path, "")))
+		items := b.requireObject(b.do("GET", "/api/endpoints", ""), 200)["items"].([]any)
+		require.Equal(t, want, items[0].(object)["health"])
+
+		disabled := health(b.do("PATCH", path, `{"status":"disabled"}`))
+		require.Equal(t, "disabled", disabled["state"])
+		require.Equal(t, "2026-01-04T03:04:05Z", disabled["probe_at"])
+		enabled := health(b.do("PATCH", path, `{"status":"enabled"}`))
+		require.Equal(t, "healthy", enabled["state"])
+		require.Zero(t, enabled["consecutive_failures"])
+		require.Nil(t, enabled["failing_since"])
+		require.Equal(t, "2026-01-01T03:04:05Z", enabled["last_success_at"])
+		require.Zero(t, b.count(`SELECT count(*) FROM outhook.endpoint_health WHERE probe_at IS NOT NULL`))
+	})
+
+	t.Run("TheOperatorTenantHasEndpointsAndNoPublisher", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		require.Equal(t, jobs.OperatorTenant, b.requireObject(b.do("GET", "/api/endpoints/"+
+			b.newEndpoint("outhook.operator", `,"event_types":["outhook.endpoint.*"]`).String(), ""), 200)["tenant_id"])
+		b.requireFault(b.do("POST", "/api/events", `{"tenant_id":"outhook.operator","type":"a","payload":{}}`), 422, "body.tenant_id", "reserved")
+		r := b.do("POST", "/api/events/batch", `{"events":[{"tenant_id":"outhook.operator","type":"a","payload":{}}]}`)
+		require.Equal(t, 422, r.status, "%s", r.body)
 	})
 }

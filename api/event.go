@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"net/http"
 	"reflect"
@@ -41,6 +42,7 @@ type fullEvent struct {
 	Type       string     `json:"type" example:"invoice.paid"`
 	CreatedAt  time.Time  `json:"created_at" doc:"The time inside the id, on the database's clock."`
 	Deliveries []delivery `json:"deliveries" nullable:"false" doc:"One for each endpoint that was subscribed."`
+	Erased     bool       `json:"payload_erased" doc:"True if the payload is gone, by the payloads' retention or because the tenant was erased; payload is null then."`
 	Payload    any        `json:"payload,omitempty" required:"true" doc:"The payload, byte for byte as it was published and as it is sent."`
 }
 
@@ -217,6 +219,7 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 	}
 	head := fullEvent{
 		ID: row.ID, TenantID: row.TenantID, Type: row.Type, CreatedAt: row.CreatedAt.UTC(), Deliveries: make([]delivery, len(rows)),
+		Erased: row.Payload == "",
 	}
 	for i, r := range rows {
 		head.Deliveries[i] = newDelivery(db.GetDeliveryRow(r))
@@ -225,7 +228,7 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 	if err != nil {
 		return nil, err
 	}
-	return &getEventOutput{ContentType: "application/json", Body: withPayload(body, []byte(row.Payload))}, nil
+	return &getEventOutput{ContentType: "application/json", Body: withPayload(body, []byte(cmp.Or(row.Payload, "null")))}, nil
 }
 
 // withPayload adds a payload to a JSON object byte for byte. encoding/json would drop its white space and escape

@@ -39,9 +39,10 @@ func parseObject(body []byte) (json.RawMessage, error) {
 		return nil, newProblem(http.StatusBadRequest, "the body is empty: send a JSON object")
 	case !utf8.Valid(body):
 		return nil, newProblem(http.StatusBadRequest, "the body is not valid UTF-8")
-	case !json.Valid(body) && depth(body) > maxParserDepth:
+	case json.Valid(body):
+	case depth(body) > maxParserDepth:
 		return nil, invalid("body", "nests too deeply")
-	case !json.Valid(body):
+	default:
 		return nil, newProblem(http.StatusBadRequest, "the body is not valid JSON")
 	}
 	object := bytes.Trim(body, " \t\r\n")

@@ -129,6 +129,8 @@ func problemOf(err error) *problemError {
 		return newProblem(http.StatusConflict, jobs.ErrSettled.Error())
 	case errors.Is(err, jobs.ErrEndpointGone):
 		return newProblem(http.StatusConflict, jobs.ErrEndpointGone.Error())
+	case errors.Is(err, jobs.ErrPayloadGone):
+		return newProblem(http.StatusConflict, jobs.ErrPayloadGone.Error())
 	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrClosed):
 		return unavailable("the server is busy or stopping: nothing was stored; repeat the request", 1)
 	case errors.Is(err, batch.ErrInFlight):

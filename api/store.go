@@ -41,7 +41,7 @@ const (
 	// An application may hold its transaction open, and with it an idempotency key, for as long as it likes. A group must
 	// not wait for it, or nobody's events would be stored meanwhile: it gives up after promptLocks, which is more than the
 	// commit of another group takes, and the one request with that key waits again alone, for patientLocks.
-	promptLocks  = 100 * time.Millisecond
+	promptLocks  = 50 * time.Millisecond
 	patientLocks = 8 * time.Second
 )
 

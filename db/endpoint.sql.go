@@ -43,18 +43,34 @@ func (q *Queries) DeleteEndpointSecrets(ctx context.Context, db DBTX, endpointID
 	return err
 }
 
-const disableEndpoint = `-- name: DisableEndpoint :execrows
+const disableEndpoint = `-- name: DisableEndpoint :one
 UPDATE outhook.endpoints
 SET status = 'disabled', status_reason = $1, status_changed_at = now(), updated_at = now()
 WHERE id = $2 AND status <> 'disabled' AND deleted_at IS NULL
+RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
 `
 
-func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, iD uuid.UUID) (int64, error) {
-	result, err := db.Exec(ctx, disableEndpoint, reason, iD)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, iD uuid.UUID) (Endpoint, error) {
+	row := db.QueryRow(ctx, disableEndpoint, reason, iD)
+	var i Endpoint
+	err := row.Scan(
+		&i.ID,
+		&i.TenantID,
+		&i.URL,
+		&i.Description,
+		&i.EventTypes,
+		&i.Headers,
+		&i.TimeoutMS,
+		&i.RetrySchedule,
+		&i.Status,
+		&i.StatusReason,
+		&i.StatusChangedAt,
+		&i.Metadata,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.DeletedAt,
+	)
+	return i, err
 }
 
 const getEndpoint = `-- name: GetEndpoint :one

@@ -70,7 +70,7 @@ func (q *Queries) EnqueueMany(ctx context.Context, db DBTX, arg EnqueueManyParam
 }
 
 const getEvent = `-- name: GetEvent :one
-SELECT e.id, e.created_at, e.tenant_id, e.type, e.payload::text AS payload FROM outhook.events AS e WHERE e.id = $1
+SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload FROM outhook.events AS e WHERE e.id = $1
 `
 
 type GetEventRow struct {
@@ -82,6 +82,7 @@ type GetEventRow struct {
 }
 
 // The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
+// Empty: it is gone.
 func (q *Queries) GetEvent(ctx context.Context, db DBTX, id uuid.UUID) (GetEventRow, error) {
 	row := db.QueryRow(ctx, getEvent, id)
 	var i GetEventRow

@@ -229,3 +229,27 @@ type Endpoint struct {
 	UpdatedAt       time.Time
 	DeletedAt       *time.Time
 }
+
+type EndpointHealth struct {
+	EndpointID          uuid.UUID
+	State               string
+	StateChangedAt      *time.Time
+	ConsecutiveFailures int32
+	FailingSince        *time.Time
+	LastSuccessAt       *time.Time
+	LastFailureAt       *time.Time
+	LastStatusCode      *int32
+	LastError           *string
+	ProbeAt             *time.Time
+	ProbeCount          int32
+}
+
+type RetentionMark struct {
+	Name      string
+	Step      int32
+	Page      int64
+	Pages     int64
+	AfterXID  int64
+	DoneUntil time.Time
+	UpdatedAt time.Time
+}

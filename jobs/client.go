@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/outhook/outhook/db"
@@ -41,6 +40,7 @@ type Client struct {
 
 	presence *presence
 	metrics  *workerMetrics
+	health   *healthKeeper
 
 	giveUp   chan struct{} // closed when outcomes that are not recorded are given up
 	stopOnce sync.Once
@@ -56,18 +56,22 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg, clock: &clock{stub: cfg.Now}, giveUp: make(chan struct{})}
-	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, c.giveUp)
+	tracker := &tracker{}
+	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, tracker, c.giveUp)
 	c.metrics = newWorkerMetrics(cfg.Metrics)
+	c.health = &healthKeeper{cfg: cfg, tracker: tracker, clock: c.clock}
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
-		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight, done: c.giveUp,
+		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight, done: c.giveUp, ended: newEnded(),
 		metrics: c.metrics, tracer: newTracer(cfg.Tracing),
 	}
 	river.AddWorker(workers, deliver)
-	river.AddWorker(workers, &retainWorker{cfg: cfg})
+	river.AddWorker(workers, &retainWorker{cfg: cfg, metrics: c.metrics})
 	river.AddWorker(workers, &reconcileWorker{cfg: cfg, metrics: c.metrics})
+	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
+	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	var err error
-	if c.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), c.riverConfig(workers)); err != nil {
+	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
 	c.presence = newPresence(cfg, c.river.ID(), c.metrics)
@@ -84,7 +88,9 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		Queues: map[string]river.QueueConfig{
 			QueueDeliver:     {MaxWorkers: c.cfg.MaxWorkers},
 			QueueDeliverBulk: {MaxWorkers: c.cfg.MaxBulkWorkers},
-			queueMaintenance: {MaxWorkers: 1, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			queueOperations:  {MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			// Two, so that reconcile does not wait for a VACUUM of the retention.
+			queueMaintenance: {MaxWorkers: 2, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 		},
 		FetchCooldown:     c.cfg.FetchCooldown,
 		FetchPollInterval: c.cfg.FetchPollInterval,
@@ -95,8 +101,8 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		MaxAttempts:          1000, // exhaustion is ours to decide
 
 		CompletedJobRetentionPeriod: c.cfg.SettledJobRetention,
-		CancelledJobRetentionPeriod: 24 * time.Hour,
-		DiscardedJobRetentionPeriod: 7 * 24 * time.Hour,
+		CancelledJobRetentionPeriod: Day,
+		DiscardedJobRetentionPeriod: min(7*Day, c.cfg.Retention),
 
 		// Without the indexes that a migration drops. A reindex that times out leaves an invalid index behind.
 		ReindexerIndexNames: []string{
@@ -105,7 +111,7 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		},
 		ReindexerTimeout: 15 * time.Minute,
 
-		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically()},
+		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically(), tendPeriodically()},
 		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
 		Logger:       slog.New(newCalmHandler(c.cfg.Logger.Handler())),
 		Test:         river.TestConfig{Time: c.clock},
@@ -138,6 +144,7 @@ func (c *Client) Start(ctx context.Context) error {
 		c.keyPool.Close()
 		return fmt.Errorf("starting River: %w", err)
 	}
+	c.health.start(ctx)
 	return nil
 }
 
@@ -167,6 +174,7 @@ func (c *Client) Stop(ctx context.Context) error {
 		err = errors.Join(err, c.river.StopAndCancel(cutCtx))
 	}
 	c.stopOnce.Do(func() { close(c.giveUp) })
+	c.health.stop(ctx)
 	c.presence.stop()
 	c.keyPool.Close()
 	if err != nil {

@@ -19,8 +19,18 @@ import (
 const (
 	QueueDeliver     = "deliver"
 	QueueDeliverBulk = "deliver_bulk"
+	queueOperations  = "operations"
 	queueMaintenance = "maintenance"
 )
+
+// operationWorkers is how many long operations and cancellations one process works at the same time.
+const operationWorkers = 2
+
+// Day is what the retention counts in: each day (UTC) has partitions of its own.
+const Day = 24 * time.Hour
+
+// DefaultRetention is Config.Retention's default.
+const DefaultRetention = 30 * Day
 
 const (
 	// jobTimeout is above the longest request (30 s) by what load and record may take on a bad day.
@@ -74,6 +84,20 @@ type Config struct {
 	// Defaults to 50 ms.
 	FetchPollInterval time.Duration
 
+	// Retention is how long events, deliveries, attempts and idempotency keys are kept, in whole days. It must be more than
+	// a day longer than any retry schedule: see CheckRetention.
+	//
+	// Defaults to 30 days.
+	Retention time.Duration
+
+	// PayloadRetention is how long payloads are kept, in whole days, at most Retention. Those of pending deliveries stay.
+	//
+	// Defaults to Retention.
+	PayloadRetention time.Duration
+
+	// OnRetained is told what each run of the retention has done, also one that ended with an error. Nil: nobody is.
+	OnRetained func(Retained)
+
 	// SettledJobRetention is how long River keeps jobs of succeeded deliveries, for River UI. The history is in
 	// delivery_attempts.
 	//
@@ -89,6 +113,39 @@ type Config struct {
 	//
 	// Defaults to 30.
 	PartitionsAhead int
+
+	// FailingFailures is how many failed attempts in a row make an endpoint failing.
+	//
+	// Defaults to 5.
+	FailingFailures int
+
+	// DisableAfter is how long an endpoint may fail, without any success, before it is disabled. Below 0: for ever.
+	//
+	// Defaults to 5 days.
+	DisableAfter time.Duration
+
+	// DisableFailures is how many failed attempts in a row that takes at least.
+	//
+	// Defaults to 20.
+	DisableFailures int
+
+	// ProbeAfter is how long after it was disabled for failing an endpoint is probed: by one event of the type
+	// outhook.test, whose success enables it again. The wait doubles with each probe, four times. Below 0: never.
+	//
+	// Defaults to 1 hour.
+	ProbeAfter time.Duration
+
+	// HealthInterval is how often a process tells the database what it saw of the endpoints, and so the most that is lost of
+	// their health when it dies.
+	//
+	// Defaults to 5 s.
+	HealthInterval time.Duration
+
+	// HealthHold is how long an endpoint stays healthy or failing at least, so that one that fails now and then does not
+	// make an operational event every few seconds.
+	//
+	// Defaults to 1 minute.
+	HealthHold time.Duration
 
 	// Version is told to receivers in user-agent: Outhook/<version>.
 	//
@@ -125,9 +182,17 @@ func (c Config) withDefaults() Config {
 	c.MaxBulkWorkers = cmp.Or(c.MaxBulkWorkers, 100)
 	c.FetchCooldown = cmp.Or(c.FetchCooldown, 4*time.Millisecond)
 	c.FetchPollInterval = cmp.Or(c.FetchPollInterval, 50*time.Millisecond)
+	c.Retention = cmp.Or(c.Retention, DefaultRetention)
+	c.PayloadRetention = cmp.Or(c.PayloadRetention, c.Retention)
 	c.SettledJobRetention = cmp.Or(c.SettledJobRetention, 15*time.Minute)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 30*time.Second)
 	c.PartitionsAhead = cmp.Or(c.PartitionsAhead, 30)
+	c.FailingFailures = cmp.Or(c.FailingFailures, 5)
+	c.DisableAfter = cmp.Or(c.DisableAfter, 5*24*time.Hour)
+	c.DisableFailures = cmp.Or(c.DisableFailures, 20)
+	c.ProbeAfter = cmp.Or(c.ProbeAfter, time.Hour)
+	c.HealthInterval = cmp.Or(c.HealthInterval, 5*time.Second)
+	c.HealthHold = cmp.Or(c.HealthHold, time.Minute)
 	c.Version = cmp.Or(c.Version, "dev")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -149,8 +214,18 @@ func (c Config) validate() error {
 		return fmt.Errorf("jobs: Config.MaxBulkWorkers is %d, it must be 1 to 10000", c.MaxBulkWorkers)
 	case c.FetchPollInterval < c.FetchCooldown || c.FetchCooldown < time.Millisecond:
 		return errors.New("jobs: Config.FetchCooldown must be at least 1 ms and at most FetchPollInterval")
+	case c.FailingFailures < 1 || c.DisableFailures < c.FailingFailures:
+		return errors.New("jobs: Config.FailingFailures must be at least 1 and at most DisableFailures")
+	case c.DisableAfter > 0 && c.DisableAfter < time.Minute || c.ProbeAfter > 0 && c.ProbeAfter < time.Second:
+		return errors.New("jobs: Config.DisableAfter must be at least 1 min and ProbeAfter at least 1 s, or below 0: never")
+	case c.HealthInterval < 10*time.Millisecond || c.HealthHold < 0:
+		return errors.New("jobs: Config.HealthInterval must be at least 10 ms and HealthHold not below 0")
 	case c.PartitionsAhead < 1 || c.PartitionsAhead > 365:
 		return fmt.Errorf("jobs: Config.PartitionsAhead is %d, it must be 1 to 365", c.PartitionsAhead)
+	case c.Retention < Day || c.Retention%Day != 0:
+		return fmt.Errorf("jobs: Config.Retention is %v, it must be whole days", c.Retention)
+	case c.PayloadRetention < Day || c.PayloadRetention%Day != 0 || c.PayloadRetention > c.Retention:
+		return fmt.Errorf("jobs: Config.PayloadRetention is %v, it must be whole days and at most Retention", c.PayloadRetention)
 	}
 	return c.Schedule.Validate()
 }

@@ -51,6 +51,8 @@ const (
 	ReasonWorkerDied       = "worker_died"       // failed: ten workers in a row died while they worked it
 	ReasonEndpointDisabled = "endpoint_disabled" // cancelled
 	ReasonEndpointDeleted  = "endpoint_deleted"  // cancelled
+	ReasonExpired          = "expired"           // cancelled: it was pending at the end of the retention
+	ReasonPayloadGone      = "payload_gone"      // cancelled: the payload was erased before it was delivered
 	ReasonOperator         = "operator"          // cancelled by a person, through the API or River UI
 )
 
@@ -66,6 +68,9 @@ type DeliverArgs struct {
 
 	// Repaired says that the job stands in for one that was lost, and is nobody's order.
 	Repaired bool `json:"repaired,omitempty"`
+
+	// Probe says that the delivery is to find out whether a disabled endpoint works again.
+	Probe bool `json:"probe,omitempty"`
 
 	// next is when Work wants the job to run again. It is not stored: NextRetry gets the same job that Work got, the
 	// rescuer of a dead worker's job gets a fresh one.
@@ -84,6 +89,7 @@ type deliverWorker struct {
 	loader   *loader
 	recorder *recorder
 	presence *presence
+	ended    *ended
 	inFlight *atomic.Int64   // runs between load and record
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
 	metrics  *workerMetrics
@@ -134,8 +140,11 @@ func (w *deliverWorker) obey(ctx context.Context, r *run) error {
 	switch {
 	case r.Deleted:
 		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonEndpointDeleted)
-	case r.Status == db.EndpointStatusDisabled:
+	case r.Status == db.EndpointStatusDisabled && !r.job.Args.Probe:
 		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonEndpointDisabled)
+	case r.Payload == "":
+		// A replay was ordered at the moment at which the payload was erased.
+		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonPayloadGone)
 	case r.Status == db.EndpointStatusPaused:
 		return w.setAside(ctx, r)
 	case r.number-1-r.AttemptCount >= maxDeaths:
@@ -163,6 +172,7 @@ func (w *deliverWorker) setAside(ctx context.Context, r *run) error {
 		return w.giveBack(ctx, r.job, handOverDelay)
 	}
 	r.job.Args.next = w.clock.Now().Add(handOverDelay)
+	w.ended.add(r.job.ID)
 	return errGivenBack
 }
 
@@ -240,6 +250,9 @@ func (w *deliverWorker) save(ctx context.Context, rec record) error {
 	switch {
 	case err == nil:
 		w.metrics.recorded(&rec)
+		if rec.state != db.DeliveryStatePending {
+			w.ended.add(rec.jobID)
+		}
 		return nil
 	case refused(err):
 		w.cfg.Logger.ErrorContext(ctx, "dropping an outcome that can't be recorded", slog.String("event_id", rec.eventID.String()),
@@ -276,7 +289,7 @@ func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 func (r *run) record(at time.Time) record {
 	return record{
 		eventID: r.EventID, endpointID: r.EndpointID, jobID: r.job.ID, number: r.number,
-		reopened: r.reopened, gap: r.number-1 > r.AttemptCount, at: at,
+		reopened: r.reopened, gap: r.number-1 > r.AttemptCount, probe: r.job.Args.Probe, at: at,
 	}
 }
 
@@ -311,6 +324,7 @@ func (w *deliverWorker) giveBack(ctx context.Context, job *river.Job[DeliverArgs
 		// Should the job be running again when River hears of the error, it is only brought forward.
 		job.Args.next = w.clock.Now().Add(delay)
 		if err == nil {
+			w.ended.add(job.ID)
 			return errGivenBack
 		}
 		select {

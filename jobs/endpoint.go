@@ -1,12 +1,16 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
 
 	"github.com/outhook/outhook/db"
 )
@@ -14,15 +18,56 @@ import (
 // cancelChunk is how many deliveries CancelDeliveries cancels in one transaction, so that no lock is held for long.
 const cancelChunk = 1000
 
+// CancelDeliveriesArgs are the arguments of a "cancel_deliveries" job, which cancels what waits for an endpoint that a
+// worker has disabled: a stored format.
+type CancelDeliveriesArgs struct {
+	EndpointID uuid.UUID `json:"endpoint_id"`
+	Reason     string    `json:"reason"`
+}
+
+// Kind returns "cancel_deliveries".
+func (CancelDeliveriesArgs) Kind() string { return "cancel_deliveries" }
+
+type cancelWorker struct {
+	river.WorkerDefaults[CancelDeliveriesArgs]
+
+	cfg Config
+}
+
+// Work cancels chunk by chunk. A run that is cut short goes on in the next.
+func (w *cancelWorker) Work(ctx context.Context, job *river.Job[CancelDeliveriesArgs]) error {
+	err := CancelDeliveries(ctx, w.cfg.Pool, job.Args.EndpointID, job.Args.Reason)
+	if err != nil {
+		w.cfg.Logger.WarnContext(ctx, "cancelling deliveries", slog.String("endpoint_id", job.Args.EndpointID.String()), slog.Any("error", err))
+	}
+	return err
+}
+
+// NextRetry lets a failed run rest for some seconds.
+func (w *cancelWorker) NextRetry(*river.Job[CancelDeliveriesArgs]) time.Time {
+	return time.Now().Add(troubleDelay)
+}
+
 // CancelDeliveries cancels the pending deliveries of an endpoint that was disabled or deleted, in chunks that commit one
-// by one. It may be cut short: a worker cancels whatever it loads of such an endpoint.
+// by one. It ends early if the endpoint is enabled again. It may be cut short: a worker cancels whatever it loads of such
+// an endpoint.
 func CancelDeliveries(ctx context.Context, pool *pgxpool.Pool, endpointID uuid.UUID, reason string) error {
+	after := uuid.Nil
 	for n := cancelChunk; n == cancelChunk; {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-			jobIDs, err := db.New().CancelEndpointDeliveries(ctx, tx, &reason, endpointID, cancelChunk)
-			n = len(jobIDs)
+			rows, err := db.New().CancelEndpointDeliveries(ctx, tx, db.CancelEndpointDeliveriesParams{
+				Reason: &reason, EndpointID: endpointID, After: after, MaxRows: cancelChunk,
+			})
+			n = len(rows)
 			if err != nil || n == 0 {
 				return err
+			}
+			jobIDs := make([]int64, n)
+			for i, row := range rows {
+				jobIDs[i] = row.JobID
+				if bytes.Compare(row.EventID[:], after[:]) > 0 {
+					after = row.EventID
+				}
 			}
 			return cancelJobs(ctx, tx, jobIDs...)
 		})

@@ -18,6 +18,9 @@ func DeadClients() (look func(at time.Time, silent ...string) (dead []string)) {
 	return func(at time.Time, silent ...string) []string { return r.dead(at, silent) }
 }
 
+// InFlight returns how many runs of a client's have begun and not ended.
+func InFlight(c *Client) int { return int(c.inFlight.Load()) }
+
 // CountDelivery returns what counts a delivery that the first attempt brought, in a fetch and two groups of its own.
 func CountDelivery(reg prometheus.Registerer) func() {
 	m, group := newWorkerMetrics(reg), metrics.NewGroup(reg, "record", func() int { return 0 })

@@ -41,6 +41,8 @@ type workerMetrics struct {
 	fetched   map[string]prometheus.Counter
 	fetchTime map[string]prometheus.Observer
 	rescued   prometheus.Counter
+	expired   prometheus.Counter
+	dropped   prometheus.Counter
 	repaired  *prometheus.CounterVec
 }
 
@@ -60,6 +62,12 @@ func newWorkerMetrics(reg prometheus.Registerer) *workerMetrics {
 		}),
 		rescued: factory.NewCounter(prometheus.CounterOpts{
 			Name: "outhook_rescued_deliveries_total", Help: "Deliveries of dead workers that this process gave to the living.",
+		}),
+		expired: factory.NewCounter(prometheus.CounterOpts{
+			Name: "outhook_expired_deliveries_total", Help: "Deliveries that were still pending at the end of the retention, and were cancelled.",
+		}),
+		dropped: factory.NewCounter(prometheus.CounterOpts{
+			Name: "outhook_dropped_partitions_total", Help: "Partitions that the retention dropped: three a day.",
 		}),
 		repaired: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "outhook_reconciled_total", Help: "What the reconcile job found broken and repaired.",
@@ -101,7 +109,7 @@ func (m *workerMetrics) addSettled(factory promauto.Factory) {
 	}
 	for state, reasons := range map[db.DeliveryState][]string{
 		db.DeliveryStateFailed:    {ReasonExhausted, ReasonGone, ReasonWorkerDied, reasonOther},
-		db.DeliveryStateCancelled: {ReasonEndpointDisabled, ReasonEndpointDeleted, ReasonOperator, reasonOther},
+		db.DeliveryStateCancelled: {ReasonEndpointDisabled, ReasonEndpointDeleted, ReasonPayloadGone, ReasonOperator, reasonOther},
 	} {
 		for _, reason := range reasons {
 			m.settled[settlement{state, reason}] = settled.WithLabelValues(string(state), reason)

@@ -2,10 +2,12 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook/db"
@@ -13,6 +15,10 @@ import (
 
 // ddlLockTimeout bounds how long a change of partitions waits for a lock. What does not get it is done by the next run.
 const ddlLockTimeout = 2 * time.Second
+
+// detachWait bounds how long a detach waits for the transactions that use the table. Nobody waits for it meanwhile, and
+// transactions that go on for longer one after the other would keep it from ever ending.
+const detachWait = time.Minute
 
 // CreatePartitions makes the missing partitions of the log tables from yesterday to the given number of days ahead, a day
 // per transaction, and returns how many tables it made. It does not wait for open transactions that have enqueued, and
@@ -40,39 +46,61 @@ func CreatePartitions(ctx context.Context, pool *pgxpool.Pool, ahead int) (int, 
 	return made, nil
 }
 
-// DropPartitions removes the partitions of all days before a day (UTC), attempts first, then deliveries, then events, and
-// returns how many tables it dropped. It waits for transactions that began before it, and nothing waits for it: a
-// partition is detached concurrently and only then dropped. What an interrupted call left half detached is finished.
+// drop removes a partition: detached concurrently, and only then dropped, it is in nobody's way.
 //
-// The connection must be a session (not a pooler in transaction mode).
-func DropPartitions(ctx context.Context, pool *pgxpool.Pool, before time.Time) (int, error) {
-	conn, err := pool.Acquire(ctx)
+// The detach waits for the transactions that are using the table. If one of them stays open for too long, the detach is
+// half done by then, and FINALIZE of a later run does the rest.
+func (r *retention) drop(ctx context.Context, parent string, child db.ListPartitionsRow) error {
+	parentName, childName := pgx.Identifier{schema, parent}.Sanitize(), pgx.Identifier{schema, child.Name}.Sanitize()
+	detach := "ALTER TABLE " + parentName + " DETACH PARTITION " + childName
+	var err error
+	switch {
+	case child.DetachPending:
+		err = r.alter(ctx, detachWait, detach+" FINALIZE")
+	case child.Attached:
+		err = r.alter(ctx, detachWait, detach+" CONCURRENTLY")
+	}
 	if err != nil {
-		return 0, fmt.Errorf("acquiring a connection: %w", err)
+		return fmt.Errorf("detaching %s: %w", child.Name, err)
 	}
-	defer conn.Release()
-	var dropped int
-	for _, parent := range logTables() {
-		children, err := db.New().ListPartitions(ctx, conn, parent)
+	if parent == deliveriesTable {
+		n, err := db.New().CancelJobsOf(ctx, r.conn, child.Name)
 		if err != nil {
-			return dropped, fmt.Errorf("listing the partitions of %s: %w", parent, err)
+			return fmt.Errorf("cancelling the last jobs of %s: %w", child.Name, err)
 		}
-		for _, child := range children {
-			day, err := partitionDay(parent, child.Name)
-			if err != nil || !day.Before(before) {
-				continue // a table that only looks like a partition, or one that is still needed
-			}
-			if err := dropPartition(ctx, conn, parent, child); err != nil {
-				return dropped, err
-			}
-			dropped++
-		}
+		r.done.Expired += int(n)
 	}
-	return dropped, nil
+	if err := r.alter(ctx, ddlLockTimeout, "DROP TABLE "+childName); err != nil {
+		return fmt.Errorf("dropping %s: %w", child.Name, err)
+	}
+	r.done.Tables++
+	if err := db.New().DeleteRetentionMark(ctx, r.conn, child.Name); err != nil {
+		return fmt.Errorf("removing the mark of %s: %w", child.Name, err)
+	}
+	return nil
+}
+
+// alter runs a statement that is no query, outside a transaction, and waits for each of its locks for so long. Returns
+// ErrInTheWay if it did not get one.
+func (r *retention) alter(ctx context.Context, wait time.Duration, statement string) error {
+	if _, err := r.conn.Exec(ctx, fmt.Sprintf("SET lock_timeout = %d", wait.Milliseconds())); err != nil {
+		return err
+	}
+	_, err := r.conn.Exec(ctx, statement)
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "55P03" { // lock_not_available
+		return ErrInTheWay
+	}
+	return err
 }
 
 // logTables returns the partitioned tables in the order in which their partitions leave.
-func logTables() []string { return []string{"delivery_attempts", "deliveries", "events"} }
+func logTables() []string { return []string{"delivery_attempts", deliveriesTable, eventsTable} }
+
+const (
+	deliveriesTable = "deliveries"
+	eventsTable     = "events"
+)
 
 // partitionName returns the name of a day's partition, like events_p20261124.
 func partitionName(parent string, day time.Time) string { return parent + day.Format("_p20060102") }
@@ -80,22 +108,4 @@ func partitionName(parent string, day time.Time) string { return parent + day.Fo
 // partitionDay reads the day out of a partition's name, like events_p20261124.
 func partitionDay(parent, child string) (time.Time, error) {
 	return time.Parse(parent+"_p20060102", child)
-}
-
-func dropPartition(ctx context.Context, conn *pgxpool.Conn, parent string, child db.ListPartitionsRow) error {
-	parentName, childName := pgx.Identifier{"outhook", parent}.Sanitize(), pgx.Identifier{"outhook", child.Name}.Sanitize()
-	mode := "CONCURRENTLY"
-	if child.DetachPending {
-		mode = "FINALIZE"
-	}
-	if child.Attached {
-		// Not in a transaction, and without a lock timeout: it waits for older transactions without being in anyone's way.
-		if _, err := conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s %s", parentName, childName, mode)); err != nil {
-			return fmt.Errorf("detaching %s: %w", child.Name, err)
-		}
-	}
-	if _, err := conn.Exec(ctx, "DROP TABLE "+childName); err != nil {
-		return fmt.Errorf("dropping %s: %w", child.Name, err)
-	}
-	return nil
 }

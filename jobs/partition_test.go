@@ -43,26 +43,6 @@ func TestPartitions(t *testing.T) {
 		b.start(t, cfg)
 		eventually(t, func() bool { return b.partitions(t) == 3*35 }, func() any { return b.partitions(t) })
 	})
-
-	t.Run("AreDroppedWithTheirRows", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		b.endpoint(t)
-		_, err := b.pool.Exec(b.ctx, `SELECT outhook.create_partitions('2020-01-01', '2020-01-03')`)
-		require.NoError(t, err)
-		eventID := b.enqueue(t, `{}`)
-		// A detach that was interrupted: detached but not dropped.
-		_, err = b.pool.Exec(b.ctx, `ALTER TABLE outhook.deliveries DETACH PARTITION outhook.deliveries_p20200102`)
-		require.NoError(t, err)
-
-		dropped, err := jobs.DropPartitions(b.ctx, b.pool, time.Date(2020, 1, 3, 0, 0, 0, 0, time.UTC))
-		require.NoError(t, err)
-		require.Equal(t, 6, dropped)
-		require.Equal(t, 3*33, b.partitions(t))
-		var n int
-		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT count(*) FROM outhook.events WHERE id = $1`, eventID).Scan(&n))
-		require.Equal(t, 1, n)
-	})
 }
 
 // An application that enqueues and keeps its transaction open must not stop the making and dropping of partitions from
@@ -89,9 +69,7 @@ func TestPartitionsAndAnOpenTransaction(t *testing.T) {
 	dropped := make(chan struct{})
 	wg.Go(func() {
 		defer close(dropped)
-		n, err := jobs.DropPartitions(ctx, b.pool, time.Date(2020, 1, 6, 0, 0, 0, 0, time.UTC))
-		require.NoError(t, err)
-		require.Equal(t, 15, n)
+		b.retainUntil(t, b.config(t), func(r jobs.Retained) bool { return r.Tables == 15 })
 	})
 
 	worst, count := b.enqueueUntil(t, time.After(openDuration))

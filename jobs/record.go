@@ -47,6 +47,7 @@ type record struct {
 	reopened   bool      // the delivery was settled and a person ordered it again
 	gap        bool      // numbers below this one have no row
 	gone       bool      // the endpoint answered 410 and is to be disabled
+	probe      bool      // it was to find out whether a disabled endpoint works again
 	at         time.Time // when the next attempt is due if state is pending, else when the delivery was settled
 }
 
@@ -73,15 +74,16 @@ func (a attempt) bare() *attempt {
 
 // recorder writes the outcomes of many runs in one transaction: attempt rows, deliveries and settled jobs.
 type recorder struct {
-	pool   *pgxpool.Pool
-	logger *slog.Logger
-	done   <-chan struct{} // closed when the process gives up on what is not recorded
-	group  *batch.Group[record, struct{}]
-	metric *metrics.Group
+	pool    *pgxpool.Pool
+	logger  *slog.Logger
+	tracker *tracker
+	done    <-chan struct{} // closed when the process gives up on what is not recorded
+	group   *batch.Group[record, struct{}]
+	metric  *metrics.Group
 }
 
-func newRecorder(cfg Config, done <-chan struct{}) *recorder {
-	r := &recorder{pool: cfg.Pool, logger: cfg.Logger, done: done}
+func newRecorder(cfg Config, tracker *tracker, done <-chan struct{}) *recorder {
+	r := &recorder{pool: cfg.Pool, logger: cfg.Logger, tracker: tracker, done: done}
 	r.group = batch.New(batch.Config{MaxItems: recordItems, Parallel: 1, Split: refused}, size, r.run)
 	r.metric = metrics.NewGroup(cfg.Metrics, "record", func() int { return r.group.Stats().Waiting })
 	return r
@@ -130,6 +132,7 @@ func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
 		r.logger.WarnContext(ctx, "recording attempts", slog.Int("count", len(recs)), slog.Any("error", err))
 		return nil, err
 	}
+	r.tracker.observe(recs)
 	return make([]struct{}, len(recs)), nil
 }
 
@@ -179,14 +182,7 @@ func write(ctx context.Context, tx pgx.Tx, recs []record) error {
 			return fmt.Errorf("finishing jobs: %w", err)
 		}
 	}
-	for _, rec := range recs {
-		if rec.gone {
-			if _, err := q.DisableEndpoint(ctx, tx, "gone: it answered 410", rec.endpointID); err != nil {
-				return fmt.Errorf("disabling endpoint %s: %w", rec.endpointID, err)
-			}
-		}
-	}
-	return nil
+	return tell(ctx, tx, recs)
 }
 
 func attemptParams(recs []record) (p db.InsertAttemptsParams) {

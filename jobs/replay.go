@@ -19,6 +19,7 @@ var (
 	ErrNotFound     = errors.New("no such delivery")
 	ErrPending      = errors.New("delivery is pending: it will be attempted anyway; order it with now=true to bring the next attempt forward")
 	ErrSettled      = errors.New("delivery is settled: only a pending delivery can be cancelled")
+	ErrPayloadGone  = errors.New("payload is gone, by the retention or because the tenant was erased: it can't be delivered again")
 	ErrEndpointGone = errors.New("endpoint is disabled or deleted: enable it, then replay")
 )
 
@@ -26,7 +27,8 @@ var (
 // where the log ends. It takes effect when tx commits.
 //
 // Returns ErrPending if the delivery is pending and now is false; with now, its next attempt is brought forward instead.
-// Returns ErrNotFound if there is no such delivery, and ErrEndpointGone if its endpoint gets nothing any more.
+// Returns ErrNotFound if there is no such delivery, ErrEndpointGone if its endpoint gets nothing any more, and
+// ErrPayloadGone if there is nothing to send.
 func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now bool) error {
 	d, err := lock(ctx, tx, eventID, endpointID)
 	if err != nil {
@@ -35,6 +37,8 @@ func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now b
 	switch {
 	case d.Deleted || d.Status == db.EndpointStatusDisabled:
 		return ErrEndpointGone
+	case d.PayloadGone:
+		return ErrPayloadGone
 	case d.State != db.DeliveryStatePending:
 		return reopen(ctx, tx, d)
 	case !now:

@@ -2,28 +2,84 @@ package jobs
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/outhook/outhook/db"
 )
 
-// retainInterval is how often partitions are looked after. One day's are made each day, with weeks to spare.
-const retainInterval = time.Hour
+const (
+	// retainInterval is how often partitions are looked after. One day's are made, and one day's leave, each day.
+	retainInterval = time.Hour
 
-// RetainArgs are the arguments of a "retain" job, which keeps the partitions of the log tables: a stored format.
+	// retainBudget is how long one run goes on; the next one goes on where it stopped. One step may take longer: a VACUUM.
+	retainBudget = 20 * time.Second
+
+	// retainTimeout bounds a run, with the VACUUM of a day's events.
+	retainTimeout = 30 * time.Minute
+
+	// retainPause is the wait for a run that goes on with what one before it left over, and lockPause for one that found an
+	// old transaction in its way.
+	retainPause = time.Second
+	lockPause   = 10 * time.Second
+
+	// expireChunk is how many deliveries expire in one transaction.
+	expireChunk = 1000
+
+	// pagesChunk is how many pages of a table one statement of the retention reads or rewrites: 2 MiB.
+	pagesChunk = 256
+
+	// keysMark is the idempotency keys' name in retention_marks. The others are names of partitions.
+	keysMark = "event_keys"
+)
+
+var (
+	// ErrInTheWay is returned by Retain if an open transaction or somebody else's lock kept it from something. A later run
+	// does that.
+	ErrInTheWay = errors.New("an open transaction is in the way")
+
+	// errUnfinished says that the budget was used up.
+	errUnfinished = errors.New("the run's time is used up")
+)
+
+// RetainArgs are the arguments of a "retain" job, which keeps the partitions of the log tables and removes what is older
+// than the retention: a stored format.
 type RetainArgs struct{}
 
 // Kind returns "retain".
 func (RetainArgs) Kind() string { return "retain" }
 
+// Retained is what a run of the retention has done.
+type Retained struct {
+	// Expired is the number of deliveries that were still pending when their day was due, and were cancelled.
+	Expired int
+
+	// Tables is the number of partitions that were dropped. A day has three.
+	Tables int
+
+	// Payloads is the number of payloads that were erased before their events.
+	Payloads int
+
+	// Keys is the number of idempotency keys that were deleted.
+	Keys int
+}
+
 type retainWorker struct {
 	river.WorkerDefaults[RetainArgs]
 
-	cfg Config
+	cfg     Config
+	metrics *workerMetrics
 }
 
-// Work makes the partitions of the coming days.
+// Work makes the partitions of the coming days, and removes what is due.
 func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error {
 	made, err := CreatePartitions(ctx, w.cfg.Pool, w.cfg.PartitionsAhead)
 	if err != nil {
@@ -33,17 +89,224 @@ func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error
 	if made > 0 {
 		w.cfg.Logger.InfoContext(ctx, "created partitions", slog.Int("count", made))
 	}
-	return nil
+	done, err := Retain(ctx, w.cfg)
+	w.metrics.expired.Add(float64(done.Expired))
+	w.metrics.dropped.Add(float64(done.Tables))
+	switch {
+	case errors.Is(err, errUnfinished):
+		return river.JobSnooze(retainPause)
+	case errors.Is(err, ErrInTheWay):
+		return river.JobSnooze(lockPause)
+	}
+	return err
 }
+
+// Timeout lets a VACUUM end.
+func (w *retainWorker) Timeout(*river.Job[RetainArgs]) time.Duration { return retainTimeout }
 
 // NextRetry lets a failed run rest for a minute.
 func (w *retainWorker) NextRetry(*river.Job[RetainArgs]) time.Time {
 	return time.Now().Add(time.Minute)
 }
 
-// retainPeriodically runs the job when a process becomes leader and every hour.
+// retainPeriodically runs the job when a process becomes leader and every hour, unless one is still at it.
 func retainPeriodically() *river.PeriodicJob {
 	return river.NewPeriodicJob(river.PeriodicInterval(retainInterval), func() (river.JobArgs, *river.InsertOpts) {
-		return RetainArgs{}, &river.InsertOpts{Queue: queueMaintenance, MaxAttempts: 20}
+		return RetainArgs{}, &river.InsertOpts{Queue: queueMaintenance, MaxAttempts: 20, UniqueOpts: river.UniqueOpts{
+			ByState: []rivertype.JobState{
+				rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning,
+				rivertype.JobStateRetryable, rivertype.JobStateScheduled,
+			},
+		}}
 	}, &river.PeriodicJobOpts{RunOnStart: true})
+}
+
+// Retain removes what is older than cfg.Retention: the log's days, after their pending deliveries have expired, and the
+// idempotency keys; and before that, the payloads older than cfg.PayloadRetention. It works in small steps that keep nobody
+// from enqueueing and wait for a lock for two seconds at most, or for open transactions for a minute, and begins none after
+// 20 s. One process at a time does it; for the others there is nothing to do.
+//
+// It logs one line if it did something. Returns an error that wraps ErrInTheWay if something is left because of an open
+// transaction.
+func Retain(ctx context.Context, cfg Config) (Retained, error) {
+	cfg = cfg.withDefaults()
+	conn, err := cfg.Pool.Acquire(ctx)
+	if err != nil {
+		return Retained{}, fmt.Errorf("acquiring a connection: %w", err)
+	}
+	defer conn.Release()
+	held, err := db.New().TakeRetention(ctx, conn)
+	if err != nil || !held {
+		return Retained{}, err
+	}
+	r := &retention{cfg: cfg, conn: conn, end: time.Now().Add(retainBudget)}
+	err = errors.Join(r.run(ctx), r.release(ctx))
+	r.log(ctx, err)
+	if cfg.OnRetained != nil {
+		cfg.OnRetained(r.done)
+	}
+	return r.done, err
+}
+
+// retention is one run.
+type retention struct {
+	cfg   Config
+	conn  *pgxpool.Conn // a session, which holds the lock
+	today time.Time
+	end   time.Time
+	done  Retained
+}
+
+func (r *retention) run(ctx context.Context) (err error) {
+	if r.today, err = db.New().GetDay(ctx, r.conn); err != nil {
+		return fmt.Errorf("reading the database's day: %w", err)
+	}
+	// What is rewritten and vacuumed here is nothing that anybody waits for.
+	if _, err := r.conn.Exec(ctx, "SET vacuum_cost_delay = 2"); err != nil {
+		return fmt.Errorf("setting the pace: %w", err)
+	}
+	due := r.before(r.cfg.Retention)
+	return errors.Join(r.days(ctx, due), r.keys(ctx, due), r.payloads(ctx, due))
+}
+
+// release ends what belongs to this run of the session. If that fails, the session ends, and the lock with it.
+func (r *retention) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ddlLockTimeout)
+	defer cancel()
+	_, err := r.conn.Exec(ctx, "RESET lock_timeout; RESET vacuum_cost_delay")
+	err = errors.Join(err, db.New().ReleaseRetention(ctx, r.conn))
+	if err != nil {
+		err = errors.Join(fmt.Errorf("ending the retention's session: %w", err), r.conn.Conn().Close(ctx))
+	}
+	return err
+}
+
+// before returns the first day (UTC) that is to be kept: every moment of the days before is older than age.
+func (r *retention) before(age time.Duration) time.Time {
+	return r.today.AddDate(0, 0, -int(age/Day))
+}
+
+func (r *retention) over() bool { return time.Now().After(r.end) }
+
+func (r *retention) log(ctx context.Context, err error) {
+	d := r.done
+	if d.Expired > 0 {
+		r.cfg.Logger.WarnContext(ctx, "cancelled deliveries that were pending at the end of the retention",
+			slog.Int("count", d.Expired), slog.String("reason", ReasonExpired))
+	}
+	if d != (Retained{}) {
+		r.cfg.Logger.InfoContext(ctx, "retained", slog.Int("partitions", d.Tables), slog.Int("expired", d.Expired),
+			slog.Int("payloads", d.Payloads), slog.Int("keys", d.Keys))
+	}
+	switch {
+	case err == nil, errors.Is(err, errUnfinished):
+	case errors.Is(err, ErrInTheWay):
+		r.cfg.Logger.InfoContext(ctx, "the retention waits", slog.Any("error", err))
+	default:
+		r.cfg.Logger.ErrorContext(ctx, "removing what is older than the retention", slog.Any("error", err))
+	}
+}
+
+// days drops the days before a day.
+func (r *retention) days(ctx context.Context, due time.Time) error {
+	if err := r.expire(ctx, due); err != nil {
+		return err
+	}
+	for _, parent := range logTables() {
+		children, err := db.New().ListPartitions(ctx, r.conn, parent)
+		if err != nil {
+			return fmt.Errorf("listing the partitions of %s: %w", parent, err)
+		}
+		for _, child := range children {
+			day, err := partitionDay(parent, child.Name)
+			if err != nil || !day.Before(due) {
+				continue // a table that only looks like a partition, or one that is still needed
+			}
+			if r.over() {
+				return errUnfinished
+			}
+			if err := r.drop(ctx, parent, child); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// expire cancels what is pending on the days before a day.
+func (r *retention) expire(ctx context.Context, due time.Time) error {
+	for n := expireChunk; n == expireChunk; {
+		if r.over() {
+			return errUnfinished
+		}
+		err := pgx.BeginTxFunc(ctx, r.cfg.Pool, pgx.TxOptions{BeginQuery: beginRepair}, func(tx pgx.Tx) error {
+			jobIDs, err := db.New().ExpireDeliveries(ctx, tx, ReasonExpired, floorID(due), expireChunk)
+			n = len(jobIDs)
+			if err != nil || n == 0 {
+				return err
+			}
+			return cancelJobs(ctx, tx, jobIDs...)
+		})
+		if err != nil {
+			return fmt.Errorf("cancelling expired deliveries: %w", err)
+		}
+		r.done.Expired += n
+	}
+	return nil
+}
+
+// keys deletes the idempotency keys of the days before a day, once for each day: it reads the whole table.
+func (r *retention) keys(ctx context.Context, due time.Time) error {
+	m, err := r.mark(ctx, keysMark)
+	if err != nil || !m.DoneUntil.Before(due) {
+		return err
+	}
+	if m.Pages == 0 {
+		if m.Pages, err = db.New().CountPages(ctx, r.conn, keysMark); err != nil {
+			return fmt.Errorf("reading the size of %s: %w", keysMark, err)
+		}
+	}
+	for ; m.Page < m.Pages; m.Page += pagesChunk {
+		if r.over() {
+			return errors.Join(r.save(ctx, m), errUnfinished)
+		}
+		n, err := db.New().DeleteOldKeys(ctx, r.conn, m.Page, m.Page+pagesChunk, due)
+		if err != nil {
+			return fmt.Errorf("deleting idempotency keys: %w", err)
+		}
+		r.done.Keys += int(n)
+	}
+	return r.save(ctx, db.RetentionMark{Name: keysMark, DoneUntil: due})
+}
+
+// mark returns where a task of the retention stands; its zero value is the beginning.
+func (r *retention) mark(ctx context.Context, name string) (db.RetentionMark, error) {
+	m, err := db.New().GetRetentionMark(ctx, r.conn, name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return db.RetentionMark{Name: name, DoneUntil: time.Unix(0, 0).UTC()}, nil
+	}
+	if err != nil {
+		return m, fmt.Errorf("reading the mark of %s: %w", name, err)
+	}
+	return m, nil
+}
+
+func (r *retention) save(ctx context.Context, m db.RetentionMark) error {
+	err := db.New().SaveRetentionMark(ctx, r.conn, db.SaveRetentionMarkParams{
+		Name: m.Name, Step: m.Step, Page: m.Page, Pages: m.Pages, AfterXID: m.AfterXID, DoneUntil: m.DoneUntil,
+	})
+	if err != nil {
+		return fmt.Errorf("writing the mark of %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// floorID returns the smallest id of a moment, as outhook.uuid_v7_floor does; at must be a whole millisecond.
+func floorID(at time.Time) (id uuid.UUID) {
+	ms := at.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // the byte is what is wanted
+	}
+	id[6] = 0x70 // version 7
+	return id
 }

@@ -1,10 +1,15 @@
 package jobs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outhook/outhook/db"
 )
 
 // Limits of a retry schedule. A delay has whole seconds, because that is how it is stored.
@@ -75,6 +80,42 @@ func (s Schedule) Delay(failures int) (time.Duration, bool) {
 		return 0, false
 	}
 	return s[failures-1], true
+}
+
+// Total returns the sum of the delays: how long a delivery can stay pending, apart from the attempts' own time.
+func (s Schedule) Total() (total time.Duration) {
+	for _, d := range s {
+		total += d
+	}
+	return total
+}
+
+// ErrRetention is wrapped by the error of CheckRetention and Fits.
+var ErrRetention = errors.New("the retention is too short")
+
+// Fits returns an error that wraps ErrRetention unless the retention is more than a day longer than the schedule: a
+// delivery must not expire before its last attempt.
+func (s Schedule) Fits(retention time.Duration) error {
+	if least := s.Total() + Day; retention <= least {
+		return fmt.Errorf("%w: it is %d days, and must be longer than the retry schedule and a day (%v)", ErrRetention, retention/Day, least)
+	}
+	return nil
+}
+
+// CheckRetention returns an error that wraps ErrRetention unless the retention fits the server's schedule and that of
+// every endpoint.
+func CheckRetention(ctx context.Context, pool *pgxpool.Pool, retention time.Duration, schedule Schedule) error {
+	if err := schedule.Fits(retention); err != nil {
+		return err
+	}
+	longest, err := db.New().GetLongestSchedule(ctx, pool)
+	if err != nil {
+		return fmt.Errorf("reading the endpoints' schedules: %w", err)
+	}
+	if err := (Schedule{time.Duration(longest) * time.Second}).Fits(retention); err != nil {
+		return fmt.Errorf("%w; an endpoint has such a schedule of its own", err)
+	}
+	return nil
 }
 
 // Seconds returns the schedule as it is stored in endpoints.retry_schedule. nil stays nil: the server's schedule.

@@ -26,7 +26,8 @@ import (
 func TestRunThatWasRescuedGivesBackNoNumberOfAnother(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Second, time.Second, time.Second}))
+	endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Second, time.Second, time.Second}),
+		func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
 	eventID := b.enqueue(t, `{}`)
 	arrived, release := make(chan struct{}), make(chan struct{})
 	var requests atomic.Int32
@@ -51,7 +52,7 @@ func TestRunThatWasRescuedGivesBackNoNumberOfAnother(t *testing.T) {
 	cfg := b.config(t)
 	cfg.Pool = wire.pool
 	cfg.Logger = slog.New(slog.NewTextHandler(&watcher{text: "loading deliveries", seen: loadFailed}, nil))
-	b.start(t, cfg)
+	first := b.start(t, cfg)
 	eventually(t, func() bool {
 		var waiting bool
 		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT EXISTS (SELECT FROM pg_locks
@@ -68,8 +69,9 @@ func TestRunThatWasRescuedGivesBackNoNumberOfAnother(t *testing.T) {
 	b.start(t, b.config(t))
 	await(t, arrived)
 	wire.heal(t)
-	var state string
-	eventually(t, func() bool { state, _ = b.jobState(t, eventID, endpointID); return state != "running" }, func() any { return state })
+	eventually(t, func() bool { return jobs.InFlight(first) == 0 }, func() any { return "the first worker can't give its run back" })
+	state, _ := b.jobState(t, eventID, endpointID)
+	require.Equal(t, "running", state, "the second worker's run")
 	close(release)
 
 	b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)

@@ -16,7 +16,8 @@ CREATE TABLE outhook.events (
     tenant_id  text NOT NULL,
     type       text NOT NULL,
     -- json, not jsonb: it keeps the bytes as published, and these bytes are signed and sent.
-    payload    json NOT NULL,
+    -- NULL: it is gone, by the payloads' own retention or because the tenant was erased.
+    payload    json,
     -- The trace that the event belongs to, in the form of W3C Trace Context. NULL, which takes no space, if there is none.
     traceparent text,
     CONSTRAINT events_pkey PRIMARY KEY (id)

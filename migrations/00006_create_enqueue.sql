@@ -56,6 +56,7 @@ RETURN CASE
     WHEN tenant_id IS NULL OR tenant_id = '' THEN 'tenant_id is empty; give the label of the customer'
     WHEN octet_length(tenant_id) > 255 THEN 'tenant_id is longer than 255 bytes'
     WHEN tenant_id ~ '[\x01-\x1f\x7f]' THEN 'tenant_id contains a control character'
+    WHEN tenant_id = 'outhook.operator' THEN 'tenant_id outhook.operator is reserved for operational events'
     WHEN type IS NULL OR type !~ '^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$'
         THEN 'type must be names of letters, digits and _ joined by dots, like invoice.paid'
     WHEN octet_length(type) > 255 THEN 'type is longer than 255 bytes'

@@ -93,6 +93,11 @@ func TestReportsShowWhatHappened(t *testing.T) {
 			`(n5,umbrella,was.used.example.com,enabled,,yesterday,1,0,0.0000,7.0,7.0,7.0,,0)`,
 			`(n5,umbrella,was.used.example.com,enabled,,today,1,1,1.0000,9.0,9.0,9.0,today 01:04:01+00,0)`,
 		},
+		`report_endpoints AS v ORDER BY endpoint_id`: {
+			`(n1,acme,hooks.example.com,{},enabled,,today 02:00:00+00,failing,7,today 01:01:00+00,,today 01:02:00+00,503,,,today 00:00:00+00)`,
+			`(n2,acme,other.example.com:8080,{},paused,api,today 02:00:00+00,healthy,0,,,,,,,today 00:00:00+00)`,
+			`(n3,acme,[2001:db8::1]:8443,{},disabled,gone,today 02:00:00+00,disabled,0,,,,,,,today 00:00:00+00)`,
+		},
 		`report_retries AS v ORDER BY event_id, endpoint_id`: {
 			`(invoice.voided,n1,acme,invoice.voided,1,1,today 01:03:00+00,rejected,503,status: 503,today 01:02:00+00)`,
 		},
@@ -158,7 +163,7 @@ func TestViewsAreDescribed(t *testing.T) {
 	page, err := os.ReadFile("../docs/reporting.md")
 	require.NoError(t, err)
 	all := views(t, pool)
-	require.Len(t, all, 5)
+	require.Len(t, all, 6)
 	for _, view := range all {
 		require.Regexp(t, `^One row per .+\.$`,
 			value[string](t, pool, `SELECT coalesce(obj_description(('outhook.' || $1)::regclass), '')`, view), view)

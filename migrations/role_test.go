@@ -104,6 +104,7 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 		"SELECT report_attempts",
 		"SELECT report_deliveries",
 		"SELECT report_endpoint_health",
+		"SELECT report_endpoints",
 		"SELECT report_events",
 		"SELECT report_retries",
 		"USAGE schema",

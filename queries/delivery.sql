@@ -5,6 +5,7 @@
 -- All that the deliver workers need of a group of jobs, in one query. A delivery that is gone has no row. Endpoints and
 -- secrets are read with each group, so that a rotation, a new URL or a pause holds at once. Secrets: newest first.
 -- The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
+-- Empty: it is gone.
 -- LATERAL with OFFSET 0 makes the planner look each row up by its key: with few statistics it takes the bounds for a
 -- narrow range and would scan all that lies between them (measured: 9.8 ms a group instead of 0.5).
 WITH n AS MATERIALIZED (
@@ -16,7 +17,7 @@ WITH n AS MATERIALIZED (
     FROM outhook.endpoints AS v WHERE v.id = ANY (@endpoint_ids::uuid[])
 )
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
-    e.tenant_id, e.type, e.payload::text AS payload, e.traceparent,
+    e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, e.traceparent,
     n.url, n.headers, n.timeout_ms, n.retry_schedule, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, (j.state IS NOT DISTINCT FROM 'running')::boolean AS job_running,
     coalesce(n.secret_key_ids, '{}')::text[] AS secret_key_ids, coalesce(n.sealed_secrets, '{}')::bytea[] AS sealed_secrets,
@@ -99,7 +100,8 @@ ORDER BY d.event_id DESC, d.endpoint_id DESC
 LIMIT @max_rows;
 
 -- name: LockDelivery :one
-SELECT d.event_id, d.endpoint_id, d.job_id, d.state, d.attempt_count, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted
+SELECT d.event_id, d.endpoint_id, d.job_id, d.state, d.attempt_count, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.payload IS NULL)::boolean AS payload_gone
 FROM outhook.deliveries AS d
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 WHERE d.event_id = @event_id AND d.endpoint_id = @endpoint_id
@@ -119,16 +121,21 @@ SET state = 'cancelled', reason = @reason, next_attempt_at = NULL, completed_at 
 WHERE event_id = @event_id AND endpoint_id = @endpoint_id;
 
 -- name: CancelEndpointDeliveries :many
--- Cancels up to max_rows pending deliveries of an endpoint and returns their jobs, which are to be finished in the same
--- transaction. A delivery that is locked is being settled or replayed at this moment; the worker that loads it next
--- obeys the endpoint's status.
+-- Cancels up to max_rows pending deliveries of an ended endpoint and returns their jobs, which are to be finished in the
+-- same transaction. after: the greatest event id of the call before, so that each call goes on where that stopped. Nothing
+-- is cancelled if the endpoint was enabled again; the lock makes that wait for this transaction. A delivery that is locked
+-- is being settled or replayed at this moment; the worker that loads it next obeys the endpoint's status.
+WITH ended AS (
+    SELECT n.id FROM outhook.endpoints AS n
+    WHERE n.id = @endpoint_id AND (n.status = 'disabled' OR n.deleted_at IS NOT NULL) FOR SHARE
+)
 UPDATE outhook.deliveries AS d
 SET state = 'cancelled', reason = @reason, next_attempt_at = NULL, completed_at = now()
 FROM (SELECT p.event_id, p.endpoint_id FROM outhook.deliveries AS p
-    WHERE p.endpoint_id = @endpoint_id AND p.state = 'pending'
-    LIMIT @max_rows FOR UPDATE SKIP LOCKED) AS k
+    WHERE p.endpoint_id = (SELECT v.id FROM ended AS v) AND p.state = 'pending' AND p.event_id > @after
+    ORDER BY p.event_id LIMIT @max_rows FOR UPDATE SKIP LOCKED) AS k
 WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
-RETURNING d.job_id;
+RETURNING d.event_id, d.job_id;
 
 -- name: InsertTestEvent :one
 -- Stores an event for one endpoint whatever its event types are, with its delivery and job: the test button.

@@ -37,10 +37,11 @@ UPDATE outhook.endpoints SET
 WHERE id = @id
 RETURNING *;
 
--- name: DisableEndpoint :execrows
+-- name: DisableEndpoint :one
 UPDATE outhook.endpoints
 SET status = 'disabled', status_reason = @reason, status_changed_at = now(), updated_at = now()
-WHERE id = @id AND status <> 'disabled' AND deleted_at IS NULL;
+WHERE id = @id AND status <> 'disabled' AND deleted_at IS NULL
+RETURNING *;
 
 -- name: DeleteEndpoint :execrows
 UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now() WHERE id = @id AND deleted_at IS NULL;

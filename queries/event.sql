@@ -1,6 +1,7 @@
 -- name: GetEvent :one
 -- The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
-SELECT e.id, e.created_at, e.tenant_id, e.type, e.payload::text AS payload FROM outhook.events AS e WHERE e.id = @id;
+-- Empty: it is gone.
+SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload FROM outhook.events AS e WHERE e.id = @id;
 
 -- name: HasEvent :one
 SELECT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @id) AS found;

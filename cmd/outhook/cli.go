@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -16,15 +17,16 @@ import (
 
 // cli is every command, flag and environment variable. A flag wins over its variable.
 type cli struct {
-	Dev     devCmd     `cmd:"" help:"Run everything for development: embedded Postgres, API, workers, River UI."`
-	Serve   serveCmd   `cmd:"" help:"Run the API, the workers or both on a database of yours."`
-	Migrate migrateCmd `cmd:"" help:"Create, change or inspect the database schema."`
-	Keys    keysCmd    `cmd:"" help:"Create, list and revoke API keys."`
-	Bench   benchCmd   `cmd:"" help:"Measure Outhook on this machine, or a running server, against bare River and Postgres."`
-	Listen  listenCmd  `cmd:"" help:"Receive webhooks locally, verify their signatures and print them."`
-	Doctor  doctorCmd  `cmd:"" help:"Check that nothing is stuck or inconsistent; exit 1 if something is."`
-	Health  healthCmd  `cmd:"" help:"Ask a running server whether it is ready; exit 1 if it is not."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Dev        devCmd        `cmd:"" help:"Run everything for development: embedded Postgres, API, workers, River UI."`
+	Serve      serveCmd      `cmd:"" help:"Run the API, the workers or both on a database of yours."`
+	Migrate    migrateCmd    `cmd:"" help:"Create, change or inspect the database schema."`
+	Keys       keysCmd       `cmd:"" help:"Create, list and revoke API keys."`
+	Bench      benchCmd      `cmd:"" help:"Measure Outhook on this machine, or a running server, against bare River and Postgres."`
+	Listen     listenCmd     `cmd:"" help:"Receive webhooks locally, verify their signatures and print them."`
+	Partitions partitionsCmd `cmd:"" help:"Show the days of the log: sizes, ages, what exists ahead and what is due."`
+	Doctor     doctorCmd     `cmd:"" help:"Check that nothing is stuck or inconsistent; exit 1 if something is."`
+	Health     healthCmd     `cmd:"" help:"Ask a running server whether it is ready; exit 1 if it is not."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 
 	BenchReceiver benchReceiverCmd `cmd:"" hidden:""`
 	BenchRiver    benchRiverCmd    `cmd:"" hidden:""`
@@ -90,6 +92,12 @@ type serverFlags struct {
 	EgressAllowHTTP string `name:"egress-allow-http" env:"OUTHOOK_EGRESS_ALLOW_HTTP" default:"auto" enum:"auto,true,false" help:"Whether endpoints may have http:// URLs. auto: not in serve, and in dev they may."`
 	EgressCAFile    string `name:"egress-ca-file" env:"OUTHOOK_EGRESS_CA_FILE" type:"path" help:"A PEM file of certificate authorities that are trusted beside the system's."`
 
+	retentionFlag
+	endpointFlags
+
+	PayloadRetention days          `env:"OUTHOOK_PAYLOAD_RETENTION" default:"0d" placeholder:"DAYS" help:"How long payloads are kept, if shorter than everything else, like 7d; 0d: as long. Those of pending deliveries stay."`
+	JobRetention     time.Duration `env:"OUTHOOK_JOB_RETENTION" default:"15m" help:"How long River's jobs of succeeded deliveries are kept, for River UI: 1m to 168h. Those of cancelled ones stay a day, of failed ones 7 days."`
+
 	MaxWorkers      int  `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
 	MaxBulkWorkers  int  `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"262144" help:"The largest payload that the API takes; the database takes at most 262144."`
@@ -110,6 +118,9 @@ func (f serverFlags) server(logger *slog.Logger) (server, error) {
 	}
 	if s.allow, err = egress.ParsePrefixes(f.EgressAllow); err != nil {
 		return s, fmt.Errorf("OUTHOOK_EGRESS_ALLOW: %w", err)
+	}
+	if err := f.checkRetention(); err != nil {
+		return s, err
 	}
 	if s.ports, err = egress.ParsePorts(f.EgressPorts); err != nil {
 		return s, fmt.Errorf("OUTHOOK_EGRESS_PORTS: %w", err)

@@ -141,6 +141,9 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err := s.checkAPIKeys(ctx, apiPool); err != nil {
 		return err
 	}
+	if err := jobs.CheckRetention(ctx, apiPool, time.Duration(s.flags.Retention), s.schedule); err != nil {
+		return fmt.Errorf("OUTHOOK_RETENTION: %w", err)
+	}
 	reg := s.newRegistry(apiPool)
 	worker, stopWorker, err := s.startWorker(ctx, reg)
 	if err != nil {
@@ -198,11 +201,12 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w 
 	if err != nil {
 		return nil, none, err
 	}
-	w, err = jobs.New(jobs.Config{ //nolint:contextcheck // its groups live until Stop
+	w, err = jobs.New(s.flags.setEndpoints(jobs.Config{ //nolint:contextcheck // its groups live until Stop
 		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
-		MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
+		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
+		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
 		Metrics: reg, Tracing: s.tracing.tracerProvider(),
-	})
+	}))
 	if err == nil {
 		err = w.Start(ctx)
 	}
@@ -221,7 +225,8 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
-		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Logger: s.logger, Metrics: reg,
+		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
+		Logger: s.logger, Metrics: reg,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
 	if worker != nil {

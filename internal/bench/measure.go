@@ -126,7 +126,10 @@ func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
 		return nil, err
 	}
 	st.add("api", c)
-	a := newAPI(url, st.key, st.cfg.Conns)
+	a, err := newAPI(url, st.key, st.cfg.Conns)
+	if err != nil {
+		return nil, err
+	}
 	if err := a.addEndpoints(ctx, st.cfg.Tenant, st.receiver.url, st.cfg.Endpoints); err != nil {
 		return nil, err
 	}

@@ -33,7 +33,11 @@ func runRemote(ctx context.Context, cfg Config) (*Report, error) {
 }
 
 func measureRemote(ctx context.Context, cfg Config, receiverURL string) (*Figures, error) {
-	a, receiver := newAPI(cfg.URL, cfg.Key, cfg.Conns), newRemote(receiverURL)
+	receiver := newRemote(receiverURL)
+	a, err := newAPI(cfg.URL, cfg.Key, cfg.Conns)
+	if err != nil {
+		return nil, err
+	}
 	// A tenant of this run's own, or the endpoints of the run before would get its events too.
 	cfg.Tenant = fmt.Sprintf("bench-%d", time.Now().UnixMilli())
 	if err := a.addEndpoints(ctx, cfg.Tenant, receiverURL, cfg.Endpoints); err != nil {

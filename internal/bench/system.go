@@ -7,10 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -215,51 +212,6 @@ func (s *system) serve(ctx context.Context, database, role string) (*child, stri
 		return nil, "", errors.Join(err, c.stop())
 	}
 	return c, "http://" + address, nil
-}
-
-// api is a client of an Outhook server's API.
-type api struct {
-	url, key string
-	client   *http.Client
-}
-
-func newAPI(url, key string, conns int) *api {
-	return &api{url: url, key: key, client: &http.Client{Transport: &http.Transport{
-		MaxIdleConns: conns, MaxIdleConnsPerHost: conns, MaxConnsPerHost: conns, DisableCompression: true,
-	}, Timeout: time.Minute}}
-}
-
-// post sends JSON and returns the answer of at most 4 MiB. Any status but 2xx is an error.
-func (a *api) post(ctx context.Context, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("making a request: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+a.key)
-	req.Header.Set("Content-Type", "application/json")
-	res, err := a.client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("posting to the API: %w", err)
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 4<<20))
-	if err != nil {
-		return nil, fmt.Errorf("reading the API's answer: %w", err)
-	}
-	if res.StatusCode/100 != 2 {
-		return nil, errors.New("the API answered " + strconv.Itoa(res.StatusCode) + ": " + string(answer))
-	}
-	return answer, nil
-}
-
-func (a *api) addEndpoints(ctx context.Context, tenant, receiver string, n int) error {
-	for i := range n {
-		body := fmt.Sprintf(`{"tenant_id": %q, "url": "%s/%d"}`, tenant, receiver, i)
-		if _, err := a.post(ctx, "/api/endpoints", []byte(body)); err != nil {
-			return fmt.Errorf("creating an endpoint: %w", err)
-		}
-	}
-	return nil
 }
 
 // walPosition returns the position of the write-ahead log in bytes.

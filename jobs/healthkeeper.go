@@ -1,0 +1,231 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+)
+
+const (
+	// healthChunk is how many endpoints are written in one transaction.
+	healthChunk = 500
+
+	// healthTimeout bounds one such transaction.
+	healthTimeout = 10 * time.Second
+
+	// healthPatience is how many intervals the successes of a healthy endpoint wait: an endpoint that works is written
+	// every 30 s, one that does not every 5.
+	healthPatience = 6
+)
+
+// healthKeeper tells the database what this process sees of the endpoints, and decides what follows from it.
+type healthKeeper struct {
+	cfg     Config
+	tracker *tracker
+	clock   *clock
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (k *healthKeeper) start(ctx context.Context) {
+	ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	k.done = make(chan struct{})
+	go k.run(ctx)
+}
+
+// stop tells what is left. Call it when no attempt runs any more.
+func (k *healthKeeper) stop(ctx context.Context) {
+	k.cancel()
+	<-k.done
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthTimeout)
+	defer cancel()
+	k.flush(ctx, 0)
+}
+
+func (k *healthKeeper) run(ctx context.Context) {
+	defer close(k.done)
+	tick := time.NewTicker(k.cfg.HealthInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			k.flush(ctx, healthPatience*k.cfg.HealthInterval)
+		}
+	}
+}
+
+// flush tells what was seen. What can't be told is told with the next flush.
+func (k *healthKeeper) flush(ctx context.Context, patience time.Duration) {
+	for {
+		due := k.tracker.take(time.Now(), patience, healthChunk)
+		if len(due) == 0 {
+			return
+		}
+		healthy, err := k.write(ctx, due)
+		if err != nil {
+			k.tracker.putBack(due)
+			if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+				k.cfg.Logger.WarnContext(ctx, "writing the endpoints' health", slog.Int("count", len(due)), slog.Any("error", err))
+			}
+			return
+		}
+		k.tracker.told(healthy)
+		if len(due) < healthChunk {
+			return
+		}
+	}
+}
+
+// settle looks at endpoints whose state has been held back.
+func (k *healthKeeper) settle(ctx context.Context) error {
+	ids, err := db.New().ListUnsettledHealth(ctx, k.cfg.Pool, int32(k.cfg.FailingFailures), healthChunk) //nolint:gosec // a small number
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	nothing := make(map[uuid.UUID]seen, len(ids))
+	for _, id := range ids {
+		nothing[id] = seen{}
+	}
+	_, err = k.write(ctx, nothing)
+	return err
+}
+
+// write merges what was seen into what the database has, announces changes of state in the same transaction, and then
+// disables the endpoints that have failed for too long. It returns those that are healthy.
+func (k *healthKeeper) write(ctx context.Context, due map[uuid.UUID]seen) (healthy []uuid.UUID, err error) {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	ids := make([]uuid.UUID, 0, len(due))
+	for id := range due {
+		ids = append(ids, id)
+	}
+	var doomed []uuid.UUID
+	err = pgx.BeginFunc(ctx, k.cfg.Pool, func(tx pgx.Tx) error {
+		healthy, doomed = nil, nil
+		if err := db.New().InsertEndpointHealth(ctx, tx, ids); err != nil {
+			return fmt.Errorf("inserting: %w", err)
+		}
+		rows, err := db.New().LockEndpointHealth(ctx, tx, ids)
+		if err != nil {
+			return fmt.Errorf("locking: %w", err)
+		}
+		changed := make(map[string][]db.LockEndpointHealthRow)
+		for i := range rows {
+			rows[i] = merge(rows[i], due[rows[i].EndpointID])
+			if eventType := k.move(&rows[i]); eventType != "" {
+				changed[eventType] = append(changed[eventType], rows[i])
+			}
+			if rows[i].ConsecutiveFailures == 0 && rows[i].State == HealthHealthy {
+				healthy = append(healthy, rows[i].EndpointID)
+			}
+			if k.tooLong(rows[i]) {
+				doomed = append(doomed, rows[i].EndpointID)
+			}
+		}
+		if err := db.New().UpdateEndpointHealth(ctx, tx, healthParams(rows)); err != nil {
+			return fmt.Errorf("updating: %w", err)
+		}
+		for eventType, endpoints := range changed {
+			if err := announce(ctx, tx, eventType, k.clock.Now(), endpoints...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range doomed {
+		if err := k.disable(ctx, id); err != nil {
+			k.cfg.Logger.WarnContext(ctx, "disabling a failing endpoint", slog.String("endpoint_id", id.String()), slog.Any("error", err))
+		}
+	}
+	return healthy, nil
+}
+
+// move changes the state if that is due, and returns the type of the event that tells it. Many failures in a row make an
+// endpoint failing, a success makes it healthy; a state lasts for HealthHold at least.
+func (k *healthKeeper) move(h *db.LockEndpointHealthRow) (eventType string) {
+	now := k.clock.Now()
+	if h.Status == db.EndpointStatusDisabled || h.StateChangedAt != nil && now.Sub(*h.StateChangedAt) < k.cfg.HealthHold {
+		return ""
+	}
+	switch {
+	case h.State == HealthHealthy && int(h.ConsecutiveFailures) >= k.cfg.FailingFailures:
+		h.State, h.StateChangedAt = HealthFailing, &now
+		return EventEndpointFailing
+	case h.State == HealthFailing && h.ConsecutiveFailures == 0:
+		h.State, h.StateChangedAt = HealthHealthy, &now
+		return EventEndpointRecovered
+	}
+	return ""
+}
+
+// tooLong tells whether an endpoint has failed for so long that it is to be disabled.
+func (k *healthKeeper) tooLong(h db.LockEndpointHealthRow) bool {
+	return k.cfg.DisableAfter > 0 && h.Status != db.EndpointStatusDisabled && h.FailingSince != nil &&
+		int(h.ConsecutiveFailures) >= k.cfg.DisableFailures && h.LastFailureAt.Sub(*h.FailingSince) >= k.cfg.DisableAfter
+}
+
+// disable disables an endpoint if it still deserves it. The endpoint is locked before its health, as everywhere.
+func (k *healthKeeper) disable(ctx context.Context, id uuid.UUID) error {
+	err := pgx.BeginFunc(ctx, k.cfg.Pool, func(tx pgx.Tx) error {
+		q := db.New()
+		if _, err := q.LockEndpoint(ctx, tx, id); err != nil {
+			return err
+		}
+		rows, err := q.LockEndpointHealth(ctx, tx, []uuid.UUID{id})
+		if err != nil || len(rows) == 0 || !k.tooLong(rows[0]) {
+			return err
+		}
+		reason := fmt.Sprintf("failing: %d attempts in a row since %s", rows[0].ConsecutiveFailures,
+			rows[0].FailingSince.UTC().Format(time.RFC3339))
+		if err := disableEndpoint(ctx, tx, id, reason, k.clock.Now()); err != nil {
+			return err
+		}
+		if k.cfg.ProbeAfter < 0 {
+			return nil
+		}
+		seconds := k.cfg.ProbeAfter.Seconds()
+		return q.SetProbe(ctx, tx, &seconds, id)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // deleted at this moment
+	}
+	if err == nil {
+		k.cfg.Logger.WarnContext(ctx, "disabled an endpoint that has failed for too long", slog.String("endpoint_id", id.String()))
+	}
+	return err
+}
+
+func healthParams(rows []db.LockEndpointHealthRow) (p db.UpdateEndpointHealthParams) {
+	for _, h := range rows {
+		p.EndpointIDs = append(p.EndpointIDs, h.EndpointID)
+		p.States = append(p.States, h.State)
+		p.StateChangedAts = append(p.StateChangedAts, timeOf(h.StateChangedAt))
+		p.ConsecutiveFailures = append(p.ConsecutiveFailures, h.ConsecutiveFailures)
+		p.FailingSinces = append(p.FailingSinces, timeOf(h.FailingSince))
+		p.LastSuccessAts = append(p.LastSuccessAts, timeOf(h.LastSuccessAt))
+		p.LastFailureAts = append(p.LastFailureAts, timeOf(h.LastFailureAt))
+		var code int32
+		var class string
+		if h.LastStatusCode != nil {
+			code = *h.LastStatusCode
+		}
+		if h.LastError != nil {
+			class = *h.LastError
+		}
+		p.LastStatusCodes, p.LastErrors = append(p.LastStatusCodes, code), append(p.LastErrors, class)
+	}
+	return p
+}

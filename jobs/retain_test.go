@@ -1,0 +1,263 @@
+package jobs_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs"
+)
+
+// daysAgo makes the partitions of a day and returns its noon.
+func (b *testBundle) daysAgo(t *testing.T, days int) time.Time {
+	t.Helper()
+	var noon time.Time
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT ((now() AT TIME ZONE 'UTC')::date - $1::integer + time '12:00') AT TIME ZONE 'UTC'`, days).Scan(&noon))
+	_, err := b.pool.Exec(b.ctx, `SELECT outhook.create_partitions($1::date, $1::date)`, noon)
+	require.NoError(t, err)
+	return noon
+}
+
+// oldEvents stores n events of a time, with a payload of 1 KiB, a delivery each in that state and its job.
+func (b *testBundle) oldEvents(t *testing.T, at time.Time, n int, endpointID uuid.UUID, state, jobState string) []uuid.UUID {
+	t.Helper()
+	rows, err := b.pool.Query(b.ctx, `WITH e AS (
+			INSERT INTO outhook.events (id, created_at, tenant_id, type, payload)
+			SELECT outhook.uuid_v7($1, n), $1, $2, 'invoice.paid', json_build_object('n', n, 'text', repeat('x', 1000))
+			FROM generate_series(1, $3::integer) AS n RETURNING id
+		), d AS (
+			INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, state, completed_at, next_attempt_at)
+			SELECT id, $4, nextval('outhook.river_job_id_seq'), $5::text::outhook.delivery_state,
+				CASE WHEN $5 <> 'pending' THEN $1::timestamptz END, CASE WHEN $5 = 'pending' THEN $1::timestamptz END
+			FROM e RETURNING event_id, job_id
+		), j AS (
+			INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at, finalized_at)
+			SELECT job_id, 'deliver', jsonb_build_object('event_id', event_id, 'endpoint_id', $4::uuid), 'deliver', 1000,
+				$6::text::outhook.river_job_state, now() + interval '1 hour', CASE WHEN $6 IN ('completed', 'cancelled') THEN now() END FROM d
+		) SELECT id FROM e ORDER BY id`, at, tenant, n, endpointID, state, jobState)
+	require.NoError(t, err)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	require.NoError(t, err)
+	return ids
+}
+
+// lineBuffer keeps a log.
+type lineBuffer struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (l *lineBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lineBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (b *testBundle) count(t *testing.T, query string, args ...any) (n int) {
+	t.Helper()
+	require.NoError(t, b.pool.QueryRow(b.ctx, query, args...).Scan(&n))
+	return n
+}
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+
+	t.Run("DropsTheDaysBeforeItWithTheirPendingDeliveries", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		last, kept := b.daysAgo(t, 31), b.daysAgo(t, 30)
+		b.oldEvents(t, last, 2500, endpointID, "pending", "retryable")
+		b.oldEvents(t, last.Add(time.Hour), 3, endpointID, "succeeded", "completed")
+		keptIDs := b.oldEvents(t, kept, 1, endpointID, "pending", "scheduled")
+		today := b.enqueue(t, `{}`)
+		var told []jobs.Retained
+		cfg := b.config(t)
+		cfg.OnRetained = func(r jobs.Retained) { told = append(told, r) }
+
+		done, err := jobs.Retain(b.ctx, cfg)
+		require.NoError(t, err)
+		require.Equal(t, jobs.Retained{Expired: 2500, Tables: 3}, done)
+		require.Equal(t, []jobs.Retained{done}, told)
+		require.Equal(t, 2500, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'cancelled' AND finalized_at IS NOT NULL`))
+		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.events`))
+		for _, id := range append(keptIDs, today) {
+			require.Equal(t, db.DeliveryStatePending, b.delivery(t, id, endpointID).State)
+		}
+		done, err = jobs.Retain(b.ctx, cfg)
+		require.NoError(t, err)
+		require.Zero(t, done)
+	})
+
+	t.Run("GoesOnWithWhatAnInterruptedRunLeft", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		b.oldEvents(t, b.daysAgo(t, 40), 2, endpointID, "pending", "available")
+		day := b.daysAgo(t, 40).Format("20060102")
+		// A replay after the day's deliveries had expired, and a process that died between the detach and the drop.
+		_, err := b.pool.Exec(b.ctx, `ALTER TABLE outhook.deliveries DETACH PARTITION outhook.deliveries_p`+day)
+		require.NoError(t, err)
+		done, err := jobs.Retain(b.ctx, b.config(t))
+		require.NoError(t, err)
+		require.Equal(t, jobs.Retained{Expired: 2, Tables: 3}, done)
+		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'cancelled'`))
+	})
+
+	t.Run("DeletesIdempotencyKeysOnceADay", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		_, err := b.pool.Exec(b.ctx, `INSERT INTO outhook.event_keys (tenant_id, idempotency_key, event_id, created_at)
+			SELECT 'acme', 'key ' || n, outhook.uuid_v7(), (now() AT TIME ZONE 'UTC')::date::timestamp AT TIME ZONE 'UTC' - CASE
+				WHEN n % 2 = 0 THEN interval '30 days' ELSE interval '30 days 1 microsecond' END
+			FROM generate_series(1, 60000) AS n`)
+		require.NoError(t, err)
+		done, err := jobs.Retain(b.ctx, b.config(t))
+		require.NoError(t, err)
+		require.Equal(t, jobs.Retained{Keys: 30000}, done)
+		require.Equal(t, 30000, b.count(t, `SELECT count(*) FROM outhook.event_keys WHERE right(idempotency_key, 1) IN ('0', '2', '4', '6', '8')`))
+	})
+
+	t.Run("IsDoneByAPeriodicJob", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		b.oldEvents(t, b.daysAgo(t, 8), 2, endpointID, "failed", "cancelled")
+		log := &lineBuffer{}
+		cfg := b.config(t)
+		cfg.Retention, cfg.Logger = 7*jobs.Day, slog.New(slog.NewJSONHandler(log, nil))
+		b.start(t, cfg)
+		eventually(t, func() bool { return strings.Contains(log.String(), `"msg":"retained","partitions":3,"expired":0`) },
+			func() any { return log.String() })
+	})
+
+	t.Run("IsDoneByOneProcessAtATime", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.daysAgo(t, 40)
+		conn, err := b.pool.Acquire(b.ctx)
+		require.NoError(t, err)
+		held, err := db.New().TakeRetention(b.ctx, conn)
+		require.NoError(t, err)
+		require.True(t, held)
+		done, err := jobs.Retain(b.ctx, b.config(t))
+		require.NoError(t, err)
+		require.Zero(t, done)
+		require.NoError(t, db.New().ReleaseRetention(b.ctx, conn))
+		conn.Release()
+		done, err = jobs.Retain(b.ctx, b.config(t))
+		require.NoError(t, err)
+		require.Equal(t, 3, done.Tables)
+	})
+
+	t.Run("MustBeLongerThanTheSchedulesAndADay", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		require.NoError(t, jobs.CheckRetention(b.ctx, b.pool, 2*jobs.Day, jobs.FastSchedule()))
+		require.ErrorIs(t, jobs.CheckRetention(b.ctx, b.pool, jobs.Day, jobs.FastSchedule()), jobs.ErrRetention)
+		require.ErrorIs(t, jobs.CheckRetention(b.ctx, b.pool, 4*jobs.Day, jobs.StandardSchedule()), jobs.ErrRetention)
+		b.endpoint(t, withSchedule(jobs.Schedule{12 * time.Hour, 12 * time.Hour}))
+		require.ErrorContains(t, jobs.CheckRetention(b.ctx, b.pool, 2*jobs.Day, jobs.FastSchedule()), "an endpoint")
+		require.NoError(t, jobs.CheckRetention(b.ctx, b.pool, 3*jobs.Day, jobs.FastSchedule()))
+	})
+}
+
+func TestPayloadRetention(t *testing.T) {
+	t.Parallel()
+
+	t.Run("ErasesPayloadsAndGivesTheRoomBack", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		noon := b.daysAgo(t, 3)
+		b.oldEvents(t, noon, 5000, endpointID, "succeeded", "completed")
+		pending := b.oldEvents(t, noon.Add(time.Hour), 20, endpointID, "pending", "scheduled")
+		b.oldEvents(t, b.daysAgo(t, 2), 5, endpointID, "succeeded", "completed")
+		const rest = `SELECT count(*) FROM (SELECT id, created_at, tenant_id, type FROM outhook.events EXCEPT SELECT * FROM before) AS e`
+		_, err := b.pool.Exec(b.ctx, `CREATE TABLE before AS SELECT id, created_at, tenant_id, type FROM outhook.events`)
+		require.NoError(t, err)
+		size := func() int {
+			return b.count(t, `SELECT pg_relation_size('outhook.events_p`+noon.Format("20060102")+`')`)
+		}
+		before := size()
+		cfg := b.config(t)
+		cfg.PayloadRetention = 2 * jobs.Day
+		done := b.retainUntil(t, cfg, func(r jobs.Retained) bool { return r.Payloads == 5000 && size() < before/3 })
+		require.Equal(t, jobs.Retained{Payloads: 5000}, done)
+		require.Equal(t, 5025, b.count(t, `SELECT count(*) FROM outhook.events`))
+		require.Zero(t, b.count(t, rest), "nothing but the payload has changed")
+		require.Equal(t, 25, b.count(t, `SELECT count(*) FROM outhook.events WHERE payload IS NOT NULL`))
+		require.Equal(t, 20, b.count(t, `SELECT count(*) FROM outhook.events WHERE id = ANY ($1) AND payload IS NOT NULL`, pending))
+
+		_, err = b.pool.Exec(b.ctx, `UPDATE outhook.deliveries SET state = 'failed', completed_at = now() WHERE state = 'pending'`)
+		require.NoError(t, err)
+		b.retainUntil(t, cfg, func(r jobs.Retained) bool { return r.Payloads == 20 })
+		require.Equal(t, 5, b.count(t, `SELECT count(*) FROM outhook.events WHERE payload IS NOT NULL`))
+		done, err = jobs.Retain(b.ctx, cfg)
+		require.NoError(t, err)
+		require.Zero(t, done, "each day once")
+	})
+
+	t.Run("WaitsForOpenTransactions", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		b.oldEvents(t, b.daysAgo(t, 3), 100, endpointID, "succeeded", "completed")
+		open, err := b.pool.Begin(b.ctx)
+		require.NoError(t, err)
+		_, err = open.Exec(b.ctx, `SELECT outhook.enqueue($1, 'a.b', '{}')`, tenant)
+		require.NoError(t, err)
+		cfg := b.config(t)
+		cfg.PayloadRetention = jobs.Day
+		_, err = jobs.Retain(b.ctx, cfg)
+		require.ErrorIs(t, err, jobs.ErrInTheWay)
+		require.NoError(t, open.Commit(b.ctx))
+		b.retainUntil(t, cfg, func(jobs.Retained) bool {
+			return b.count(t, `SELECT count(*) FROM outhook.events WHERE payload IS NOT NULL`) == 1
+		})
+	})
+
+	t.Run("NothingIsDeliveredWithoutItsPayload", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		eventID := b.enqueue(t, `{"a": 1}`)
+		_, err := b.pool.Exec(b.ctx, `UPDATE outhook.events SET payload = NULL`)
+		require.NoError(t, err)
+		b.start(t, b.config(t))
+		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateCancelled)
+		require.Equal(t, jobs.ReasonPayloadGone, *d.Reason)
+		require.Empty(t, b.receiver.received())
+		require.ErrorIs(t, pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) error {
+			return jobs.Replay(b.ctx, tx, eventID, endpointID, false)
+		}), jobs.ErrPayloadGone)
+	})
+}
+
+// retainUntil repeats runs, which other tests' transactions may hold up, and returns the sum of what they did.
+func (b *testBundle) retainUntil(t *testing.T, cfg jobs.Config, done func(jobs.Retained) bool) (sum jobs.Retained) {
+	t.Helper()
+	var last error
+	eventually(t, func() bool {
+		var r jobs.Retained
+		r, last = jobs.Retain(context.WithoutCancel(b.ctx), cfg)
+		sum.Expired, sum.Tables, sum.Payloads, sum.Keys = sum.Expired+r.Expired, sum.Tables+r.Tables, sum.Payloads+r.Payloads, sum.Keys+r.Keys
+		return done(sum)
+	}, func() any { return fmt.Sprintf("%+v, %v", sum, last) })
+	return sum
+}
