@@ -35,6 +35,9 @@ type endpoint struct {
 	EventTypes      []string          `json:"event_types" nullable:"false" doc:"Empty: all."`
 	Headers         map[string]string `json:"headers"`
 	TimeoutMS       int32             `json:"timeout_ms" example:"15000"`
+	MaxInFlight     int32             `json:"max_in_flight" example:"32"`
+	RateLimit       *rateLimit        `json:"rate_limit" doc:"Null: none."`
+	Lane            lane              `json:"lane" doc:"Where its deliveries wait."`
 	RetrySchedule   []string          `json:"retry_schedule" nullable:"true" doc:"The delays between attempts. Null: the server's."`
 	Status          string            `json:"status" enum:"enabled,paused,disabled" doc:"paused: deliveries are made and wait. disabled: none are made, and those that waited were cancelled."`
 	StatusReason    string            `json:"status_reason" doc:"Why the status is what it is. It begins with api (set here), gone (it answered 410), failing (it failed for too long) or probe (it was disabled for failing and works again)."`
@@ -107,6 +110,7 @@ func (s *Server) addEndpoints() {
 func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 	e := endpoint{
 		ID: r.ID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes, TimeoutMS: r.TimeoutMS,
+		MaxInFlight: r.MaxInFlight, RateLimit: newRateLimit(r), Lane: newLane(r),
 		RetrySchedule: durations(r.RetrySchedule), Status: string(r.Status), StatusReason: r.StatusReason,
 		StatusChangedAt: r.StatusChangedAt.UTC(), Health: newEndpointHealth(r.Status, db.EndpointHealth{}), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
@@ -169,9 +173,13 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 	}
 	row, err = q.InsertEndpoint(ctx, tx, db.InsertEndpointParams{
 		TenantID: e.TenantID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
-		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, Metadata: e.Metadata,
+		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, Metadata: e.Metadata, MaxInFlight: e.MaxInFlight,
+		RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})
 	if err != nil {
+		return row, err
+	}
+	if err := openLane(ctx, tx, db.Endpoint{}, row); err != nil {
 		return row, err
 	}
 	keyID, sealed := s.cfg.Keyring.Seal(edit.secret.Bytes(), row.ID[:])
@@ -255,8 +263,12 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	row, err = db.New().UpdateEndpoint(ctx, tx, db.UpdateEndpointParams{
 		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers, TimeoutMS: e.TimeoutMS,
 		RetrySchedule: e.RetrySchedule, Metadata: e.Metadata, Status: e.Status, StatusReason: statusReasonAPI,
+		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})
 	if err != nil {
+		return row, err
+	}
+	if err := openLane(ctx, tx, before, row); err != nil {
 		return row, err
 	}
 	if before.Status == db.EndpointStatusDisabled && row.Status != before.Status {
@@ -264,7 +276,8 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 			return row, err
 		}
 	}
-	if row.Status != before.Status && row.Status != db.EndpointStatusPaused {
+	unlimited := row.Lane != before.Lane && row.Lane == jobs.LaneNone && row.Status == db.EndpointStatusEnabled
+	if unlimited || row.Status != before.Status && row.Status != db.EndpointStatusPaused {
 		return row, jobs.ResumeEndpoint(ctx, tx, e.ID)
 	}
 	return row, nil

@@ -48,6 +48,8 @@ type newEndpoint struct {
 	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Extra request headers, at most 20 and 4 KiB. Not the connection's and not ours: content-, webhook-, outhook- and proxy- headers, host, authorization, cookie, user-agent."`
 	Secret        *string           `json:"secret,omitempty" nullable:"true" doc:"whsec_ and the base64 of 24 to 64 bytes, to keep the one that the receiver has. Absent: a new one of 32 bytes."`
 	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000" default:"15000" doc:"For the whole request: DNS, connecting, sending, waiting, reading the answer."`
+	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000" default:"32" doc:"How many of its requests may be under way at the same time: in each worker process, or in all together while it has a lane."`
+	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"The most requests in a time, retries included, over all workers. Null: no limit."`
 	RetrySchedule []string          `json:"retry_schedule,omitempty" nullable:"true" maxItems:"30" example:"[\"1m\", \"2m\", \"4m\"]" doc:"The delays between attempts, 1s to 168h each. Empty: one attempt only. Absent: the server's. A preset's name, fast or standard, may stand in place of the list."`
 	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Yours, at most 20 entries and 4 KiB."`
 }
@@ -61,6 +63,8 @@ type endpointChange struct {
 	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100"`
 	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all of them."`
 	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
+	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000"`
+	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"Null: no limit."`
 	RetrySchedule []string          `json:"retry_schedule,omitempty" nullable:"true" maxItems:"30"`
 	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Replaces all of it."`
 	Status        *string           `json:"status,omitempty" nullable:"true" enum:"enabled,paused,disabled" doc:"paused: deliveries wait. disabled: none are made, and the pending ones are cancelled."`
@@ -80,6 +84,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 	e := &endpointEdit{
 		row: db.Endpoint{
 			EventTypes: []string{}, Headers: []byte(emptyJSONObject), Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout,
+			MaxInFlight: defaultInFlight, RatePer: perSecond, RateBurst: 1,
 		},
 		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL, retention: s.cfg.Retention,
 	}
@@ -156,6 +161,10 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 		e.row.Headers = e.object(value, "body.headers", maxHeaders, maxHeaderBytes, checkHeader)
 	case "timeout_ms":
 		e.setTimeout(value)
+	case "max_in_flight":
+		e.setInFlight(value)
+	case "rate_limit":
+		e.setRateLimit(value)
 	case "retry_schedule":
 		e.setSchedule(value)
 	case "metadata":

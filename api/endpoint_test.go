@@ -67,7 +67,7 @@ func TestPostEndpoint(t *testing.T) {
 			require.NoError(t, err)
 			require.WithinDuration(t, time.Now(), at, time.Minute)
 		}
-		require.Len(t, got, 16)
+		require.Len(t, got, 19)
 
 		again := b.requireObject(b.do("GET", r.header.Get("Location"), ""), 200)
 		require.NotContains(t, again, "secret")
@@ -158,6 +158,16 @@ func badMembers() map[string]struct{ member, location, message string } {
 		"TimeoutFraction":         {`"timeout_ms":1500.5`, "body.timeout_ms", "whole"},
 		"TimeoutText":             {`"timeout_ms":"1500"`, "body.timeout_ms", "whole"},
 		"TimeoutHuge":             {`"timeout_ms":99999999999999999999`, "body.timeout_ms", "whole"},
+		"InFlightZero":            {`"max_in_flight":0`, "body.max_in_flight", "1 to 1000"},
+		"InFlightTooMany":         {`"max_in_flight":1001`, "body.max_in_flight", "1 to 1000"},
+		"InFlightText":            {`"max_in_flight":"s3cret"`, "body.max_in_flight", "whole"},
+		"RateNotAnObject":         {`"rate_limit":50`, "body.rate_limit", "requests"},
+		"RateWithoutRequests":     {`"rate_limit":{"per":"minute"}`, "body.rate_limit.requests", "required"},
+		"RateZero":                {`"rate_limit":{"requests":0}`, "body.rate_limit.requests", "1 to 10000"},
+		"RateOddTime":             {`"rate_limit":{"requests":1,"per":"s3cret"}`, "body.rate_limit.per", "second or minute"},
+		"RateBurstZero":           {`"rate_limit":{"requests":1,"burst":0}`, "body.rate_limit.burst", "1 to 10000"},
+		"RateUnknown":             {`"rate_limit":{"requests":1,"x":0}`, "body.rate_limit.x", "unknown"},
+		"RateTwice":               {`"rate_limit":{"requests":1,"requests":2}`, "body.rate_limit.requests", "twice"},
 		"ScheduleNotADuration":    {`"retry_schedule":["1m","s3cret"]`, "body.retry_schedule[1]", "duration"},
 		"ScheduleTwoInOne":        {`"retry_schedule":["1m,2m"]`, "body.retry_schedule[0]", "duration"},
 		"ScheduleDelayTooShort":   {`"retry_schedule":["1m","500ms"]`, "body.retry_schedule", "delay 2"},

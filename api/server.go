@@ -59,7 +59,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("validating api.Config: %w", err)
 	}
 	s := newServer(cfg)
-	s.store = newStore(cfg.Pool, cfg.Logger, cfg.Metrics)
+	s.store = newStore(cfg.Pool, cfg.calm, cfg.Metrics)
 	s.metrics = newAPIMetrics(cfg.Metrics, s.held.Load)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
 	s.tests = make(chan struct{}, maxTests)
@@ -72,6 +72,7 @@ func New(cfg Config) (*Server, error) {
 	s.addEvents()
 	s.addDeliveries()
 	s.addEndpoints()
+	s.addTenants()
 	s.addUI()
 	if err := s.addDocs(); err != nil {
 		return nil, err

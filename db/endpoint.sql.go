@@ -22,6 +22,17 @@ func (q *Queries) CountEndpoints(ctx context.Context, db DBTX, tenantID string) 
 	return count, err
 }
 
+const countLimitedEndpoints = `-- name: CountLimitedEndpoints :one
+SELECT count(*) FROM outhook.endpoints WHERE lane <> '' AND rate_limit IS NOT NULL AND deleted_at IS NULL
+`
+
+func (q *Queries) CountLimitedEndpoints(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, countLimitedEndpoints)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const deleteEndpoint = `-- name: DeleteEndpoint :execrows
 UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now() WHERE id = $1 AND deleted_at IS NULL
 `
@@ -47,7 +58,7 @@ const disableEndpoint = `-- name: DisableEndpoint :one
 UPDATE outhook.endpoints
 SET status = 'disabled', status_reason = $1, status_changed_at = now(), updated_at = now()
 WHERE id = $2 AND status <> 'disabled' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
 `
 
 func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, iD uuid.UUID) (Endpoint, error) {
@@ -62,6 +73,13 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 		&i.Headers,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.MaxInFlight,
+		&i.RateLimit,
+		&i.RatePer,
+		&i.RateBurst,
+		&i.Lane,
+		&i.LaneReason,
+		&i.LaneChangedAt,
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,
@@ -74,7 +92,7 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 }
 
 const getEndpoint = `-- name: GetEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
+SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -89,6 +107,13 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 		&i.Headers,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.MaxInFlight,
+		&i.RateLimit,
+		&i.RatePer,
+		&i.RateBurst,
+		&i.Lane,
+		&i.LaneReason,
+		&i.LaneChangedAt,
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,
@@ -101,9 +126,14 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 }
 
 const insertEndpoint = `-- name: InsertEndpoint :one
-INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, metadata)
-VALUES ($1, $2, $3, $4::text[], $5, $6, $7::integer[], $8)
-RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, metadata,
+    max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason)
+VALUES ($1, $2, $3, $4::text[], $5, $6, $7::integer[], $8,
+    coalesce(nullif($9::integer, 0), 32), $10::integer, coalesce(nullif($11::text, ''), 'second'),
+    greatest($12::integer, 1),
+    CASE WHEN $10::integer > 0 THEN 'limited' ELSE '' END,
+    CASE WHEN $10::integer > 0 THEN 'it has a rate limit' ELSE '' END)
+RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
 `
 
 type InsertEndpointParams struct {
@@ -115,6 +145,10 @@ type InsertEndpointParams struct {
 	TimeoutMS     int32
 	RetrySchedule []int32
 	Metadata      json.RawMessage
+	MaxInFlight   int32
+	RateLimit     *int32
+	RatePer       string
+	RateBurst     int32
 }
 
 func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpointParams) (Endpoint, error) {
@@ -127,6 +161,10 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		arg.TimeoutMS,
 		arg.RetrySchedule,
 		arg.Metadata,
+		arg.MaxInFlight,
+		arg.RateLimit,
+		arg.RatePer,
+		arg.RateBurst,
 	)
 	var i Endpoint
 	err := row.Scan(
@@ -138,6 +176,13 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		&i.Headers,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.MaxInFlight,
+		&i.RateLimit,
+		&i.RatePer,
+		&i.RateBurst,
+		&i.Lane,
+		&i.LaneReason,
+		&i.LaneChangedAt,
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,
@@ -159,7 +204,7 @@ func (q *Queries) InsertEndpointSecret(ctx context.Context, db DBTX, endpointID 
 }
 
 const listEndpoints = `-- name: ListEndpoints :many
-SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
+SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
 WHERE deleted_at IS NULL
     AND ($1::text IS NULL OR tenant_id = $1)
     AND ($2::uuid IS NULL OR id > $2)
@@ -185,6 +230,13 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, 
 			&i.Headers,
 			&i.TimeoutMS,
 			&i.RetrySchedule,
+			&i.MaxInFlight,
+			&i.RateLimit,
+			&i.RatePer,
+			&i.RateBurst,
+			&i.Lane,
+			&i.LaneReason,
+			&i.LaneChangedAt,
 			&i.Status,
 			&i.StatusReason,
 			&i.StatusChangedAt,
@@ -204,7 +256,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, 
 }
 
 const lockEndpoint = `-- name: LockEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -219,6 +271,13 @@ func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endp
 		&i.Headers,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.MaxInFlight,
+		&i.RateLimit,
+		&i.RatePer,
+		&i.RateBurst,
+		&i.Lane,
+		&i.LaneReason,
+		&i.LaneChangedAt,
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,
@@ -234,11 +293,19 @@ const updateEndpoint = `-- name: UpdateEndpoint :one
 UPDATE outhook.endpoints SET
     url = $1, description = $2, event_types = $3::text[], headers = $4,
     timeout_ms = $5, retry_schedule = $6::integer[], metadata = $7, updated_at = now(),
-    status = $8::outhook.endpoint_status,
-    status_reason = CASE WHEN status = $8::outhook.endpoint_status THEN status_reason ELSE $9 END,
-    status_changed_at = CASE WHEN status = $8::outhook.endpoint_status THEN status_changed_at ELSE now() END
-WHERE id = $10
-RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+    max_in_flight = $8, rate_limit = $9::integer, rate_per = $10, rate_burst = $11,
+    -- A rate limit needs a lane of its own, also for what shares the queue of bursts; a slow endpoint has one.
+    lane = CASE WHEN $9::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
+        WHEN $9::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
+    lane_reason = CASE WHEN $9::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
+        WHEN $9::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
+    lane_changed_at = CASE WHEN ($9::integer IS NOT NULL AND lane IN ('', 'bulk'))
+        OR ($9::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
+    status = $12::outhook.endpoint_status,
+    status_reason = CASE WHEN status = $12::outhook.endpoint_status THEN status_reason ELSE $13 END,
+    status_changed_at = CASE WHEN status = $12::outhook.endpoint_status THEN status_changed_at ELSE now() END
+WHERE id = $14
+RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
 `
 
 type UpdateEndpointParams struct {
@@ -249,6 +316,10 @@ type UpdateEndpointParams struct {
 	TimeoutMS     int32
 	RetrySchedule []int32
 	Metadata      json.RawMessage
+	MaxInFlight   int32
+	RateLimit     *int32
+	RatePer       string
+	RateBurst     int32
 	Status        EndpointStatus
 	StatusReason  string
 	ID            uuid.UUID
@@ -263,6 +334,10 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		arg.TimeoutMS,
 		arg.RetrySchedule,
 		arg.Metadata,
+		arg.MaxInFlight,
+		arg.RateLimit,
+		arg.RatePer,
+		arg.RateBurst,
 		arg.Status,
 		arg.StatusReason,
 		arg.ID,
@@ -277,6 +352,13 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		&i.Headers,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.MaxInFlight,
+		&i.RateLimit,
+		&i.RatePer,
+		&i.RateBurst,
+		&i.Lane,
+		&i.LaneReason,
+		&i.LaneChangedAt,
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,

@@ -96,6 +96,18 @@ func (q *Queries) InsertReplayJob(ctx context.Context, db DBTX, arg InsertReplay
 	return id, err
 }
 
+const isReadOnly = `-- name: IsReadOnly :one
+SELECT current_setting('transaction_read_only')::boolean AS read_only
+`
+
+// Whether nothing can be stored on this connection: a standby, or a primary that is being replaced.
+func (q *Queries) IsReadOnly(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, isReadOnly)
+	var read_only bool
+	err := row.Scan(&read_only)
+	return read_only, err
+}
+
 const notifyQueue = `-- name: NotifyQueue :exec
 SELECT pg_notify('outhook.river_insert', json_build_object('queue', $1::text)::text)
 `
@@ -106,33 +118,16 @@ func (q *Queries) NotifyQueue(ctx context.Context, db DBTX, queue string) error 
 }
 
 const resumeEndpointJobs = `-- name: ResumeEndpointJobs :execrows
-UPDATE outhook.river_job SET queue = 'deliver' WHERE queue = 'endpoint-' || $1::uuid
-    AND state IN ('available', 'retryable', 'scheduled', 'running')
+UPDATE outhook.river_job AS j SET queue = 'deliver'
+FROM outhook.endpoints AS n
+WHERE n.id = $1::uuid AND j.queue = 'endpoint-' || $1::uuid
+    AND j.state IN ('available', 'retryable', 'scheduled', 'running')
+    AND (n.lane NOT IN ('slow', 'limited') OR n.status <> 'enabled' OR n.deleted_at IS NOT NULL)
 `
 
+// Not those of an enabled endpoint that has a lane: they wait where they should.
 func (q *Queries) ResumeEndpointJobs(ctx context.Context, db DBTX, endpointID uuid.UUID) (int64, error) {
 	result, err := db.Exec(ctx, resumeEndpointJobs, endpointID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const setAsideJob = `-- name: SetAsideJob :execrows
-WITH paused AS (
-    SELECT n.id FROM outhook.endpoints AS n
-    WHERE n.id = $3 AND n.status = 'paused' AND n.deleted_at IS NULL FOR SHARE
-)
-UPDATE outhook.river_job AS j
-SET queue = 'endpoint-' || p.id, state = 'available', attempt = j.attempt - 1, scheduled_at = now()
-FROM paused AS p
-WHERE j.id = $1 AND j.state = 'running' AND j.attempt = $2::integer
-`
-
-// Gives back the run of a paused endpoint's job and moves the job to the queue endpoint-<id>, which nobody works. The lock
-// on the endpoint makes it wait for, or be seen by, the change that enables the endpoint again and moves these jobs back.
-func (q *Queries) SetAsideJob(ctx context.Context, db DBTX, jobID int64, attempt int32, endpointID uuid.UUID) (int64, error) {
-	result, err := db.Exec(ctx, setAsideJob, jobID, attempt, endpointID)
 	if err != nil {
 		return 0, err
 	}

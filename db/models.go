@@ -221,6 +221,13 @@ type Endpoint struct {
 	Headers         json.RawMessage
 	TimeoutMS       int32
 	RetrySchedule   []int32
+	MaxInFlight     int32
+	RateLimit       *int32
+	RatePer         string
+	RateBurst       int32
+	Lane            string
+	LaneReason      string
+	LaneChangedAt   time.Time
 	Status          EndpointStatus
 	StatusReason    string
 	StatusChangedAt time.Time
@@ -252,4 +259,20 @@ type RetentionMark struct {
 	AfterXID  int64
 	DoneUntil time.Time
 	UpdatedAt time.Time
+}
+
+type TenantErasure struct {
+	ID            uuid.UUID
+	TenantID      string
+	RequestedAt   time.Time
+	SettledAt     time.Time
+	RequestedXID  int64
+	Pass          int32
+	LastEventID   *uuid.UUID
+	EndpointCount int64
+	DeliveryCount int64
+	PayloadCount  int64
+	AttemptCount  int64
+	KeyCount      int64
+	CompletedAt   *time.Time
 }

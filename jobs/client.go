@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +25,15 @@ const fetchSilence = 10 * time.Second
 // keyConns are the loader's connection, the recorder's, and one to spare while a broken one is closed.
 const keyConns = 3
 
-// ErrNotFetching is returned by Client.Ready.
-var ErrNotFetching = errors.New("workers are not fetching jobs")
+// maxSkew is how wrong this process's clock may be before it is not ready: times are corrected by what was measured, but
+// a machine whose clock is that wrong needs somebody's attention.
+const maxSkew = time.Minute
+
+// Errors that Client.Ready returns.
+var (
+	ErrNotFetching = errors.New("workers are not fetching jobs")
+	ErrWrongClock  = errors.New("this machine's clock is more than a minute off the database's")
+)
 
 // Client runs the workers of one process. Create one with New.
 type Client struct {
@@ -40,6 +46,7 @@ type Client struct {
 
 	presence *presence
 	metrics  *workerMetrics
+	pacer    *pacer
 	health   *healthKeeper
 
 	giveUp   chan struct{} // closed when outcomes that are not recorded are given up
@@ -62,19 +69,21 @@ func New(cfg Config) (*Client, error) {
 	c.health = &healthKeeper{cfg: cfg, tracker: tracker, clock: c.clock}
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
-		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, inFlight: &c.inFlight, done: c.giveUp, ended: newEnded(),
+		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, lanes: newLaneKeeper(cfg),
+		inFlight: &c.inFlight, done: c.giveUp, ended: newEnded(),
 		metrics: c.metrics, tracer: newTracer(cfg.Tracing),
 	}
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg, metrics: c.metrics})
 	river.AddWorker(workers, &reconcileWorker{cfg: cfg, metrics: c.metrics})
+	river.AddWorker(workers, &eraseWorker{cfg: cfg})
 	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
 	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	var err error
-	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended), c.riverConfig(workers)); err != nil {
+	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
-	c.presence = newPresence(cfg, c.river.ID(), c.metrics)
+	c.presence, c.pacer = newPresence(cfg, c.river.ID(), c.clock, c.metrics), newPacer(cfg)
 	deliver.presence = c.presence
 	c.addState(cfg.Metrics)
 	return c, nil
@@ -88,7 +97,10 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		Queues: map[string]river.QueueConfig{
 			QueueDeliver:     {MaxWorkers: c.cfg.MaxWorkers},
 			QueueDeliverBulk: {MaxWorkers: c.cfg.MaxBulkWorkers},
-			queueOperations:  {MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			// The pacer notifies these.
+			queueDeliverSlow:    {MaxWorkers: c.cfg.MaxSlowWorkers, FetchPollInterval: time.Second},
+			queueDeliverLimited: {MaxWorkers: c.cfg.MaxLimitedWorkers, FetchPollInterval: time.Second},
+			queueOperations:     {MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 			// Two, so that reconcile does not wait for a VACUUM of the retention.
 			queueMaintenance: {MaxWorkers: 2, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 		},
@@ -113,7 +125,7 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 
 		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically(), tendPeriodically()},
 		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
-		Logger:       slog.New(newCalmHandler(c.cfg.Logger.Handler())),
+		Logger:       c.cfg.calm,
 		Test:         river.TestConfig{Time: c.clock},
 	}
 }
@@ -144,6 +156,7 @@ func (c *Client) Start(ctx context.Context) error {
 		c.keyPool.Close()
 		return fmt.Errorf("starting River: %w", err)
 	}
+	c.pacer.start(ctx)
 	c.health.start(ctx)
 	return nil
 }
@@ -166,6 +179,7 @@ func newKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) 
 // unknown and attempted again by another worker. Outcomes are still recorded. When ctx ends first, what is not recorded
 // is given up: it becomes an unknown attempt of a later run.
 func (c *Client) Stop(ctx context.Context) error {
+	c.pacer.stop() // what it would release goes to another process then
 	err := c.river.Stop(ctx)
 	if err != nil {
 		c.stopOnce.Do(func() { close(c.giveUp) })
@@ -186,9 +200,12 @@ func (c *Client) Stop(ctx context.Context) error {
 // River returns River's own client, for River UI and for tests.
 func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
-// Ready returns ErrNotFetching if no fetch succeeded for 10 s although there are free slots, or if this process has lost
+// Ready returns ErrWrongClock if this process's clock is more than a minute off the database's, and ErrNotFetching if no fetch succeeded for 10 s although there are free slots, or if this process has lost
 // its lock and so starts nothing: the database can't be reached, or the workers have not started.
 func (c *Client) Ready(context.Context) error {
+	if c.clock.Offset().Abs() > maxSkew {
+		return ErrWrongClock
+	}
 	if int(c.inFlight.Load()) >= c.cfg.MaxWorkers {
 		return nil
 	}

@@ -11,17 +11,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/outhook/outhook/internal/calm"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/signature"
 )
 
-// Queues of River. An endpoint that is paused has a queue of its own, endpoint-<id>, that nobody works.
+// Queues of River. An endpoint that is paused or has a lane has a queue of its own, endpoint-<id>, that nobody works: the
+// pacer releases jobs from there to deliver_slow and deliver_limited.
 const (
-	QueueDeliver     = "deliver"
-	QueueDeliverBulk = "deliver_bulk"
-	queueOperations  = "operations"
-	queueMaintenance = "maintenance"
+	QueueDeliver        = "deliver"
+	QueueDeliverBulk    = "deliver_bulk"
+	queueDeliverSlow    = "deliver_slow"
+	queueDeliverLimited = "deliver_limited"
+	queueOperations     = "operations"
+	queueMaintenance    = "maintenance"
+
+	laneQueuePrefix = "endpoint-"
 )
+
+// workedShared are the queues of endpoints without a lane.
+func workedShared() []string { return []string{QueueDeliver, QueueDeliverBulk} }
 
 // operationWorkers is how many long operations and cancellations one process works at the same time.
 const operationWorkers = 2
@@ -48,8 +57,8 @@ const (
 // Config configures New. The zero value of a field is its default.
 type Config struct {
 	// Pool is the database, directly or through a pooler in session mode (LISTEN needs a session). Required. New workers
-	// need about 12 connections: a listener, fetches, River's completer and maintenance. Beside the pool, with its
-	// configuration, are up to 3 of the loader and the recorder and one of the worker's lock (see presence).
+	// need about 14 connections: a listener, fetches, River's completer and maintenance. Beside the pool, with its
+	// configuration, are up to 3 of the loader and the recorder, one of the worker's lock (see presence) and one of the pacer.
 	Pool *pgxpool.Pool
 
 	// Keyring decrypts the endpoints' secrets. Required.
@@ -72,6 +81,32 @@ type Config struct {
 	//
 	// Defaults to 100.
 	MaxBulkWorkers int
+
+	// MaxSlowWorkers is how many deliveries to slow endpoints are attempted at the same time by all processes together.
+	//
+	// Defaults to 200.
+	MaxSlowWorkers int
+
+	// MaxLimitedWorkers is the same for endpoints with a rate limit.
+	//
+	// Defaults to 200.
+	MaxLimitedWorkers int
+
+	// MaxLanes is how many slow endpoints have a queue of their own. Any more share the queue of bursts.
+	//
+	// Defaults to 1,000.
+	MaxLanes int
+
+	// LaneProve is how long a slow endpoint must answer quickly before its deliveries wait with everybody's again. It doubles,
+	// up to an hour, each time that the endpoint turns out to be slow again soon afterwards.
+	//
+	// Defaults to 1 minute.
+	LaneProve time.Duration
+
+	// MaxRetryAfter bounds the delay that an answer's Retry-After asks for.
+	//
+	// Defaults to 1 hour.
+	MaxRetryAfter time.Duration
 
 	// FetchCooldown is the least time between two fetches, and so the size of their groups under load.
 	//
@@ -172,6 +207,9 @@ type Config struct {
 	//
 	// Defaults to nil, the database's clock.
 	Now func() time.Time
+
+	// calm says of trouble that may come with each group or fetch what Logger would say, but seldom.
+	calm *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -180,6 +218,11 @@ func (c Config) withDefaults() Config {
 	}
 	c.MaxWorkers = cmp.Or(c.MaxWorkers, 500)
 	c.MaxBulkWorkers = cmp.Or(c.MaxBulkWorkers, 100)
+	c.MaxSlowWorkers = cmp.Or(c.MaxSlowWorkers, 200)
+	c.MaxLimitedWorkers = cmp.Or(c.MaxLimitedWorkers, 200)
+	c.MaxLanes = cmp.Or(c.MaxLanes, 1000)
+	c.LaneProve = cmp.Or(c.LaneProve, time.Minute)
+	c.MaxRetryAfter = cmp.Or(c.MaxRetryAfter, time.Hour)
 	c.FetchCooldown = cmp.Or(c.FetchCooldown, 4*time.Millisecond)
 	c.FetchPollInterval = cmp.Or(c.FetchPollInterval, 50*time.Millisecond)
 	c.Retention = cmp.Or(c.Retention, DefaultRetention)
@@ -197,6 +240,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.calm = slog.New(calm.Handler(c.Logger.Handler()))
 	return c
 }
 
@@ -208,10 +252,10 @@ func (c Config) validate() error {
 		return errors.New("jobs: Config.Keyring is missing")
 	case c.Egress == nil:
 		return errors.New("jobs: Config.Egress is missing")
-	case c.MaxWorkers < 1 || c.MaxWorkers > 10_000:
-		return fmt.Errorf("jobs: Config.MaxWorkers is %d, it must be 1 to 10000", c.MaxWorkers)
-	case c.MaxBulkWorkers < 1 || c.MaxBulkWorkers > 10_000:
-		return fmt.Errorf("jobs: Config.MaxBulkWorkers is %d, it must be 1 to 10000", c.MaxBulkWorkers)
+	case c.LaneProve < time.Millisecond || c.LaneProve > time.Hour:
+		return fmt.Errorf("jobs: Config.LaneProve is %v, it must be 1ms to 1h", c.LaneProve)
+	case c.MaxRetryAfter < time.Second || c.MaxRetryAfter > MaxDelay:
+		return fmt.Errorf("jobs: Config.MaxRetryAfter is %v, it must be 1s to %v", c.MaxRetryAfter, MaxDelay)
 	case c.FetchPollInterval < c.FetchCooldown || c.FetchCooldown < time.Millisecond:
 		return errors.New("jobs: Config.FetchCooldown must be at least 1 ms and at most FetchPollInterval")
 	case c.FailingFailures < 1 || c.DisableFailures < c.FailingFailures:
@@ -226,6 +270,20 @@ func (c Config) validate() error {
 		return fmt.Errorf("jobs: Config.Retention is %v, it must be whole days", c.Retention)
 	case c.PayloadRetention < Day || c.PayloadRetention%Day != 0 || c.PayloadRetention > c.Retention:
 		return fmt.Errorf("jobs: Config.PayloadRetention is %v, it must be whole days and at most Retention", c.PayloadRetention)
+	}
+	for _, limit := range []struct {
+		name  string
+		value int
+	}{
+		{"MaxWorkers", c.MaxWorkers},
+		{"MaxBulkWorkers", c.MaxBulkWorkers},
+		{"MaxSlowWorkers", c.MaxSlowWorkers},
+		{"MaxLimitedWorkers", c.MaxLimitedWorkers},
+		{"MaxLanes", c.MaxLanes},
+	} {
+		if limit.value < 1 || limit.value > 10_000 {
+			return fmt.Errorf("jobs: Config.%s is %d, it must be 1 to 10000", limit.name, limit.value)
+		}
 	}
 	return c.Schedule.Validate()
 }

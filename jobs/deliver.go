@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -33,8 +34,12 @@ const (
 	maxDeaths = 10
 
 	// troubleDelay is the shortest wait after trouble of our own; up to as much again is added at random, which keeps many
-	// jobs from coming back at the same moment.
-	troubleDelay = 5 * time.Second
+	// jobs from coming back at the same moment. The sum is below 5 s, and so the job waits as available (see GiveBackJob):
+	// whatever has shaken this process may have killed River's leader too, whose successor schedules only 22 s later.
+	troubleDelay = 2 * time.Second
+
+	// unsignedDelay is the same for a secret that can't be decrypted, which is mended by people.
+	unsignedDelay = 10 * time.Second
 
 	// handOverDelay is how long the job of a run that a stop ended waits for another worker: by then River's completer
 	// has seen that there is nothing for it to do.
@@ -52,6 +57,7 @@ const (
 	ReasonEndpointDisabled = "endpoint_disabled" // cancelled
 	ReasonEndpointDeleted  = "endpoint_deleted"  // cancelled
 	ReasonExpired          = "expired"           // cancelled: it was pending at the end of the retention
+	ReasonErased           = "erased"            // cancelled: the tenant's data was erased
 	ReasonPayloadGone      = "payload_gone"      // cancelled: the payload was erased before it was delivered
 	ReasonOperator         = "operator"          // cancelled by a person, through the API or River UI
 )
@@ -89,6 +95,7 @@ type deliverWorker struct {
 	loader   *loader
 	recorder *recorder
 	presence *presence
+	lanes    *laneKeeper
 	ended    *ended
 	inFlight *atomic.Int64   // runs between load and record
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
@@ -146,11 +153,31 @@ func (w *deliverWorker) obey(ctx context.Context, r *run) error {
 		// A replay was ordered at the moment at which the payload was erased.
 		return w.settle(ctx, r, db.DeliveryStateCancelled, ReasonPayloadGone)
 	case r.Status == db.EndpointStatusPaused:
-		return w.setAside(ctx, r)
+		return w.setAside(ctx, r, nil)
 	case r.number-1-r.AttemptCount >= maxDeaths:
 		return w.settle(ctx, r, db.DeliveryStateFailed, ReasonWorkerDied)
+	case !r.home():
+		return w.setAside(ctx, r, nil)
+	case r.Lane == LaneSlow || r.Lane == LaneLimited:
+		return w.attempt(ctx, r, func(d time.Duration) int { return w.lanes.gate.pass(r.EndpointID, d) })
 	}
-	return w.attempt(ctx, r)
+	return w.enter(ctx, r)
+}
+
+// enter waits for the endpoint's other requests of this process, a moment only, so that none takes all slots.
+func (w *deliverWorker) enter(ctx context.Context, r *run) error {
+	patience := gatePatience
+	if r.Lane == LaneBulk {
+		patience = 0
+	}
+	started, err := w.lanes.gate.enter(ctx, r.EndpointID, int(r.MaxInFlight), patience)
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return w.interrupted(ctx, r.job)
+	case err != nil:
+		return w.setAside(ctx, r, &sign{reason: err.Error()})
+	}
+	return w.attempt(ctx, r, func(d time.Duration) int { return w.lanes.gate.leave(r.EndpointID, started, d) })
 }
 
 // settle ends the delivery without a request.
@@ -160,15 +187,16 @@ func (w *deliverWorker) settle(ctx context.Context, r *run, state db.DeliverySta
 	return w.save(ctx, rec)
 }
 
-// setAside moves the job to a queue that nobody works, where the change that enables the endpoint finds it.
-func (w *deliverWorker) setAside(ctx context.Context, r *run) error {
-	n, err := db.New().SetAsideJob(ctx, w.cfg.Pool, r.job.ID, r.JobAttempt, r.EndpointID)
+// setAside moves the job to its endpoint's queue, where the pacer, or the change that ends the pause, finds it. That takes no
+// attempt number.
+func (w *deliverWorker) setAside(ctx context.Context, r *run, s *sign) error {
+	moved, err := w.lanes.setAside(ctx, r, s)
 	switch {
 	case err != nil:
-		w.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "setting a delivery aside", r.attrs(slog.Any("error", err))...)
+		w.cfg.calm.LogAttrs(ctx, slog.LevelWarn, "setting a delivery aside", r.attrs(slog.Any("error", err))...)
 		return w.giveBack(ctx, r.job, troubleDelay+rand.N(troubleDelay))
-	case n == 0:
-		// The endpoint was enabled at this very moment.
+	case !moved:
+		// The endpoint was enabled, or its lane closed, at this very moment.
 		return w.giveBack(ctx, r.job, handOverDelay)
 	}
 	r.job.Args.next = w.clock.Now().Add(handOverDelay)
@@ -176,20 +204,23 @@ func (w *deliverWorker) setAside(ctx context.Context, r *run) error {
 	return errGivenBack
 }
 
-// attempt sends the request and records its outcome.
-func (w *deliverWorker) attempt(ctx context.Context, r *run) error {
+// attempt sends the request and records its outcome. leave is told how long the request took and returns how many of the
+// endpoint's were slow in a row.
+func (w *deliverWorker) attempt(ctx context.Context, r *run, leave func(time.Duration) int) error {
 	startedAt := w.clock.Now()
 	body := []byte(r.Payload)
 	header, err := w.sign(r, body, startedAt)
 	if err != nil {
-		w.cfg.Logger.LogAttrs(ctx, slog.LevelError, "signing a delivery", r.attrs(slog.Any("error", err))...)
-		return w.giveBack(ctx, r.job, troubleDelay+rand.N(troubleDelay))
+		leave(0)
+		w.cfg.calm.LogAttrs(ctx, slog.LevelError, "signing a delivery", r.attrs(slog.Any("error", err))...)
+		return w.giveBack(ctx, r.job, unsignedDelay+rand.N(unsignedDelay))
 	}
 	span := w.startSpan(ctx, r, header)
 	res := w.cfg.Egress.Post(ctx, egress.Request{
 		URL: r.URL, Header: header, Body: body, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
 	})
 	endSpan(span, res)
+	inARow := leave(res.Duration)
 	if res.Outcome == egress.Unknown && !res.Sent {
 		w.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "a request did not leave", r.attrs(slog.String("error", res.Error))...)
 		return w.interrupted(ctx, r.job)
@@ -199,7 +230,9 @@ func (w *deliverWorker) attempt(ctx context.Context, r *run) error {
 	w.metrics.attempt(res)
 	w.judge(ctx, r, &rec, res)
 	w.log(ctx, r, &rec, res)
-	if err := w.save(ctx, rec); err != nil || rec.state != db.DeliveryStatePending {
+	err = w.save(ctx, rec)
+	w.lanes.judge(ctx, r, res, w.clock.Now(), inARow)
+	if err != nil || rec.state != db.DeliveryStatePending {
 		return err
 	}
 	r.job.Args.next = rec.at
@@ -225,6 +258,9 @@ func (w *deliverWorker) judge(ctx context.Context, r *run, rec *record, res egre
 			failures = 1
 		}
 		delay, ok := w.schedule(r).Delay(failures)
+		if res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable {
+			delay = max(delay, retryAfter(res.RetryAfter, rec.at, w.cfg.MaxRetryAfter))
+		}
 		if !ok {
 			rec.state, rec.reason = db.DeliveryStateFailed, ReasonExhausted
 			return

@@ -1,39 +1,58 @@
 package jobs
 
 import (
+	"context"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/riverqueue/river/rivertype"
-
-	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/internal/egress"
-	"github.com/outhook/outhook/internal/metrics"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver"
 )
 
-// DeadClients returns what one process takes for dead when it looks at the given times and sees which locks are free.
-func DeadClients() (look func(at time.Time, silent ...string) (dead []string)) {
-	r := &rescuer{clientID: "itself"}
-	return func(at time.Time, silent ...string) []string { return r.dead(at, silent) }
+// ExecutorOf returns what River's maintenance uses in a process whose clock the database's is ahead of by offset.
+func ExecutorOf(pool *pgxpool.Pool, offset time.Duration) riverdriver.Executor {
+	return newDriver(pool, newEnded(), &clock{offset: offset}).GetExecutor()
+}
+
+// ObservedClock returns a clock that is fed by observe, and what it takes the offset to be.
+func ObservedClock() (observe func(sent, received, databaseTime time.Time), offset func() time.Duration) {
+	c := &clock{}
+	return c.observe, c.Offset
+}
+
+// Gate is the gate in front of an endpoint's requests.
+type Gate struct{ g *gate }
+
+// NewGate returns one that knows nothing.
+func NewGate() Gate { return Gate{newGate()} }
+
+// Enter is gate.enter.
+func (g Gate) Enter(ctx context.Context, id uuid.UUID, limit int, patience time.Duration) (time.Time, error) {
+	return g.g.enter(ctx, id, limit, patience)
+}
+
+// Leave is gate.leave.
+func (g Gate) Leave(id uuid.UUID, started time.Time, d time.Duration) int {
+	return g.g.leave(id, started, d)
+}
+
+// Verdicts of a gate.
+var (
+	ErrBusy = errBusy
+	ErrSlow = errSlow
+)
+
+// RetryAfter is retryAfter.
+func RetryAfter(value string, now time.Time, limit time.Duration) time.Duration {
+	return retryAfter(value, now, limit)
 }
 
 // InFlight returns how many runs of a client's have begun and not ended.
 func InFlight(c *Client) int { return int(c.inFlight.Load()) }
 
-// CountDelivery returns what counts a delivery that the first attempt brought, in a fetch and two groups of its own.
-func CountDelivery(reg prometheus.Registerer) func() {
-	m, group := newWorkerMetrics(reg), metrics.NewGroup(reg, "record", func() int { return 0 })
-	res := egress.Result{Outcome: egress.Succeeded, StatusCode: 204, Duration: time.Millisecond}
-	rec := &record{eventID: uuid.Must(uuid.NewV7()), number: 1, state: db.DeliveryStateSucceeded, at: time.Now()}
-	count := &rivertype.JobGetAvailableCountMetric{Queue: QueueDeliver, Count: 1}
-	duration := &rivertype.JobGetAvailableDurationMetric{Queue: QueueDeliver, Duration: time.Millisecond}
-	return func() {
-		m.fetch(count)
-		m.fetch(duration)
-		group.Observe(1, time.Now(), nil)
-		m.attempt(res)
-		m.recorded(rec)
-		group.Observe(1, time.Now(), nil)
-	}
+// SetOffset pretends that the database's clock is ahead of this process's, until it is measured again.
+func SetOffset(c *Client, offset time.Duration) {
+	c.clock.mu.Lock()
+	defer c.clock.mu.Unlock()
+	c.clock.offset = offset
 }

@@ -28,7 +28,7 @@ const (
 	checkWithoutJob   = "deliveries_without_job"       // pending, the job is gone or has ended: it gets a new job
 	checkCancelledJob = "deliveries_of_cancelled_jobs" // pending, River UI's Cancel ended the job: it is cancelled
 	checkWithoutEvent = "deliveries_without_event"     // pending, the event's or the endpoint's row is gone: it is cancelled
-	checkIdleQueue    = "deliveries_in_idle_queues"    // pending, nobody works the job's queue: it is moved
+	checkIdleQueue    = "deliveries_in_idle_queues"    // pending, the job is in a queue that nobody works: it is moved
 	checkStrayJob     = "jobs_without_delivery"        // live, no delivery is theirs: they are cancelled
 	checkSettled      = "jobs_of_settled_deliveries"   // live, by a person's order
 	checkPartitions   = "missing_partitions"           // of today and the coming 7 days: they are made
@@ -44,7 +44,9 @@ func checks() []string {
 }
 
 // workedQueues are the queues that every worker process works.
-func workedQueues() []string { return []string{QueueDeliver, QueueDeliverBulk} }
+func workedQueues() []string {
+	return append(workedShared(), queueDeliverSlow, queueDeliverLimited)
+}
 
 // Finding says how often an invariant does not hold.
 type Finding struct {

@@ -39,7 +39,7 @@ type loader struct {
 }
 
 func newLoader(cfg Config, clock *clock) *loader {
-	l := &loader{pool: cfg.Pool, clock: clock, logger: cfg.Logger}
+	l := &loader{pool: cfg.Pool, clock: clock, logger: cfg.calm}
 	l.group = batch.New(batch.Config{MaxItems: loadItems, Parallel: 1}, func(loadKey) int { return 0 }, l.run)
 	l.metric = metrics.NewGroup(cfg.Metrics, "load", func() int { return l.group.Stats().Waiting })
 	return l

@@ -43,18 +43,24 @@ type presence struct {
 	cfg      Config
 	metrics  *workerMetrics
 	clientID string
+	clock    *clock
 	conn     *pgx.ConnConfig
 	holds    atomic.Bool
 	cancel   context.CancelFunc
 	done     chan struct{}
 }
 
-func newPresence(cfg Config, clientID string, m *workerMetrics) *presence {
+func newPresence(cfg Config, clientID string, clock *clock, m *workerMetrics) *presence {
+	return &presence{cfg: cfg, metrics: m, clientID: clientID, clock: clock, conn: sideConn(cfg, "presence"), done: make(chan struct{})}
+}
+
+// sideConn configures a connection beside the pool, which pg_stat_activity shows under a name of its own.
+func sideConn(cfg Config, what string) *pgx.ConnConfig {
 	conn := cfg.Pool.Config().ConnConfig.Copy()
 	if name := conn.RuntimeParams["application_name"]; name != "" {
-		conn.RuntimeParams["application_name"] = name + " presence"
+		conn.RuntimeParams["application_name"] = name + " " + what
 	}
-	return &presence{cfg: cfg, metrics: m, clientID: clientID, conn: conn, done: make(chan struct{})}
+	return conn
 }
 
 // start takes the lock and keeps it until stop.
@@ -102,7 +108,7 @@ func (p *presence) run(ctx context.Context, conn *pgx.Conn) {
 
 // watch rescues what others left until the connection is lost or ctx ends.
 func (p *presence) watch(ctx context.Context, conn *pgx.Conn) error {
-	r := &rescuer{cfg: p.cfg, metrics: p.metrics, clientID: p.clientID, conn: conn}
+	r := &rescuer{cfg: p.cfg, metrics: p.metrics, clientID: p.clientID, clock: p.clock, conn: conn}
 	tick := time.NewTicker(presenceInterval)
 	defer tick.Stop()
 	for {
@@ -118,7 +124,7 @@ func (p *presence) watch(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		if err != nil {
-			p.cfg.Logger.WarnContext(ctx, "looking for dead workers", slog.Any("error", err))
+			p.cfg.calm.WarnContext(ctx, "looking for dead workers", slog.Any("error", err))
 		}
 	}
 }
@@ -153,8 +159,11 @@ func (p *presence) take(ctx context.Context) (*pgx.Conn, error) {
 	if _, err = conn.Exec(ctx, presenceSettings); err == nil {
 		var held bool
 		held, err = db.New().TakePresence(ctx, conn, p.clientID)
-		if err == nil && !held {
+		switch {
+		case err == nil && !held:
 			err = errPresence
+		case err == nil:
+			err = db.New().ForgetSilence(ctx, conn, p.clientID)
 		}
 	}
 	if err != nil {

@@ -184,6 +184,8 @@ func TestReconcileMovesJobsOutOfQueuesThatNobodyWorks(t *testing.T) {
 	require.Empty(t, b.inspect(t))
 	require.Empty(t, b.reconcile(t))
 	b.setStatus(t, endpointID, db.EndpointStatusEnabled)
+	require.Empty(t, b.inspect(t), "the pacer brings it back within seconds")
+	b.exec(t, `UPDATE outhook.endpoints SET lane_changed_at = now() - interval '16 s', status_changed_at = now() - interval '16 s'`)
 	require.Equal(t, map[string]int{"deliveries_in_idle_queues": 1}, b.inspect(t))
 	require.Equal(t, map[string]int{"deliveries_in_idle_queues": 1}, b.reconcile(t))
 	require.Empty(t, b.inspect(t))
@@ -204,8 +206,12 @@ func TestReconcileEndsWhatCanNeverBeDelivered(t *testing.T) {
 		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT state::text FROM outhook.river_job WHERE args ->> 'event_id' = $1::uuid::text`, eventID).Scan(&state))
 		return state == "completed"
 	}, func() any { return state })
-	require.Equal(t, map[string]int{"deliveries_without_event": 1}, b.reconcile(t))
+	// The workers' own job may have been quicker.
+	if found := b.reconcile(t); len(found) > 0 {
+		require.Equal(t, map[string]int{"deliveries_without_event": 1}, found)
+	}
 	require.Empty(t, b.inspect(t))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE event_id = $1 AND state = 'cancelled'`, eventID))
 }
 
 func TestReconcileAndStrayJobs(t *testing.T) {

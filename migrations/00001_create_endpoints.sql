@@ -49,6 +49,19 @@ CREATE TABLE outhook.endpoints (
     timeout_ms        integer NOT NULL DEFAULT 15000,
     -- The delays between attempts in seconds. NULL: the server's schedule (OUTHOOK_RETRY_SCHEDULE).
     retry_schedule    integer[],
+    -- How many of its requests may be under way at the same time: in each worker process, or in all of them together while
+    -- it has a lane.
+    max_in_flight     integer NOT NULL DEFAULT 32,
+    -- At most so many requests per rate_per, of which rate_burst may follow one another at once. NULL: no limit.
+    rate_limit        integer,
+    rate_per          text NOT NULL DEFAULT 'second',
+    rate_burst        integer NOT NULL DEFAULT 1,
+    -- Where its jobs wait. '': in the shared queues. 'slow', 'limited': in its own queue endpoint-<id>, its lane, from which
+    -- the pacer takes them. 'bulk': as slow, but there are as many lanes as there may be, so in the queue of bursts.
+    lane              text NOT NULL DEFAULT '',
+    -- For people.
+    lane_reason       text NOT NULL DEFAULT '',
+    lane_changed_at   timestamptz NOT NULL DEFAULT now(),
     status            outhook.endpoint_status NOT NULL DEFAULT 'enabled',
     -- Why the status is what it is, for people: 'gone' (the endpoint answered 410), 'api', ...
     status_reason     text NOT NULL DEFAULT '',
@@ -60,11 +73,19 @@ CREATE TABLE outhook.endpoints (
     CONSTRAINT endpoints_pkey PRIMARY KEY (id),
     -- 1 s to 30 s, total: design limit below River's JobTimeout of 40 s.
     CONSTRAINT endpoints_timeout_ms_check CHECK (timeout_ms BETWEEN 1000 AND 30000),
+    CONSTRAINT endpoints_max_in_flight_check CHECK (max_in_flight BETWEEN 1 AND 1000),
+    CONSTRAINT endpoints_rate_limit_check CHECK (rate_limit BETWEEN 1 AND 10000),
+    CONSTRAINT endpoints_rate_per_check CHECK (rate_per IN ('second', 'minute')),
+    CONSTRAINT endpoints_rate_burst_check CHECK (rate_burst BETWEEN 1 AND 10000),
+    CONSTRAINT endpoints_lane_check CHECK (lane IN ('', 'slow', 'limited', 'bulk')),
     CONSTRAINT endpoints_retry_schedule_check CHECK (cardinality(retry_schedule) <= 30)
 );
 
 -- Fan-out looks endpoints up by tenant inside every enqueue; lists page by (tenant_id, id).
 CREATE INDEX endpoints_tenant_id_idx ON outhook.endpoints (tenant_id, id) WHERE deleted_at IS NULL;
+
+-- The few endpoints that have a lane: the pacer reads them again and again.
+CREATE INDEX endpoints_lane_idx ON outhook.endpoints (id) WHERE lane <> '';
 
 -- The signing secrets of an endpoint. During a rotation two are live and both sign.
 CREATE TABLE outhook.endpoint_secrets (

@@ -186,6 +186,15 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+-- lane_queue returns the queue of an endpoint's new jobs: its own if it has a lane or is paused. A transaction that reads
+-- this and commits after the lane has closed leaves its jobs there; the pacer brings them back.
+CREATE FUNCTION outhook.lane_queue(id uuid, lane text, status outhook.endpoint_status, shared text) RETURNS text
+LANGUAGE sql STABLE
+RETURN CASE WHEN lane = '' AND status = 'enabled' THEN shared WHEN lane = 'bulk' AND status = 'enabled' THEN 'deliver_bulk'
+    ELSE 'endpoint-' || id END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 -- fan_out stores the events whose id is their key's owner, makes one delivery and one River job for each subscribed
 -- endpoint, wakes the workers, and returns each event's number of deliveries.
 --
@@ -210,7 +219,8 @@ BEGIN
         SELECT f.*, nextval('outhook.river_job_id_seq') AS job_id FROM (
             SELECT v.i, v.id AS event_id, e.id AS endpoint_id,
                 -- A burst for one endpoint gets workers of its own, so that it does not stand in front of everybody.
-                CASE WHEN count(*) OVER (PARTITION BY e.id) > 50 THEN 'deliver_bulk' ELSE 'deliver' END AS queue
+                outhook.lane_queue(e.id, e.lane, e.status,
+                    CASE WHEN count(*) OVER (PARTITION BY e.id) > 50 THEN 'deliver_bulk' ELSE 'deliver' END) AS queue
             FROM input AS v
             JOIN outhook.endpoints AS e ON e.tenant_id = v.tenant AND e.deleted_at IS NULL AND e.status <> 'disabled'
                 AND (e.event_types = '{}' OR e.event_types && v.patterns)
@@ -244,22 +254,34 @@ RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     made integer;
+    shared integer;
+    lanes text[];
+    lane text;
 BEGIN
     INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
     VALUES (id, at, tenant, event_type, doc, outhook.trace_or_null(trace));
-    WITH d AS (
-        INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
-        SELECT put_one.id, e.id, nextval('outhook.river_job_id_seq'), at
+    WITH f AS MATERIALIZED (
+        SELECT e.id AS endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
+            outhook.lane_queue(e.id, e.lane, e.status, 'deliver') AS queue
         FROM outhook.endpoints AS e
         WHERE e.tenant_id = tenant AND e.deleted_at IS NULL AND e.status <> 'disabled'
             AND (e.event_types = '{}' OR e.event_types && outhook.type_patterns(event_type))
-        RETURNING event_id, endpoint_id, job_id
+    ), d AS (
+        INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
+        SELECT put_one.id, f.endpoint_id, f.job_id, at FROM f
+    ), j AS (
+        INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+        SELECT f.job_id, 'deliver', jsonb_build_object('event_id', put_one.id, 'endpoint_id', f.endpoint_id), f.queue, 1000 FROM f
     )
-    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
-    SELECT d.job_id, 'deliver', jsonb_build_object('event_id', d.event_id, 'endpoint_id', d.endpoint_id), 'deliver', 1000 FROM d;
-    GET DIAGNOSTICS made = ROW_COUNT;
-    IF made > 0 THEN
+    SELECT count(*), count(*) FILTER (WHERE f.queue = 'deliver'), array_agg(f.queue) FILTER (WHERE f.queue <> 'deliver')
+    INTO made, shared, lanes FROM f;
+    IF shared > 0 THEN
         PERFORM outhook.wake('deliver', notify);
+    END IF;
+    IF lanes IS NOT NULL THEN
+        FOREACH lane IN ARRAY lanes LOOP
+            PERFORM outhook.wake(lane, notify);
+        END LOOP;
     END IF;
     RETURN made;
 END
@@ -383,6 +405,7 @@ REVOKE ALL ON FUNCTION outhook.take_keys(text[], text[], uuid[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.event_problem(text, text, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.trace_or_null(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.wake(text, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.lane_queue(uuid, text, outhook.endpoint_status, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean, text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean, text[]) FROM PUBLIC;
@@ -397,6 +420,7 @@ DROP FUNCTION outhook.enqueue(text, text, text, text, text);
 DROP FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean, text[]);
 DROP FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean, text);
 DROP FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean, text[]);
+DROP FUNCTION outhook.lane_queue(uuid, text, outhook.endpoint_status, text);
 DROP FUNCTION outhook.take_keys(text[], text[], uuid[]);
 DROP FUNCTION outhook.parse_payloads(text[]);
 DROP FUNCTION outhook.check_events(text[], text[], text[], text[], text[]);

@@ -1,7 +1,15 @@
 -- name: InsertEndpoint :one
-INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, metadata)
-VALUES (@tenant_id, @url, @description, @event_types::text[], @headers, @timeout_ms, @retry_schedule::integer[], @metadata)
+INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, metadata,
+    max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason)
+VALUES (@tenant_id, @url, @description, @event_types::text[], @headers, @timeout_ms, @retry_schedule::integer[], @metadata,
+    coalesce(nullif(@max_in_flight::integer, 0), 32), sqlc.narg('rate_limit')::integer, coalesce(nullif(@rate_per::text, ''), 'second'),
+    greatest(@rate_burst::integer, 1),
+    CASE WHEN sqlc.narg('rate_limit')::integer > 0 THEN 'limited' ELSE '' END,
+    CASE WHEN sqlc.narg('rate_limit')::integer > 0 THEN 'it has a rate limit' ELSE '' END)
 RETURNING *;
+
+-- name: CountLimitedEndpoints :one
+SELECT count(*) FROM outhook.endpoints WHERE lane <> '' AND rate_limit IS NOT NULL AND deleted_at IS NULL;
 
 -- name: CountEndpoints :one
 -- Of a tenant, without the deleted ones.
@@ -31,6 +39,14 @@ LIMIT @max_rows;
 UPDATE outhook.endpoints SET
     url = @url, description = @description, event_types = @event_types::text[], headers = @headers,
     timeout_ms = @timeout_ms, retry_schedule = @retry_schedule::integer[], metadata = @metadata, updated_at = now(),
+    max_in_flight = @max_in_flight, rate_limit = sqlc.narg('rate_limit')::integer, rate_per = @rate_per, rate_burst = @rate_burst,
+    -- A rate limit needs a lane of its own, also for what shares the queue of bursts; a slow endpoint has one.
+    lane = CASE WHEN sqlc.narg('rate_limit')::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
+        WHEN sqlc.narg('rate_limit')::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
+    lane_reason = CASE WHEN sqlc.narg('rate_limit')::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
+        WHEN sqlc.narg('rate_limit')::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
+    lane_changed_at = CASE WHEN (sqlc.narg('rate_limit')::integer IS NOT NULL AND lane IN ('', 'bulk'))
+        OR (sqlc.narg('rate_limit')::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
     status = @status::outhook.endpoint_status,
     status_reason = CASE WHEN status = @status::outhook.endpoint_status THEN status_reason ELSE @status_reason END,
     status_changed_at = CASE WHEN status = @status::outhook.endpoint_status THEN status_changed_at ELSE now() END

@@ -32,24 +32,20 @@ SET state = CASE WHEN @delay_seconds::float8 < 5 THEN 'available' ELSE 'schedule
     metadata = metadata || jsonb_build_object('snoozes', coalesce((metadata ->> 'snoozes')::bigint, 0) + 1)
 WHERE id = @job_id AND state = 'running' AND attempt = @attempt::integer;
 
--- name: SetAsideJob :execrows
--- Gives back the run of a paused endpoint's job and moves the job to the queue endpoint-<id>, which nobody works. The lock
--- on the endpoint makes it wait for, or be seen by, the change that enables the endpoint again and moves these jobs back.
-WITH paused AS (
-    SELECT n.id FROM outhook.endpoints AS n
-    WHERE n.id = @endpoint_id AND n.status = 'paused' AND n.deleted_at IS NULL FOR SHARE
-)
-UPDATE outhook.river_job AS j
-SET queue = 'endpoint-' || p.id, state = 'available', attempt = j.attempt - 1, scheduled_at = now()
-FROM paused AS p
-WHERE j.id = @job_id AND j.state = 'running' AND j.attempt = @attempt::integer;
-
 -- name: ResumeEndpointJobs :execrows
-UPDATE outhook.river_job SET queue = 'deliver' WHERE queue = 'endpoint-' || @endpoint_id::uuid
-    AND state IN ('available', 'retryable', 'scheduled', 'running');
+-- Not those of an enabled endpoint that has a lane: they wait where they should.
+UPDATE outhook.river_job AS j SET queue = 'deliver'
+FROM outhook.endpoints AS n
+WHERE n.id = @endpoint_id::uuid AND j.queue = 'endpoint-' || @endpoint_id::uuid
+    AND j.state IN ('available', 'retryable', 'scheduled', 'running')
+    AND (n.lane NOT IN ('slow', 'limited') OR n.status <> 'enabled' OR n.deleted_at IS NOT NULL);
 
 -- name: NotifyQueue :exec
 SELECT pg_notify('outhook.river_insert', json_build_object('queue', @queue::text)::text);
 
 -- name: GetDatabaseTime :one
 SELECT clock_timestamp()::timestamptz;
+
+-- name: IsReadOnly :one
+-- Whether nothing can be stored on this connection: a standby, or a primary that is being replaced.
+SELECT current_setting('transaction_read_only')::boolean AS read_only;

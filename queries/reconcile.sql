@@ -13,7 +13,11 @@ SELECT count(*)::integer AS examined, coalesce(max(c.job_id), 0)::bigint AS last
 FROM (
     SELECT w.event_id, w.endpoint_id, w.job_id, CASE
         WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL (@worked_queues::text[])
-            AND (n.status <> 'paused' OR n.deleted_at IS NOT NULL) THEN 'deliveries_in_idle_queues'
+            AND (j.queue <> 'endpoint-' || n.id OR n.deleted_at IS NOT NULL OR NOT (n.status = 'paused' OR (n.status = 'enabled'
+                -- The pacer brings jobs out of a lane that was closed just now.
+                AND (n.lane IN ('slow', 'limited') OR n.lane_changed_at > now() - interval '15 s'
+                    OR n.status_changed_at > now() - interval '15 s'))))
+            THEN 'deliveries_in_idle_queues'
         WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
         WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = w.event_id)
             THEN 'deliveries_without_event'
@@ -43,7 +47,11 @@ SELECT d.event_id, d.endpoint_id, d.job_id, now()::timestamptz AS database_time,
     coalesce(j.args ? 'base' AND NOT j.args ? 'repaired', false)::boolean AS replay,
     (CASE
         WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL (@worked_queues::text[])
-            AND (n.status <> 'paused' OR n.deleted_at IS NOT NULL) THEN 'deliveries_in_idle_queues'
+            AND (j.queue <> 'endpoint-' || n.id OR n.deleted_at IS NOT NULL OR NOT (n.status = 'paused' OR (n.status = 'enabled'
+                -- The pacer brings jobs out of a lane that was closed just now.
+                AND (n.lane IN ('slow', 'limited') OR n.lane_changed_at > now() - interval '15 s'
+                    OR n.status_changed_at > now() - interval '15 s'))))
+            THEN 'deliveries_in_idle_queues'
         WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
         WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id)
             THEN 'deliveries_without_event'

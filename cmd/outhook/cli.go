@@ -29,7 +29,9 @@ type cli struct {
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 
 	BenchReceiver benchReceiverCmd `cmd:"" hidden:""`
+	BenchCrowd    benchCrowdCmd    `cmd:"" hidden:""`
 	BenchRiver    benchRiverCmd    `cmd:"" hidden:""`
+	BenchRetain   benchRetainCmd   `cmd:"" hidden:""`
 }
 
 // exitError ends the process with that code and without a message.
@@ -98,8 +100,14 @@ type serverFlags struct {
 	PayloadRetention days          `env:"OUTHOOK_PAYLOAD_RETENTION" default:"0d" placeholder:"DAYS" help:"How long payloads are kept, if shorter than everything else, like 7d; 0d: as long. Those of pending deliveries stay."`
 	JobRetention     time.Duration `env:"OUTHOOK_JOB_RETENTION" default:"15m" help:"How long River's jobs of succeeded deliveries are kept, for River UI: 1m to 168h. Those of cancelled ones stay a day, of failed ones 7 days."`
 
-	MaxWorkers      int  `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
-	MaxBulkWorkers  int  `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
+	MaxWorkers        int           `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
+	MaxBulkWorkers    int           `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
+	MaxSlowWorkers    int           `env:"OUTHOOK_MAX_SLOW_WORKERS" default:"200" help:"Deliveries to slow endpoints that all processes together attempt at the same time."`
+	MaxLimitedWorkers int           `env:"OUTHOOK_MAX_LIMITED_WORKERS" default:"200" help:"The same for endpoints with a rate limit."`
+	MaxLanes          int           `env:"OUTHOOK_MAX_LANES" default:"1000" help:"Slow endpoints that have a queue of their own; any more share that of bursts."`
+	MaxRetryAfter     time.Duration `env:"OUTHOOK_MAX_RETRY_AFTER" default:"1h" help:"The longest wait that an answer's Retry-After may ask for."`
+	MaxEndpoints      int           `env:"OUTHOOK_MAX_ENDPOINTS" default:"1000" help:"Endpoints that one tenant may have: an event's deliveries are made inside the publisher's transaction."`
+
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"262144" help:"The largest payload that the API takes; the database takes at most 262144."`
 	MaxBatchBytes   int  `env:"OUTHOOK_MAX_BATCH_BYTES" default:"8388608" help:"The largest body of POST /api/events/batch."`
 	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"1024" help:"How much of an answer's body is kept with the attempt; at most 16384."`
@@ -144,12 +152,19 @@ func (f serverFlags) checkLimits() error {
 		{"OUTHOOK_RESPONSE_BYTES", f.ResponseBytes, 1, 16384},
 		{"OUTHOOK_MAX_WORKERS", f.MaxWorkers, 1, 10000},
 		{"OUTHOOK_MAX_BULK_WORKERS", f.MaxBulkWorkers, 1, 10000},
+		{"OUTHOOK_MAX_SLOW_WORKERS", f.MaxSlowWorkers, 1, 10000},
+		{"OUTHOOK_MAX_LIMITED_WORKERS", f.MaxLimitedWorkers, 1, 10000},
+		{"OUTHOOK_MAX_LANES", f.MaxLanes, 1, 10000},
+		{"OUTHOOK_MAX_ENDPOINTS", f.MaxEndpoints, 1, 1000000},
 		{"OUTHOOK_MAX_PAYLOAD_BYTES", f.MaxPayloadBytes, 1, outhook.MaxPayloadBytes},
 		{"OUTHOOK_MAX_BATCH_BYTES", f.MaxBatchBytes, 1, 256 << 20},
 	} {
 		if limit.value < limit.min || limit.value > limit.max {
 			return fmt.Errorf("%s must be %d to %d", limit.name, limit.min, limit.max)
 		}
+	}
+	if f.MaxRetryAfter < time.Second || f.MaxRetryAfter > jobs.MaxDelay {
+		return fmt.Errorf("OUTHOOK_MAX_RETRY_AFTER must be 1s to %v", jobs.MaxDelay)
 	}
 	return nil
 }

@@ -29,9 +29,9 @@ const (
 	// apiConns bounds the API's connections: ingestion commits in groups, so it needs few.
 	apiConns = 16
 
-	// workerConns: a fetch per queue (3), River's completer, elector and maintenance (up to 7), and some room. Beside them
-	// are up to 3 of the loader and the recorder, and one each of River's listener and of the worker's lock.
-	workerConns = 20
+	// workerConns: a fetch per queue (5), River's completer, elector and maintenance (up to 7), and some room. Beside them
+	// are up to 3 of the loader and the recorder, and one each of River's listener, of the worker's lock and of the pacer.
+	workerConns = 22
 
 	// stopTimeout bounds a stop from SIGTERM to the end of the process: the attempts' grace period (30 s) and the time to
 	// record the last outcomes.
@@ -135,6 +135,11 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 		return err
 	}
 	defer apiPool.Close()
+	if s.roles.worker {
+		if err := jobs.CheckSession(ctx, apiPool.Config().ConnConfig); err != nil {
+			return err
+		}
+	}
 	if err := migrations.Check(ctx, apiPool); err != nil {
 		return err
 	}
@@ -162,7 +167,7 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 
 // openEgress makes the client that posts to endpoints.
 func (s *server) openEgress() (err error) {
-	slots := s.flags.MaxWorkers + s.flags.MaxBulkWorkers
+	slots := s.flags.MaxWorkers + s.flags.MaxBulkWorkers + s.flags.MaxSlowWorkers + s.flags.MaxLimitedWorkers
 	s.egress, err = egress.New(egress.Config{
 		Allow: s.allow, Ports: s.ports, HTTPSOnly: s.flags.EgressAllowHTTP == "false", RootCAs: s.authorities,
 		KeepBytes: s.flags.ResponseBytes,
@@ -204,7 +209,9 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w 
 	w, err = jobs.New(s.flags.setEndpoints(jobs.Config{ //nolint:contextcheck // its groups live until Stop
 		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
 		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
-		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers, Version: version(), Logger: s.logger,
+		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers,
+		MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers, MaxLanes: s.flags.MaxLanes,
+		MaxRetryAfter: s.flags.MaxRetryAfter, Version: version(), Logger: s.logger,
 		Metrics: reg, Tracing: s.tracing.tracerProvider(),
 	}))
 	if err == nil {
@@ -226,7 +233,7 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
 		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
-		Logger: s.logger, Metrics: reg,
+		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger, Metrics: reg,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
 	if worker != nil {

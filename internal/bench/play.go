@@ -1,0 +1,305 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/outhook/outhook"
+)
+
+const (
+	crowdSize     = 20 // endpoints, each of a tenant of its own
+	crowdHanging  = 4
+	crowdRefusing = 2
+
+	crowdRate   = 500 // events a second to all of them, unless --rate says otherwise
+	lonelyRate  = 10  // events a second of the tenant beside a burst
+	limitedRate = 50
+
+	// callEvents is how many events one call of a burst enqueues.
+	callEvents = 1000
+
+	groupHealthy = "healthy"
+	groupSlow    = "slow"
+)
+
+// play is a scenario that is being run.
+type play struct {
+	*stage
+
+	api *api
+	r   *ScenarioReport
+}
+
+// DefaultEvents is how many events the mode drain or a scenario is about, unless --events says otherwise.
+func DefaultEvents(mode string) int {
+	switch mode {
+	case ScenarioBurst:
+		return 200_000
+	case ScenarioBacklog:
+		return 100_000
+	case ScenarioSpread, ScenarioLimited:
+		return 10_000
+	}
+	return 50_000
+}
+
+// endpoint creates one at a behaviour and in a group. more: further members of its JSON, with a comma in front.
+func (p *play) endpoint(ctx context.Context, tenant, behaviour, group, more string) error {
+	return p.endpointAt(ctx, tenant, p.receiver.url+"/"+behaviour+"/"+group, more)
+}
+
+func (p *play) endpointAt(ctx context.Context, tenant, url, more string) error {
+	_, err := p.api.post(ctx, "/api/endpoints", fmt.Appendf(nil, `{"tenant_id":%q,"url":%q%s}`, tenant, url, more))
+	if err != nil {
+		return fmt.Errorf("creating an endpoint: %w", err)
+	}
+	return nil
+}
+
+// pulse enqueues at a rate over REST, for the tenants in turn, and returns how many were for each.
+func (p *play) pulse(ctx context.Context, tenants []string, rate float64) ([]int64, error) {
+	var next atomic.Int64
+	counts := make([]atomic.Int64, len(tenants))
+	cfg := p.cfg
+	cfg.Rate = rate
+	_, err := generate(ctx, cfg, func(ctx context.Context, _ int, due time.Time) ([]uuid.UUID, error) {
+		i := int(next.Add(1)-1) % len(tenants)
+		body := fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`, tenants[i], eventType, payload(due, p.cfg.PayloadBytes))
+		if _, err := p.api.post(ctx, "/api/events", body); err != nil {
+			return nil, err
+		}
+		counts[i].Add(1)
+		return []uuid.UUID{{}}, nil
+	}, func(int64) {})
+	accepted := make([]int64, len(tenants))
+	for i := range counts {
+		accepted[i] = counts[i].Load()
+	}
+	return accepted, err
+}
+
+// measureGroup pulses and returns what a group of the receiver got of it. Of the tenants the first n have their endpoints in
+// that group.
+func (p *play) measureGroup(ctx context.Context, tenants []string, n int, rate float64, group string) (GroupCounts, error) {
+	if err := p.receiver.reset(ctx); err != nil {
+		return GroupCounts{}, err
+	}
+	counts, err := p.pulse(ctx, tenants, rate)
+	if err != nil {
+		return GroupCounts{}, err
+	}
+	var want int64
+	for _, c := range counts[:n] {
+		want += c
+	}
+	got, err := p.receiver.awaitGroup(ctx, group, want)
+	if err != nil {
+		return GroupCounts{}, err
+	}
+	if got[group].Count < want {
+		return got[group], fmt.Errorf("%d of %d deliveries to %s endpoints did not arrive", want-got[group].Count, want, group)
+	}
+	return got[group], nil
+}
+
+// warm sends a moment's events so that connections and plans exist.
+func (p *play) warm(ctx context.Context, tenants []string, rate float64) error {
+	warm := *p
+	stage := *p.stage
+	system := *p.system
+	system.cfg.Duration = time.Second
+	stage.system, warm.stage = &system, &stage
+	_, err := warm.pulse(ctx, tenants, rate)
+	return err
+}
+
+func names(prefix string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = prefix + strconv.Itoa(i)
+	}
+	return list
+}
+
+// hangTimeout is how long a hanging endpoint may take: the default, or less in a short run.
+func (p *play) hangTimeout() string {
+	timeout := min(max(p.cfg.Duration/2, time.Second), 15*time.Second)
+	return fmt.Sprintf(`,"timeout_ms":%d`, timeout.Milliseconds())
+}
+
+func (p *play) rate() float64 {
+	if p.cfg.Rate > 0 {
+		return p.cfg.Rate
+	}
+	return crowdRate
+}
+
+// healthy makes the endpoints that behave, starts the workers and measures them alone.
+func (p *play) healthy(ctx context.Context, tenants []string, rate float64) (GroupCounts, error) {
+	for _, tenant := range tenants {
+		if err := p.endpoint(ctx, tenant, behaveQuick, groupHealthy, ""); err != nil {
+			return GroupCounts{}, err
+		}
+	}
+	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
+		return GroupCounts{}, err
+	}
+	if err := p.warm(ctx, tenants, rate); err != nil {
+		return GroupCounts{}, err
+	}
+	return p.measureGroup(ctx, tenants, len(tenants), rate, groupHealthy)
+}
+
+// compare holds what the healthy endpoints got beside bad ones against what they got alone.
+func (p *play) compare(alone, beside GroupCounts) {
+	p.r.atMost("healthy receipt p99 ms", beside.ReceiptMS.P99, max(1.5*alone.ReceiptMS.P99, 20))
+	throughput := func(g GroupCounts) float64 { return float64(g.Count) / max(g.seconds(), p.cfg.Duration.Seconds()) }
+	p.r.atLeast("healthy deliveries/s", throughput(beside), 0.9*throughput(alone))
+	p.r.figure("healthy receipt p50 ms alone", alone.ReceiptMS.P50)
+	p.r.figure("healthy receipt p99 ms alone", alone.ReceiptMS.P99)
+	p.r.figure("healthy receipt p50 ms", beside.ReceiptMS.P50)
+	p.r.figure("healthy receipt max ms", beside.ReceiptMS.Max)
+	p.r.figure("healthy deliveries", float64(beside.Count))
+}
+
+// dead measures endpoints beside others that hang or refuse.
+func (p *play) dead(ctx context.Context) error {
+	const bad = crowdHanging + crowdRefusing
+	tenants := names("crowd", crowdSize)
+	good := crowdSize - bad
+	alone, err := p.healthy(ctx, tenants[:good], p.rate()*float64(good)/crowdSize)
+	if err != nil {
+		return err
+	}
+	nobody, err := refusing(ctx)
+	if err != nil {
+		return err
+	}
+	for i, tenant := range tenants[good:] {
+		if i < crowdHanging {
+			err = p.endpoint(ctx, tenant, behaveHang, "hanging", p.hangTimeout())
+		} else {
+			err = p.endpointAt(ctx, tenant, nobody, "")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	beside, err := p.measureGroup(ctx, tenants, good, p.rate(), groupHealthy)
+	if err != nil {
+		return err
+	}
+	p.compare(alone, beside)
+	return p.lanes(ctx)
+}
+
+// lanes reports how many endpoints ended in a lane.
+func (p *play) lanes(ctx context.Context) error {
+	var n float64
+	if err := p.pool.QueryRow(ctx, "SELECT count(*) FROM outhook.endpoints WHERE lane <> ''").Scan(&n); err != nil {
+		return fmt.Errorf("counting lanes: %w", err)
+	}
+	p.r.figure("endpoints with a lane", n)
+	return nil
+}
+
+// enqueueBurst enqueues the scenario's events for a tenant in one transaction.
+func (p *play) enqueueBurst(ctx context.Context, tenant string) error {
+	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		for rest := p.cfg.Events; rest > 0; rest -= callEvents {
+			events := make([]outhook.Event, min(rest, callEvents))
+			body := payload(time.Now(), p.cfg.PayloadBytes)
+			for i := range events {
+				events[i] = outhook.Event{TenantID: tenant, Type: eventType, Payload: json.RawMessage(body)}
+			}
+			if _, err := outhook.EnqueueMany(ctx, tx, events); err != nil {
+				return fmt.Errorf("enqueueing a burst: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// burst measures a tenant beside another's burst.
+func (p *play) burst(ctx context.Context) error {
+	const group = "other"
+	tenants := []string{"other"}
+	if err := errors.Join(p.endpoint(ctx, tenants[0], behaveQuick, group, ""), p.endpoint(ctx, "burst", behaveQuick, "burst", "")); err != nil {
+		return err
+	}
+	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
+		return err
+	}
+	if err := p.warm(ctx, tenants, 100); err != nil {
+		return err
+	}
+	alone, err := p.measureGroup(ctx, tenants, 1, lonelyRate, group)
+	if err != nil {
+		return err
+	}
+	var beside GroupCounts
+	began := time.Now()
+	var stored time.Duration
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		err := p.enqueueBurst(gctx, "burst")
+		stored = time.Since(began)
+		return err
+	})
+	g.Go(func() (err error) {
+		beside, err = p.measureGroup(gctx, tenants, 1, lonelyRate, group)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	counts, err := p.receiver.groups(ctx)
+	if err != nil {
+		return err
+	}
+	p.r.atMost("other tenant's receipt p99 ms", beside.ReceiptMS.P99, min(3*alone.ReceiptMS.P99, 250))
+	p.r.figure("other tenant's receipt p99 ms alone", alone.ReceiptMS.P99)
+	p.r.figure("other tenant's receipt p50 ms alone", alone.ReceiptMS.P50)
+	p.r.figure("other tenant's receipt p50 ms", beside.ReceiptMS.P50)
+	p.r.figure("other tenant's receipt max ms", beside.ReceiptMS.Max)
+	p.r.figure("other tenant's events", float64(beside.Count))
+	p.r.figure("burst committed after s", stored.Seconds())
+	p.r.figure("burst delivered meanwhile", float64(counts["burst"].Count))
+	return nil
+}
+
+// backlogged measures endpoints beside one that is slow and has a long backlog.
+func (p *play) backlogged(ctx context.Context) error {
+	tenants := names("crowd", crowdSize-crowdHanging-crowdRefusing)
+	alone, err := p.healthy(ctx, tenants, p.rate())
+	if err != nil {
+		return err
+	}
+	if err := p.endpoint(ctx, groupSlow, behaveSlow, groupSlow, ""); err != nil {
+		return err
+	}
+	if err := p.enqueueBurst(ctx, groupSlow); err != nil {
+		return err
+	}
+	beside, err := p.measureGroup(ctx, tenants, len(tenants), p.rate(), groupHealthy)
+	if err != nil {
+		return err
+	}
+	counts, err := p.receiver.groups(ctx)
+	if err != nil {
+		return err
+	}
+	p.compare(alone, beside)
+	p.r.figure("slow endpoint's requests at once", float64(counts[groupSlow].MaxAtOnce))
+	return p.lanes(ctx)
+}

@@ -1,0 +1,182 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// Scenarios: what one endpoint or tenant does to the others.
+const (
+	ScenarioDead    = "dead"    // 20 endpoints, of which 4 hang and 2 refuse
+	ScenarioBurst   = "burst"   // one tenant enqueues many events at once, another 10 a second
+	ScenarioBacklog = "backlog" // one endpoint that answers in 2 s has a long backlog
+	ScenarioSpread  = "spread"  // one endpoint with many events, and many endpoints with one event each
+	ScenarioLimited = "limited" // one endpoint with a rate limit of 50/s has a long backlog, with three workers
+)
+
+// Scenarios returns their names.
+func Scenarios() []string {
+	return []string{ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited}
+}
+
+// Check is a promise and what was measured of it.
+type Check struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	// Bound is the least value if AtLeast is true, else the greatest.
+	Bound   float64 `json:"bound"`
+	AtLeast bool    `json:"at_least"`
+	OK      bool    `json:"ok"`
+}
+
+// Figure is a measured value that nothing is promised of.
+type Figure struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+}
+
+// ScenarioReport is the result of a scenario.
+type ScenarioReport struct {
+	Scenario string `json:"scenario"`
+	// OK is false if a promise is broken.
+	OK      bool     `json:"ok"`
+	Checks  []Check  `json:"checks"`
+	Figures []Figure `json:"figures"`
+}
+
+func (r *ScenarioReport) atMost(name string, value, bound float64) {
+	r.check(Check{Name: name, Value: rounded(value), Bound: rounded(bound), OK: value <= bound})
+}
+
+func (r *ScenarioReport) atLeast(name string, value, bound float64) {
+	r.check(Check{Name: name, Value: rounded(value), Bound: rounded(bound), AtLeast: true, OK: value >= bound})
+}
+
+func (r *ScenarioReport) check(c Check) {
+	r.Checks = append(r.Checks, c)
+	r.OK = r.OK && c.OK
+}
+
+func (r *ScenarioReport) figure(name string, value float64) {
+	r.Figures = append(r.Figures, Figure{name, rounded(value)})
+}
+
+func rounded(v float64) float64 { return math.Round(v*1000) / 1000 }
+
+// WriteJSON writes the report as one object.
+func (r *ScenarioReport) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
+
+// WriteTable writes the report for people.
+func (r *ScenarioReport) WriteTable(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintf(w, "%s\tmeasured\tbound\t\n", r.Scenario)
+	for _, c := range r.Checks {
+		sign, verdict := "≤", "pass"
+		if c.AtLeast {
+			sign = "≥"
+		}
+		if !c.OK {
+			verdict = "FAIL"
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%g\t%s %g\t%s\n", c.Name, c.Value, sign, c.Bound, verdict)
+	}
+	for _, f := range r.Figures {
+		_, _ = fmt.Fprintf(w, "%s\t%g\t\t\n", f.Name, f.Value)
+	}
+	return w.Flush()
+}
+
+// RunScenario runs one scenario on a system of its own.
+func RunScenario(ctx context.Context, cfg Config) (r *ScenarioReport, err error) {
+	if !slices.Contains(Scenarios(), cfg.Mode) {
+		return nil, fmt.Errorf("%s is no scenario", cfg.Mode)
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.URL != "" || len(cfg.Baselines) > 0 {
+		return nil, errors.New("--url and --baseline do not go with a scenario: it has a system of its own")
+	}
+	if cfg.Workers == 0 {
+		return nil, errors.New("a scenario needs workers: leave out --workers 0")
+	}
+	dir, err := os.MkdirTemp("", "outhook-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder: %w", err)
+	}
+	defer os.RemoveAll(dir)                      //nolint:errcheck // a temporary folder
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // where we are root, the database's user must get through
+		return nil, fmt.Errorf("opening a folder: %w", err)
+	}
+	s, err := startSystem(ctx, cfg, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.stop(ctx)) }()
+	return s.scenario(ctx)
+}
+
+// scenario makes a database and a receiver, and runs what is asked for.
+func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
+	st := &stage{system: s, database: "bench_scenario", parts: map[string][]*child{}}
+	pool, drop, err := s.newDatabase(ctx, st.database)
+	if err != nil {
+		return nil, err
+	}
+	st.pool = pool
+	defer drop()
+	defer func() { err = errors.Join(err, st.close()) }()
+	receiver, err := s.spawn([]string{"bench-crowd"})
+	if err != nil {
+		return nil, err
+	}
+	st.add("receiver", receiver)
+	address, err := receiver.value(ctx, addressPrefix, "\n")
+	if err != nil {
+		return nil, err
+	}
+	st.receiver = newRemote("http://" + address)
+	server, url, err := s.serve(ctx, st.database, "api")
+	if err != nil {
+		return nil, err
+	}
+	st.add("api", server)
+	a, err := newAPI(url, s.key, s.cfg.Conns)
+	if err != nil {
+		return nil, err
+	}
+	p := &play{stage: st, api: a, r: &ScenarioReport{Scenario: s.cfg.Mode, OK: true}}
+	run := map[string]func(context.Context) error{
+		ScenarioDead: p.dead, ScenarioBurst: p.burst, ScenarioBacklog: p.backlogged, ScenarioSpread: p.spread, ScenarioLimited: p.limited,
+	}[s.cfg.Mode]
+	if err := run(ctx); err != nil {
+		return nil, fmt.Errorf("scenario %s: %w", s.cfg.Mode, err)
+	}
+	return p.r, nil
+}
+
+// refusing returns a URL at which nobody listens.
+func refusing(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("finding a free port: %w", err)
+	}
+	url := "http://" + l.Addr().String() + "/"
+	return url, l.Close()
+}
+
+// seconds returns the time between two counts of a group.
+func (g GroupCounts) seconds() float64 { return time.Duration(g.LastNanos - g.FirstNanos).Seconds() }

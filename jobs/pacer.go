@@ -1,0 +1,164 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+)
+
+const (
+	// paceFast and paceSlow bound how often the pacer looks at a lane in which something moves. It begins with paceFast and
+	// doubles while nothing changes.
+	paceFast = 20 * time.Millisecond
+	paceSlow = 160 * time.Millisecond
+
+	// paceAll is how often it looks at all lanes.
+	paceAll = time.Second
+
+	// sweepInterval is how often it brings back stranded jobs, and takes those of lanes out of the shared queues.
+	sweepInterval = 5 * time.Second
+
+	// sweepChunk is how many jobs one statement moves, sweepBudget how long one sweep goes on.
+	sweepChunk  = 2000
+	sweepBudget = 2 * time.Second
+
+	// paceTimeout bounds each statement.
+	paceTimeout = 10 * time.Second
+
+	// queuePrefix of the channel on which everybody is told of new jobs.
+	channelInsert = schema + ".river_insert"
+)
+
+// errPacerTaken says that another process paces.
+var errPacerTaken = errors.New("another process paces")
+
+// pacer releases the jobs that wait in lanes, as many as may be under way and as fast as rate limits allow. One process at a
+// time does: the one that holds a session advisory lock, on the connection that it works with, so that without the lock
+// nothing is released. All that it must remember is in the database.
+type pacer struct {
+	cfg    Config
+	conn   *pgx.ConnConfig
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func newPacer(cfg Config) *pacer {
+	return &pacer{cfg: cfg, conn: sideConn(cfg, "pacer"), done: make(chan struct{})}
+}
+
+// start begins to try for the lock, and to pace with it, until stop.
+func (p *pacer) start(ctx context.Context) {
+	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go p.run(ctx)
+}
+
+// stop gives the lock to another process.
+func (p *pacer) stop() {
+	if p.cancel != nil {
+		p.cancel()
+		<-p.done
+	}
+}
+
+func (p *pacer) run(ctx context.Context) {
+	defer close(p.done)
+	tick := time.NewTicker(paceAll)
+	defer tick.Stop()
+	for {
+		err := p.own(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, errPacerTaken) {
+			p.cfg.Logger.WarnContext(ctx, "pacing lanes", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// own connects, waits for the lock and paces until the connection is lost or ctx ends.
+func (p *pacer) own(ctx context.Context) error {
+	conn, err := pgx.ConnectConfig(ctx, p.conn)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	defer closePresence(ctx, conn)
+	if _, err := conn.Exec(ctx, presenceSettings); err != nil {
+		return fmt.Errorf("preparing: %w", err)
+	}
+	tick := time.NewTicker(paceAll)
+	defer tick.Stop()
+	for {
+		held, err := p.take(ctx, conn)
+		switch {
+		case err != nil:
+			return err
+		case held:
+			return p.pace(ctx, conn)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *pacer) take(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
+	defer cancel()
+	held, err := db.New().TakePacer(ctx, conn)
+	if err != nil {
+		return false, fmt.Errorf("taking the pacer's lock: %w", err)
+	}
+	return held, nil
+}
+
+func (p *pacer) pace(ctx context.Context, conn *pgx.Conn) error {
+	// Tables whose statistics are old must not lead to plans that read all of them.
+	if _, err := conn.Exec(ctx, `LISTEN "`+channelInsert+`"; SET enable_seqscan = off; SET jit = off`); err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	l := &lanes{cfg: p.cfg, conn: conn, byID: make(map[uuid.UUID]*lane)}
+	for {
+		if err := l.step(ctx); err != nil {
+			return err
+		}
+		if err := l.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns when a lane is due, or when somebody enqueued into one.
+func (l *lanes) wait(ctx context.Context) error {
+	ctx, cancel := context.WithDeadline(ctx, l.next())
+	defer cancel()
+	n, err := l.conn.WaitForNotification(ctx)
+	switch {
+	case err == nil:
+		var told struct{ Queue string }
+		if json.Unmarshal([]byte(n.Payload), &told) == nil {
+			if id, ok := strings.CutPrefix(told.Queue, laneQueuePrefix); ok {
+				l.wake(id)
+			}
+		}
+		return nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && !l.conn.IsClosed():
+		return nil
+	}
+	return fmt.Errorf("waiting: %w", err)
+}
