@@ -138,7 +138,7 @@ func (m *workerMetrics) addFetches(factory promauto.Factory) {
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 	}, label)
 	m.fetches, m.fetched, m.fetchTime = map[string]prometheus.Counter{}, map[string]prometheus.Counter{}, map[string]prometheus.Observer{}
-	for _, queue := range []string{QueueDeliver, QueueDeliverBulk, queueLane, queueMaintenance} {
+	for _, queue := range []string{QueueDeliver, QueueDeliverBulk, queueDeliverSlow, queueDeliverLimited, queueLane, queueOperations, queueMaintenance} {
 		m.fetches[queue], m.fetched[queue], m.fetchTime[queue] = fetches.WithLabelValues(queue), fetched.WithLabelValues(queue), seconds.WithLabelValues(queue)
 	}
 }
@@ -151,7 +151,7 @@ func (c *Client) addState(reg prometheus.Registerer) {
 	}
 	gauge("outhook_deliveries_in_flight", "Deliveries that this process works at this moment, from load to record.", nil,
 		func() float64 { return float64(c.inFlight.Load()) })
-	for queue, slots := range map[string]int{QueueDeliver: c.cfg.MaxWorkers, QueueDeliverBulk: c.cfg.MaxBulkWorkers} {
+	for queue, slots := range c.slots() {
 		gauge("outhook_worker_slots", "Deliveries of a queue that this process may work at the same time.",
 			prometheus.Labels{"queue": queue}, func() float64 { return float64(slots) })
 	}
@@ -175,6 +175,14 @@ func (c *Client) addState(reg prometheus.Registerer) {
 				return c.keyPool.Stat()
 			}),
 		)
+	}
+}
+
+// slots returns how many deliveries of each queue this process may work at the same time.
+func (c *Client) slots() map[string]int {
+	return map[string]int{
+		QueueDeliver: c.cfg.MaxWorkers, QueueDeliverBulk: c.cfg.MaxBulkWorkers,
+		queueDeliverSlow: c.cfg.MaxSlowWorkers, queueDeliverLimited: c.cfg.MaxLimitedWorkers,
 	}
 }
 
