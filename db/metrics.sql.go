@@ -63,8 +63,9 @@ const readBacklog = `-- name: ReadBacklog :many
 
 SELECT k.queue::text AS queue, s.state::text AS state, c.n AS jobs,
     greatest(0, extract(epoch FROM clock_timestamp() - c.oldest))::float8 AS oldest_seconds
-FROM (VALUES ('deliver', 'deliver', 'deliver'), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk'), ('lane', 'endpoint', 'endpoinu'))
-    AS k (queue, low, high)
+FROM (VALUES ('deliver', 'deliver', 'deliver'), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk'),
+    ('deliver_slow', 'deliver_slow', 'deliver_slow'), ('deliver_limited', 'deliver_limited', 'deliver_limited'),
+    ('lane', 'endpoint', 'endpoinu')) AS k (queue, low, high)
 CROSS JOIN (VALUES ('available'::outhook.river_job_state), ('retryable'), ('scheduled'), ('running')) AS s (state)
 CROSS JOIN LATERAL (
     SELECT count(*) AS n, coalesce(min(j.scheduled_at), clock_timestamp()) AS oldest FROM (

@@ -79,6 +79,7 @@ func New(cfg Config) (*Client, error) {
 	river.AddWorker(workers, &eraseWorker{cfg: cfg})
 	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
 	river.AddWorker(workers, &cancelWorker{cfg: cfg})
+	river.AddWorker(workers, &operateWorker{cfg: cfg})
 	var err error
 	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)

@@ -182,6 +182,12 @@ type Config struct {
 	// Defaults to 1 minute.
 	HealthHold time.Duration
 
+	// ReplayBacklog is how many deliveries of bursts and operations may wait for their turn while an operation goes on: with
+	// more, it waits.
+	//
+	// Defaults to 1,000.
+	ReplayBacklog int
+
 	// Version is told to receivers in user-agent: Outhook/<version>.
 	//
 	// Defaults to "dev".
@@ -236,6 +242,7 @@ func (c Config) withDefaults() Config {
 	c.ProbeAfter = cmp.Or(c.ProbeAfter, time.Hour)
 	c.HealthInterval = cmp.Or(c.HealthInterval, 5*time.Second)
 	c.HealthHold = cmp.Or(c.HealthHold, time.Minute)
+	c.ReplayBacklog = cmp.Or(c.ReplayBacklog, 1000)
 	c.Version = cmp.Or(c.Version, "dev")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -258,6 +265,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("jobs: Config.MaxRetryAfter is %v, it must be 1s to %v", c.MaxRetryAfter, MaxDelay)
 	case c.FetchPollInterval < c.FetchCooldown || c.FetchCooldown < time.Millisecond:
 		return errors.New("jobs: Config.FetchCooldown must be at least 1 ms and at most FetchPollInterval")
+	case c.ReplayBacklog < 1 || c.ReplayBacklog > 1_000_000:
+		return fmt.Errorf("jobs: Config.ReplayBacklog is %d, it must be 1 to 1000000", c.ReplayBacklog)
 	case c.FailingFailures < 1 || c.DisableFailures < c.FailingFailures:
 		return errors.New("jobs: Config.FailingFailures must be at least 1 and at most DisableFailures")
 	case c.DisableAfter > 0 && c.DisableAfter < time.Minute || c.ProbeAfter > 0 && c.ProbeAfter < time.Second:

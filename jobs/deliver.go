@@ -156,6 +156,8 @@ func (w *deliverWorker) obey(ctx context.Context, r *run) error {
 		return w.setAside(ctx, r, nil)
 	case r.number-1-r.AttemptCount >= maxDeaths:
 		return w.settle(ctx, r, db.DeliveryStateFailed, ReasonWorkerDied)
+	case r.job.Args.Probe:
+		return w.enter(ctx, r) // nothing else of a disabled endpoint's is under way, whatever its lane
 	case !r.home():
 		return w.setAside(ctx, r, nil)
 	case r.Lane == LaneSlow || r.Lane == LaneLimited:
