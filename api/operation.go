@@ -67,21 +67,24 @@ func (s *Server) addOperations() {
 			"Replays, in the background, the deliveries that failed and those that were cancelled because the endpoint was disabled "+
 				"or deleted; not those that a person cancelled. With missed, events that were enqueued while it was disabled are delivered too. Enable the endpoint first. While one is under way, another is refused (409).",
 			http.StatusAccepted, http.StatusNotFound, http.StatusConflict),
-		timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
+		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
 	}, s.recoverEndpoint)
 	register(s, route{
 		Operation: op("create-operation", http.MethodPost, all, "Replay deliveries by a filter",
 			"Replays, in the background, all deliveries that were settled in a range of time and match. Each gets new attempts with the "+
 				"whole retry schedule, behind live traffic. What is replayed no longer matches, so an order that is repeated, or cut "+
-				"short by a crash, replays nothing twice.", http.StatusAccepted),
-		timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newReplay](), limit: maxSmallBody,
+				"short by a crash, replays nothing twice. A key that is bound to a tenant replays that tenant's deliveries, also "+
+				"without tenant_id.", http.StatusAccepted),
+		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newReplay](), limit: maxSmallBody,
 	}, s.postOperation)
 	register(s, route{
-		Operation: op("list-operations", http.MethodGet, all, "List operations, newest first", "", http.StatusOK), timeout: s.cfg.QueryTimeout,
+		Operation: op("list-operations", http.MethodGet, all, "List operations, newest first",
+			"A key that is bound to a tenant sees the operations with that tenant_id.", http.StatusOK),
+		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listOperations)
 	register(s, route{
 		Operation: op("get-operation", http.MethodGet, one, "Get an operation and its progress", "", http.StatusOK, http.StatusNotFound),
-		timeout:   s.cfg.QueryTimeout,
+		access:    readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getOperation)
 	for _, move := range []struct {
 		verb, summary, description string
@@ -94,20 +97,34 @@ func (s *Server) addOperations() {
 		register(s, route{
 			Operation: op(move.verb+"-operation", http.MethodPost, one+"/"+move.verb, move.summary, move.description,
 				http.StatusOK, http.StatusNotFound, http.StatusConflict),
-			timeout: s.cfg.QueryTimeout,
+			access: tenantAccess, timeout: s.cfg.QueryTimeout,
 		}, func(ctx context.Context, in *operationInput) (*operationOutput, error) {
-			return s.moveOperation(ctx, in.ID, move.do)
+			return s.moveOperation(ctx, in.ID, move.verb+"-operation", move.do)
 		})
 	}
 }
 
-func newOperationAnswer(r db.Operation) operation {
-	return operation{
+// newOperationAnswer hides the text of an error from a tenant: it is the operator's, and may name the database.
+func newOperationAnswer(r db.Operation, key principal) operation {
+	a := operation{
 		ID: r.ID, Kind: r.Kind, State: r.State, TenantID: r.TenantID, EndpointID: r.EndpointID, EventTypes: r.EventTypes, States: r.States,
 		Missed: r.Missed,
 		Since:  r.Since.UTC(), Until: r.Until.UTC(), TotalCount: r.TotalCount, ReplayedCount: r.ReplayedCount, SkippedCount: r.SkippedCount,
 		LastError: r.LastError, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), CompletedAt: utc(r.CompletedAt),
 	}
+	if r.LastError != nil && key.tenantID != "" {
+		trouble := "the server is in trouble: it tries again"
+		a.LastError = &trouble
+	}
+	return a
+}
+
+// tenantOf returns the tenant whose operation it is. "": nobody's, since it replays the deliveries of any.
+func tenantOf(r db.Operation) string {
+	if r.TenantID == nil {
+		return ""
+	}
+	return *r.TenantID
 }
 
 func (s *Server) recoverEndpoint(ctx context.Context, in *endpointInput) (*newOperationOutput, error) {
@@ -115,7 +132,17 @@ func (s *Server) recoverEndpoint(ctx context.Context, in *endpointInput) (*newOp
 	if err != nil {
 		return nil, err
 	}
-	return s.startOperation(ctx, func(tx pgx.Tx) (db.Operation, error) { return jobs.Recover(ctx, tx, in.ID, filter) })
+	return s.startOperation(ctx, func(tx pgx.Tx) (row db.Operation, d done, err error) {
+		n, err := db.New().GetEndpoint(ctx, tx, in.ID)
+		if err != nil {
+			return row, d, err
+		}
+		if err := checkVisible(ctx, n.TenantID); err != nil {
+			return row, d, err
+		}
+		row, err = jobs.Recover(ctx, tx, in.ID, filter)
+		return row, done{"recover-endpoint", n.TenantID, objectEndpoint, in.ID.String(), map[string]any{"operation_id": row.ID, "missed": row.Missed}}, err
+	})
 }
 
 func (s *Server) postOperation(ctx context.Context, _ *struct{}) (*newOperationOutput, error) {
@@ -123,19 +150,33 @@ func (s *Server) postOperation(ctx context.Context, _ *struct{}) (*newOperationO
 	if err != nil {
 		return nil, err
 	}
-	return s.startOperation(ctx, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(ctx, tx, filter) })
+	if filter.TenantID == nil {
+		filter.TenantID = requestOf(ctx).key.tenant()
+	} else if err := checkOwn(ctx, *filter.TenantID, "body.tenant_id"); err != nil {
+		return nil, err
+	}
+	return s.startOperation(ctx, func(tx pgx.Tx) (db.Operation, done, error) {
+		row, err := jobs.ReplayMany(ctx, tx, filter)
+		detail := map[string]any{
+			"endpoint_id": row.EndpointID, "event_types": row.EventTypes, "states": row.States, "since": row.Since.UTC(), "until": row.Until.UTC(),
+		}
+		return row, done{"create-operation", tenantOf(row), objectOperation, row.ID.String(), detail}, err
+	})
 }
 
-func (s *Server) startOperation(ctx context.Context, start func(pgx.Tx) (db.Operation, error)) (*newOperationOutput, error) {
+func (s *Server) startOperation(ctx context.Context, start func(pgx.Tx) (db.Operation, done, error)) (*newOperationOutput, error) {
 	var row db.Operation
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
-		row, err = start(tx)
-		return err
+		var d done
+		if row, d, err = start(tx); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, d)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &newOperationOutput{Location: "/api/operations/" + row.ID.String(), Body: newOperationAnswer(row)}, nil
+	return &newOperationOutput{Location: "/api/operations/" + row.ID.String(), Body: newOperationAnswer(row, requestOf(ctx).key)}, nil
 }
 
 func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*pageOutput[operation], error) {
@@ -145,7 +186,7 @@ func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*
 		return nil, err
 	}
 	p.Cursor = first(after)
-	if p.TenantID, err = filter("query.tenant_id", in.TenantID); err != nil {
+	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
 		return nil, err
 	}
 	if in.EndpointID != "" {
@@ -166,25 +207,40 @@ func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*
 	if err != nil {
 		return nil, err
 	}
-	return newPage(rows, in.Limit, newOperationAnswer, func(r db.Operation) []uuid.UUID { return []uuid.UUID{r.ID} }), nil
+	answer := func(r db.Operation) operation { return newOperationAnswer(r, requestOf(ctx).key) }
+	return newPage(rows, in.Limit, answer, func(r db.Operation) []uuid.UUID { return []uuid.UUID{r.ID} }), nil
 }
 
 func (s *Server) getOperation(ctx context.Context, in *operationInput) (*operationOutput, error) {
-	row, err := db.New().GetOperation(ctx, s.cfg.Pool, in.ID)
+	row, err := getOperation(ctx, s.cfg.Pool, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return &operationOutput{Body: newOperationAnswer(row)}, nil
+	return &operationOutput{Body: newOperationAnswer(row, requestOf(ctx).key)}, nil
 }
 
-func (s *Server) moveOperation(ctx context.Context, id uuid.UUID, do func(context.Context, pgx.Tx, uuid.UUID) (db.Operation, error)) (*operationOutput, error) {
+// getOperation returns pgx.ErrNoRows also if it is not to be seen by the request's key.
+func getOperation(ctx context.Context, conn db.DBTX, id uuid.UUID) (db.Operation, error) {
+	row, err := db.New().GetOperation(ctx, conn, id)
+	if err == nil {
+		err = checkVisible(ctx, tenantOf(row))
+	}
+	return row, err
+}
+
+func (s *Server) moveOperation(ctx context.Context, id uuid.UUID, action string, do func(context.Context, pgx.Tx, uuid.UUID) (db.Operation, error)) (*operationOutput, error) {
 	var row db.Operation
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
-		row, err = do(ctx, tx, id)
-		return err
+		if _, err = getOperation(ctx, tx, id); err != nil {
+			return err
+		}
+		if row, err = do(ctx, tx, id); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, done{action, tenantOf(row), objectOperation, row.ID.String(), nil})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &operationOutput{Body: newOperationAnswer(row)}, nil
+	return &operationOutput{Body: newOperationAnswer(row, requestOf(ctx).key)}, nil
 }

@@ -29,7 +29,7 @@ type newReplay struct {
 
 	Since      time.Time  `json:"since" example:"2026-01-02T03:00:00Z" doc:"Deliveries that were settled at this time or later."`
 	Until      *time.Time `json:"until,omitempty" nullable:"true" doc:"And before this time. Absent: now."`
-	TenantID   *string    `json:"tenant_id,omitempty" nullable:"true" maxLength:"255" doc:"Only deliveries of this tenant."`
+	TenantID   *string    `json:"tenant_id,omitempty" nullable:"true" maxLength:"255" doc:"Only deliveries of this tenant. Absent: of any, or of the one that the key is bound to."`
 	EndpointID *string    `json:"endpoint_id,omitempty" nullable:"true" format:"uuid" doc:"Only deliveries to this endpoint."`
 	EventTypes []string   `json:"event_types,omitempty" nullable:"true" maxItems:"100" doc:"Only these types: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
 	States     []string   `json:"states,omitempty" nullable:"true" enum:"failed,cancelled,succeeded" doc:"Absent: failed. cancelled: whoever cancelled them. succeeded, for a receiver that lost what it had accepted, looks through the whole log."`

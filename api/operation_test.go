@@ -75,6 +75,27 @@ func TestOperations(t *testing.T) {
 		require.Empty(t, b.requireObject(b.do("GET", "/api/operations?state=completed", ""), 200)["items"])
 	})
 
+	t.Run("ATenantsKeyReplaysAndSeesItsTenantOnly", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		key, _ := b.newKey("tenant", "acme")
+		all := b.requireObject(b.do("POST", "/api/operations", `{"since":"2026-01-02T03:04:05Z"}`), 202)
+		b.requireProblem(b.as(key, "GET", "/api/operations/"+all["id"].(string), ""), 404)
+		b.requireProblem(b.as(key, "POST", "/api/operations/"+all["id"].(string)+"/cancel", ""), 404)
+		foreign := b.newEndpoint("globex", "")
+		own := b.requireObject(b.as(key, "POST", "/api/operations", `{"since":"2026-01-02T03:04:05Z","endpoint_id":"`+foreign.String()+`"}`), 202)
+		require.Equal(t, "acme", own["tenant_id"], "so that nothing of the foreign endpoint matches")
+		b.requireFault(b.as(key, "POST", "/api/operations", `{"since":"2026-01-02T03:04:05Z","tenant_id":"globex"}`), 403, "body.tenant_id", "bound to")
+		items := b.requireObject(b.as(key, "GET", "/api/operations", ""), 200)["items"].([]any)
+		require.Len(t, items, 1)
+		require.Equal(t, own["id"], items[0].(object)["id"])
+
+		b.exec(`UPDATE outhook.operations SET last_error = 'failed to connect to 10.0.0.1'`)
+		path := "/api/operations/" + own["id"].(string)
+		require.Equal(t, "the server is in trouble: it tries again", b.requireObject(b.as(key, "GET", path, ""), 200)["last_error"])
+		require.Equal(t, "failed to connect to 10.0.0.1", b.requireObject(b.do("GET", path, ""), 200)["last_error"])
+	})
+
 	t.Run("WrongFiltersAreNamed", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,9 @@ func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error
 	if err := db.New().InsertEraseJobs(ctx, w.cfg.Pool); err != nil {
 		return fmt.Errorf("bringing back lost jobs of erasures: %w", err)
 	}
+	if w.cfg.NotOwner && w.cfg.OwnerPool == w.cfg.Pool {
+		return nil // told at the start
+	}
 	done, err := Retain(ctx, w.cfg)
 	w.metrics.expired.Add(float64(done.Expired))
 	w.metrics.dropped.Add(float64(done.Tables))
@@ -133,7 +137,7 @@ func retainPeriodically() *river.PeriodicJob {
 // transaction.
 func Retain(ctx context.Context, cfg Config) (Retained, error) {
 	cfg = cfg.withDefaults()
-	conn, err := cfg.Pool.Acquire(ctx)
+	conn, err := cmp.Or(cfg.OwnerPool, cfg.Pool).Acquire(ctx)
 	if err != nil {
 		return Retained{}, fmt.Errorf("acquiring a connection: %w", err)
 	}

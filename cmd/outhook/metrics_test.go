@@ -16,7 +16,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+	prommodel "github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 )
 
@@ -50,7 +50,7 @@ func scrape(t *testing.T, p *process) families {
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
-	parser := expfmt.NewTextParser(model.LegacyValidation)
+	parser := expfmt.NewTextParser(prommodel.LegacyValidation)
 	parsed, err := parser.TextToMetricFamilies(strings.NewReader(string(body)))
 	require.NoError(t, err)
 	return parsed

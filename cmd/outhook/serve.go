@@ -32,6 +32,9 @@ const (
 	// are up to 3 of the loader and the recorder, and one each of River's listener, of the worker's lock and of the pacer.
 	workerConns = 22
 
+	// ownerConns: the retention and reconcile use one connection each, now and then.
+	ownerConns = 2
+
 	// stopTimeout bounds a stop from SIGTERM to the end of the process: the attempts' grace period (30 s) and the time to
 	// record the last outcomes.
 	stopTimeout = 40 * time.Second
@@ -44,28 +47,45 @@ type serveCmd struct {
 	databaseFlags
 	serverFlags
 
-	Listen string   `env:"OUTHOOK_LISTEN" default:":8080" help:"The address to listen on. A worker without the API serves /livez and /readyz on it."`
-	Roles  []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"api, worker, or both."`
+	Listen           string `env:"OUTHOOK_LISTEN" default:":8080" help:"The address to listen on. A worker without the API serves /livez and /readyz on it."`
+	OwnerDatabaseURL string `env:"OUTHOOK_OWNER_DATABASE_URL" secret:"url" help:"The same database as the schema's owner, if OUTHOOK_DATABASE_URL has a user with the role outhook_server: workers remove old partitions with it."`
+
+	Roles []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"api, worker, or both."`
 }
 
 // Run serves until ctx ends, then stops in order.
 func (s *serveCmd) Run(c *command) error {
-	logger := s.logger(c.stderr, "json")
+	srv, err := s.configured(s.logger(c.stderr, "json"))
+	if err != nil {
+		return usageError{err}
+	}
+	return srv.run(c.ctx, nil)
+}
+
+// configured returns the server that the flags describe.
+func (s *serveCmd) configured(logger *slog.Logger) (srv server, err error) {
 	if s.EgressPorts == "" {
 		s.EgressPorts = serveEgressPorts
 	}
 	if s.EgressAllowHTTP == "auto" {
 		s.EgressAllowHTTP = "false"
 	}
-	srv, err := s.server(logger)
-	if err != nil {
-		return err
+	if srv, err = s.server(logger); err != nil {
+		return srv, err
 	}
 	if srv.roles, err = parseRoles(s.Roles); err != nil {
-		return err
+		return srv, err
 	}
-	srv.databaseURL, srv.listen = s.DatabaseURL, s.Listen
-	return srv.run(c.ctx, nil)
+	srv.databaseURL, srv.ownerURL, srv.listen = s.DatabaseURL, s.OwnerDatabaseURL, s.Listen
+	return srv, nil
+}
+
+func (s *serveCmd) check() error {
+	if s.DatabaseURL == "" {
+		return errNoDatabase
+	}
+	_, err := s.configured(slog.New(slog.DiscardHandler))
+	return err
 }
 
 // server is a process that serves the API, the workers or both.
@@ -74,6 +94,7 @@ type server struct {
 	logger      *slog.Logger
 	roles       roles
 	databaseURL string
+	ownerURL    string // "": databaseURL's user may do everything
 	listen      string
 	schedule    jobs.Schedule
 	allow       []netip.Prefix
@@ -205,8 +226,22 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w 
 	if err != nil {
 		return nil, none, err
 	}
+	owns, err := db.New().OwnsSchema(ctx, pool)
+	if err != nil {
+		pool.Close()
+		return nil, none, fmt.Errorf("looking up the schema's owner: %w", err)
+	}
+	ownerPool, err := s.openOwnerPool(ctx, pool, owns)
+	if err != nil {
+		pool.Close()
+		return nil, none, err
+	}
+	closePools := func() {
+		ownerPool.Close()
+		pool.Close()
+	}
 	w, err = jobs.New(s.flags.setEndpoints(jobs.Config{ //nolint:contextcheck // its groups live until Stop
-		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
+		Pool: pool, OwnerPool: ownerPool, NotOwner: !owns, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
 		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
 		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers,
 		MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers, MaxLanes: s.flags.MaxLanes,
@@ -217,13 +252,36 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w 
 		err = w.Start(ctx)
 	}
 	if err != nil {
-		pool.Close()
+		closePools()
 		return nil, none, fmt.Errorf("starting workers: %w", err)
 	}
 	return w, func(ctx context.Context) error {
-		defer pool.Close()
+		defer closePools()
 		return w.Stop(ctx)
 	}, nil
+}
+
+// openOwnerPool returns a pool of the schema's owner, which is the workers' own unless OUTHOOK_OWNER_DATABASE_URL is set.
+func (s *server) openOwnerPool(ctx context.Context, pool *pgxpool.Pool, owns bool) (*pgxpool.Pool, error) {
+	if s.ownerURL == "" {
+		if !owns {
+			s.logger.WarnContext(ctx, "this database user does not own the schema: old partitions stay until OUTHOOK_OWNER_DATABASE_URL is set")
+		}
+		return pool, nil
+	}
+	ownerPool, err := openPool(ctx, s.ownerURL, "outhook owner", ownerConns)
+	if err != nil {
+		return nil, fmt.Errorf("OUTHOOK_OWNER_DATABASE_URL: %w", err)
+	}
+	owns, err = db.New().OwnsSchema(ctx, ownerPool)
+	if err == nil && !owns {
+		err = errors.New("this user does not own the schema: give the one that runs `outhook migrate up`")
+	}
+	if err != nil {
+		ownerPool.Close()
+		return nil, fmt.Errorf("OUTHOOK_OWNER_DATABASE_URL: %w", err)
+	}
+	return ownerPool, nil
 }
 
 // handler returns what is served over HTTP, and what ends it.
