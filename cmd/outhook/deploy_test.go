@@ -129,7 +129,7 @@ func TestAlertsAndDashboardReadWhatIsThere(t *testing.T) {
 			if l[1] == "instance" || l[1] == "le" {
 				continue
 			}
-			for _, value := range strings.Split(l[3], "|") {
+			for value := range strings.SplitSeq(l[3], "|") {
 				require.True(t, slices.ContainsFunc(f[name].GetMetric(), func(s *dto.Metric) bool {
 					return hasLabels(s, []string{l[1], value})
 				}), "%s has no %s", name, l[0])

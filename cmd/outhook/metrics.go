@@ -85,12 +85,15 @@ func (s *server) serveMetrics(ctx context.Context, reg *prometheus.Registry) (st
 		Handler: mux, ReadHeaderTimeout: metricsTimeout, ReadTimeout: metricsTimeout, WriteTimeout: 2 * metricsTimeout,
 		IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}
-	done := make(chan error, 1)
-	go func() { done <- httpServer.Serve(listener) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = httpServer.Serve(listener) // always http.ErrServerClosed
+	}()
 	s.logger.InfoContext(ctx, "serving metrics", slog.String("metrics_address", listener.Addr().String()))
 	return func(ctx context.Context) error {
 		err := httpServer.Shutdown(ctx)
-		<-done // always http.ErrServerClosed
+		<-done
 		if err != nil {
 			return fmt.Errorf("closing the metrics: %w", err)
 		}
