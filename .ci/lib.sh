@@ -67,6 +67,11 @@ install_packages() {
 	command -v chromium >/dev/null || missing+=(chromium)
 	command -v docker-compose >/dev/null || missing+=(docker-compose)
 	[[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer >/dev/null || missing+=(pgbouncer)
+	# The pages of docs/ are run in these languages too.
+	local debian
+	for debian in python3-psycopg python3-psycopg2 python3-django ruby-activerecord ruby-pg jq curl; do
+		dpkg-query --show --showformat '${db:Status-Status}\n' "$debian" 2>/dev/null | grep -qx installed || missing+=("$debian")
+	done
 	if [[ ${#missing[@]} -eq 0 ]]; then return; fi
 	if [[ $EUID -ne 0 ]]; then
 		echo "not installed, and only root can install them: ${missing[*]}" >&2

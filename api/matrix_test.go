@@ -41,6 +41,7 @@ const (
 	ofObject kind = iota // an object by its id: 404, as if it did not exist
 	ofMaking             // something new of a tenant that the body names: 403
 	ofList               // a list: without what is foreign
+	ofCounts             // counts, or a log from now on, which name no object; tests of their own look at whom they count
 )
 
 func at(text string) func(objects) string {
@@ -63,6 +64,8 @@ func matrix() map[string]entry {
 		"list-event-attempts": {scopes: read, path: at("/api/events/{event}/attempts")},
 
 		"list-deliveries": {scopes: read, path: at("/api/deliveries"), kind: ofList},
+		"follow-attempts": {scopes: read, path: at("/api/attempts"), kind: ofCounts},
+		"get-stats":       {scopes: read, path: at("/api/stats"), kind: ofCounts},
 		"get-delivery":    {scopes: read, path: at("/api/deliveries/{event}/{endpoint}")},
 		"replay-delivery": {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},
 		"cancel-delivery": {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/cancel"), audited: "delivery"},
@@ -267,6 +270,8 @@ func (m *matrixBundle) testOperation(name, method string, e entry) {
 		switch e.kind {
 		case ofList:
 			m.testList(at, h, e, own, foreign)
+		case ofCounts:
+			m.testAllowed(at, name, method, h, e, own)
 		case ofMaking:
 			m.testAllowed(at, name, method, h, e, own)
 			if h.sees(foreignTenant) {

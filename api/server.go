@@ -82,6 +82,8 @@ func New(cfg Config) (*Server, error) {
 	s.huma = newHuma(s.echo, cfg.Version)
 	s.addEvents()
 	s.addDeliveries()
+	s.addTail()
+	s.addStats()
 	s.addEndpoints()
 	s.addOperations()
 	s.addKeys()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -13,7 +14,7 @@ import (
 
 // databaseFlags say where the database is.
 type databaseFlags struct {
-	DatabaseURL string `env:"OUTHOOK_DATABASE_URL" help:"postgres://user:password@host:port/database. Workers need a direct connection or a pooler in session mode."`
+	DatabaseURL string `env:"OUTHOOK_DATABASE_URL" secret:"url" help:"postgres://user:password@host:port/database. Workers need a direct connection or a pooler in session mode."`
 }
 
 // errNoDatabase is the error of every command that needs a database and was given none.
@@ -46,6 +47,9 @@ func openPool(ctx context.Context, url, name string, maxConns int32, connected .
 	// Without this, pgx sends and reads every uuid.UUID as text, through database/sql's interfaces.
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
+		// Behind a pooler in transaction mode nothing is prepared, and pgx goes by the types of Go.
+		conn.TypeMap().RegisterDefaultPgType(uuid.UUID{}, "uuid")
+		conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
 		for _, tell := range connected {
 			tell(conn)
 		}

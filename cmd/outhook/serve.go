@@ -49,22 +49,37 @@ type serveCmd struct {
 
 // Run serves until ctx ends, then stops in order.
 func (s *serveCmd) Run(c *command) error {
-	logger := s.logger(c.stderr, "json")
+	srv, err := s.configured(s.logger(c.stderr, "json"))
+	if err != nil {
+		return usageError{err}
+	}
+	return srv.run(c.ctx, nil)
+}
+
+// configured returns the server that the flags describe.
+func (s *serveCmd) configured(logger *slog.Logger) (srv server, err error) {
 	if s.EgressPorts == "" {
 		s.EgressPorts = serveEgressPorts
 	}
 	if s.EgressAllowHTTP == "auto" {
 		s.EgressAllowHTTP = "false"
 	}
-	srv, err := s.server(logger)
-	if err != nil {
-		return err
+	if srv, err = s.server(logger); err != nil {
+		return srv, err
 	}
 	if srv.roles, err = parseRoles(s.Roles); err != nil {
-		return err
+		return srv, err
 	}
 	srv.databaseURL, srv.listen = s.DatabaseURL, s.Listen
-	return srv.run(c.ctx, nil)
+	return srv, nil
+}
+
+func (s *serveCmd) check() error {
+	if s.DatabaseURL == "" {
+		return errNoDatabase
+	}
+	_, err := s.configured(slog.New(slog.DiscardHandler))
+	return err
 }
 
 // server is a process that serves the API, the workers or both.
