@@ -66,6 +66,7 @@ install_packages() {
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 	command -v chromium >/dev/null || missing+=(chromium)
 	command -v docker-compose >/dev/null || missing+=(docker-compose)
+	[[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer >/dev/null || missing+=(pgbouncer)
 	if [[ ${#missing[@]} -eq 0 ]]; then return; fi
 	if [[ $EUID -ne 0 ]]; then
 		echo "not installed, and only root can install them: ${missing[*]}" >&2

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/internal/calm"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
 )
@@ -108,6 +109,9 @@ type Config struct {
 	// UI is River UI, served at /riverui behind an API key (Basic authentication: any user, the key as password) and
 	// closed to other origins' pages. Nil: not served.
 	UI http.Handler
+
+	// calm says of trouble that may come with each request what Logger would say, but seldom.
+	calm *slog.Logger
 }
 
 func (cfg Config) withDefaults() Config {
@@ -123,6 +127,7 @@ func (cfg Config) withDefaults() Config {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.calm = slog.New(calm.Handler(cfg.Logger.Handler()))
 	return cfg
 }
 

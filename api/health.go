@@ -3,12 +3,14 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/batch"
 )
 
@@ -19,9 +21,13 @@ const readyTimeout = 2 * time.Second
 const (
 	checkOK          = "ok"
 	checkUnreachable = "unreachable"
+	checkReadOnly    = "read_only"
 	checkUnknown     = "unknown" // the check before it failed
 	checkNotReady    = "not_ready"
 )
+
+// errReadOnly is the cause of a failed check of the database.
+var errReadOnly = errors.New("the database is read-only")
 
 // health is the answer of /livez and /readyz.
 type health struct {
@@ -88,11 +94,16 @@ func (r *readiness) run(ctx context.Context, calls []struct{}) ([]health, error)
 func (r *readiness) check(ctx context.Context) (health, error) {
 	h := health{Status: checkOK, Checks: map[string]string{"database": checkOK, "schema": checkOK}}
 	var schemaErr, workerErr error
-	dbErr := within(ctx, r.cfg.Pool.Ping)
-	if dbErr != nil {
+	dbErr := within(ctx, r.reach)
+	switch {
+	case errors.Is(dbErr, errReadOnly):
+		h.Checks["database"], h.Checks["schema"] = checkReadOnly, checkUnknown
+	case dbErr != nil:
 		h.Checks["database"], h.Checks["schema"] = checkUnreachable, checkUnknown
-	} else if schemaErr = within(ctx, r.cfg.CheckSchema); schemaErr != nil {
-		h.Checks["schema"] = checkNotReady
+	default:
+		if schemaErr = within(ctx, r.cfg.CheckSchema); schemaErr != nil {
+			h.Checks["schema"] = checkNotReady
+		}
 	}
 	if r.cfg.Ready != nil {
 		h.Checks["worker"] = checkOK
@@ -105,6 +116,20 @@ func (r *readiness) check(ctx context.Context) (health, error) {
 		h.Status = checkNotReady
 	}
 	return h, err
+}
+
+// reach returns nil if something could be stored. Connections to a server that has become read-only are given up, so that
+// new ones find the primary.
+func (r *readiness) reach(ctx context.Context) error {
+	readOnly, err := db.New().IsReadOnly(ctx, r.cfg.Pool)
+	if err != nil {
+		return fmt.Errorf("reaching the database: %w", err)
+	}
+	if readOnly {
+		r.cfg.Pool.Reset()
+		return errReadOnly
+	}
+	return nil
 }
 
 func within(ctx context.Context, check func(context.Context) error) error {

@@ -97,11 +97,11 @@ func (s *Server) problem(ctx context.Context, err error) *problemError {
 	if p.Status < http.StatusInternalServerError || errors.As(err, &logged) || errors.Is(ctx.Err(), context.Canceled) || isProblem(err) {
 		return p
 	}
-	level := slog.LevelError
+	level, logger := slog.LevelError, s.cfg.Logger
 	if p.Status == http.StatusServiceUnavailable {
-		level = slog.LevelWarn
+		level, logger = slog.LevelWarn, s.cfg.calm // while the database is away, each request ends here
 	}
-	s.cfg.Logger.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status), slog.String("error", causeOf(err)),
+	logger.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status), slog.String("error", causeOf(err)),
 		slog.String("request_id", requestIDOf(ctx)))
 	return p
 }

@@ -58,7 +58,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("validating api.Config: %w", err)
 	}
 	s := newServer(cfg)
-	s.store = newStore(cfg.Pool, cfg.Logger)
+	s.store = newStore(cfg.Pool, cfg.calm)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
 	s.tests = make(chan struct{}, maxTests)
 	if cfg.APIKey != "" {

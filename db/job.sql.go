@@ -96,6 +96,18 @@ func (q *Queries) InsertReplayJob(ctx context.Context, db DBTX, arg InsertReplay
 	return id, err
 }
 
+const isReadOnly = `-- name: IsReadOnly :one
+SELECT current_setting('transaction_read_only')::boolean AS read_only
+`
+
+// Whether nothing can be stored on this connection: a standby, or a primary that is being replaced.
+func (q *Queries) IsReadOnly(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, isReadOnly)
+	var read_only bool
+	err := row.Scan(&read_only)
+	return read_only, err
+}
+
 const notifyQueue = `-- name: NotifyQueue :exec
 SELECT pg_notify('outhook.river_insert', json_build_object('queue', $1::text)::text)
 `

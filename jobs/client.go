@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +25,15 @@ const fetchSilence = 10 * time.Second
 // keyConns are the loader's connection, the recorder's, and one to spare while a broken one is closed.
 const keyConns = 3
 
-// ErrNotFetching is returned by Client.Ready.
-var ErrNotFetching = errors.New("workers are not fetching jobs")
+// maxSkew is how wrong this process's clock may be before it is not ready: times are corrected by what was measured, but
+// a machine whose clock is that wrong needs somebody's attention.
+const maxSkew = time.Minute
+
+// Errors that Client.Ready returns.
+var (
+	ErrNotFetching = errors.New("workers are not fetching jobs")
+	ErrWrongClock  = errors.New("this machine's clock is more than a minute off the database's")
+)
 
 // Client runs the workers of one process. Create one with New.
 type Client struct {
@@ -70,7 +76,7 @@ func New(cfg Config) (*Client, error) {
 	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
 	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	var err error
-	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended), c.riverConfig(workers)); err != nil {
+	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
 	c.presence, c.pacer = newPresence(cfg, c.river.ID()), newPacer(cfg)
@@ -114,7 +120,7 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 
 		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically(), tendPeriodically()},
 		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
-		Logger:       slog.New(newCalmHandler(c.cfg.Logger.Handler())),
+		Logger:       c.cfg.calm,
 		Test:         river.TestConfig{Time: c.clock},
 	}
 }
@@ -189,9 +195,12 @@ func (c *Client) Stop(ctx context.Context) error {
 // River returns River's own client, for River UI and for tests.
 func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
-// Ready returns ErrNotFetching if no fetch succeeded for 10 s although there are free slots, or if this process has lost
+// Ready returns ErrWrongClock if this process's clock is more than a minute off the database's, and ErrNotFetching if no fetch succeeded for 10 s although there are free slots, or if this process has lost
 // its lock and so starts nothing: the database can't be reached, or the workers have not started.
 func (c *Client) Ready(context.Context) error {
+	if c.clock.Offset().Abs() > maxSkew {
+		return ErrWrongClock
+	}
 	if int(c.inFlight.Load()) >= c.cfg.MaxWorkers {
 		return nil
 	}

@@ -9,6 +9,9 @@ import (
 // by less than 100 ppm, so a minute costs at most 6 ms.
 const sampleLife = time.Minute
 
+// clockDrift is what two clocks may drift apart in sampleLife.
+const clockDrift = 10 * time.Millisecond
+
 // clockSamples are taken at the start; the one with the shortest round trip counts.
 const clockSamples = 5
 
@@ -48,13 +51,16 @@ func (c *clock) Offset() time.Duration {
 	return c.offset
 }
 
-// observe takes a sample: the database said databaseTime between sent and received. It is taken to be the middle.
+// observe takes a sample: the database said databaseTime between sent and received. It is taken to be the middle. A sample
+// that contradicts the one before, whatever their errors, means that one of the clocks was set.
 func (c *clock) observe(sent, received, databaseTime time.Time) {
 	trip := received.Sub(sent)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.measured.IsZero() && trip > c.trip && received.Sub(c.measured) < sampleLife {
+	offset := databaseTime.Sub(sent.Add(trip / 2))
+	set := (offset - c.offset).Abs() > (trip+c.trip)/2+clockDrift
+	if !c.measured.IsZero() && trip > c.trip && received.Sub(c.measured) < sampleLife && !set {
 		return
 	}
-	c.offset, c.trip, c.measured = databaseTime.Sub(sent.Add(trip/2)), trip, received
+	c.offset, c.trip, c.measured = offset, trip, received
 }

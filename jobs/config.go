@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/outhook/outhook/internal/calm"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/signature"
 )
@@ -193,6 +194,9 @@ type Config struct {
 	//
 	// Defaults to nil, the database's clock.
 	Now func() time.Time
+
+	// calm says of trouble that may come with each group or fetch what Logger would say, but seldom.
+	calm *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -223,6 +227,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.calm = slog.New(calm.Handler(c.Logger.Handler()))
 	return c
 }
 

@@ -33,8 +33,12 @@ const (
 	maxDeaths = 10
 
 	// troubleDelay is the shortest wait after trouble of our own; up to as much again is added at random, which keeps many
-	// jobs from coming back at the same moment.
-	troubleDelay = 5 * time.Second
+	// jobs from coming back at the same moment. The sum is below 5 s, and so the job waits as available (see GiveBackJob):
+	// whatever has shaken this process may have killed River's leader too, whose successor schedules only 22 s later.
+	troubleDelay = 2 * time.Second
+
+	// unsignedDelay is the same for a secret that can't be decrypted, which is mended by people.
+	unsignedDelay = 10 * time.Second
 
 	// handOverDelay is how long the job of a run that a stop ended waits for another worker: by then River's completer
 	// has seen that there is nothing for it to do.
@@ -185,7 +189,7 @@ func (w *deliverWorker) setAside(ctx context.Context, r *run, s *sign) error {
 	moved, err := w.lanes.setAside(ctx, r, s)
 	switch {
 	case err != nil:
-		w.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "setting a delivery aside", r.attrs(slog.Any("error", err))...)
+		w.cfg.calm.LogAttrs(ctx, slog.LevelWarn, "setting a delivery aside", r.attrs(slog.Any("error", err))...)
 		return w.giveBack(ctx, r.job, troubleDelay+rand.N(troubleDelay))
 	case !moved:
 		// The endpoint was enabled, or its lane closed, at this very moment.
@@ -204,8 +208,8 @@ func (w *deliverWorker) attempt(ctx context.Context, r *run, leave func(time.Dur
 	header, err := w.sign(r, body, startedAt)
 	if err != nil {
 		leave(0)
-		w.cfg.Logger.LogAttrs(ctx, slog.LevelError, "signing a delivery", r.attrs(slog.Any("error", err))...)
-		return w.giveBack(ctx, r.job, troubleDelay+rand.N(troubleDelay))
+		w.cfg.calm.LogAttrs(ctx, slog.LevelError, "signing a delivery", r.attrs(slog.Any("error", err))...)
+		return w.giveBack(ctx, r.job, unsignedDelay+rand.N(unsignedDelay))
 	}
 	res := w.cfg.Egress.Post(ctx, egress.Request{
 		URL: r.URL, Header: header, Body: body, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,

@@ -41,28 +41,35 @@ func (e *ended) take(ids []int64) (others []int) {
 	return others
 }
 
-// driver is River's driver for pgx without the completion of runs that are over in the database. For these it would lock
+// driver is River's driver for pgx on the database's clock, without the completion of runs that are over in the database.
+//
+// Its maintenance would compare times of the database with this process's own clock: its rescuer would take a running delivery
+// for a dead worker's if that clock were 2 minutes ahead.
+//
+// For runs that are over, the completer would lock
 // and log each row once more, up to 50 ms late: 21 µs of Postgres for each delivery, and an order that a person gives by
 // River UI's Retry in that time, so that the job runs again, would be taken for done.
 type driver struct {
 	*riverpgxv5.Driver
 
 	ended *ended
+	clock *clock
 }
 
-func newDriver(pool *pgxpool.Pool, e *ended) riverdriver.Driver[pgx.Tx] {
-	return &driver{Driver: riverpgxv5.New(pool), ended: e}
+func newDriver(pool *pgxpool.Pool, e *ended, c *clock) riverdriver.Driver[pgx.Tx] {
+	return &driver{Driver: riverpgxv5.New(pool), ended: e, clock: c}
 }
 
 // GetExecutor returns what River's client runs its statements with.
 func (d *driver) GetExecutor() riverdriver.Executor {
-	return &executor{Executor: d.Driver.GetExecutor(), ended: d.ended}
+	return &executor{Executor: d.Driver.GetExecutor(), ended: d.ended, clock: d.clock}
 }
 
 type executor struct {
 	riverdriver.Executor
 
 	ended *ended
+	clock *clock
 }
 
 // JobSetStateIfRunningMany ends runs, of which River's completer collects many. Should it fail, River repeats it: a run
@@ -94,4 +101,27 @@ func pick[T any](list []T, indexes []int) []T {
 		picked[i] = list[index]
 	}
 	return picked
+}
+
+// JobGetStuck returns the jobs that have been running for too long on the database's clock.
+func (e *executor) JobGetStuck(ctx context.Context, params *riverdriver.JobGetStuckParams) ([]*rivertype.JobRow, error) {
+	corrected := *params
+	corrected.StuckHorizon = params.StuckHorizon.Add(e.clock.Offset())
+	return e.Executor.JobGetStuck(ctx, &corrected)
+}
+
+// JobRescueMany rescues those of them that still are.
+func (e *executor) JobRescueMany(ctx context.Context, params *riverdriver.JobRescueManyParams) (*struct{}, error) {
+	corrected := *params
+	corrected.StuckHorizon = params.StuckHorizon.Add(e.clock.Offset())
+	return e.Executor.JobRescueMany(ctx, &corrected)
+}
+
+// JobDeleteBefore deletes the jobs that have been settled for long enough on the database's clock.
+func (e *executor) JobDeleteBefore(ctx context.Context, params *riverdriver.JobDeleteBeforeParams) (int, error) {
+	corrected, offset := *params, e.clock.Offset()
+	corrected.CancelledFinalizedAtHorizon = params.CancelledFinalizedAtHorizon.Add(offset)
+	corrected.CompletedFinalizedAtHorizon = params.CompletedFinalizedAtHorizon.Add(offset)
+	corrected.DiscardedFinalizedAtHorizon = params.DiscardedFinalizedAtHorizon.Add(offset)
+	return e.Executor.JobDeleteBefore(ctx, &corrected)
 }

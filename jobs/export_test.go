@@ -5,12 +5,19 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver"
 )
 
-// DeadClients returns what one process takes for dead when it looks at the given times and sees which locks are free.
-func DeadClients() (look func(at time.Time, silent ...string) (dead []string)) {
-	r := &rescuer{clientID: "itself"}
-	return func(at time.Time, silent ...string) []string { return r.dead(at, silent) }
+// ExecutorOf returns what River's maintenance uses in a process whose clock the database's is ahead of by offset.
+func ExecutorOf(pool *pgxpool.Pool, offset time.Duration) riverdriver.Executor {
+	return newDriver(pool, newEnded(), &clock{offset: offset}).GetExecutor()
+}
+
+// ObservedClock returns a clock that is fed by observe, and what it takes the offset to be.
+func ObservedClock() (observe func(sent, received, databaseTime time.Time), offset func() time.Duration) {
+	c := &clock{}
+	return c.observe, c.Offset
 }
 
 // Gate is the gate in front of an endpoint's requests.

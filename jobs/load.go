@@ -37,7 +37,7 @@ type loader struct {
 }
 
 func newLoader(cfg Config, clock *clock) *loader {
-	l := &loader{pool: cfg.Pool, clock: clock, logger: cfg.Logger}
+	l := &loader{pool: cfg.Pool, clock: clock, logger: cfg.calm}
 	l.group = batch.New(batch.Config{MaxItems: loadItems, Parallel: 1}, func(loadKey) int { return 0 }, l.run)
 	return l
 }

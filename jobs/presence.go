@@ -122,7 +122,7 @@ func (p *presence) watch(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		if err != nil {
-			p.cfg.Logger.WarnContext(ctx, "looking for dead workers", slog.Any("error", err))
+			p.cfg.calm.WarnContext(ctx, "looking for dead workers", slog.Any("error", err))
 		}
 	}
 }
@@ -157,8 +157,11 @@ func (p *presence) take(ctx context.Context) (*pgx.Conn, error) {
 	if _, err = conn.Exec(ctx, presenceSettings); err == nil {
 		var held bool
 		held, err = db.New().TakePresence(ctx, conn, p.clientID)
-		if err == nil && !held {
+		switch {
+		case err == nil && !held:
 			err = errPresence
+		case err == nil:
+			err = db.New().ForgetSilence(ctx, conn, p.clientID)
 		}
 	}
 	if err != nil {

@@ -105,7 +105,7 @@ func TestAWorkerWithoutItsLockSendsNothing(t *testing.T) {
 	require.ErrorIs(t, client.Ready(b.ctx), jobs.ErrNotFetching)
 
 	eventID := b.enqueue(t, `{}`)
-	const snoozed = `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver' AND state = 'scheduled' AND attempt = 0 AND metadata ? 'snoozes'`
+	const snoozed = `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver' AND state = 'available' AND attempt = 0 AND metadata ? 'snoozes'`
 	eventually(t, func() bool { return b.number(t, snoozed) == 1 }, func() any { return nil })
 	require.Empty(t, b.receiver.received())
 	require.NoError(t, thief.Close(b.ctx))
@@ -179,38 +179,84 @@ func TestALateOutcomeOfARescuedRunIsRecorded(t *testing.T) {
 	require.Empty(t, b.inspect(t))
 }
 
-func TestOnlyALockThatWasSeenFreeAllAlongIsADeadWorkers(t *testing.T) {
+// While everything is being killed no worker lives long enough to see a silence from its beginning to its end.
+func TestSilenceIsCountedWhoeverLooks(t *testing.T) {
 	t.Parallel()
-	at := func(seconds float64) time.Time { return time.Unix(0, int64(seconds*1e9)) }
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	eventID := b.enqueue(t, `{}`)
+	b.pretendRunning(t, "gone")
+	for began := time.Now(); b.delivery(t, eventID, endpointID).State == db.DeliveryStatePending; {
+		require.Less(t, time.Since(began), 90*time.Second, "%s", b.silences(t))
+		client, err := jobs.New(b.config(t))
+		require.NoError(t, err)
+		require.NoError(t, client.Start(b.ctx))
+		<-time.After(2500 * time.Millisecond)
+		require.NoError(t, client.Stop(b.ctx))
+	}
+	require.Len(t, b.receiver.received(), 1)
+}
 
-	t.Run("AfterTenSeconds", func(t *testing.T) {
+func TestSilence(t *testing.T) {
+	t.Parallel()
+
+	for name, c := range map[string]struct {
+		row   string
+		least time.Duration
+	}{
+		"IsNotAsOldAsItsLastObservation": {`now(), now(), now()`, 10 * time.Second},
+		"MustBeSeenWithoutAGap":          {`'2020-01-01', now() - interval '1 minute', now() - interval '5 seconds'`, 6 * time.Second},
+		"MustBeSeenSinceTheDatabaseIsUp": {`'2020-01-01', pg_postmaster_start_time() - interval '1 second', now()`, 6 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			endpointID, _ := b.endpoint(t)
+			eventID := b.enqueue(t, `{}`)
+			b.pretendRunning(t, "gone")
+			b.exec(t, `INSERT INTO outhook.silent_clients (client_id, since, seen_from, seen_at) VALUES ('gone', `+c.row+`)`)
+			began := b.databaseTime(t)
+			b.start(t, b.config(t))
+			b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
+			require.GreaterOrEqual(t, b.attempts(t, eventID)[1].StartedAt.Sub(began), c.least)
+		})
+	}
+
+	t.Run("EndsWithTheLock", func(t *testing.T) {
 		t.Parallel()
-		look := jobs.DeadClients()
-		for second := range 10 {
-			require.Empty(t, look(at(float64(second)), "a", "itself"), second)
-		}
-		require.Equal(t, []string{"a"}, look(at(10), "a", "itself"))
-		require.Equal(t, []string{"a"}, look(at(11), "a", "b", "itself"))
+		b := setup(t)
+		client, err := jobs.New(b.config(t))
+		require.NoError(t, err)
+		b.exec(t, `INSERT INTO outhook.silent_clients (client_id, since, seen_from, seen_at) VALUES ($1, '2020-01-01', '2020-01-01', now())`, client.River().ID())
+		b.run(t, client)
+		require.Zero(t, b.number(t, `SELECT count(*) FROM outhook.silent_clients`))
 	})
 
-	t.Run("TakenInBetween", func(t *testing.T) {
+	t.Run("OfAClientWithoutDeliveriesIsForgotten", func(t *testing.T) {
 		t.Parallel()
-		look := jobs.DeadClients()
-		for second := range 30 {
-			if second%9 == 8 {
-				require.Empty(t, look(at(float64(second))))
-				continue
-			}
-			require.Empty(t, look(at(float64(second)), "a"), second)
-		}
+		b := setup(t)
+		b.exec(t, `INSERT INTO outhook.silent_clients (client_id, since, seen_from, seen_at) VALUES ('gone', '2020-01-01', '2020-01-01', now())`)
+		b.start(t, b.config(t))
+		eventually(t, func() bool { return b.number(t, `SELECT count(*) FROM outhook.silent_clients`) == 0 }, func() any { return nil })
 	})
+}
 
-	t.Run("NobodyLooked", func(t *testing.T) {
-		t.Parallel()
-		look := jobs.DeadClients()
-		require.Empty(t, look(at(0), "a"))
-		require.Empty(t, look(at(3), "a"))
-		require.Empty(t, look(at(60), "a"))
-		require.Empty(t, look(at(63), "a"))
-	})
+// pretendRunning leaves all jobs as a client does that fetched them a minute ago and died.
+func (b *testBundle) pretendRunning(t *testing.T, clientID string) {
+	t.Helper()
+	b.exec(t, `UPDATE outhook.river_job SET state = 'running', attempt = 1, attempted_at = now() - interval '1 minute', attempted_by = ARRAY[$1]`, clientID)
+}
+
+func (b *testBundle) databaseTime(t *testing.T) time.Time {
+	t.Helper()
+	now, err := db.New().GetDatabaseTime(b.ctx, b.pool)
+	require.NoError(t, err)
+	return now
+}
+
+func (b *testBundle) silences(t *testing.T) string {
+	t.Helper()
+	var list string
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT coalesce(json_agg(s), '[]')::text FROM outhook.silent_clients AS s`).Scan(&list))
+	return list
 }

@@ -81,7 +81,7 @@ type recorder struct {
 }
 
 func newRecorder(cfg Config, tracker *tracker, done <-chan struct{}) *recorder {
-	r := &recorder{pool: cfg.Pool, logger: cfg.Logger, tracker: tracker, done: done}
+	r := &recorder{pool: cfg.Pool, logger: cfg.calm, tracker: tracker, done: done}
 	r.group = batch.New(batch.Config{MaxItems: recordItems, Parallel: 1, Split: refused}, size, r.run)
 	return r
 }

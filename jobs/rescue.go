@@ -17,8 +17,12 @@ const (
 	// the connection takes the lock again in a fraction of that.
 	silence = 10 * time.Second
 
-	// maxGap is how far apart two looks may be. Whoever did not look for longer (a paused process, an unreachable
-	// database) has not seen that the lock was free all the time.
+	// unbroken is the last part of a silence, in which there was no gap: a worker that was cut off together with all others
+	// gets that long to take its lock again, more than one try may hang (presenceTimeout).
+	unbroken = 6 * time.Second
+
+	// maxGap is how far apart two looks may be, whoever takes them. If nobody looked for longer, the database was out of
+	// everybody's reach.
 	maxGap = 4 * time.Second
 
 	// rescueChunk is how many deliveries one statement rescues.
@@ -27,52 +31,28 @@ const (
 
 // rescuer gives the deliveries of dead workers to the living, long before River's own rescuer does: that one only knows
 // that a job has been running for longer than any can. Every worker process has one and looks for itself, so that there is
-// no leader whose death would have to be noticed first; two that rescue the same job do not meet it twice.
+// no leader whose death would have to be noticed first. How long a lock has been free is counted in the database: those who
+// look may die as well. Two that rescue the same job do not meet it twice.
 type rescuer struct {
 	cfg      Config
 	clientID string
 	conn     *pgx.Conn
-
-	silent map[string]time.Time // since when a client's lock has been free, by all that was seen
-	last   time.Time            // the last look
 }
 
 // run looks once, and rescues what is due.
 func (r *rescuer) run(ctx context.Context) error {
-	clients, err := db.New().ListSilentClients(ctx, r.conn)
+	dead, err := db.New().NoteSilentClients(ctx, r.conn, db.NoteSilentClientsParams{
+		ClientID: r.clientID, SilenceSeconds: silence.Seconds(), UnbrokenSeconds: unbroken.Seconds(), MaxGapSeconds: maxGap.Seconds(),
+	})
 	if err != nil {
-		r.silent = nil
 		return fmt.Errorf("listing silent clients: %w", err)
 	}
-	for _, client := range r.dead(time.Now(), clients) {
+	for _, client := range dead {
 		if err := r.rescue(ctx, client); err != nil {
 			return fmt.Errorf("rescuing the deliveries of %s: %w", client, err)
 		}
 	}
 	return nil
-}
-
-// dead notes whose lock is free now and returns those for whom it has been for long enough.
-func (r *rescuer) dead(now time.Time, clients []string) (dead []string) {
-	if now.Sub(r.last) > maxGap {
-		r.silent = nil
-	}
-	before := r.silent
-	r.silent, r.last = make(map[string]time.Time, len(clients)), now
-	for _, client := range clients {
-		if client == r.clientID {
-			continue
-		}
-		since, ok := before[client]
-		if !ok {
-			since = now
-		}
-		r.silent[client] = since
-		if now.Sub(since) >= silence {
-			dead = append(dead, client)
-		}
-	}
-	return dead
 }
 
 func (r *rescuer) rescue(ctx context.Context, client string) error {

@@ -45,3 +45,7 @@ SELECT pg_notify('outhook.river_insert', json_build_object('queue', @queue::text
 
 -- name: GetDatabaseTime :one
 SELECT clock_timestamp()::timestamptz;
+
+-- name: IsReadOnly :one
+-- Whether nothing can be stored on this connection: a standby, or a primary that is being replaced.
+SELECT current_setting('transaction_read_only')::boolean AS read_only;

@@ -4,15 +4,35 @@
 -- name: TakePresence :one
 SELECT pg_try_advisory_lock(hashtextextended(@client_id, 1869968503)) AS held;
 
--- name: ListSilentClients :many
--- The clients that run deliveries and do not hold their lock. pg_locks shows a lock on a bigint as its two halves.
-SELECT c.client_id::text AS client_id
-FROM (SELECT j.attempted_by[array_upper(j.attempted_by, 1)] AS client_id FROM outhook.river_job AS j
-    WHERE j.state = 'running' AND j.kind = 'deliver' GROUP BY 1) AS c
-WHERE c.client_id IS NOT NULL AND hashtextextended(c.client_id, 1869968503) NOT IN (
-    SELECT (l.classid::bigint << 32) | l.objid::bigint FROM pg_catalog.pg_locks AS l
-    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
-        AND l.database = (SELECT b.oid FROM pg_catalog.pg_database AS b WHERE b.datname = current_database()));
+-- name: ForgetSilence :exec
+-- Ends the count for a client that has its lock again.
+DELETE FROM outhook.silent_clients WHERE client_id = @client_id;
+
+-- name: NoteSilentClients :many
+-- Notes the clients that run deliveries and do not hold their lock, but for the one that asks, and returns those that are
+-- dead: silent for long enough, of which the last part could be seen without a gap. A start of the database ends what was
+-- seen before. pg_locks shows a lock on a bigint as its two halves.
+WITH silent AS MATERIALIZED (
+    SELECT c.client_id
+    FROM (SELECT j.attempted_by[array_upper(j.attempted_by, 1)] AS client_id FROM outhook.river_job AS j
+        WHERE j.state = 'running' AND j.kind = 'deliver' GROUP BY 1) AS c
+    WHERE c.client_id <> @client_id::text AND hashtextextended(c.client_id, 1869968503) NOT IN (
+        SELECT (l.classid::bigint << 32) | l.objid::bigint FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+            AND l.database = (SELECT b.oid FROM pg_catalog.pg_database AS b WHERE b.datname = current_database()))
+), others AS (
+    DELETE FROM outhook.silent_clients AS s WHERE s.client_id NOT IN (SELECT c.client_id FROM silent AS c)
+), noted AS (
+    INSERT INTO outhook.silent_clients AS s (client_id, since, seen_from, seen_at)
+    SELECT c.client_id, now(), now(), now() FROM silent AS c ORDER BY c.client_id
+    ON CONFLICT (client_id) DO UPDATE SET seen_at = greatest(s.seen_at, excluded.seen_at),
+        seen_from = CASE WHEN s.seen_at < now() - make_interval(secs => @max_gap_seconds::float8)
+            OR s.seen_from < pg_catalog.pg_postmaster_start_time() THEN excluded.seen_from ELSE s.seen_from END
+    RETURNING s.client_id, s.since, s.seen_from
+)
+SELECT n.client_id FROM noted AS n
+WHERE n.since <= now() - make_interval(secs => @silence_seconds::float8)
+    AND n.seen_from <= now() - make_interval(secs => @unbroken_seconds::float8);
 
 -- name: RescueJobs :many
 -- Gives up to max_rows running deliveries of a dead client to others, as River's rescuer would later, and returns their

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,10 +20,14 @@ import (
 )
 
 const (
-	// How many clients of each kind enqueue at the same time.
+	// How many clients of each kind enqueue at the same time, for each crowdRate events per second that are asked for.
 	restClients = 6
 	goClients   = 6
 	sqlClients  = 4
+	crowdRate   = 200
+
+	// maxLag is how much a client that was held up makes good.
+	maxLag = time.Second
 
 	// clientTimeout is how long a client waits for a request or a transaction.
 	clientTimeout = 5 * time.Second
@@ -43,10 +48,15 @@ type clients struct {
 }
 
 // loop enqueues about rate events per second, one after the other, until ctx ends; what is begun then is brought to an end.
+// A client that was held up catches up on maxLag at most.
 func (c *clients) loop(ctx context.Context, id uint64, rate float64, enqueue func(context.Context, *rand.Rand, int64)) {
 	rng := draw(c.seed, streamClient, id, 0)
-	for {
-		wait(ctx, time.Duration(rng.ExpFloat64()/rate*float64(time.Second)))
+	for due := time.Now(); ; {
+		due = due.Add(time.Duration(rng.ExpFloat64() / rate * float64(time.Second)))
+		if oldest := time.Now().Add(-maxLag); due.Before(oldest) {
+			due = oldest
+		}
+		wait(ctx, time.Until(due))
 		if ctx.Err() != nil {
 			return
 		}
@@ -57,14 +67,18 @@ func (c *clients) loop(ctx context.Context, id uint64, rate float64, enqueue fun
 // rest posts an event with an idempotency key to any of the APIs, again and again until one says that it is committed.
 func (c *clients) rest(ctx context.Context, rng *rand.Rand, n int64) {
 	verdict, why := inDoubt, ""
-	var id string
+	var id uuid.UUID
 	for end := time.Now().Add(retryLimit); verdict == inDoubt && time.Now().Before(end); {
-		address := c.nodes[rng.IntN(len(c.nodes))].address.Load()
+		node := c.nodes[rng.IntN(len(c.nodes))]
+		address := node.address.Load()
 		if address == nil {
 			wait(ctx, 50*time.Millisecond)
 			continue
 		}
 		id, verdict, why = c.post(ctx, *address, n)
+		if verdict == committed {
+			c.ledger.note(node.name)
+		}
 		if verdict == inDoubt {
 			wait(ctx, 50*time.Millisecond+time.Duration(rng.IntN(500))*time.Millisecond)
 		}
@@ -72,37 +86,37 @@ func (c *clients) rest(ctx context.Context, rng *rand.Rand, n int64) {
 	c.ledger.add(claim{n: n, client: "rest", verdict: verdict, eventID: id, reason: why})
 }
 
-func (c *clients) post(ctx context.Context, address string, n int64) (id string, v verdict, why string) {
+func (c *clients) post(ctx context.Context, address string, n int64) (id uuid.UUID, v verdict, why string) {
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
 	body := fmt.Sprintf(`{"tenant_id": %q, "type": %q, "idempotency_key": "order-%d", "payload": %s}`, tenantOf(n), eventType, n, payload(n))
 	var answer struct {
-		ID string `json:"id"`
+		ID uuid.UUID `json:"id"`
 	}
-	status, err := c.call(ctx, address, "/api/events", body, &answer)
+	status, err := c.request(ctx, http.MethodPost, address, "/api/events", body, &answer)
 	switch {
 	case status == http.StatusAccepted, status == http.StatusOK:
 		if err != nil {
-			return "", inDoubt, "" // the answer was cut
+			return id, inDoubt, "" // the answer was cut
 		}
 		return answer.ID, committed, ""
 	case status >= 400 && status < 500:
-		return "", refused, fmt.Sprintf("the API answered %d", status)
+		return id, refused, fmt.Sprintf("the API answered %d", status)
 	}
-	return "", inDoubt, ""
+	return id, inDoubt, ""
 }
 
-// call posts to the API and returns the status, 0 if no answer came.
-func (c *clients) call(ctx context.Context, address, path, body string, into any) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+path, strings.NewReader(body))
+// request sends a request to the API and returns the status, 0 if no answer came.
+func (c *clients) request(ctx context.Context, method, address, path, body string, into any) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, strings.NewReader(body))
 	if err != nil {
-		return 0, fmt.Errorf("posting to %s: %w", path, err)
+		return 0, fmt.Errorf("asking for %s: %w", path, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.apiKey)
 	req.Header.Set("Content-Type", "application/json")
 	res, err := c.http.Do(req)
 	if err != nil {
-		return 0, fmt.Errorf("posting to %s: %w", path, err)
+		return 0, fmt.Errorf("asking for %s: %w", path, err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
@@ -145,8 +159,8 @@ func (c *clients) transaction(ctx context.Context, _ *rand.Rand, n int64) {
 	if err != nil || c.rollsBack(n) {
 		return
 	}
-	entry.eventID = res.ID
-	entry.verdict, entry.reason = afterCommit(tx.Commit(ctx))
+	entry.eventID = uuid.MustParse(res.ID)
+	entry.verdict, entry.reason = c.afterCommit(tx.Commit(ctx))
 }
 
 // plainSQL enqueues with nothing but SQL, as any language can: a transaction in one string.
@@ -168,7 +182,7 @@ func (c *clients) plainSQL(ctx context.Context, _ *rand.Rand, n int64) {
 		"BEGIN; INSERT INTO shop.orders (n) VALUES (%d); SELECT outhook.enqueue('%s', '%s', '%s'); %s",
 		n, tenantOf(n), eventType, payload(n), end)).ReadAll()
 	if end == "COMMIT" {
-		entry.verdict, entry.reason = afterCommit(err)
+		entry.verdict, entry.reason = c.afterCommit(err)
 	}
 }
 
@@ -176,10 +190,11 @@ func (c *clients) plainSQL(ctx context.Context, _ *rand.Rand, n int64) {
 // FATAL is a server that goes away, maybe just after the commit; any other error is a cut connection. pgconn.SafeToRetry
 // is no help: pgx 5.12.0 says it of a connection that broke after the whole query had left ("conn closed"), and in half
 // of these cases the transaction had committed.
-func afterCommit(err error) (v verdict, reason string) {
+func (c *clients) afterCommit(err error) (v verdict, reason string) {
 	var pgErr *pgconn.PgError
 	switch {
 	case err == nil:
+		c.ledger.note(wireOfClients)
 		return committed, ""
 	case errors.Is(err, pgx.ErrTxCommitRollback):
 		return rolledBack, fmt.Sprintf("nothing was committed: %v", err)

@@ -21,6 +21,7 @@ const (
 	streamFate
 	streamAnswer
 	streamClient
+	streamOrder
 )
 
 // tenants are who the events are for; event n is for tenant n modulo their number.

@@ -48,7 +48,7 @@ func (s *stack) observe(ctx context.Context, o options, stderr io.Writer) (*repo
 	if err := s.awaitServing(ctx); err != nil {
 		return nil, err
 	}
-	c, err := s.newClients(ctx, o.Seed)
+	c, err := s.newClients(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,10 @@ func (s *stack) observe(ctx context.Context, o options, stderr io.Writer) (*repo
 	defer func() { _ = logs.Close() }() // for people
 	fmt.Fprintf(stderr, "breaking things for %s (seed %d)\n", o.Duration, o.Seed)
 	start := time.Now()
-	saboteur := &saboteur{stack: s, logger: slog.New(slog.NewTextHandler(logs, nil)), done: map[kind]int{}}
+	saboteur := &saboteur{
+		stack: s, logger: slog.New(slog.NewTextHandler(logs, nil)), done: map[kind]int{},
+		operator: &operator{clients: c, receivers: s.receivers, replays: map[deliveryKey]*replayCount{}},
+	}
 	if err := s.load(ctx, o, c, saboteur); err != nil {
 		return nil, err
 	}
@@ -73,11 +76,14 @@ func (s *stack) observe(ctx context.Context, o options, stderr io.Writer) (*repo
 	if err := s.settle(ctx, o.Settle); err != nil {
 		return nil, err
 	}
+	if err := writeSlow(ctx, s.direct, s.dir+"/slow.log"); err != nil {
+		return nil, err
+	}
 	r := &report{Seed: o.Seed, DurationS: o.Duration.Seconds(), SettledS: time.Since(faultsOver).Seconds()}
 	return r, s.reconcile(ctx, r, c.ledger, saboteur, start)
 }
 
-func (s *stack) newClients(ctx context.Context, seed uint64) (*clients, error) {
+func (s *stack) newClients(ctx context.Context, o options) (*clients, error) {
 	database, err := s.wires[len(s.wires)-1].through(s.postgres.URL("outhook"))
 	if err != nil {
 		return nil, err
@@ -86,14 +92,15 @@ func (s *stack) newClients(ctx context.Context, seed uint64) (*clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing the database's URL: %w", err)
 	}
-	cfg.MaxConns, cfg.ConnConfig.ConnectTimeout = goClients+sqlClients, clientTimeout
+	crowds := o.crowds()
+	cfg.MaxConns, cfg.ConnConfig.ConnectTimeout = int32(crowds*(goClients+sqlClients)), clientTimeout //nolint:gosec // some hundred
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the clients' pool: %w", err)
 	}
 	return &clients{
-		seed: seed, ledger: &ledger{}, pool: pool, nodes: s.role(roleAPI), apiKey: s.apiKey,
-		http: &http.Client{Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: restClients}},
+		seed: o.Seed, ledger: &ledger{served: map[string][]time.Time{}}, pool: pool, nodes: s.role(roleAPI), apiKey: s.apiKey,
+		http: &http.Client{Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: crowds * restClients}},
 	}, nil
 }
 
@@ -102,13 +109,14 @@ func (s *stack) load(ctx context.Context, o options, c *clients, saboteur *sabot
 	clientCtx, cancel := context.WithTimeout(ctx, o.Duration)
 	defer cancel()
 	var group sync.WaitGroup
-	rate := float64(o.Rate) / (restClients + goClients + sqlClients)
-	for i := range restClients + goClients + sqlClients {
+	const crowd = restClients + goClients + sqlClients
+	rate := float64(o.Rate) / float64(crowd*o.crowds())
+	for i := range crowd * o.crowds() {
 		enqueue := c.rest
-		switch {
-		case i >= restClients+goClients:
+		switch place := i % crowd; {
+		case place >= restClients+goClients:
 			enqueue = c.plainSQL
-		case i >= restClients:
+		case place >= restClients:
 			enqueue = c.transaction
 		}
 		group.Go(func() { c.loop(clientCtx, uint64(i), rate, enqueue) }) //nolint:gosec // small
@@ -124,12 +132,12 @@ func (s *stack) load(ctx context.Context, o options, c *clients, saboteur *sabot
 // settle returns when nothing is pending any more, or when limit is over: the reconciliation counts what is left.
 func (s *stack) settle(ctx context.Context, limit time.Duration) error {
 	for end := time.Now().Add(limit); time.Now().Before(end); wait(ctx, 500*time.Millisecond) {
-		var pending int
-		err := s.direct.QueryRow(ctx, "SELECT count(*) FROM outhook.report_deliveries WHERE state = 'pending'").Scan(&pending)
+		var pending bool
+		err := s.direct.QueryRow(ctx, "SELECT EXISTS (SELECT FROM outhook.deliveries WHERE state = 'pending')").Scan(&pending)
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("waiting for everything to settle: %w", context.Cause(ctx))
-		case err == nil && pending == 0:
+		case err == nil && !pending:
 			// A request that was paused may still be on its way, and its outcome too.
 			wait(ctx, 2*endpointTimeout)
 			return nil

@@ -20,8 +20,9 @@ const (
 
 // saboteur carries out the planned faults.
 type saboteur struct {
-	stack  *stack
-	logger *slog.Logger
+	stack    *stack
+	operator *operator
+	logger   *slog.Logger
 
 	postgres sync.Mutex // held while a fault acts on Postgres
 
@@ -29,6 +30,7 @@ type saboteur struct {
 	done    map[kind]int
 	trapped []request // whose workers were killed right after the answer
 	frozen  []request // whose workers were paused right after the answer
+	marks   []mark    // from when on the target of a fault is to work again
 	errs    []error
 }
 
@@ -67,20 +69,15 @@ func (s *saboteur) carryOut(ctx context.Context, f fault) {
 }
 
 func (s *saboteur) act(ctx context.Context, f fault) (acted bool, err error) {
-	pauseIt := func(n *node) error { return s.pause(ctx, n, f.length) }
 	switch f.kind {
-	case killWorker:
-		return s.onNode(roleWorker, f, (*node).kill)
-	case killAPI:
-		return s.onNode(roleAPI, f, (*node).kill)
-	case stopWorker:
-		return s.onNode(roleWorker, f, (*node).stop)
-	case stopAPI:
-		return s.onNode(roleAPI, f, (*node).stop)
-	case pauseWorker:
-		return s.onNode(roleWorker, f, pauseIt)
-	case pauseAPI:
-		return s.onNode(roleAPI, f, pauseIt)
+	case killWorker, stopWorker, pauseWorker:
+		return s.onNode(ctx, roleWorker, f)
+	case killAPI, stopAPI, pauseAPI:
+		return s.onNode(ctx, roleAPI, f)
+	case setClock:
+		return s.setClock(ctx, f)
+	case pauseEndpoint, replayDelivery, rotateSecret:
+		return s.giveOrder(ctx, f)
 	case killAfterAnswer:
 		return s.killAfterAnswer(ctx)
 	case freezeAfterAnswer:
@@ -98,13 +95,14 @@ func (s *saboteur) act(ctx context.Context, f fault) (acted bool, err error) {
 	case breakWire:
 		return s.poison(ctx, f, both("limit_data", "bytes", f.size)[f.target%2])
 	case killPostgres, outage:
-		return s.onPostgres(ctx, func() error {
+		return s.onPostgres(ctx, f.kind, func() error {
 			err := s.stack.postgres.Kill()
 			wait(ctx, f.length)
 			return err
 		})
+	case redelivery: // measured, not drawn
 	case restartPostgres:
-		return s.onPostgres(ctx, func() error { return nil })
+		return s.onPostgres(ctx, f.kind, func() error { return nil })
 	}
 	return false, nil
 }
@@ -119,14 +117,68 @@ func both(name, attribute string, value int64) []toxic {
 }
 
 // onNode acts on one process of a role.
-func (s *saboteur) onNode(role string, f fault, act func(*node) error) (bool, error) {
+func (s *saboteur) onNode(ctx context.Context, role string, f fault) (acted bool, err error) {
 	nodes := s.stack.role(role)
 	n := nodes[f.target%len(nodes)]
 	if !n.fault.TryLock() {
 		return false, nil
 	}
 	defer n.fault.Unlock()
-	return true, act(n)
+	began := time.Now()
+	switch f.kind { //nolint:exhaustive // those of processes
+	case killWorker, killAPI:
+		err = n.kill()
+		s.markAfter(f.kind, n.name, began, began.Add(restartAfter))
+	case stopWorker, stopAPI:
+		err = n.stop()
+		s.markAfter(f.kind, n.name, began, time.Now())
+	default:
+		err = s.pause(ctx, n, f.length)
+		s.mark(f.kind, n.name, time.Now())
+	}
+	return true, err
+}
+
+// setClock sets a worker's clock wrong for four times as long as other faults last. Whatever else happens to the worker
+// meanwhile may happen.
+func (s *saboteur) setClock(ctx context.Context, f fault) (bool, error) {
+	nodes := s.stack.role(roleWorker)
+	n := nodes[f.target%len(nodes)]
+	if !n.setting.TryLock() {
+		return false, nil
+	}
+	defer n.setting.Unlock()
+	ahead := wrongBy
+	if f.size%2 == 0 {
+		ahead = -wrongBy
+	}
+	s.mark(f.kind, n.name, time.Now())
+	return true, n.setClock(ctx, ahead, 4*f.length)
+}
+
+// giveOrder has the operator give an order about one endpoint.
+func (s *saboteur) giveOrder(ctx context.Context, f fault) (acted bool, err error) {
+	endpoints := s.stack.receivers.endpoints
+	e, rng := endpoints[f.target%len(endpoints)], draw(uint64(f.size), streamOrder, uint64(f.target), 0) //nolint:gosec // small
+	if f.kind == replayDelivery {
+		key, ordered, acted, err := s.operator.replay(ctx, rng, e)
+		if acted {
+			s.mark(f.kind, key.String(), ordered)
+		}
+		return acted, err
+	}
+	if !e.fault.TryLock() {
+		return false, nil
+	}
+	defer e.fault.Unlock()
+	if f.kind == rotateSecret {
+		return true, s.operator.rotate(ctx, rng, e)
+	}
+	enabled, err := s.operator.pause(ctx, rng, e, f.length)
+	if err == nil {
+		s.mark(f.kind, e.id.String(), enabled)
+	}
+	return true, err
 }
 
 // pause stops a process and lets it go on, unless it ended by itself.
@@ -181,7 +233,10 @@ func (s *saboteur) killAfterAnswer(ctx context.Context) (bool, error) {
 		if n.frozen.Load() {
 			return // what it sent arrived late
 		}
+		began := time.Now()
 		err = n.kill()
+		s.markAfter(killAfterAnswer, n.name, began, began.Add(restartAfter))
+		s.mark(redelivery, r.delivery.String(), began)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.trapped = append(s.trapped, r)
@@ -215,11 +270,12 @@ func (s *saboteur) freezeAfterAnswer(ctx context.Context, length time.Duration) 
 		return false, err
 	}
 	wait(ctx, length)
+	s.mark(freezeAfterAnswer, frozen.name, time.Now())
 	return true, ignoreEnded(resume(p))
 }
 
 // onPostgres takes Postgres down in some way and brings it up again; a server that still runs is shut down for that.
-func (s *saboteur) onPostgres(ctx context.Context, down func() error) (bool, error) {
+func (s *saboteur) onPostgres(ctx context.Context, k kind, down func() error) (bool, error) {
 	if !s.postgres.TryLock() {
 		return false, nil
 	}
@@ -229,7 +285,12 @@ func (s *saboteur) onPostgres(ctx context.Context, down func() error) (bool, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), postgresLimit)
 	defer cancel()
-	return true, s.stack.postgres.Restart(ctx)
+	err := s.stack.postgres.Restart(ctx)
+	up := time.Now()
+	for _, name := range []string{anyWorker, wireOfClients} {
+		s.mark(k, name, up)
+	}
+	return true, err
 }
 
 // onWire acts on one wire.
@@ -239,7 +300,9 @@ func (s *saboteur) onWire(f fault, act func(*wire) error) (bool, error) {
 		return false, nil
 	}
 	defer w.fault.Unlock()
-	return true, act(w)
+	err := act(w)
+	s.mark(f.kind, w.name, time.Now())
+	return true, err
 }
 
 func (s *saboteur) poison(ctx context.Context, f fault, toxics ...toxic) (bool, error) {

@@ -1,6 +1,11 @@
 package main
 
-import "sync"
+import (
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // verdict is what a client knows about an event that it tried to enqueue.
 type verdict string
@@ -22,8 +27,8 @@ type claim struct {
 	client  string // "rest", "go" or "sql"
 	order   bool   // the same transaction wrote a row of shop.orders
 	verdict verdict
-	eventID string // if the client was told
-	reason  string // why it was not committed
+	eventID uuid.UUID // if the client was told
+	reason  string    // why it was not committed
 }
 
 // ledger holds what the clients were told.
@@ -31,6 +36,14 @@ type ledger struct {
 	mu     sync.Mutex
 	last   int64
 	claims []claim
+	served map[string][]time.Time // when an API (by name) or the database (by the clients' wire) said that an event is committed
+}
+
+// note notes that somebody has just said that an event is committed.
+func (l *ledger) note(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.served[name] = append(l.served[name], time.Now())
 }
 
 // next draws the number of a new event.

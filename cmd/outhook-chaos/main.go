@@ -29,9 +29,13 @@ type options struct {
 	Rate     int           `default:"120" help:"Events per second that the clients try to enqueue."`
 	Every    time.Duration `default:"700ms" help:"The mean time between two faults."`
 	Long     bool          `help:"Add faults that last for minutes: a worker paused between answer and record for longer than the rescue takes, and Postgres away for 3 minutes."`
+	Clocks   bool          `default:"true" negatable:"" help:"Set the workers' clocks wrong, too. Their binaries get a changed package time for it, which takes a minute to build the first time."`
 	JSON     bool          `name:"json" help:"Print JSON to stdout; the table goes to stderr."`
 	Keep     bool          `help:"Keep the folder with the processes' logs. It is kept after a broken promise too."`
 }
+
+// crowds is how many times the numbers of clients take part.
+func (o options) crowds() int { return max(1, o.Rate/crowdRate) }
 
 func main() {
 	// net/http tells package log, and toxiproxy its own, of each connection that a fault cut.

@@ -36,7 +36,9 @@ type node struct {
 	log    *os.File
 
 	wire    *wire
+	clock   string     // the file that moves its clock
 	fault   sync.Mutex // held while a fault acts on it
+	setting sync.Mutex // held while its clock is wrong, in which time other faults may act on it
 	address atomic.Pointer[string]
 	exits   atomic.Int64 // ends that nobody ordered
 	ordered atomic.Bool  // the next end is a fault's doing

@@ -26,6 +26,10 @@ const (
 	breakWire       kind = "break_wire"        // closed in the middle of a message
 	killPostgres    kind = "kill_postgres"     // SIGKILL, recovery
 	restartPostgres kind = "restart_postgres"  // fast shutdown and start
+	setClock        kind = "set_clock"         // 2 minutes ahead or behind, while the worker runs
+	pauseEndpoint   kind = "pause_endpoint"    // a person's order: paused, later enabled
+	replayDelivery  kind = "replay_delivery"   // a person's order
+	rotateSecret    kind = "rotate_secret"     // a person's order
 
 	// Those that last for minutes are asked for.
 	freezeAfterAnswer kind = "freeze_after_answer" // as killAfterAnswer, with a SIGSTOP for longer than the rescue
@@ -65,6 +69,9 @@ func weights() []struct {
 		{breakWire, 4},
 		{killPostgres, 2},
 		{restartPostgres, 2},
+		{setClock, 3},
+		{pauseEndpoint, 3},
+		{replayDelivery, 5},
 	}
 }
 
@@ -77,7 +84,7 @@ const (
 	outageLength = 180 * time.Second
 )
 
-// plan draws the faults of a run: the same for the same seed.
+// plan draws the faults of a run: the same for the same seed and flags.
 func plan(o options) []fault {
 	rng := draw(o.Seed, streamFaults, 0, 0)
 	total := 0
@@ -107,6 +114,8 @@ func plan(o options) []fault {
 			slices.SortStableFunc(faults, func(a, b fault) int { return cmp.Compare(a.at, b.at) })
 			return faults
 		}
-		faults = append(faults, f)
+		if f.kind != setClock || o.Clocks {
+			faults = append(faults, f)
+		}
 	}
 }

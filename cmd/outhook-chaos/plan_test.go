@@ -9,7 +9,7 @@ import (
 
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	o := options{Seed: 7, Duration: 10 * time.Minute, Every: 700 * time.Millisecond}
+	o := options{Seed: 7, Duration: 10 * time.Minute, Every: 700 * time.Millisecond, Clocks: true}
 
 	t.Run("IsTheSameForASeed", func(t *testing.T) {
 		t.Parallel()

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/outhook/outhook/internal/signature"
 )
 
@@ -34,22 +36,31 @@ const (
 	forged = -2 // the body is not as it was published, or not signed as it should be
 )
 
-// deliveryKey names a delivery by the text of its ids.
-type deliveryKey struct{ eventID, endpointID string }
+// deliveryKey names a delivery.
+type deliveryKey struct{ eventID, endpointID uuid.UUID }
+
+// String names it among the targets of faults.
+func (k deliveryKey) String() string { return k.eventID.String() + "/" + k.endpointID.String() }
 
 // endpoint is one receiver and its row in Outhook.
 type endpoint struct {
 	index  int
-	id     string
+	id     uuid.UUID
 	tenant string
 	dead   bool // always answers 500: its deliveries are to fail
+
+	fault   sync.Mutex    // held while an operator acts on it
+	secrets []knownSecret // guarded by receivers.mu
 }
 
 // endpoints are two for each tenant; the last is dead.
 func newEndpoints() []*endpoint {
 	var list []*endpoint
 	for i := range 2 * len(tenants()) {
-		list = append(list, &endpoint{index: i, tenant: tenantOf(int64(i)), dead: i == 2*len(tenants())-1})
+		list = append(list, &endpoint{
+			index: i, tenant: tenantOf(int64(i)), dead: i == 2*len(tenants())-1,
+			secrets: []knownSecret{{secret: signature.NewSecret()}},
+		})
 	}
 	return list
 }
@@ -57,7 +68,6 @@ func newEndpoints() []*endpoint {
 // receivers serve all endpoints and log each request.
 type receivers struct {
 	seed      uint64
-	secret    signature.Secret
 	endpoints []*endpoint
 	server    *http.Server
 	address   string
@@ -76,7 +86,7 @@ func newReceivers(ctx context.Context, seed uint64) (*receivers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the receivers: %w", err)
 	}
-	r := &receivers{seed: seed, secret: signature.NewSecret(), endpoints: newEndpoints(), address: listener.Addr().String()}
+	r := &receivers{seed: seed, endpoints: newEndpoints(), address: listener.Addr().String()}
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		if err := r.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -98,8 +108,9 @@ func (r *receivers) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	e := r.endpoints[index]
 	attempt, _ := strconv.Atoi(req.Header.Get(headerAttempt)) // 0 has no row, which the reconciliation finds
 	_, worker, _ := strings.Cut(req.UserAgent(), "/")
+	eventID, _ := uuid.Parse(req.Header.Get(signature.HeaderID)) // nil has no row either
 	entry := &request{
-		delivery: deliveryKey{req.Header.Get(signature.HeaderID), e.id}, n: cut, attempt: attempt, worker: worker, at: time.Now(),
+		delivery: deliveryKey{eventID, e.id}, n: cut, attempt: attempt, worker: worker, at: time.Now(),
 	}
 	r.mu.Lock()
 	r.log = append(r.log, entry)
@@ -110,7 +121,7 @@ func (r *receivers) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return // it was cut on its way
 	}
 	n, ok := number(body)
-	if !ok || signature.Verify([]signature.Secret{r.secret}, req.Header, body, time.Now(), time.Minute) != nil {
+	if !ok || !r.signed(e, req.Header, body) {
 		n = forged
 	}
 	r.note(func() { entry.n = n })

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // attemptKey names a request by its delivery and number.
@@ -23,19 +25,21 @@ type audit struct {
 	requests  []request
 	byAttempt map[attemptKey][]request
 	endpoints map[string][]*endpoint // of a tenant
-	dead      map[string]bool        // ids of endpoints that never answer well
+	dead      map[uuid.UUID]bool     // ids of endpoints that never answer well
+	operator  *operator
 	breaches  map[string]*promise
 }
 
 // reconcile compares the four ledgers and fills the report.
 func (s *stack) reconcile(ctx context.Context, r *report, l *ledger, saboteur *saboteur, start time.Time) error {
+	began := time.Now()
 	t, err := readTables(ctx, s.direct)
 	if err != nil {
 		return err
 	}
 	a := &audit{
 		tables: t, report: r, claims: l.claims, requests: s.receivers.entries(), byAttempt: map[attemptKey][]request{},
-		endpoints: map[string][]*endpoint{}, dead: map[string]bool{}, breaches: map[string]*promise{},
+		endpoints: map[string][]*endpoint{}, dead: map[uuid.UUID]bool{}, operator: saboteur.operator, breaches: map[string]*promise{},
 	}
 	r.ByClient, r.DuplicatesByCause = map[string]int{}, map[string]int{}
 	r.FrozenRequests = []int{}
@@ -56,9 +60,11 @@ func (s *stack) reconcile(ctx context.Context, r *report, l *ledger, saboteur *s
 	a.auditDeliveries()
 	a.auditRequests(start)
 	a.auditFaults(saboteur)
+	r.Recovery = a.recoveries(saboteur.marks, l)
 	for _, n := range s.nodes {
 		r.UnorderedExits += int(n.exits.Load())
 	}
+	r.ReconciledMS = time.Since(began).Milliseconds()
 	r.Broken = []string{}
 	for _, p := range promises {
 		if *p.count > 0 {
@@ -80,14 +86,14 @@ func (a *audit) auditClaims() {
 			a.report.ByClient[c.client]++
 			if len(stored) == 0 {
 				a.breach("lost", "event %d was accepted from the %s client and is not in the table", c.n, c.client)
-			} else if c.eventID != "" && c.eventID != stored[0].ID {
-				a.breach("doubled", "event %d is %s in the table, the client was told %s", c.n, stored[0].ID, c.eventID)
+			} else if c.eventID != uuid.Nil && c.eventID != stored[0].id {
+				a.breach("doubled", "event %d is %s in the table, the client was told %s", c.n, stored[0].id, c.eventID)
 			}
 		case rolledBack:
 			a.report.RolledBack++
 			if len(stored) > 0 {
 				a.breach("phantom", "event %d of the %s client was rolled back (%s) and is in the table as %s", c.n, c.client,
-					cmp.Or(c.reason, "by its own will"), stored[0].ID)
+					cmp.Or(c.reason, "by its own will"), stored[0].id)
 			}
 		case inDoubt:
 			a.report.InDoubt++
@@ -110,9 +116,9 @@ func (a *audit) auditDeliveries() {
 		for _, event := range stored {
 			r.Committed++
 			for _, e := range a.endpoints[tenantOf(n)] {
-				d := a.deliveries[deliveryKey{event.ID, e.id}]
+				d := a.deliveries[deliveryKey{event.id, e.id}]
 				if d == nil {
-					a.breach("lost", "event %s has no delivery for endpoint %s", event.ID, e.id)
+					a.breach("lost", "event %s has no delivery for endpoint %s", event.id, e.id)
 					continue
 				}
 				a.auditDelivery(d)
@@ -130,63 +136,65 @@ func (a *audit) auditDelivery(d *storedDelivery) {
 	r := a.report
 	known := 0 // failures that use up the schedule
 	answered := 0
-	for number := 1; number <= d.AttemptCount; number++ {
-		attempt := d.attempts[number]
+	for number := 1; number <= d.attemptCount; number++ {
+		attempt := d.attempt(number)
 		if attempt == nil {
-			a.breach("holes", "attempt %d of %d of event %s, endpoint %s", number, d.AttemptCount, d.EventID, d.EndpointID)
+			a.breach("holes", "attempt %d of %d of event %s, endpoint %s", number, d.attemptCount, d.eventID, d.endpointID)
 			continue
 		}
-		if attempt.Outcome != "unknown" && attempt.Outcome != "succeeded" {
+		if attempt.outcome != "unknown" && attempt.outcome != "succeeded" {
 			known++
 		}
-		if success(a.byAttempt[attemptKey{d.key(), number}]) {
+		if success(a.byAttempt[attemptKey{d.deliveryKey, number}]) {
 			answered++
 		}
 	}
-	if len(d.attempts) > d.AttemptCount {
-		a.breach("holes", "event %s, endpoint %s has %d rows and counts %d", d.EventID, d.EndpointID, len(d.attempts), d.AttemptCount)
+	if len(d.attempts) > d.attemptCount {
+		a.breach("holes", "event %s, endpoint %s has %d rows and counts %d", d.eventID, d.endpointID, len(d.attempts), d.attemptCount)
 	}
 	a.auditRows(d)
 	if answered > 0 {
 		r.Delivered++
 		a.countDuplicates(d, answered-1)
 	}
+	replays := a.auditReplays(d, answered)
 	tries := scheduleTries
-	if a.dead[d.EndpointID] {
-		tries = deadTries
+	if a.dead[d.endpointID] {
+		tries = deadTries * (1 + replays)
 	}
 	switch {
-	case d.State == "pending":
-		a.breach("unsettled", "event %s, endpoint %s is pending after %d attempts", d.EventID, d.EndpointID, d.AttemptCount)
-	case d.State == "failed" && known >= tries:
+	case d.state == "pending":
+		a.breach("unsettled", "event %s, endpoint %s is pending after %d attempts", d.eventID, d.endpointID, d.attemptCount)
+	case d.state == "failed" && known >= tries:
 		r.Exhausted++
 		return
-	case d.State != "succeeded":
-		a.breach("failed early", "event %s, endpoint %s is %s after %d known failures", d.EventID, d.EndpointID, d.State, known)
+	case d.state != "succeeded":
+		a.breach("failed early", "event %s, endpoint %s is %s after %d known failures", d.eventID, d.endpointID, d.state, known)
 	case answered == 0:
-		a.breach("unfounded successes", "event %s, endpoint %s", d.EventID, d.EndpointID)
+		a.breach("unfounded successes", "event %s, endpoint %s", d.eventID, d.endpointID)
 	}
 	if answered == 0 {
-		a.breach("lost", "event %s never arrived at endpoint %s; it is %s after %d attempts", d.EventID, d.EndpointID, d.State, d.AttemptCount)
+		a.breach("lost", "event %s never arrived at endpoint %s; it is %s after %d attempts", d.eventID, d.endpointID, d.state, d.attemptCount)
 	}
 }
 
 // auditRows compares each row of the attempt log with the requests of its number.
 func (a *audit) auditRows(d *storedDelivery) {
-	for number, attempt := range d.attempts {
+	for i := range d.attempts {
+		attempt := &d.attempts[i]
 		a.report.Attempts++
-		requests := a.byAttempt[attemptKey{d.key(), number}]
+		requests, number := a.byAttempt[attemptKey{d.deliveryKey, attempt.number}], attempt.number
 		switch {
-		case attempt.StatusCode == nil:
-			a.report.NoStatus[attempt.Outcome]++
+		case attempt.statusCode == 0:
+			a.report.NoStatus[attempt.outcome]++
 			if len(requests) == 0 {
-				a.report.NoRequest[attempt.Outcome]++
+				a.report.NoRequest[attempt.outcome]++
 			}
 		case len(requests) == 0:
-			a.breach("rows without a request", "attempt %d of event %s has status %d", number, d.EventID, *attempt.StatusCode)
-		case requests[0].status != *attempt.StatusCode:
+			a.breach("rows without a request", "attempt %d of event %s has status %d", number, d.eventID, attempt.statusCode)
+		case requests[0].status != attempt.statusCode:
 			a.breach("rows with another status", "attempt %d of event %s has status %d, the receiver answered %d",
-				number, d.EventID, *attempt.StatusCode, requests[0].status)
+				number, d.eventID, attempt.statusCode, requests[0].status)
 		}
 	}
 }
@@ -199,22 +207,41 @@ func (a *audit) countDuplicates(d *storedDelivery, n int) {
 	}
 	a.report.Duplicates += n
 	heard := 0
-	for number, attempt := range d.attempts {
-		if !success(a.byAttempt[attemptKey{d.key(), number}]) {
+	for i := range d.attempts {
+		attempt := &d.attempts[i]
+		if !success(a.byAttempt[attemptKey{d.deliveryKey, attempt.number}]) {
 			continue
 		}
-		if attempt.Outcome == "succeeded" {
+		if attempt.outcome == "succeeded" {
 			heard++
 			continue
 		}
 		if n > 0 {
-			a.report.DuplicatesByCause[attempt.Outcome]++
+			a.report.DuplicatesByCause[attempt.outcome]++
 			n--
 		}
 	}
-	if n > 0 {
-		a.report.DuplicatesByCause["raced"] += n
+	if n == 0 {
+		return
 	}
+	replays := a.operator.replayed(d.deliveryKey)
+	replayed := min(n, replays.ordered+replays.inDoubt)
+	a.report.DuplicatesByCause["replayed"] += replayed
+	if n > replayed {
+		a.report.DuplicatesByCause["raced"] += n - replayed
+		a.report.Raced += n - replayed
+	}
+}
+
+// auditReplays returns how often the delivery was replayed, if the API said so: what had succeeded was to be answered well
+// once more each time.
+func (a *audit) auditReplays(d *storedDelivery, answered int) int {
+	ordered := a.operator.replayed(d.deliveryKey).ordered
+	a.report.Replays += ordered
+	if !a.dead[d.endpointID] && answered < 1+ordered {
+		a.breach("replays lost", "event %s, endpoint %s was replayed %d times and answered %d times", d.eventID, d.endpointID, ordered, answered)
+	}
+	return ordered
 }
 
 func success(requests []request) bool {
@@ -233,7 +260,7 @@ func (a *audit) auditRequests(start time.Time) {
 		if len(requests) > 1 {
 			a.breach("requests with one number", "attempt %d of event %s arrived %d times", k.number, k.delivery.eventID, len(requests))
 		}
-		if d := a.deliveries[k.delivery]; d == nil || d.attempts[k.number] == nil {
+		if d := a.deliveries[k.delivery]; d == nil || d.attempt(k.number) == nil {
 			a.breach("requests without a row", "attempt %d of event %s, endpoint %s", k.number, k.delivery.eventID, k.delivery.endpointID)
 		}
 		for _, req := range requests {
@@ -265,9 +292,13 @@ func (a *audit) measure(start time.Time) {
 	var latencies []int64
 	for _, stored := range a.events {
 		for _, event := range stored {
-			for _, e := range a.endpoints[tenantOf(event.N)] {
-				if at, ok := first[deliveryKey{event.ID, e.id}]; ok {
-					latencies = append(latencies, at.Sub(event.CreatedAt).Milliseconds())
+			for _, e := range a.endpoints[tenantOf(event.n)] {
+				if at, ok := first[deliveryKey{event.id, e.id}]; ok {
+					latency := at.Sub(event.createdAt).Milliseconds()
+					latencies = append(latencies, latency)
+					if latency > 10_000 {
+						a.report.LatencyOver10++
+					}
 				}
 			}
 		}
@@ -292,7 +323,7 @@ func (a *audit) auditFaults(s *saboteur) {
 	a.report.Faults, a.report.FaultCount = s.done, sum(s.done)
 	a.report.CrashesAfterAnswer = len(s.trapped)
 	for _, req := range s.trapped {
-		if d := a.deliveries[req.delivery]; d != nil && d.attempts[req.attempt] != nil && d.attempts[req.attempt].Outcome == "unknown" {
+		if d := a.deliveries[req.delivery]; d != nil && d.attempt(req.attempt) != nil && d.attempt(req.attempt).outcome == "unknown" {
 			a.report.Unrecorded++
 		}
 	}

@@ -46,6 +46,8 @@ type report struct {
 	RowsNoRequest    int `json:"rows_without_request"` // a row with a status code that no receiver answered
 	StatusMismatches int `json:"status_mismatches"`    // a row with another status code than was answered
 	Forged           int `json:"forged"`               // a body or signature that is not as it should be
+	ReplaysLost      int `json:"replays_lost"`         // ordered, and not attempted
+	Raced            int `json:"raced"`                // sent again although its success was recorded, and nobody ordered that
 
 	Duplicates        int            `json:"duplicates"` // 2xx answers beyond the first of a delivery
 	DuplicatesByCause map[string]int `json:"duplicates_by_cause"`
@@ -66,6 +68,13 @@ type report struct {
 	LatencyP50MS   int64 `json:"latency_p50_ms"` // from the enqueue to the first 2xx answer
 	LatencyP99MS   int64 `json:"latency_p99_ms"`
 	LatencyWorstMS int64 `json:"latency_worst_ms"`
+
+	// Recovery is how long each kind of fault was felt after it was over.
+	Recovery map[kind]recovery `json:"recovery"`
+
+	Replays       int   `json:"replays"`          // orders to deliver again that the API said are carried out
+	ReconciledMS  int64 `json:"reconciled_ms"`    // how long it took to compare the ledgers
+	LatencyOver10 int   `json:"latency_over_10s"` // deliveries
 
 	// Broken says which promises are, with an example each.
 	Broken []string `json:"broken"`
@@ -108,6 +117,10 @@ func (r *report) table(w io.Writer) {
 	row("freezes after an answer", len(r.FrozenRequests), fmt.Sprintf("requests of each delivery: %v", r.FrozenRequests))
 	row("longest stall", fmt.Sprintf("%d ms", r.LongestStallMS), fmt.Sprintf("at %d ms", r.StallAtMS))
 	row("latency", fmt.Sprintf("%d ms", r.LatencyP50MS), fmt.Sprintf("p50; p99 %d ms, worst %d ms", r.LatencyP99MS, r.LatencyWorstMS))
+	row("deliveries over 10 s", r.LatencyOver10, "slow.log says what the slowest waited for")
+	row("replays", r.Replays, "ordered through the API")
+	row("reconciled", fmt.Sprintf("%d ms", r.ReconciledMS), "")
+	r.recoveryTable(tw)
 	for _, p := range r.promises() {
 		row(p.name, *p.count, "must be 0")
 	}
@@ -134,6 +147,7 @@ func (r *report) promises() []*promise {
 		{name: "rows without a request", count: &r.RowsNoRequest},
 		{name: "rows with another status", count: &r.StatusMismatches},
 		{name: "forged", count: &r.Forged},
+		{name: "replays lost", count: &r.ReplaysLost},
 	}
 }
 

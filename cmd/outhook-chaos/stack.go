@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook/api"
@@ -32,6 +34,12 @@ const (
 	deadSchedule = `["1s", "1s"]`
 
 	startLimit = 90 * time.Second
+
+	// maxWorkers is of one worker. At 600 events per second about 300 requests hang, drip or are slow at any moment.
+	maxWorkers = 400
+
+	// wireOfClients is the name of the wire between the clients and Postgres.
+	wireOfClients = "clients"
 )
 
 // stack is everything that runs: Postgres, four processes with a wire each, the receivers, and the clients with a wire.
@@ -45,11 +53,11 @@ type stack struct {
 	wires     []*wire // of the nodes, then that of the clients
 }
 
-// build builds the command once for each process, so that a worker is known by its user agent, Outhook/<version>.
-func build(ctx context.Context, dir, name string) (string, error) {
+// build builds the command once for each pair, so that a worker is known by its user agent, Outhook/<version>.
+func build(ctx context.Context, dir, name, overlay string) (string, error) {
 	path := filepath.Join(dir, name)
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.release="+name, "-o", path, //nolint:gosec // our own names
-		"github.com/outhook/outhook/cmd/outhook")
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, //nolint:gosec // our own names
+		"-ldflags", "-X main.release="+name, "-o", path, "github.com/outhook/outhook/cmd/outhook")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building outhook: %w\n%s", err, out)
 	}
@@ -77,14 +85,19 @@ func newStack(ctx context.Context, o options, dir string) (*stack, error) {
 	if _, err := s.direct.Exec(startCtx, "CREATE SCHEMA shop; CREATE TABLE shop.orders (n bigint PRIMARY KEY)"); err != nil {
 		return s, fmt.Errorf("creating the application's table: %w", err)
 	}
-	return s, s.addNodes(ctx)
+	return s, s.addNodes(ctx, o)
 }
 
-func (s *stack) addNodes(ctx context.Context) error {
-	key := signature.NewKey()
+func (s *stack) addNodes(ctx context.Context, o options) (err error) {
+	key, overlay := signature.NewKey(), ""
+	if o.Clocks {
+		if overlay, err = writeOverlay(ctx, s.dir); err != nil {
+			return err
+		}
+	}
 	for i := range pairs {
 		name := fmt.Sprintf("worker-%d", i+1)
-		binary, err := build(ctx, s.dir, name)
+		binary, err := build(ctx, s.dir, name, overlay)
 		if err != nil {
 			return err
 		}
@@ -97,7 +110,7 @@ func (s *stack) addNodes(ctx context.Context) error {
 			}
 		}
 	}
-	_, err := s.addWire("clients")
+	_, err = s.addWire(wireOfClients)
 	return err
 }
 
@@ -125,7 +138,12 @@ func (s *stack) addNode(n *node, key string) (err error) {
 	n.env = []string{
 		"PATH=" + os.Getenv("PATH"), "OUTHOOK_DATABASE_URL=" + database, "OUTHOOK_API_KEY=" + s.apiKey, "OUTHOOK_ENCRYPTION_KEY=" + key,
 		"OUTHOOK_ROLES=" + n.role, "OUTHOOK_LISTEN=127.0.0.1:0", "OUTHOOK_RETRY_SCHEDULE=" + schedule,
-		"OUTHOOK_EGRESS_ALLOW=127.0.0.0/8", "OUTHOOK_EGRESS_PORTS=any", "OUTHOOK_EGRESS_ALLOW_HTTP=true", "OUTHOOK_RIVER_UI=false", "OUTHOOK_MAX_WORKERS=200",
+		"OUTHOOK_EGRESS_ALLOW=127.0.0.0/8", "OUTHOOK_EGRESS_PORTS=any", "OUTHOOK_EGRESS_ALLOW_HTTP=true",
+		"OUTHOOK_RIVER_UI=false", "OUTHOOK_MAX_WORKERS=" + strconv.Itoa(maxWorkers),
+	}
+	if n.role == roleWorker {
+		n.clock = filepath.Join(s.dir, n.name+".clock")
+		n.env = append(n.env, clockVariable+"="+n.clock)
 	}
 	if n.log, err = os.Create(filepath.Join(s.dir, n.name+".log")); err != nil {
 		return fmt.Errorf("making a log: %w", err)
@@ -162,14 +180,14 @@ func (s *stack) awaitServing(ctx context.Context) error {
 func (s *stack) subscribe(ctx context.Context, c *clients) error {
 	for _, e := range s.receivers.endpoints {
 		body := fmt.Sprintf(`{"tenant_id": %q, "url": %q, "secret": %q, "timeout_ms": %d`,
-			e.tenant, s.receivers.url(e), s.receivers.secret.Reveal(), endpointTimeout.Milliseconds())
+			e.tenant, s.receivers.url(e), e.secrets[0].secret.Reveal(), endpointTimeout.Milliseconds())
 		if e.dead {
 			body += `, "retry_schedule": ` + deadSchedule
 		}
 		var answer struct {
-			ID string `json:"id"`
+			ID uuid.UUID `json:"id"`
 		}
-		status, err := c.call(ctx, *c.nodes[0].address.Load(), "/api/endpoints", body+"}", &answer)
+		status, err := c.request(ctx, http.MethodPost, *c.nodes[0].address.Load(), "/api/endpoints", body+"}", &answer)
 		if err != nil || status != http.StatusCreated {
 			return errors.Join(fmt.Errorf("creating an endpoint: status %d", status), err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -18,72 +19,86 @@ type tables struct {
 }
 
 type storedEvent struct {
-	ID        string
-	CreatedAt time.Time
-	N         int64
+	id        uuid.UUID
+	createdAt time.Time
+	n         int64
 }
 
 type storedDelivery struct {
-	EventID      string
-	EndpointID   string
-	State        string
-	Reason       *string
-	AttemptCount int
+	deliveryKey
 
-	attempts map[int]*storedAttempt
+	state        string
+	attemptCount int
+	attempts     []storedAttempt // by number
 }
 
 type storedAttempt struct {
-	EventID    string
-	EndpointID string
-	Number     int
-	Outcome    string
-	StatusCode *int
+	number     int
+	outcome    string
+	statusCode int // 0: none
 }
 
-func (d *storedDelivery) key() deliveryKey { return deliveryKey{d.EventID, d.EndpointID} }
+// attempt returns the attempt with that number, or nil.
+func (d *storedDelivery) attempt(number int) *storedAttempt {
+	// Nearly always at its place: the log has no holes.
+	if i := number - 1; i >= 0 && i < len(d.attempts) && d.attempts[i].number == number {
+		return &d.attempts[i]
+	}
+	for i := range d.attempts {
+		if d.attempts[i].number == number {
+			return &d.attempts[i]
+		}
+	}
+	return nil
+}
 
-// readTables reads everything, by way of the reporting views where they say it.
+// readTables reads everything, each table in one pass, by way of the reporting views where they say it.
 func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 	t := &tables{events: map[int64][]storedEvent{}, orders: map[int64]bool{}, deliveries: map[deliveryKey]*storedDelivery{}}
-	events, err := query[storedEvent](ctx, pool, "SELECT id::text, created_at, (payload ->> 'n')::bigint AS n FROM outhook.events")
+	var e storedEvent
+	err := each(ctx, pool, "SELECT id, created_at, (payload ->> 'n')::bigint FROM outhook.events",
+		[]any{&e.id, &e.createdAt, &e.n}, func() error {
+			t.events[e.n] = append(t.events[e.n], e)
+			return nil
+		})
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range events {
-		t.events[e.N] = append(t.events[e.N], *e)
-	}
-	deliveries, err := query[storedDelivery](ctx, pool,
-		"SELECT event_id::text, endpoint_id::text, state, reason, attempt_count FROM outhook.report_deliveries")
+	var d storedDelivery
+	err = each(ctx, pool, "SELECT event_id, endpoint_id, state::text, attempt_count FROM outhook.report_deliveries",
+		[]any{&d.eventID, &d.endpointID, &d.state, &d.attemptCount}, func() error {
+			t.deliveries[d.deliveryKey] = new(d)
+			return nil
+		})
 	if err != nil {
 		return nil, err
-	}
-	for _, d := range deliveries {
-		d.attempts = map[int]*storedAttempt{}
-		t.deliveries[d.key()] = d
-	}
-	attempts, err := query[storedAttempt](ctx, pool,
-		"SELECT event_id::text, endpoint_id::text, number, outcome, status_code FROM outhook.report_attempts")
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range attempts {
-		d := t.deliveries[deliveryKey{a.EventID, a.EndpointID}]
-		if d == nil {
-			return nil, fmt.Errorf("reading the attempt log: attempt %d of event %s has no delivery", a.Number, a.EventID)
-		}
-		d.attempts[a.Number] = a
 	}
 	return t, t.readRest(ctx, pool)
 }
 
 func (t *tables) readRest(ctx context.Context, pool *pgxpool.Pool) error {
-	orders, err := query[struct{ N int64 }](ctx, pool, "SELECT n FROM shop.orders")
+	var key deliveryKey
+	var a storedAttempt
+	err := each(ctx, pool, `SELECT event_id, endpoint_id, number, outcome::text, coalesce(status_code, 0)
+		FROM outhook.report_attempts ORDER BY event_id, endpoint_id, number`,
+		[]any{&key.eventID, &key.endpointID, &a.number, &a.outcome, &a.statusCode}, func() error {
+			d := t.deliveries[key]
+			if d == nil {
+				return fmt.Errorf("attempt %d of event %s has no delivery", a.number, key.eventID)
+			}
+			d.attempts = append(d.attempts, a)
+			return nil
+		})
 	if err != nil {
 		return err
 	}
-	for _, o := range orders {
-		t.orders[o.N] = true
+	var n int64
+	err = each(ctx, pool, "SELECT n FROM shop.orders", []any{&n}, func() error {
+		t.orders[n] = true
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	err = pool.QueryRow(ctx, `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver'
 		AND state NOT IN ('completed', 'cancelled', 'discarded')`).Scan(&t.liveJobs)
@@ -93,14 +108,14 @@ func (t *tables) readRest(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-func query[T any](ctx context.Context, pool *pgxpool.Pool, sql string) ([]*T, error) {
-	rows, err := pool.Query(ctx, sql)
+// each calls do after each row has been read into.
+func each(ctx context.Context, pool *pgxpool.Pool, sql string, into []any, do func() error) error {
+	rows, err := pool.Query(ctx, sql) //nolint:rowserrcheck // ForEachRow checks it
 	if err != nil {
-		return nil, fmt.Errorf("reading the tables: %w", err)
+		return fmt.Errorf("reading the tables: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByNameLax[T])
-	if err != nil {
-		return nil, fmt.Errorf("reading the tables: %w", err)
+	if _, err := pgx.ForEachRow(rows, into, do); err != nil {
+		return fmt.Errorf("reading the tables: %w", err)
 	}
-	return list, nil
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 )
@@ -17,6 +18,18 @@ type databaseFlags struct {
 
 // errNoDatabase is the error of every command that needs a database and was given none.
 var errNoDatabase = errors.New("no database: set OUTHOOK_DATABASE_URL (or --database-url), or use `outhook dev`, which brings its own")
+
+// readOnly is the SQLSTATE read_only_sql_transaction.
+const readOnly = "25006"
+
+// closeReadOnly closes a connection to a server that turns out to be read-only: it has stopped being the primary, and the
+// next connection finds the one that is, if the URL names several hosts with target_session_attrs=read-write.
+func closeReadOnly(cfg *pgx.ConnConfig) {
+	before := cfg.OnPgError
+	cfg.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		return err.Code != readOnly && before(conn, err)
+	}
+}
 
 // openPool opens a pool and checks that the database can be reached. name is shown in pg_stat_activity;
 // connected are told of each new connection.
@@ -39,6 +52,7 @@ func openPool(ctx context.Context, url, name string, maxConns int32, connected .
 		return nil
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
+	closeReadOnly(cfg.ConnConfig)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)

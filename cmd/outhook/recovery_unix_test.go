@@ -29,25 +29,39 @@ const (
 	pause = 20 * time.Second
 )
 
-// worker is a worker in a process of its own.
+// worker is a worker, or an API, in a process of its own.
 type worker struct {
 	*exec.Cmd
 
 	log *syncBuffer
 }
 
+// url returns where it serves.
+func (w *worker) url() string {
+	_, rest, _ := strings.Cut(w.log.String(), `"address":"`)
+	address, _, _ := strings.Cut(rest, `"`)
+	return "http://" + address
+}
+
 // spawn starts a worker process and waits until it has taken its lock.
 func spawn(t *testing.T, pool *pgxpool.Pool, key string) *worker {
 	t.Helper()
-	url := pool.Config().ConnString()
-	cmd := exec.Command(os.Args[0], "serve", "--roles", "worker", "--listen", "127.0.0.1:0", //nolint:noctx // it is killed below
-		"--database-url", url, "--encryption-key", key, "--egress-allow", "127.0.0.0/8", "--egress-ports", "any",
-		"--egress-allow-http", "true", "--api-key", testAPIKey)
+	return spawnServe(t, pool.Config().ConnString(), key, "--roles", "worker")
+}
+
+// spawnServe starts a process and waits until it serves.
+func spawnServe(t *testing.T, url, key string, more ...string) *worker {
+	t.Helper()
+	args := append([]string{
+		"serve", "--listen", "127.0.0.1:0", "--database-url", url, "--encryption-key", key, "--egress-allow", "127.0.0.0/8",
+		"--egress-ports", "any", "--egress-allow-http", "true", "--api-key", testAPIKey,
+	}, more...)
+	cmd := exec.Command(os.Args[0], args...) //nolint:noctx // it is killed below
 	w := &worker{Cmd: cmd, log: &syncBuffer{}}
 	cmd.Env, cmd.Stderr = append(os.Environ(), runMain+"=1"), w.log
 	require.NoError(t, cmd.Start())
 	t.Cleanup(w.kill)
-	require.Eventually(t, func() bool { return strings.Contains(w.log.String(), `"msg":"serving"`) }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(w.log.String(), `"msg":"serving"`) }, 90*time.Second, 5*time.Millisecond)
 	return w
 }
 

@@ -128,6 +128,11 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 		return err
 	}
 	defer apiPool.Close()
+	if s.roles.worker {
+		if err := jobs.CheckSession(ctx, apiPool.Config().ConnConfig); err != nil {
+			return err
+		}
+	}
 	if err := migrations.Check(ctx, apiPool); err != nil {
 		return err
 	}

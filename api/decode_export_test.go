@@ -1,0 +1,40 @@
+package api
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/db"
+)
+
+// DecodeBatch reads the body of POST /api/events/batch.
+func DecodeBatch(body []byte, maxPayloadBytes int) ([]outhook.Event, error) {
+	return (&Server{cfg: Config{MaxPayloadBytes: maxPayloadBytes}}).decodeBatch(body)
+}
+
+// DecodeNewEndpoint reads the body of POST /api/endpoints, into the row that would be stored.
+func DecodeNewEndpoint(body []byte, checkURL func(string) error) (db.Endpoint, error) {
+	e, err := (&Server{cfg: Config{CheckURL: checkURL}}).decodeNewEndpoint(body)
+	if err != nil {
+		return db.Endpoint{}, err
+	}
+	return e.row, nil
+}
+
+// DecodeEndpointChange reads the body of PATCH /api/endpoints/{id}.
+func DecodeEndpointChange(body []byte, row db.Endpoint, checkURL func(string) error) (db.Endpoint, error) {
+	e, err := (&Server{cfg: Config{CheckURL: checkURL}}).decodeChange(body, row)
+	if err != nil {
+		return db.Endpoint{}, err
+	}
+	return e.row, nil
+}
+
+// DecodeReplay reads the body of a replay.
+func DecodeReplay(body []byte) (now bool, err error) { return decodeReplay(body) }
+
+// DecodeCursor reads a cursor of n ids, and EncodeCursor writes it.
+func DecodeCursor(cursor string, n int) ([]uuid.UUID, error) { return decodeCursor(cursor, n) }
+
+// EncodeCursor writes a cursor.
+func EncodeCursor(ids []uuid.UUID) string { return encodeCursor(ids) }

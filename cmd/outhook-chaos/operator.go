@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/outhook/outhook/internal/signature"
+)
+
+const (
+	// orderLimit is how long an operator goes on with one order until the API has carried it out.
+	orderLimit = 5 * time.Minute
+
+	// overlap is how long an old secret goes on signing after a rotation.
+	overlap = 5 * time.Second
+
+	// lateSignature is how long after its secret's end a signature may still arrive: a worker that was paused for as long as
+	// freezeLength between signing and sending, and room.
+	lateSignature = freezeLength + time.Minute
+)
+
+// operator gives the orders of a person, through the API and in the middle of everything.
+type operator struct {
+	clients   *clients
+	receivers *receivers
+
+	mu      sync.Mutex
+	replays map[deliveryKey]*replayCount
+}
+
+// replayCount is what the operator knows about the replays of one delivery.
+type replayCount struct{ ordered, inDoubt int }
+
+// errNoVerdict is the error of an order of which nobody knows whether it was carried out.
+var errNoVerdict = errors.New("the API gave no verdict")
+
+// order sends one request to any API, once. Statuses of 5xx and connections that broke give no verdict.
+func (o *operator) order(ctx context.Context, rng *rand.Rand, method, path, body string, into any) (status int, err error) {
+	node := o.clients.nodes[rng.IntN(len(o.clients.nodes))]
+	address := node.address.Load()
+	if address == nil {
+		return 0, errNoVerdict
+	}
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
+	defer cancel()
+	status, err = o.clients.request(ctx, method, *address, path, body, into)
+	if status == 0 || status >= http.StatusInternalServerError || (err != nil && status < http.StatusMultipleChoices) {
+		return status, errNoVerdict
+	}
+	return status, nil
+}
+
+// insist repeats an order that may be repeated until it is carried out.
+func (o *operator) insist(ctx context.Context, rng *rand.Rand, method, path, body string) error {
+	ctx = context.WithoutCancel(ctx) // an endpoint must not stay paused
+	for end := time.Now().Add(orderLimit); time.Now().Before(end); wait(ctx, 200*time.Millisecond) {
+		var answer map[string]any
+		status, err := o.order(ctx, rng, method, path, body, &answer)
+		switch {
+		case err != nil:
+		case status == http.StatusOK:
+			return nil
+		default:
+			return fmt.Errorf("%s %s: the API answered %d: %v", method, path, status, answer)
+		}
+	}
+	return fmt.Errorf("%s %s: not carried out within %s", method, path, orderLimit)
+}
+
+// pause pauses an endpoint for a time. enabled is when it was enabled again.
+func (o *operator) pause(ctx context.Context, rng *rand.Rand, e *endpoint, length time.Duration) (enabled time.Time, err error) {
+	path := "/api/endpoints/" + e.id.String()
+	if err := o.insist(ctx, rng, http.MethodPatch, path, `{"status": "paused"}`); err != nil {
+		return enabled, err
+	}
+	wait(ctx, length)
+	err = o.insist(ctx, rng, http.MethodPatch, path, `{"status": "enabled"}`)
+	return time.Now(), err
+}
+
+// replay orders one of an endpoint's settled deliveries to be delivered again. acted is false if there is none, or if it is
+// pending again already.
+func (o *operator) replay(ctx context.Context, rng *rand.Rand, e *endpoint) (key deliveryKey, ordered time.Time, acted bool, err error) {
+	state := "succeeded"
+	if e.dead {
+		state = "failed"
+	}
+	var page struct {
+		Items []struct {
+			EventID uuid.UUID `json:"event_id"`
+		} `json:"items"`
+	}
+	status, err := o.order(ctx, rng, http.MethodGet, "/api/deliveries?endpoint_id="+e.id.String()+"&state="+state, "", &page)
+	if err != nil || status != http.StatusOK || len(page.Items) == 0 {
+		return key, ordered, false, nil
+	}
+	key = deliveryKey{page.Items[rng.IntN(len(page.Items))].EventID, e.id}
+	var answer map[string]any
+	status, err = o.order(ctx, rng, http.MethodPost, fmt.Sprintf("/api/deliveries/%s/%s/replay", key.eventID, key.endpointID), "", &answer)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.replays[key] == nil {
+		o.replays[key] = &replayCount{}
+	}
+	switch {
+	case err != nil:
+		o.replays[key].inDoubt++
+		return key, ordered, false, nil
+	case status == http.StatusOK:
+		o.replays[key].ordered++
+		return key, time.Now(), true, nil
+	case status == http.StatusConflict:
+		return key, ordered, false, nil
+	}
+	return key, ordered, false, fmt.Errorf("replaying: the API answered %d: %v", status, answer)
+}
+
+// rotate gives an endpoint a new secret, which its receiver knows from before the order on. The old one must not sign
+// long after its overlap.
+func (o *operator) rotate(ctx context.Context, rng *rand.Rand, e *endpoint) error {
+	secret := signature.NewSecret()
+	before := o.receivers.learn(e, secret)
+	err := o.insist(ctx, rng, http.MethodPost, "/api/endpoints/"+e.id.String()+"/rotate-secret",
+		fmt.Sprintf(`{"secret": %q, "overlap_seconds": %d, "force": true}`, secret.Reveal(), int(overlap.Seconds())))
+	if err != nil {
+		return err
+	}
+	o.receivers.retire(e, before, time.Now().Add(overlap+lateSignature))
+	return nil
+}
+
+// replayed returns how often a delivery was replayed, and how often it may have been besides.
+func (o *operator) replayed(key deliveryKey) replayCount {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c := o.replays[key]; c != nil {
+		return *c
+	}
+	return replayCount{}
+}

@@ -1,0 +1,72 @@
+package jobs_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/jobs"
+)
+
+// River's rescuer and cleaner read the process's clock.
+func TestMaintenanceRunsOnTheDatabasesClock(t *testing.T) {
+	t.Parallel()
+	const ahead = 2 * time.Minute
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	eventID := b.enqueue(t, `{}`)
+	b.exec(t, `UPDATE outhook.river_job SET state = 'running', attempt = 1, attempted_at = now() - interval '30 seconds', attempted_by = '{alive}'`)
+	wrongNow := func() time.Time { return time.Now().Add(ahead) }
+	stuck := func() int {
+		list, err := jobs.ExecutorOf(b.pool, -ahead).JobGetStuck(b.ctx, &riverdriver.JobGetStuckParams{
+			Max: 10, Schema: "outhook", StuckHorizon: wrongNow().Add(-75 * time.Second),
+		})
+		require.NoError(t, err)
+		return len(list)
+	}
+	require.Zero(t, stuck())
+	params := riverdriver.JobRescueManyParams{
+		ID: []int64{b.jobID(t, eventID, endpointID)}, Error: [][]byte{[]byte(`{}`)}, FinalizedAt: []*time.Time{nil},
+		ScheduledAt: []time.Time{time.Now()}, Schema: "outhook", State: []string{"retryable"}, StuckHorizon: wrongNow().Add(-75 * time.Second),
+	}
+	_, err := jobs.ExecutorOf(b.pool, -ahead).JobRescueMany(b.ctx, &params)
+	require.NoError(t, err)
+	state, _ := b.jobState(t, eventID, endpointID)
+	require.Equal(t, "running", state)
+
+	b.exec(t, `UPDATE outhook.river_job SET attempted_at = now() - interval '80 seconds'`)
+	require.Equal(t, 1, stuck())
+
+	b.exec(t, `UPDATE outhook.river_job SET state = 'completed', finalized_at = now() - interval '30 seconds'`)
+	deleted, err := jobs.ExecutorOf(b.pool, -ahead).JobDeleteBefore(b.ctx, &riverdriver.JobDeleteBeforeParams{
+		CompletedDoDelete: true, CompletedFinalizedAtHorizon: wrongNow().Add(-75 * time.Second), Max: 10, Schema: "outhook",
+	})
+	require.NoError(t, err)
+	require.Zero(t, deleted)
+}
+
+func TestClock(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+
+	t.Run("KeepsTheSampleWithTheShortestTrip", func(t *testing.T) {
+		t.Parallel()
+		observe, offset := jobs.ObservedClock()
+		observe(start, start.Add(2*time.Millisecond), start.Add(time.Millisecond).Add(time.Second))
+		observe(start.Add(time.Second), start.Add(time.Second+40*time.Millisecond), start.Add(2*time.Second+38*time.Millisecond))
+		require.Equal(t, time.Second, offset())
+	})
+
+	t.Run("FollowsAStepAtOnce", func(t *testing.T) {
+		t.Parallel()
+		observe, offset := jobs.ObservedClock()
+		observe(start, start.Add(2*time.Millisecond), start.Add(time.Millisecond))
+		require.Zero(t, offset())
+		// This process's clock is set back by 2 minutes, and the next sample is a slow one.
+		sent := start.Add(time.Second - 2*time.Minute)
+		observe(sent, sent.Add(40*time.Millisecond), start.Add(time.Second+20*time.Millisecond))
+		require.Equal(t, 2*time.Minute, offset())
+	})
+}
