@@ -24,6 +24,7 @@ const (
 	tagEvents    = "Events"
 	tagEndpoints = "Endpoints"
 	tagDelivery  = "Deliveries"
+	tagTenants   = "Tenants"
 
 	// Keys of huma.Operation.Metadata that document reads.
 	metaBody     = "body"
@@ -92,6 +93,7 @@ func tags() []*huma.Tag {
 		{Name: tagEvents, Description: "An event is one fact of a tenant: a type and a payload, immutable. It makes one delivery for each subscribed endpoint."},
 		{Name: tagEndpoints, Description: "An endpoint is a tenant's URL, with a secret that signs and the event types that it is subscribed to."},
 		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or cancelled. An attempt is one HTTP request of it."},
+		{Name: tagTenants, Description: "A tenant is a label that you choose; there is nothing to create. What belongs to one can be erased."},
 	}
 }
 

@@ -70,6 +70,7 @@ func New(cfg Config) (*Server, error) {
 	s.addEvents()
 	s.addDeliveries()
 	s.addEndpoints()
+	s.addTenants()
 	s.addUI()
 	if err := s.addDocs(); err != nil {
 		return nil, err

@@ -260,3 +260,19 @@ type RetentionMark struct {
 	DoneUntil time.Time
 	UpdatedAt time.Time
 }
+
+type TenantErasure struct {
+	ID            uuid.UUID
+	TenantID      string
+	RequestedAt   time.Time
+	SettledAt     time.Time
+	RequestedXID  int64
+	Pass          int32
+	LastEventID   *uuid.UUID
+	EndpointCount int64
+	DeliveryCount int64
+	PayloadCount  int64
+	AttemptCount  int64
+	KeyCount      int64
+	CompletedAt   *time.Time
+}

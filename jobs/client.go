@@ -73,6 +73,7 @@ func New(cfg Config) (*Client, error) {
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg})
 	river.AddWorker(workers, &reconcileWorker{cfg: cfg})
+	river.AddWorker(workers, &eraseWorker{cfg: cfg})
 	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
 	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	var err error

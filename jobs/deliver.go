@@ -56,6 +56,7 @@ const (
 	ReasonEndpointDisabled = "endpoint_disabled" // cancelled
 	ReasonEndpointDeleted  = "endpoint_deleted"  // cancelled
 	ReasonExpired          = "expired"           // cancelled: it was pending at the end of the retention
+	ReasonErased           = "erased"            // cancelled: the tenant's data was erased
 	ReasonPayloadGone      = "payload_gone"      // cancelled: the payload was erased before it was delivered
 	ReasonOperator         = "operator"          // cancelled by a person, through the API or River UI
 )

@@ -88,6 +88,9 @@ func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error
 	if made > 0 {
 		w.cfg.Logger.InfoContext(ctx, "created partitions", slog.Int("count", made))
 	}
+	if err := db.New().InsertEraseJobs(ctx, w.cfg.Pool); err != nil {
+		return fmt.Errorf("bringing back lost jobs of erasures: %w", err)
+	}
 	_, err = Retain(ctx, w.cfg)
 	switch {
 	case errors.Is(err, errUnfinished):

@@ -13,7 +13,7 @@ import (
 )
 
 type benchCmd struct {
-	Mode string `arg:"" optional:"" default:"rest" enum:"rest,batch,client,drain,dead,burst,backlog,spread,limited" help:"How events are enqueued: rest (an event per request), batch, client (outhook.Enqueue in a transaction with one business INSERT), or drain (all first, then the workers start). Or what one does to the others: dead (4 of 20 endpoints hang, 2 refuse), burst (of one tenant), backlog (of an endpoint that takes 2 s), spread (1 endpoint with many events, many with 1), limited (50/s)."`
+	Mode string `arg:"" optional:"" default:"rest" enum:"rest,batch,client,drain,dead,burst,backlog,spread,limited,retention" help:"How events are enqueued: rest (an event per request), batch, client (outhook.Enqueue in a transaction with one business INSERT), or drain (all first, then the workers start). Or what one does to the others: dead (4 of 20 endpoints hang, 2 refuse), burst (of one tenant), backlog (of an endpoint that takes 2 s), spread (1 endpoint with many events, many with 1), limited (50/s). Or retention: 10 of 40 days are dropped while events are enqueued at --rate (300)."`
 
 	Conns        int           `default:"64" help:"Connections that enqueue at the same time."`
 	Rate         float64       `help:"Enqueues a second, at fixed times; 0: as fast as the connections go."`
@@ -25,7 +25,8 @@ type benchCmd struct {
 	FailFirst    int           `help:"How often the receiver refuses each delivery."`
 	Endpoints    int           `default:"1" help:"Endpoints that get each event."`
 	Workers      int           `default:"1" help:"Worker processes; 0: enqueue only."`
-	Preload      int           `help:"Delivered events in the tables before, over 40 days."`
+	APIs         int           `name:"apis" default:"1" help:"API processes; the connections are divided among them."`
+	Preload      int           `help:"Delivered events in the tables before, over 40 days (mode retention: 2000000)."`
 	Pairs        int           `default:"1" help:"How often all is measured, baselines in turn; the figures are medians."`
 	Baseline     []string      `enum:"river,postgres" help:"Measure this too, in the same run: river (bare River, without a log) or postgres (the rows by plain SQL; with client --workers 0)."`
 	AnyMachine   bool          `help:"Accept a baseline that is far from that of the machine in docs/performance.md."`
@@ -44,7 +45,7 @@ func (b *benchCmd) Run(c *command) error {
 	}
 	cfg := bench.Config{
 		Mode: b.Mode, Conns: b.Conns, Rate: b.Rate, Duration: b.Duration, Events: b.Events, BatchSize: b.BatchSize,
-		PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst, Endpoints: b.Endpoints, Workers: b.Workers,
+		PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst, Endpoints: b.Endpoints, Workers: b.Workers, APIs: b.APIs,
 		Preload: b.Preload, Pairs: b.Pairs, Baselines: b.Baseline, AnyMachine: b.AnyMachine,
 		URL: b.URL, Key: b.Key, ReceiverAddress: b.ReceiverAddress, Executable: executable,
 	}
@@ -56,6 +57,9 @@ func (b *benchCmd) Run(c *command) error {
 	}
 	if f, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		cfg.Progress = f
+	}
+	if b.Mode == bench.ModeRetention {
+		return b.measureRetention(c, cfg)
 	}
 	report, err := bench.Run(c.ctx, cfg)
 	if err != nil {

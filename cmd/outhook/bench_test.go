@@ -81,6 +81,42 @@ func TestBench(t *testing.T) {
 		require.InEpsilon(t, r.AcceptedPerS/r.Baselines["postgres"].AcceptedPerS, r.Ratios["postgres"], 0.01)
 	})
 
+	t.Run("TwoAPIsAndTwoWorkers", func(t *testing.T) {
+		t.Parallel()
+		r := benchmark(t, "rest", "--conns", "4", "--rate", "50", "--apis", "2", "--workers", "2")
+		require.Equal(t, r.Accepted, r.Delivered)
+	})
+
+	t.Run("Retention", func(t *testing.T) {
+		t.Parallel()
+		out, err := output(t, "bench", "retention", "--json", "--any-machine", "--preload", "4000", "--rate", "50", "--duration", "4s")
+		require.NoError(t, err, out)
+		var r struct {
+			Events        int
+			DroppedDays   int     `json:"dropped_days"`
+			DroppedTables int     `json:"dropped_tables"`
+			DropMS        float64 `json:"drop_ms"`
+			BeforeMS      latency `json:"accept_before_ms"`
+			DuringMS      latency `json:"accept_during_ms"`
+			WALPerEvent   float64 `json:"wal_bytes_per_event"`
+			Sizes         []struct {
+				Table string
+				Heap  float64 `json:"table_bytes"`
+			} `json:"sizes_per_event"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(out), &r), out)
+		require.Equal(t, 4000, r.Events)
+		require.Equal(t, 10, r.DroppedDays)
+		require.Equal(t, 30, r.DroppedTables)
+		require.Positive(t, r.DropMS)
+		require.Positive(t, r.BeforeMS.P99)
+		require.Positive(t, r.DuringMS.P99)
+		require.Greater(t, r.WALPerEvent, 1024.0)
+		require.Len(t, r.Sizes, 3)
+		require.Equal(t, "events", r.Sizes[2].Table)
+		require.Greater(t, r.Sizes[2].Heap, 1024.0)
+	})
+
 	t.Run("ARunningServer", func(t *testing.T) {
 		t.Parallel()
 		base := start(t, serveArgs(migrated(t))...).address(t)

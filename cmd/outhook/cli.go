@@ -31,6 +31,7 @@ type cli struct {
 	BenchReceiver benchReceiverCmd `cmd:"" hidden:""`
 	BenchCrowd    benchCrowdCmd    `cmd:"" hidden:""`
 	BenchRiver    benchRiverCmd    `cmd:"" hidden:""`
+	BenchRetain   benchRetainCmd   `cmd:"" hidden:""`
 }
 
 // exitError ends the process with that code and without a message.

@@ -31,7 +31,7 @@ const runMain = "OUTHOOK_TEST_RUN_MAIN"
 
 func TestMain(m *testing.M) {
 	// bench starts processes of its own program, which in a test is the test.
-	if os.Getenv(runMain) != "" || len(os.Args) > 1 && slices.Contains([]string{"serve", "bench-receiver", "bench-crowd", "bench-river"}, os.Args[1]) {
+	if os.Getenv(runMain) != "" || len(os.Args) > 1 && slices.Contains([]string{"serve", "bench-receiver", "bench-river", "bench-retain"}, os.Args[1]) {
 		main()
 	}
 	code := dbtest.Run(m)
@@ -315,7 +315,7 @@ func TestMigrate(t *testing.T) {
 	require.Contains(t, out, "missing  00001_create_endpoints.sql")
 	out, err = output(t, "migrate", "up", "--database-url", url)
 	require.NoError(t, err)
-	require.Contains(t, out, fmt.Sprintf("version %d", migrations.Latest()))
+	require.Contains(t, out, "version 8")
 	out, err = output(t, "migrate", "status", "--database-url", url)
 	require.NoError(t, err)
 	require.NotContains(t, out, "missing")

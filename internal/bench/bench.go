@@ -61,6 +61,11 @@ type Config struct {
 	// Endpoints is the number of endpoints that get each event.
 	Endpoints int
 
+	// APIs is the number of API processes, among which the connections are divided.
+	//
+	// Defaults to 1.
+	APIs int
+
 	// Workers is the number of worker processes. 0: events are enqueued and not delivered.
 	Workers int
 
@@ -106,6 +111,7 @@ func (c Config) Validate() error {
 		{"--fail-first", c.FailFirst, 0, 3},
 		{"--endpoints", c.Endpoints, 1, 1000},
 		{"--workers", c.Workers, 0, 16},
+		{"--apis", c.APIs, 0, 16},
 		{"--preload", c.Preload, 0, 100_000_000},
 		{"--pairs", c.Pairs, 1, 100},
 	} {
@@ -141,20 +147,29 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.URL != "" {
 		return runRemote(ctx, cfg)
 	}
+	var report *Report
+	err := withSystem(ctx, cfg, func(s *system) (err error) {
+		report, err = s.measureAll(ctx)
+		return err
+	})
+	return report, err
+}
+
+// withSystem starts what a benchmark on this machine needs, and stops it in the end.
+func withSystem(ctx context.Context, cfg Config, measure func(*system) error) error {
 	dir, err := os.MkdirTemp("", "outhook-bench-")
 	if err != nil {
-		return nil, fmt.Errorf("making a folder: %w", err)
+		return fmt.Errorf("making a folder: %w", err)
 	}
 	defer os.RemoveAll(dir)                      //nolint:errcheck // a temporary folder
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // where we are root, the database's user must get through
-		return nil, fmt.Errorf("opening a folder: %w", err)
+		return fmt.Errorf("opening a folder: %w", err)
 	}
 	s, err := startSystem(ctx, cfg, dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	report, err := s.measureAll(ctx)
-	return report, errors.Join(err, s.stop(ctx))
+	return errors.Join(measure(s), s.stop(ctx))
 }
 
 // measureAll measures each pair: Outhook, then the baselines.

@@ -109,9 +109,9 @@ func ServeReceiver(ctx context.Context, stdout io.Writer, address string, answer
 	return NewReceiver(answerBytes, failFirst).Serve(ctx, l)
 }
 
-func (st *stage) startWorkers(ctx context.Context, n int) error {
+func (st *stage) startWorkers(ctx context.Context, n int, env ...string) error {
 	for range n {
-		c, _, err := st.serve(ctx, st.database, "worker")
+		c, _, err := st.serve(ctx, st.database, "worker", env...)
 		if err != nil {
 			return err
 		}
@@ -120,17 +120,26 @@ func (st *stage) startWorkers(ctx context.Context, n int) error {
 	return nil
 }
 
+// startAPIs starts the API processes and makes the tenant's endpoints.
+func (st *stage) startAPIs(ctx context.Context) (apis []*api, err error) {
+	for range max(st.cfg.APIs, 1) {
+		c, url, err := st.serve(ctx, st.database, "api")
+		if err != nil {
+			return nil, err
+		}
+		st.add("api", c)
+		a, err := newAPI(url, st.key, st.cfg.Conns)
+		if err != nil {
+			return nil, err
+		}
+		apis = append(apis, a)
+	}
+	return apis, apis[0].addEndpoints(ctx, st.cfg.Tenant, st.receiver.url, st.cfg.Endpoints)
+}
+
 func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
-	c, url, err := st.serve(ctx, st.database, "api")
+	apis, err := st.startAPIs(ctx)
 	if err != nil {
-		return nil, err
-	}
-	st.add("api", c)
-	a, err := newAPI(url, st.key, st.cfg.Conns)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.addEndpoints(ctx, st.cfg.Tenant, st.receiver.url, st.cfg.Endpoints); err != nil {
 		return nil, err
 	}
 	if err := st.preload(ctx); err != nil {
@@ -146,29 +155,29 @@ func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
 	if err := st.startWorkers(ctx, st.cfg.Workers); err != nil {
 		return nil, err
 	}
-	enqueue := enqueueREST(a, st.cfg)
+	enqueue := enqueueREST(apis, st.cfg)
 	if st.cfg.Mode == ModeClient {
 		enqueue = enqueueClient(st.pool, st.cfg)
 	}
 	return st.flow(ctx, st.awaitSettled, enqueue)
 }
 
-// enqueueREST posts an event or a batch.
-func enqueueREST(a *api, cfg Config) enqueueFunc {
+// enqueueREST posts an event or a batch, each connection to one of the APIs.
+func enqueueREST(apis []*api, cfg Config) enqueueFunc {
 	event := func(due time.Time) []byte {
 		return fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`, cfg.Tenant, eventType, payload(due, cfg.PayloadBytes))
 	}
 	if cfg.Mode != ModeBatch {
-		return func(ctx context.Context, _ int, due time.Time) ([]uuid.UUID, error) {
+		return func(ctx context.Context, conn int, due time.Time) ([]uuid.UUID, error) {
 			var answer struct{ ID uuid.UUID }
-			data, err := a.post(ctx, "/api/events", event(due))
+			data, err := apis[conn%len(apis)].post(ctx, "/api/events", event(due))
 			if err == nil {
 				err = json.Unmarshal(data, &answer)
 			}
 			return []uuid.UUID{answer.ID}, err
 		}
 	}
-	return func(ctx context.Context, _ int, due time.Time) ([]uuid.UUID, error) {
+	return func(ctx context.Context, conn int, due time.Time) ([]uuid.UUID, error) {
 		body := []byte(`{"events":[`)
 		for i := range cfg.BatchSize {
 			if i > 0 {
@@ -177,7 +186,7 @@ func enqueueREST(a *api, cfg Config) enqueueFunc {
 			body = append(body, event(due)...)
 		}
 		body = append(body, "]}"...)
-		data, err := a.post(ctx, "/api/events/batch", body)
+		data, err := apis[conn%len(apis)].post(ctx, "/api/events/batch", body)
 		if err != nil {
 			return nil, err
 		}

@@ -44,7 +44,7 @@ func measureRemote(ctx context.Context, cfg Config, receiverURL string) (*Figure
 		return nil, err
 	}
 	began, progress := time.Now(), func(int64) {}
-	l, err := generate(ctx, cfg, enqueueREST(a, cfg), progress)
+	l, err := generate(ctx, cfg, enqueueREST([]*api{a}, cfg), progress)
 	if err != nil {
 		return nil, err
 	}

@@ -198,12 +198,12 @@ func (t *tail) String() string {
 }
 
 // serve starts an Outhook process with a role on a database and returns it with its URL.
-func (s *system) serve(ctx context.Context, database, role string) (*child, string, error) {
-	c, err := s.spawn([]string{"serve"},
+func (s *system) serve(ctx context.Context, database, role string, env ...string) (*child, string, error) {
+	c, err := s.spawn([]string{"serve"}, append(env,
 		"OUTHOOK_DATABASE_URL="+s.pg.URL(database), "OUTHOOK_API_KEY="+s.key, "OUTHOOK_ENCRYPTION_KEY="+s.secret,
 		"OUTHOOK_ROLES="+role, "OUTHOOK_LISTEN=127.0.0.1:0", "OUTHOOK_EGRESS_ALLOW=127.0.0.0/8",
 		"OUTHOOK_EGRESS_PORTS=any", "OUTHOOK_EGRESS_ALLOW_HTTP=true", "OUTHOOK_LOG_FORMAT=json",
-		"OUTHOOK_RETRY_SCHEDULE=1s,1s,1s", "OUTHOOK_MAX_ENDPOINTS=1000000")
+		"OUTHOOK_RETRY_SCHEDULE=1s,1s,1s", "OUTHOOK_MAX_ENDPOINTS=1000000")...)
 	if err != nil {
 		return nil, "", err
 	}

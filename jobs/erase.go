@@ -1,0 +1,179 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/outhook/outhook/db"
+)
+
+const (
+	// eraseBudget is how long one run erases; reconcile and the retention have the same workers.
+	eraseBudget = 10 * time.Second
+
+	// eraseChunk is how many events, with their deliveries and attempts, are erased in one transaction. Endpoints and keys
+	// are small.
+	eraseChunk     = 500
+	eraseKeysChunk = 5000
+
+	// erasePause is the wait for the next run, settlePause that for the second pass.
+	erasePause  = time.Second
+	settlePause = 5 * time.Second
+)
+
+// errNotSettled says that the second pass must wait.
+var errNotSettled = errors.New("requests or transactions of before are still under way")
+
+// EraseArgs are the arguments of an "erase" job, which erases a tenant's data: a stored format.
+type EraseArgs struct {
+	ErasureID uuid.UUID `json:"erasure_id"`
+}
+
+// Kind returns "erase".
+func (EraseArgs) Kind() string { return "erase" }
+
+// OrderErasure orders that everything that a tenant has until now is erased: what its endpoints are and their secrets, its
+// payloads, what attempts say of its receivers, and its idempotency keys. Ids, times, types, states and counts stay in the
+// log until the retention ends. It takes effect when tx commits; a job does the rest, which GetErasure tells of.
+func OrderErasure(ctx context.Context, tx pgx.Tx, tenantID string) (db.TenantErasure, error) {
+	q := db.New()
+	order, err := q.InsertErasure(ctx, tx, tenantID)
+	if err != nil {
+		return order, fmt.Errorf("inserting an erasure: %w", err)
+	}
+	if err := q.InsertEraseJobs(ctx, tx); err != nil {
+		return order, fmt.Errorf("inserting its job: %w", err)
+	}
+	return order, notify(ctx, tx, queueMaintenance)
+}
+
+type eraseWorker struct {
+	river.WorkerDefaults[EraseArgs]
+
+	cfg Config
+}
+
+// Work erases for a while. Each chunk commits with the place to go on from, so a run may end anywhere.
+func (w *eraseWorker) Work(ctx context.Context, job *river.Job[EraseArgs]) error {
+	for end := time.Now().Add(eraseBudget); ; {
+		complete, err := w.step(ctx, job.Args.ErasureID)
+		switch {
+		case errors.Is(err, errNotSettled):
+			return river.JobSnooze(settlePause)
+		case err != nil:
+			w.cfg.Logger.ErrorContext(ctx, "erasing a tenant's data", slog.String("erasure_id", job.Args.ErasureID.String()), slog.Any("error", err))
+			return err
+		case complete:
+			return nil
+		case time.Now().After(end):
+			return river.JobSnooze(erasePause)
+		}
+	}
+}
+
+// NextRetry lets a failed run rest.
+func (w *eraseWorker) NextRetry(*river.Job[EraseArgs]) time.Time {
+	return time.Now().Add(10 * time.Second)
+}
+
+// step erases one chunk. complete is true if nothing is left, also if the order is complete already.
+func (w *eraseWorker) step(ctx context.Context, id uuid.UUID) (complete bool, err error) {
+	err = pgx.BeginTxFunc(ctx, w.cfg.Pool, pgx.TxOptions{BeginQuery: beginRepair}, func(tx pgx.Tx) error {
+		order, err := db.New().LockErasure(ctx, tx, id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			complete = true
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading the erasure: %w", err)
+		}
+		if order.Pass > 1 && !order.Settled {
+			return errNotSettled
+		}
+		progress, err := erase(ctx, tx, order)
+		if err != nil {
+			return err
+		}
+		complete = progress.Complete
+		if err := db.New().SaveErasure(ctx, tx, progress); err != nil {
+			return fmt.Errorf("saving the progress: %w", err)
+		}
+		return nil
+	})
+	if err == nil && complete {
+		w.cfg.Logger.InfoContext(ctx, "erased a tenant's data", slog.String("erasure_id", id.String()))
+	}
+	return complete, err
+}
+
+// erase does the next chunk of a pass: endpoints first, so that nothing new is sent, then events with what belongs to
+// them, then keys.
+func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveErasureParams, err error) {
+	q := db.New()
+	p = db.SaveErasureParams{ID: order.ID, Pass: order.Pass, LastEventID: order.LastEventID}
+	if p.Endpoints, err = q.EraseEndpoints(ctx, tx, order.TenantID, order.RequestedAt, eraseChunk); err != nil {
+		return p, fmt.Errorf("erasing endpoints: %w", err)
+	}
+	if p.Endpoints > 0 {
+		return p, q.EraseSecrets(ctx, tx, order.TenantID)
+	}
+	ids, err := nextEvents(ctx, tx, order)
+	if err != nil {
+		return p, fmt.Errorf("listing events: %w", err)
+	}
+	if len(ids) > 0 {
+		p.LastEventID = &ids[len(ids)-1]
+		return p, eraseEvents(ctx, tx, ids, &p)
+	}
+	if p.Keys, err = q.EraseKeys(ctx, tx, order.TenantID, order.RequestedAt, eraseKeysChunk); err != nil {
+		return p, fmt.Errorf("erasing keys: %w", err)
+	}
+	switch {
+	case p.Keys > 0:
+	case order.Pass == 1:
+		p.Pass, p.LastEventID = 2, nil
+	default:
+		p.Complete = true
+	}
+	return p, nil
+}
+
+func nextEvents(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) ([]uuid.UUID, error) {
+	var after uuid.UUID
+	if order.LastEventID != nil {
+		after = *order.LastEventID
+	}
+	// Events of the order's own millisecond are older than its answer: they belong to it.
+	high := floorID(order.RequestedAt.Add(time.Millisecond))
+	return db.New().ListTenantEvents(ctx, tx, db.ListTenantEventsParams{TenantID: order.TenantID, After: after, High: high, MaxRows: eraseChunk})
+}
+
+// eraseEvents erases a chunk of events. The order of locks is everybody's: deliveries, then jobs.
+func eraseEvents(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, p *db.SaveErasureParams) error {
+	q := db.New()
+	low, high := bounds(ids)
+	jobIDs, err := q.EraseDeliveries(ctx, tx, db.EraseDeliveriesParams{Reason: ReasonErased, EventIDs: ids, Low: low, High: high})
+	if err != nil {
+		return fmt.Errorf("cancelling deliveries: %w", err)
+	}
+	p.Deliveries = int64(len(jobIDs))
+	if len(jobIDs) > 0 {
+		if err := cancelJobs(ctx, tx, jobIDs...); err != nil {
+			return fmt.Errorf("cancelling jobs: %w", err)
+		}
+	}
+	if p.Payloads, err = q.EraseEvents(ctx, tx, ids, low, high); err != nil {
+		return fmt.Errorf("erasing payloads: %w", err)
+	}
+	if p.Attempts, err = q.EraseAttempts(ctx, tx, ids, low, high); err != nil {
+		return fmt.Errorf("erasing attempts: %w", err)
+	}
+	return nil
+}
