@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
 )
@@ -57,14 +56,16 @@ func newAttempt(r db.DeliveryAttempt) (attempt, error) {
 }
 
 func (s *Server) listAttempts(ctx context.Context, in *eventInput) (*listAttemptsOutput, error) {
-	rows, err := db.New().ListEventAttempts(ctx, s.cfg.Pool, in.ID)
+	tenantID, err := db.New().GetEventTenant(ctx, s.cfg.Pool, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) == 0 {
-		if err := s.checkEventExists(ctx, in.ID); err != nil {
-			return nil, err
-		}
+	if err := checkVisible(ctx, tenantID); err != nil {
+		return nil, err
+	}
+	rows, err := db.New().ListEventAttempts(ctx, s.cfg.Pool, in.ID)
+	if err != nil {
+		return nil, err
 	}
 	out := &listAttemptsOutput{Body: attemptList{Items: make([]attempt, len(rows))}}
 	for i, row := range rows {
@@ -73,12 +74,4 @@ func (s *Server) listAttempts(ctx context.Context, in *eventInput) (*listAttempt
 		}
 	}
 	return out, nil
-}
-
-func (s *Server) checkEventExists(ctx context.Context, id uuid.UUID) error {
-	found, err := db.New().HasEvent(ctx, s.cfg.Pool, id)
-	if err == nil && !found {
-		return pgx.ErrNoRows
-	}
-	return err
 }

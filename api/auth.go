@@ -13,13 +13,15 @@ import (
 	"github.com/outhook/outhook/db"
 )
 
-// authenticate lets requests for the API and River UI pass only with a key. Whether a path below /api exists is told to
-// nobody else.
+// authenticate lets requests for the API and River UI pass only with a key, of which it leaves the principal in the
+// request's context. Whether a path below /api exists is told to nobody else. What the key may do there is the route's
+// matter; River UI shows every tenant's jobs, so it is for admins.
 func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		var key, challenge string
+		ui := isUI(c.Path())
 		switch r := c.Request(); {
-		case isUI(c.Path()):
+		case ui:
 			_, key, _ = r.BasicAuth()
 			challenge = `Basic realm="Outhook: any user, an API key as password", charset="UTF-8"`
 		case isAPI(c):
@@ -27,13 +29,21 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		default:
 			return next(c)
 		}
-		valid, err := s.isKey(c.Request().Context(), key)
+		ctx := c.Request().Context()
+		found, err := s.login(ctx, key)
 		if err != nil {
 			return err
 		}
-		if !valid {
+		if found.scope == "" {
 			c.Response().Header().Set(echo.HeaderWWWAuthenticate, challenge)
 			return newProblem(http.StatusUnauthorized, "give a valid API key: Authorization: Bearer <key>")
+		}
+		if err := s.checkRate(found.id); err != nil {
+			return err
+		}
+		requestOf(ctx).key = found
+		if ui && !found.may(adminAccess) {
+			return errForbidden(adminAccess)
 		}
 		return next(c)
 	}
@@ -49,49 +59,68 @@ func bearer(h http.Header) string {
 	return strings.TrimSpace(key)
 }
 
-// isKey tells whether a key is valid at this moment. Comparing hashes in constant time tells nothing of the key.
-func (s *Server) isKey(ctx context.Context, key string) (bool, error) {
+// login returns the principal of a key, the zero value for none and for a wrong one, which counts as a guess.
+func (s *Server) login(ctx context.Context, key string) (principal, error) {
 	if key == "" {
-		return false, nil
+		return principal{}, nil
+	}
+	r := requestOf(ctx).http
+	if err := s.guesses.check(r); err != nil {
+		return principal{}, err
 	}
 	sum := sha256.Sum256([]byte(key))
+	found, err := s.findKey(ctx, key, sum)
+	if err == nil && found.scope == "" {
+		s.guesses.note(ctx, r, sum)
+	}
+	return found, err
+}
+
+// findKey returns the principal of a key that is valid at this moment, else the zero value. Comparing hashes in constant
+// time tells nothing of the bootstrap key. Of the others the database's index compares hashes: how long that takes can
+// tell of a hash, which nobody can choose a key for.
+func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte) (principal, error) {
 	if s.bootstrap != nil && subtle.ConstantTimeCompare(sum[:], s.bootstrap[:]) == 1 {
-		return true, nil
+		return principal{name: bootstrapName, scope: db.KeyScopeAdmin}, nil
 	}
 	if !plausibleKey(key) {
-		return false, nil
+		return principal{}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()
-	valid, err := s.keys.Do(ctx, sum)
+	found, err := s.keys.Do(ctx, sum)
 	if err != nil {
-		return false, fmt.Errorf("looking up an API key: %w", err)
+		return principal{}, fmt.Errorf("looking up an API key: %w", err)
 	}
-	return valid, nil
+	return found, nil
 }
 
 func hashSize([sha256.Size]byte) int { return sha256.Size }
 
 // findKeys looks up the keys of the requests that arrive at the same time in one query. Nothing is remembered, so that a
 // revoked key stops working at once.
-func (s *Server) findKeys(ctx context.Context, sums [][sha256.Size]byte) ([]bool, error) {
+func (s *Server) findKeys(ctx context.Context, sums [][sha256.Size]byte) ([]principal, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()
 	hashes := make([][]byte, len(sums))
 	for i := range sums {
 		hashes[i] = sums[i][:]
 	}
-	found, err := db.New().UseAPIKeys(ctx, s.cfg.Pool, hashes)
+	rows, err := db.New().UseAPIKeys(ctx, s.cfg.Pool, hashes)
 	if err != nil {
 		return nil, fmt.Errorf("querying API keys: %w", err)
 	}
-	live := make(map[string]bool, len(found))
-	for _, hash := range found {
-		live[string(hash)] = true
+	live := make(map[string]principal, len(rows))
+	for _, row := range rows {
+		p := principal{id: row.ID, name: row.Name, scope: row.Scope}
+		if row.TenantID != nil {
+			p.tenantID = *row.TenantID
+		}
+		live[string(row.KeyHash)] = p
 	}
-	valid := make([]bool, len(sums))
+	found := make([]principal, len(sums))
 	for i, hash := range hashes {
-		valid[i] = live[string(hash)]
+		found[i] = live[string(hash)]
 	}
-	return valid, nil
+	return found, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -46,6 +47,10 @@ type Config struct {
 	// APIKey is the bootstrap admin key. Empty: only the keys of the table api_keys are accepted.
 	APIKey string
 
+	// TrustedProxies are the addresses of proxies whose X-Forwarded-For is believed when they connect. Of all other
+	// clients the connection's address counts.
+	TrustedProxies []netip.Prefix
+
 	// MaxPayloadBytes is the largest payload in bytes. The database accepts at most 262,144.
 	//
 	// Defaults to 262,144.
@@ -67,6 +72,23 @@ type Config struct {
 	//
 	// Defaults to 128 MiB. It must be at least MaxBatchBytes.
 	MaxHeldBytes int
+
+	// MaxRequests bounds the requests that are served at the same time, without the health checks. One more gets 503.
+	//
+	// Defaults to 5,000: more than the ingestion lets wait.
+	MaxRequests int
+
+	// RateLimit is how many requests a second each key may send to this process, with a burst of a second's worth. One
+	// more gets 429.
+	//
+	// Defaults to 0: no limit.
+	RateLimit float64
+
+	// FailedLogins is how many wrong keys a minute an address (of IPv6 a /64) may try. Then every key from there gets 429
+	// until the minute has passed. A key that is wrong again and again counts once. −1: no limit.
+	//
+	// Defaults to 30.
+	FailedLogins int
 
 	// MaxEndpoints is the largest number of endpoints of one tenant: fan-out happens inside the publisher's transaction.
 	//
@@ -119,6 +141,8 @@ func (cfg Config) withDefaults() Config {
 	cfg.MaxBatchBytes = cmp.Or(cfg.MaxBatchBytes, 8<<20)
 	cfg.MaxBatchEvents = cmp.Or(cfg.MaxBatchEvents, 1000)
 	cfg.MaxHeldBytes = cmp.Or(cfg.MaxHeldBytes, max(128<<20, cfg.MaxBatchBytes))
+	cfg.MaxRequests = cmp.Or(cfg.MaxRequests, 5000)
+	cfg.FailedLogins = cmp.Or(cfg.FailedLogins, 30)
 	cfg.MaxEndpoints = cmp.Or(cfg.MaxEndpoints, defaultMaxEndpoints)
 	cfg.Retention = cmp.Or(cfg.Retention, jobs.DefaultRetention)
 	cfg.StoreTimeout = cmp.Or(cfg.StoreTimeout, 15*time.Second)
@@ -143,6 +167,10 @@ func (cfg Config) validate() error {
 		return errors.New("field CheckSchema is nil")
 	case cfg.MaxHeldBytes < cfg.MaxBatchBytes:
 		return errors.New("field MaxHeldBytes is less than MaxBatchBytes")
+	case !(cfg.RateLimit >= 0 && cfg.RateLimit <= 1_000_000):
+		return errors.New("field RateLimit must be 0 to 1,000,000")
+	case cfg.FailedLogins < -1 || cfg.FailedLogins > 1_000_000:
+		return errors.New("field FailedLogins must be -1 to 1,000,000")
 	}
 	for _, limit := range []struct {
 		name       string
@@ -151,6 +179,7 @@ func (cfg Config) validate() error {
 		{"MaxPayloadBytes", int64(cfg.MaxPayloadBytes), outhook.MaxPayloadBytes},
 		{"MaxBatchBytes", int64(cfg.MaxBatchBytes), 256 << 20},
 		{"MaxBatchEvents", int64(cfg.MaxBatchEvents), 100_000},
+		{"MaxRequests", int64(cfg.MaxRequests), 1_000_000},
 		{"MaxEndpoints", int64(cfg.MaxEndpoints), 1_000_000},
 		{"StoreTimeout", int64(cfg.StoreTimeout), int64(maxHandling)},
 		{"QueryTimeout", int64(cfg.QueryTimeout), int64(maxHandling)},

@@ -70,22 +70,22 @@ func (s *Server) addDeliveries() {
 	const one = "/{event_id}/{endpoint_id}"
 	register(s, route{
 		Operation: operation("list-deliveries", http.MethodGet, "", "List deliveries, newest event first", ""),
-		timeout:   s.cfg.QueryTimeout,
+		access:    readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listDeliveries)
 	register(s, route{
 		Operation: operation("get-delivery", http.MethodGet, one, "Get a delivery", "", http.StatusNotFound),
-		timeout:   s.cfg.QueryTimeout,
+		access:    readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getDelivery)
 	register(s, route{
 		Operation: operation("replay-delivery", http.MethodPost, one+"/replay", "Deliver again",
 			"Orders new attempts with the whole retry schedule; the event id stays the same and the attempt numbers go on. "+
 				"A pending delivery is refused (409), or attempted at once with now=true.", http.StatusNotFound, http.StatusConflict),
-		timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
+		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
 	}, s.replayDelivery)
 	register(s, route{
 		Operation: operation("cancel-delivery", http.MethodPost, one+"/cancel", "Give up a pending delivery",
 			"An attempt that is under way ends as it does and is logged, but none follows.", http.StatusNotFound, http.StatusConflict),
-		timeout: s.cfg.QueryTimeout,
+		access: tenantAccess, timeout: s.cfg.QueryTimeout,
 	}, s.cancelDelivery)
 }
 
@@ -114,15 +114,11 @@ func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*
 	if after != nil {
 		p.CursorEventID, p.CursorEndpointID = &after[0], &after[1]
 	}
-	if p.TenantID, err = filter("query.tenant_id", in.TenantID); err != nil {
+	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
 		return nil, err
 	}
-	if in.EndpointID != "" {
-		id, err := uuid.Parse(in.EndpointID)
-		if err != nil {
-			return nil, invalid("query.endpoint_id", "must be a UUID")
-		}
-		p.EndpointID = &id
+	if p.EndpointID, err = filterID("query.endpoint_id", in.EndpointID); err != nil {
+		return nil, err
 	}
 	if in.State != "" {
 		p.State = &in.State
@@ -145,7 +141,7 @@ func (s *Server) getDelivery(ctx context.Context, in *deliveryInput) (*deliveryO
 	if err != nil {
 		return nil, err
 	}
-	return &deliveryOutput{Body: newDelivery(row)}, nil
+	return &deliveryOutput{Body: newDelivery(row)}, checkVisible(ctx, row.TenantID)
 }
 
 func (s *Server) replayDelivery(ctx context.Context, in *replayInput) (*deliveryOutput, error) {
@@ -153,25 +149,37 @@ func (s *Server) replayDelivery(ctx context.Context, in *replayInput) (*delivery
 	if err != nil {
 		return nil, err
 	}
-	return s.order(ctx, deliveryInput{in.EventID, in.EndpointID}, func(tx pgx.Tx) error {
+	d := done{action: "replay-delivery", detail: map[string]any{"now": now || in.Now}}
+	return s.order(ctx, deliveryInput{in.EventID, in.EndpointID}, d, func(tx pgx.Tx) error {
 		return jobs.Replay(ctx, tx, in.EventID, in.EndpointID, now || in.Now)
 	})
 }
 
 func (s *Server) cancelDelivery(ctx context.Context, in *deliveryInput) (*deliveryOutput, error) {
-	return s.order(ctx, *in, func(tx pgx.Tx) error {
+	return s.order(ctx, *in, done{action: "cancel-delivery"}, func(tx pgx.Tx) error {
 		return jobs.Cancel(ctx, tx, in.EventID, in.EndpointID)
 	})
 }
 
-// order carries a person's order out and answers with the delivery as it is then.
-func (s *Server) order(ctx context.Context, in deliveryInput, do func(pgx.Tx) error) (*deliveryOutput, error) {
+// order carries a person's order out, notes it, and answers with the delivery as it is then.
+func (s *Server) order(ctx context.Context, in deliveryInput, d done, do func(pgx.Tx) error) (*deliveryOutput, error) {
 	out := &deliveryOutput{}
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		row, err := db.New().GetDelivery(ctx, tx, in.EventID, in.EndpointID)
+		if err != nil {
+			return err
+		}
+		if err := checkVisible(ctx, row.TenantID); err != nil {
+			return err
+		}
 		if err := do(tx); err != nil {
 			return err
 		}
-		row, err := db.New().GetDelivery(ctx, tx, in.EventID, in.EndpointID)
+		d.tenantID, d.objectType, d.objectID = row.TenantID, objectDelivery, in.EventID.String()+"/"+in.EndpointID.String()
+		if err := s.audit(ctx, tx, d); err != nil {
+			return err
+		}
+		row, err = db.New().GetDelivery(ctx, tx, in.EventID, in.EndpointID)
 		out.Body = newDelivery(row)
 		return err
 	})

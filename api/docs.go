@@ -46,6 +46,7 @@ type docsOperation struct {
 	Params  []docsField
 	Body    []docsField
 	Curl    string
+	Scopes  []string // of the keys that are admitted
 	Answers []docsAnswer
 	Errors  []string // statuses
 }
@@ -102,7 +103,7 @@ func (d docs) group(tag *huma.Tag) docsGroup {
 }
 
 func (d docs) operation(op *huma.Operation) docsOperation {
-	o := docsOperation{Operation: op}
+	o := docsOperation{Operation: op, Scopes: op.Security[0][securityScheme]}
 	for _, p := range op.Parameters {
 		f := d.field(p.Name, p.Schema, p.Required)
 		f.Type += ", " + p.In

@@ -67,7 +67,7 @@ func TestDocs(t *testing.T) {
 			path = regexp.MustCompile(`:([a-z_]+)`).ReplaceAllString(path, "{$1}")
 			require.Contains(t, doc.Paths[path], strings.ToLower(method), route)
 		}
-		require.Equal(t, 17, routes)
+		require.Equal(t, 21, routes)
 		require.NotContains(t, doc.Components.Schemas, "ErrorModel")
 		for _, ref := range regexp.MustCompile(`#/components/schemas/([A-Za-z]+)`).FindAllSubmatch(r.body, -1) {
 			require.Contains(t, doc.Components.Schemas, string(ref[1]))
@@ -85,7 +85,7 @@ func TestDocumentedMembersAreKnown(t *testing.T) {
 	event := b.newEvent("acme", "a")
 	schemas := b.api.OpenAPI().Components.Schemas
 	for name, path := range map[string]string{
-		"NewEvent": "POST /api/events", "NewBatch": "POST /api/events/batch", "NewEndpoint": "POST /api/endpoints",
+		"NewEvent": "POST /api/events", "NewBatch": "POST /api/events/batch", "NewEndpoint": "POST /api/endpoints", "NewKey": "POST /api/keys",
 		"EndpointChange": "PATCH /api/endpoints/" + endpoint.String(),
 		"ReplayOrder":    "POST /api/deliveries/" + event.String() + "/" + endpoint.String() + "/replay",
 	} {
@@ -122,6 +122,9 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"GET", "/api/endpoints/" + endpoint.String(), "", "Endpoint"},
 		{"GET", "/api/deliveries", "", "PageDelivery"},
 		{"GET", "/api/deliveries/" + event.String() + "/" + endpoint.String(), "", "Delivery"},
+		{"POST", "/api/keys", `{"name":"n","scope":"tenant","tenant_id":"acme","expires_at":"2999-01-01T00:00:00Z"}`, "Key"},
+		{"GET", "/api/keys", "", "PageKey"},
+		{"GET", "/api/audit", "", "PageAuditEntry"},
 		{"GET", "/api/events?limit=0", "", "Problem"},
 	} {
 		r := b.do(c.method, c.path, c.body)

@@ -77,33 +77,33 @@ func (s *Server) addEndpoints() {
 		"The secret that signs its webhooks is in this answer and in no other.", http.StatusConflict)
 	created.DefaultStatus = http.StatusCreated
 	register(s, route{
-		Operation: created, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
+		Operation: created, access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
 	}, s.postEndpoint)
 	register(s, route{
-		Operation: operation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""), timeout: s.cfg.QueryTimeout,
+		Operation: operation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""), access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listEndpoints)
 	register(s, route{
 		Operation: operation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint", "", http.StatusNotFound),
-		timeout:   s.cfg.QueryTimeout,
+		access:    readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getEndpoint)
 	register(s, route{
 		Operation: operation("update-endpoint", http.MethodPatch, "/{id}", "Change an endpoint",
 			"Members that are not given stay as they are; null sets a member back to its default. Disabling cancels the pending deliveries.",
 			http.StatusNotFound),
-		timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
+		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
 	}, s.patchEndpoint)
 	register(s, route{
 		Operation: operation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",
 			"Erases its secrets and cancels its pending deliveries. Its past deliveries and attempts stay until the retention ends.",
 			http.StatusNotFound),
-		timeout: s.cfg.QueryTimeout,
+		access: tenantAccess, timeout: s.cfg.QueryTimeout,
 	}, s.deleteEndpoint)
 	register(s, route{
 		Operation: operation("test-endpoint", http.MethodPost, "/{id}/test", "Send a test event and wait for its first attempt",
 			"Stores an event of the type outhook.test for this endpoint alone, whatever its event types are. It is signed, sent and "+
 				"logged like any other, but not retried.",
 			http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusGatewayTimeout),
-		timeout: maxHandling,
+		access: tenantAccess, timeout: maxHandling,
 	}, s.testEndpoint)
 }
 
@@ -142,6 +142,9 @@ func durations(seconds []int32) []string {
 func (s *Server) postEndpoint(ctx context.Context, _ *struct{}) (*postEndpointOutput, error) {
 	edit, err := s.decodeNewEndpoint(bodyOf(ctx))
 	if err != nil {
+		return nil, err
+	}
+	if err := checkOwn(ctx, edit.row.TenantID, "body.tenant_id"); err != nil {
 		return nil, err
 	}
 	var row db.Endpoint
@@ -183,7 +186,10 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 		return row, err
 	}
 	keyID, sealed := s.cfg.Keyring.Seal(edit.secret.Bytes(), row.ID[:])
-	return row, q.InsertEndpointSecret(ctx, tx, row.ID, keyID, sealed)
+	if err := q.InsertEndpointSecret(ctx, tx, row.ID, keyID, sealed); err != nil {
+		return row, err
+	}
+	return row, s.audit(ctx, tx, done{"create-endpoint", row.TenantID, objectEndpoint, row.ID.String(), nil})
 }
 
 func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pageOutput[endpoint], error) {
@@ -191,7 +197,7 @@ func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pa
 	if err != nil {
 		return nil, err
 	}
-	tenantID, err := filter("query.tenant_id", in.TenantID)
+	tenantID, err := filterTenant(ctx, in.TenantID)
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +228,9 @@ func (s *Server) getEndpoint(ctx context.Context, in *endpointInput) (*endpointO
 	if err != nil {
 		return nil, err
 	}
+	if err := checkVisible(ctx, row.TenantID); err != nil {
+		return nil, err
+	}
 	return s.answerEndpoint(ctx, row)
 }
 
@@ -239,7 +248,7 @@ func (s *Server) answerEndpoint(ctx context.Context, row db.Endpoint) (*endpoint
 func (s *Server) patchEndpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
 	var before, after db.Endpoint
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
-		if before, err = db.New().LockEndpoint(ctx, tx, in.ID); err != nil {
+		if before, err = lockEndpoint(ctx, tx, in.ID); err != nil {
 			return err
 		}
 		after, err = s.updateEndpoint(ctx, tx, before)
@@ -268,6 +277,13 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	if err != nil {
 		return row, err
 	}
+	detail := map[string]any{"members": edit.members}
+	if row.Status != before.Status {
+		detail["status"] = row.Status
+	}
+	if err := s.audit(ctx, tx, done{"update-endpoint", row.TenantID, objectEndpoint, row.ID.String(), detail}); err != nil {
+		return row, err
+	}
 	if err := openLane(ctx, tx, before, row); err != nil {
 		return row, err
 	}
@@ -283,14 +299,26 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	return row, nil
 }
 
+// lockEndpoint returns an endpoint that the request's key may change.
+func lockEndpoint(ctx context.Context, tx pgx.Tx, id uuid.UUID) (db.Endpoint, error) {
+	row, err := db.New().LockEndpoint(ctx, tx, id)
+	if err != nil {
+		return row, err
+	}
+	return row, checkVisible(ctx, row.TenantID)
+}
+
 func (s *Server) deleteEndpoint(ctx context.Context, in *endpointInput) (*struct{}, error) {
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
-		n, err := db.New().DeleteEndpoint(ctx, tx, in.ID)
+		row, err := lockEndpoint(ctx, tx, in.ID)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			return pgx.ErrNoRows
+		if _, err := db.New().DeleteEndpoint(ctx, tx, in.ID); err != nil {
+			return err
+		}
+		if err := s.audit(ctx, tx, done{"delete-endpoint", row.TenantID, objectEndpoint, row.ID.String(), nil}); err != nil {
+			return err
 		}
 		if err := db.New().DeleteEndpointSecrets(ctx, tx, in.ID); err != nil {
 			return err

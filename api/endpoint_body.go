@@ -76,6 +76,7 @@ type endpointEdit struct {
 	secret    signature.Secret
 	checkURL  func(string) error
 	retention time.Duration
+	members   []string // the names of those that the body gives, sorted
 	faults    faults
 }
 
@@ -113,7 +114,11 @@ func (e *endpointEdit) decode(body []byte, set func(name string, value json.RawM
 	if err != nil {
 		return err
 	}
-	eachMember(object, "body", &e.faults, set)
+	eachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
+		e.members = append(e.members, name)
+		return set(name, value)
+	})
+	slices.Sort(e.members)
 	return nil
 }
 
@@ -182,11 +187,19 @@ func tenantID(value json.RawMessage, f *faults) string {
 	if len(*f) > before || id == jobs.OperatorTenant {
 		return id
 	}
-	var broken *outhook.InvalidEventError
-	if err := (outhook.Event{TenantID: id, Type: "any", Payload: json.RawMessage("null")}).Validate(); errors.As(err, &broken) {
-		f.add("body.tenant_id", broken.Problem)
+	if problem := tenantProblem(id); problem != "" {
+		f.add("body.tenant_id", problem)
 	}
 	return id
+}
+
+// tenantProblem returns what is wrong with a tenant's label, or "".
+func tenantProblem(id string) string {
+	var broken *outhook.InvalidEventError
+	if err := (outhook.Event{TenantID: id, Type: "any", Payload: json.RawMessage("null")}).Validate(); errors.As(err, &broken) {
+		return broken.Problem
+	}
+	return ""
 }
 
 func (e *endpointEdit) setSecret(value json.RawMessage) {

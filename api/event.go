@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -96,7 +97,7 @@ func (s *Server) addEvents() {
 			Responses: map[string]*huma.Response{"200": {Description: "Duplicate: an earlier event has this idempotency key"}},
 			Errors:    []int{http.StatusConflict},
 		},
-		timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxPayloadBytes) + envelopeBytes,
+		access: publishAccess, timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxPayloadBytes) + envelopeBytes,
 		body: reflect.TypeFor[newEvent](), answer: reflect.TypeFor[stored](),
 	}, s.postEvent)
 	register(s, route{
@@ -106,34 +107,37 @@ func (s *Server) addEvents() {
 			Description: "One invalid event or one conflict refuses the whole batch and is named by its index.",
 			Errors:      []int{http.StatusConflict},
 		},
-		timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxBatchBytes), body: reflect.TypeFor[newBatch](),
+		access: publishAccess, timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxBatchBytes), body: reflect.TypeFor[newBatch](),
 	}, s.postBatch)
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-events", Method: http.MethodGet, Path: "/api/events", Tags: []string{tagEvents},
 			Summary: "List events, newest first", Description: "Without payloads.",
 		},
-		timeout: s.cfg.QueryTimeout,
+		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listEvents)
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "get-event", Method: http.MethodGet, Path: "/api/events/{id}", Tags: []string{tagEvents},
 			Summary: "Get an event with its payload and deliveries", Errors: []int{http.StatusNotFound},
 		},
-		timeout: s.cfg.QueryTimeout, answer: reflect.TypeFor[fullEvent](),
+		access: readAccess, timeout: s.cfg.QueryTimeout, answer: reflect.TypeFor[fullEvent](),
 	}, s.getEvent)
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-event-attempts", Method: http.MethodGet, Path: "/api/events/{id}/attempts", Tags: []string{tagEvents},
 			Summary: "List all attempts of an event, oldest first", Errors: []int{http.StatusNotFound},
 		},
-		timeout: s.cfg.QueryTimeout,
+		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listAttempts)
 }
 
 func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventOutput, error) {
 	e, err := s.decodeEvent(bodyOf(ctx), in.IdempotencyKey)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkOwn(ctx, e.TenantID, "body.tenant_id"); err != nil {
 		return nil, err
 	}
 	rows, err := s.store.put(ctx, newIntake([]outhook.Event{e}, in.Traceparent))
@@ -157,6 +161,11 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 	events, err := s.decodeBatch(bodyOf(ctx))
 	if err != nil {
 		return nil, err
+	}
+	key := requestOf(ctx).key
+	foreign := func(e outhook.Event) bool { return !key.sees(e.TenantID) }
+	if i := slices.IndexFunc(events, foreign); i >= 0 {
+		return nil, checkOwn(ctx, events[i].TenantID, eventLocation(i)+".tenant_id")
 	}
 	rows, err := s.store.put(ctx, newIntake(events, in.Traceparent))
 	if err != nil {
@@ -185,7 +194,7 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutp
 		return nil, err
 	}
 	p := db.ListEventsParams{Since: bound(in.Since), Until: bound(in.Until), Cursor: first(after), MaxRows: in.Limit + 1}
-	if p.TenantID, err = filter("query.tenant_id", in.TenantID); err != nil {
+	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
 		return nil, err
 	}
 	if p.Type, err = filter("query.type", in.Type); err != nil {
@@ -209,6 +218,9 @@ func newEventAnswer(r db.ListEventsRow) event {
 func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput, error) {
 	row, err := db.New().GetEvent(ctx, s.cfg.Pool, in.ID)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkVisible(ctx, row.TenantID); err != nil {
 		return nil, err
 	}
 	rows, err := db.New().ListEventDeliveries(ctx, s.cfg.Pool, in.ID)

@@ -49,6 +49,8 @@ func newReadiness(cfg Config) *readiness {
 	return r
 }
 
+func isHealth(route string) bool { return route == "/livez" || route == "/readyz" }
+
 func (s *Server) addHealth() {
 	methods := []string{http.MethodGet, http.MethodHead}
 	s.echo.Match(methods, "/livez", func(c echo.Context) error { return answerHealth(c, health{Status: checkOK}) })

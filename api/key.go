@@ -1,57 +1,228 @@
 package api
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"hash/crc32"
-	"math/big"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
 	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
 )
 
-const (
-	keyPrefix = "ohk_"
+// maxKeyName bounds a key's name in bytes.
+const maxKeyName = 255
 
-	// 62^43 is the first power of 62 above 2^256, and 62^6 the first above 2^32.
-	keyDigits      = 43
-	checksumDigits = 6
-
-	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-)
-
-// NewAPIKey returns a fresh API key and its hash, which is what the table api_keys holds. A key is "ohk_", 43 base62
-// digits of 32 bytes from crypto/rand and 6 base62 digits of the CRC-32 (IEEE) of all that stands before them: 53 bytes,
-// which scanners for leaked credentials can tell from other text.
-func NewAPIKey() (key string, hash []byte) {
-	secret := make([]byte, 32)
-	rand.Read(secret) // never returns an error: crypto/rand ends the process instead
-	key = keyPrefix + toBase62(new(big.Int).SetBytes(secret), keyDigits)
-	key += checksum(key)
-	return key, HashAPIKey(key)
+// key is an API key without its text.
+type key struct {
+	ID         uuid.UUID  `json:"id" format:"uuid"`
+	Name       string     `json:"name" example:"billing"`
+	Scope      string     `json:"scope" enum:"admin,tenant,publish,read"`
+	TenantID   *string    `json:"tenant_id" doc:"The tenant that it is bound to. Null: all."`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at" doc:"Null: it does not expire."`
+	LastUsedAt *time.Time `json:"last_used_at" doc:"To the minute."`
+	RevokedAt  *time.Time `json:"revoked_at"`
+	Key        string     `json:"key,omitempty" doc:"Only in the answer that creates it: keep it, it is not shown again."`
 }
 
-// HashAPIKey returns the SHA-256 of a key's text. A key has 256 random bits, so a plain hash is enough.
-func HashAPIKey(key string) []byte {
-	sum := sha256.Sum256([]byte(key))
-	return sum[:]
+// newKey documents the body that creates a key; decodeNewKey reads it.
+type newKey struct {
+	_ struct{} `additionalProperties:"false"`
+
+	Name      string     `json:"name" minLength:"1" maxLength:"255" example:"billing" doc:"What the key is for: it stands in the audit trail. At most 255 bytes."`
+	Scope     string     `json:"scope" enum:"admin,tenant,publish,read" example:"publish" doc:"admin: everything. tenant: everything with the objects of its tenant. publish: only enqueue. read: only read, payloads too."`
+	TenantID  *string    `json:"tenant_id,omitempty" nullable:"true" maxLength:"255" doc:"The tenant that it is bound to: required with the scope tenant, possible with publish and read."`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true" doc:"From when on it is refused. Absent: never."`
 }
 
-// plausibleKey tells whether NewAPIKey may have made a key, so that typing errors and guesses cost no query.
-func plausibleKey(key string) bool {
-	const size = len(keyPrefix) + keyDigits
-	return len(key) == size+checksumDigits && strings.HasPrefix(key, keyPrefix) && checksum(key[:size]) == key[size:]
+// NewKey is what a key is to be.
+type NewKey struct {
+	Name      string
+	Scope     string     // admin, tenant, publish or read
+	TenantID  string     // the tenant that it is bound to; "": none
+	ExpiresAt *time.Time // nil: never
 }
 
-func checksum(text string) string {
-	return toBase62(new(big.Int).SetUint64(uint64(crc32.ChecksumIEEE([]byte(text)))), checksumDigits)
-}
-
-// toBase62 writes n with a fixed number of digits. It changes n.
-func toBase62(n *big.Int, digits int) string {
-	text := make([]byte, digits)
-	base, digit := big.NewInt(int64(len(base62))), new(big.Int)
-	for i := digits - 1; i >= 0; i-- {
-		n.DivMod(n, base, digit)
-		text[i] = base62[digit.Int64()]
+// Validate returns the name of the field that is wrong (name, scope, tenant_id or expires_at), and what is wrong with it.
+// Both are empty if nothing is.
+func (k NewKey) Validate(now time.Time) (field, problem string) {
+	scope := db.KeyScope(k.Scope)
+	switch scope {
+	case db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopePublish, db.KeyScopeRead:
+	default:
+		return "scope", "must be admin, tenant, publish or read"
 	}
-	return string(text)
+	switch {
+	case strings.TrimSpace(k.Name) == "" || len(k.Name) > maxKeyName:
+		return "name", fmt.Sprintf("must have 1 to %d bytes", maxKeyName)
+	case !utf8.ValidString(k.Name) || strings.ContainsFunc(k.Name, unicode.IsControl):
+		return "name", "must be UTF-8 without control characters"
+	case scope == db.KeyScopeTenant && k.TenantID == "":
+		return "tenant_id", "is required with the scope tenant"
+	case scope == db.KeyScopeAdmin && k.TenantID != "":
+		return "tenant_id", "must be absent with the scope admin, which is for all tenants"
+	case k.ExpiresAt != nil && !k.ExpiresAt.After(now):
+		return "expires_at", "must be in the future"
+	case k.ExpiresAt != nil && k.ExpiresAt.Year() > 9999:
+		return "expires_at", "must be before the year 10000"
+	}
+	if k.TenantID != "" {
+		if problem := tenantProblem(k.TenantID); problem != "" {
+			return "tenant_id", problem
+		}
+	}
+	return "", ""
+}
+
+// Params returns the row of the key.
+func (k NewKey) Params(hash []byte) db.InsertAPIKeyParams {
+	return db.InsertAPIKeyParams{
+		Name: k.Name, KeyHash: hash, Scope: db.KeyScope(k.Scope), TenantID: textOrNull(k.TenantID), ExpiresAt: k.ExpiresAt,
+	}
+}
+
+// Detail returns what the audit trail keeps of the key.
+func (k NewKey) Detail() map[string]any {
+	detail := map[string]any{"name": k.Name, "scope": k.Scope}
+	if k.ExpiresAt != nil {
+		detail["expires_at"] = k.ExpiresAt.UTC()
+	}
+	return detail
+}
+
+type postKeyOutput struct{ Body key }
+
+type keyInput struct {
+	ID uuid.UUID `path:"id" format:"uuid" doc:"The key's id."`
+}
+
+type listKeysInput struct {
+	TenantID string `query:"tenant_id" maxLength:"255" doc:"Only keys that are bound to this tenant."`
+	Limit    int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor   string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+}
+
+func (s *Server) addKeys() {
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "create-key", Method: http.MethodPost, Path: "/api/keys", Tags: []string{tagKeys},
+			Summary: "Create an API key", DefaultStatus: http.StatusCreated,
+			Description: "The key is in this answer and in no other: only its hash is stored.",
+		},
+		access: adminAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newKey](), limit: envelopeBytes,
+	}, s.postKey)
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "list-keys", Method: http.MethodGet, Path: "/api/keys", Tags: []string{tagKeys},
+			Summary: "List API keys, oldest first", Description: "The revoked and expired ones too. OUTHOOK_API_KEY is not among them.",
+		},
+		access: adminAccess, timeout: s.cfg.QueryTimeout,
+	}, s.listKeys)
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "revoke-key", Method: http.MethodDelete, Path: "/api/keys/{id}", Tags: []string{tagKeys},
+			Summary: "Revoke an API key", Description: "It stops working at once, and stays in the list. 404 if it is revoked already.",
+			Errors: []int{http.StatusNotFound},
+		},
+		access: adminAccess, timeout: s.cfg.QueryTimeout,
+	}, s.revokeKey)
+}
+
+func newKeyAnswer(r db.APIKey) key {
+	return key{
+		ID: r.ID, Name: r.Name, Scope: string(r.Scope), TenantID: r.TenantID, CreatedAt: r.CreatedAt.UTC(),
+		ExpiresAt: utc(r.ExpiresAt), LastUsedAt: utc(r.LastUsedAt), RevokedAt: utc(r.RevokedAt),
+	}
+}
+
+func (s *Server) postKey(ctx context.Context, _ *struct{}) (*postKeyOutput, error) {
+	k, err := decodeNewKey(bodyOf(ctx), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	text, hash := NewAPIKey()
+	var row db.APIKey
+	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		if row, err = db.New().InsertAPIKey(ctx, tx, k.Params(hash)); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, done{"create-key", k.TenantID, objectKey, row.ID.String(), k.Detail()})
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &postKeyOutput{Body: newKeyAnswer(row)}
+	out.Body.Key = text
+	return out, nil
+}
+
+func (s *Server) listKeys(ctx context.Context, in *listKeysInput) (*pageOutput[key], error) {
+	after, err := decodeCursor(in.Cursor, 1)
+	if err != nil {
+		return nil, err
+	}
+	tenantID, err := filterTenant(ctx, in.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.New().ListAPIKeys(ctx, s.cfg.Pool, tenantID, first(after), in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	return newPage(rows, in.Limit, newKeyAnswer, func(r db.APIKey) []uuid.UUID { return []uuid.UUID{r.ID} }), nil
+}
+
+func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error) {
+	return nil, pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		row, err := db.New().RevokeAPIKey(ctx, tx, in.ID)
+		if err != nil {
+			return err
+		}
+		d := done{"revoke-key", "", objectKey, row.ID.String(), map[string]any{"name": row.Name}}
+		if row.TenantID != nil {
+			d.tenantID = *row.TenantID
+		}
+		return s.audit(ctx, tx, d)
+	})
+}
+
+// decodeNewKey reads the body that creates a key.
+func decodeNewKey(body []byte, now time.Time) (k NewKey, err error) {
+	object, err := parseObject(body)
+	if err != nil {
+		return k, err
+	}
+	var f faults
+	eachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
+		switch name {
+		case "name":
+			k.Name = text(value, "body.name", &f)
+		case "scope":
+			k.Scope = text(value, "body.scope", &f)
+		case "tenant_id":
+			if !isNull(value) {
+				k.TenantID = tenantID(value, &f)
+			}
+		case "expires_at":
+			k.ExpiresAt = timeOrNull(value, "body.expires_at", &f)
+		default:
+			return false
+		}
+		return true
+	})
+	if len(f) == 0 {
+		if field, problem := k.Validate(now); problem != "" {
+			f.add("body."+field, problem)
+		}
+	}
+	return k, f.problem(http.StatusUnprocessableEntity)
 }

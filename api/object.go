@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -226,4 +227,17 @@ func integer(value json.RawMessage, at string, f *faults) int32 {
 		f.add(at, "must be a whole number")
 	}
 	return int32(n)
+}
+
+// timeOrNull decodes a time of RFC 3339.
+func timeOrNull(value json.RawMessage, at string, f *faults) *time.Time {
+	if isNull(value) {
+		return nil
+	}
+	before := len(*f)
+	t, err := time.Parse(time.RFC3339, text(value, at, f))
+	if err != nil && len(*f) == before {
+		f.add(at, "must be a time like 2026-01-02T15:04:05Z (RFC 3339)")
+	}
+	return &t
 }

@@ -25,6 +25,10 @@ const (
 	tagEndpoints = "Endpoints"
 	tagDelivery  = "Deliveries"
 	tagTenants   = "Tenants"
+	tagKeys      = "Keys"
+	tagAudit     = "Audit"
+
+	securityScheme = "key"
 
 	// Keys of huma.Operation.Metadata that document reads.
 	metaBody     = "body"
@@ -35,6 +39,7 @@ const (
 // route is an operation and what huma does not know of it.
 type route struct {
 	huma.Operation
+	access   access        // whose keys are admitted; admins' if nothing is said
 	timeout  time.Duration // of the handler
 	body     reflect.Type  // the document's schema of the body; nil: no body
 	limit    int64         // of the body in bytes
@@ -53,7 +58,11 @@ func newHuma(e *echo.Echo, version string) huma.API {
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry(schemaPrefix, schemaName),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"key": {Type: "http", Scheme: "bearer", Description: "An API key: OUTHOOK_API_KEY, or one made with `outhook keys create`."},
+					securityScheme: {
+						Type: "http", Scheme: "bearer",
+						Description: "An API key: OUTHOOK_API_KEY, or one made with POST /api/keys or `outhook keys create`. " +
+							"An operation names the scopes of the keys that it admits.",
+					},
 				},
 			},
 		},
@@ -83,8 +92,9 @@ func info(version string) *huma.Info {
 		Description: "Outhook delivers webhooks from Postgres. Record an event here, or with outhook.enqueue in the " +
 			"transaction that it reports, and it is signed, sent to each subscribed endpoint of its tenant, tried again, and logged.\n\n" +
 			"Every request carries `Authorization: Bearer <key>`. Times are RFC 3339 in UTC. An error is an RFC 9457 problem. " +
-			"A list has `next_cursor`: give it back as `cursor` to get the next page; it is null at the end. " +
-			"On 503, wait for Retry-After and repeat the request.",
+			"A key that is bound to a tenant sees nothing of " +
+			"another: what is not its own does not exist (404). A list has `next_cursor`: give it back as `cursor` to get the next page; it is null at the end. " +
+			"On 429 and 503, wait for Retry-After and repeat the request.",
 	}
 }
 
@@ -94,6 +104,8 @@ func tags() []*huma.Tag {
 		{Name: tagEndpoints, Description: "An endpoint is a tenant's URL, with a secret that signs and the event types that it is subscribed to."},
 		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or cancelled. An attempt is one HTTP request of it."},
 		{Name: tagTenants, Description: "A tenant is a label that you choose; there is nothing to create. What belongs to one can be erased."},
+		{Name: tagKeys, Description: "An API key has a scope: admin (everything), tenant (everything with the objects of its tenant), publish (only enqueue) or read (only read). Keys of the scopes publish and read may be bound to a tenant too."},
+		{Name: tagAudit, Description: "Who created, changed, replayed, cancelled, deleted or saw what, and when. Enqueueing is not in here: the event is its own record."},
 	}
 }
 
@@ -102,17 +114,18 @@ func schemaName(t reflect.Type, hint string) string {
 	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Error")
 }
 
-// register adds an operation. The handler's context ends with the operation's timeout, and its error is answered as the
+// register adds an operation. A key that is not admitted is refused before anything of the request is read. The handler's context ends with the operation's timeout, and its error is answered as the
 // table in problemOf says.
 func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O, error)) {
 	op := r.Operation
-	op.Security = []map[string][]string{{"key": {}}}
-	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusServiceUnavailable)
+	op.Security = []map[string][]string{{securityScheme: scopeNames(r.access)}}
+	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable)
+	op.Middlewares = huma.Middlewares{authorize(r.access)}
 	op.Metadata = map[string]any{metaBody: r.body, metaOptional: r.optional, metaOK: r.answer}
 	if r.body != nil {
 		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge,
 			http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
-		op.Middlewares = huma.Middlewares{s.withBody(r.limit, r.optional)}
+		op.Middlewares = append(op.Middlewares, s.withBody(r.limit, r.optional))
 	}
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, r.timeout)
@@ -123,6 +136,25 @@ func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O
 		}
 		return out, nil
 	})
+}
+
+// authorize is the middleware that admits the keys of a route.
+func authorize(a access) func(huma.Context, func(huma.Context)) {
+	return func(hc huma.Context, next func(huma.Context)) {
+		if c := humaecho.Unwrap(hc); !requestOf(c.Request().Context()).key.may(a) {
+			c.Error(errForbidden(a))
+			return
+		}
+		next(hc)
+	}
+}
+
+func scopeNames(a access) []string {
+	var names []string
+	for _, scope := range a.scopes() {
+		names = append(names, string(scope))
+	}
+	return names
 }
 
 // document completes an operation of the OpenAPI document: the body that we decode ourselves, an answer that we encode

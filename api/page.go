@@ -89,6 +89,18 @@ func filter(at, value string) (*string, error) {
 	return &value, nil
 }
 
+// filterID returns nil for an absent id.
+func filterID(at, value string) (*uuid.UUID, error) {
+	if value == "" {
+		return nil, nil
+	}
+	id, err := uuid.Parse(value)
+	if err != nil {
+		return nil, invalid(at, "must be a UUID")
+	}
+	return &id, nil
+}
+
 // list runs a query of a list in a transaction that makes Postgres plan it with the values that it has: a plan for any
 // values could use neither the index of a filter nor the bounds that prune partitions.
 func (s *Server) list(ctx context.Context, query func(pgx.Tx) error) error {

@@ -102,7 +102,7 @@ func (s *Server) problem(ctx context.Context, err error) *problemError {
 		level, logger = slog.LevelWarn, s.cfg.calm // while the database is away, each request ends here
 	}
 	logger.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status), slog.String("error", causeOf(err)),
-		slog.String("request_id", requestIDOf(ctx)))
+		slog.String("request_id", requestOf(ctx).id))
 	return p
 }
 

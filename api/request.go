@@ -19,12 +19,22 @@ import (
 // requestIDPattern is what is taken from a client as its request's id: it ends up in headers and log lines.
 var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9_.:/+=-]{1,128}$`)
 
-type requestIDKey struct{}
+// request is what is known of a request beside its HTTP: one value in its context, which the middlewares fill.
+type request struct {
+	id   string
+	http *http.Request // as it came
+	key  principal
+}
 
-// requestIDOf returns the id of the request that ctx belongs to, or "".
-func requestIDOf(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+type requestKey struct{}
+
+// requestOf returns what is known of the request that ctx belongs to. Outside of a request all is empty, which no route
+// admits.
+func requestOf(ctx context.Context) *request {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r
+	}
+	return &request{}
 }
 
 // observe is the outermost middleware: it names the request, sets the headers of every answer, answers errors and panics,
@@ -36,7 +46,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if !requestIDPattern.MatchString(id) {
 			id = uuid.NewString()
 		}
-		ctx := context.WithValue(c.Request().Context(), requestIDKey{}, id)
+		ctx := context.WithValue(c.Request().Context(), requestKey{}, &request{id: id, http: c.Request()})
 		c.SetRequest(c.Request().WithContext(ctx))
 		setHeaders(c, id)
 		if err := s.guard(c, next); err != nil {
@@ -49,20 +59,27 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// setHeaders forbids everything that an answer of an API has no use for. River UI needs scripts and styles of its own.
+// setHeaders forbids everything that an answer of an API has no use for. Pages are kept apart from those of other origins
+// too; /docs sets a policy of its own.
 func setHeaders(c echo.Context, id string) {
 	h := c.Response().Header()
 	h.Set(echo.HeaderXRequestID, id)
 	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
 	h.Set(echo.HeaderXFrameOptions, "DENY")
 	h.Set(echo.HeaderReferrerPolicy, "no-referrer")
-	if isUI(c.Path()) {
-		return
-	}
-	h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
-	if isAPI(c) {
+	switch {
+	case isUI(c.Path()):
+		h.Set(echo.HeaderContentSecurityPolicy, uiPolicy)
+	case isAPI(c):
+		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 		h.Set(echo.HeaderCacheControl, "no-store")
+		return
+	default:
+		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 	}
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 }
 
 // isAPI tells whether a request is for the API: by its route, or by its path if there is no such route.
@@ -82,7 +99,7 @@ func (s *Server) guard(c echo.Context, next echo.HandlerFunc) (err error) {
 		}
 		ctx := c.Request().Context()
 		s.cfg.Logger.ErrorContext(ctx, "panic in a request", slog.String("route", c.Path()), slog.String("error", panicText(v)),
-			slog.String("stack", string(debug.Stack())), slog.String("request_id", requestIDOf(ctx)))
+			slog.String("stack", string(debug.Stack())), slog.String("request_id", requestOf(ctx).id))
 		if c.Response().Committed {
 			panic(http.ErrAbortHandler)
 		}

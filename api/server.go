@@ -4,11 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"net/http"
+	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/batch"
@@ -44,11 +48,17 @@ type Server struct {
 	echo      *echo.Echo
 	huma      huma.API
 	bootstrap *[sha256.Size]byte // of Config.APIKey; nil: there is none
-	keys      *batch.Group[[sha256.Size]byte, bool]
+	keys      *batch.Group[[sha256.Size]byte, principal]
 	store     *store
 	ready     *readiness
 	held      atomic.Int64  // bytes of bodies
 	tests     chan struct{} // a slot per test of an endpoint
+
+	active        atomic.Int64 // requests that are being served
+	guesses       *guesses     // nil: not limited
+	rates         *buckets[uuid.UUID]
+	clientAddress func(*http.Request) netip.Addr
+	warnOfProxy   sync.Once
 }
 
 // New returns the API. Returns an error that names the field if cfg is not valid.
@@ -60,16 +70,21 @@ func New(cfg Config) (*Server, error) {
 	s := newServer(cfg)
 	s.store = newStore(cfg.Pool, cfg.calm)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
+	s.clientAddress = clientAddress(cfg.TrustedProxies)
+	s.guesses = newGuesses(s)
+	s.rates = newBuckets[uuid.UUID](cfg.RateLimit, int(math.Ceil(cfg.RateLimit)))
 	s.tests = make(chan struct{}, maxTests)
 	if cfg.APIKey != "" {
 		sum := sha256.Sum256([]byte(cfg.APIKey))
 		s.bootstrap = &sum
 	}
-	s.echo.Use(s.authenticate)
+	s.echo.Use(s.admit, s.authenticate)
 	s.huma = newHuma(s.echo, cfg.Version)
 	s.addEvents()
 	s.addDeliveries()
 	s.addEndpoints()
+	s.addKeys()
+	s.addAudit()
 	s.addTenants()
 	s.addUI()
 	if err := s.addDocs(); err != nil {

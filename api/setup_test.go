@@ -221,3 +221,24 @@ func (b *testBundle) newEvent(tenant, eventType string) uuid.UUID {
 	r := b.do("POST", "/api/events", `{"tenant_id":"`+tenant+`","type":"`+eventType+`","payload":{}}`)
 	return uuid.MustParse(b.requireObject(r, 202)["id"].(string))
 }
+
+// newKey creates a key with a scope, bound to a tenant or ("") to none, and returns its text and its id.
+func (b *testBundle) newKey(scope, tenant string) (text string, id uuid.UUID) {
+	b.t.Helper()
+	body := `{"name":"` + scope + ` of ` + tenant + `","scope":"` + scope + `"`
+	if tenant != "" {
+		body += `,"tenant_id":"` + tenant + `"`
+	}
+	answer := b.requireObject(b.do("POST", "/api/keys", body+"}"), 201)
+	return answer["key"].(string), uuid.MustParse(answer["id"].(string))
+}
+
+// as sends a request with another key than the admin's; "": with none.
+func (b *testBundle) as(key, method, path, body string, headers ...string) response {
+	b.t.Helper()
+	value := ""
+	if key != "" {
+		value = "Bearer " + key
+	}
+	return b.do(method, path, body, append([]string{"Authorization", value}, headers...)...)
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -51,7 +52,7 @@ type intake struct {
 }
 
 func newIntake(events []outhook.Event, traceparent string) intake {
-	in := intake{traceparent: traceparent}
+	in := intake{traceparent: traceOrNone(traceparent)}
 	for _, e := range events {
 		in.tenantIDs = append(in.tenantIDs, e.TenantID)
 		in.types = append(in.types, e.Type)
@@ -60,6 +61,15 @@ func newIntake(events []outhook.Event, traceparent string) intake {
 		in.bytes += len(e.TenantID) + len(e.Type) + len(e.Payload) + len(e.IdempotencyKey)
 	}
 	return in
+}
+
+// traceOrNone drops what is no traceparent for sure: Postgres refuses bytes that are no UTF-8, and with them the whole group.
+func traceOrNone(traceparent string) string {
+	const size = 55 // of version 00
+	if len(traceparent) != size || !utf8.ValidString(traceparent) {
+		return ""
+	}
+	return traceparent
 }
 
 func intakeSize(in intake) int { return in.bytes }

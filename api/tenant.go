@@ -65,14 +65,14 @@ func (s *Server) addTenants() {
 				"cancelled. Ids, types, times, states and counts stay in the log until the retention ends. What is enqueued later is not " +
 				"erased. A second order while one is running starts that one anew.",
 		},
-		timeout: s.cfg.QueryTimeout,
+		access: adminAccess, timeout: s.cfg.QueryTimeout,
 	}, s.eraseTenant)
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "get-erasure", Method: http.MethodGet, Path: "/api/erasures/{id}", Tags: []string{tagTenants},
 			Summary: "See how far an erasure is", Errors: []int{http.StatusNotFound},
 		},
-		timeout: s.cfg.QueryTimeout,
+		access: adminAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getErasure)
 }
 
@@ -95,8 +95,10 @@ func (s *Server) eraseTenant(ctx context.Context, in *eraseInput) (*eraseOutput,
 	}
 	var row db.TenantErasure
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
-		row, err = jobs.OrderErasure(ctx, tx, *tenantID)
-		return err
+		if row, err = jobs.OrderErasure(ctx, tx, *tenantID); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, done{"erase-tenant", *tenantID, objectTenant, *tenantID, map[string]any{"erasure_id": row.ID}})
 	})
 	if err != nil {
 		return nil, err

@@ -66,6 +66,9 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 	if err != nil {
 		return nil, err
 	}
+	if err := checkVisible(ctx, e.TenantID); err != nil {
+		return nil, err
+	}
 	if e.Status != db.EndpointStatusEnabled {
 		return nil, newProblem(http.StatusConflict, "the endpoint is "+string(e.Status)+": enable it, then test it")
 	}
@@ -112,9 +115,13 @@ func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent
 	}
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		id, err = db.New().InsertTestEvent(ctx, tx, db.InsertTestEventParams{
-			TenantID: e.TenantID, Type: jobs.TestEventType, Payload: payload, Traceparent: traceparent, EndpointID: e.ID,
+			TenantID: e.TenantID, Type: jobs.TestEventType, Payload: payload, Traceparent: traceOrNone(traceparent), EndpointID: e.ID,
 		})
 		if err != nil {
+			return err
+		}
+		d := done{"test-endpoint", e.TenantID, objectEndpoint, e.ID.String(), map[string]any{"event_id": id}}
+		if err := s.audit(ctx, tx, d); err != nil {
 			return err
 		}
 		return db.New().NotifyQueue(ctx, tx, jobs.QueueDeliver)

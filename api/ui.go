@@ -1,13 +1,37 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 )
 
-const uiPath = "/riverui"
+const (
+	uiPath = "/riverui"
+
+	// uiPolicy lets River UI's own scripts run and no inline one; its styles are inline. It talks to this server alone.
+	uiPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+		"font-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+	// maxUIBody holds the ids of 10,000 jobs.
+	maxUIBody = 256 << 10
+
+	// maxUIJobs is how many jobs an entry of the audit trail names.
+	maxUIJobs = 1000
+)
+
+var (
+	// uiTarget is a path of River UI that the audit trail repeats.
+	uiTarget = regexp.MustCompile(`^/[A-Za-z0-9_/.-]{1,200}$`)
+
+	jobIDPattern = regexp.MustCompile(`^[0-9]{1,19}$`)
+)
 
 // isUI tells whether a route is River UI's.
 func isUI(route string) bool { return route == uiPath || strings.HasPrefix(route, uiPath+"/") }
@@ -20,8 +44,14 @@ func (s *Server) addUI() {
 	}
 	protection := http.NewCrossOriginProtection()
 	serve := func(c echo.Context) error {
-		if err := protection.Check(c.Request()); err != nil {
+		r := c.Request()
+		if err := protection.Check(r); err != nil {
 			return newProblem(http.StatusForbidden, "requests of other origins are refused")
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			if err := s.auditUI(c); err != nil {
+				return err
+			}
 		}
 		s.cfg.UI.ServeHTTP(c.Response(), c.Request())
 		return nil
@@ -29,4 +59,37 @@ func (s *Server) addUI() {
 	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 	s.echo.Match(methods, uiPath, serve)
 	s.echo.Match(methods, uiPath+"/*", serve)
+}
+
+// auditUI notes an order that is given to River UI before it is handed on: River UI's transaction is not ours. Its body
+// is read, to name the jobs, and put back.
+func (s *Server) auditUI(c echo.Context) error {
+	r := c.Request()
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response().Writer, r.Body, maxUIBody))
+	var tooMuch *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooMuch):
+		return tooLarge(maxUIBody)
+	case err != nil:
+		return newProblem(http.StatusBadRequest, "the body ended before it was complete")
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	target := strings.TrimPrefix(r.URL.Path, uiPath)
+	if !uiTarget.MatchString(target) {
+		target = "/"
+	}
+	detail := map[string]any{"method": r.Method}
+	var order struct {
+		IDs []string `json:"ids"`
+	}
+	if json.Unmarshal(body, &order) == nil {
+		var jobs []string
+		for _, id := range order.IDs[:min(len(order.IDs), maxUIJobs)] {
+			if jobIDPattern.MatchString(id) {
+				jobs = append(jobs, id)
+			}
+		}
+		detail["jobs"], detail["job_count"] = jobs, len(order.IDs)
+	}
+	return s.audit(r.Context(), s.cfg.Pool, done{action: "river-ui", objectType: objectRiverUI, objectID: target, detail: detail})
 }

@@ -5,22 +5,53 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
 
-const insertAPIKey = `-- name: InsertAPIKey :one
-INSERT INTO outhook.api_keys (name, key_hash) VALUES ($1, $2) RETURNING id, name, key_hash, created_at, last_used_at, revoked_at
+const hasLiveAPIKey = `-- name: HasLiveAPIKey :one
+SELECT EXISTS (SELECT FROM outhook.api_keys AS k
+    WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())) AS found
 `
 
-func (q *Queries) InsertAPIKey(ctx context.Context, db DBTX, name string, keyHash []byte) (APIKey, error) {
-	row := db.QueryRow(ctx, insertAPIKey, name, keyHash)
+func (q *Queries) HasLiveAPIKey(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, hasLiveAPIKey)
+	var found bool
+	err := row.Scan(&found)
+	return found, err
+}
+
+const insertAPIKey = `-- name: InsertAPIKey :one
+INSERT INTO outhook.api_keys (name, key_hash, scope, tenant_id, expires_at)
+VALUES ($1, $2, $3, $4, $5) RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at
+`
+
+type InsertAPIKeyParams struct {
+	Name      string
+	KeyHash   []byte
+	Scope     KeyScope
+	TenantID  *string
+	ExpiresAt *time.Time
+}
+
+func (q *Queries) InsertAPIKey(ctx context.Context, db DBTX, arg InsertAPIKeyParams) (APIKey, error) {
+	row := db.QueryRow(ctx, insertAPIKey,
+		arg.Name,
+		arg.KeyHash,
+		arg.Scope,
+		arg.TenantID,
+		arg.ExpiresAt,
+	)
 	var i APIKey
 	err := row.Scan(
 		&i.ID,
 		&i.Name,
 		&i.KeyHash,
+		&i.Scope,
+		&i.TenantID,
 		&i.CreatedAt,
+		&i.ExpiresAt,
 		&i.LastUsedAt,
 		&i.RevokedAt,
 	)
@@ -28,11 +59,16 @@ func (q *Queries) InsertAPIKey(ctx context.Context, db DBTX, name string, keyHas
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT id, name, key_hash, created_at, last_used_at, revoked_at FROM outhook.api_keys ORDER BY id
+SELECT id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at FROM outhook.api_keys
+WHERE ($1::text IS NULL OR tenant_id = $1)
+    AND ($2::uuid IS NULL OR id > $2)
+ORDER BY id
+LIMIT $3
 `
 
-func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX) ([]APIKey, error) {
-	rows, err := db.Query(ctx, listAPIKeys)
+// Oldest first, the revoked and expired ones too.
+func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX, tenantID *string, cursor *uuid.UUID, maxRows int32) ([]APIKey, error) {
+	rows, err := db.Query(ctx, listAPIKeys, tenantID, cursor, maxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +80,10 @@ func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX) ([]APIKey, error) {
 			&i.ID,
 			&i.Name,
 			&i.KeyHash,
+			&i.Scope,
+			&i.TenantID,
 			&i.CreatedAt,
+			&i.ExpiresAt,
 			&i.LastUsedAt,
 			&i.RevokedAt,
 		); err != nil {
@@ -58,45 +97,69 @@ func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX) ([]APIKey, error) {
 	return items, nil
 }
 
-const revokeAPIKey = `-- name: RevokeAPIKey :execrows
-UPDATE outhook.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL
+const revokeAPIKey = `-- name: RevokeAPIKey :one
+UPDATE outhook.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at
 `
 
-func (q *Queries) RevokeAPIKey(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
-	result, err := db.Exec(ctx, revokeAPIKey, id)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) RevokeAPIKey(ctx context.Context, db DBTX, id uuid.UUID) (APIKey, error) {
+	row := db.QueryRow(ctx, revokeAPIKey, id)
+	var i APIKey
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.KeyHash,
+		&i.Scope,
+		&i.TenantID,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.RevokedAt,
+	)
+	return i, err
 }
 
 const useAPIKeys = `-- name: UseAPIKeys :many
 WITH stale AS (
     SELECT s.id FROM outhook.api_keys AS s
-    WHERE s.key_hash = ANY ($1::bytea[]) AND s.revoked_at IS NULL
+    WHERE s.key_hash = ANY ($1::bytea[]) AND s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())
         AND (s.last_used_at IS NULL OR s.last_used_at < now() - interval '1 minute')
     FOR UPDATE SKIP LOCKED
 ), used AS (
     UPDATE outhook.api_keys AS u SET last_used_at = now() FROM stale AS s WHERE u.id = s.id
 )
-SELECT k.key_hash FROM outhook.api_keys AS k WHERE k.key_hash = ANY ($1::bytea[]) AND k.revoked_at IS NULL
+SELECT k.key_hash, k.id, k.name, k.scope, k.tenant_id FROM outhook.api_keys AS k
+WHERE k.key_hash = ANY ($1::bytea[]) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
 `
+
+type UseAPIKeysRow struct {
+	KeyHash  []byte
+	ID       uuid.UUID
+	Name     string
+	Scope    KeyScope
+	TenantID *string
+}
 
 // Finds the live ones among keys by their hashes and notes their use, at most once a minute each. A key whose use another
 // call is noting at this moment is not waited for.
-func (q *Queries) UseAPIKeys(ctx context.Context, db DBTX, keyHashes [][]byte) ([][]byte, error) {
+func (q *Queries) UseAPIKeys(ctx context.Context, db DBTX, keyHashes [][]byte) ([]UseAPIKeysRow, error) {
 	rows, err := db.Query(ctx, useAPIKeys, keyHashes)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := [][]byte{}
+	items := []UseAPIKeysRow{}
 	for rows.Next() {
-		var key_hash []byte
-		if err := rows.Scan(&key_hash); err != nil {
+		var i UseAPIKeysRow
+		if err := rows.Scan(
+			&i.KeyHash,
+			&i.ID,
+			&i.Name,
+			&i.Scope,
+			&i.TenantID,
+		); err != nil {
 			return nil, err
 		}
-		items = append(items, key_hash)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

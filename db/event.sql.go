@@ -96,15 +96,15 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id uuid.UUID) (GetEvent
 	return i, err
 }
 
-const hasEvent = `-- name: HasEvent :one
-SELECT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = $1) AS found
+const getEventTenant = `-- name: GetEventTenant :one
+SELECT e.tenant_id FROM outhook.events AS e WHERE e.id = $1
 `
 
-func (q *Queries) HasEvent(ctx context.Context, db DBTX, id uuid.UUID) (bool, error) {
-	row := db.QueryRow(ctx, hasEvent, id)
-	var found bool
-	err := row.Scan(&found)
-	return found, err
+func (q *Queries) GetEventTenant(ctx context.Context, db DBTX, id uuid.UUID) (string, error) {
+	row := db.QueryRow(ctx, getEventTenant, id)
+	var tenant_id string
+	err := row.Scan(&tenant_id)
+	return tenant_id, err
 }
 
 const listEvents = `-- name: ListEvents :many

@@ -186,11 +186,58 @@ func (ns NullEndpointStatus) Value() (driver.Value, error) {
 	return string(ns.EndpointStatus), nil
 }
 
+type KeyScope string
+
+const (
+	KeyScopeAdmin   KeyScope = "admin"
+	KeyScopeTenant  KeyScope = "tenant"
+	KeyScopePublish KeyScope = "publish"
+	KeyScopeRead    KeyScope = "read"
+)
+
+func (e *KeyScope) Scan(src interface{}) error {
+	switch s := src.(type) {
+	case []byte:
+		*e = KeyScope(s)
+	case string:
+		*e = KeyScope(s)
+	default:
+		return fmt.Errorf("unsupported scan type for KeyScope: %T", src)
+	}
+	return nil
+}
+
+type NullKeyScope struct {
+	KeyScope KeyScope
+	Valid    bool // Valid is true if KeyScope is not NULL
+}
+
+// Scan implements the Scanner interface.
+func (ns *NullKeyScope) Scan(value interface{}) error {
+	if value == nil {
+		ns.KeyScope, ns.Valid = "", false
+		return nil
+	}
+	ns.Valid = true
+	return ns.KeyScope.Scan(value)
+}
+
+// Value implements the driver Valuer interface.
+func (ns NullKeyScope) Value() (driver.Value, error) {
+	if !ns.Valid {
+		return nil, nil
+	}
+	return string(ns.KeyScope), nil
+}
+
 type APIKey struct {
 	ID         uuid.UUID
 	Name       string
 	KeyHash    []byte
+	Scope      KeyScope
+	TenantID   *string
 	CreatedAt  time.Time
+	ExpiresAt  *time.Time
 	LastUsedAt *time.Time
 	RevokedAt  *time.Time
 }

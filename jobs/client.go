@@ -80,7 +80,7 @@ func New(cfg Config) (*Client, error) {
 	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
-	c.presence, c.pacer = newPresence(cfg, c.river.ID()), newPacer(cfg)
+	c.presence, c.pacer = newPresence(cfg, c.river.ID(), c.clock), newPacer(cfg)
 	deliver.presence = c.presence
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -69,4 +70,19 @@ func TestClock(t *testing.T) {
 		observe(sent, sent.Add(40*time.Millisecond), start.Add(time.Second+20*time.Millisecond))
 		require.Equal(t, 2*time.Minute, offset())
 	})
+}
+
+// A worker that is two minutes off is not ready, and one that has nothing to do notices that its clock is right again.
+func TestAWrongClockIsNotReady(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	client := b.start(t, b.config(t))
+	eventually(t, func() bool { return client.Ready(b.ctx) == nil }, func() any { return nil })
+	for _, off := range []time.Duration{-2 * time.Minute, 2 * time.Minute} {
+		eventually(t, func() bool {
+			jobs.SetOffset(client, off)
+			return errors.Is(client.Ready(b.ctx), jobs.ErrWrongClock)
+		}, func() any { return nil })
+		eventually(t, func() bool { return client.Ready(b.ctx) == nil }, func() any { return client.Ready(b.ctx) })
+	}
 }

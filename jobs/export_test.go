@@ -49,3 +49,10 @@ func RetryAfter(value string, now time.Time, limit time.Duration) time.Duration 
 
 // InFlight returns how many runs of a client's have begun and not ended.
 func InFlight(c *Client) int { return int(c.inFlight.Load()) }
+
+// SetOffset pretends that the database's clock is ahead of this process's, until it is measured again.
+func SetOffset(c *Client, offset time.Duration) {
+	c.clock.mu.Lock()
+	defer c.clock.mu.Unlock()
+	c.clock.offset = offset
+}

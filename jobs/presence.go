@@ -42,14 +42,15 @@ var errPresence = errors.New("another process holds this client's lock")
 type presence struct {
 	cfg      Config
 	clientID string
+	clock    *clock
 	conn     *pgx.ConnConfig
 	holds    atomic.Bool
 	cancel   context.CancelFunc
 	done     chan struct{}
 }
 
-func newPresence(cfg Config, clientID string) *presence {
-	return &presence{cfg: cfg, clientID: clientID, conn: sideConn(cfg, "presence"), done: make(chan struct{})}
+func newPresence(cfg Config, clientID string, clock *clock) *presence {
+	return &presence{cfg: cfg, clientID: clientID, clock: clock, conn: sideConn(cfg, "presence"), done: make(chan struct{})}
 }
 
 // sideConn configures a connection beside the pool, which pg_stat_activity shows under a name of its own.
@@ -106,7 +107,7 @@ func (p *presence) run(ctx context.Context, conn *pgx.Conn) {
 
 // watch rescues what others left until the connection is lost or ctx ends.
 func (p *presence) watch(ctx context.Context, conn *pgx.Conn) error {
-	r := &rescuer{cfg: p.cfg, clientID: p.clientID, conn: conn}
+	r := &rescuer{cfg: p.cfg, clientID: p.clientID, clock: p.clock, conn: conn}
 	tick := time.NewTicker(presenceInterval)
 	defer tick.Stop()
 	for {

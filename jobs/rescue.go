@@ -36,11 +36,19 @@ const (
 type rescuer struct {
 	cfg      Config
 	clientID string
+	clock    *clock
 	conn     *pgx.Conn
 }
 
-// run looks once, and rescues what is due.
+// run looks once, and rescues what is due. It looks at the database's clock too: a process that has nothing to load must
+// notice as well that its own was set, before River's rescuer goes by it.
 func (r *rescuer) run(ctx context.Context) error {
+	sent := time.Now()
+	databaseTime, err := db.New().GetDatabaseTime(ctx, r.conn)
+	if err != nil {
+		return fmt.Errorf("reading the database's clock: %w", err)
+	}
+	r.clock.observe(sent, time.Now(), databaseTime)
 	dead, err := db.New().NoteSilentClients(ctx, r.conn, db.NoteSilentClientsParams{
 		ClientID: r.clientID, SilenceSeconds: silence.Seconds(), UnbrokenSeconds: unbroken.Seconds(), MaxGapSeconds: maxGap.Seconds(),
 	})

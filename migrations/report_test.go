@@ -61,13 +61,13 @@ func TestReportsShowWhatHappened(t *testing.T) {
 	}
 	names := strings.NewReplacer(pairs...)
 	for rows, want := range map[string][]string{
-		`report_events AS v ORDER BY event_id`: {
+		`outhook.report_events AS v ORDER BY event_id`: {
 			`(nobody.asked,lonely,nobody.asked,today 01:00:00+00,9,0)`,
 			`(invoice.paid,acme,invoice.paid,today 01:01:00+00,24,1)`,
 			`(invoice.voided,acme,invoice.voided,today 01:02:00+00,11,3)`,
 			`(invoice.sent,umbrella,invoice.sent,today 01:03:00+00,11,2)`,
 		},
-		`report_deliveries AS v ORDER BY event_id, endpoint_id`: {
+		`outhook.report_deliveries AS v ORDER BY event_id, endpoint_id`: {
 			`(invoice.paid,n1,acme,invoice.paid,today 01:01:00+00,succeeded,,3,2,,today 01:04:01.5+00,181500)`,
 			`(invoice.voided,n1,acme,invoice.voided,today 01:02:00+00,pending,,1,1,today 01:03:00+00,,)`,
 			`(invoice.voided,n2,acme,invoice.voided,today 01:02:00+00,pending,,0,0,today 01:02:00+00,,)`,
@@ -75,7 +75,7 @@ func TestReportsShowWhatHappened(t *testing.T) {
 			`(invoice.sent,n2,umbrella,invoice.sent,today 01:03:00+00,failed,exhausted,2,1,,today 01:04:00+00,60000)`,
 			`(invoice.sent,n5,umbrella,invoice.sent,today 01:03:00+00,succeeded,,2,1,,today 01:04:01+00,61000)`,
 		},
-		`report_attempts AS v ORDER BY event_id, endpoint_id, number`: {
+		`outhook.report_attempts AS v ORDER BY event_id, endpoint_id, number`: {
 			`(invoice.paid,n1,1,acme,hooks.example.com,today 01:01:00+00,10,rejected,500,status: 500,scheduled,` +
 				`192.0.2.1:443,{retry-after: 5},sorry,t)`,
 			`(invoice.paid,n1,2,acme,hooks.example.com,today 01:02:00+00,20,timed_out,,timeout: no answer,scheduled,,,,f)`,
@@ -86,23 +86,27 @@ func TestReportsShowWhatHappened(t *testing.T) {
 			`(invoice.sent,n5,1,umbrella,was.used.example.com,yesterday 23:00:00+00,7,blocked,,blocked: private,scheduled,,,,f)`,
 			`(invoice.sent,n5,2,umbrella,was.used.example.com,today 01:04:01+00,9,succeeded,200,,scheduled,,,,f)`,
 		},
-		`report_endpoint_health AS v ORDER BY endpoint_id, day`: {
+		`outhook.report_endpoint_health AS v ORDER BY endpoint_id, day`: {
 			`(n1,acme,hooks.example.com,enabled,,today,4,1,0.2500,25.0,38.5,39.7,today 01:04:00+00,1)`,
 			`(n2,acme,other.example.com:8080,paused,api,today,2,0,0.0000,5.0,5.0,5.0,,1)`,
 			`(n3,acme,[2001:db8::1]:8443,disabled,gone,,,,,,,,,0)`,
 			`(n5,umbrella,was.used.example.com,enabled,,yesterday,1,0,0.0000,7.0,7.0,7.0,,0)`,
 			`(n5,umbrella,was.used.example.com,enabled,,today,1,1,1.0000,9.0,9.0,9.0,today 01:04:01+00,0)`,
 		},
-		`report_endpoints AS v ORDER BY endpoint_id`: {
+		`outhook.report_endpoints AS v ORDER BY endpoint_id`: {
 			`(n1,acme,hooks.example.com,{},enabled,,today 02:00:00+00,failing,7,today 01:01:00+00,,today 01:02:00+00,503,,,today 00:00:00+00)`,
 			`(n2,acme,other.example.com:8080,{},paused,api,today 02:00:00+00,healthy,0,,,,,,,today 00:00:00+00)`,
 			`(n3,acme,[2001:db8::1]:8443,{},disabled,gone,today 02:00:00+00,disabled,0,,,,,,,today 00:00:00+00)`,
 		},
-		`report_retries AS v ORDER BY event_id, endpoint_id`: {
+		`outhook.report_retries AS v ORDER BY event_id, endpoint_id`: {
 			`(invoice.voided,n1,acme,invoice.voided,1,1,today 01:03:00+00,rejected,503,status: 503,today 01:02:00+00)`,
 		},
+		`(SELECT at, actor, action, tenant_id, object_type, object_id, detail, source_address FROM outhook.report_audit) AS v ORDER BY action`: {
+			`(today 01:00:00+00,billing,create-key,acme,key,n9,{name: ci},)`,
+			`(today 01:00:00+00,billing,replay-delivery,acme,delivery,invoice.paid/n1,{now: false},192.0.2.7)`,
+		},
 	} {
-		got := column[string](t, reporter, `SELECT v::text FROM outhook.`+rows)
+		got := column[string](t, reporter, `SELECT v::text FROM `+rows)
 		for i := range got {
 			got[i] = names.Replace(strings.ReplaceAll(got[i], `""`, ``))
 		}
@@ -163,7 +167,7 @@ func TestViewsAreDescribed(t *testing.T) {
 	page, err := os.ReadFile("../docs/reporting.md")
 	require.NoError(t, err)
 	all := views(t, pool)
-	require.Len(t, all, 6)
+	require.Len(t, all, 7)
 	for _, view := range all {
 		require.Regexp(t, `^One row per .+\.$`,
 			value[string](t, pool, `SELECT coalesce(obj_description(('outhook.' || $1)::regclass), '')`, view), view)

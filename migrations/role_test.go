@@ -102,6 +102,7 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 	}, rights(t, pool, "outhook_publisher"))
 	require.Equal(t, []string{
 		"SELECT report_attempts",
+		"SELECT report_audit",
 		"SELECT report_deliveries",
 		"SELECT report_endpoint_health",
 		"SELECT report_endpoints",
@@ -240,4 +241,41 @@ func migrate(t *testing.T, pool *pgxpool.Pool) []string {
 		}
 	}
 	return ofRoles
+}
+
+// The trail is append-only for everybody, the owner of the table too.
+func TestAuditTrailIsAppendOnly(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t)
+	exec(t, pool, `INSERT INTO outhook.audit_entries (actor, action, object_type, object_id) VALUES ('a', 'b', 'c', 'd')`)
+	for _, sql := range []string{
+		`UPDATE outhook.audit_entries SET actor = 'nobody'`,
+		`DELETE FROM outhook.audit_entries`,
+		`DELETE FROM outhook.audit_entries WHERE false`,
+		`TRUNCATE outhook.audit_entries`,
+		`INSERT INTO outhook.audit_entries (id, actor, action, object_type, object_id)
+			SELECT id, 'x', 'x', 'x', 'x' FROM outhook.audit_entries ON CONFLICT (id) DO UPDATE SET actor = 'nobody'`,
+		`MERGE INTO outhook.audit_entries AS t USING (SELECT 1) AS s (i) ON true WHEN MATCHED THEN DELETE`,
+	} {
+		_, err := pool.Exec(t.Context(), sql)
+		requireDenied(t, err, sql)
+		require.ErrorContains(t, err, "append-only")
+	}
+	require.Equal(t, []string{"a"}, column[string](t, pool, `SELECT actor FROM outhook.report_audit`))
+}
+
+// What docs/security.md says to do when old entries have to go.
+func TestOwnerCanExpireTheAuditTrail(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t)
+	exec(t, pool, `INSERT INTO outhook.audit_entries (id, actor, action, object_type, object_id)
+		SELECT outhook.uuid_v7(now() - n * interval '1 year'), 'year ' || n, 'b', 'c', 'd' FROM generate_series(0, 3) AS n`)
+	for _, sql := range blocks(t, "../docs/security.md") {
+		if strings.Contains(sql, "DELETE") {
+			exec(t, pool, sql)
+		}
+	}
+	require.Equal(t, []string{"year 0", "year 1"}, column[string](t, pool, `SELECT actor FROM outhook.audit_entries ORDER BY id DESC`))
+	_, err := pool.Exec(t.Context(), `DELETE FROM outhook.audit_entries`)
+	requireDenied(t, err, "the trigger is on again")
 }

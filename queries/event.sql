@@ -3,8 +3,8 @@
 -- Empty: it is gone.
 SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload FROM outhook.events AS e WHERE e.id = @id;
 
--- name: HasEvent :one
-SELECT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @id) AS found;
+-- name: GetEventTenant :one
+SELECT e.tenant_id FROM outhook.events AS e WHERE e.id = @id;
 
 -- name: ListEvents :many
 -- Newest first, without payloads. since and until become bounds on the id, so that partitions are pruned.

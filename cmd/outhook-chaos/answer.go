@@ -26,6 +26,12 @@ func (r *receivers) answer(w http.ResponseWriter, req *http.Request, e *endpoint
 		r.status(w, entry, http.StatusNoContent)
 	case p < 78:
 		r.status(w, entry, http.StatusInternalServerError)
+	case !e.slow && p < 84:
+		r.reset(w)
+	case !e.slow && p < 87:
+		r.resetAfterHeaders(w, entry)
+	case !e.slow:
+		r.status(w, entry, http.StatusNoContent)
 	case p < 82:
 		r.status(w, entry, http.StatusTooManyRequests)
 	case p < 86: // hang: a paused worker does not hang up, and to return would be to answer 200
@@ -34,11 +40,7 @@ func (r *receivers) answer(w http.ResponseWriter, req *http.Request, e *endpoint
 	case p < 90: // reset
 		r.reset(w)
 	case p < 93: // reset after the headers
-		r.note(func() { entry.status = http.StatusOK })
-		w.Header().Set("Content-Length", "1000")
-		w.WriteHeader(http.StatusOK)
-		_ = http.NewResponseController(w).Flush()
-		r.reset(w)
+		r.resetAfterHeaders(w, entry)
 	case p < 95: // too late: it counts for the receiver, and nobody hears it
 		wait(req.Context(), endpointTimeout+time.Second)
 		r.status(w, entry, http.StatusOK)
@@ -59,6 +61,14 @@ func (r *receivers) status(w http.ResponseWriter, entry *request, status int) {
 		_ = http.NewResponseController(w).Flush() // a worker that is gone already is none the worse
 		(*hear)(*entry)
 	}
+}
+
+func (r *receivers) resetAfterHeaders(w http.ResponseWriter, entry *request) {
+	r.note(func() { entry.status = http.StatusOK })
+	w.Header().Set("Content-Length", "1000")
+	w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(w).Flush()
+	r.reset(w)
 }
 
 // reset ends the connection so that the other side reads a reset, not an end.

@@ -47,6 +47,7 @@ type endpoint struct {
 	index  int
 	id     uuid.UUID
 	tenant string
+	slow   bool // hangs, answers late, or asks for less
 	dead   bool // always answers 500: its deliveries are to fail
 
 	fault   sync.Mutex    // held while an operator acts on it
@@ -58,7 +59,7 @@ func newEndpoints() []*endpoint {
 	var list []*endpoint
 	for i := range 2 * len(tenants()) {
 		list = append(list, &endpoint{
-			index: i, tenant: tenantOf(int64(i)), dead: i == 2*len(tenants())-1,
+			index: i, tenant: tenants()[i%len(tenants())], slow: i%len(tenants()) == 2, dead: i == 2*len(tenants())-1,
 			secrets: []knownSecret{{secret: signature.NewSecret()}},
 		})
 	}

@@ -111,7 +111,12 @@ type serverFlags struct {
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"262144" help:"The largest payload that the API takes; the database takes at most 262144."`
 	MaxBatchBytes   int  `env:"OUTHOOK_MAX_BATCH_BYTES" default:"8388608" help:"The largest body of POST /api/events/batch."`
 	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"1024" help:"How much of an answer's body is kept with the attempt; at most 16384."`
+	MaxRequests     int  `env:"OUTHOOK_MAX_REQUESTS" default:"5000" help:"Requests that are served at the same time; one more gets 503."`
 	RiverUI         bool `name:"river-ui" env:"OUTHOOK_RIVER_UI" default:"true" negatable:"" help:"Serve River UI at /riverui/."`
+
+	RateLimit      float64 `env:"OUTHOOK_RATE_LIMIT" default:"0" help:"Requests a second that each API key may send to this process; one more gets 429. 0: no limit."`
+	FailedLogins   int     `env:"OUTHOOK_FAILED_LOGINS" default:"30" help:"Wrong API keys a minute that an address may try; then all from there gets 429. 0: no limit."`
+	TrustedProxies string  `env:"OUTHOOK_TRUSTED_PROXIES" help:"Prefixes of the proxies in front of the API whose X-Forwarded-For tells a client's address, like 10.0.0.0/8. Without it, the address that connects counts."`
 
 	logFlags
 }
@@ -137,6 +142,9 @@ func (f serverFlags) server(logger *slog.Logger) (server, error) {
 			return s, fmt.Errorf("OUTHOOK_EGRESS_CA_FILE: %w", err)
 		}
 	}
+	if s.proxies, err = egress.ParsePrefixes(f.TrustedProxies); err != nil {
+		return s, fmt.Errorf("OUTHOOK_TRUSTED_PROXIES: %w", err)
+	}
 	if err := f.checkLimits(); err != nil {
 		return s, err
 	}
@@ -156,11 +164,16 @@ func (f serverFlags) checkLimits() error {
 		{"OUTHOOK_MAX_LANES", f.MaxLanes, 1, 10000},
 		{"OUTHOOK_MAX_ENDPOINTS", f.MaxEndpoints, 1, 1000000},
 		{"OUTHOOK_MAX_PAYLOAD_BYTES", f.MaxPayloadBytes, 1, outhook.MaxPayloadBytes},
+		{"OUTHOOK_MAX_REQUESTS", f.MaxRequests, 1, 1_000_000},
+		{"OUTHOOK_FAILED_LOGINS", f.FailedLogins, 0, 1_000_000},
 		{"OUTHOOK_MAX_BATCH_BYTES", f.MaxBatchBytes, 1, 256 << 20},
 	} {
 		if limit.value < limit.min || limit.value > limit.max {
 			return fmt.Errorf("%s must be %d to %d", limit.name, limit.min, limit.max)
 		}
+	}
+	if !(f.RateLimit >= 0 && f.RateLimit <= 1_000_000) {
+		return errors.New("OUTHOOK_RATE_LIMIT must be 0 to 1000000")
 	}
 	if f.MaxRetryAfter < time.Second || f.MaxRetryAfter > jobs.MaxDelay {
 		return fmt.Errorf("OUTHOOK_MAX_RETRY_AFTER must be 1s to %v", jobs.MaxDelay)

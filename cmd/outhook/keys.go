@@ -1,17 +1,25 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"os/user"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/db"
 )
+
+// keysPage is how many keys are read at a time.
+const keysPage = 1000
 
 type keysCmd struct {
 	Create keysCreateCmd `cmd:"" help:"Create a key and print it; it is not shown again."`
@@ -22,19 +30,33 @@ type keysCmd struct {
 type keysCreateCmd struct {
 	databaseFlags
 
-	Name string `arg:"" help:"What the key is for."`
+	Name      string        `arg:"" help:"What the key is for; it stands in the audit trail."`
+	Scope     string        `required:"" enum:"admin,tenant,publish,read" help:"admin (everything), tenant (everything with the objects of its --tenant), publish (only enqueue) or read (only read)."`
+	Tenant    string        `help:"The tenant that the key is bound to: required with the scope tenant, possible with publish and read."`
+	ExpiresIn time.Duration `help:"After how long it is refused, like 2160h. Absent: never."`
 }
 
 // Run creates a key. The key goes to stdout alone, so that a script can take it.
 func (k keysCreateCmd) Run(c *command) error {
-	if strings.TrimSpace(k.Name) == "" || len(k.Name) > 255 {
-		return errors.New("the name must have 1 to 255 bytes")
+	spec := api.NewKey{Name: k.Name, Scope: k.Scope, TenantID: k.Tenant}
+	if k.ExpiresIn != 0 {
+		at := time.Now().Add(k.ExpiresIn)
+		spec.ExpiresAt = &at
+	}
+	if field, problem := spec.Validate(time.Now()); problem != "" {
+		return fmt.Errorf("%s %s", strings.NewReplacer("tenant_id", "--tenant", "expires_at", "--expires-in", "scope", "--scope").Replace(field), problem)
 	}
 	return k.with(c, func(pool *pgxpool.Pool) error {
 		key, hash := api.NewAPIKey()
-		row, err := db.New().InsertAPIKey(c.ctx, pool, k.Name, hash)
+		var row db.APIKey
+		err := pgx.BeginFunc(c.ctx, pool, func(tx pgx.Tx) (err error) {
+			if row, err = db.New().InsertAPIKey(c.ctx, tx, spec.Params(hash)); err != nil {
+				return fmt.Errorf("storing the key: %w", err)
+			}
+			return auditKey(c.ctx, tx, "create-key", row, spec.Detail())
+		})
 		if err != nil {
-			return fmt.Errorf("storing the key: %w", err)
+			return err
 		}
 		_, _ = fmt.Fprintf(c.stderr, "created key %s; keep it, it is not shown again:\n", row.ID)
 		c.printf("%s\n", key)
@@ -47,16 +69,27 @@ type keysListCmd struct{ databaseFlags }
 // Run lists the keys, oldest first.
 func (k keysListCmd) Run(c *command) error {
 	return k.with(c, func(pool *pgxpool.Pool) error {
-		keys, err := db.New().ListAPIKeys(c.ctx, pool)
-		if err != nil {
-			return fmt.Errorf("listing keys: %w", err)
+		const row = "%-36s  %-7s  %-16s  %-20s  %-20s  %-20s  %-20s  %s\n"
+		c.printf(row, "ID", "SCOPE", "TENANT", "CREATED", "EXPIRES", "LAST USED", "REVOKED", "NAME")
+		var cursor *uuid.UUID
+		for {
+			keys, err := db.New().ListAPIKeys(c.ctx, pool, nil, cursor, keysPage)
+			if err != nil {
+				return fmt.Errorf("listing keys: %w", err)
+			}
+			for _, key := range keys {
+				tenant := "-"
+				if key.TenantID != nil {
+					tenant = *key.TenantID
+				}
+				c.printf(row, key.ID, key.Scope, tenant, key.CreatedAt.UTC().Format(time.RFC3339), timeOrDash(key.ExpiresAt),
+					timeOrDash(key.LastUsedAt), timeOrDash(key.RevokedAt), key.Name)
+			}
+			if len(keys) < keysPage {
+				return nil
+			}
+			cursor = &keys[len(keys)-1].ID
 		}
-		c.printf("%-36s  %-20s  %-20s  %-20s  %s\n", "ID", "CREATED", "LAST USED", "REVOKED", "NAME")
-		for _, key := range keys {
-			c.printf("%-36s  %-20s  %-20s  %-20s  %s\n", key.ID, key.CreatedAt.UTC().Format(time.RFC3339),
-				timeOrDash(key.LastUsedAt), timeOrDash(key.RevokedAt), key.Name)
-		}
-		return nil
 	})
 }
 
@@ -80,14 +113,47 @@ func (k keysRevokeCmd) Run(c *command) error {
 		return errors.New("the id must be a UUID, as `outhook keys list` shows it")
 	}
 	return k.with(c, func(pool *pgxpool.Pool) error {
-		n, err := db.New().RevokeAPIKey(c.ctx, pool, id)
-		if err != nil {
-			return fmt.Errorf("revoking key %s: %w", id, err)
-		}
-		if n == 0 {
+		err := pgx.BeginFunc(c.ctx, pool, func(tx pgx.Tx) error {
+			row, err := db.New().RevokeAPIKey(c.ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			return auditKey(c.ctx, tx, "revoke-key", row, map[string]any{"name": row.Name})
+		})
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
 			return fmt.Errorf("there is no live key %s", id)
+		case err != nil:
+			return fmt.Errorf("revoking key %s: %w", id, err)
 		}
 		c.printf("revoked %s\n", id)
 		return nil
 	})
+}
+
+// auditKey writes what this command has done with a key, in the transaction of the change.
+func auditKey(ctx context.Context, tx pgx.Tx, action string, row db.APIKey, detail map[string]any) error {
+	encoded, err := json.Marshal(detail)
+	if err != nil {
+		return fmt.Errorf("encoding the detail of %s: %w", action, err)
+	}
+	err = db.New().InsertAuditEntry(ctx, tx, db.InsertAuditEntryParams{
+		Actor: commandLineActor(), Action: action, TenantID: row.TenantID, ObjectType: "key", ObjectID: row.ID.String(), Detail: encoded,
+	})
+	if err != nil {
+		return fmt.Errorf("writing the audit trail: %w", err)
+	}
+	return nil
+}
+
+// commandLineActor names who runs this command, as far as the system tells.
+func commandLineActor() string {
+	name, host := "unknown", "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		host = h
+	}
+	return strings.ToValidUTF8("command line: "+name+"@"+host, "?")
 }

@@ -290,6 +290,11 @@ func TestServe(t *testing.T) {
 			{[]string{"--response-bytes", "16385"}, "OUTHOOK_RESPONSE_BYTES"},
 			{[]string{"--max-workers", "0"}, "OUTHOOK_MAX_WORKERS"},
 			{[]string{"--max-payload-bytes", "262145"}, "OUTHOOK_MAX_PAYLOAD_BYTES"},
+			{[]string{"--max-requests", "0"}, "OUTHOOK_MAX_REQUESTS"},
+			{[]string{"--failed-logins=-1"}, "OUTHOOK_FAILED_LOGINS"},
+			{[]string{"--rate-limit=-1"}, "OUTHOOK_RATE_LIMIT"},
+			{[]string{"--rate-limit", "NaN"}, "OUTHOOK_RATE_LIMIT"},
+			{[]string{"--trusted-proxies", "everything"}, "OUTHOOK_TRUSTED_PROXIES"},
 			{[]string{"--database-url", "postgres://user:hunter2@[bad"}, "OUTHOOK_DATABASE_URL"},
 			{[]string{"--no-such-flag"}, "no-such-flag"},
 		} {
@@ -307,6 +312,32 @@ func TestServe(t *testing.T) {
 	})
 }
 
+func TestServeLimitsWhatAClientMaySend(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	base := start(t, serveArgs(url, "--roles", "api", "--failed-logins", "2", "--trusted-proxies", "127.0.0.0/8")...).address(t)
+	try := func(key, from string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/api/events", nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+key)
+		req.Header.Set("X-Forwarded-For", from)
+		res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode
+	}
+	require.Equal(t, http.StatusUnauthorized, try("one", "203.0.113.7"))
+	require.Equal(t, http.StatusUnauthorized, try("two", "203.0.113.7"))
+	require.Equal(t, http.StatusTooManyRequests, try(testAPIKey, "203.0.113.7"))
+	require.Equal(t, http.StatusOK, try(testAPIKey, "203.0.113.8"))
+
+	limited := start(t, serveArgs(url, "--roles", "api", "--rate-limit", "0.01", "--failed-logins", "0")...).address(t)
+	status, _ := call(t, http.MethodGet, limited+"/api/events", testAPIKey, "")
+	require.Equal(t, http.StatusOK, status)
+	status, _ = call(t, http.MethodGet, limited+"/api/events", testAPIKey, "")
+	require.Equal(t, http.StatusTooManyRequests, status)
+}
+
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	url := dbtest.Empty(t)
@@ -315,7 +346,7 @@ func TestMigrate(t *testing.T) {
 	require.Contains(t, out, "missing  00001_create_endpoints.sql")
 	out, err = output(t, "migrate", "up", "--database-url", url)
 	require.NoError(t, err)
-	require.Contains(t, out, "version 8")
+	require.Contains(t, out, fmt.Sprintf("version %d\n", migrations.Latest()))
 	out, err = output(t, "migrate", "status", "--database-url", url)
 	require.NoError(t, err)
 	require.NotContains(t, out, "missing")
@@ -323,7 +354,8 @@ func TestMigrate(t *testing.T) {
 	require.ErrorContains(t, err, "--yes")
 	out, err = output(t, "migrate", "down", "--yes", "--database-url", url)
 	require.NoError(t, err)
-	require.Contains(t, out, "version 7")
+	require.Regexp(t, `version \d+\n`, out)
+	require.NotContains(t, out, fmt.Sprintf("version %d\n", migrations.Latest()))
 	_, err = output(t, "migrate", "down", "--yes", "--to", "0", "--database-url", url)
 	require.NoError(t, err)
 	_, err = output(t, "migrate", "up")
@@ -333,17 +365,24 @@ func TestMigrate(t *testing.T) {
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	url := migrated(t)
-	key, err := output(t, "keys", "create", "ci", "--database-url", url)
+	create := func(args ...string) (string, error) {
+		out, err := output(t, append([]string{"keys", "create", "--database-url", url}, args...)...)
+		return strings.TrimSpace(out), err
+	}
+	key, err := create("ci", "--scope", "tenant", "--tenant", "acme", "--expires-in", "1h")
 	require.NoError(t, err)
-	key = strings.TrimSpace(key)
+	_, err = output(t, serveArgs(url, "--roles", "api", "--api-key", "", "--listen", "127.0.0.1:-1")...)
+	require.ErrorContains(t, err, "listening", "a key of the table is enough to start")
 	server := start(t, serveArgs(url, "--roles", "api")...)
 	base := server.address(t)
 	status, _ := call(t, http.MethodGet, base+"/api/events", key, "")
 	require.Equal(t, http.StatusOK, status)
+	status, _ = call(t, http.MethodGet, base+"/api/keys", key, "")
+	require.Equal(t, http.StatusForbidden, status)
 
 	list, err := output(t, "keys", "list", "--database-url", url)
 	require.NoError(t, err)
-	require.Contains(t, list, "ci")
+	require.Regexp(t, `tenant +acme +\S+ +20\S+ +20\S+ +- +ci\n`, list)
 	require.NotContains(t, list, key)
 	id := field(strings.Split(list, "\n")[1], 0)
 	_, err = output(t, "keys", "revoke", id, "--database-url", url)
@@ -352,6 +391,44 @@ func TestKeys(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, status)
 	_, err = output(t, "keys", "revoke", id, "--database-url", url)
 	require.ErrorContains(t, err, "no live key")
+
+	_, answer := call(t, http.MethodGet, base+"/api/audit?object_id="+id, testAPIKey, "")
+	items, ok := answer["items"].([]any)
+	require.True(t, ok, answer)
+	require.Len(t, items, 2)
+	for i, action := range []string{"revoke-key", "create-key"} {
+		entry, ok := items[i].(map[string]any)
+		require.True(t, ok)
+		require.Equal(t, action, entry["action"])
+		require.Equal(t, "acme", entry["tenant_id"])
+		require.Contains(t, entry["actor"], "command line: ")
+		require.Nil(t, entry["source_address"])
+	}
+
+	for want, args := range map[string][]string{
+		"--scope":            {"x"},
+		"--tenant is":        {"x", "--scope", "tenant"},
+		"--tenant must":      {"x", "--scope", "admin", "--tenant", "acme"},
+		"--expires-in must":  {"x", "--scope", "read", "--expires-in=-1h"},
+		"name must have":     {" ", "--scope", "read"},
+		"name must be UTF-8": {"a\x00b", "--scope", "read"},
+		`"root"`:             {"x", "--scope", "root"},
+	} {
+		_, err := create(args...)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// A key that has expired or was revoked opens nothing, so the API does not start with it alone.
+func TestServeRefusesToStartWithDeadKeysOnly(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	_, err := output(t, "keys", "create", "x", "--scope", "admin", "--expires-in", "1ms", "--database-url", url)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err := output(t, serveArgs(url, "--roles", "api", "--api-key", "", "--listen", "127.0.0.1:-1")...)
+		return err != nil && strings.Contains(err.Error(), "there is no API key")
+	}, 30*time.Second, 50*time.Millisecond)
 }
 
 func TestListenChecksTheSignature(t *testing.T) {

@@ -51,7 +51,10 @@ func (m migrateDownCmd) Run(c *command) error {
 		if err := migrations.DownTo(c.ctx, pool, to); err != nil {
 			return err
 		}
-		c.printf("the schema is at version %d\n", to)
+		if current, err = migrations.Version(c.ctx, pool); err != nil {
+			return err
+		}
+		c.printf("the schema is at version %d\n", current)
 		return nil
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -80,6 +79,7 @@ type server struct {
 	ports       []uint16
 	authorities *x509.CertPool
 	egress      *egress.Client
+	proxies     []netip.Prefix
 	keyring     *signature.Keyring
 }
 
@@ -103,13 +103,12 @@ func (s *server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool) error {
 	if !s.roles.api || s.flags.APIKey != "" {
 		return nil
 	}
-	keys, err := db.New().ListAPIKeys(ctx, pool)
+	found, err := db.New().HasLiveAPIKey(ctx, pool)
 	if err != nil {
-		return fmt.Errorf("reading the API keys: %w", err)
+		return fmt.Errorf("looking for API keys: %w", err)
 	}
-	live := func(k db.APIKey) bool { return k.RevokedAt == nil }
-	if !slices.ContainsFunc(keys, live) {
-		return errors.New("there is no API key: set OUTHOOK_API_KEY (openssl rand -hex 32) or run `outhook keys create`")
+	if !found {
+		return errors.New("there is no API key: set OUTHOOK_API_KEY (openssl rand -hex 32) or run `outhook keys create NAME --scope admin`")
 	}
 	return nil
 }
@@ -215,8 +214,12 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
 		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
-		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger,
+		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger, MaxRequests: s.flags.MaxRequests,
+		RateLimit: s.flags.RateLimit, FailedLogins: s.flags.FailedLogins, TrustedProxies: s.proxies,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
+	}
+	if cfg.FailedLogins == 0 {
+		cfg.FailedLogins = -1
 	}
 	if worker != nil {
 		cfg.Ready = worker.Ready

@@ -12,6 +12,11 @@ const page = await context.newPage();
 
 const seen = { queues: '', jobs: '', job: '', data: '', errors: [] };
 page.on('pageerror', (error) => seen.errors.push(String(error)));
+page.on('console', (message) => {
+  if (message.type() === 'error') {
+    seen.errors.push(message.text());
+  }
+});
 page.on('response', async (response) => {
   if (response.status() >= 400) {
     seen.errors.push(`${response.status()} ${new URL(response.url()).pathname}`);

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+)
+
+// access says whose keys a route admits. The zero value is the strictest.
+type access int
+
+const (
+	adminAccess   access = iota // admin
+	tenantAccess                // admin, and a tenant for its own objects
+	readAccess                  // the same, and keys that only read
+	publishAccess               // the same as tenantAccess, and keys that only enqueue
+)
+
+// scopes returns the scopes that are admitted.
+func (a access) scopes() []db.KeyScope {
+	switch a {
+	case tenantAccess:
+		return []db.KeyScope{db.KeyScopeAdmin, db.KeyScopeTenant}
+	case readAccess:
+		return []db.KeyScope{db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopeRead}
+	case publishAccess:
+		return []db.KeyScope{db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopePublish}
+	case adminAccess:
+	}
+	return []db.KeyScope{db.KeyScopeAdmin}
+}
+
+// bootstrapName is the actor of what is done with the bootstrap key.
+const bootstrapName = "OUTHOOK_API_KEY"
+
+// principal is the API key of a request. The zero value may do nothing.
+type principal struct {
+	id       uuid.UUID // zero: the bootstrap key
+	name     string
+	scope    db.KeyScope
+	tenantID string // the tenant that it is bound to; "": all
+}
+
+// may tells whether a route admits the key.
+func (p principal) may(a access) bool {
+	// The two that admit most requests, without a list.
+	if p.scope == db.KeyScopeAdmin || p.scope == db.KeyScopeTenant && a != adminAccess {
+		return true
+	}
+	return slices.Contains(a.scopes(), p.scope)
+}
+
+// sees tells whether a tenant's objects exist for the key.
+func (p principal) sees(tenantID string) bool {
+	return p.scope != "" && (p.tenantID == "" || p.tenantID == tenantID)
+}
+
+// tenant returns the tenant that the key is bound to, nil for all.
+func (p principal) tenant() *string {
+	if p.tenantID == "" {
+		return nil
+	}
+	return &p.tenantID
+}
+
+// errForbidden is the answer for a key whose scope a route does not admit, whatever the request asks for.
+func errForbidden(a access) error {
+	return newProblem(http.StatusForbidden,
+		"this key's scope does not allow this: it takes a key with the scope "+strings.Join(scopeNames(a), " or "))
+}
+
+// checkVisible returns pgx.ErrNoRows, as for an object that does not exist, if it is a tenant's that the request's key is
+// not bound to.
+func checkVisible(ctx context.Context, tenantID string) error {
+	if requestOf(ctx).key.sees(tenantID) {
+		return nil
+	}
+	return pgx.ErrNoRows
+}
+
+// checkOwn refuses to make an object for a tenant that the request's key is not bound to. A tenant is a label, so this
+// tells nothing.
+func checkOwn(ctx context.Context, tenantID, at string) error {
+	if requestOf(ctx).key.sees(tenantID) {
+		return nil
+	}
+	return newProblem(http.StatusForbidden, "this key is bound to another tenant", detail{at, "must be the tenant that the key is bound to"})
+}
+
+// filterTenant returns the tenant whose objects a list shows, nil for all. A key that is bound to another one gets an
+// empty list: the tenant "" has no objects, since nothing can be made for it.
+func filterTenant(ctx context.Context, value string) (*string, error) {
+	asked, err := filter("query.tenant_id", value)
+	key := requestOf(ctx).key
+	switch {
+	case err != nil:
+		return nil, err
+	case asked == nil:
+		return key.tenant(), nil
+	case !key.sees(*asked):
+		nobody := ""
+		return &nobody, nil
+	}
+	return asked, nil
+}

@@ -1,0 +1,223 @@
+package api_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/api"
+)
+
+// guess sends a wrong key from an address, as a trusted proxy would tell it.
+func (b *testBundle) guess(n int, from string) response {
+	b.t.Helper()
+	return b.as("wrong key "+strconv.Itoa(n), "GET", "/api/events", "", "X-Forwarded-For", from)
+}
+
+func (b *testBundle) requireRetryAfter(r response, most int) {
+	b.t.Helper()
+	n, err := strconv.Atoi(r.header.Get("Retry-After"))
+	require.NoError(b.t, err)
+	require.Positive(b.t, n)
+	require.LessOrEqual(b.t, n, most)
+}
+
+func TestFailedLogins(t *testing.T) {
+	t.Parallel()
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+	setup := func(t *testing.T) *testBundle {
+		t.Helper()
+		return setup(t, func(cfg *api.Config) {
+			cfg.FailedLogins, cfg.TrustedProxies, cfg.UI = 3, loopback, http.NotFoundHandler()
+		})
+	}
+	exhaust := func(b *testBundle, from string) {
+		for i := range 3 {
+			b.requireProblem(b.guess(i, from), 401)
+		}
+	}
+
+	t.Run("AreLimitedPerAddressWhateverTheKey", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		exhaust(b, "203.0.113.1")
+		r := b.guess(9, "203.0.113.1")
+		b.requireProblem(r, 429)
+		b.requireRetryAfter(r, 20)
+		require.Equal(t, 429, b.as(adminKey, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status, "a right key tells nothing either")
+		ui := b.do("GET", "/riverui/", "", "Authorization", "Basic "+basic(adminKey), "X-Forwarded-For", "203.0.113.1")
+		b.requireProblem(ui, 429)
+		require.Equal(t, 401, b.as("", "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status, "no key is no guess")
+		require.Equal(t, 200, b.as(adminKey, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.2").status)
+		require.Equal(t, 200, b.do("GET", "/api/events", "").status)
+	})
+
+	t.Run("AreForgottenWithTime", func(t *testing.T) {
+		t.Parallel()
+		b := setupOn(t, setup(t).pool, func(cfg *api.Config) { cfg.FailedLogins, cfg.TrustedProxies = 60, loopback })
+		require.Eventually(t, func() bool { return b.guess(int(time.Now().UnixNano()), "203.0.113.1").status == 429 }, time.Minute, time.Microsecond)
+		require.Eventually(t, func() bool {
+			return b.as(adminKey, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status == 200
+		}, time.Minute, 50*time.Millisecond)
+	})
+
+	t.Run("OfOneOldKeyCountOnce", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		for range 50 {
+			b.requireProblem(b.guess(0, "203.0.113.1"), 401)
+		}
+		require.Equal(t, 200, b.as(adminKey, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status)
+	})
+
+	t.Run("TakeTheAddressThatATrustedProxySaw", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		for i := range 3 { // what a client writes itself stands on the left
+			b.requireProblem(b.guess(i, fmt.Sprintf("198.51.100.%d, 203.0.113.1, 10.1.2.3", i)), 401)
+		}
+		b.requireProblem(b.guess(9, "203.0.113.1"), 429)
+		b.requireProblem(b.guess(9, "198.51.100.1"), 401)
+		exhaust(b, "2001:db8:1:2::1")
+		b.requireProblem(b.guess(9, "2001:db8:1:2:ffff::9"), 429)
+		b.requireProblem(b.guess(9, "2001:db8:1:3::1"), 401)
+	})
+
+	t.Run("TakeTheConnectionsAddressWithoutProxies", func(t *testing.T) {
+		t.Parallel()
+		b := setupOn(t, setup(t).pool, func(cfg *api.Config) { cfg.FailedLogins = 3 })
+		for i := range 3 {
+			b.requireProblem(b.guess(i, fmt.Sprintf("198.51.100.%d", i)), 401)
+		}
+		b.requireProblem(b.guess(9, "198.51.100.9"), 429)
+		require.Equal(t, 1, b.log.count("OUTHOOK_TRUSTED_PROXIES"))
+	})
+
+	t.Run("CanBeUnlimited", func(t *testing.T) {
+		t.Parallel()
+		b := setupOn(t, setup(t).pool, func(cfg *api.Config) { cfg.FailedLogins = -1 })
+		for i := range 50 {
+			b.requireProblem(b.guess(i, ""), 401)
+		}
+	})
+}
+
+func TestBucketsAreBounded(t *testing.T) {
+	t.Parallel()
+	kept, newest, oldest := api.FillBuckets(25_000)
+	require.Equal(t, 10_000, kept)
+	require.True(t, newest)
+	require.False(t, oldest)
+}
+
+func TestRateLimit(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(cfg *api.Config) { cfg.RateLimit = 0.01 })
+	first, _ := b.newKey("read", "")
+	b.requireProblem(b.do("GET", "/api/events", ""), 429) // of the bootstrap key, which has made the other
+	get := func() response { return b.as(first, "GET", "/api/events", "") }
+	require.Equal(t, 200, get().status)
+	r := get()
+	require.Contains(t, b.requireProblem(r, 429).Detail, "0.01 requests a second")
+	b.requireRetryAfter(r, 100)
+	require.Equal(t, 200, b.do("GET", "/livez", "").status)
+	require.Equal(t, 401, b.as("", "GET", "/api/events", "").status)
+}
+
+func TestRequestsAreBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(cfg *api.Config) { cfg.MaxRequests = 2 })
+	var slow []net.Conn
+	for range 2 {
+		conn := b.dial()
+		_, err := io.WriteString(conn, head("Content-Length: 100")+"{")
+		require.NoError(t, err)
+		slow = append(slow, conn)
+	}
+	require.Eventually(t, func() bool { return b.api.Active() == 2 }, 30*time.Second, time.Millisecond)
+	for _, path := range []string{"/api/events", "/docs", "/nothing"} {
+		r := b.do("GET", path, "")
+		b.requireProblem(r, 503)
+		require.Equal(t, "1", r.header.Get("Retry-After"))
+	}
+	require.Equal(t, 200, b.do("GET", "/livez", "").status)
+	require.Equal(t, 200, b.do("GET", "/readyz", "").status)
+	for _, conn := range slow {
+		require.NoError(t, conn.Close())
+	}
+	require.Eventually(t, func() bool { return b.api.Active() == 0 }, 30*time.Second, time.Millisecond)
+	require.Equal(t, 200, b.do("GET", "/api/events", "").status)
+}
+
+func TestLongURLsAndHeaders(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.requireProblem(b.do("GET", "/api/events?type="+strings.Repeat("x", 8<<10), ""), 414)
+	b.requireProblem(b.do("GET", "/"+strings.Repeat("x", 8<<10), "", "Authorization", ""), 414)
+	require.Equal(t, 431, b.do("GET", "/api/events", "", "X-Long", strings.Repeat("x", 40<<10)).status)
+	many := b.dial()
+	_, err := io.WriteString(many, "GET /livez HTTP/1.1\r\nHost: x\r\n"+strings.Repeat("X-A: b\r\n", 10_000))
+	require.NoError(t, err)
+	res, err := http.ReadResponse(bufio.NewReader(many), nil)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 431, res.StatusCode)
+}
+
+func TestServerHasTimeouts(t *testing.T) {
+	t.Parallel()
+	srv := &http.Server{}
+	api.ConfigureServer(srv)
+	require.Equal(t, 10*time.Second, srv.ReadHeaderTimeout)
+	require.Equal(t, 80*time.Second, srv.ReadTimeout)
+	require.Equal(t, 100*time.Second, srv.WriteTimeout)
+	require.Equal(t, 2*time.Minute, srv.IdleTimeout)
+	require.Equal(t, 32<<10, srv.MaxHeaderBytes)
+}
+
+// Slowloris: clients that send a header without end, a byte now and then, are cut off, and nobody else waits for them.
+func TestHeadersThatNeverEndAreCutOff(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	started := time.Now()
+	ended := make(chan error, 50)
+	for range cap(ended) {
+		conn := b.dial()
+		require.NoError(t, conn.SetDeadline(time.Now().Add(2*time.Minute)))
+		_, err := io.WriteString(conn, "POST /api/events HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+		require.NoError(t, err)
+		done := make(chan struct{})
+		go func() {
+			ticker := time.NewTicker(500 * time.Millisecond)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ticker.C:
+					_, _ = io.WriteString(conn, "x")
+				case <-done:
+					return
+				}
+			}
+		}()
+		go func() {
+			defer close(done)
+			_, err := io.Copy(io.Discard, conn)
+			ended <- err
+		}()
+	}
+	require.Equal(t, 202, b.do("POST", "/api/events", `{"tenant_id":"acme","type":"a","payload":1}`).status)
+	for range cap(ended) {
+		require.NotErrorIs(t, <-ended, os.ErrDeadlineExceeded, "the server did not close the connection")
+	}
+	require.GreaterOrEqual(t, time.Since(started), 9*time.Second)
+}

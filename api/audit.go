@@ -1,0 +1,162 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+)
+
+// Types of the objects in the audit trail.
+const (
+	objectDelivery = "delivery"
+	objectEndpoint = "endpoint"
+	objectKey      = "key"
+	objectRiverUI  = "river_ui"
+	objectTenant   = "tenant"
+)
+
+// operator is what a tenant is shown of a key that is not its own.
+const operator = "operator"
+
+// done is an order that was carried out, as it enters the audit trail.
+type done struct {
+	action     string // the operation's id
+	tenantID   string // "": nobody's
+	objectType string
+	objectID   string
+	detail     map[string]any // names, and values that are no secret
+}
+
+// audit writes what the request's key has done, in the transaction of the change: both are there or none.
+func (s *Server) audit(ctx context.Context, tx db.DBTX, d done) error {
+	r := requestOf(ctx)
+	p := db.InsertAuditEntryParams{
+		Actor: r.key.name, KeyTenantID: r.key.tenant(), Action: d.action, ObjectType: d.objectType, ObjectID: d.objectID,
+		Detail: json.RawMessage(emptyJSONObject), RequestID: r.id,
+	}
+	if r.key.id != uuid.Nil {
+		p.KeyID = &r.key.id
+	}
+	if d.tenantID != "" {
+		p.TenantID = &d.tenantID
+	}
+	if r.http != nil {
+		if addr := s.clientAddress(r.http); addr.IsValid() {
+			p.SourceAddress = addr.String()
+		}
+	}
+	if len(d.detail) > 0 {
+		detail, err := json.Marshal(d.detail)
+		if err != nil {
+			return fmt.Errorf("encoding the detail of %s: %w", d.action, err)
+		}
+		p.Detail = detail
+	}
+	if err := db.New().InsertAuditEntry(ctx, tx, p); err != nil {
+		return fmt.Errorf("writing the audit trail: %w", err)
+	}
+	return nil
+}
+
+// auditEntry is an order that was carried out.
+type auditEntry struct {
+	ID            uuid.UUID      `json:"id" format:"uuid"`
+	At            time.Time      `json:"at" doc:"On the database's clock."`
+	Actor         string         `json:"actor" example:"billing" doc:"The key's name, OUTHOOK_API_KEY, or the command line and its user. A tenant is shown operator for a key that is not its own."`
+	KeyID         *uuid.UUID     `json:"key_id" format:"uuid" nullable:"true" doc:"Null: OUTHOOK_API_KEY or the command line. A tenant is shown its own keys only."`
+	Action        string         `json:"action" example:"replay-delivery" doc:"The id of the operation in this document."`
+	TenantID      *string        `json:"tenant_id" doc:"Whose object it is. Null: nobody's in particular."`
+	ObjectType    string         `json:"object_type" example:"delivery"`
+	ObjectID      string         `json:"object_id" doc:"The object's id; of a delivery the event's and the endpoint's with a slash."`
+	Detail        map[string]any `json:"detail" doc:"What was changed: names, and values that are no secret."`
+	SourceAddress *string        `json:"source_address" doc:"The client's address. A tenant is shown that of its own keys only."`
+	RequestID     *string        `json:"request_id" doc:"As in the answer's header X-Request-Id."`
+}
+
+type listAuditInput struct {
+	TenantID string    `query:"tenant_id" maxLength:"255" doc:"Only what was done with objects of this tenant."`
+	ObjectID string    `query:"object_id" maxLength:"255" doc:"Only what was done with this object."`
+	Action   string    `query:"action" maxLength:"255" doc:"Only this action."`
+	KeyID    string    `query:"key_id" format:"uuid" doc:"Only what was done with this key."`
+	Since    time.Time `query:"since" doc:"Only entries of this time or later."`
+	Until    time.Time `query:"until" doc:"Only entries before this time."`
+	Limit    int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor   string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+}
+
+func (s *Server) addAudit() {
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "list-audit", Method: http.MethodGet, Path: "/api/audit", Tags: []string{tagAudit},
+			Summary: "List what was done, newest first", Description: "A tenant's key is shown what was done with the tenant's objects.",
+		},
+		access: tenantAccess, timeout: s.cfg.QueryTimeout,
+	}, s.listAudit)
+}
+
+func (s *Server) listAudit(ctx context.Context, in *listAuditInput) (*pageOutput[auditEntry], error) {
+	after, err := decodeCursor(in.Cursor, 1)
+	if err != nil {
+		return nil, err
+	}
+	p := db.ListAuditEntriesParams{Since: bound(in.Since), Until: bound(in.Until), Cursor: first(after), MaxRows: in.Limit + 1}
+	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
+		return nil, err
+	}
+	if p.ObjectID, err = filter("query.object_id", in.ObjectID); err != nil {
+		return nil, err
+	}
+	if p.Action, err = filter("query.action", in.Action); err != nil {
+		return nil, err
+	}
+	if p.KeyID, err = filterID("query.key_id", in.KeyID); err != nil {
+		return nil, err
+	}
+	var rows []db.ListAuditEntriesRow
+	err = s.list(ctx, func(tx pgx.Tx) error {
+		rows, err = db.New().ListAuditEntries(ctx, tx, p)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var broken error
+	out := newPage(rows, in.Limit, func(r db.ListAuditEntriesRow) auditEntry {
+		e, err := newAuditEntry(r, requestOf(ctx).key)
+		if err != nil {
+			broken = err
+		}
+		return e
+	}, func(r db.ListAuditEntriesRow) []uuid.UUID { return []uuid.UUID{r.ID} })
+	return out, broken
+}
+
+// newAuditEntry hides from a tenant which person or program of the operator did something, and from where.
+func newAuditEntry(r db.ListAuditEntriesRow, key principal) (auditEntry, error) {
+	e := auditEntry{
+		ID: r.ID, At: r.At.UTC(), Actor: r.Actor, KeyID: r.KeyID, Action: r.Action, TenantID: r.TenantID,
+		ObjectType: r.ObjectType, ObjectID: r.ObjectID, SourceAddress: textOrNull(r.SourceAddress), RequestID: textOrNull(r.RequestID),
+	}
+	if own := r.KeyTenantID != nil && *r.KeyTenantID == key.tenantID; key.tenantID != "" && !own {
+		e.Actor, e.KeyID, e.SourceAddress, e.RequestID = operator, nil, nil, nil
+	}
+	if err := json.Unmarshal(r.Detail, &e.Detail); err != nil {
+		return e, fmt.Errorf("reading audit entry %s: %w", r.ID, err)
+	}
+	return e, nil
+}
+
+func textOrNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}

@@ -1,0 +1,57 @@
+package api
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"hash/crc32"
+	"math/big"
+	"strings"
+)
+
+const (
+	keyPrefix = "ohk_"
+
+	// 62^43 is the first power of 62 above 2^256, and 62^6 the first above 2^32.
+	keyDigits      = 43
+	checksumDigits = 6
+
+	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+// NewAPIKey returns a fresh API key and its hash, which is what the table api_keys holds. A key is "ohk_", 43 base62
+// digits of 32 bytes from crypto/rand and 6 base62 digits of the CRC-32 (IEEE) of all that stands before them: 53 bytes,
+// which scanners for leaked credentials can tell from other text.
+func NewAPIKey() (key string, hash []byte) {
+	secret := make([]byte, 32)
+	rand.Read(secret) // never returns an error: crypto/rand ends the process instead
+	key = keyPrefix + toBase62(new(big.Int).SetBytes(secret), keyDigits)
+	key += checksum(key)
+	return key, HashAPIKey(key)
+}
+
+// HashAPIKey returns the SHA-256 of a key's text. A key has 256 random bits, so a plain hash is enough.
+func HashAPIKey(key string) []byte {
+	sum := sha256.Sum256([]byte(key))
+	return sum[:]
+}
+
+// plausibleKey tells whether NewAPIKey may have made a key, so that typing errors and guesses cost no query.
+func plausibleKey(key string) bool {
+	const size = len(keyPrefix) + keyDigits
+	return len(key) == size+checksumDigits && strings.HasPrefix(key, keyPrefix) && checksum(key[:size]) == key[size:]
+}
+
+func checksum(text string) string {
+	return toBase62(new(big.Int).SetUint64(uint64(crc32.ChecksumIEEE([]byte(text)))), checksumDigits)
+}
+
+// toBase62 writes n with a fixed number of digits. It changes n.
+func toBase62(n *big.Int, digits int) string {
+	text := make([]byte, digits)
+	base, digit := big.NewInt(int64(len(base62))), new(big.Int)
+	for i := digits - 1; i >= 0; i-- {
+		n.DivMod(n, base, digit)
+		text[i] = base62[digit.Int64()]
+	}
+	return string(text)
+}

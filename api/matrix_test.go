@@ -1,0 +1,329 @@
+package api_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	ownTenant     = "acme"
+	foreignTenant = "globex"
+)
+
+// objects are one of each kind, of one tenant.
+type objects struct {
+	tenant, endpoint, event, key, erasure string
+}
+
+// entry says who may call an operation, and how it is called for a tenant's objects.
+type entry struct {
+	scopes []string
+	path   func(objects) string
+	body   func(objects) string // nil: none
+	kind   kind
+
+	// audited is the type of the object that an entry of the audit trail names; "": there is no entry.
+	audited string
+}
+
+// kind says what a key that is bound to another tenant gets.
+type kind int
+
+const (
+	ofObject kind = iota // an object by its id: 404, as if it did not exist
+	ofMaking             // something new of a tenant that the body names: 403
+	ofList               // a list: without what is foreign
+)
+
+func at(text string) func(objects) string {
+	return func(o objects) string {
+		return strings.NewReplacer("{tenant}", o.tenant, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key, "{erasure}", o.erasure).Replace(text)
+	}
+}
+
+// matrix has an entry for each operation of the OpenAPI document.
+func matrix() map[string]entry {
+	admin := []string{"admin"}
+	tenant := []string{"admin", "tenant"}
+	read := []string{"admin", "tenant", "read"}
+	publish := []string{"admin", "tenant", "publish"}
+	return map[string]entry{
+		"create-event":        {scopes: publish, path: at("/api/events"), body: at(`{"tenant_id":"{tenant}","type":"a","payload":1}`), kind: ofMaking},
+		"create-events":       {scopes: publish, path: at("/api/events/batch"), body: at(`{"events":[{"tenant_id":"{tenant}","type":"a","payload":1}]}`), kind: ofMaking},
+		"list-events":         {scopes: read, path: at("/api/events"), kind: ofList},
+		"get-event":           {scopes: read, path: at("/api/events/{event}")},
+		"list-event-attempts": {scopes: read, path: at("/api/events/{event}/attempts")},
+
+		"list-deliveries": {scopes: read, path: at("/api/deliveries"), kind: ofList},
+		"get-delivery":    {scopes: read, path: at("/api/deliveries/{event}/{endpoint}")},
+		"replay-delivery": {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},
+		"cancel-delivery": {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/cancel"), audited: "delivery"},
+
+		"create-endpoint": {
+			scopes: tenant, path: at("/api/endpoints"), body: at(`{"tenant_id":"{tenant}","url":"https://example.com"}`),
+			kind: ofMaking, audited: "endpoint",
+		},
+		"list-endpoints":  {scopes: read, path: at("/api/endpoints"), kind: ofList},
+		"get-endpoint":    {scopes: read, path: at("/api/endpoints/{endpoint}")},
+		"update-endpoint": {scopes: tenant, path: at("/api/endpoints/{endpoint}"), body: at(`{"status":"paused"}`), audited: "endpoint"},
+		"delete-endpoint": {scopes: tenant, path: at("/api/endpoints/{endpoint}"), audited: "endpoint"},
+		"test-endpoint":   {scopes: tenant, path: at("/api/endpoints/{endpoint}/test"), audited: "endpoint"},
+
+		"create-key": {
+			scopes: admin, path: at("/api/keys"), body: at(`{"name":"new","scope":"tenant","tenant_id":"{tenant}"}`),
+			kind: ofMaking, audited: "key",
+		},
+		"list-keys":  {scopes: admin, path: at("/api/keys"), kind: ofList},
+		"revoke-key": {scopes: admin, path: at("/api/keys/{key}"), audited: "key"},
+
+		"erase-tenant": {scopes: admin, path: at("/api/tenants/{tenant}/data"), kind: ofMaking, audited: "tenant"},
+		"get-erasure":  {scopes: admin, path: at("/api/erasures/{erasure}")},
+
+		"list-audit": {scopes: tenant, path: at("/api/audit"), kind: ofList},
+	}
+}
+
+// holder is a key of the matrix.
+type holder struct {
+	scope, tenant, text string
+	id                  uuid.UUID
+}
+
+func (h holder) String() string { return h.scope + " of " + h.tenant }
+
+// sees tells whether a tenant's objects exist for the key.
+func (h holder) sees(tenant string) bool { return h.tenant == "" || h.tenant == tenant }
+
+// matrixBundle counts the cases.
+type matrixBundle struct {
+	*testBundle
+
+	holders []holder
+	dead    []string
+	made    int
+	cases   map[string]int
+}
+
+func setupMatrix(t *testing.T) *matrixBundle {
+	t.Helper()
+	m := &matrixBundle{testBundle: setup(t), cases: map[string]int{}}
+	// It stands for the workers: each delivery has its first attempt at once.
+	m.exec(`CREATE FUNCTION outhook.attempt_at_once() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome, status_code)
+			VALUES (NEW.event_id, NEW.endpoint_id, 1, now(), 'succeeded', 200);
+			RETURN NEW;
+		END $$`)
+	m.exec(`CREATE TRIGGER attempt_at_once AFTER INSERT ON outhook.deliveries FOR EACH ROW EXECUTE FUNCTION outhook.attempt_at_once()`)
+	for _, h := range []holder{
+		{scope: "admin"},
+		{scope: "tenant", tenant: ownTenant},
+		{scope: "publish"},
+		{scope: "publish", tenant: ownTenant},
+		{scope: "read"},
+		{scope: "read", tenant: ownTenant},
+	} {
+		h.text, h.id = m.newKey(h.scope, h.tenant)
+		m.holders = append(m.holders, h)
+	}
+	m.holders = append(m.holders, holder{scope: "admin", text: adminKey}) // the bootstrap key
+	revoked, id := m.newKey("admin", "")
+	require.Equal(t, 204, m.do("DELETE", "/api/keys/"+id.String(), "").status)
+	expired, id := m.newKey("admin", "")
+	m.exec(`UPDATE outhook.api_keys SET expires_at = now() WHERE id = $1`, id)
+	m.dead = []string{"", "wrong", revoked, expired}
+	return m
+}
+
+// newObjects makes one of each kind.
+func (m *matrixBundle) newObjects(tenant string) objects {
+	m.t.Helper()
+	m.made++
+	eventType := fmt.Sprintf("only.t%d", m.made)
+	o := objects{tenant: tenant}
+	o.endpoint = m.newEndpoint(tenant, `,"event_types":["`+eventType+`"]`).String()
+	o.event = m.newEvent(tenant, eventType).String()
+	_, id := m.newKey("tenant", tenant)
+	o.key = id.String()
+	erasure := m.do("DELETE", "/api/tenants/"+tenant+"/data", "") // ordered and, without workers, not carried out
+	o.erasure = m.requireObject(erasure, 202)["id"].(string)
+	return o
+}
+
+func absentObjects() objects {
+	return objects{tenant: foreignTenant, endpoint: uuid.NewString(), event: uuid.NewString(), key: uuid.NewString(), erasure: uuid.NewString()}
+}
+
+// state returns a digest of all that an order can change.
+func (m *matrixBundle) state() (digest string) {
+	m.t.Helper()
+	const query = `SELECT md5(string_agg(r.row, '|' ORDER BY r.row)) FROM (
+		SELECT t::text AS row FROM outhook.endpoints AS t UNION ALL SELECT t::text FROM outhook.endpoint_secrets AS t
+		UNION ALL SELECT t::text FROM outhook.events AS t UNION ALL SELECT t::text FROM outhook.event_keys AS t
+		UNION ALL SELECT t::text FROM outhook.deliveries AS t UNION ALL SELECT t::text FROM outhook.river_job AS t
+		UNION ALL SELECT t::text FROM outhook.audit_entries AS t UNION ALL SELECT t::text FROM outhook.tenant_erasures AS t
+		UNION ALL SELECT (t.id, t.name, t.scope, t.tenant_id, t.expires_at, t.revoked_at)::text FROM outhook.api_keys AS t) AS r`
+	require.NoError(m.t, m.pool.QueryRow(m.t.Context(), query).Scan(&digest))
+	return digest
+}
+
+func (m *matrixBundle) call(key, method string, e entry, o objects) response {
+	m.t.Helper()
+	body := ""
+	if e.body != nil {
+		body = e.body(o)
+	}
+	return m.as(key, method, e.path(o), body)
+}
+
+// refused wants an answer that is an error, and nothing changed.
+func (m *matrixBundle) refused(name string, status int, call func() response) response {
+	m.t.Helper()
+	before := m.state()
+	r := call()
+	require.Equal(m.t, status, r.status, "%s: %s", name, r.body)
+	require.Equal(m.t, before, m.state(), name)
+	m.cases[fmt.Sprint(status)]++
+	return r
+}
+
+// methods returns the operations of a path.
+func methods(item *huma.PathItem) map[string]*huma.Operation {
+	all := map[string]*huma.Operation{
+		http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPatch: item.Patch, http.MethodPut: item.Put,
+		http.MethodDelete: item.Delete, http.MethodHead: item.Head, http.MethodOptions: item.Options, http.MethodTrace: item.Trace,
+	}
+	maps.DeleteFunc(all, func(_ string, op *huma.Operation) bool { return op == nil })
+	return all
+}
+
+// Every operation of the document × every kind of key × own, foreign and absent objects.
+func TestTenantIsolationMatrix(t *testing.T) {
+	t.Parallel()
+	m := setupMatrix(t)
+	entries := matrix()
+	operations := 0
+	for path, item := range m.api.OpenAPI().Paths {
+		for method, op := range methods(item) {
+			operations++
+			e, ok := entries[op.OperationID]
+			require.True(t, ok, "%s %s needs an entry in the matrix: who may call it, and what a foreign tenant's key gets", method, path)
+			require.Equal(t, e.scopes, op.Security[0]["key"], "the document tells the scopes of %s", op.OperationID)
+			enqueues := op.OperationID == "create-event" || op.OperationID == "create-events"
+			require.True(t, method == http.MethodGet || enqueues || e.audited != "", "%s changes something: it must be audited", op.OperationID)
+			m.testOperation(op.OperationID, method, e)
+		}
+	}
+	require.Len(t, entries, operations, "an entry without an operation")
+	t.Logf("%d operations, %d kinds of keys: %v", operations, len(m.holders)+len(m.dead), m.cases)
+}
+
+func (m *matrixBundle) testOperation(name, method string, e entry) {
+	m.t.Helper()
+	own, foreign, absent := m.newObjects(ownTenant), m.newObjects(foreignTenant), absentObjects()
+	for _, key := range m.dead {
+		for _, o := range []objects{own, foreign, absent} {
+			m.refused(name+" without a live key", 401, func() response { return m.call(key, method, e, o) })
+		}
+	}
+	for _, h := range m.holders {
+		at := name + " by " + h.String()
+		if !slices.Contains(e.scopes, h.scope) {
+			var bodies []string
+			for _, o := range []objects{own, foreign, absent} {
+				r := m.refused(at, 403, func() response { return m.call(h.text, method, e, o) })
+				bodies = append(bodies, string(r.body))
+			}
+			require.Equal(m.t, []string{bodies[0], bodies[0]}, bodies[1:], "it tells nothing of the objects")
+			continue
+		}
+		switch e.kind {
+		case ofList:
+			m.testList(at, h, e, own, foreign)
+		case ofMaking:
+			m.testAllowed(at, name, method, h, e, own)
+			if h.sees(foreignTenant) {
+				m.testAllowed(at, name, method, h, e, foreign)
+			} else {
+				m.refused(at, 403, func() response { return m.call(h.text, method, e, foreign) })
+			}
+		case ofObject:
+			missing := m.refused(at, 404, func() response { return m.call(h.text, method, e, absent) })
+			if !h.sees(foreignTenant) {
+				r := m.refused(at, 404, func() response { return m.call(h.text, method, e, foreign) })
+				require.Equal(m.t, string(missing.body), string(r.body), "what is foreign looks as if it did not exist")
+				mixed := objects{tenant: ownTenant, endpoint: foreign.endpoint, event: own.event, key: foreign.key, erasure: foreign.erasure}
+				if e.path(mixed) != e.path(own) && e.path(mixed) != e.path(foreign) {
+					m.refused(at, 404, func() response { return m.call(h.text, method, e, mixed) })
+				}
+			} else {
+				m.testAllowed(at, name, method, h, e, m.newObjects(foreignTenant))
+			}
+			m.testAllowed(at, name, method, h, e, m.newObjects(ownTenant))
+		}
+	}
+}
+
+// testAllowed wants success and, if something was changed, one entry of the audit trail that tells who and what.
+func (m *matrixBundle) testAllowed(at, name, method string, h holder, e entry, o objects) {
+	m.t.Helper()
+	before := m.count("SELECT count(*) FROM outhook.audit_entries")
+	r := m.call(h.text, method, e, o)
+	require.Contains(m.t, []int{200, 201, 202, 204}, r.status, "%s: %s", at, r.body)
+	m.cases["allowed"]++
+	after := m.count("SELECT count(*) FROM outhook.audit_entries")
+	if e.audited == "" {
+		require.Equal(m.t, before, after, at)
+		return
+	}
+	require.Equal(m.t, before+1, after, at)
+	require.Equal(m.t, 1, m.count(`SELECT count(*) FROM (SELECT * FROM outhook.audit_entries ORDER BY id DESC LIMIT 1) AS a
+		WHERE a.action = $1 AND a.object_type = $2 AND a.tenant_id = $3 AND coalesce(a.key_id::text, '') = $4
+			AND coalesce(a.key_tenant_id, '') = $5 AND a.source_address = '127.0.0.1' AND a.request_id = $6
+			AND a.actor = CASE WHEN a.key_id IS NULL THEN 'OUTHOOK_API_KEY' ELSE (SELECT k.name FROM outhook.api_keys AS k WHERE k.id = a.key_id) END`,
+		name, e.audited, o.tenant, idOrNone(h.id), h.tenant, r.header.Get("X-Request-Id")), at)
+}
+
+func idOrNone(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
+}
+
+// testList wants everything of whom the key sees and nothing of others, whatever is asked for.
+func (m *matrixBundle) testList(at string, h holder, e entry, own, foreign objects) {
+	m.t.Helper()
+	traces := []string{foreignTenant, foreign.endpoint, foreign.event, foreign.key}
+	shows := func(r response, marks ...string) bool {
+		return slices.ContainsFunc(marks, func(mark string) bool { return strings.Contains(string(r.body), mark) })
+	}
+	for _, query := range []string{
+		"?limit=200", "?limit=200&tenant_id=" + foreignTenant, "?limit=200&endpoint_id=" + foreign.endpoint,
+		"?limit=200&object_id=" + foreign.endpoint, "?limit=200&tenant_id=" + ownTenant,
+	} {
+		r := m.as(h.text, http.MethodGet, e.path(own)+query, "")
+		if r.status == 422 {
+			continue // not a parameter of this list
+		}
+		require.Equal(m.t, 200, r.status, "%s%s: %s", at, query, r.body)
+		m.cases["lists"]++
+		switch {
+		case strings.Contains(query, "tenant_id="+ownTenant):
+			require.True(m.t, shows(r, own.endpoint, own.event, own.key), "%s%s: %s", at, query, r.body)
+			require.False(m.t, shows(r, traces...), "%s%s: %s", at, query, r.body)
+		case !h.sees(foreignTenant):
+			require.False(m.t, shows(r, traces...), "%s%s: %s", at, query, r.body)
+		default:
+			require.True(m.t, shows(r, traces...), "%s%s: %s", at, query, r.body)
+		}
+	}
+}
