@@ -36,9 +36,12 @@ const (
 type play struct {
 	*stage
 
-	api *api
+	url string // of the API
 	r   *ScenarioReport
 }
+
+// client returns a client of the API for one group of goroutines: its connections end with the context that made them.
+func (p *play) client(conns int) (*api, error) { return newAPI(p.url, p.key, conns) }
 
 // DefaultEvents is how many events the mode drain or a scenario is about, unless --events says otherwise.
 func DefaultEvents(mode string) int {
@@ -59,7 +62,17 @@ func (p *play) endpoint(ctx context.Context, tenant, behaviour, group, more stri
 }
 
 func (p *play) endpointAt(ctx context.Context, tenant, url, more string) error {
-	_, err := p.api.post(ctx, "/api/endpoints", fmt.Appendf(nil, `{"tenant_id":%q,"url":%q%s}`, tenant, url, more))
+	a, err := p.client(1)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // closes its connection
+	return addEndpoint(ctx, a, tenant, url, more)
+}
+
+func addEndpoint(ctx context.Context, a *api, tenant, url, more string) error {
+	_, err := a.post(ctx, "/api/endpoints", fmt.Appendf(nil, `{"tenant_id":%q,"url":%q%s}`, tenant, url, more))
 	if err != nil {
 		return fmt.Errorf("creating an endpoint: %w", err)
 	}
@@ -72,10 +85,14 @@ func (p *play) pulse(ctx context.Context, tenants []string, rate float64) ([]int
 	counts := make([]atomic.Int64, len(tenants))
 	cfg := p.cfg
 	cfg.Rate = rate
-	_, err := generate(ctx, cfg, func(ctx context.Context, _ int, due time.Time) ([]uuid.UUID, error) {
+	a, err := p.client(cfg.Conns)
+	if err != nil {
+		return nil, err
+	}
+	_, err = generate(ctx, cfg, func(ctx context.Context, _ int, due time.Time) ([]uuid.UUID, error) {
 		i := int(next.Add(1)-1) % len(tenants)
 		body := fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`, tenants[i], eventType, payload(due, p.cfg.PayloadBytes))
-		if _, err := p.api.post(ctx, "/api/events", body); err != nil {
+		if _, err := a.post(ctx, "/api/events", body); err != nil {
 			return nil, err
 		}
 		counts[i].Add(1)
