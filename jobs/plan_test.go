@@ -52,13 +52,13 @@ func (s *statements) get(name string) (pgx.TraceQueryStartData, bool) {
 	return data, ok
 }
 
-// plan is what EXPLAIN says of a node.
+// plan is what EXPLAIN says of a node; its keys have spaces.
 type plan struct {
-	NodeType         string `json:"Node Type"`
-	RelationName     string `json:"Relation Name"`
-	IndexName        string `json:"Index Name"`
-	SharedHitBlocks  int    `json:"Shared Hit Blocks"`
-	SharedReadBlocks int    `json:"Shared Read Blocks"`
+	NodeType         string `json:"Node Type"`          //nolint:tagliatelle // Postgres' name
+	RelationName     string `json:"Relation Name"`      //nolint:tagliatelle // Postgres' name
+	IndexName        string `json:"Index Name"`         //nolint:tagliatelle // Postgres' name
+	SharedHitBlocks  int    `json:"Shared Hit Blocks"`  //nolint:tagliatelle // Postgres' name
+	SharedReadBlocks int    `json:"Shared Read Blocks"` //nolint:tagliatelle // Postgres' name
 	Plans            []plan
 }
 

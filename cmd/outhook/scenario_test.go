@@ -69,14 +69,14 @@ func TestBenchScenarios(t *testing.T) {
 	t.Run("Burst", func(t *testing.T) {
 		t.Parallel()
 		r := scenario(t, "burst", "--events", "2000")
-		require.EqualValues(t, 10, r.figure(t, "other tenant's events"))
+		require.InDelta(t, 10, r.figure(t, "other tenant's events"), 0)
 		require.Positive(t, r.figure(t, "burst delivered meanwhile"))
 	})
 
 	t.Run("Backlog", func(t *testing.T) {
 		t.Parallel()
 		r := scenario(t, "backlog", "--rate", "20", "--events", "500")
-		require.EqualValues(t, 20, r.figure(t, "healthy deliveries"))
+		require.InDelta(t, 20, r.figure(t, "healthy deliveries"), 0)
 		require.LessOrEqual(t, r.figure(t, "slow endpoint's requests at once"), 64.0, "32 of the shared queues and 32 of its lane")
 	})
 

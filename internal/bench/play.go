@@ -129,14 +129,14 @@ func (p *play) measureGroup(ctx context.Context, tenants []string, n int, rate f
 	return got[group], nil
 }
 
-// warm sends a moment's events so that connections and plans exist.
-func (p *play) warm(ctx context.Context, tenants []string, rate float64) error {
+// warm sends a moment's events so that connections and plans exist, and waits for them: none may count later.
+func (p *play) warm(ctx context.Context, tenants []string, rate float64, group string) error {
 	warm := *p
 	stage := *p.stage
 	system := *p.system
 	system.cfg.Duration = time.Second
 	stage.system, warm.stage = &system, &stage
-	_, err := warm.pulse(ctx, tenants, rate)
+	_, err := warm.measureGroup(ctx, tenants, len(tenants), rate, group)
 	return err
 }
 
@@ -171,7 +171,7 @@ func (p *play) healthy(ctx context.Context, tenants []string, rate float64) (Gro
 	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
 		return GroupCounts{}, err
 	}
-	if err := p.warm(ctx, tenants, rate); err != nil {
+	if err := p.warm(ctx, tenants, rate, groupHealthy); err != nil {
 		return GroupCounts{}, err
 	}
 	return p.measureGroup(ctx, tenants, len(tenants), rate, groupHealthy)
@@ -257,7 +257,7 @@ func (p *play) burst(ctx context.Context) error {
 	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
 		return err
 	}
-	if err := p.warm(ctx, tenants, 100); err != nil {
+	if err := p.warm(ctx, tenants, 100, group); err != nil {
 		return err
 	}
 	alone, err := p.measureGroup(ctx, tenants, 1, lonelyRate, group)
