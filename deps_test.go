@@ -26,10 +26,3 @@ func TestDependencies(t *testing.T) {
 		}), "%s is linked into every importer", path)
 	}
 }
-
-func TestREADMEShowsTheExample(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, exampleBody(t, "example_enqueue_test.go"), goBlock(t, "README.md", "example_enqueue_test.go"))
-	require.Equal(t, exampleBody(t, "example_enqueue_sql_test.go"), goBlock(t, "docs/go-client.md", "example_enqueue_sql_test.go"))
-	require.Equal(t, exampleBody(t, "example_verify_test.go"), goBlock(t, "docs/go-client.md", "example_verify_test.go"))
-}

@@ -16,11 +16,12 @@ import (
 
 // Types of the objects in the audit trail.
 const (
-	objectDelivery = "delivery"
-	objectEndpoint = "endpoint"
-	objectKey      = "key"
-	objectRiverUI  = "river_ui"
-	objectTenant   = "tenant"
+	objectDelivery  = "delivery"
+	objectEndpoint  = "endpoint"
+	objectKey       = "key"
+	objectOperation = "operation"
+	objectRiverUI   = "river_ui"
+	objectTenant    = "tenant"
 )
 
 // operator is what a tenant is shown of a key that is not its own.

@@ -20,7 +20,7 @@ const (
 
 // objects are one of each kind, of one tenant.
 type objects struct {
-	tenant, endpoint, event, key, erasure string
+	tenant, endpoint, event, key, erasure, operation string
 }
 
 // entry says who may call an operation, and how it is called for a tenant's objects.
@@ -41,11 +41,12 @@ const (
 	ofObject kind = iota // an object by its id: 404, as if it did not exist
 	ofMaking             // something new of a tenant that the body names: 403
 	ofList               // a list: without what is foreign
+	ofCounts             // counts, or a log from now on, which name no object; tests of their own look at whom they count
 )
 
 func at(text string) func(objects) string {
 	return func(o objects) string {
-		return strings.NewReplacer("{tenant}", o.tenant, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key, "{erasure}", o.erasure).Replace(text)
+		return strings.NewReplacer("{tenant}", o.tenant, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key, "{erasure}", o.erasure, "{operation}", o.operation).Replace(text)
 	}
 }
 
@@ -63,6 +64,8 @@ func matrix() map[string]entry {
 		"list-event-attempts": {scopes: read, path: at("/api/events/{event}/attempts")},
 
 		"list-deliveries": {scopes: read, path: at("/api/deliveries"), kind: ofList},
+		"follow-attempts": {scopes: read, path: at("/api/attempts"), kind: ofCounts},
+		"get-stats":       {scopes: read, path: at("/api/stats"), kind: ofCounts},
 		"get-delivery":    {scopes: read, path: at("/api/deliveries/{event}/{endpoint}")},
 		"replay-delivery": {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},
 		"cancel-delivery": {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/cancel"), audited: "delivery"},
@@ -76,6 +79,8 @@ func matrix() map[string]entry {
 		"update-endpoint": {scopes: tenant, path: at("/api/endpoints/{endpoint}"), body: at(`{"status":"paused"}`), audited: "endpoint"},
 		"delete-endpoint": {scopes: tenant, path: at("/api/endpoints/{endpoint}"), audited: "endpoint"},
 		"test-endpoint":   {scopes: tenant, path: at("/api/endpoints/{endpoint}/test"), audited: "endpoint"},
+		"rotate-secret":   {scopes: tenant, path: at("/api/endpoints/{endpoint}/rotate-secret"), body: at(`{"force":true}`), audited: "endpoint"},
+		"get-secret":      {scopes: tenant, path: at("/api/endpoints/{endpoint}/secret"), audited: "endpoint"},
 
 		"create-key": {
 			scopes: admin, path: at("/api/keys"), body: at(`{"name":"new","scope":"tenant","tenant_id":"{tenant}"}`),
@@ -86,6 +91,19 @@ func matrix() map[string]entry {
 
 		"erase-tenant": {scopes: admin, path: at("/api/tenants/{tenant}/data"), kind: ofMaking, audited: "tenant"},
 		"get-erasure":  {scopes: admin, path: at("/api/erasures/{erasure}")},
+
+		"recover-endpoint": {
+			scopes: tenant, path: at("/api/endpoints/{endpoint}/recover"), body: at(`{"since":"2026-01-02T03:04:05Z"}`), audited: "endpoint",
+		},
+		"create-operation": {
+			scopes: tenant, path: at("/api/operations"), body: at(`{"since":"2026-01-02T03:04:05Z","tenant_id":"{tenant}"}`),
+			kind: ofMaking, audited: "operation",
+		},
+		"list-operations":  {scopes: read, path: at("/api/operations"), kind: ofList},
+		"get-operation":    {scopes: read, path: at("/api/operations/{operation}")},
+		"pause-operation":  {scopes: tenant, path: at("/api/operations/{operation}/pause"), audited: "operation"},
+		"resume-operation": {scopes: tenant, path: at("/api/operations/{operation}/resume"), audited: "operation"},
+		"cancel-operation": {scopes: tenant, path: at("/api/operations/{operation}/cancel"), audited: "operation"},
 
 		"list-audit": {scopes: tenant, path: at("/api/audit"), kind: ofList},
 	}
@@ -153,13 +171,18 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 	o.event = m.newEvent(tenant, eventType).String()
 	_, id := m.newKey("tenant", tenant)
 	o.key = id.String()
+	filter := `{"since":"2026-01-02T03:04:05Z","tenant_id":"` + tenant + `","endpoint_id":"` + o.endpoint + `"}`
+	o.operation = m.requireObject(m.do("POST", "/api/operations", filter), 202)["id"].(string)
 	erasure := m.do("DELETE", "/api/tenants/"+tenant+"/data", "") // ordered and, without workers, not carried out
 	o.erasure = m.requireObject(erasure, 202)["id"].(string)
 	return o
 }
 
 func absentObjects() objects {
-	return objects{tenant: foreignTenant, endpoint: uuid.NewString(), event: uuid.NewString(), key: uuid.NewString(), erasure: uuid.NewString()}
+	return objects{
+		tenant: foreignTenant, endpoint: uuid.NewString(), event: uuid.NewString(), key: uuid.NewString(), erasure: uuid.NewString(),
+		operation: uuid.NewString(),
+	}
 }
 
 // state returns a digest of all that an order can change.
@@ -169,6 +192,7 @@ func (m *matrixBundle) state() (digest string) {
 		SELECT t::text AS row FROM outhook.endpoints AS t UNION ALL SELECT t::text FROM outhook.endpoint_secrets AS t
 		UNION ALL SELECT t::text FROM outhook.events AS t UNION ALL SELECT t::text FROM outhook.event_keys AS t
 		UNION ALL SELECT t::text FROM outhook.deliveries AS t UNION ALL SELECT t::text FROM outhook.river_job AS t
+		UNION ALL SELECT t::text FROM outhook.operations AS t
 		UNION ALL SELECT t::text FROM outhook.audit_entries AS t UNION ALL SELECT t::text FROM outhook.tenant_erasures AS t
 		UNION ALL SELECT (t.id, t.name, t.scope, t.tenant_id, t.expires_at, t.revoked_at)::text FROM outhook.api_keys AS t) AS r`
 	require.NoError(m.t, m.pool.QueryRow(m.t.Context(), query).Scan(&digest))
@@ -248,6 +272,8 @@ func (m *matrixBundle) testOperation(name, method string, e entry) {
 		switch e.kind {
 		case ofList:
 			m.testList(at, h, e, own, foreign)
+		case ofCounts:
+			m.testAllowed(at, name, method, h, e, own)
 		case ofMaking:
 			m.testAllowed(at, name, method, h, e, own)
 			if h.sees(foreignTenant) {
@@ -260,7 +286,10 @@ func (m *matrixBundle) testOperation(name, method string, e entry) {
 			if !h.sees(foreignTenant) {
 				r := m.refused(at, 404, func() response { return m.call(h.text, method, e, foreign) })
 				require.Equal(m.t, string(missing.body), string(r.body), "what is foreign looks as if it did not exist")
-				mixed := objects{tenant: ownTenant, endpoint: foreign.endpoint, event: own.event, key: foreign.key, erasure: foreign.erasure}
+				mixed := objects{
+					tenant: ownTenant, endpoint: foreign.endpoint, event: own.event, key: foreign.key, erasure: foreign.erasure,
+					operation: foreign.operation,
+				}
 				if e.path(mixed) != e.path(own) && e.path(mixed) != e.path(foreign) {
 					m.refused(at, 404, func() response { return m.call(h.text, method, e, mixed) })
 				}
@@ -302,7 +331,7 @@ func idOrNone(id uuid.UUID) string {
 // testList wants everything of whom the key sees and nothing of others, whatever is asked for.
 func (m *matrixBundle) testList(at string, h holder, e entry, own, foreign objects) {
 	m.t.Helper()
-	traces := []string{foreignTenant, foreign.endpoint, foreign.event, foreign.key}
+	traces := []string{foreignTenant, foreign.endpoint, foreign.event, foreign.key, foreign.operation}
 	shows := func(r response, marks ...string) bool {
 		return slices.ContainsFunc(marks, func(mark string) bool { return strings.Contains(string(r.body), mark) })
 	}
@@ -318,7 +347,7 @@ func (m *matrixBundle) testList(at string, h holder, e entry, own, foreign objec
 		m.cases["lists"]++
 		switch {
 		case strings.Contains(query, "tenant_id="+ownTenant):
-			require.True(m.t, shows(r, own.endpoint, own.event, own.key), "%s%s: %s", at, query, r.body)
+			require.True(m.t, shows(r, own.endpoint, own.event, own.key, own.operation), "%s%s: %s", at, query, r.body)
 			require.False(m.t, shows(r, traces...), "%s%s: %s", at, query, r.body)
 		case !h.sees(foreignTenant):
 			require.False(m.t, shows(r, traces...), "%s%s: %s", at, query, r.body)

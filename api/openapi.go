@@ -20,13 +20,14 @@ import (
 )
 
 const (
-	schemaPrefix = "#/components/schemas/"
-	tagEvents    = "Events"
-	tagEndpoints = "Endpoints"
-	tagDelivery  = "Deliveries"
-	tagTenants   = "Tenants"
-	tagKeys      = "Keys"
-	tagAudit     = "Audit"
+	schemaPrefix  = "#/components/schemas/"
+	tagEvents     = "Events"
+	tagEndpoints  = "Endpoints"
+	tagDelivery   = "Deliveries"
+	tagOperations = "Operations"
+	tagTenants    = "Tenants"
+	tagKeys       = "Keys"
+	tagAudit      = "Audit"
 
 	securityScheme = "key"
 
@@ -103,6 +104,7 @@ func tags() []*huma.Tag {
 		{Name: tagEvents, Description: "An event is one fact of a tenant: a type and a payload, immutable. It makes one delivery for each subscribed endpoint."},
 		{Name: tagEndpoints, Description: "An endpoint is a tenant's URL, with a secret that signs and the event types that it is subscribed to."},
 		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or cancelled. An attempt is one HTTP request of it."},
+		{Name: tagOperations, Description: "An operation is an order to replay many deliveries, carried out in the background: it can be watched, paused, resumed and cancelled."},
 		{Name: tagTenants, Description: "A tenant is a label that you choose; there is nothing to create. What belongs to one can be erased."},
 		{Name: tagKeys, Description: "An API key has a scope: admin (everything), tenant (everything with the objects of its tenant), publish (only enqueue) or read (only read). Keys of the scopes publish and read may be bound to a tenant too."},
 		{Name: tagAudit, Description: "Who created, changed, replayed, cancelled, deleted or saw what, and when. Enqueueing is not in here: the event is its own record."},

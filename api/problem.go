@@ -121,12 +121,16 @@ func problemOf(err error) *problemError {
 		return problem
 	case errors.As(err, &fromEcho):
 		return newProblem(fromEcho.Code, echoDetail(fromEcho.Code))
-	case errors.Is(err, pgx.ErrNoRows), errors.Is(err, jobs.ErrNotFound):
+	case errors.Is(err, pgx.ErrNoRows), errors.Is(err, jobs.ErrNotFound), errors.Is(err, jobs.ErrNoOperation):
 		return newProblem(http.StatusNotFound, "nothing has this id: it may have been deleted, or expired with the retention")
 	case errors.Is(err, jobs.ErrPending):
 		return newProblem(http.StatusConflict, jobs.ErrPending.Error())
 	case errors.Is(err, jobs.ErrSettled):
 		return newProblem(http.StatusConflict, jobs.ErrSettled.Error())
+	case errors.Is(err, jobs.ErrOperationOver):
+		return newProblem(http.StatusConflict, jobs.ErrOperationOver.Error())
+	case errors.Is(err, jobs.ErrOperationUnderway):
+		return newProblem(http.StatusConflict, jobs.ErrOperationUnderway.Error())
 	case errors.Is(err, jobs.ErrEndpointGone):
 		return newProblem(http.StatusConflict, jobs.ErrEndpointGone.Error())
 	case errors.Is(err, jobs.ErrPayloadGone):

@@ -266,6 +266,7 @@ type Endpoint struct {
 	Description     string
 	EventTypes      []string
 	Headers         json.RawMessage
+	SecretHeaders   json.RawMessage
 	TimeoutMS       int32
 	RetrySchedule   []int32
 	MaxInFlight     int32
@@ -296,6 +297,40 @@ type EndpointHealth struct {
 	LastError           *string
 	ProbeAt             *time.Time
 	ProbeCount          int32
+}
+
+type EndpointSecret struct {
+	EndpointID uuid.UUID
+	ID         int64
+	KeyID      string
+	Sealed     []byte
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time
+}
+
+type Operation struct {
+	ID                uuid.UUID
+	Kind              string
+	State             string
+	TenantID          *string
+	EndpointID        *uuid.UUID
+	EventTypes        []string
+	States            []string
+	Missed            bool
+	Since             time.Time
+	Until             time.Time
+	Phase             string
+	PassBeganAt       *time.Time
+	CursorCompletedAt *time.Time
+	CursorEventID     *uuid.UUID
+	CursorEndpointID  *uuid.UUID
+	TotalCount        *int64
+	ReplayedCount     int64
+	SkippedCount      int64
+	LastError         *string
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+	CompletedAt       *time.Time
 }
 
 type RetentionMark struct {

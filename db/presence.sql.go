@@ -21,7 +21,7 @@ const noteSilentClients = `-- name: NoteSilentClients :many
 WITH silent AS MATERIALIZED (
     SELECT c.client_id
     FROM (SELECT j.attempted_by[array_upper(j.attempted_by, 1)] AS client_id FROM outhook.river_job AS j
-        WHERE j.state = 'running' AND j.kind = 'deliver' GROUP BY 1) AS c
+        WHERE j.state = 'running' AND j.kind IN ('deliver', 'operate', 'cancel_deliveries') GROUP BY 1) AS c
     WHERE c.client_id <> $3::text AND hashtextextended(c.client_id, 1869968503) NOT IN (
         SELECT (l.classid::bigint << 32) | l.objid::bigint FROM pg_catalog.pg_locks AS l
         WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
@@ -48,7 +48,7 @@ type NoteSilentClientsParams struct {
 	MaxGapSeconds   float64
 }
 
-// Notes the clients that run deliveries and do not hold their lock, but for the one that asks, and returns those that are
+// Notes the clients that run deliveries or operations and do not hold their lock, but for the one that asks, and returns those that are
 // dead: silent for long enough, of which the last part could be seen without a gap. A start of the database ends what was
 // seen before. pg_locks shows a lock on a bigint as its two halves.
 func (q *Queries) NoteSilentClients(ctx context.Context, db DBTX, arg NoteSilentClientsParams) ([]string, error) {
@@ -83,7 +83,7 @@ WITH stuck AS MATERIALIZED (
         CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'event_id')::uuid END AS event_id,
         CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id
     FROM outhook.river_job AS j
-    WHERE j.state = 'running' AND j.kind = 'deliver' AND $1::text = j.attempted_by[array_upper(j.attempted_by, 1)]
+    WHERE j.state = 'running' AND j.kind IN ('deliver', 'operate', 'cancel_deliveries') AND $1::text = j.attempted_by[array_upper(j.attempted_by, 1)]
         AND j.attempted_at < now() - make_interval(secs => $2::float)
     ORDER BY j.id LIMIT $3 FOR UPDATE SKIP LOCKED
 ), due AS (
@@ -105,7 +105,7 @@ FROM due WHERE j.id = due.id
 RETURNING j.queue
 `
 
-// Gives up to max_rows running deliveries of a dead client to others, as River's rescuer would later, and returns their
+// Gives up to max_rows running deliveries and operations of a dead client to others, as River's rescuer would later, and returns their
 // queues. A run that had recorded its failure keeps its place in the schedule. Due ones become available rather than
 // retryable: retryable ones wait for River's leader, and the dead process may have been that. A run that was to be
 // cancelled is.

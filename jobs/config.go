@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/outhook/outhook/internal/calm"
 	"github.com/outhook/outhook/internal/egress"
@@ -58,6 +60,16 @@ type Config struct {
 	// need about 14 connections: a listener, fetches, River's completer and maintenance. Beside the pool, with its
 	// configuration, are up to 3 of the loader and the recorder, one of the worker's lock (see presence) and one of the pacer.
 	Pool *pgxpool.Pool
+
+	// OwnerPool is the database as the schema's owner, for what only an owner may do: to remove old partitions and to finish
+	// interrupted removals. Needed if Pool's user is not the owner.
+	//
+	// Defaults to Pool.
+	OwnerPool *pgxpool.Pool
+
+	// NotOwner says that Pool's user is not the schema's owner: River's nightly REINDEX of its table is left out, and without
+	// an OwnerPool the retention is too.
+	NotOwner bool
 
 	// Keyring decrypts the endpoints' secrets. Required.
 	Keyring *signature.Keyring
@@ -180,6 +192,12 @@ type Config struct {
 	// Defaults to 1 minute.
 	HealthHold time.Duration
 
+	// ReplayBacklog is how many deliveries of bursts and operations may wait for their turn while an operation goes on: with
+	// more, it waits.
+	//
+	// Defaults to 1,000.
+	ReplayBacklog int
+
 	// Version is told to receivers in user-agent: Outhook/<version>.
 	//
 	// Defaults to "dev".
@@ -189,6 +207,17 @@ type Config struct {
 	//
 	// Defaults to discarding.
 	Logger *slog.Logger
+
+	// Metrics is where the metrics are registered (docs/metrics.md). One registry takes one Client.
+	//
+	// Defaults to nil: they are counted and not shown.
+	Metrics prometheus.Registerer
+
+	// Tracing makes a span of each attempt, which continues the trace that its event was enqueued in and is sent on in the
+	// header traceparent.
+	//
+	// Defaults to nil: no spans; the event's own traceparent is sent on.
+	Tracing trace.TracerProvider
 
 	// Now stubs the database's clock in tests.
 	//
@@ -200,6 +229,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.OwnerPool == nil {
+		c.OwnerPool = c.Pool
+	}
 	if c.Schedule == nil {
 		c.Schedule = FastSchedule()
 	}
@@ -223,6 +255,7 @@ func (c Config) withDefaults() Config {
 	c.ProbeAfter = cmp.Or(c.ProbeAfter, time.Hour)
 	c.HealthInterval = cmp.Or(c.HealthInterval, 5*time.Second)
 	c.HealthHold = cmp.Or(c.HealthHold, time.Minute)
+	c.ReplayBacklog = cmp.Or(c.ReplayBacklog, 1000)
 	c.Version = cmp.Or(c.Version, "dev")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -245,6 +278,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("jobs: Config.MaxRetryAfter is %v, it must be 1s to %v", c.MaxRetryAfter, MaxDelay)
 	case c.FetchPollInterval < c.FetchCooldown || c.FetchCooldown < time.Millisecond:
 		return errors.New("jobs: Config.FetchCooldown must be at least 1 ms and at most FetchPollInterval")
+	case c.ReplayBacklog < 1 || c.ReplayBacklog > 1_000_000:
+		return fmt.Errorf("jobs: Config.ReplayBacklog is %d, it must be 1 to 1000000", c.ReplayBacklog)
 	case c.FailingFailures < 1 || c.DisableFailures < c.FailingFailures:
 		return errors.New("jobs: Config.FailingFailures must be at least 1 and at most DisableFailures")
 	case c.DisableAfter > 0 && c.DisableAfter < time.Minute || c.ProbeAfter > 0 && c.ProbeAfter < time.Second:

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,8 @@ type Retained struct {
 type retainWorker struct {
 	river.WorkerDefaults[RetainArgs]
 
-	cfg Config
+	cfg     Config
+	metrics *workerMetrics
 }
 
 // Work makes the partitions of the coming days, and removes what is due.
@@ -91,7 +93,12 @@ func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error
 	if err := db.New().InsertEraseJobs(ctx, w.cfg.Pool); err != nil {
 		return fmt.Errorf("bringing back lost jobs of erasures: %w", err)
 	}
-	_, err = Retain(ctx, w.cfg)
+	if w.cfg.NotOwner && w.cfg.OwnerPool == w.cfg.Pool {
+		return nil // told at the start
+	}
+	done, err := Retain(ctx, w.cfg)
+	w.metrics.expired.Add(float64(done.Expired))
+	w.metrics.dropped.Add(float64(done.Tables))
 	switch {
 	case errors.Is(err, errUnfinished):
 		return river.JobSnooze(retainPause)
@@ -130,7 +137,7 @@ func retainPeriodically() *river.PeriodicJob {
 // transaction.
 func Retain(ctx context.Context, cfg Config) (Retained, error) {
 	cfg = cfg.withDefaults()
-	conn, err := cfg.Pool.Acquire(ctx)
+	conn, err := cmp.Or(cfg.OwnerPool, cfg.Pool).Acquire(ctx)
 	if err != nil {
 		return Retained{}, fmt.Errorf("acquiring a connection: %w", err)
 	}

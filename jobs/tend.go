@@ -37,9 +37,9 @@ type tendWorker struct {
 	health *healthKeeper
 }
 
-// Work settles held states and begins the probes that are due.
+// Work settles held states, begins the probes that are due, and gives operations without a job one.
 func (w *tendWorker) Work(ctx context.Context, _ *river.Job[TendArgs]) error {
-	err := errors.Join(w.health.settle(ctx), Probe(ctx, w.cfg))
+	err := errors.Join(w.health.settle(ctx), Probe(ctx, w.cfg), tendOperations(ctx, w.cfg))
 	if err != nil {
 		w.cfg.Logger.ErrorContext(ctx, "tending", slog.Any("error", err))
 	}

@@ -35,7 +35,7 @@ WHERE id = @id;
 -- name: EraseEndpoints :execrows
 -- Ends up to max_rows endpoints of a tenant and erases what they say of it. The rows stay for the log.
 UPDATE outhook.endpoints AS n
-SET deleted_at = coalesce(n.deleted_at, now()), updated_at = now(), url = '', description = '', event_types = '{}', headers = '{}',
+SET deleted_at = coalesce(n.deleted_at, now()), updated_at = now(), url = '', description = '', event_types = '{}', headers = '{}', secret_headers = '{}',
     metadata = '{}', status_reason = ''
 FROM (SELECT v.id FROM outhook.endpoints AS v
     WHERE v.tenant_id = @tenant_id AND v.created_at <= @requested_at AND v.url <> '' ORDER BY v.id LIMIT @max_rows FOR UPDATE) AS k
@@ -44,6 +44,24 @@ WHERE n.id = k.id;
 -- name: EraseSecrets :exec
 DELETE FROM outhook.endpoint_secrets AS s USING outhook.endpoints AS n
 WHERE n.id = s.endpoint_id AND n.tenant_id = @tenant_id AND n.url = '';
+
+-- name: RevokeTenantKeys :exec
+-- The API keys that are bound to a tenant, of the time until the order.
+UPDATE outhook.api_keys SET revoked_at = now()
+WHERE tenant_id = @tenant_id::text AND created_at <= @requested_at AND revoked_at IS NULL;
+
+-- name: EraseHealth :exec
+-- Of the endpoints that are erased, in the order in which everybody locks them.
+DELETE FROM outhook.endpoint_health AS h USING (SELECT v.endpoint_id FROM outhook.endpoint_health AS v
+    JOIN outhook.endpoints AS n ON n.id = v.endpoint_id AND n.tenant_id = @tenant_id AND n.url = ''
+    ORDER BY v.endpoint_id FOR UPDATE OF v) AS k
+WHERE h.endpoint_id = k.endpoint_id;
+
+-- name: EraseOperations :exec
+-- Of the tenant, or of one of its endpoints that are erased; their jobs find nothing and end.
+DELETE FROM outhook.operations AS o
+WHERE o.created_at <= @requested_at AND (o.tenant_id = @tenant_id::text
+    OR EXISTS (SELECT FROM outhook.endpoints AS n WHERE n.id = o.endpoint_id AND n.tenant_id = @tenant_id AND n.url = ''));
 
 -- name: ListTenantEvents :many
 -- The next events of a tenant after one, up to max_rows, below high.

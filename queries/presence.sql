@@ -9,13 +9,13 @@ SELECT pg_try_advisory_lock(hashtextextended(@client_id, 1869968503)) AS held;
 DELETE FROM outhook.silent_clients WHERE client_id = @client_id;
 
 -- name: NoteSilentClients :many
--- Notes the clients that run deliveries and do not hold their lock, but for the one that asks, and returns those that are
+-- Notes the clients that run deliveries or operations and do not hold their lock, but for the one that asks, and returns those that are
 -- dead: silent for long enough, of which the last part could be seen without a gap. A start of the database ends what was
 -- seen before. pg_locks shows a lock on a bigint as its two halves.
 WITH silent AS MATERIALIZED (
     SELECT c.client_id
     FROM (SELECT j.attempted_by[array_upper(j.attempted_by, 1)] AS client_id FROM outhook.river_job AS j
-        WHERE j.state = 'running' AND j.kind = 'deliver' GROUP BY 1) AS c
+        WHERE j.state = 'running' AND j.kind IN ('deliver', 'operate', 'cancel_deliveries') GROUP BY 1) AS c
     WHERE c.client_id <> @client_id::text AND hashtextextended(c.client_id, 1869968503) NOT IN (
         SELECT (l.classid::bigint << 32) | l.objid::bigint FROM pg_catalog.pg_locks AS l
         WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
@@ -35,7 +35,7 @@ WHERE n.since <= now() - make_interval(secs => @silence_seconds::float8)
     AND n.seen_from <= now() - make_interval(secs => @unbroken_seconds::float8);
 
 -- name: RescueJobs :many
--- Gives up to max_rows running deliveries of a dead client to others, as River's rescuer would later, and returns their
+-- Gives up to max_rows running deliveries and operations of a dead client to others, as River's rescuer would later, and returns their
 -- queues. A run that had recorded its failure keeps its place in the schedule. Due ones become available rather than
 -- retryable: retryable ones wait for River's leader, and the dead process may have been that. A run that was to be
 -- cancelled is.
@@ -45,7 +45,7 @@ WITH stuck AS MATERIALIZED (
         CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'event_id')::uuid END AS event_id,
         CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id
     FROM outhook.river_job AS j
-    WHERE j.state = 'running' AND j.kind = 'deliver' AND @client_id::text = j.attempted_by[array_upper(j.attempted_by, 1)]
+    WHERE j.state = 'running' AND j.kind IN ('deliver', 'operate', 'cancel_deliveries') AND @client_id::text = j.attempted_by[array_upper(j.attempted_by, 1)]
         AND j.attempted_at < now() - make_interval(secs => @silence_seconds::float)
     ORDER BY j.id LIMIT @max_rows FOR UPDATE SKIP LOCKED
 ), due AS (

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/term"
-
 	"github.com/outhook/outhook/internal/bench"
 )
 
@@ -33,7 +31,7 @@ type benchCmd struct {
 	JSON         bool          `name:"json" help:"Print JSON."`
 
 	URL             string `name:"url" help:"Measure this running server instead of one of the benchmark's own."`
-	Key             string `env:"OUTHOOK_API_KEY" help:"Its API key."`
+	Key             string `env:"OUTHOOK_API_KEY" secret:"" help:"Its API key."`
 	ReceiverAddress string `default:"127.0.0.1:9100" help:"Where to receive from it; it must be allowed to deliver there (OUTHOOK_EGRESS_ALLOW, OUTHOOK_EGRESS_PORTS=any, OUTHOOK_EGRESS_ALLOW_HTTP=true)."`
 }
 
@@ -55,7 +53,7 @@ func (b *benchCmd) Run(c *command) error {
 	if slices.Contains(bench.Scenarios(), cfg.Mode) {
 		return b.scenario(c, cfg)
 	}
-	if f, ok := c.stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := c.stderr.(*os.File); ok && isTerminal(f) {
 		cfg.Progress = f
 	}
 	if b.Mode == bench.ModeRetention {

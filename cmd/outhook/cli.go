@@ -24,22 +24,48 @@ type cli struct {
 	Bench      benchCmd      `cmd:"" help:"Measure Outhook on this machine, or a running server, against bare River and Postgres."`
 	Listen     listenCmd     `cmd:"" help:"Receive webhooks locally, verify their signatures and print them."`
 	Partitions partitionsCmd `cmd:"" help:"Show the days of the log: sizes, ages, what exists ahead and what is due."`
+	Secrets    secretsCmd    `cmd:"" help:"Encrypt stored secrets with another key."`
 	Doctor     doctorCmd     `cmd:"" help:"Check that nothing is stuck or inconsistent; exit 1 if something is."`
 	Health     healthCmd     `cmd:"" help:"Ask a running server whether it is ready; exit 1 if it is not."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 
+	Endpoints  endpointsCmd  `cmd:"" group:"api" help:"Create, list, show, change, test and delete endpoints."`
+	Events     eventsCmd     `cmd:"" group:"api" help:"Send, list and show events."`
+	Deliveries deliveriesCmd `cmd:"" group:"api" help:"List, show and cancel deliveries."`
+	Attempts   attemptsCmd   `cmd:"" group:"api" help:"List the attempts of an event."`
+	Tail       tailCmd       `cmd:"" group:"api" help:"Print attempts as they happen."`
+	Stats      statsCmd      `cmd:"" group:"api" help:"Count events, deliveries, attempts and latencies of the last minutes, and what waits."`
+	Replay     replayCmd     `cmd:"" group:"api" help:"Deliver again: new attempts with the whole retry schedule."`
+
+	Config     configCmd     `cmd:"" help:"Print the effective configuration, without secrets, and check it; exit 2 if serve would refuse it."`
+	Completion completionCmd `cmd:"" help:"Print the script that completes commands in bash, zsh or fish."`
+
+	Complete      completeCmd      `cmd:"" hidden:""`
 	BenchReceiver benchReceiverCmd `cmd:"" hidden:""`
 	BenchCrowd    benchCrowdCmd    `cmd:"" hidden:""`
 	BenchRiver    benchRiverCmd    `cmd:"" hidden:""`
 	BenchRetain   benchRetainCmd   `cmd:"" hidden:""`
 }
 
-// exitError ends the process with that code and without a message.
-type exitError int
+// newParser returns the parser of the command line. Its output goes to the writers; at --help it panics with an exitError.
+func newParser(stdout, stderr io.Writer, dataDir string) (*kong.Kong, error) {
+	parser, err := kong.New(&cli{}, kong.Name("outhook"),
+		kong.Description("Webhook delivery that needs Postgres and nothing else.\n\n"+exitCodes),
+		kong.ExplicitGroups([]kong.Group{{Key: "api", Title: "Daily work, against the API at OUTHOOK_URL with OUTHOOK_API_KEY:"}}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.Writers(stdout, stderr), kong.ShortUsageOnError(),
+		kong.Exit(func(code int) { panic(exitError(code)) }),
+		kong.Vars{
+			"data_dir": dataDir, "version": version(), "egress_ports": serveEgressPorts,
+			"metrics_listen": defaultMetricsListen,
+		})
+	if err != nil {
+		return nil, fmt.Errorf("reading the command line: %w", err)
+	}
+	return parser, nil
+}
 
-// Error says the code.
-func (c exitError) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
-
+// parse returns the command that the arguments and the environment name.
 func parse(args []string, stdout, stderr io.Writer) (kctx *kong.Context, err error) {
 	// kong ends the process after --help; a panic and recover gives that back to the caller.
 	defer func() {
@@ -51,17 +77,13 @@ func parse(args []string, stdout, stderr io.Writer) (kctx *kong.Context, err err
 			err = code
 		}
 	}()
-	parser, err := kong.New(&cli{}, kong.Name("outhook"),
-		kong.Description("Webhook delivery that needs Postgres and nothing else."),
-		kong.Writers(stdout, stderr), kong.UsageOnError(),
-		kong.Exit(func(code int) { panic(exitError(code)) }),
-		kong.Vars{"data_dir": defaultDataDir(), "version": version(), "egress_ports": serveEgressPorts})
+	parser, err := newParser(stdout, stderr, defaultDataDir())
 	if err != nil {
-		return nil, fmt.Errorf("reading the command line: %w", err)
+		return nil, err
 	}
 	kctx, err = parser.Parse(args)
 	if err != nil {
-		return nil, fmt.Errorf("%w (outhook --help)", err)
+		return nil, usageError{fmt.Errorf("%w (outhook --help)", err)}
 	}
 	return kctx, nil
 }
@@ -86,8 +108,8 @@ func (f logFlags) logger(w io.Writer, auto string) *slog.Logger {
 
 // serverFlags configure the API and the workers, for dev and serve alike.
 type serverFlags struct {
-	APIKey          string `name:"api-key" env:"OUTHOOK_API_KEY" help:"The bootstrap admin key of the API. dev makes one if it is not given."`
-	EncryptionKey   string `env:"OUTHOOK_ENCRYPTION_KEY" help:"32 bytes in base64 that encrypt endpoint secrets (openssl rand -base64 32). Several with commas: the first encrypts, all decrypt. dev makes one if it is not given."`
+	APIKey          string `name:"api-key" env:"OUTHOOK_API_KEY" secret:"" help:"The bootstrap admin key of the API. dev makes one if it is not given."`
+	EncryptionKey   string `env:"OUTHOOK_ENCRYPTION_KEY" secret:"" help:"32 bytes in base64 that encrypt endpoint secrets (openssl rand -base64 32). Several with commas: the first encrypts, all decrypt. dev makes one if it is not given."`
 	RetrySchedule   string `env:"OUTHOOK_RETRY_SCHEDULE" default:"1m,2m,4m" help:"The delays between attempts, or a preset: fast (1m,2m,4m) or standard (5s to 24h). An endpoint may have its own."`
 	EgressAllow     string `env:"OUTHOOK_EGRESS_ALLOW" help:"Prefixes that endpoints may resolve to although they are not public, like 10.0.0.0/8,::1/128, or none. dev allows loopback unless this is set."`
 	EgressPorts     string `env:"OUTHOOK_EGRESS_PORTS" help:"Ports that endpoints may have, like 443,8443, or any. serve: ${egress_ports} unless this is set; dev: any."`
@@ -118,6 +140,7 @@ type serverFlags struct {
 	FailedLogins   int     `env:"OUTHOOK_FAILED_LOGINS" default:"30" help:"Wrong API keys a minute that an address may try; then all from there gets 429. 0: no limit."`
 	TrustedProxies string  `env:"OUTHOOK_TRUSTED_PROXIES" help:"Prefixes of the proxies in front of the API whose X-Forwarded-For tells a client's address, like 10.0.0.0/8. Without it, the address that connects counts."`
 
+	metricsFlags
 	logFlags
 }
 
@@ -171,6 +194,10 @@ func (f serverFlags) checkLimits() error {
 		if limit.value < limit.min || limit.value > limit.max {
 			return fmt.Errorf("%s must be %d to %d", limit.name, limit.min, limit.max)
 		}
+	}
+	if f.MaxBatchBytes < f.MaxPayloadBytes {
+		return fmt.Errorf("OUTHOOK_MAX_BATCH_BYTES (%d) is smaller than OUTHOOK_MAX_PAYLOAD_BYTES (%d): a batch must hold at least one event",
+			f.MaxBatchBytes, f.MaxPayloadBytes)
 	}
 	if !(f.RateLimit >= 0 && f.RateLimit <= 1_000_000) {
 		return errors.New("OUTHOOK_RATE_LIMIT must be 0 to 1000000")

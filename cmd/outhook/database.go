@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -13,7 +14,7 @@ import (
 
 // databaseFlags say where the database is.
 type databaseFlags struct {
-	DatabaseURL string `env:"OUTHOOK_DATABASE_URL" help:"postgres://user:password@host:port/database. Workers need a direct connection or a pooler in session mode."`
+	DatabaseURL string `env:"OUTHOOK_DATABASE_URL" secret:"url" help:"postgres://user:password@host:port/database. Workers need a direct connection or a pooler in session mode."`
 }
 
 // errNoDatabase is the error of every command that needs a database and was given none.
@@ -32,8 +33,8 @@ func closeReadOnly(cfg *pgx.ConnConfig) {
 }
 
 // openPool opens a pool and checks that the database can be reached. name is shown in pg_stat_activity;
-// connected are told of each new connection.
-func openPool(ctx context.Context, url, name string, maxConns int32, connected ...func(*pgx.Conn)) (*pgxpool.Pool, error) {
+// changes have the last word on the configuration.
+func openPool(ctx context.Context, url, name string, maxConns int32, changes ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	if url == "" {
 		return nil, errNoDatabase
 	}
@@ -46,13 +47,16 @@ func openPool(ctx context.Context, url, name string, maxConns int32, connected .
 	// Without this, pgx sends and reads every uuid.UUID as text, through database/sql's interfaces.
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
-		for _, tell := range connected {
-			tell(conn)
-		}
+		// Behind a pooler in transaction mode nothing is prepared, and pgx goes by the types of Go.
+		conn.TypeMap().RegisterDefaultPgType(uuid.UUID{}, "uuid")
+		conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
 		return nil
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
 	closeReadOnly(cfg.ConnConfig)
+	for _, change := range changes {
+		change(cfg)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,6 +27,7 @@ type devCmd struct {
 
 	Listen  string `env:"OUTHOOK_LISTEN" default:"127.0.0.1:8080" help:"The address to listen on."`
 	DataDir string `env:"OUTHOOK_DATA_DIR" default:"${data_dir}" type:"path" help:"The folder that holds the embedded database and the generated keys; it survives restarts."`
+	Demo    bool   `help:"Receive too: create an endpoint, send it an event, and print what arrives."`
 }
 
 // Run starts the embedded Postgres (unless a database is given), migrates and serves until ctx ends.
@@ -38,6 +41,16 @@ func (d *devCmd) Run(c *command) error {
 	}
 	err = d.serve(c, url)
 	return errors.Join(err, stop())
+}
+
+func (d *devCmd) check() error {
+	flags := d.serverFlags
+	if flags.EncryptionKey == "" {
+		flags.EncryptionKey = signature.NewKey() // as dev does
+	}
+	flags.EgressPorts = cmp.Or(flags.EgressPorts, "any")
+	_, err := flags.server(slog.New(slog.DiscardHandler))
+	return err
 }
 
 // database returns the URL of the user's database or of the embedded one, and what stops the latter.
@@ -83,7 +96,25 @@ func (d *devCmd) serve(c *command, url string) error {
 		return err
 	}
 	srv.databaseURL, srv.listen = url, d.Listen
-	return srv.run(c.ctx, func(addr net.Addr) { d.welcome(c, addr, listenSecret, egressDefault) })
+	ended := make(chan struct{})
+	close(ended)
+	err = srv.run(c.ctx, func(addr net.Addr) {
+		d.welcome(c, addr, listenSecret, egressDefault)
+		if d.Demo {
+			ended = make(chan struct{})
+			go d.demo(c, addr, listenSecret, ended)
+		}
+	})
+	<-ended
+	return err
+}
+
+// demo runs the demo until ctx ends. The server goes on without it.
+func (d *devCmd) demo(c *command, addr net.Addr, listenSecret string, ended chan<- struct{}) {
+	defer close(ended)
+	if err := (demo{base: "http://" + addr.String(), apiKey: d.APIKey, secret: listenSecret}).run(c); err != nil {
+		_, _ = fmt.Fprintln(c.stderr, "outhook: the demo:", err)
+	}
 }
 
 // keys sets the keys that were not given to those in the data folder, which it makes on the first run, and returns the
@@ -136,7 +167,8 @@ In a second terminal, receive:
 
   go run ./cmd/outhook listen --secret %[3]s
 
-In a third, create an endpoint and send it an event:
+In a third, create an endpoint and send it an event (or with outhook endpoints create, outhook events send, after
+export OUTHOOK_URL=%[1]s OUTHOOK_API_KEY=%[2]s):
 
   curl -sS %[1]s/api/endpoints -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' \
     -d '{"tenant_id": "acme", "url": "http://%[4]s/", "secret": "%[3]s"}' &&

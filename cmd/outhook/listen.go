@@ -27,7 +27,7 @@ const (
 
 type listenCmd struct {
 	Address   string        `default:"127.0.0.1:9000" help:"The address to receive on."`
-	Secret    string        `env:"OUTHOOK_LISTEN_SECRET" help:"The endpoint's secret, whsec_...; without it signatures are not checked."`
+	Secret    string        `env:"OUTHOOK_LISTEN_SECRET" secret:"" help:"The endpoint's secret, whsec_...; without it signatures are not checked."`
 	Status    int           `default:"204" help:"The status to answer with."`
 	FailFirst int           `help:"Answer the first N requests of each event with 500."`
 	Delay     time.Duration `help:"How long to wait before the answer."`

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -28,21 +27,19 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
-	var code exitError
-	switch {
-	case err == nil:
-		os.Exit(0)
-	case errors.As(err, &code):
-		os.Exit(int(code))
+	if message := messageOf(err); message != "" {
+		fmt.Fprintln(os.Stderr, "outhook:", message)
 	}
-	fmt.Fprintln(os.Stderr, "outhook:", err)
-	os.Exit(1)
+	os.Exit(codeOf(err))
 }
 
 // run parses the arguments and runs the command until it ends or ctx does. Results go to stdout, the log to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	c, err := parse(args, stdout, stderr)
 	if err != nil {
+		return err
+	}
+	if err := checkEnvironment(c, os.Environ()); err != nil {
 		return err
 	}
 	return c.Run(&command{ctx: ctx, stdout: stdout, stderr: stderr})

@@ -90,7 +90,7 @@ func (p *process) end(t *testing.T) error {
 // line returns the first line of stdout from here on that contains part.
 func (p *process) line(t *testing.T, part string) string {
 	t.Helper()
-	timeout := time.After(90 * time.Second)
+	timeout := time.After(4 * time.Minute)
 	for {
 		select {
 		case line, ok := <-p.lines:
@@ -218,6 +218,18 @@ func TestDevRunsTheMainJob(t *testing.T) {
 	status, answer = call(t, http.MethodGet, base+"/api/events?tenant_id=acme", key, "")
 	require.Equal(t, http.StatusOK, status)
 	require.Len(t, answer["items"], 1)
+}
+
+// One command from a fresh clone to a delivery, and again on the same folder, where the endpoint is there already.
+func TestDevDemoDelivers(t *testing.T) {
+	t.Parallel()
+	dir := reachableDir(t)
+	url := migrated(t)
+	for range 2 {
+		dev := start(t, "dev", "--demo", "--database-url", url, "--data-dir", dir, "--listen", "127.0.0.1:0")
+		require.Contains(t, dev.line(t, "signature valid"), "invoice.paid")
+		require.NoError(t, dev.end(t))
+	}
 }
 
 // reachableDir is a temporary folder that the user who runs the database can reach, also where we are root: t.TempDir is
@@ -465,4 +477,10 @@ func TestVersionAndHelp(t *testing.T) {
 	out, err = output(t, "serve", "--help")
 	require.ErrorIs(t, err, exitError(0))
 	require.Contains(t, out, "OUTHOOK_RETRY_SCHEDULE")
+}
+
+// contextAfter is for what a test cleans up behind its own context's end.
+func contextAfter(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 }

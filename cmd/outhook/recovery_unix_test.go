@@ -131,8 +131,8 @@ func (h *hanging) since(attempt string, began time.Time) (first, last time.Durat
 	return first, last
 }
 
-// inHand makes a database and a worker that has all its deliveries in hand, each waiting for its answer.
-func inHand(t *testing.T) (pool *pgxpool.Pool, h *hanging, key string, w *worker) {
+// stage makes a database with one endpoint, and its receiver.
+func stage(t *testing.T) (pool *pgxpool.Pool, h *hanging, key string) {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), migrated(t))
 	require.NoError(t, err)
@@ -146,7 +146,14 @@ func inHand(t *testing.T) (pool *pgxpool.Pool, h *hanging, key string, w *worker
 	keyID, sealed := keyring.Seal(signature.NewSecret().Bytes(), endpointID[:])
 	_, err = pool.Exec(t.Context(), `INSERT INTO outhook.endpoint_secrets (endpoint_id, key_id, sealed) VALUES ($1, $2, $3)`, endpointID, keyID, sealed)
 	require.NoError(t, err)
-	_, err = pool.Exec(t.Context(), fmt.Sprintf(`SELECT count(*) FROM outhook.enqueue_many(array_fill('acme'::text, ARRAY[%[1]d]),
+	return pool, h, key
+}
+
+// inHand makes a database and a worker that has all its deliveries in hand, each waiting for its answer.
+func inHand(t *testing.T) (pool *pgxpool.Pool, h *hanging, key string, w *worker) {
+	t.Helper()
+	pool, h, key = stage(t)
+	_, err := pool.Exec(t.Context(), fmt.Sprintf(`SELECT count(*) FROM outhook.enqueue_many(array_fill('acme'::text, ARRAY[%[1]d]),
 		array_fill('a.b'::text, ARRAY[%[1]d]), array_fill('{}'::text, ARRAY[%[1]d]))`, inFlight))
 	require.NoError(t, err)
 	w = spawn(t, pool, key)
@@ -232,4 +239,48 @@ func TestPausedWorkerIsNotTakenForDead(t *testing.T) {
 	}, 30*time.Second, 10*time.Millisecond)
 	require.Equal(t, map[string]int{"1 succeeded": inFlight}, outcomes(t, pool))
 	require.Zero(t, h.count("2"))
+}
+
+// An operation survives the death of the process that carries it out: nothing is lost and nothing replayed twice.
+func TestKilledOperationGoesOn(t *testing.T) {
+	t.Parallel()
+	const n = 4000
+	pool, h, key := stage(t)
+	h.release()
+	exec := func(sql string, args ...any) {
+		_, err := pool.Exec(t.Context(), sql, args...)
+		require.NoError(t, err)
+	}
+	exec(`SELECT count(outhook.enqueue('acme', 'a.b', '{}'::text)) FROM generate_series(1, $1)`, n)
+	exec(`UPDATE outhook.river_job SET state = 'discarded', finalized_at = now(), attempt = 1`)
+	exec(`UPDATE outhook.deliveries SET state = 'failed', reason = 'exhausted', next_attempt_at = NULL, attempt_count = 1, try_count = 1,
+		completed_at = now() - interval '10 minutes'`)
+	var id string
+	require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO outhook.operations (kind, states, since, until)
+		VALUES ('replay', '{failed}', now() - interval '1 hour', now() - interval '1 minute') RETURNING id::text`).Scan(&id))
+	exec(`INSERT INTO outhook.river_job (kind, args, queue, max_attempts) VALUES ('operate', jsonb_build_object('operation_id', $1::text), 'operations', 1000)`, id)
+	progress := func() (state string, replayed int) {
+		require.NoError(t, pool.QueryRow(t.Context(), `SELECT state, replayed_count FROM outhook.operations WHERE id::text = $1`, id).Scan(&state, &replayed))
+		return state, replayed
+	}
+
+	first := spawn(t, pool, key)
+	require.Eventually(t, func() bool { _, replayed := progress(); return replayed >= 500 }, 60*time.Second, time.Millisecond)
+	first.kill()
+	_, replayed := progress()
+	require.Less(t, replayed, n, "it was to be killed in the middle")
+	spawn(t, pool, key)
+	require.Eventually(t, func() bool { state, _ := progress(); return state == "completed" }, 3*time.Minute, 20*time.Millisecond)
+	_, replayed = progress()
+	require.Equal(t, n, replayed)
+	var once, more int
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE n = 1), count(*) FILTER (WHERE n > 1) FROM (
+		SELECT count(*) AS n FROM outhook.river_job WHERE kind = 'deliver' AND args ? 'base' GROUP BY args ->> 'event_id') AS w`).Scan(&once, &more))
+	require.Equal(t, n, once)
+	require.Zero(t, more)
+	require.Eventually(t, func() bool {
+		var left int
+		require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM outhook.deliveries WHERE state <> 'succeeded'`).Scan(&left))
+		return left == 0
+	}, 3*time.Minute, 50*time.Millisecond)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/outhook/outhook/api"
@@ -31,6 +32,9 @@ const (
 	// are up to 3 of the loader and the recorder, and one each of River's listener, of the worker's lock and of the pacer.
 	workerConns = 22
 
+	// ownerConns: the retention and reconcile use one connection each, now and then.
+	ownerConns = 2
+
 	// stopTimeout bounds a stop from SIGTERM to the end of the process: the attempts' grace period (30 s) and the time to
 	// record the last outcomes.
 	stopTimeout = 40 * time.Second
@@ -43,28 +47,45 @@ type serveCmd struct {
 	databaseFlags
 	serverFlags
 
-	Listen string   `env:"OUTHOOK_LISTEN" default:":8080" help:"The address to listen on. A worker without the API serves /livez and /readyz on it."`
-	Roles  []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"api, worker, or both."`
+	Listen           string `env:"OUTHOOK_LISTEN" default:":8080" help:"The address to listen on. A worker without the API serves /livez and /readyz on it."`
+	OwnerDatabaseURL string `env:"OUTHOOK_OWNER_DATABASE_URL" secret:"url" help:"The same database as the schema's owner, if OUTHOOK_DATABASE_URL has a user with the role outhook_server: workers remove old partitions with it."`
+
+	Roles []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"api, worker, or both."`
 }
 
 // Run serves until ctx ends, then stops in order.
 func (s *serveCmd) Run(c *command) error {
-	logger := s.logger(c.stderr, "json")
+	srv, err := s.configured(s.logger(c.stderr, "json"))
+	if err != nil {
+		return usageError{err}
+	}
+	return srv.run(c.ctx, nil)
+}
+
+// configured returns the server that the flags describe.
+func (s *serveCmd) configured(logger *slog.Logger) (srv server, err error) {
 	if s.EgressPorts == "" {
 		s.EgressPorts = serveEgressPorts
 	}
 	if s.EgressAllowHTTP == "auto" {
 		s.EgressAllowHTTP = "false"
 	}
-	srv, err := s.server(logger)
-	if err != nil {
-		return err
+	if srv, err = s.server(logger); err != nil {
+		return srv, err
 	}
 	if srv.roles, err = parseRoles(s.Roles); err != nil {
-		return err
+		return srv, err
 	}
-	srv.databaseURL, srv.listen = s.DatabaseURL, s.Listen
-	return srv.run(c.ctx, nil)
+	srv.databaseURL, srv.ownerURL, srv.listen = s.DatabaseURL, s.OwnerDatabaseURL, s.Listen
+	return srv, nil
+}
+
+func (s *serveCmd) check() error {
+	if s.DatabaseURL == "" {
+		return errNoDatabase
+	}
+	_, err := s.configured(slog.New(slog.DiscardHandler))
+	return err
 }
 
 // server is a process that serves the API, the workers or both.
@@ -73,6 +94,7 @@ type server struct {
 	logger      *slog.Logger
 	roles       roles
 	databaseURL string
+	ownerURL    string // "": databaseURL's user may do everything
 	listen      string
 	schedule    jobs.Schedule
 	allow       []netip.Prefix
@@ -81,6 +103,7 @@ type server struct {
 	egress      *egress.Client
 	proxies     []netip.Prefix
 	keyring     *signature.Keyring
+	tracing     *tracing // nil: off
 }
 
 // setKeys reads the encryption key. Only dev may do without; it sets one before it gets here.
@@ -122,6 +145,11 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 		return err
 	}
 	defer s.egress.Close()
+	stopTracing, err := s.startTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopTracing(ctx)
 	apiPool, err := s.openPool(ctx, "outhook api", apiConns)
 	if err != nil {
 		return err
@@ -141,15 +169,20 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err := jobs.CheckRetention(ctx, apiPool, time.Duration(s.flags.Retention), s.schedule); err != nil {
 		return fmt.Errorf("OUTHOOK_RETENTION: %w", err)
 	}
-	worker, stopWorker, err := s.startWorker(ctx)
+	reg := s.newRegistry(apiPool)
+	worker, stopWorker, err := s.startWorker(ctx, reg)
 	if err != nil {
 		return err
 	}
-	handler, closeAPI, err := s.handler(ctx, apiPool, worker)
+	handler, closeAPI, err := s.handler(ctx, apiPool, worker, reg)
 	if err != nil {
 		return errors.Join(err, stopWorker(ctx))
 	}
-	return s.serve(ctx, handler, ready, closeAPI, stopWorker)
+	stopMetrics, err := s.serveMetrics(ctx, reg)
+	if err != nil {
+		return errors.Join(err, closeAPI(ctx), stopWorker(ctx))
+	}
+	return s.serve(ctx, s.tracing.handler(handler), ready, closeAPI, stopWorker, stopMetrics)
 }
 
 // openEgress makes the client that posts to endpoints.
@@ -171,15 +204,20 @@ func (s *server) openEgress() (err error) {
 // openPool opens a pool whose database no endpoint can be: the address of each connection is blocked, so also that of a
 // server that took over.
 func (s *server) openPool(ctx context.Context, name string, maxConns int32) (*pgxpool.Pool, error) {
-	return openPool(ctx, s.databaseURL, name, maxConns, func(conn *pgx.Conn) {
-		if tcp, ok := conn.PgConn().Conn().RemoteAddr().(*net.TCPAddr); ok {
-			s.egress.Block(tcp.AddrPort())
+	return openPool(ctx, s.databaseURL, name, maxConns, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.Tracer = s.tracing.queries()
+		register := cfg.AfterConnect
+		cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			if tcp, ok := conn.PgConn().Conn().RemoteAddr().(*net.TCPAddr); ok {
+				s.egress.Block(tcp.AddrPort())
+			}
+			return register(ctx, conn)
 		}
 	})
 }
 
 // startWorker starts the workers if this process has that role. stop is never nil.
-func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(context.Context) error, err error) {
+func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w *jobs.Client, stop func(context.Context) error, err error) {
 	none := func(context.Context) error { return nil }
 	if !s.roles.worker {
 		return nil, none, nil
@@ -188,33 +226,71 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 	if err != nil {
 		return nil, none, err
 	}
+	owns, err := db.New().OwnsSchema(ctx, pool)
+	if err != nil {
+		pool.Close()
+		return nil, none, fmt.Errorf("looking up the schema's owner: %w", err)
+	}
+	ownerPool, err := s.openOwnerPool(ctx, pool, owns)
+	if err != nil {
+		pool.Close()
+		return nil, none, err
+	}
+	closePools := func() {
+		ownerPool.Close()
+		pool.Close()
+	}
 	w, err = jobs.New(s.flags.setEndpoints(jobs.Config{ //nolint:contextcheck // its groups live until Stop
-		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
+		Pool: pool, OwnerPool: ownerPool, NotOwner: !owns, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
 		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
 		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers,
 		MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers, MaxLanes: s.flags.MaxLanes,
 		MaxRetryAfter: s.flags.MaxRetryAfter, Version: version(), Logger: s.logger,
+		Metrics: reg, Tracing: s.tracing.tracerProvider(),
 	}))
 	if err == nil {
 		err = w.Start(ctx)
 	}
 	if err != nil {
-		pool.Close()
+		closePools()
 		return nil, none, fmt.Errorf("starting workers: %w", err)
 	}
 	return w, func(ctx context.Context) error {
-		defer pool.Close()
+		defer closePools()
 		return w.Stop(ctx)
 	}, nil
 }
 
+// openOwnerPool returns a pool of the schema's owner, which is the workers' own unless OUTHOOK_OWNER_DATABASE_URL is set.
+func (s *server) openOwnerPool(ctx context.Context, pool *pgxpool.Pool, owns bool) (*pgxpool.Pool, error) {
+	if s.ownerURL == "" {
+		if !owns {
+			s.logger.WarnContext(ctx, "this database user does not own the schema: old partitions stay until OUTHOOK_OWNER_DATABASE_URL is set")
+		}
+		return pool, nil
+	}
+	ownerPool, err := openPool(ctx, s.ownerURL, "outhook owner", ownerConns)
+	if err != nil {
+		return nil, fmt.Errorf("OUTHOOK_OWNER_DATABASE_URL: %w", err)
+	}
+	owns, err = db.New().OwnsSchema(ctx, ownerPool)
+	if err == nil && !owns {
+		err = errors.New("this user does not own the schema: give the one that runs `outhook migrate up`")
+	}
+	if err != nil {
+		ownerPool.Close()
+		return nil, fmt.Errorf("OUTHOOK_OWNER_DATABASE_URL: %w", err)
+	}
+	return ownerPool, nil
+}
+
 // handler returns what is served over HTTP, and what ends it.
-func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.Client,
+func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.Client, reg prometheus.Registerer,
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
 		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
-		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger, MaxRequests: s.flags.MaxRequests,
+		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger, Metrics: reg, MaxRequests: s.flags.MaxRequests,
 		RateLimit: s.flags.RateLimit, FailedLogins: s.flags.FailedLogins, TrustedProxies: s.proxies,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
@@ -243,11 +319,11 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 }
 
 // serve listens until ctx ends and then stops in order: no more requests, then what ingestion holds, then the workers.
-func (s *server) serve(ctx context.Context, handler http.Handler, ready func(net.Addr), closeAPI, stopWorker func(context.Context) error) error {
+func (s *server) serve(ctx context.Context, handler http.Handler, ready func(net.Addr), closeAPI, stopWorker, stopMetrics func(context.Context) error) error {
 	stop := func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
-		return errors.Join(closeAPI(ctx), stopWorker(ctx))
+		return errors.Join(closeAPI(ctx), stopWorker(ctx), stopMetrics(ctx))
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
 	if err != nil {

@@ -353,7 +353,8 @@ func (b *troubled) check(t *testing.T) {
 	t.Logf("answers by status: %v", b.posts.statuses)
 	require.Empty(t, b.posts.wrong)
 	require.Zero(t, b.posts.statuses[0], "requests without an answer")
-	require.Eventually(t, func() bool { return b.receiver.missing(b.posts.accepted) == 0 }, 90*time.Second, 50*time.Millisecond, "%s", b.process.log)
+	// River rescues a job whose fetch the worker never heard of, because the connection was gone, after up to 2 minutes.
+	require.Eventually(t, func() bool { return b.receiver.missing(b.posts.accepted) == 0 }, 180*time.Second, 50*time.Millisecond, "%s", b.process.log)
 	require.Eventually(t, func() bool {
 		return count(t, b.direct, `SELECT count(*) FROM outhook.deliveries WHERE state <> 'succeeded'`) == 0
 	}, 90*time.Second, 50*time.Millisecond)

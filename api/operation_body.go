@@ -1,0 +1,143 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs"
+)
+
+// newRecover documents the body that recovers an endpoint; filterEdit reads it.
+type newRecover struct {
+	_ struct{} `additionalProperties:"false"`
+
+	Since      time.Time  `json:"since" example:"2026-01-02T03:00:00Z" doc:"Deliveries that were settled (failed, cancelled) at this time or later."`
+	Until      *time.Time `json:"until,omitempty" nullable:"true" doc:"And before this time. Absent: now."`
+	EventTypes []string   `json:"event_types,omitempty" nullable:"true" maxItems:"100" example:"[\"invoice.*\"]" doc:"Only these types: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
+	States     []string   `json:"states,omitempty" nullable:"true" enum:"failed,cancelled" doc:"Absent: failed and cancelled."`
+	Missed     *bool      `json:"missed,omitempty" nullable:"true" doc:"Deliver also the events that were enqueued in this range of time while the endpoint was disabled, and so made no deliveries: all that it is subscribed to now and has no delivery of, since it was created."`
+}
+
+// newReplay documents the body that replays by a filter.
+type newReplay struct {
+	_ struct{} `additionalProperties:"false"`
+
+	Since      time.Time  `json:"since" example:"2026-01-02T03:00:00Z" doc:"Deliveries that were settled at this time or later."`
+	Until      *time.Time `json:"until,omitempty" nullable:"true" doc:"And before this time. Absent: now."`
+	TenantID   *string    `json:"tenant_id,omitempty" nullable:"true" maxLength:"255" doc:"Only deliveries of this tenant. Absent: of any, or of the one that the key is bound to."`
+	EndpointID *string    `json:"endpoint_id,omitempty" nullable:"true" format:"uuid" doc:"Only deliveries to this endpoint."`
+	EventTypes []string   `json:"event_types,omitempty" nullable:"true" maxItems:"100" doc:"Only these types: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
+	States     []string   `json:"states,omitempty" nullable:"true" enum:"failed,cancelled,succeeded" doc:"Absent: failed. cancelled: whoever cancelled them. succeeded, for a receiver that lost what it had accepted, looks through the whole log."`
+}
+
+// filterEdit is a filter that a body sets member by member.
+type filterEdit struct {
+	jobs.Filter
+	ofEndpoint bool // the endpoint is given already
+	faults     faults
+}
+
+// decodeFilter reads the body that starts an operation; of an endpoint, or by any filter.
+func decodeFilter(body []byte, ofEndpoint bool) (jobs.Filter, error) {
+	object, err := parseObject(body)
+	if err != nil {
+		return jobs.Filter{}, err
+	}
+	e := &filterEdit{ofEndpoint: ofEndpoint}
+	eachMember(object, "body", &e.faults, e.set)
+	switch {
+	case len(e.faults) > 0:
+	case e.Since.IsZero():
+		e.faults.add("body.since", "is required")
+	case e.Since.After(time.Now()):
+		e.faults.add("body.since", "must not be in the future")
+	case e.Until != nil && !e.Until.After(e.Since):
+		e.faults.add("body.until", "must be later than since")
+	}
+	return e.Filter, e.faults.problem(http.StatusUnprocessableEntity)
+}
+
+// set sets a member; null is its default.
+func (e *filterEdit) set(name string, value json.RawMessage) bool {
+	switch name {
+	case "since":
+		e.Since = instant(value, "body.since", &e.faults)
+	case "until":
+		if !isNull(value) {
+			until := instant(value, "body.until", &e.faults)
+			e.Until = &until
+		}
+	case "event_types":
+		edit := endpointEdit{}
+		edit.setEventTypes(value)
+		e.EventTypes, e.faults = edit.row.EventTypes, append(e.faults, edit.faults...)
+	case "states":
+		e.setStates(value)
+	case "missed":
+		if !e.ofEndpoint {
+			return false
+		}
+		switch string(value) {
+		case "true", "false", "null":
+			e.Missed = string(value) == "true"
+		default:
+			e.faults.add("body.missed", "must be true or false")
+		}
+	case "tenant_id", "endpoint_id":
+		if e.ofEndpoint {
+			return false
+		}
+		e.setScope(name, value)
+	default:
+		return false
+	}
+	return true
+}
+
+func (e *filterEdit) setScope(name string, value json.RawMessage) {
+	if isNull(value) {
+		return
+	}
+	if name == "tenant_id" {
+		id := tenantID(value, &e.faults)
+		e.TenantID = &id
+		return
+	}
+	id, err := uuid.Parse(text(value, "body.endpoint_id", &e.faults))
+	if err != nil {
+		e.faults.add("body.endpoint_id", "must be a UUID")
+	}
+	e.EndpointID = &id
+}
+
+func (e *filterEdit) setStates(value json.RawMessage) {
+	e.States = nil
+	if isNull(value) {
+		return
+	}
+	known, message := []string{"failed", "cancelled"}, "must be failed or cancelled"
+	if !e.ofEndpoint {
+		known, message = append(known, "succeeded"), "must be failed, cancelled or succeeded"
+	}
+	for i, state := range texts(value, "body.states", &e.faults) {
+		if !slices.Contains(known, state) {
+			e.faults.add(elementLocation("body.states", i), message)
+		}
+		e.States = append(e.States, db.DeliveryState(state))
+	}
+}
+
+// instant decodes a time.
+func instant(value json.RawMessage, at string, f *faults) time.Time {
+	before := len(*f)
+	t, err := time.Parse(time.RFC3339, text(value, at, f))
+	if err != nil && len(*f) == before {
+		f.add(at, "must be a time like 2026-01-02T15:04:05Z (RFC 3339)")
+	}
+	return t
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// console is a running server with a receiver, and runs commands against it.
+type console struct {
+	base     string
+	receiver string
+	listener *process
+}
+
+func newConsole(t *testing.T, listenArgs ...string) console {
+	t.Helper()
+	server := start(t, serveArgs(migrated(t))...)
+	listener := start(t, append([]string{"listen", "--address", "127.0.0.1:0"}, listenArgs...)...)
+	return console{base: server.address(t), receiver: field(listener.line(t, "receiving on"), 2), listener: listener}
+}
+
+func (c console) run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	return output(t, append(args, "--url", c.base, "--api-key", testAPIKey)...)
+}
+
+func (c console) must(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := c.run(t, args...)
+	require.NoError(t, err, "%v", args)
+	return out
+}
+
+// object runs a command with --json and returns what it prints.
+func (c console) object(t *testing.T, args ...string) map[string]any {
+	t.Helper()
+	var m map[string]any
+	require.NoError(t, json.Unmarshal([]byte(c.must(t, append(args, "--json")...)), &m))
+	return m
+}
+
+// await runs a command until its output matches.
+func (c console) await(t *testing.T, pattern string, args ...string) {
+	t.Helper()
+	var out string
+	require.Eventually(t, func() bool {
+		out = c.must(t, args...)
+		return regexp.MustCompile(pattern).MatchString(out)
+	}, 60*time.Second, 50*time.Millisecond, "%v: %s", args, pattern)
+}
+
+func TestDailyWork(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, "--fail-first", "1")
+	created := c.object(t, "endpoints", "create", c.receiver, "--tenant", "acme", "--event-types", "invoice.*,order.paid",
+		"--retry-schedule", "", "--header", "X-Team=a;b=c", "--metadata", "owner=ann", "--attempt-timeout", "5s", "--description", "Ann's")
+	require.Regexp(t, `^whsec_`, created["secret"])
+	require.Equal(t, map[string]any{"X-Team": "a;b=c"}, created["headers"])
+	require.InDelta(t, 5000, created["timeout_ms"], 0)
+	id, ok := created["id"].(string)
+	require.True(t, ok)
+	require.Regexp(t, `(?m)^ID +TENANT +STATUS .*\n`+id+` +acme +enabled +invoice\.\*,order\.paid +http`, c.must(t, "endpoints", "list"))
+	require.Contains(t, c.must(t, "endpoints", "show", id), "one attempt only")
+
+	// An event that fails, is shown, replayed and succeeds. Its payload's bytes stay as they are.
+	sent := c.object(t, "events", "send", "acme", "invoice.paid", `{"amount" : 1.50, "html": "<b>"}`, "--idempotency-key", "k")
+	event, ok := sent["id"].(string)
+	require.True(t, ok)
+	require.Contains(t, c.must(t, "events", "send", "acme", "invoice.paid", `{"amount" : 1.50, "html": "<b>"}`, "--idempotency-key", "k"), "duplicate")
+	c.await(t, event+` +`+id+` +acme +invoice.paid +failed +exhausted +1`, "deliveries", "list", "--state", "failed", "--tenant", "acme", "--since", "1h")
+	require.Contains(t, c.must(t, "replay", event, id), "pending")
+	c.await(t, `(?m)^state +succeeded$`, "deliveries", "show", event, id)
+	require.Regexp(t, `(?s) 1 .*rejected +500.* 2 .*succeeded +204`, c.must(t, "attempts", event))
+	shown := c.must(t, "events", "show", event)
+	require.Contains(t, shown, `{"amount" : 1.50, "html": "<b>"}`)
+	require.Contains(t, shown, "rejected")
+	require.Contains(t, c.must(t, "events", "show", event, "--json"), `"payload":{"amount" : 1.50, "html": "<b>"}`)
+	_, err := c.run(t, "deliveries", "cancel", event, id)
+	require.Equal(t, exitConflict, codeOf(err))
+
+	// A change; a test event; a pause, in which deliveries wait; the end.
+	require.Contains(t, c.must(t, "endpoints", "update", id, "--description", "new", "--set", "retry_schedule=null"), "the server's")
+	out, err := c.run(t, "endpoints", "test", id) // its first request is refused
+	require.Equal(t, exitFailed, codeOf(err))
+	require.Contains(t, out, "rejected")
+	require.Contains(t, c.must(t, "endpoints", "pause", id), "paused")
+	c.must(t, "events", "send", "acme", "order.paid", "1")
+	c.await(t, `order.paid +pending`, "deliveries", "list", "--endpoint", id)
+	require.Contains(t, c.must(t, "endpoints", "enable", id), "enabled")
+	c.await(t, `order.paid +succeeded|order.paid +pending +- +1 `, "deliveries", "list", "--endpoint", id)
+	require.Contains(t, c.must(t, "endpoints", "disable", id), "disabled")
+	_, err = c.run(t, "endpoints", "delete", id)
+	require.ErrorContains(t, err, "--yes")
+	require.Contains(t, c.must(t, "endpoints", "delete", id, "--yes"), "deleted")
+	_, err = c.run(t, "endpoints", "show", id)
+	require.Equal(t, exitNotFound, codeOf(err))
+}
+
+func TestTailFollows(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, "--fail-first", "1")
+	tail := start(t, "tail", "--url", c.base, "--api-key", testAPIKey, "--since", "1m", "--interval", "50ms")
+	onlyGood := start(t, "tail", "--url", c.base, "--api-key", testAPIKey, "--since", "1m", "--interval", "50ms", "--outcome", "succeeded", "--json")
+	created := c.object(t, "endpoints", "create", c.receiver, "--tenant", "acme", "--retry-schedule", "1s")
+	sent := c.object(t, "events", "send", "acme", "invoice.paid", "1")
+	require.Regexp(t, `rejected +500 .*#1 +acme +invoice.paid +`+sent["id"].(string)+` +`+created["id"].(string), tail.line(t, "rejected"))
+	require.NotContains(t, tail.line(t, "succeeded"), "\x1b", "no colour where there is no terminal")
+	require.Contains(t, onlyGood.line(t, "{"), `"number":2`)
+	once := c.must(t, "tail", "--since", "1m", "--once")
+	require.Equal(t, 2, strings.Count(once, "\n"))
+	require.Regexp(t, `(?m)^attempts rejected +1$`, c.must(t, "stats"))
+	require.Regexp(t, `(?m)^deliveries succeeded +1$`, c.must(t, "stats", "--tenant", "acme"))
+}
+
+// A tail outlives its server's absence and prints nothing twice.
+func TestTailReconnects(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	args := serveArgs(url)
+	server := start(t, args...)
+	base := server.address(t)
+	tail := start(t, "tail", "--url", base, "--api-key", testAPIKey, "--since", "1m", "--interval", "50ms")
+	listener := start(t, "listen", "--address", "127.0.0.1:0")
+	c := console{base: base, receiver: field(listener.line(t, "receiving on"), 2)}
+	c.must(t, "endpoints", "create", c.receiver, "--tenant", "acme")
+	c.must(t, "events", "send", "acme", "a.first", "1")
+	tail.line(t, "a.first")
+	require.NoError(t, server.end(t))
+	require.Eventually(t, func() bool { return strings.Contains(tail.stderr.String(), "trying again") }, 60*time.Second, 20*time.Millisecond)
+	again := append(append([]string{}, args...), "--listen", strings.TrimPrefix(base, "http://"))
+	start(t, again...).address(t)
+	c.must(t, "events", "send", "acme", "a.second", "1")
+	require.Contains(t, tail.line(t, "a."), "a.second")
+	require.Contains(t, tail.stderr.String(), "connected again")
+}
+
+func TestTailColours(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	printTail(&b, attemptAnswer{Outcome: "succeeded"}, true)
+	printTail(&b, attemptAnswer{Outcome: "blocked"}, true)
+	require.Contains(t, b.String(), "\x1b[32msucceeded  \x1b[0m")
+	require.Contains(t, b.String(), "\x1b[31mblocked    \x1b[0m")
+}
+
+func TestListsTurnPages(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	batch := strings.TrimSuffix(strings.Repeat(`{"tenant_id": "acme", "type": "a.b", "payload": 1},`, 450), ",")
+	status, _ := call(t, http.MethodPost, c.base+"/api/events/batch", testAPIKey, `{"events": [`+batch+`]}`)
+	require.Equal(t, http.StatusAccepted, status)
+	for limit, lines := range map[string]int{"0": 450, "3": 3, "201": 201, "200": 200} {
+		out := c.must(t, "events", "list", "--limit", limit, "--json")
+		require.Equal(t, lines, strings.Count(out, "\n"), limit)
+		require.Equal(t, lines, strings.Count(out, `"id"`), limit)
+	}
+	require.Equal(t, 51, strings.Count(c.must(t, "events", "list"), "\n"))
+	require.Equal(t, "ID  CREATED  TENANT  TYPE  DELIVERIES\n", c.must(t, "events", "list", "--tenant", "nobody"))
+}
+
+func TestPayloadsComeFromFiles(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	file := filepath.Join(t.TempDir(), "payload.json")
+	require.NoError(t, os.WriteFile(file, []byte("{\"a\":  1}\n"), 0o600))
+	sent := c.object(t, "events", "send", "acme", "a.b", "@"+file)
+	require.Contains(t, c.must(t, "events", "show", sent["id"].(string)), `{"a":  1}`)
+	_, err := c.run(t, "events", "send", "acme", "a.b", "hello")
+	require.Equal(t, exitUsage, codeOf(err))
+	require.ErrorContains(t, err, "not JSON")
+	_, err = c.run(t, "events", "send", "acme", "a b", "1")
+	require.Equal(t, exitUsage, codeOf(err))
+	require.ErrorContains(t, err, "type")
+}
+
+func TestClientErrorsSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	strange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved/api/events" {
+			http.Redirect(w, r, "/elsewhere", http.StatusMovedPermanently)
+			return
+		}
+		_, _ = w.Write([]byte("<html>"))
+	}))
+	t.Cleanup(strange.Close)
+	server := start(t, serveArgs(migrated(t), "--roles", "api")...)
+	for _, tc := range []struct {
+		url, key string
+		code     int
+		want     string
+	}{
+		{server.address(t), "", exitKey, "OUTHOOK_API_KEY"},
+		{server.address(t), "not-the-key-of-this-server", exitKey, "not valid"},
+		{"http://127.0.0.1:1", testAPIKey, exitUnavailable, "no answer from http://127.0.0.1:1"},
+		{"127.0.0.1:8080", testAPIKey, exitUsage, "OUTHOOK_URL"},
+		{strange.URL, testAPIKey, exitUnavailable, "check OUTHOOK_URL"},
+		{strange.URL + "/moved", testAPIKey, exitFailed, "301"},
+	} {
+		_, err := output(t, "events", "list", "--url", tc.url, "--api-key", tc.key)
+		require.Equal(t, tc.code, codeOf(err), "%v", err)
+		require.ErrorContains(t, err, tc.want)
+		require.NotContains(t, err.Error(), testAPIKey)
+	}
+	_, err := output(t, "events", "list", "--since", "yesterday")
+	require.Equal(t, exitUsage, codeOf(err))
+	require.ErrorContains(t, err, "90m or 7d")
+}
+
+func TestTablesHoldNoControlCharacters(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	fields(&b, "name", "a\x1b[2Jb\nc\u202e")
+	require.Equal(t, "name  a\ufffd[2Jb\ufffdc\ufffd\n", b.String())
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"end":                                 "endpoints",
+		"endpoints r":                         "",
+		"endpoints e":                         "enable",
+		"deliveries list --st":                "--state",
+		"deliveries list --state ":            "pending succeeded failed cancelled",
+		"deliveries list --state failed --li": "--limit",
+		"completion ":                         "bash zsh fish",
+		"bench-":                              "",
+		"serve --no-r":                        "--no-river-ui",
+	} {
+		out, err := output(t, append([]string{"complete", "--"}, strings.Split(line, " ")...)...)
+		require.NoError(t, err)
+		require.Equal(t, strings.Fields(want), strings.Fields(out), line)
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		out, err := output(t, "completion", shell)
+		require.NoError(t, err)
+		require.Contains(t, out, "outhook complete --")
+	}
+	_, err := output(t, "completion", "tcsh")
+	require.Equal(t, exitUsage, codeOf(err))
+}
+
+// In a real bash, with this program as the command outhook.
+func TestCompletionInBash(t *testing.T) {
+	t.Parallel()
+	executable, err := os.Executable()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(executable, filepath.Join(dir, "outhook")))
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", `source <(outhook completion bash)
+		COMP_WORDS=(outhook deliveries list --state f); COMP_CWORD=4; _outhook; printf '%s\n' "${COMPREPLY[@]}"
+		COMP_WORDS=(outhook endpoints ""); COMP_CWORD=2; _outhook; printf '%s ' "${COMPREPLY[@]}"`)
+	cmd.Env = append(os.Environ(), runMain+"=1", "PATH="+dir+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, "failed\nlist show create update pause enable disable test delete ", string(out))
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+type deliveriesCmd struct {
+	List   deliveriesListCmd   `cmd:"" help:"List deliveries, newest event first."`
+	Show   deliveriesShowCmd   `cmd:"" help:"Show a delivery with its attempts."`
+	Cancel deliveriesCancelCmd `cmd:"" help:"Give up a pending delivery."`
+}
+
+// deliveryAnswer is what the command shows of a delivery.
+type deliveryAnswer struct {
+	EventID       uuid.UUID  `json:"event_id"`
+	EndpointID    uuid.UUID  `json:"endpoint_id"`
+	TenantID      string     `json:"tenant_id"`
+	Type          string     `json:"type"`
+	CreatedAt     time.Time  `json:"created_at"`
+	State         string     `json:"state"`
+	Reason        *string    `json:"reason"`
+	AttemptCount  int        `json:"attempt_count"`
+	TryCount      int        `json:"try_count"`
+	NextAttemptAt *time.Time `json:"next_attempt_at"`
+	CompletedAt   *time.Time `json:"completed_at"`
+}
+
+var deliveryHeader = []string{"EVENT", "ENDPOINT", "TENANT", "TYPE", "STATE", "REASON", "ATTEMPTS", "NEXT ATTEMPT"} //nolint:gochecknoglobals // a constant list
+
+func (d deliveryAnswer) row() []string {
+	return []string{
+		d.EventID.String(), d.EndpointID.String(), d.TenantID, d.Type, d.State, text(d.Reason), fmt.Sprint(d.AttemptCount),
+		timeOrDash(d.NextAttemptAt),
+	}
+}
+
+func showDelivery(w io.Writer, d deliveryAnswer) {
+	fields(w, "event", d.EventID.String(), "endpoint", d.EndpointID.String(), "tenant", d.TenantID, "type", d.Type,
+		"created", timeOrDash(&d.CreatedAt), "state", d.State, "reason", text(d.Reason), "attempts", fmt.Sprint(d.AttemptCount),
+		"failed tries", fmt.Sprint(d.TryCount), "next attempt", timeOrDash(d.NextAttemptAt), "settled", timeOrDash(d.CompletedAt))
+}
+
+type deliveriesListCmd struct {
+	apiFlags
+	listFlags
+	timeFlags
+
+	Tenant   string `help:"Only deliveries of this tenant."`
+	Endpoint string `help:"Only deliveries to this endpoint."`
+	State    string `enum:"pending,succeeded,failed,cancelled," default:"" help:"Only deliveries in this state: pending, succeeded, failed or cancelled."`
+}
+
+// Run lists deliveries.
+func (l *deliveriesListCmd) Run(c *command) error {
+	query := url.Values{}
+	set(query, "tenant_id", l.Tenant)
+	set(query, "endpoint_id", l.Endpoint)
+	set(query, "state", l.State)
+	l.add(query)
+	return list(c, l.apiFlags, l.Limit, "/api/deliveries", query, deliveryHeader, deliveryAnswer.row)
+}
+
+// deliveryArg is a delivery that a command is about.
+type deliveryArg struct {
+	apiFlags
+
+	EventID    uuid.UUID `arg:"" help:"The event's id."`
+	EndpointID uuid.UUID `arg:"" help:"The endpoint's id."`
+}
+
+func (a *deliveryArg) path(suffix string) string {
+	return "/api/deliveries/" + a.EventID.String() + "/" + a.EndpointID.String() + suffix
+}
+
+func (a *deliveryArg) send(c *command, method, suffix string, query url.Values) error {
+	api, err := a.client()
+	if err != nil {
+		return err
+	}
+	raw, err := api.call(c.ctx, method, a.path(suffix), query, nil)
+	if err != nil {
+		return err
+	}
+	return show(c, a.apiFlags, raw, showDelivery)
+}
+
+type deliveriesShowCmd struct{ deliveryArg }
+
+// Run shows a delivery.
+func (s *deliveriesShowCmd) Run(c *command) error {
+	if err := s.send(c, http.MethodGet, "", nil); err != nil || s.JSON {
+		return err
+	}
+	api, err := s.client()
+	if err != nil {
+		return err
+	}
+	_, attempts, err := get[attemptPage](c.ctx, api, "/api/events/"+s.EventID.String()+"/attempts", nil)
+	if err != nil {
+		return err
+	}
+	c.printf("\n")
+	printAttempts(c.stdout, attempts.of(s.EndpointID))
+	return nil
+}
+
+type deliveriesCancelCmd struct{ deliveryArg }
+
+// Run cancels a delivery.
+func (d *deliveriesCancelCmd) Run(c *command) error {
+	return d.send(c, http.MethodPost, "/cancel", nil)
+}
+
+type replayCmd struct {
+	deliveryArg
+
+	Now bool `help:"Bring the next attempt of a pending delivery forward to now."`
+}
+
+// Run orders a delivery again.
+func (r *replayCmd) Run(c *command) error {
+	query := url.Values{}
+	if r.Now {
+		query.Set("now", "true")
+	}
+	return r.send(c, http.MethodPost, "/replay", query)
+}

@@ -1,0 +1,318 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+type endpointsCmd struct {
+	List    endpointsListCmd   `cmd:"" help:"List endpoints, oldest first."`
+	Show    endpointsShowCmd   `cmd:"" help:"Show an endpoint."`
+	Create  endpointsCreateCmd `cmd:"" help:"Create an endpoint and print its secret, which is not shown again."`
+	Update  endpointsUpdateCmd `cmd:"" help:"Change an endpoint; what is not given stays as it is."`
+	Pause   endpointsPauseCmd  `cmd:"" help:"Pause an endpoint: its deliveries wait."`
+	Enable  endpointsEnableCmd `cmd:"" help:"Enable an endpoint: what waited goes out."`
+	Disable endpointsOffCmd    `cmd:"" help:"Disable an endpoint: its pending deliveries are cancelled, new ones are not made."`
+	Test    endpointsTestCmd   `cmd:"" help:"Send a test event, wait for its attempt and show it; exit 1 if it did not succeed."`
+	Delete  endpointsDeleteCmd `cmd:"" help:"Delete an endpoint: its secrets are erased, its pending deliveries cancelled."`
+}
+
+// endpointAnswer is what the command shows of an endpoint.
+type endpointAnswer struct {
+	ID              uuid.UUID         `json:"id"`
+	TenantID        string            `json:"tenant_id"`
+	URL             string            `json:"url"`
+	Description     string            `json:"description"`
+	EventTypes      []string          `json:"event_types"`
+	Headers         map[string]string `json:"headers"`
+	TimeoutMS       int               `json:"timeout_ms"`
+	RetrySchedule   []string          `json:"retry_schedule"`
+	Status          string            `json:"status"`
+	StatusReason    string            `json:"status_reason"`
+	StatusChangedAt time.Time         `json:"status_changed_at"`
+	Metadata        map[string]string `json:"metadata"`
+	CreatedAt       time.Time         `json:"created_at"`
+	Secret          string            `json:"secret"`
+}
+
+func (e endpointAnswer) types() string {
+	if len(e.EventTypes) == 0 {
+		return "all"
+	}
+	return strings.Join(e.EventTypes, ",")
+}
+
+func (e endpointAnswer) schedule() string {
+	switch {
+	case e.RetrySchedule == nil:
+		return "the server's"
+	case len(e.RetrySchedule) == 0:
+		return "one attempt only"
+	}
+	return strings.Join(e.RetrySchedule, ",")
+}
+
+func showEndpoint(w io.Writer, e endpointAnswer) {
+	pairs := []string{
+		"id", e.ID.String(), "tenant", e.TenantID, "url", e.URL, "description", e.Description, "event types", e.types(),
+		"timeout", (time.Duration(e.TimeoutMS) * time.Millisecond).String(), "retry schedule", e.schedule(),
+		"status", fmt.Sprintf("%s since %s (%s)", e.Status, timeOrDash(&e.StatusChangedAt), e.StatusReason), "created", timeOrDash(&e.CreatedAt),
+	}
+	pairs = append(pairs, mapPairs("header ", e.Headers)...)
+	pairs = append(pairs, mapPairs("metadata ", e.Metadata)...)
+	if e.Secret != "" {
+		pairs = append(pairs, "secret", e.Secret+" (keep it, it is not shown again)")
+	}
+	fields(w, pairs...)
+}
+
+func mapPairs(prefix string, m map[string]string) (pairs []string) {
+	for _, name := range sortedKeys(m) {
+		pairs = append(pairs, prefix+name, m[name])
+	}
+	return pairs
+}
+
+type endpointsListCmd struct {
+	apiFlags
+	listFlags
+
+	Tenant string `help:"Only endpoints of this tenant."`
+}
+
+// Run lists endpoints.
+func (l *endpointsListCmd) Run(c *command) error {
+	query := url.Values{}
+	set(query, "tenant_id", l.Tenant)
+	return list(c, l.apiFlags, l.Limit, "/api/endpoints", query, []string{"ID", "TENANT", "STATUS", "EVENT TYPES", "URL"},
+		func(e endpointAnswer) []string {
+			return []string{e.ID.String(), e.TenantID, e.Status, e.types(), e.URL}
+		})
+}
+
+// endpointArg is an endpoint that a command is about.
+type endpointArg struct {
+	apiFlags
+
+	ID uuid.UUID `arg:"" help:"The endpoint's id."`
+}
+
+func (a *endpointArg) path(suffix string) string { return "/api/endpoints/" + a.ID.String() + suffix }
+
+// send sends a request about the endpoint and shows the answer.
+func (a *endpointArg) send(c *command, method string, body []byte) error {
+	api, err := a.client()
+	if err != nil {
+		return err
+	}
+	raw, err := api.call(c.ctx, method, a.path(""), nil, body)
+	if err != nil {
+		return err
+	}
+	return show(c, a.apiFlags, raw, showEndpoint)
+}
+
+type endpointsShowCmd struct{ endpointArg }
+
+// Run shows an endpoint.
+func (s *endpointsShowCmd) Run(c *command) error { return s.send(c, http.MethodGet, nil) }
+
+// memberFlags are the members of an endpoint that can be given and changed. A pointer tells what was not given.
+type memberFlags struct {
+	Description   *string           `help:"For people."`
+	EventTypes    *string           `help:"Types with commas: invoice.paid,order.*; '' for all."`
+	Header        map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request; may be repeated. Replaces all of them."`
+	Metadata      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Your own data; may be repeated. Replaces all of it."`
+	EndpointLimit *time.Duration    `name:"attempt-timeout" placeholder:"15s" help:"How long an attempt may take: 1s to 30s."`
+	RetrySchedule *string           `help:"Delays with commas, a preset (fast, standard), or '' for one attempt only."`
+	Set           map[string]string `mapsep:"none" placeholder:"MEMBER=JSON" help:"Any other member of the API, or null to set one back to its default: --set retry_schedule=null."`
+}
+
+// members adds what was given to the body of a request.
+func (f *memberFlags) members(body map[string]any) error {
+	if f.Description != nil {
+		body["description"] = *f.Description
+	}
+	if f.EventTypes != nil {
+		body["event_types"] = splitList(*f.EventTypes)
+	}
+	if f.Header != nil {
+		body["headers"] = f.Header
+	}
+	if f.Metadata != nil {
+		body["metadata"] = f.Metadata
+	}
+	if f.EndpointLimit != nil {
+		body["timeout_ms"] = f.EndpointLimit.Milliseconds()
+	}
+	if f.RetrySchedule != nil {
+		body["retry_schedule"] = splitList(*f.RetrySchedule)
+		if name := *f.RetrySchedule; name != "" && !strings.ContainsAny(name, "0123456789") {
+			body["retry_schedule"] = name // a preset
+		}
+	}
+	for _, name := range sortedKeys(f.Set) {
+		if !json.Valid([]byte(f.Set[name])) {
+			return usageError{fmt.Errorf("--set %s: the value is not JSON; a text needs quotes inside: --set '%s=\"text\"'", name, name)}
+		}
+		body[name] = json.RawMessage(f.Set[name])
+	}
+	return nil
+}
+
+func splitList(s string) []string {
+	list := []string{}
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			list = append(list, item)
+		}
+	}
+	return list
+}
+
+type endpointsCreateCmd struct {
+	apiFlags
+	memberFlags
+
+	Tenant string `required:"" help:"The tenant whose events it gets."`
+	To     string `arg:"" name:"url" help:"Where to deliver: https://example.com/webhooks."`
+	Secret string `secret:"" help:"The secret to sign with, whsec_...; a new one unless given."`
+}
+
+// Run creates an endpoint.
+func (e *endpointsCreateCmd) Run(c *command) error {
+	body := map[string]any{"tenant_id": e.Tenant, "url": e.To}
+	if e.Secret != "" {
+		body["secret"] = e.Secret
+	}
+	if err := e.members(body); err != nil {
+		return err
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encoding the endpoint: %w", err)
+	}
+	api, err := e.client()
+	if err != nil {
+		return err
+	}
+	raw, err := api.call(c.ctx, http.MethodPost, "/api/endpoints", nil, data)
+	if err != nil {
+		return err
+	}
+	return show(c, e.apiFlags, raw, showEndpoint)
+}
+
+type endpointsUpdateCmd struct {
+	endpointArg
+	memberFlags
+
+	To *string `name:"to" placeholder:"URL" help:"The new URL to deliver to."`
+}
+
+// Run changes an endpoint.
+func (e *endpointsUpdateCmd) Run(c *command) error {
+	body := map[string]any{}
+	if e.To != nil {
+		body["url"] = *e.To
+	}
+	if err := e.members(body); err != nil {
+		return err
+	}
+	if len(body) == 0 {
+		return usageError{errors.New("nothing to change: give at least one flag (outhook endpoints update --help)")}
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encoding the change: %w", err)
+	}
+	return e.send(c, http.MethodPatch, data)
+}
+
+type endpointsPauseCmd struct{ endpointArg }
+
+// Run pauses an endpoint.
+func (e *endpointsPauseCmd) Run(c *command) error {
+	return e.send(c, http.MethodPatch, []byte(`{"status":"paused"}`))
+}
+
+type endpointsEnableCmd struct{ endpointArg }
+
+// Run enables an endpoint.
+func (e *endpointsEnableCmd) Run(c *command) error {
+	return e.send(c, http.MethodPatch, []byte(`{"status":"enabled"}`))
+}
+
+type endpointsOffCmd struct{ endpointArg }
+
+// Run disables an endpoint.
+func (e *endpointsOffCmd) Run(c *command) error {
+	return e.send(c, http.MethodPatch, []byte(`{"status":"disabled"}`))
+}
+
+type endpointsDeleteCmd struct {
+	endpointArg
+
+	Yes bool `help:"Really do it: its secrets are erased and its pending deliveries cancelled."`
+}
+
+// Run deletes an endpoint.
+func (e *endpointsDeleteCmd) Run(c *command) error {
+	if !e.Yes {
+		return usageError{errors.New("deleting erases the secrets and cancels what is pending: say --yes if that is what you want (pausing keeps both)")}
+	}
+	api, err := e.client()
+	if err != nil {
+		return err
+	}
+	if _, err := api.call(c.ctx, http.MethodDelete, e.path(""), nil, nil); err != nil {
+		return err
+	}
+	if !e.JSON {
+		c.printf("deleted %s\n", e.ID)
+	}
+	return nil
+}
+
+type endpointsTestCmd struct{ endpointArg }
+
+// Run sends a test event; it exits 1 unless the attempt succeeded.
+func (e *endpointsTestCmd) Run(c *command) error {
+	api, err := e.client()
+	if err != nil {
+		return err
+	}
+	raw, err := api.call(c.ctx, http.MethodPost, e.path("/test"), nil, nil)
+	if err != nil {
+		return err
+	}
+	var a attemptAnswer
+	if err := decode(raw, &a); err != nil {
+		return err
+	}
+	if err := show(c, e.apiFlags, raw, showAttempt); err != nil {
+		return err
+	}
+	if a.Outcome != "succeeded" {
+		return exitError(exitFailed)
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

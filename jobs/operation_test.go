@@ -1,0 +1,289 @@
+package jobs_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs"
+)
+
+// ended stores n events whose deliveries have all been settled by one attempt, some time ago.
+func (b *testBundle) ended(t *testing.T, n int, eventType string, state db.DeliveryState, reason string, ago time.Duration) {
+	t.Helper()
+	require.NoError(t, b.inTx(t, func(tx pgx.Tx) error {
+		for _, sql := range []string{
+			`CREATE TEMP TABLE made ON COMMIT DROP AS SELECT outhook.enqueue('` + tenant + `', '` + eventType + `', '{}'::text) AS id FROM generate_series(1, $1)`,
+			`UPDATE outhook.river_job SET state = 'discarded', finalized_at = now(), attempt = 1 WHERE (args ->> 'event_id')::uuid IN (SELECT id FROM made)`,
+		} {
+			args := []any{n}
+			if sql[0] != 'C' {
+				args = nil
+			}
+			if _, err := tx.Exec(b.ctx, sql, args...); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(b.ctx, `UPDATE outhook.deliveries SET state = $1, reason = nullif($2, ''), next_attempt_at = NULL, attempt_count = 1,
+			try_count = 1, completed_at = now() - make_interval(secs => $3) WHERE event_id IN (SELECT id FROM made)`, state, reason, ago.Seconds())
+		return err
+	}))
+}
+
+func (b *testBundle) operate(t *testing.T, start func(pgx.Tx) (db.Operation, error)) (op db.Operation) {
+	t.Helper()
+	require.NoError(t, b.inTx(t, func(tx pgx.Tx) (err error) {
+		op, err = start(tx)
+		return err
+	}))
+	return op
+}
+
+func (b *testBundle) recover(t *testing.T, endpointID uuid.UUID, f jobs.Filter) db.Operation {
+	t.Helper()
+	return b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.Recover(b.ctx, tx, endpointID, f) })
+}
+
+func (b *testBundle) awaitOperation(t *testing.T, id uuid.UUID, done func(db.Operation) bool) (op db.Operation) {
+	t.Helper()
+	eventually(t, func() bool {
+		var err error
+		op, err = db.New().GetOperation(b.ctx, b.pool, id)
+		require.NoError(t, err)
+		return done(op)
+	}, func() any { return op })
+	return op
+}
+
+func completed(op db.Operation) bool { return op.State == jobs.OperationCompleted }
+
+// lastHour is a filter whose until is long enough ago for one pass.
+func lastHour() jobs.Filter {
+	until := time.Now().Add(-time.Minute)
+	return jobs.Filter{Since: time.Now().Add(-time.Hour), Until: &until}
+}
+
+// replays returns how many deliveries have had how many replay jobs.
+func (b *testBundle) replays(t *testing.T) map[int]int {
+	t.Helper()
+	rows, err := b.pool.Query(b.ctx, `SELECT n, count(*) FROM (SELECT count(*) AS n FROM outhook.river_job WHERE kind = 'deliver' AND args ? 'base'
+		GROUP BY args ->> 'event_id', args ->> 'endpoint_id') AS w GROUP BY n`)
+	require.NoError(t, err)
+	counts := map[int]int{}
+	var n, count int
+	_, err = pgx.ForEachRow(rows, []any{&n, &count}, func() error { counts[n] = count; return nil })
+	require.NoError(t, err)
+	require.NoError(t, rows.Err())
+	return counts
+}
+
+func TestRecover(t *testing.T) {
+	t.Parallel()
+
+	t.Run("ReplaysFailedAndEndpointCancelledOfTheRange", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		b.ended(t, 600, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+		b.ended(t, 20, "invoice.paid", db.DeliveryStateCancelled, jobs.ReasonEndpointDisabled, 10*time.Minute)
+		b.ended(t, 3, "invoice.paid", db.DeliveryStateCancelled, jobs.ReasonOperator, 10*time.Minute)
+		b.ended(t, 4, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, 2*time.Hour)
+		b.ended(t, 5, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Second)
+		b.ended(t, 6, "invoice.paid", db.DeliveryStateSucceeded, "", 10*time.Minute)
+		other, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.EventTypes = []string{"other"} })
+		b.exec(t, `UPDATE outhook.endpoints SET event_types = '{invoice.*}' WHERE id = $1`, endpointID)
+		b.ended(t, 7, "other", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+
+		op := b.recover(t, endpointID, lastHour())
+		err := b.inTx(t, func(tx pgx.Tx) error { _, err := jobs.Recover(b.ctx, tx, endpointID, lastHour()); return err })
+		require.ErrorIs(t, err, jobs.ErrOperationUnderway)
+		b.start(t, b.config(t))
+		op = b.awaitOperation(t, op.ID, completed)
+		require.EqualValues(t, 620, *op.TotalCount)
+		require.EqualValues(t, 620, op.ReplayedCount)
+		require.Zero(t, op.SkippedCount)
+		require.Nil(t, op.LastError)
+		eventually(t, func() bool { return len(b.receiver.received()) == 620 }, func() any { return len(b.receiver.received()) })
+		eventually(t, func() bool {
+			return b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == 626
+		}, func() any { return nil })
+		require.Equal(t, map[int]int{1: 620}, b.replays(t))
+		require.Equal(t, 620, b.count(t, `SELECT count(*) FROM outhook.delivery_attempts WHERE number = 2 AND trigger = 'manual'`))
+		require.Equal(t, 3, b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'cancelled'`))
+		require.Equal(t, 7, b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'failed' AND endpoint_id = $1`, other))
+
+		again := b.recover(t, endpointID, lastHour())
+		again = b.awaitOperation(t, again.ID, completed)
+		require.Zero(t, again.ReplayedCount, "nothing that matches is left")
+	})
+
+	t.Run("WhatIsCommittedLateIsFound", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		b.ended(t, 5, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, time.Second)
+		op := b.recover(t, endpointID, jobs.Filter{Since: time.Now().Add(-time.Hour)})
+		b.start(t, b.config(t))
+		b.awaitOperation(t, op.ID, func(op db.Operation) bool { return op.ReplayedCount == 5 })
+		b.ended(t, 2, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 30*time.Second) // before the position
+		op = b.awaitOperation(t, op.ID, completed)
+		require.EqualValues(t, 7, op.ReplayedCount)
+		require.Equal(t, map[int]int{1: 7}, b.replays(t))
+	})
+
+	t.Run("EventsThatWereEnqueuedWhileItWasDisabledAreDeliveredIfAskedFor", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		before := b.enqueue(t, `{}`)
+		endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.EventTypes = []string{"invoice.*"} })
+		b.ended(t, 3, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, time.Second)
+		b.setStatus(t, endpointID, db.EndpointStatusDisabled)
+		b.exec(t, `SELECT count(outhook.enqueue($1, 'invoice.paid', '{}'::text)) FROM generate_series(1, 700)`, tenant)
+		b.exec(t, `SELECT outhook.enqueue($1, 'user.made', '{}'::text), outhook.enqueue('another', 'invoice.paid', '{}'::text)`, tenant)
+		b.setStatus(t, endpointID, db.EndpointStatusEnabled)
+		op := b.recover(t, endpointID, jobs.Filter{Since: time.Now().Add(-time.Hour), Missed: true})
+		b.start(t, b.config(t))
+		op = b.awaitOperation(t, op.ID, completed)
+		require.EqualValues(t, 703, op.ReplayedCount)
+		require.Nil(t, op.TotalCount)
+		eventually(t, func() bool {
+			return b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == 703
+		}, func() any { return nil })
+		require.Equal(t, 703, b.count(t, `SELECT count(*) FROM outhook.deliveries`))
+		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE event_id = $1`, before))
+		require.Len(t, b.receiver.received(), 703)
+	})
+
+	t.Run("ADisabledEndpointIsRefusedOrSkippedAndSoIsAPayloadThatIsGone", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		b.ended(t, 5, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+		b.ended(t, 2, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+		b.exec(t, `UPDATE outhook.events SET payload = NULL WHERE id IN (SELECT event_id FROM outhook.deliveries ORDER BY event_id DESC LIMIT 2)`)
+		op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
+		client, err := jobs.New(b.config(t))
+		require.NoError(t, err)
+		require.NoError(t, client.Start(b.ctx))
+		op = b.awaitOperation(t, op.ID, completed)
+		require.EqualValues(t, 2, op.SkippedCount, "their payload is gone")
+		require.EqualValues(t, 5, op.ReplayedCount)
+		eventually(t, func() bool {
+			return b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == 5
+		}, func() any { return nil })
+		require.NoError(t, client.Stop(b.ctx))
+		b.exec(t, `UPDATE outhook.deliveries SET state = 'failed', completed_at = now() - interval '10 min' WHERE state = 'succeeded'`)
+
+		op = b.recover(t, endpointID, lastHour())
+		b.setStatus(t, endpointID, db.EndpointStatusDisabled)
+		err = b.inTx(t, func(tx pgx.Tx) error { _, err := jobs.Recover(b.ctx, tx, endpointID, lastHour()); return err })
+		require.ErrorIs(t, err, jobs.ErrEndpointGone)
+		b.start(t, b.config(t))
+		op = b.awaitOperation(t, op.ID, completed)
+		require.Zero(t, op.ReplayedCount)
+		require.EqualValues(t, 7, op.SkippedCount)
+	})
+}
+
+func TestReplayMany(t *testing.T) {
+	t.Parallel()
+
+	t.Run("ByTenantTypeAndState", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.endpoint(t)
+		b.ended(t, 5, "invoice.paid", db.DeliveryStateSucceeded, "", 10*time.Minute)
+		b.ended(t, 4, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+		b.ended(t, 3, "user.made", db.DeliveryStateSucceeded, "", 10*time.Minute)
+		b.ended(t, 2, "invoice.paid", db.DeliveryStateSucceeded, "", 2*time.Hour)
+		nobody, acme := "nobody", tenant
+		f := jobs.Filter{Since: time.Now().Add(-time.Hour)} // an event is never younger than the end of its delivery, as until would have it
+		f.States, f.EventTypes = []db.DeliveryState{db.DeliveryStateSucceeded}, []string{"invoice.*"}
+		f.TenantID = &nobody
+		none := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, f) })
+		b.start(t, b.config(t))
+		require.Zero(t, b.awaitOperation(t, none.ID, completed).ReplayedCount)
+		f.TenantID = &acme
+		some := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, f) })
+		require.EqualValues(t, 5, b.awaitOperation(t, some.ID, completed).ReplayedCount)
+		eventually(t, func() bool { return len(b.receiver.received()) == 5 }, func() any { return len(b.receiver.received()) })
+	})
+
+	t.Run("TwoAtOnceReplayNothingTwice", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.endpoint(t)
+		b.ended(t, 1500, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+		var ids []uuid.UUID
+		for range 2 {
+			ids = append(ids, b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) }).ID)
+		}
+		b.start(t, b.config(t))
+		var sum int64
+		for _, id := range ids {
+			sum += b.awaitOperation(t, id, completed).ReplayedCount
+		}
+		require.EqualValues(t, 1500, sum)
+		require.Equal(t, map[int]int{1: 1500}, b.replays(t))
+	})
+}
+
+func TestOperationIsPacedPausedAndResumed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	free := make(chan struct{})
+	b.receiver.answers(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-free:
+		case <-r.Context().Done():
+		}
+	})
+	b.endpoint(t, func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
+	b.ended(t, 1200, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+	op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
+	cfg := b.config(t)
+	cfg.MaxBulkWorkers, cfg.ReplayBacklog = 1, 100
+	b.start(t, cfg)
+	// One chunk, and no more while it waits.
+	b.awaitOperation(t, op.ID, func(op db.Operation) bool { return op.ReplayedCount == 500 })
+	paused := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.PauseOperation(b.ctx, tx, op.ID) })
+	require.Equal(t, jobs.OperationPaused, paused.State)
+	close(free)
+	eventually(t, func() bool { return len(b.receiver.received()) >= 500 }, func() any { return len(b.receiver.received()) })
+	eventually(t, func() bool {
+		return b.count(t, `SELECT count(*) FROM outhook.river_job WHERE kind = 'operate' AND state NOT IN ('completed', 'discarded', 'cancelled')`) == 0
+	}, func() any { return nil })
+	require.EqualValues(t, 500, b.awaitOperation(t, op.ID, func(db.Operation) bool { return true }).ReplayedCount)
+
+	b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ResumeOperation(b.ctx, tx, op.ID) })
+	done := b.awaitOperation(t, op.ID, completed)
+	require.EqualValues(t, 1200, done.ReplayedCount)
+	require.EqualValues(t, 1200, *done.TotalCount)
+	require.Equal(t, map[int]int{1: 1200}, b.replays(t))
+	err := b.inTx(t, func(tx pgx.Tx) error { _, err := jobs.CancelOperation(b.ctx, tx, op.ID); return err })
+	require.ErrorIs(t, err, jobs.ErrOperationOver)
+	err = b.inTx(t, func(tx pgx.Tx) error { _, err := jobs.PauseOperation(b.ctx, tx, uuid.New()); return err })
+	require.ErrorIs(t, err, jobs.ErrNoOperation)
+}
+
+func TestOperationWithoutAJobGetsOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.endpoint(t)
+	b.ended(t, 5, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+	op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
+	cancelled := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
+	b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.CancelOperation(b.ctx, tx, cancelled.ID) })
+	old := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
+	b.exec(t, `UPDATE outhook.operations SET state = 'completed', completed_at = now() - interval '31 days' WHERE id = $1`, old.ID)
+	b.exec(t, `DELETE FROM outhook.river_job WHERE kind = 'operate'`)
+	b.start(t, b.config(t)) // its first tend finds it
+	require.EqualValues(t, 5, b.awaitOperation(t, op.ID, completed).ReplayedCount)
+	require.Zero(t, b.awaitOperation(t, cancelled.ID, func(db.Operation) bool { return true }).ReplayedCount)
+	eventually(t, func() bool { return b.count(t, `SELECT count(*) FROM outhook.operations`) == 2 }, func() any { return nil })
+}

@@ -1,0 +1,185 @@
+-- Queries on operations: replays of many deliveries in the background.
+
+-- name: InsertOperation :one
+-- until: NULL is now, and it is never later than now. No row if the endpoint is being recovered already.
+INSERT INTO outhook.operations (kind, tenant_id, endpoint_id, event_types, states, missed, since, until)
+VALUES (@kind, sqlc.narg('tenant_id'), sqlc.narg('endpoint_id'), @event_types::text[], @states::text[], @missed, @since,
+    least(sqlc.narg('until')::timestamptz, now()))
+ON CONFLICT (endpoint_id) WHERE kind = 'recover' AND state IN ('running', 'paused') DO NOTHING
+RETURNING *;
+
+-- name: InsertOperateJob :exec
+INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
+VALUES ('operate', jsonb_build_object('operation_id', @operation_id::uuid), 'operations', 1000);
+
+-- name: ReviveOperations :execrows
+-- A job for each running operation that has none: somebody has deleted or cancelled it in River UI.
+INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
+SELECT 'operate', jsonb_build_object('operation_id', o.id), 'operations', 1000
+FROM outhook.operations AS o
+WHERE o.state = 'running' AND NOT EXISTS (SELECT FROM outhook.river_job AS j
+    WHERE j.queue = 'operations' AND j.state IN ('available', 'running', 'retryable', 'scheduled') AND j.kind = 'operate'
+        AND j.args ->> 'operation_id' = o.id::text);
+
+-- name: GetOperation :one
+SELECT * FROM outhook.operations WHERE id = @id;
+
+-- name: LockOperation :one
+SELECT o.*, now()::timestamptz AS database_time FROM outhook.operations AS o WHERE o.id = @id FOR UPDATE OF o;
+
+-- name: ListOperations :many
+-- Newest first.
+SELECT * FROM outhook.operations
+WHERE (sqlc.narg('tenant_id')::text IS NULL OR tenant_id = sqlc.narg('tenant_id'))
+    AND (sqlc.narg('endpoint_id')::uuid IS NULL OR endpoint_id = sqlc.narg('endpoint_id'))
+    AND (sqlc.narg('state')::text IS NULL OR state = sqlc.narg('state'))
+    AND (sqlc.narg('cursor')::uuid IS NULL OR id < sqlc.narg('cursor'))
+ORDER BY id DESC
+LIMIT @max_rows;
+
+-- name: SetOperationState :one
+-- Only from one of the given states.
+UPDATE outhook.operations SET state = @state, updated_at = now(),
+    completed_at = CASE WHEN @state IN ('completed', 'cancelled') THEN now() END
+WHERE id = @id AND state = ANY (@from_states::text[])
+RETURNING *;
+
+-- name: SetOperationError :exec
+UPDATE outhook.operations SET last_error = @last_error, updated_at = now() WHERE id = @id;
+
+-- name: BeginPass :exec
+UPDATE outhook.operations SET pass_began_at = now(), cursor_completed_at = NULL, cursor_event_id = NULL,
+    cursor_endpoint_id = NULL, skipped_count = 0, total_count = coalesce(total_count, sqlc.narg('total_count')), updated_at = now()
+WHERE id = @id;
+
+-- name: BeginMissed :exec
+UPDATE outhook.operations SET phase = 'missed', pass_began_at = now(), cursor_completed_at = NULL, cursor_event_id = NULL,
+    cursor_endpoint_id = NULL, updated_at = now()
+WHERE id = @id;
+
+-- name: AdvanceOperation :exec
+UPDATE outhook.operations SET cursor_completed_at = @cursor_completed_at, cursor_event_id = @cursor_event_id,
+    cursor_endpoint_id = @cursor_endpoint_id, replayed_count = replayed_count + @replayed::bigint,
+    skipped_count = skipped_count + @skipped::bigint, last_error = NULL, updated_at = now()
+WHERE id = @id;
+
+-- name: CountEndedDeliveries :one
+SELECT count(*) FROM outhook.deliveries AS d
+JOIN outhook.events AS e ON e.id = d.event_id
+WHERE d.state IN ('failed', 'cancelled') AND d.state::text = ANY (@states::text[])
+    AND d.completed_at >= @since::timestamptz AND d.completed_at < @until::timestamptz
+    AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
+    AND (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
+    AND (@event_types::text[] = '{}' OR outhook.type_patterns(e.type) && @event_types::text[])
+    AND NOT (@by_endpoint_only::boolean AND d.state = 'cancelled' AND d.reason NOT IN ('endpoint_disabled', 'endpoint_deleted'))
+    AND e.type <> 'outhook.test';
+
+-- name: ScanEndedDeliveries :many
+-- The next max_rows failed and cancelled deliveries by the time when they were settled, and which of them match. Bounded
+-- work, however few match. since: not earlier than the cursor, so that the index is entered there.
+SELECT w.event_id, w.endpoint_id, w.completed_at::timestamptz AS completed_at,
+    (w.state::text = ANY (@states::text[]) AND e.type <> 'outhook.test'
+        AND (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
+        AND (@event_types::text[] = '{}' OR outhook.type_patterns(e.type) && @event_types::text[])
+        AND NOT (@by_endpoint_only::boolean AND w.state = 'cancelled' AND w.reason NOT IN ('endpoint_disabled', 'endpoint_deleted'))
+    )::boolean AS matches
+FROM (SELECT d.event_id, d.endpoint_id, d.completed_at, d.state, d.reason FROM outhook.deliveries AS d
+    WHERE d.state IN ('failed', 'cancelled') AND d.completed_at >= @since::timestamptz AND d.completed_at < @until::timestamptz
+        AND (d.completed_at, d.event_id, d.endpoint_id)
+            > (@cursor_completed_at::timestamptz, @cursor_event_id::uuid, @cursor_endpoint_id::uuid)
+        AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
+    ORDER BY d.completed_at, d.event_id, d.endpoint_id LIMIT @max_rows) AS w
+CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s WHERE s.id = w.event_id OFFSET 0) AS e
+ORDER BY w.completed_at, w.event_id, w.endpoint_id;
+
+-- name: ScanDeliveries :many
+-- The same by event id, for filters that include succeeded deliveries: no index has those by the time of their end.
+SELECT w.event_id, w.endpoint_id, coalesce(w.completed_at, 'epoch')::timestamptz AS completed_at,
+    (w.state::text = ANY (@states::text[]) AND w.completed_at >= @since::timestamptz AND w.completed_at < @until::timestamptz AND e.type <> 'outhook.test'
+        AND (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
+        AND (@event_types::text[] = '{}' OR outhook.type_patterns(e.type) && @event_types::text[]))::boolean AS matches
+FROM (SELECT d.event_id, d.endpoint_id, d.completed_at, d.state FROM outhook.deliveries AS d
+    WHERE d.event_id >= @cursor_event_id::uuid AND (d.event_id, d.endpoint_id) > (@cursor_event_id, @cursor_endpoint_id::uuid)
+        AND d.event_id < outhook.uuid_v7_floor(interval '1 millisecond' + @until::timestamptz)
+        AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
+    ORDER BY d.event_id, d.endpoint_id LIMIT @max_rows) AS w
+CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s WHERE s.id = w.event_id OFFSET 0) AS e
+ORDER BY w.event_id, w.endpoint_id;
+
+-- name: LockEndedDeliveries :many
+-- Those of the given deliveries that still match, whose endpoint may get them and whose payload is still there. What was settled, replayed or cancelled
+-- meanwhile does not match any more: its completed_at is gone or later than until.
+SELECT d.event_id, d.endpoint_id, d.job_id
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS k
+JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
+    AND d.event_id BETWEEN @low::uuid AND @high::uuid
+JOIN outhook.endpoints AS n ON n.id = d.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
+WHERE d.state::text = ANY (@states::text[]) AND d.completed_at >= @since::timestamptz AND d.completed_at < @until::timestamptz
+    AND EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.payload IS NOT NULL)
+FOR UPDATE OF d;
+
+-- name: DeleteEndedOperations :execrows
+DELETE FROM outhook.operations WHERE completed_at < now() - make_interval(secs => @age_seconds::float8);
+
+-- name: ReplayDeliveries :exec
+-- Opens settled deliveries again, each with a job of its own in deliver_bulk, so that live traffic goes first, or in its
+-- endpoint's lane. The jobs
+-- before must be finished: base, the number that the new job's attempts count from, is the highest that is in the log or
+-- that a run of the job before it has taken.
+WITH k AS MATERIALIZED (
+    SELECT d.event_id, d.endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
+        greatest(d.attempt_count, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
+            FROM outhook.river_job AS j WHERE j.id = d.job_id)) AS base,
+        outhook.lane_queue(n.id, n.lane, n.status, 'deliver_bulk') AS queue
+    FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS r
+    JOIN outhook.deliveries AS d ON d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id
+        AND d.event_id BETWEEN @low::uuid AND @high::uuid
+    JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+), job_rows AS (
+    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+    SELECT k.job_id, 'deliver', jsonb_build_object('event_id', k.event_id, 'endpoint_id', k.endpoint_id, 'base', k.base),
+        k.queue, 1000
+    FROM k
+)
+UPDATE outhook.deliveries AS d
+SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = now(), job_id = k.job_id
+FROM k
+WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id BETWEEN @low::uuid AND @high::uuid;
+
+-- name: CountAvailableJobs :one
+-- Of some queues, up to max_rows.
+SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = ANY (@queues::text[])
+    LIMIT @max_rows) AS w;
+
+-- name: ScanMissedEvents :many
+-- The next max_rows events of an endpoint's tenant, in the order of their ids, and which of them the endpoint is subscribed
+-- to without having a delivery of them. None from before the endpoint was created, and none if it is disabled.
+SELECT w.id AS event_id, (w.has_payload AND w.type <> 'outhook.test'
+        AND (n.event_types = '{}' OR n.event_types && outhook.type_patterns(w.type))
+        AND (@event_types::text[] = '{}' OR outhook.type_patterns(w.type) && @event_types::text[])
+        AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id))::boolean AS matches
+FROM outhook.endpoints AS n
+CROSS JOIN LATERAL (SELECT e.id, e.type, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e
+    WHERE e.tenant_id = n.tenant_id AND e.id > @cursor_event_id::uuid AND e.id >= outhook.uuid_v7_floor(@since::timestamptz)
+        AND e.id >= outhook.uuid_v7_floor(n.created_at) AND e.id < outhook.uuid_v7_floor(@until::timestamptz)
+    ORDER BY e.id LIMIT @max_rows) AS w
+WHERE n.id = @endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
+ORDER BY w.id;
+
+-- name: InsertMissedDeliveries :one
+-- Makes deliveries of events for an endpoint, with jobs in deliver_bulk or its lane, and returns how many it made.
+WITH k AS MATERIALIZED (
+    SELECT u.event_id, nextval('outhook.river_job_id_seq') AS job_id FROM (SELECT unnest(@event_ids::uuid[]) AS event_id) AS u
+), made AS (
+    INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
+    SELECT k.event_id, @endpoint_id::uuid, k.job_id, now() FROM k
+    ON CONFLICT (event_id, endpoint_id) DO NOTHING
+    RETURNING event_id, endpoint_id, job_id
+), job_rows AS (
+    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+    SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id),
+        outhook.lane_queue(n.id, n.lane, n.status, 'deliver_bulk'), 1000
+    FROM made AS m
+    JOIN outhook.endpoints AS n ON n.id = m.endpoint_id
+)
+SELECT count(*) FROM made;
