@@ -1,6 +1,13 @@
 # syntax=docker/dockerfile:1
 
 # docker build --build-arg VERSION=1.2.3 -t outhook:1.2.3 .
+#
+# A release pins its image by digest, so that a build is the same tomorrow: look it up on a machine with access to the
+# registry, check that it is the one that was meant, and write it behind the tag:
+#   docker buildx imagetools inspect golang:1.26-bookworm --format '{{.Manifest.Digest}}'
+#   FROM --platform=$BUILDPLATFORM golang:1.26-bookworm@sha256:… AS build
+# (The digest of postgres:18 in compose.yaml the same way.) Nothing else is downloaded that go.sum does not hold the hash of.
+#
 # The compiler runs on the machine's own platform and cross-compiles.
 FROM --platform=$BUILDPLATFORM golang:1.26-bookworm AS build
 WORKDIR /src

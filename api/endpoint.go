@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -34,6 +35,7 @@ type endpoint struct {
 	Description     string            `json:"description"`
 	EventTypes      []string          `json:"event_types" nullable:"false" doc:"Empty: all."`
 	Headers         map[string]string `json:"headers"`
+	SecretHeaders   []string          `json:"secret_header_names" nullable:"false" doc:"The names of secret_headers. Their values are never shown."`
 	TimeoutMS       int32             `json:"timeout_ms" example:"15000"`
 	MaxInFlight     int32             `json:"max_in_flight" example:"32"`
 	RateLimit       *rateLimit        `json:"rate_limit" doc:"Null: none."`
@@ -105,6 +107,7 @@ func (s *Server) addEndpoints() {
 			http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusGatewayTimeout),
 		access: tenantAccess, timeout: maxHandling,
 	}, s.testEndpoint)
+	s.addSecrets(operation)
 }
 
 func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
@@ -115,6 +118,9 @@ func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 		StatusChangedAt: r.StatusChangedAt.UTC(), Health: newEndpointHealth(r.Status, db.EndpointHealth{}), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 	err := errors.Join(json.Unmarshal(r.Headers, &e.Headers), json.Unmarshal(r.Metadata, &e.Metadata))
+	if err == nil {
+		_, e.SecretHeaders, err = signature.HeaderKeys(r.SecretHeaders)
+	}
 	if err != nil {
 		return e, fmt.Errorf("reading endpoint %s: %w", r.ID, err)
 	}
@@ -182,6 +188,9 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 	if err != nil {
 		return row, err
 	}
+	if row.SecretHeaders, err = s.setSecretHeaders(ctx, tx, row, edit); err != nil {
+		return row, err
+	}
 	if err := openLane(ctx, tx, db.Endpoint{}, row); err != nil {
 		return row, err
 	}
@@ -190,6 +199,18 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 		return row, err
 	}
 	return row, s.audit(ctx, tx, done{"create-endpoint", row.TenantID, objectEndpoint, row.ID.String(), nil})
+}
+
+// setSecretHeaders stores the secret headers that a body gives, and returns those that the endpoint then has.
+func (s *Server) setSecretHeaders(ctx context.Context, tx pgx.Tx, row db.Endpoint, edit *endpointEdit) (json.RawMessage, error) {
+	if edit.secretHeaders == nil {
+		return row.SecretHeaders, nil
+	}
+	sealed, err := s.cfg.Keyring.SealHeaders(edit.secretHeaders, row.ID[:])
+	if err != nil {
+		return nil, err
+	}
+	return sealed, db.New().SetSecretHeaders(ctx, tx, sealed, row.ID)
 }
 
 func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pageOutput[endpoint], error) {
@@ -275,6 +296,9 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})
 	if err != nil {
+		return row, err
+	}
+	if row.SecretHeaders, err = s.setSecretHeaders(ctx, tx, row, edit); err != nil {
 		return row, err
 	}
 	detail := map[string]any{"members": edit.members}

@@ -45,7 +45,8 @@ type newEndpoint struct {
 	URL           string            `json:"url" maxLength:"2048" example:"https://example.com/webhooks" doc:"http or https, publicly reachable, without user name and fragment."`
 	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024" doc:"For people."`
 	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100" example:"[\"invoice.*\"]" doc:"The types that it is subscribed to: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
-	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Extra request headers, at most 20 and 4 KiB. Not the connection's and not ours: content-, webhook-, outhook- and proxy- headers, host, authorization, cookie, user-agent."`
+	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Extra request headers, at most 20 and 4 KiB. Not the connection's and not ours: content-, webhook-, outhook- and proxy- headers, host, cookie, user-agent; authorization only in secret_headers."`
+	SecretHeaders map[string]string `json:"secret_headers,omitempty" nullable:"true" doc:"The same for headers that are credentials, authorization among them: stored encrypted, never shown again. At most 20 and 4 KiB."`
 	Secret        *string           `json:"secret,omitempty" nullable:"true" doc:"whsec_ and the base64 of 24 to 64 bytes, to keep the one that the receiver has. Absent: a new one of 32 bytes."`
 	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000" default:"15000" doc:"For the whole request: DNS, connecting, sending, waiting, reading the answer."`
 	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000" default:"32" doc:"How many of its requests may be under way at the same time: in each worker process, or in all together while it has a lane."`
@@ -62,6 +63,7 @@ type endpointChange struct {
 	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024"`
 	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100"`
 	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all of them."`
+	SecretHeaders map[string]string `json:"secret_headers,omitempty" nullable:"true" doc:"Replaces all of them."`
 	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
 	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000"`
 	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"Null: no limit."`
@@ -72,20 +74,21 @@ type endpointChange struct {
 
 // endpointEdit is an endpoint that a body changes member by member.
 type endpointEdit struct {
-	row       db.Endpoint
-	secret    signature.Secret
-	checkURL  func(string) error
-	retention time.Duration
-	members   []string // the names of those that the body gives, sorted
-	faults    faults
+	row           db.Endpoint
+	secret        signature.Secret
+	secretHeaders map[string]string // nil: not given
+	checkURL      func(string) error
+	retention     time.Duration
+	members       []string // the names of those that the body gives, sorted
+	faults        faults
 }
 
 // decodeNewEndpoint reads the body that creates an endpoint.
 func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 	e := &endpointEdit{
 		row: db.Endpoint{
-			EventTypes: []string{}, Headers: []byte(emptyJSONObject), Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout,
-			MaxInFlight: defaultInFlight, RatePer: perSecond, RateBurst: 1,
+			EventTypes: []string{}, Headers: []byte(emptyJSONObject), SecretHeaders: []byte(emptyJSONObject), Metadata: []byte(emptyJSONObject),
+			TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight, RatePer: perSecond, RateBurst: 1,
 		},
 		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL, retention: s.cfg.Retention,
 	}
@@ -97,6 +100,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 			e.faults.add("body."+required.name, "is required")
 		}
 	}
+	e.checkDoubles()
 	return e, e.faults.problem(http.StatusUnprocessableEntity)
 }
 
@@ -106,6 +110,7 @@ func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, erro
 	if err := e.decode(body, e.setChange); err != nil {
 		return nil, err
 	}
+	e.checkDoubles()
 	return e, e.faults.problem(http.StatusUnprocessableEntity)
 }
 
@@ -164,6 +169,11 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 		e.setEventTypes(value)
 	case "headers":
 		e.row.Headers = e.object(value, "body.headers", maxHeaders, maxHeaderBytes, checkHeader)
+	case "secret_headers":
+		e.secretHeaders = map[string]string{}
+		if m := e.entries(value, "body.secret_headers", maxHeaders, maxHeaderBytes, checkSecretHeader); m != nil {
+			e.secretHeaders = m
+		}
 	case "timeout_ms":
 		e.setTimeout(value)
 	case "max_in_flight":
@@ -317,10 +327,23 @@ func (e *endpointEdit) schedule(value json.RawMessage) (jobs.Schedule, error) {
 	return schedule, schedule.Validate()
 }
 
-// object reads an object of strings with at most maxEntries and maxBytes, and returns it as it is stored.
+// object reads an object of strings as entries does, and returns it as it is stored.
 func (e *endpointEdit) object(value json.RawMessage, at string, maxEntries, maxBytes int, check func(name, value string) string) json.RawMessage {
-	if isNull(value) {
+	m := e.entries(value, at, maxEntries, maxBytes, check)
+	if m == nil {
 		return json.RawMessage(emptyJSONObject)
+	}
+	stored, err := json.Marshal(m)
+	if err != nil {
+		e.faults.add(at, "must be an object of strings") // not for a map of strings
+	}
+	return stored
+}
+
+// entries reads an object of strings with at most maxEntries and maxBytes. It returns nil for null and for what is none.
+func (e *endpointEdit) entries(value json.RawMessage, at string, maxEntries, maxBytes int, check func(name, value string) string) map[string]string {
+	if isNull(value) {
+		return nil
 	}
 	before := len(e.faults)
 	m := textMap(value, at, &e.faults)
@@ -344,17 +367,53 @@ func (e *endpointEdit) object(value json.RawMessage, at string, maxEntries, maxB
 	if len(m) > maxEntries || bytes > maxBytes {
 		e.faults.add(at, fmt.Sprintf("must have at most %d entries and %d bytes of names and values", maxEntries, maxBytes))
 	}
-	stored, err := json.Marshal(m)
-	if err != nil {
-		e.faults.add(at, "must be an object of strings") // not for a map of strings
+	return m
+}
+
+// checkDoubles refuses a header that would be both secret and not.
+func (e *endpointEdit) checkDoubles() {
+	if len(e.faults) > 0 {
+		return
 	}
-	return stored
+	var plain map[string]string
+	if err := json.Unmarshal(e.row.Headers, &plain); err != nil {
+		e.faults.add("body.headers", "must be an object of strings") // not for what was decoded or stored before
+	}
+	secret := map[string]bool{}
+	for name := range e.secretHeaders {
+		secret[strings.ToLower(name)] = true
+	}
+	if e.secretHeaders == nil && len(e.row.SecretHeaders) > 0 {
+		_, names, err := signature.HeaderKeys(e.row.SecretHeaders)
+		if err != nil {
+			e.faults.add("body.secret_headers", "can't be read: give them again") // not for what was stored before
+		}
+		for _, name := range names {
+			secret[name] = true
+		}
+	}
+	for name := range plain {
+		if secret[strings.ToLower(name)] {
+			e.faults.add(memberLocation("body.headers", name), "is among secret_headers too: a header has one value")
+		}
+	}
+}
+
+// checkSecretHeader returns what is wrong with a request header that is stored encrypted, or "". Authorization is no more
+// than that: the receiver's own check of who posts.
+func checkSecretHeader(name, value string) string {
+	if strings.EqualFold(name, "authorization") {
+		name = "x-authorization"
+	}
+	return checkHeader(name, value)
 }
 
 // checkHeader returns what is wrong with a request header, or "".
 func checkHeader(name, value string) string {
 	visible := func(r rune) bool { return r < ' ' || r > '~' }
 	switch {
+	case strings.EqualFold(name, "authorization"):
+		return "is not allowed: it is a credential, put it into secret_headers, which are stored encrypted"
 	case isReservedHeader(strings.ToLower(name)):
 		return "is not allowed: it belongs to the connection, to Outhook or to the signature"
 	case egress.CheckHeader(name, "") != nil:

@@ -67,7 +67,7 @@ func TestPostEndpoint(t *testing.T) {
 			require.NoError(t, err)
 			require.WithinDuration(t, time.Now(), at, time.Minute)
 		}
-		require.Len(t, got, 19)
+		require.Len(t, got, 20)
 
 		again := b.requireObject(b.do("GET", r.header.Get("Location"), ""), 200)
 		require.NotContains(t, again, "secret")

@@ -79,6 +79,8 @@ func matrix() map[string]entry {
 		"update-endpoint": {scopes: tenant, path: at("/api/endpoints/{endpoint}"), body: at(`{"status":"paused"}`), audited: "endpoint"},
 		"delete-endpoint": {scopes: tenant, path: at("/api/endpoints/{endpoint}"), audited: "endpoint"},
 		"test-endpoint":   {scopes: tenant, path: at("/api/endpoints/{endpoint}/test"), audited: "endpoint"},
+		"rotate-secret":   {scopes: tenant, path: at("/api/endpoints/{endpoint}/rotate-secret"), body: at(`{"force":true}`), audited: "endpoint"},
+		"get-secret":      {scopes: tenant, path: at("/api/endpoints/{endpoint}/secret"), audited: "endpoint"},
 
 		"create-key": {
 			scopes: admin, path: at("/api/keys"), body: at(`{"name":"new","scope":"tenant","tenant_id":"{tenant}"}`),

@@ -34,7 +34,7 @@ func (q *Queries) CountLimitedEndpoints(ctx context.Context, db DBTX) (int64, er
 }
 
 const deleteEndpoint = `-- name: DeleteEndpoint :execrows
-UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now() WHERE id = $1 AND deleted_at IS NULL
+UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now(), secret_headers = '{}' WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) DeleteEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
@@ -58,7 +58,7 @@ const disableEndpoint = `-- name: DisableEndpoint :one
 UPDATE outhook.endpoints
 SET status = 'disabled', status_reason = $1, status_changed_at = now(), updated_at = now()
 WHERE id = $2 AND status <> 'disabled' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
 `
 
 func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, iD uuid.UUID) (Endpoint, error) {
@@ -71,6 +71,7 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 		&i.Description,
 		&i.EventTypes,
 		&i.Headers,
+		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
 		&i.MaxInFlight,
@@ -92,7 +93,7 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 }
 
 const getEndpoint = `-- name: GetEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -105,6 +106,7 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 		&i.Description,
 		&i.EventTypes,
 		&i.Headers,
+		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
 		&i.MaxInFlight,
@@ -133,7 +135,7 @@ VALUES ($1, $2, $3, $4::text[], $5, $6, $7::integer[], $8,
     greatest($12::integer, 1),
     CASE WHEN $10::integer > 0 THEN 'limited' ELSE '' END,
     CASE WHEN $10::integer > 0 THEN 'it has a rate limit' ELSE '' END)
-RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
 `
 
 type InsertEndpointParams struct {
@@ -174,6 +176,7 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		&i.Description,
 		&i.EventTypes,
 		&i.Headers,
+		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
 		&i.MaxInFlight,
@@ -204,7 +207,7 @@ func (q *Queries) InsertEndpointSecret(ctx context.Context, db DBTX, endpointID 
 }
 
 const listEndpoints = `-- name: ListEndpoints :many
-SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
 WHERE deleted_at IS NULL
     AND ($1::text IS NULL OR tenant_id = $1)
     AND ($2::uuid IS NULL OR id > $2)
@@ -228,6 +231,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, 
 			&i.Description,
 			&i.EventTypes,
 			&i.Headers,
+			&i.SecretHeaders,
 			&i.TimeoutMS,
 			&i.RetrySchedule,
 			&i.MaxInFlight,
@@ -256,7 +260,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, 
 }
 
 const lockEndpoint = `-- name: LockEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -269,6 +273,7 @@ func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endp
 		&i.Description,
 		&i.EventTypes,
 		&i.Headers,
+		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
 		&i.MaxInFlight,
@@ -305,7 +310,7 @@ UPDATE outhook.endpoints SET
     status_reason = CASE WHEN status = $12::outhook.endpoint_status THEN status_reason ELSE $13 END,
     status_changed_at = CASE WHEN status = $12::outhook.endpoint_status THEN status_changed_at ELSE now() END
 WHERE id = $14
-RETURNING id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
 `
 
 type UpdateEndpointParams struct {
@@ -350,6 +355,7 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		&i.Description,
 		&i.EventTypes,
 		&i.Headers,
+		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
 		&i.MaxInFlight,

@@ -266,6 +266,7 @@ type Endpoint struct {
 	Description     string
 	EventTypes      []string
 	Headers         json.RawMessage
+	SecretHeaders   json.RawMessage
 	TimeoutMS       int32
 	RetrySchedule   []int32
 	MaxInFlight     int32
@@ -296,6 +297,15 @@ type EndpointHealth struct {
 	LastError           *string
 	ProbeAt             *time.Time
 	ProbeCount          int32
+}
+
+type EndpointSecret struct {
+	EndpointID uuid.UUID
+	ID         int64
+	KeyID      string
+	Sealed     []byte
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time
 }
 
 type Operation struct {

@@ -68,3 +68,15 @@ func (q *Queries) ListPartitions(ctx context.Context, db DBTX, parent string) ([
 	}
 	return items, nil
 }
+
+const ownsSchema = `-- name: OwnsSchema :one
+SELECT pg_has_role(c.relowner, 'USAGE')::boolean AS owns FROM pg_catalog.pg_class AS c WHERE c.oid = 'outhook.river_job'::regclass
+`
+
+// Whether this user may do what only the owner of the tables may.
+func (q *Queries) OwnsSchema(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, ownsSchema)
+	var owns bool
+	err := row.Scan(&owns)
+	return owns, err
+}

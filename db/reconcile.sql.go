@@ -255,7 +255,10 @@ JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
 JOIN pg_catalog.pg_class AS p ON p.oid = i.inhparent
 WHERE i.inhdetachpending AND c.relnamespace = 'outhook'::regnamespace AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.datname = current_database() AND a.state = 'active'
-        AND a.pid <> pg_backend_pid() AND a.query ~* '\ydetach\s+partition\y')
+        AND a.pid <> pg_backend_pid() AND a.query ~* '\ydetach\s+partition\y'
+    UNION ALL
+    SELECT FROM pg_catalog.pg_stat_activity AS a
+    WHERE a.datname = current_database() AND a.query = '<insufficient privilege>')
 ORDER BY c.relname
 `
 
@@ -265,7 +268,8 @@ type ListInterruptedDetachesRow struct {
 }
 
 // Partitions whose DETACH CONCURRENTLY ended in the middle: while one is left, no other partition of its table can be
-// detached. One that still goes on holds no lock on any table while it waits; its statement tells.
+// detached. One that still goes on holds no lock on any table while it waits; its statement tells. Who may not see others'
+// statements can't tell either, and finds none: that is, everybody but the owner while others are connected.
 func (q *Queries) ListInterruptedDetaches(ctx context.Context, db DBTX) ([]ListInterruptedDetachesRow, error) {
 	rows, err := db.Query(ctx, listInterruptedDetaches)
 	if err != nil {

@@ -114,16 +114,23 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 		DiscardedJobRetentionPeriod: min(7*Day, c.cfg.Retention),
 
 		// Without the indexes that a migration drops. A reindex that times out leaves an invalid index behind.
-		ReindexerIndexNames: []string{
-			"river_job_pkey", "river_job_prioritized_fetching_index",
-			"river_job_state_and_finalized_at_index", "river_job_unique_idx",
-		},
-		ReindexerTimeout: 15 * time.Minute,
+		ReindexerIndexNames: c.reindexed(),
+		ReindexerTimeout:    15 * time.Minute,
 
 		PeriodicJobs: []*river.PeriodicJob{retainPeriodically(), reconcilePeriodically(), tendPeriodically()},
 		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
 		Logger:       c.cfg.calm,
 		Test:         river.TestConfig{Time: c.clock},
+	}
+}
+
+// reindexed names the indexes that River rebuilds each night.
+func (c *Client) reindexed() []string {
+	if c.cfg.NotOwner {
+		return []string{}
+	}
+	return []string{
+		"river_job_pkey", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx",
 	}
 }
 

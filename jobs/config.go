@@ -59,6 +59,16 @@ type Config struct {
 	// configuration, are up to 3 of the loader and the recorder, one of the worker's lock (see presence) and one of the pacer.
 	Pool *pgxpool.Pool
 
+	// OwnerPool is the database as the schema's owner, for what only an owner may do: to remove old partitions and to finish
+	// interrupted removals. Needed if Pool's user is not the owner.
+	//
+	// Defaults to Pool.
+	OwnerPool *pgxpool.Pool
+
+	// NotOwner says that Pool's user is not the schema's owner: River's nightly REINDEX of its table is left out, and without
+	// an OwnerPool the retention is too.
+	NotOwner bool
+
 	// Keyring decrypts the endpoints' secrets. Required.
 	Keyring *signature.Keyring
 
@@ -206,6 +216,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.OwnerPool == nil {
+		c.OwnerPool = c.Pool
+	}
 	if c.Schedule == nil {
 		c.Schedule = FastSchedule()
 	}

@@ -49,7 +49,7 @@ type reconcileWorker struct {
 
 // Work repairs what it finds and logs one line if that is anything.
 func (w *reconcileWorker) Work(ctx context.Context, _ *river.Job[ReconcileArgs]) error {
-	r := &repair{pool: w.cfg.Pool, ahead: w.cfg.PartitionsAhead, budget: reconcileBudget, after: w.after.Load(), found: make(findings)}
+	r := &repair{pool: w.cfg.Pool, owner: w.cfg.OwnerPool, ahead: w.cfg.PartitionsAhead, budget: reconcileBudget, after: w.after.Load(), found: make(findings)}
 	err := r.run(ctx)
 	w.after.Store(r.after)
 	logRepair(ctx, w.cfg.Logger, r.found.list())
@@ -85,7 +85,7 @@ func reconcilePeriodically() *river.PeriodicJob {
 // Violation false, what it left). It takes each delivery's lock, and leaves alone what somebody else is working on at
 // this moment.
 func Reconcile(ctx context.Context, pool *pgxpool.Pool) ([]Finding, error) {
-	r := &repair{pool: pool, ahead: minPartitionsAhead, found: make(findings)}
+	r := &repair{pool: pool, owner: pool, ahead: minPartitionsAhead, found: make(findings)}
 	err := r.run(ctx)
 	return r.found.list(), err
 }
@@ -93,6 +93,7 @@ func Reconcile(ctx context.Context, pool *pgxpool.Pool) ([]Finding, error) {
 // repair is one run of reconcile.
 type repair struct {
 	pool   *pgxpool.Pool
+	owner  *pgxpool.Pool // as the schema's owner
 	ahead  int           // days of partitions
 	budget time.Duration // 0: no limit
 	after  int64         // the job id after which to begin, and in the end the one after which to go on
@@ -170,12 +171,12 @@ func (r *repair) partitions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	detaches, err := db.New().ListInterruptedDetaches(ctx, r.pool)
+	detaches, err := db.New().ListInterruptedDetaches(ctx, r.owner)
 	if err != nil {
 		return fmt.Errorf("listing interrupted detaches: %w", err)
 	}
 	for _, d := range detaches {
-		done, err := finishDetach(ctx, r.pool, d.Parent, d.Name)
+		done, err := finishDetach(ctx, r.owner, d.Parent, d.Name)
 		if err != nil {
 			return err
 		}

@@ -36,9 +36,12 @@ func (w *deliverWorker) sign(r *run, body []byte, at time.Time) (http.Header, er
 	if err := json.Unmarshal(r.Headers, &custom); err != nil {
 		return nil, fmt.Errorf("reading the endpoint's headers: %w", err)
 	}
-	header := make(http.Header, len(custom)+8)
+	header := make(http.Header, len(custom)+12)
 	for name, v := range custom {
 		header.Set(name, v)
+	}
+	if err := w.setSecretHeaders(header, r); err != nil {
+		return nil, err
 	}
 	header.Set(signature.HeaderID, r.EventID.String())
 	header.Set(signature.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
@@ -48,6 +51,24 @@ func (w *deliverWorker) sign(r *run, body []byte, at time.Time) (http.Header, er
 	header.Set("user-agent", "Outhook/"+w.cfg.Version)
 	header.Set("content-type", "application/json")
 	return header, nil
+}
+
+// noHeaders is the JSON of no secret headers, which most endpoints have.
+const noHeaders = "{}"
+
+// setSecretHeaders adds the endpoint's headers that are stored encrypted.
+func (w *deliverWorker) setSecretHeaders(header http.Header, r *run) error {
+	if string(r.SecretHeaders) == noHeaders {
+		return nil
+	}
+	secret, err := w.cfg.Keyring.OpenHeaders(r.SecretHeaders, r.EndpointID[:])
+	if err != nil {
+		return fmt.Errorf("decrypting the endpoint's secret headers: %w", err)
+	}
+	for name, value := range secret {
+		header.Set(name, value)
+	}
+	return nil
 }
 
 // secrets returns the live secrets, newest first. During a rotation there are two and both sign.

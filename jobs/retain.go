@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,6 +92,9 @@ func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error
 	if err := db.New().InsertEraseJobs(ctx, w.cfg.Pool); err != nil {
 		return fmt.Errorf("bringing back lost jobs of erasures: %w", err)
 	}
+	if w.cfg.NotOwner && w.cfg.OwnerPool == w.cfg.Pool {
+		return nil // told at the start
+	}
 	_, err = Retain(ctx, w.cfg)
 	switch {
 	case errors.Is(err, errUnfinished):
@@ -130,7 +134,7 @@ func retainPeriodically() *river.PeriodicJob {
 // transaction.
 func Retain(ctx context.Context, cfg Config) (Retained, error) {
 	cfg = cfg.withDefaults()
-	conn, err := cfg.Pool.Acquire(ctx)
+	conn, err := cmp.Or(cfg.OwnerPool, cfg.Pool).Acquire(ctx)
 	if err != nil {
 		return Retained{}, fmt.Errorf("acquiring a connection: %w", err)
 	}

@@ -46,6 +46,9 @@ CREATE TABLE outhook.endpoints (
     event_types       text[] NOT NULL DEFAULT '{}',
     -- Extra request headers, name to value.
     headers           jsonb NOT NULL DEFAULT '{}',
+    -- Extra request headers that are credentials: name to {"key_id": …, "sealed": …}, the value encrypted as secrets are,
+    -- with the endpoint's id, 'header ' and the name as the associated data.
+    secret_headers    jsonb NOT NULL DEFAULT '{}',
     timeout_ms        integer NOT NULL DEFAULT 15000,
     -- The delays between attempts in seconds. NULL: the server's schedule (OUTHOOK_RETRY_SCHEDULE).
     retry_schedule    integer[],

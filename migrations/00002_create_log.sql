@@ -94,9 +94,10 @@ CREATE INDEX delivery_attempts_started_at_idx ON outhook.delivery_attempts USING
 -- +goose StatementBegin
 -- create_partitions makes the missing partitions of the three log tables for each day (UTC) from first to last, and
 -- returns how many tables it made. LIKE and ATTACH, never PARTITION OF: ATTACH does not wait for open transactions that
--- have enqueued, and nobody waits for it.
+-- have enqueued, and nobody waits for it. SECURITY DEFINER: only the owner of a table may attach a partition, and the server
+-- need not be the owner.
 CREATE FUNCTION outhook.create_partitions(first date, last date) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     made integer := 0;
     parent text;

@@ -43,6 +43,14 @@ const (
 var files embed.FS
 
 var (
+	//go:embed roles/server.sql
+	grantServer string
+
+	//go:embed roles/revoke.sql
+	revokeServer string
+)
+
+var (
 	// ErrEncoding is returned by Up if the database's encoding is not UTF8: payloads could not be kept byte for byte.
 	ErrEncoding = errors.New("database encoding is not UTF8: create the database with ENCODING 'UTF8'")
 
@@ -73,7 +81,7 @@ func Up(ctx context.Context, pool *pgxpool.Pool) error {
 		if _, err := p.Up(ctx); err != nil {
 			return fmt.Errorf("migrating up: %w", err)
 		}
-		return nil
+		return grant(ctx, pool)
 	})
 }
 
@@ -81,11 +89,27 @@ func Up(ctx context.Context, pool *pgxpool.Pool) error {
 // the group roles stay.
 func DownTo(ctx context.Context, pool *pgxpool.Pool, version int64) error {
 	return locked(ctx, pool, func(p *goose.Provider) error {
+		if version == 0 {
+			if _, err := pool.Exec(ctx, revokeServer); err != nil {
+				return fmt.Errorf("revoking the rights of outhook_server: %w", err)
+			}
+		}
 		if _, err := p.DownTo(ctx, version); err != nil {
 			return fmt.Errorf("migrating down to %d: %w", version, err)
 		}
-		return nil
+		if version == 0 {
+			return nil
+		}
+		return grant(ctx, pool)
 	})
+}
+
+// grant gives the role outhook_server what it needs of the objects that are there.
+func grant(ctx context.Context, pool *pgxpool.Pool) error {
+	if _, err := pool.Exec(ctx, grantServer); err != nil {
+		return fmt.Errorf("granting rights to outhook_server: %w", err)
+	}
+	return nil
 }
 
 // List returns every migration that this binary knows, oldest first. Nothing is applied on a database without the
@@ -151,7 +175,7 @@ func Latest() int64 {
 // Hash returns a hex digest over all migrations and River's pinned version: it names a database that has them all.
 func Hash() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "river %d\n", riverVersion)
+	fmt.Fprintf(h, "river %d\n%s", riverVersion, grantServer)
 	for _, name := range names() {
 		data, err := files.ReadFile(name)
 		if err != nil {

@@ -78,7 +78,7 @@ func requireEmpty(t *testing.T, pool *pgxpool.Pool) {
 		}
 	}
 	require.Equal(t, []string{"schema rights "}, others)
-	require.Equal(t, []string{"outhook_publisher", "outhook_reporter"}, groupRoles(t, pool))
+	require.Equal(t, []string{"outhook_publisher", "outhook_reporter", "outhook_server"}, groupRoles(t, pool))
 	require.Zero(t, value[int](t, pool, `SELECT count(*) FROM pg_shdepend AS d JOIN pg_roles AS r ON r.oid = d.refobjid
 		WHERE d.refclassid = 'pg_authid'::regclass AND r.rolname IN ('outhook_publisher', 'outhook_reporter')
 			AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())`))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +23,7 @@ const password = "correct horse"
 
 func groupRoles(t *testing.T, pool *pgxpool.Pool) []string {
 	t.Helper()
-	return column[string](t, pool, `SELECT rolname::text FROM pg_roles WHERE rolname ~ '^outhook_(publisher|reporter)$' ORDER BY rolname`)
+	return column[string](t, pool, `SELECT rolname::text FROM pg_roles WHERE rolname ~ '^outhook_(publisher|reporter|server)$' ORDER BY rolname`)
 }
 
 func uniqueName(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
@@ -110,6 +111,66 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 		"SELECT report_retries",
 		"USAGE schema",
 	}, rights(t, pool, "outhook_reporter"))
+	require.Equal(t, serverRights(), rights(t, pool, "outhook_server"), "a new object's rights are given in migrations/roles/server.sql")
+}
+
+// serverRights are those of outhook_server, sorted: all that the API and the workers do.
+func serverRights() []string {
+	list := []string{
+		"EXECUTE outhook.create_partitions(date,date)",
+		"EXECUTE outhook.enqueue(text,text,json,text,text)",
+		"EXECUTE outhook.enqueue(text,text,jsonb,text,text)",
+		"EXECUTE outhook.enqueue(text,text,text,text,text)",
+		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[])",
+		"EXECUTE outhook.enqueue_operational(text,text[],text[])",
+		"EXECUTE outhook.lane_queue(uuid,text,outhook.endpoint_status,text)",
+		"EXECUTE outhook.operator_wants(text)",
+		"EXECUTE outhook.rfc3339(timestamp with time zone)",
+		"EXECUTE outhook.tell_failed(uuid[],uuid[],bigint[])",
+		"EXECUTE outhook.river_job_state_in_bitmask(bit,outhook.river_job_state)",
+		"EXECUTE outhook.trace_or_null(text)",
+		"EXECUTE outhook.type_patterns(text)",
+		"EXECUTE outhook.uuid_v7(timestamp with time zone,integer)",
+		"EXECUTE outhook.uuid_v7_floor(timestamp with time zone)",
+		"EXECUTE outhook.uuid_v7_time(uuid)",
+		"USAGE schema",
+	}
+	for relation, privileges := range map[string]string{
+		"audit_entries":             "SELECT INSERT", // append-only
+		"operations":                "SELECT INSERT UPDATE DELETE",
+		"report_audit":              "SELECT",
+		"api_keys":                  "SELECT INSERT UPDATE",
+		"deliveries":                "SELECT INSERT UPDATE",
+		"delivery_attempts":         "SELECT INSERT UPDATE",
+		"endpoint_health":           "SELECT INSERT UPDATE",
+		"lanes":                     "SELECT INSERT UPDATE",
+		"silent_clients":            "SELECT INSERT UPDATE DELETE",
+		"report_endpoints":          "SELECT",
+		"endpoint_secrets":          "SELECT INSERT UPDATE DELETE",
+		"endpoints":                 "SELECT INSERT UPDATE",
+		"event_keys":                "SELECT UPDATE DELETE",
+		"events":                    "SELECT INSERT UPDATE", // UPDATE of payload and traceparent
+		"tenant_erasures":           "SELECT INSERT UPDATE",
+		"goose_db_version":          "SELECT",
+		"report_attempts":           "SELECT",
+		"report_deliveries":         "SELECT",
+		"report_endpoint_health":    "SELECT",
+		"report_events":             "SELECT",
+		"report_retries":            "SELECT",
+		"river_job":                 "SELECT INSERT UPDATE DELETE",
+		"river_job_id_seq":          "SELECT USAGE",
+		"river_leader":              "SELECT INSERT UPDATE DELETE",
+		"river_migration":           "SELECT",
+		"river_notification":        "SELECT INSERT UPDATE DELETE",
+		"river_notification_id_seq": "SELECT USAGE",
+		"river_queue":               "SELECT INSERT UPDATE DELETE",
+	} {
+		for privilege := range strings.FieldsSeq(privileges) {
+			list = append(list, privilege+" "+relation)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 func TestPublisherMayEnqueue(t *testing.T) {
@@ -175,7 +236,7 @@ func TestDefinerFunctionsPinTheirSearchPath(t *testing.T) {
 	pool := dbtest.New(t)
 	paths := column[[]string](t, pool, `SELECT coalesce(proconfig, '{}') FROM pg_proc
 		WHERE pronamespace = 'outhook'::regnamespace AND prosecdef`)
-	require.Len(t, paths, 4)
+	require.Len(t, paths, 5)
 	for _, path := range paths {
 		require.Equal(t, []string{"search_path=pg_catalog, pg_temp"}, path)
 	}
@@ -194,6 +255,7 @@ func TestMigrationWithoutCreateRole(t *testing.T) {
 	require.Equal(t, []string{
 		"role outhook_publisher was not created: this user has no CREATEROLE; see docs/operations.md",
 		"role outhook_reporter was not created: this user has no CREATEROLE; see docs/operations.md",
+		"role outhook_server was not created: this user has no CREATEROLE; see docs/operations.md",
 	}, migrate(t, first))
 	require.NoError(t, migrations.Check(t.Context(), first))
 	require.Empty(t, groupRoles(t, admin))
@@ -202,6 +264,7 @@ func TestMigrationWithoutCreateRole(t *testing.T) {
 	for _, sql := range blocks(t, "../docs/operations.md") {
 		exec(t, byHand, sql)
 	}
+	require.Empty(t, migrate(t, first), "which gives the server's role its rights")
 	requireRights(t, byHand)
 	want := fingerprint(t, byHand)
 
@@ -212,7 +275,7 @@ func TestMigrationWithoutCreateRole(t *testing.T) {
 	// Nothing is left of the roles' rights after a rollback: else they could not be dropped.
 	require.NoError(t, migrations.DownTo(t.Context(), first, 0))
 	require.NoError(t, migrations.DownTo(t.Context(), second, 0))
-	exec(t, admin, `DROP ROLE outhook_publisher, outhook_reporter`)
+	exec(t, admin, `DROP ROLE outhook_publisher, outhook_reporter, outhook_server`)
 
 	third := ownedBy(t, s, "creator", "third")
 	require.Empty(t, migrate(t, third))

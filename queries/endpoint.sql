@@ -60,4 +60,4 @@ WHERE id = @id AND status <> 'disabled' AND deleted_at IS NULL
 RETURNING *;
 
 -- name: DeleteEndpoint :execrows
-UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now() WHERE id = @id AND deleted_at IS NULL;
+UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now(), secret_headers = '{}' WHERE id = @id AND deleted_at IS NULL;

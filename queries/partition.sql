@@ -15,3 +15,7 @@ FROM pg_catalog.pg_class AS c
 LEFT JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid
 WHERE c.relnamespace = 'outhook'::regnamespace AND c.relkind = 'r' AND c.relname ~ ('^' || @parent::text || '_p[0-9]{8}$')
 ORDER BY c.relname;
+
+-- name: OwnsSchema :one
+-- Whether this user may do what only the owner of the tables may.
+SELECT pg_has_role(c.relowner, 'USAGE')::boolean AS owns FROM pg_catalog.pg_class AS c WHERE c.oid = 'outhook.river_job'::regclass;

@@ -24,6 +24,7 @@ type cli struct {
 	Bench      benchCmd      `cmd:"" help:"Measure Outhook on this machine, or a running server, against bare River and Postgres."`
 	Listen     listenCmd     `cmd:"" help:"Receive webhooks locally, verify their signatures and print them."`
 	Partitions partitionsCmd `cmd:"" help:"Show the days of the log: sizes, ages, what exists ahead and what is due."`
+	Secrets    secretsCmd    `cmd:"" help:"Encrypt stored secrets with another key."`
 	Doctor     doctorCmd     `cmd:"" help:"Check that nothing is stuck or inconsistent; exit 1 if something is."`
 	Health     healthCmd     `cmd:"" help:"Ask a running server whether it is ready; exit 1 if it is not."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

@@ -478,3 +478,9 @@ func TestVersionAndHelp(t *testing.T) {
 	require.ErrorIs(t, err, exitError(0))
 	require.Contains(t, out, "OUTHOOK_RETRY_SCHEDULE")
 }
+
+// contextAfter is for what a test cleans up behind its own context's end.
+func contextAfter(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+}

@@ -31,6 +31,9 @@ const (
 	// are up to 3 of the loader and the recorder, and one each of River's listener, of the worker's lock and of the pacer.
 	workerConns = 22
 
+	// ownerConns: the retention and reconcile use one connection each, now and then.
+	ownerConns = 2
+
 	// stopTimeout bounds a stop from SIGTERM to the end of the process: the attempts' grace period (30 s) and the time to
 	// record the last outcomes.
 	stopTimeout = 40 * time.Second
@@ -43,8 +46,10 @@ type serveCmd struct {
 	databaseFlags
 	serverFlags
 
-	Listen string   `env:"OUTHOOK_LISTEN" default:":8080" help:"The address to listen on. A worker without the API serves /livez and /readyz on it."`
-	Roles  []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"api, worker, or both."`
+	Listen           string `env:"OUTHOOK_LISTEN" default:":8080" help:"The address to listen on. A worker without the API serves /livez and /readyz on it."`
+	OwnerDatabaseURL string `env:"OUTHOOK_OWNER_DATABASE_URL" secret:"url" help:"The same database as the schema's owner, if OUTHOOK_DATABASE_URL has a user with the role outhook_server: workers remove old partitions with it."`
+
+	Roles []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"api, worker, or both."`
 }
 
 // Run serves until ctx ends, then stops in order.
@@ -70,7 +75,7 @@ func (s *serveCmd) configured(logger *slog.Logger) (srv server, err error) {
 	if srv.roles, err = parseRoles(s.Roles); err != nil {
 		return srv, err
 	}
-	srv.databaseURL, srv.listen = s.DatabaseURL, s.Listen
+	srv.databaseURL, srv.ownerURL, srv.listen = s.DatabaseURL, s.OwnerDatabaseURL, s.Listen
 	return srv, nil
 }
 
@@ -88,6 +93,7 @@ type server struct {
 	logger      *slog.Logger
 	roles       roles
 	databaseURL string
+	ownerURL    string // "": databaseURL's user may do everything
 	listen      string
 	schedule    jobs.Schedule
 	allow       []netip.Prefix
@@ -203,8 +209,22 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 	if err != nil {
 		return nil, none, err
 	}
+	owns, err := db.New().OwnsSchema(ctx, pool)
+	if err != nil {
+		pool.Close()
+		return nil, none, fmt.Errorf("looking up the schema's owner: %w", err)
+	}
+	ownerPool, err := s.openOwnerPool(ctx, pool, owns)
+	if err != nil {
+		pool.Close()
+		return nil, none, err
+	}
+	closePools := func() {
+		ownerPool.Close()
+		pool.Close()
+	}
 	w, err = jobs.New(s.flags.setEndpoints(jobs.Config{ //nolint:contextcheck // its groups live until Stop
-		Pool: pool, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
+		Pool: pool, OwnerPool: ownerPool, NotOwner: !owns, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
 		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
 		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers,
 		MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers, MaxLanes: s.flags.MaxLanes,
@@ -214,13 +234,36 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 		err = w.Start(ctx)
 	}
 	if err != nil {
-		pool.Close()
+		closePools()
 		return nil, none, fmt.Errorf("starting workers: %w", err)
 	}
 	return w, func(ctx context.Context) error {
-		defer pool.Close()
+		defer closePools()
 		return w.Stop(ctx)
 	}, nil
+}
+
+// openOwnerPool returns a pool of the schema's owner, which is the workers' own unless OUTHOOK_OWNER_DATABASE_URL is set.
+func (s *server) openOwnerPool(ctx context.Context, pool *pgxpool.Pool, owns bool) (*pgxpool.Pool, error) {
+	if s.ownerURL == "" {
+		if !owns {
+			s.logger.WarnContext(ctx, "this database user does not own the schema: old partitions stay until OUTHOOK_OWNER_DATABASE_URL is set")
+		}
+		return pool, nil
+	}
+	ownerPool, err := openPool(ctx, s.ownerURL, "outhook owner", ownerConns)
+	if err != nil {
+		return nil, fmt.Errorf("OUTHOOK_OWNER_DATABASE_URL: %w", err)
+	}
+	owns, err = db.New().OwnsSchema(ctx, ownerPool)
+	if err == nil && !owns {
+		err = errors.New("this user does not own the schema: give the one that runs `outhook migrate up`")
+	}
+	if err != nil {
+		ownerPool.Close()
+		return nil, fmt.Errorf("OUTHOOK_OWNER_DATABASE_URL: %w", err)
+	}
+	return ownerPool, nil
 }
 
 // handler returns what is served over HTTP, and what ends it.

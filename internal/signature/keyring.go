@@ -104,6 +104,9 @@ func (k *Keyring) Seal(plaintext, associated []byte) (keyID string, sealed []byt
 	return k.primary, k.ciphers[k.primary]().Seal(nil, nil, plaintext, associated) //nolint:gosec // the cipher draws the nonce
 }
 
+// KeyID returns the id of the key that encrypts.
+func (k *Keyring) KeyID() string { return k.primary }
+
 // Open decrypts what [Keyring.Seal] made. Returns ErrUnknownKey with the key's id, or ErrDecrypt.
 func (k *Keyring) Open(keyID string, sealed, associated []byte) ([]byte, error) {
 	aead, found := k.ciphers[keyID]

@@ -1,0 +1,241 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/signature"
+)
+
+const (
+	// defaultOverlap is how long an old secret goes on signing after a rotation: a day to bring the new one to the receiver.
+	defaultOverlap = 24 * 60 * 60
+	maxOverlap     = 30 * 24 * 60 * 60
+
+	// maxLiveSecrets bounds the signatures in a request's header, and the secrets that a thief could have.
+	maxLiveSecrets = 2
+)
+
+// rotation documents the body that rotates a secret; decodeRotation reads it.
+type rotation struct {
+	_ struct{} `additionalProperties:"false"`
+
+	OverlapSeconds *int32  `json:"overlap_seconds,omitempty" nullable:"true" minimum:"0" maximum:"2592000" default:"86400" doc:"How long the old secret goes on signing beside the new one. 0: it ends at once, for a secret that has leaked."`
+	Secret         *string `json:"secret,omitempty" nullable:"true" doc:"whsec_ and the base64 of 24 to 64 bytes. Absent: a new one of 32 bytes."`
+	Force          bool    `json:"force,omitempty" doc:"With two live secrets, end the older one now."`
+}
+
+// rotated is the answer of a rotation.
+type rotated struct {
+	Secret            string     `json:"secret" doc:"The new secret: it signs from now on."`
+	PreviousExpiresAt *time.Time `json:"previous_expires_at" doc:"Until when the one before it signs too. Null: it has ended."`
+}
+
+type rotatedOutput struct{ Body rotated }
+
+// liveSecret is a secret that signs.
+type liveSecret struct {
+	Secret    string     `json:"secret"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at" doc:"The end of its rotation's overlap. Null: it is the current one."`
+}
+
+type secretsOutput struct {
+	Body struct {
+		Secrets []liveSecret `json:"secrets" nullable:"false" doc:"Newest first."`
+	}
+}
+
+func (s *Server) addSecrets(operation func(id, method, path, summary, description string, errors ...int) huma.Operation) {
+	register(s, route{
+		Operation: operation("rotate-secret", http.MethodPost, "/{id}/rotate-secret", "Replace the secret that signs",
+			"Both secrets sign until the overlap ends, so that the receiver can change over at any moment of it. At most two are "+
+				"live: a third rotation within the overlap needs force, which ends the oldest.",
+			http.StatusNotFound, http.StatusConflict),
+		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[rotation](), limit: maxSmallBody, optional: true,
+	}, s.rotateSecret)
+	register(s, route{
+		Operation: operation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", "", http.StatusNotFound),
+		access:    tenantAccess, timeout: s.cfg.QueryTimeout,
+	}, s.getSecret)
+}
+
+// order of a rotation.
+type rotationOrder struct {
+	overlap int32
+	secret  signature.Secret
+	force   bool
+}
+
+// decodeRotation reads the body of a rotation, which may be absent.
+func decodeRotation(body []byte) (rotationOrder, error) {
+	o := rotationOrder{overlap: defaultOverlap, secret: signature.NewSecret()}
+	if len(body) == 0 {
+		return o, nil
+	}
+	object, err := parseObject(body)
+	if err != nil {
+		return o, err
+	}
+	e := &endpointEdit{secret: o.secret}
+	eachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
+		switch name {
+		case "overlap_seconds":
+			o.overlap = overlap(value, &e.faults)
+		case "secret":
+			e.setSecret(value)
+		case "force":
+			o.force = string(value) == "true"
+			if !o.force && string(value) != "false" {
+				e.faults.add("body.force", "must be true or false")
+			}
+		default:
+			return false
+		}
+		return true
+	})
+	o.secret = e.secret
+	return o, e.faults.problem(http.StatusUnprocessableEntity)
+}
+
+func overlap(value json.RawMessage, f *faults) int32 {
+	if isNull(value) {
+		return defaultOverlap
+	}
+	before := len(*f)
+	n := integer(value, "body.overlap_seconds", f)
+	if len(*f) == before && (n < 0 || n > maxOverlap) {
+		f.add("body.overlap_seconds", fmt.Sprintf("must be 0 to %d", maxOverlap))
+	}
+	return n
+}
+
+func (s *Server) rotateSecret(ctx context.Context, in *endpointInput) (*rotatedOutput, error) {
+	order, err := decodeRotation(bodyOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	out := &rotatedOutput{Body: rotated{Secret: order.secret.Reveal()}}
+	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		// The lock lets one rotation after the other see the secrets.
+		row, err := lockEndpoint(ctx, tx, in.ID)
+		if err != nil {
+			return err
+		}
+		if out.Body.PreviousExpiresAt, err = s.replaceSecret(ctx, tx, in, order); err != nil {
+			return err
+		}
+		detail := map[string]any{"overlap_seconds": order.overlap, "force": order.force}
+		return s.audit(ctx, tx, done{"rotate-secret", row.TenantID, objectEndpoint, row.ID.String(), detail})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// replaceSecret stores a new secret and begins the end of the current one, whose time it returns.
+func (s *Server) replaceSecret(ctx context.Context, tx pgx.Tx, in *endpointInput, order rotationOrder) (*time.Time, error) {
+	q := db.New()
+	live, err := q.ListLiveSecrets(ctx, tx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkRotation(live, order); err != nil {
+		return nil, err
+	}
+	var expires *time.Time
+	if len(live) > 0 {
+		current := live[0].ID
+		if order.overlap == 0 {
+			current = 0 // no row has it: all go
+		}
+		if err := q.KeepOneSecret(ctx, tx, in.ID, current); err != nil {
+			return nil, err
+		}
+		if order.overlap > 0 {
+			if expires, err = q.ExpireSecret(ctx, tx, float64(order.overlap), in.ID, current); err != nil {
+				return nil, err
+			}
+			*expires = expires.UTC()
+		}
+	}
+	keyID, sealed := s.cfg.Keyring.Seal(order.secret.Bytes(), in.ID[:])
+	return expires, q.InsertEndpointSecret(ctx, tx, in.ID, keyID, sealed)
+}
+
+// checkRotation refuses a third live secret, and one that is live already.
+func (s *Server) checkRotation(live []db.EndpointSecret, order rotationOrder) error {
+	if len(live) >= maxLiveSecrets && !order.force {
+		until := ""
+		if at := live[1].ExpiresAt; at != nil {
+			until = " until " + at.UTC().Format(time.RFC3339)
+		}
+		return newProblem(http.StatusConflict, "two secrets are live"+until+
+			": wait, or repeat with \"force\": true, which ends the older one now")
+	}
+	for _, row := range live {
+		secret, err := s.openSecret(row)
+		if err != nil && order.force {
+			continue // one that can't be read any more must not be in the way of its successor
+		}
+		if err != nil {
+			return err
+		}
+		if secret.Reveal() == order.secret.Reveal() {
+			return newProblem(http.StatusConflict, "this secret is live already: leave secret out to get a new one")
+		}
+	}
+	return nil
+}
+
+func (s *Server) openSecret(row db.EndpointSecret) (signature.Secret, error) {
+	raw, err := s.cfg.Keyring.Open(row.KeyID, row.Sealed, row.EndpointID[:])
+	if err != nil {
+		return signature.Secret{}, fmt.Errorf("decrypting a secret of endpoint %s: %w", row.EndpointID, err)
+	}
+	return signature.SecretFromBytes(raw)
+}
+
+func (s *Server) getSecret(ctx context.Context, in *endpointInput) (*secretsOutput, error) {
+	out := &secretsOutput{}
+	out.Body.Secrets = []liveSecret{}
+	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		endpoint, err := db.New().GetEndpoint(ctx, tx, in.ID)
+		if err == nil {
+			err = checkVisible(ctx, endpoint.TenantID)
+		}
+		if err != nil {
+			return err
+		}
+		rows, err := db.New().ListLiveSecrets(ctx, tx, in.ID)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			secret, err := s.openSecret(row)
+			if err != nil {
+				return err
+			}
+			live := liveSecret{Secret: secret.Reveal(), CreatedAt: row.CreatedAt.UTC()}
+			if row.ExpiresAt != nil {
+				at := row.ExpiresAt.UTC()
+				live.ExpiresAt = &at
+			}
+			out.Body.Secrets = append(out.Body.Secrets, live)
+		}
+		return s.audit(ctx, tx, done{"get-secret", endpoint.TenantID, objectEndpoint, endpoint.ID.String(), nil})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
