@@ -70,7 +70,6 @@ func TestBenchScenarios(t *testing.T) {
 		t.Parallel()
 		r := scenario(t, "burst", "--events", "2000")
 		require.InDelta(t, 10, r.figure(t, "other tenant's events"), 0)
-		require.Positive(t, r.figure(t, "burst delivered meanwhile"))
 	})
 
 	t.Run("Backlog", func(t *testing.T) {
