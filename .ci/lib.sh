@@ -53,6 +53,7 @@ tool() {
 # prepare installs what the tests need and makes a missing piece a failure instead of a skipped test.
 prepare() {
 	install_packages
+	install_promtool
 	install_postgres18
 	install_node_tests
 	export OUTHOOK_TEST_REQUIRE=all
@@ -108,6 +109,27 @@ install_postgres18() {
 	fi
 	run "$home/bin/postgres" --version
 	export OUTHOOK_TEST_POSTGRES18_BIN=$home/bin
+}
+
+# install_promtool puts promtool, which checks the alert rules, into the PATH. Debian's package prometheus would also install
+# a server and start it, so only this program is taken out of it.
+install_promtool() {
+	local home=${XDG_CACHE_HOME:-$HOME/.cache}/outhook-ci/promtool work
+	if command -v promtool >/dev/null; then return; fi
+	if [[ $EUID -eq 0 ]]; then
+		home=/opt/outhook-ci/promtool
+		if [[ ! -x $home/promtool ]]; then run apt-get -qq update; fi
+	fi
+	if [[ ! -x $home/promtool ]]; then
+		mkdir -p "$home"
+		work=$(mktemp -d)
+		(cd "$work" && run apt-get -qq download prometheus)
+		dpkg-deb -x "$work"/prometheus_*.deb "$work"
+		mv "$work/usr/bin/promtool" "$home"
+		rm -r "$work"
+	fi
+	export PATH=$home:$PATH
+	run promtool --version
 }
 
 # install_node_tests installs the packages that verify our signatures in JavaScript, and the one that drives Chromium.

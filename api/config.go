@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/internal/calm"
@@ -127,6 +128,11 @@ type Config struct {
 
 	// Ready is one more check of /readyz: whether jobs are being fetched. Nil in a process without workers.
 	Ready func(context.Context) error
+
+	// Metrics is where the metrics are registered (docs/metrics.md). One registry takes one Server.
+	//
+	// Defaults to nil: they are counted and not shown.
+	Metrics prometheus.Registerer
 
 	// UI is River UI, served at /riverui behind an API key (Basic authentication: any user, the key as password) and
 	// closed to other origins' pages. Nil: not served.

@@ -140,10 +140,11 @@ func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventO
 	if err := checkOwn(ctx, e.TenantID, "body.tenant_id"); err != nil {
 		return nil, err
 	}
-	rows, err := s.store.put(ctx, newIntake([]outhook.Event{e}, in.Traceparent))
+	rows, err := s.store.put(ctx, newIntake([]outhook.Event{e}, traceOf(ctx, in.Traceparent)))
 	if err != nil {
 		return nil, storeProblem(err, func(int) string { return "body" })
 	}
+	s.metrics.event(rows[0].Duplicate, rows[0].Conflict)
 	if rows[0].Conflict {
 		return nil, keyConflict("body.idempotency_key")
 	}
@@ -167,12 +168,13 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 	if i := slices.IndexFunc(events, foreign); i >= 0 {
 		return nil, checkOwn(ctx, events[i].TenantID, eventLocation(i)+".tenant_id")
 	}
-	rows, err := s.store.put(ctx, newIntake(events, in.Traceparent))
+	rows, err := s.store.put(ctx, newIntake(events, traceOf(ctx, in.Traceparent)))
 	if err != nil {
 		return nil, storeProblem(err, eventLocation)
 	}
 	out := &postBatchOutput{Body: storedBatch{Results: make([]stored, len(rows))}}
 	for i, row := range rows {
+		s.metrics.event(row.Duplicate, row.Conflict)
 		if row.Conflict { // of a batch of one, which is stored like a single event
 			return nil, keyConflict(eventLocation(i) + ".idempotency_key")
 		}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // requestIDPattern is what is taken from a client as its request's id: it ends up in headers and log lines.
@@ -52,10 +54,22 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := s.guard(c, next); err != nil {
 			c.Error(err)
 		}
+		s.finish(c, started)
 		s.cfg.Logger.DebugContext(ctx, "request", slog.String("method", c.Request().Method), slog.String("route", c.Path()),
 			slog.Int("status_code", c.Response().Status), slog.Duration("duration", time.Since(started)),
 			slog.String("request_id", id))
 		return nil
+	}
+}
+
+// finish counts a request and names its span, if it has one: only now its route is known.
+func (s *Server) finish(c echo.Context, started time.Time) {
+	if s.metrics != nil {
+		s.metrics.observe(c, started)
+	}
+	if span := trace.SpanFromContext(c.Request().Context()); span.IsRecording() {
+		span.SetName(c.Request().Method + " " + c.Path())
+		span.SetAttributes(semconv.HTTPRoute(c.Path()))
 	}
 }
 

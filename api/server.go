@@ -51,6 +51,7 @@ type Server struct {
 	keys      *batch.Group[[sha256.Size]byte, principal]
 	store     *store
 	ready     *readiness
+	metrics   *apiMetrics   // nil without the API
 	held      atomic.Int64  // bytes of bodies
 	tests     chan struct{} // a slot per test of an endpoint
 
@@ -68,7 +69,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("validating api.Config: %w", err)
 	}
 	s := newServer(cfg)
-	s.store = newStore(cfg.Pool, cfg.calm)
+	s.store = newStore(cfg.Pool, cfg.calm, cfg.Metrics)
+	s.metrics = newAPIMetrics(cfg.Metrics, s.held.Load)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
 	s.clientAddress = clientAddress(cfg.TrustedProxies)
 	s.guesses = newGuesses(s)
@@ -93,6 +95,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.addDocs(); err != nil {
 		return nil, err
 	}
+	s.metrics.addRoutes(s.echo.Routes())
 	return s, nil
 }
 

@@ -13,10 +13,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/metrics"
 )
 
 const (
@@ -86,12 +88,14 @@ type store struct {
 	logger  *slog.Logger
 	prompt  *batch.Group[intake, []db.EnqueueManyRow]
 	patient *batch.Group[intake, []db.EnqueueManyRow]
+	metric  *metrics.Group
 }
 
-func newStore(pool *pgxpool.Pool, logger *slog.Logger) *store {
+func newStore(pool *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *store {
 	st := &store{pool: pool, logger: logger}
 	st.prompt = batch.New(batch.Config{Parallel: storeParallel, MaxWaiting: storeWaiting, Split: isOnesFault}, intakeSize, st.runPrompt)
 	st.patient = batch.New(batch.Config{Parallel: patientParallel, MaxWaiting: patientWaiting, MaxItems: 1}, intakeSize, st.runPatient)
+	st.metric = metrics.NewGroup(reg, "store", func() int { return st.prompt.Stats().Waiting + st.patient.Stats().Waiting })
 	return st
 }
 
@@ -139,6 +143,8 @@ func (st *store) logged(ctx context.Context, err error, requests int) error {
 }
 
 func (st *store) enqueue(ctx context.Context, ins []intake, locks time.Duration) (answers [][]db.EnqueueManyRow, err error) {
+	began := time.Now()
+	defer func() { st.metric.Observe(len(ins), began, err) }()
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	// In one round trip, as Postgres takes several statements in one message. A 2xx means durable, whatever the database's

@@ -72,7 +72,7 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 	if e.Status != db.EndpointStatusEnabled {
 		return nil, newProblem(http.StatusConflict, "the endpoint is "+string(e.Status)+": enable it, then test it")
 	}
-	eventID, err := s.insertTestEvent(ctx, e, in.Traceparent)
+	eventID, err := s.insertTestEvent(ctx, e, traceOf(ctx, in.Traceparent))
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func TestTraceOfARequestIsStoredWithItsEvents(t *testing.T) {
 	require.Equal(t, 1, traced(r["event_id"]))
 
 	// What is none is no reason to refuse an event.
-	for _, header := range []string{"", "nonsense", "00-" + traceparent} {
+	for _, header := range []string{"", "nonsense", "00-" + traceparent, "\xff\xfe"} {
 		r = b.requireObject(b.do("POST", "/api/events", one, "traceparent", header), 202)
 		require.Equal(t, 1, b.count(`SELECT count(*) FROM outhook.events WHERE id = $1 AND traceparent IS NULL`, r["id"]))
 	}

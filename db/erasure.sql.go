@@ -103,6 +103,19 @@ func (q *Queries) EraseEvents(ctx context.Context, db DBTX, eventIDs []uuid.UUID
 	return result.RowsAffected(), nil
 }
 
+const eraseHealth = `-- name: EraseHealth :exec
+DELETE FROM outhook.endpoint_health AS h USING (SELECT v.endpoint_id FROM outhook.endpoint_health AS v
+    JOIN outhook.endpoints AS n ON n.id = v.endpoint_id AND n.tenant_id = $1 AND n.url = ''
+    ORDER BY v.endpoint_id FOR UPDATE OF v) AS k
+WHERE h.endpoint_id = k.endpoint_id
+`
+
+// Of the endpoints that are erased, in the order in which everybody locks them.
+func (q *Queries) EraseHealth(ctx context.Context, db DBTX, tenantID string) error {
+	_, err := db.Exec(ctx, eraseHealth, tenantID)
+	return err
+}
+
 const eraseKeys = `-- name: EraseKeys :execrows
 DELETE FROM outhook.event_keys AS k USING (SELECT s.tenant_id, s.idempotency_key FROM outhook.event_keys AS s
     WHERE s.tenant_id = $1 AND s.created_at <= $2 LIMIT $3 FOR UPDATE SKIP LOCKED) AS d
@@ -115,6 +128,18 @@ func (q *Queries) EraseKeys(ctx context.Context, db DBTX, tenantID string, reque
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const eraseOperations = `-- name: EraseOperations :exec
+DELETE FROM outhook.operations AS o
+WHERE o.created_at <= $1 AND (o.tenant_id = $2::text
+    OR EXISTS (SELECT FROM outhook.endpoints AS n WHERE n.id = o.endpoint_id AND n.tenant_id = $2 AND n.url = ''))
+`
+
+// Of the tenant, or of one of its endpoints that are erased; their jobs find nothing and end.
+func (q *Queries) EraseOperations(ctx context.Context, db DBTX, requestedAt time.Time, tenantID string) error {
+	_, err := db.Exec(ctx, eraseOperations, requestedAt, tenantID)
+	return err
 }
 
 const eraseSecrets = `-- name: EraseSecrets :exec
@@ -264,6 +289,17 @@ func (q *Queries) LockErasure(ctx context.Context, db DBTX, id uuid.UUID) (LockE
 		&i.Settled,
 	)
 	return i, err
+}
+
+const revokeTenantKeys = `-- name: RevokeTenantKeys :exec
+UPDATE outhook.api_keys SET revoked_at = now()
+WHERE tenant_id = $1::text AND created_at <= $2 AND revoked_at IS NULL
+`
+
+// The API keys that are bound to a tenant, of the time until the order.
+func (q *Queries) RevokeTenantKeys(ctx context.Context, db DBTX, tenantID string, requestedAt time.Time) error {
+	_, err := db.Exec(ctx, revokeTenantKeys, tenantID, requestedAt)
+	return err
 }
 
 const saveErasure = `-- name: SaveErasure :exec

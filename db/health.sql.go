@@ -73,12 +73,12 @@ func (q *Queries) InsertCancelJob(ctx context.Context, db DBTX, endpointID uuid.
 const insertEndpointHealth = `-- name: InsertEndpointHealth :exec
 
 INSERT INTO outhook.endpoint_health (endpoint_id)
-SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY ($1::uuid[]) ORDER BY n.id
+SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY ($1::uuid[]) AND n.deleted_at IS NULL ORDER BY n.id
 ON CONFLICT (endpoint_id) DO NOTHING
 `
 
 // Queries on the endpoints' health. Whoever locks an endpoint and its health locks the endpoint first.
-// Rows for those that have none yet, so that they can be locked.
+// Rows for those that have none yet, so that they can be locked. None for what is deleted, whose row may be erased.
 func (q *Queries) InsertEndpointHealth(ctx context.Context, db DBTX, endpointIds []uuid.UUID) error {
 	_, err := db.Exec(ctx, insertEndpointHealth, endpointIds)
 	return err

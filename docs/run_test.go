@@ -147,6 +147,7 @@ func has(t *testing.T, b block, missing map[string]bool) bool {
 		return !gone
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", b.needs)
+	cmd.Dir = filepath.Join("..", "jobs", "testdata", "node") // where node finds what `npm ci` has installed
 	cmd.Env = append(os.Environ(), "PATH="+searchPath(""))
 	out, err := cmd.CombinedOutput()
 	missing[b.needs] = err != nil

@@ -45,6 +45,7 @@ type Client struct {
 	inFlight  atomic.Int64
 
 	presence *presence
+	metrics  *workerMetrics
 	pacer    *pacer
 	health   *healthKeeper
 
@@ -64,15 +65,17 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{cfg: cfg, clock: &clock{stub: cfg.Now}, giveUp: make(chan struct{})}
 	tracker := &tracker{}
 	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, tracker, c.giveUp)
+	c.metrics = newWorkerMetrics(cfg.Metrics)
 	c.health = &healthKeeper{cfg: cfg, tracker: tracker, clock: c.clock}
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
 		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, lanes: newLaneKeeper(cfg),
 		inFlight: &c.inFlight, done: c.giveUp, ended: newEnded(),
+		metrics: c.metrics, tracer: newTracer(cfg.Tracing),
 	}
 	river.AddWorker(workers, deliver)
-	river.AddWorker(workers, &retainWorker{cfg: cfg})
-	river.AddWorker(workers, &reconcileWorker{cfg: cfg})
+	river.AddWorker(workers, &retainWorker{cfg: cfg, metrics: c.metrics})
+	river.AddWorker(workers, &reconcileWorker{cfg: cfg, metrics: c.metrics})
 	river.AddWorker(workers, &eraseWorker{cfg: cfg})
 	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
 	river.AddWorker(workers, &cancelWorker{cfg: cfg})
@@ -81,8 +84,9 @@ func New(cfg Config) (*Client, error) {
 	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
-	c.presence, c.pacer = newPresence(cfg, c.river.ID(), c.clock), newPacer(cfg)
+	c.presence, c.pacer = newPresence(cfg, c.river.ID(), c.clock, c.metrics), newPacer(cfg)
 	deliver.presence = c.presence
+	c.addState(cfg.Metrics)
 	return c, nil
 }
 
@@ -222,6 +226,7 @@ func (c *Client) Ready(context.Context) error {
 
 // observe notes each fetch that succeeded.
 func (c *Client) observe(_ context.Context, params *rivertype.HookMetricEmitParams) {
+	c.metrics.fetch(params.Metric)
 	if m, ok := params.Metric.(*rivertype.JobGetAvailableCountMetric); ok && m.Queue == QueueDeliver {
 		c.lastFetch.Store(time.Now().UnixNano())
 	}

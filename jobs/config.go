@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/outhook/outhook/internal/calm"
 	"github.com/outhook/outhook/internal/egress"
@@ -205,6 +207,17 @@ type Config struct {
 	//
 	// Defaults to discarding.
 	Logger *slog.Logger
+
+	// Metrics is where the metrics are registered (docs/metrics.md). One registry takes one Client.
+	//
+	// Defaults to nil: they are counted and not shown.
+	Metrics prometheus.Registerer
+
+	// Tracing makes a span of each attempt, which continues the trace that its event was enqueued in and is sent on in the
+	// header traceparent.
+	//
+	// Defaults to nil: no spans; the event's own traceparent is sent on.
+	Tracing trace.TracerProvider
 
 	// Now stubs the database's clock in tests.
 	//

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/egress"
@@ -98,6 +99,8 @@ type deliverWorker struct {
 	ended    *ended
 	inFlight *atomic.Int64   // runs between load and record
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
+	metrics  *workerMetrics
+	tracer   trace.Tracer // nil: no spans
 }
 
 // run is one run of a job, with what was loaded for it.
@@ -214,9 +217,11 @@ func (w *deliverWorker) attempt(ctx context.Context, r *run, leave func(time.Dur
 		w.cfg.calm.LogAttrs(ctx, slog.LevelError, "signing a delivery", r.attrs(slog.Any("error", err))...)
 		return w.giveBack(ctx, r.job, unsignedDelay+rand.N(unsignedDelay))
 	}
+	span := w.startSpan(ctx, r, header)
 	res := w.cfg.Egress.Post(ctx, egress.Request{
 		URL: r.URL, Header: header, Body: body, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
 	})
+	endSpan(span, res)
 	inARow := leave(res.Duration)
 	if res.Outcome == egress.Unknown && !res.Sent {
 		w.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "a request did not leave", r.attrs(slog.String("error", res.Error))...)
@@ -224,6 +229,7 @@ func (w *deliverWorker) attempt(ctx context.Context, r *run, leave func(time.Dur
 	}
 	rec := r.record(w.clock.Now())
 	rec.attempt = newAttempt(r, startedAt, header, res)
+	w.metrics.attempt(res)
 	w.judge(ctx, r, &rec, res)
 	w.log(ctx, r, &rec, res)
 	err = w.save(ctx, rec)
@@ -281,6 +287,7 @@ func (w *deliverWorker) save(ctx context.Context, rec record) error {
 	err := w.recorder.save(ctx, rec)
 	switch {
 	case err == nil:
+		w.metrics.recorded(&rec)
 		if rec.state != db.DeliveryStatePending {
 			w.ended.add(rec.jobID)
 		}
@@ -347,6 +354,7 @@ func (w *deliverWorker) interrupted(ctx context.Context, job *river.Job[DeliverA
 // the number is an unknown attempt. No snooze of River's: its completer gives a number back whoever has it by then.
 func (w *deliverWorker) giveBack(ctx context.Context, job *river.Job[DeliverArgs], delay time.Duration) error {
 	ctx = context.WithoutCancel(ctx)
+	w.metrics.givenBack.Inc()
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		tryCtx, cancel := context.WithTimeout(ctx, loadTimeout)
 		_, err := db.New().GiveBackJob(tryCtx, w.cfg.Pool, delay.Seconds(), job.ID, int32(job.Attempt)) //nolint:gosec // at most 1000

@@ -40,7 +40,8 @@ type EraseArgs struct {
 func (EraseArgs) Kind() string { return "erase" }
 
 // OrderErasure orders that everything that a tenant has until now is erased: what its endpoints are and their secrets, its
-// payloads, what attempts say of its receivers, and its idempotency keys. Ids, times, types, states and counts stay in the
+// payloads, what attempts say of its receivers, its endpoints' health, its operations and its idempotency keys; and that its
+// API keys are revoked. Ids, times, types, states and counts stay in the
 // log until the retention ends. It takes effect when tx commits; a job does the rest, which GetErasure tells of.
 func OrderErasure(ctx context.Context, tx pgx.Tx, tenantID string) (db.TenantErasure, error) {
 	q := db.New()
@@ -113,16 +114,26 @@ func (w *eraseWorker) step(ctx context.Context, id uuid.UUID) (complete bool, er
 	return complete, err
 }
 
-// erase does the next chunk of a pass: endpoints first, so that nothing new is sent, then events with what belongs to
-// them, then keys.
+// erase does the next chunk of a pass: API keys and endpoints first, so that nothing new is ordered or sent, then events
+// with what belongs to them, then idempotency keys.
 func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveErasureParams, err error) {
 	q := db.New()
 	p = db.SaveErasureParams{ID: order.ID, Pass: order.Pass, LastEventID: order.LastEventID}
+	if order.LastEventID == nil {
+		if err := q.RevokeTenantKeys(ctx, tx, order.TenantID, order.RequestedAt); err != nil {
+			return p, fmt.Errorf("revoking API keys: %w", err)
+		}
+	}
 	if p.Endpoints, err = q.EraseEndpoints(ctx, tx, order.TenantID, order.RequestedAt, eraseChunk); err != nil {
 		return p, fmt.Errorf("erasing endpoints: %w", err)
 	}
 	if p.Endpoints > 0 {
 		return p, q.EraseSecrets(ctx, tx, order.TenantID)
+	}
+	if order.LastEventID == nil {
+		if err := eraseReports(ctx, tx, order); err != nil {
+			return p, err
+		}
 	}
 	ids, err := nextEvents(ctx, tx, order)
 	if err != nil {
@@ -143,6 +154,17 @@ func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveEr
 		p.Complete = true
 	}
 	return p, nil
+}
+
+// eraseReports erases what is said of endpoints that are erased already: their health, and the replays of their deliveries.
+func eraseReports(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) error {
+	if err := db.New().EraseHealth(ctx, tx, order.TenantID); err != nil {
+		return fmt.Errorf("erasing the endpoints' health: %w", err)
+	}
+	if err := db.New().EraseOperations(ctx, tx, order.RequestedAt, order.TenantID); err != nil {
+		return fmt.Errorf("erasing operations: %w", err)
+	}
+	return nil
 }
 
 func nextEvents(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) ([]uuid.UUID, error) {

@@ -1,7 +1,10 @@
 package jobs_test
 
 import (
+	"bytes"
+	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -96,6 +99,67 @@ func TestErasure(t *testing.T) {
 			AND state IN ('available', 'retryable', 'scheduled', 'running')`))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = 'other' AND payload IS NOT NULL`))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.event_keys WHERE tenant_id = 'other'`))
+	})
+
+	t.Run("TakesHealthOperationsAndAPIKeys", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		filter := jobs.Filter{Since: time.Now().Add(-time.Hour)}
+		ofEndpoint := filter
+		ofEndpoint.EndpointID = &endpointID
+		ofOther := filter
+		other := "other"
+		ofOther.TenantID = &other
+		b.recover(t, endpointID, filter)
+		for _, f := range []jobs.Filter{ofEndpoint, ofOther} {
+			b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, f) })
+		}
+		b.exec(t, `INSERT INTO outhook.endpoint_health (endpoint_id) VALUES ($1), ($2)`, endpointID, uuid.New())
+		b.exec(t, `INSERT INTO outhook.api_keys (name, key_hash, scope, tenant_id, created_at) VALUES
+			('own', '1', 'tenant', 'acme', now()), ('reads', '2', 'read', 'acme', now()), ('other', '3', 'tenant', 'other', now()),
+			('all', '4', 'admin', NULL, now()), ('later', '5', 'tenant', 'acme', now() + interval '1 hour')`)
+		order := b.orderErasure(t)
+		b.start(t, b.config(t))
+		b.awaitErasure(t, order.ID)
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.endpoint_health`))
+		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.endpoint_health WHERE endpoint_id = $1`, endpointID))
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.operations`))
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.operations WHERE tenant_id = 'other'`))
+		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.api_keys WHERE revoked_at IS NOT NULL AND name IN ('own', 'reads')`))
+		require.Equal(t, 3, b.count(t, `SELECT count(*) FROM outhook.api_keys WHERE revoked_at IS NULL`))
+	})
+
+	// As when the process is killed: what the open chunk did is rolled back, and nothing is counted twice.
+	t.Run("GoesOnAfterItsConnectionWasKilledInAChunk", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		ids := b.oldEvents(t, time.Now().Add(-time.Minute), 1200, endpointID, "pending", "retryable")
+		order := b.orderErasure(t)
+		blocker, err := b.pool.Begin(b.ctx)
+		require.NoError(t, err)
+		_, err = blocker.Exec(b.ctx, `SELECT FROM outhook.events WHERE id = $1 FOR UPDATE`, slices.SortedFunc(slices.Values(ids), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })[700])
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = blocker.Rollback(context.WithoutCancel(b.ctx)) }) // if the test has failed
+		b.start(t, b.config(t))
+		const waiting = `SELECT count(*) FROM pg_stat_activity AS a
+			WHERE a.datname = current_database() AND a.wait_event_type = 'Lock' AND a.query LIKE '%EraseEvents%'`
+		eventually(t, func() bool { return b.count(t, waiting) == 1 }, func() any { return "the second chunk" })
+		left := func() int {
+			return b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = $1 AND payload IS NOT NULL`, tenant)
+		}
+		require.Equal(t, 700, left(), "the first chunk is committed")
+		b.exec(t, `SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity AS a
+			WHERE a.datname = current_database() AND a.wait_event_type = 'Lock' AND a.query LIKE '%EraseEvents%'`)
+		eventually(t, func() bool { return b.count(t, waiting) == 0 }, func() any { return "the end of the connection" })
+		require.Equal(t, 700, left(), "the second is undone")
+		require.Equal(t, 700, b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'pending'`))
+		require.NoError(t, blocker.Rollback(b.ctx))
+		e := b.awaitErasure(t, order.ID)
+		require.EqualValues(t, 1200, e.PayloadCount)
+		require.EqualValues(t, 1200, e.DeliveryCount)
+		require.Zero(t, left())
 	})
 
 	t.Run("GoesOnAfterItsJobWasLost", func(t *testing.T) {

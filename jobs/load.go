@@ -12,6 +12,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/metrics"
 )
 
 // loadTimeout bounds one load. It is a primary-key lookup for at most loadItems jobs.
@@ -34,11 +35,13 @@ type loader struct {
 	clock  *clock
 	logger *slog.Logger
 	group  *batch.Group[loadKey, *db.LoadDeliveriesRow]
+	metric *metrics.Group
 }
 
 func newLoader(cfg Config, clock *clock) *loader {
 	l := &loader{pool: cfg.Pool, clock: clock, logger: cfg.calm}
 	l.group = batch.New(batch.Config{MaxItems: loadItems, Parallel: 1}, func(loadKey) int { return 0 }, l.run)
+	l.metric = metrics.NewGroup(cfg.Metrics, "load", func() int { return l.group.Stats().Waiting })
 	return l
 }
 
@@ -59,6 +62,7 @@ func (l *loader) run(ctx context.Context, keys []loadKey) ([]*db.LoadDeliveriesR
 	params.Low, params.High = bounds(params.EventIDs)
 	sent := time.Now()
 	rows, err := db.New().LoadDeliveries(ctx, l.pool, params)
+	l.metric.Observe(len(keys), sent, err)
 	if err != nil {
 		l.logger.WarnContext(ctx, "loading deliveries", slog.Int("count", len(keys)), slog.Any("error", err))
 		return nil, fmt.Errorf("loading %d deliveries: %w", len(keys), err)

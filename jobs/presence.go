@@ -41,6 +41,7 @@ var errPresence = errors.New("another process holds this client's lock")
 // left (see rescuer).
 type presence struct {
 	cfg      Config
+	metrics  *workerMetrics
 	clientID string
 	clock    *clock
 	conn     *pgx.ConnConfig
@@ -49,8 +50,8 @@ type presence struct {
 	done     chan struct{}
 }
 
-func newPresence(cfg Config, clientID string, clock *clock) *presence {
-	return &presence{cfg: cfg, clientID: clientID, clock: clock, conn: sideConn(cfg, "presence"), done: make(chan struct{})}
+func newPresence(cfg Config, clientID string, clock *clock, m *workerMetrics) *presence {
+	return &presence{cfg: cfg, metrics: m, clientID: clientID, clock: clock, conn: sideConn(cfg, "presence"), done: make(chan struct{})}
 }
 
 // sideConn configures a connection beside the pool, which pg_stat_activity shows under a name of its own.
@@ -107,7 +108,7 @@ func (p *presence) run(ctx context.Context, conn *pgx.Conn) {
 
 // watch rescues what others left until the connection is lost or ctx ends.
 func (p *presence) watch(ctx context.Context, conn *pgx.Conn) error {
-	r := &rescuer{cfg: p.cfg, clientID: p.clientID, clock: p.clock, conn: conn}
+	r := &rescuer{cfg: p.cfg, metrics: p.metrics, clientID: p.clientID, clock: p.clock, conn: conn}
 	tick := time.NewTicker(presenceInterval)
 	defer tick.Stop()
 	for {

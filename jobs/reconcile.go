@@ -42,7 +42,8 @@ func (ReconcileArgs) Kind() string { return "reconcile" }
 type reconcileWorker struct {
 	river.WorkerDefaults[ReconcileArgs]
 
-	cfg Config
+	cfg     Config
+	metrics *workerMetrics
 
 	after atomic.Int64 // where the last run in this process stopped; 0 is the beginning
 }
@@ -52,6 +53,11 @@ func (w *reconcileWorker) Work(ctx context.Context, _ *river.Job[ReconcileArgs])
 	r := &repair{pool: w.cfg.Pool, owner: w.cfg.OwnerPool, ahead: w.cfg.PartitionsAhead, budget: reconcileBudget, after: w.after.Load(), found: make(findings)}
 	err := r.run(ctx)
 	w.after.Store(r.after)
+	for _, f := range r.found.list() {
+		if f.Violation {
+			w.metrics.repaired.WithLabelValues(f.Check).Add(float64(f.Count))
+		}
+	}
 	logRepair(ctx, w.cfg.Logger, r.found.list())
 	if err != nil {
 		w.cfg.Logger.ErrorContext(ctx, "reconciling", slog.Any("error", err))

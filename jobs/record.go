@@ -15,6 +15,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/metrics"
 )
 
 const (
@@ -78,11 +79,13 @@ type recorder struct {
 	tracker *tracker
 	done    <-chan struct{} // closed when the process gives up on what is not recorded
 	group   *batch.Group[record, struct{}]
+	metric  *metrics.Group
 }
 
 func newRecorder(cfg Config, tracker *tracker, done <-chan struct{}) *recorder {
 	r := &recorder{pool: cfg.Pool, logger: cfg.calm, tracker: tracker, done: done}
 	r.group = batch.New(batch.Config{MaxItems: recordItems, Parallel: 1, Split: refused}, size, r.run)
+	r.metric = metrics.NewGroup(cfg.Metrics, "record", func() int { return r.group.Stats().Waiting })
 	return r
 }
 
@@ -113,6 +116,7 @@ func (r *recorder) save(ctx context.Context, rec record) error {
 func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
+	began := time.Now()
 	err := pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: beginByKey}, func(tx pgx.Tx) error {
 		for rest := recs; len(rest) > 0; {
 			var round []record
@@ -123,6 +127,7 @@ func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
 		}
 		return nil
 	})
+	r.metric.Observe(len(recs), began, err)
 	if err != nil {
 		r.logger.WarnContext(ctx, "recording attempts", slog.Int("count", len(recs)), slog.Any("error", err))
 		return nil, err

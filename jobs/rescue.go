@@ -35,6 +35,7 @@ const (
 // look may die as well. Two that rescue the same job do not meet it twice.
 type rescuer struct {
 	cfg      Config
+	metrics  *workerMetrics
 	clientID string
 	clock    *clock
 	conn     *pgx.Conn
@@ -83,6 +84,7 @@ func (r *rescuer) rescue(ctx context.Context, client string) error {
 			return err
 		}
 		if n > 0 {
+			r.metrics.rescued.Add(float64(n))
 			r.cfg.Logger.WarnContext(ctx, "a worker died: its deliveries run elsewhere", slog.String("client_id", client), slog.Int("count", n))
 		}
 	}

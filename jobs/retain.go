@@ -76,7 +76,8 @@ type Retained struct {
 type retainWorker struct {
 	river.WorkerDefaults[RetainArgs]
 
-	cfg Config
+	cfg     Config
+	metrics *workerMetrics
 }
 
 // Work makes the partitions of the coming days, erases expired secrets, and removes what is due.
@@ -102,7 +103,9 @@ func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error
 	if w.cfg.NotOwner && w.cfg.OwnerPool == w.cfg.Pool {
 		return nil // told at the start
 	}
-	_, err = Retain(ctx, w.cfg)
+	done, err := Retain(ctx, w.cfg)
+	w.metrics.expired.Add(float64(done.Expired))
+	w.metrics.dropped.Add(float64(done.Tables))
 	switch {
 	case errors.Is(err, errUnfinished):
 		return river.JobSnooze(retainPause)

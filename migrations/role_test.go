@@ -142,7 +142,7 @@ func serverRights() []string {
 		"api_keys":                  "SELECT INSERT UPDATE",
 		"deliveries":                "SELECT INSERT UPDATE",
 		"delivery_attempts":         "SELECT INSERT UPDATE",
-		"endpoint_health":           "SELECT INSERT UPDATE",
+		"endpoint_health":           "SELECT INSERT UPDATE DELETE",
 		"lanes":                     "SELECT INSERT UPDATE",
 		"silent_clients":            "SELECT INSERT UPDATE DELETE",
 		"report_endpoints":          "SELECT",

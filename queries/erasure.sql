@@ -45,6 +45,24 @@ WHERE n.id = k.id;
 DELETE FROM outhook.endpoint_secrets AS s USING outhook.endpoints AS n
 WHERE n.id = s.endpoint_id AND n.tenant_id = @tenant_id AND n.url = '';
 
+-- name: RevokeTenantKeys :exec
+-- The API keys that are bound to a tenant, of the time until the order.
+UPDATE outhook.api_keys SET revoked_at = now()
+WHERE tenant_id = @tenant_id::text AND created_at <= @requested_at AND revoked_at IS NULL;
+
+-- name: EraseHealth :exec
+-- Of the endpoints that are erased, in the order in which everybody locks them.
+DELETE FROM outhook.endpoint_health AS h USING (SELECT v.endpoint_id FROM outhook.endpoint_health AS v
+    JOIN outhook.endpoints AS n ON n.id = v.endpoint_id AND n.tenant_id = @tenant_id AND n.url = ''
+    ORDER BY v.endpoint_id FOR UPDATE OF v) AS k
+WHERE h.endpoint_id = k.endpoint_id;
+
+-- name: EraseOperations :exec
+-- Of the tenant, or of one of its endpoints that are erased; their jobs find nothing and end.
+DELETE FROM outhook.operations AS o
+WHERE o.created_at <= @requested_at AND (o.tenant_id = @tenant_id::text
+    OR EXISTS (SELECT FROM outhook.endpoints AS n WHERE n.id = o.endpoint_id AND n.tenant_id = @tenant_id AND n.url = ''));
+
 -- name: ListTenantEvents :many
 -- The next events of a tenant after one, up to max_rows, below high.
 SELECT e.id FROM outhook.events AS e

@@ -1,9 +1,9 @@
 -- Queries on the endpoints' health. Whoever locks an endpoint and its health locks the endpoint first.
 
 -- name: InsertEndpointHealth :exec
--- Rows for those that have none yet, so that they can be locked.
+-- Rows for those that have none yet, so that they can be locked. None for what is deleted, whose row may be erased.
 INSERT INTO outhook.endpoint_health (endpoint_id)
-SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY (@endpoint_ids::uuid[]) ORDER BY n.id
+SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY (@endpoint_ids::uuid[]) AND n.deleted_at IS NULL ORDER BY n.id
 ON CONFLICT (endpoint_id) DO NOTHING;
 
 -- name: LockEndpointHealth :many

@@ -15,7 +15,7 @@ import (
 
 const (
 	// clockVariable names the file that holds how many seconds a worker's clock is ahead.
-	clockVariable = "OUTHOOK_CHAOS_CLOCK"
+	clockVariable = "CHAOS_CLOCK"
 
 	// wrongBy is how far a clock is set off, either way.
 	wrongBy = 2 * time.Minute

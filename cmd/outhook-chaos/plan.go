@@ -72,6 +72,7 @@ func weights() []struct {
 		{setClock, 3},
 		{pauseEndpoint, 3},
 		{replayDelivery, 5},
+		{rotateSecret, 3},
 	}
 }
 

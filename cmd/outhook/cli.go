@@ -55,7 +55,10 @@ func newParser(stdout, stderr io.Writer, dataDir string) (*kong.Kong, error) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Writers(stdout, stderr), kong.ShortUsageOnError(),
 		kong.Exit(func(code int) { panic(exitError(code)) }),
-		kong.Vars{"data_dir": dataDir, "version": version(), "egress_ports": serveEgressPorts})
+		kong.Vars{
+			"data_dir": dataDir, "version": version(), "egress_ports": serveEgressPorts,
+			"metrics_listen": defaultMetricsListen,
+		})
 	if err != nil {
 		return nil, fmt.Errorf("reading the command line: %w", err)
 	}
@@ -137,6 +140,7 @@ type serverFlags struct {
 	FailedLogins   int     `env:"OUTHOOK_FAILED_LOGINS" default:"30" help:"Wrong API keys a minute that an address may try; then all from there gets 429. 0: no limit."`
 	TrustedProxies string  `env:"OUTHOOK_TRUSTED_PROXIES" help:"Prefixes of the proxies in front of the API whose X-Forwarded-For tells a client's address, like 10.0.0.0/8. Without it, the address that connects counts."`
 
+	metricsFlags
 	logFlags
 }
 

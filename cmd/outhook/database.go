@@ -33,8 +33,8 @@ func closeReadOnly(cfg *pgx.ConnConfig) {
 }
 
 // openPool opens a pool and checks that the database can be reached. name is shown in pg_stat_activity;
-// connected are told of each new connection.
-func openPool(ctx context.Context, url, name string, maxConns int32, connected ...func(*pgx.Conn)) (*pgxpool.Pool, error) {
+// changes have the last word on the configuration.
+func openPool(ctx context.Context, url, name string, maxConns int32, changes ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	if url == "" {
 		return nil, errNoDatabase
 	}
@@ -50,13 +50,13 @@ func openPool(ctx context.Context, url, name string, maxConns int32, connected .
 		// Behind a pooler in transaction mode nothing is prepared, and pgx goes by the types of Go.
 		conn.TypeMap().RegisterDefaultPgType(uuid.UUID{}, "uuid")
 		conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
-		for _, tell := range connected {
-			tell(conn)
-		}
 		return nil
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
 	closeReadOnly(cfg.ConnConfig)
+	for _, change := range changes {
+		change(cfg)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)

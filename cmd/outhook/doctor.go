@@ -52,6 +52,9 @@ func (d doctorCmd) Run(c *command) error {
 	}
 	r := report{OK: true}
 	if d.Repair {
+		if err := auditUpkeep(c.ctx, pool, "doctor-repair", map[string]any{}); err != nil {
+			return err
+		}
 		repaired, err := jobs.Reconcile(c.ctx, pool)
 		if err != nil {
 			return fmt.Errorf("repairing: %w", err)

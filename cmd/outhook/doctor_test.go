@@ -62,11 +62,13 @@ func TestDoctor(t *testing.T) {
 		require.Equal(t, 7, r.Checks[0].Count)
 		require.Len(t, r.Checks[0].Examples, 5)
 
+		require.Empty(t, audited(t, url))
 		out, err = output(t, "doctor", "--repair", "--database-url", url)
 		require.NoError(t, err, out)
 		require.Contains(t, out, "repaired 7 of deliveries_without_job\n")
 		require.Contains(t, out, "repaired 1 of missing_partitions\n")
 		require.NotContains(t, out, "VIOLATED")
+		require.Equal(t, []string{"doctor-repair database outhook {}"}, audited(t, url))
 	})
 
 	t.Run("TellsOfARetryThatWaits", func(t *testing.T) {

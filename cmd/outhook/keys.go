@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/user"
 	"strings"
 	"time"
 
@@ -133,27 +130,6 @@ func (k keysRevokeCmd) Run(c *command) error {
 
 // auditKey writes what this command has done with a key, in the transaction of the change.
 func auditKey(ctx context.Context, tx pgx.Tx, action string, row db.APIKey, detail map[string]any) error {
-	encoded, err := json.Marshal(detail)
-	if err != nil {
-		return fmt.Errorf("encoding the detail of %s: %w", action, err)
-	}
-	err = db.New().InsertAuditEntry(ctx, tx, db.InsertAuditEntryParams{
-		Actor: commandLineActor(), Action: action, TenantID: row.TenantID, ObjectType: "key", ObjectID: row.ID.String(), Detail: encoded,
-	})
-	if err != nil {
-		return fmt.Errorf("writing the audit trail: %w", err)
-	}
-	return nil
-}
-
-// commandLineActor names who runs this command, as far as the system tells.
-func commandLineActor() string {
-	name, host := "unknown", "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	if h, err := os.Hostname(); err == nil {
-		host = h
-	}
-	return strings.ToValidUTF8("command line: "+name+"@"+host, "?")
+	p := db.InsertAuditEntryParams{Action: action, TenantID: row.TenantID, ObjectType: "key", ObjectID: row.ID.String()}
+	return auditCommand(ctx, tx, p, detail)
 }

@@ -97,11 +97,23 @@ func TestServeAsAUserWhoOwnsNothing(t *testing.T) {
 		{http.MethodGet, "/api/deliveries?state=failed", "", http.StatusOK},
 		{http.MethodGet, "/readyz", "", http.StatusOK},
 		{http.MethodGet, "/riverui/api/jobs?state=completed", "", http.StatusUnauthorized},
-		{http.MethodDelete, "/api/endpoints/" + id, "", http.StatusNoContent},
+		{http.MethodPost, "/api/endpoints/" + id + "/recover", `{"since": "2026-01-02T03:04:05Z", "missed": true}`, http.StatusAccepted},
+		{http.MethodGet, "/api/audit", "", http.StatusOK},
+		{http.MethodGet, "/api/keys", "", http.StatusOK},
 	} {
 		status, answer := call(t, order.method, base+order.path, apiKey, order.body)
 		require.Equal(t, order.status, status, "%s %s: %v\n%s", order.method, order.path, answer, server.stderr.String())
 	}
+	steerOperation(t, base, apiKey)
+	makeAndRevokeKey(t, base, apiKey)
+	require.Eventually(t, func() bool {
+		var n int
+		require.NoError(t, asOwner.QueryRow(t.Context(), `SELECT count(*) FROM outhook.endpoint_health`).Scan(&n))
+		return n == 1
+	}, 60*time.Second, 50*time.Millisecond, "health is written")
+	status, answer := call(t, http.MethodDelete, base+"/api/endpoints/"+id, apiKey, "")
+	require.Equal(t, http.StatusNoContent, status, answer)
+	eraseTenant(t, asOwner, base, apiKey)
 	for _, args := range [][]string{
 		{"doctor", "--repair"},
 		{"doctor", "--json"},
@@ -128,6 +140,51 @@ func TestServeAsAUserWhoOwnsNothing(t *testing.T) {
 	require.Contains(t, log, "OUTHOOK_OWNER_DATABASE_URL")
 
 	requireRefused(t, database)
+}
+
+// steerOperation gives each order that an operation takes.
+func steerOperation(t *testing.T, base, apiKey string) {
+	t.Helper()
+	status, operation := call(t, http.MethodPost, base+"/api/operations", apiKey, `{"since": "2026-01-02T03:04:05Z", "tenant_id": "acme"}`)
+	require.Equal(t, http.StatusAccepted, status, operation)
+	path := base + "/api/operations/" + operation["id"].(string)
+	for _, order := range []struct{ verb, state string }{{"pause", "paused"}, {"resume", "running"}, {"cancel", "cancelled"}} {
+		status, operation = call(t, http.MethodPost, path+"/"+order.verb, apiKey, "")
+		require.Equal(t, http.StatusOK, status, operation)
+		require.Equal(t, order.state, operation["state"])
+	}
+	for _, read := range []string{path, base + "/api/operations"} {
+		status, operation = call(t, http.MethodGet, read, apiKey, "")
+		require.Equal(t, http.StatusOK, status, operation)
+	}
+}
+
+func makeAndRevokeKey(t *testing.T, base, apiKey string) {
+	t.Helper()
+	status, made := call(t, http.MethodPost, base+"/api/keys", apiKey, `{"name": "new", "scope": "tenant", "tenant_id": "acme"}`)
+	require.Equal(t, http.StatusCreated, status, made)
+	status, answer := call(t, http.MethodGet, base+"/api/endpoints", made["key"].(string), "")
+	require.Equal(t, http.StatusOK, status, answer)
+	status, answer = call(t, http.MethodDelete, base+"/api/keys/"+made["id"].(string), apiKey, "")
+	require.Equal(t, http.StatusNoContent, status, answer)
+}
+
+// eraseTenant erases all that the test has made, with both passes.
+func eraseTenant(t *testing.T, asOwner *pgx.Conn, base, apiKey string) {
+	t.Helper()
+	status, erasure := call(t, http.MethodDelete, base+"/api/tenants/acme/data", apiKey, "")
+	require.Equal(t, http.StatusAccepted, status, erasure)
+	require.Eventually(t, func() bool {
+		_, err := asOwner.Exec(t.Context(), `UPDATE outhook.tenant_erasures SET settled_at = now() WHERE pass = 2 AND settled_at > now()`)
+		require.NoError(t, err)
+		status, erasure = call(t, http.MethodGet, base+"/api/erasures/"+erasure["id"].(string), apiKey, "")
+		require.Equal(t, http.StatusOK, status, erasure)
+		return erasure["state"] == "completed"
+	}, 120*time.Second, 100*time.Millisecond, "the erasure")
+	var left int
+	require.NoError(t, asOwner.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM outhook.endpoint_health)
+		+ (SELECT count(*) FROM outhook.operations) + (SELECT count(*) FROM outhook.events WHERE payload IS NOT NULL)`).Scan(&left))
+	require.Zero(t, left)
 }
 
 // requireRefused tries what a stolen password of the server's user must not allow.

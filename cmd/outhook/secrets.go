@@ -22,7 +22,7 @@ type secretsCmd struct {
 type secretsReencryptCmd struct {
 	databaseFlags
 
-	EncryptionKey string `env:"OUTHOOK_ENCRYPTION_KEY" help:"The keys with commas: the first encrypts, all decrypt."`
+	EncryptionKey string `env:"OUTHOOK_ENCRYPTION_KEY" secret:"" help:"The keys with commas: the first encrypts, all decrypt."`
 }
 
 // Run encrypts anew what another key than the first has encrypted; it exits 1 if something could not be decrypted.
@@ -35,6 +35,9 @@ func (s secretsReencryptCmd) Run(c *command) error {
 		return fmt.Errorf("OUTHOOK_ENCRYPTION_KEY: %w", err)
 	}
 	return s.with(c, func(pool *pgxpool.Pool) error {
+		if err := auditUpkeep(c.ctx, pool, "reencrypt-secrets", map[string]any{"key_id": keyring.KeyID()}); err != nil {
+			return err
+		}
 		done, err := jobs.Reencrypt(c.ctx, pool, keyring, reencryptChunk)
 		c.printf("encrypted %d secrets and the secret headers of %d endpoints with the key %s\n", done.Secrets, done.Headers, keyring.KeyID())
 		if err != nil {

@@ -109,8 +109,12 @@ func TestRotationsAreSeamless(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, out, "encrypted 0 secrets and the secret headers of 0 endpoints")
 	require.True(t, verifies(t, third, send()))
+	entries := audited(t, url)
+	require.Len(t, entries, 4, "one for each run")
+	require.Regexp(t, `^reencrypt-secrets database outhook {"key_id": "[0-9a-f]{8}"}$`, entries[0])
 	for _, text := range []string{oldKey, newKey} {
 		require.NotContains(t, out, text)
+		require.NotContains(t, strings.Join(entries, ""), text)
 	}
 	_, err = output(t, "secrets", "reencrypt", "--database-url", url, "--encryption-key", "s3cret")
 	require.ErrorContains(t, err, "OUTHOOK_ENCRYPTION_KEY")

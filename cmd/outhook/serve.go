@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/outhook/outhook/api"
@@ -47,7 +48,7 @@ type serveCmd struct {
 	serverFlags
 
 	Listen           string `env:"OUTHOOK_LISTEN" default:":8080" help:"The address to listen on. A worker without the API serves /livez and /readyz on it."`
-	OwnerDatabaseURL string `env:"OUTHOOK_OWNER_DATABASE_URL" help:"The same database as the schema's owner, if OUTHOOK_DATABASE_URL has a user with the role outhook_server: workers remove old partitions with it."`
+	OwnerDatabaseURL string `env:"OUTHOOK_OWNER_DATABASE_URL" secret:"url" help:"The same database as the schema's owner, if OUTHOOK_DATABASE_URL has a user with the role outhook_server: workers remove old partitions with it."`
 
 	Roles []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"api, worker, or both."`
 }
@@ -102,6 +103,7 @@ type server struct {
 	egress      *egress.Client
 	proxies     []netip.Prefix
 	keyring     *signature.Keyring
+	tracing     *tracing // nil: off
 }
 
 // setKeys reads the encryption key. Only dev may do without; it sets one before it gets here.
@@ -143,6 +145,11 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 		return err
 	}
 	defer s.egress.Close()
+	stopTracing, err := s.startTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopTracing(ctx)
 	apiPool, err := s.openPool(ctx, "outhook api", apiConns)
 	if err != nil {
 		return err
@@ -162,15 +169,20 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err := jobs.CheckRetention(ctx, apiPool, time.Duration(s.flags.Retention), s.schedule); err != nil {
 		return fmt.Errorf("OUTHOOK_RETENTION: %w", err)
 	}
-	worker, stopWorker, err := s.startWorker(ctx)
+	reg := s.newRegistry(apiPool)
+	worker, stopWorker, err := s.startWorker(ctx, reg)
 	if err != nil {
 		return err
 	}
-	handler, closeAPI, err := s.handler(ctx, apiPool, worker)
+	handler, closeAPI, err := s.handler(ctx, apiPool, worker, reg)
 	if err != nil {
 		return errors.Join(err, stopWorker(ctx))
 	}
-	return s.serve(ctx, handler, ready, closeAPI, stopWorker)
+	stopMetrics, err := s.serveMetrics(ctx, reg)
+	if err != nil {
+		return errors.Join(err, closeAPI(ctx), stopWorker(ctx))
+	}
+	return s.serve(ctx, s.tracing.handler(handler), ready, closeAPI, stopWorker, stopMetrics)
 }
 
 // openEgress makes the client that posts to endpoints.
@@ -192,15 +204,20 @@ func (s *server) openEgress() (err error) {
 // openPool opens a pool whose database no endpoint can be: the address of each connection is blocked, so also that of a
 // server that took over.
 func (s *server) openPool(ctx context.Context, name string, maxConns int32) (*pgxpool.Pool, error) {
-	return openPool(ctx, s.databaseURL, name, maxConns, func(conn *pgx.Conn) {
-		if tcp, ok := conn.PgConn().Conn().RemoteAddr().(*net.TCPAddr); ok {
-			s.egress.Block(tcp.AddrPort())
+	return openPool(ctx, s.databaseURL, name, maxConns, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.Tracer = s.tracing.queries()
+		register := cfg.AfterConnect
+		cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			if tcp, ok := conn.PgConn().Conn().RemoteAddr().(*net.TCPAddr); ok {
+				s.egress.Block(tcp.AddrPort())
+			}
+			return register(ctx, conn)
 		}
 	})
 }
 
 // startWorker starts the workers if this process has that role. stop is never nil.
-func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(context.Context) error, err error) {
+func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w *jobs.Client, stop func(context.Context) error, err error) {
 	none := func(context.Context) error { return nil }
 	if !s.roles.worker {
 		return nil, none, nil
@@ -229,6 +246,7 @@ func (s *server) startWorker(ctx context.Context) (w *jobs.Client, stop func(con
 		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers,
 		MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers, MaxLanes: s.flags.MaxLanes,
 		MaxRetryAfter: s.flags.MaxRetryAfter, Version: version(), Logger: s.logger,
+		Metrics: reg, Tracing: s.tracing.tracerProvider(),
 	}))
 	if err == nil {
 		err = w.Start(ctx)
@@ -267,12 +285,12 @@ func (s *server) openOwnerPool(ctx context.Context, pool *pgxpool.Pool, owns boo
 }
 
 // handler returns what is served over HTTP, and what ends it.
-func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.Client,
+func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.Client, reg prometheus.Registerer,
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
 		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
-		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger, MaxRequests: s.flags.MaxRequests,
+		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger, Metrics: reg, MaxRequests: s.flags.MaxRequests,
 		RateLimit: s.flags.RateLimit, FailedLogins: s.flags.FailedLogins, TrustedProxies: s.proxies,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
@@ -301,11 +319,11 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 }
 
 // serve listens until ctx ends and then stops in order: no more requests, then what ingestion holds, then the workers.
-func (s *server) serve(ctx context.Context, handler http.Handler, ready func(net.Addr), closeAPI, stopWorker func(context.Context) error) error {
+func (s *server) serve(ctx context.Context, handler http.Handler, ready func(net.Addr), closeAPI, stopWorker, stopMetrics func(context.Context) error) error {
 	stop := func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
-		return errors.Join(closeAPI(ctx), stopWorker(ctx))
+		return errors.Join(closeAPI(ctx), stopWorker(ctx), stopMetrics(ctx))
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
 	if err != nil {

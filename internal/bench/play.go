@@ -36,9 +36,12 @@ const (
 type play struct {
 	*stage
 
-	api *api
+	url string // of the API
 	r   *ScenarioReport
 }
+
+// client returns a client of the API for one group of goroutines: its connections end with the context that made them.
+func (p *play) client(conns int) (*api, error) { return newAPI(p.url, p.key, conns) }
 
 // DefaultEvents is how many events the mode drain or a scenario is about, unless --events says otherwise.
 func DefaultEvents(mode string) int {
@@ -59,7 +62,17 @@ func (p *play) endpoint(ctx context.Context, tenant, behaviour, group, more stri
 }
 
 func (p *play) endpointAt(ctx context.Context, tenant, url, more string) error {
-	_, err := p.api.post(ctx, "/api/endpoints", fmt.Appendf(nil, `{"tenant_id":%q,"url":%q%s}`, tenant, url, more))
+	a, err := p.client(1)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // closes its connection
+	return addEndpoint(ctx, a, tenant, url, more)
+}
+
+func addEndpoint(ctx context.Context, a *api, tenant, url, more string) error {
+	_, err := a.post(ctx, "/api/endpoints", fmt.Appendf(nil, `{"tenant_id":%q,"url":%q%s}`, tenant, url, more))
 	if err != nil {
 		return fmt.Errorf("creating an endpoint: %w", err)
 	}
@@ -72,10 +85,14 @@ func (p *play) pulse(ctx context.Context, tenants []string, rate float64) ([]int
 	counts := make([]atomic.Int64, len(tenants))
 	cfg := p.cfg
 	cfg.Rate = rate
-	_, err := generate(ctx, cfg, func(ctx context.Context, _ int, due time.Time) ([]uuid.UUID, error) {
+	a, err := p.client(cfg.Conns)
+	if err != nil {
+		return nil, err
+	}
+	_, err = generate(ctx, cfg, func(ctx context.Context, _ int, due time.Time) ([]uuid.UUID, error) {
 		i := int(next.Add(1)-1) % len(tenants)
 		body := fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`, tenants[i], eventType, payload(due, p.cfg.PayloadBytes))
-		if _, err := p.api.post(ctx, "/api/events", body); err != nil {
+		if _, err := a.post(ctx, "/api/events", body); err != nil {
 			return nil, err
 		}
 		counts[i].Add(1)
@@ -112,14 +129,14 @@ func (p *play) measureGroup(ctx context.Context, tenants []string, n int, rate f
 	return got[group], nil
 }
 
-// warm sends a moment's events so that connections and plans exist.
-func (p *play) warm(ctx context.Context, tenants []string, rate float64) error {
+// warm sends a moment's events so that connections and plans exist, and waits for them: none may count later.
+func (p *play) warm(ctx context.Context, tenants []string, rate float64, group string) error {
 	warm := *p
 	stage := *p.stage
 	system := *p.system
 	system.cfg.Duration = time.Second
 	stage.system, warm.stage = &system, &stage
-	_, err := warm.pulse(ctx, tenants, rate)
+	_, err := warm.measureGroup(ctx, tenants, len(tenants), rate, group)
 	return err
 }
 
@@ -154,7 +171,7 @@ func (p *play) healthy(ctx context.Context, tenants []string, rate float64) (Gro
 	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
 		return GroupCounts{}, err
 	}
-	if err := p.warm(ctx, tenants, rate); err != nil {
+	if err := p.warm(ctx, tenants, rate, groupHealthy); err != nil {
 		return GroupCounts{}, err
 	}
 	return p.measureGroup(ctx, tenants, len(tenants), rate, groupHealthy)
@@ -240,7 +257,7 @@ func (p *play) burst(ctx context.Context) error {
 	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
 		return err
 	}
-	if err := p.warm(ctx, tenants, 100); err != nil {
+	if err := p.warm(ctx, tenants, 100, group); err != nil {
 		return err
 	}
 	alone, err := p.measureGroup(ctx, tenants, 1, lonelyRate, group)

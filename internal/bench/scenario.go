@@ -154,11 +154,7 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 		return nil, err
 	}
 	st.add("api", server)
-	a, err := newAPI(url, s.key, s.cfg.Conns)
-	if err != nil {
-		return nil, err
-	}
-	p := &play{stage: st, api: a, r: &ScenarioReport{Scenario: s.cfg.Mode, OK: true}}
+	p := &play{stage: st, url: url, r: &ScenarioReport{Scenario: s.cfg.Mode, OK: true}}
 	run := map[string]func(context.Context) error{
 		ScenarioDead: p.dead, ScenarioBurst: p.burst, ScenarioBacklog: p.backlogged, ScenarioSpread: p.spread, ScenarioLimited: p.limited,
 	}[s.cfg.Mode]

@@ -65,10 +65,15 @@ func (p *play) enqueueCall(ctx context.Context, events []outhook.Event) error {
 
 // endpoints makes one for each of the tenants, which may repeat.
 func (p *play) endpoints(ctx context.Context, tenants []string, group string) error {
+	const conns = 8
+	a, err := p.client(conns)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
+	g.SetLimit(conns)
 	for _, tenant := range tenants {
-		g.Go(func() error { return p.endpoint(ctx, tenant, behaveQuick, group, "") })
+		g.Go(func() error { return addEndpoint(ctx, a, tenant, p.receiver.url+"/"+behaveQuick+"/"+group, "") })
 	}
 	return g.Wait()
 }

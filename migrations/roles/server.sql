@@ -17,7 +17,7 @@ DECLARE
         ['SELECT, INSERT, UPDATE', 'endpoints'],
         ['SELECT, INSERT, UPDATE, DELETE', 'endpoint_secrets'],
         ['SELECT, INSERT, UPDATE', 'api_keys'],
-        ['SELECT, INSERT, UPDATE', 'endpoint_health'],
+        ['SELECT, INSERT, UPDATE, DELETE', 'endpoint_health'],
         ['SELECT, INSERT, UPDATE', 'lanes'],
         ['SELECT, INSERT, UPDATE, DELETE', 'silent_clients'],
         -- Append-only.

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/exaring/otelpgx"
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// flushTimeout bounds the sending of the last spans at a stop.
+const flushTimeout = 5 * time.Second
+
+// tracing makes and exports spans. nil: it is off and costs nothing.
+type tracing struct {
+	provider *sdktrace.TracerProvider
+}
+
+// newTracing returns what the standard variables of OpenTelemetry ask for, and nil unless one of them names where spans go.
+// The sampler, the limits, the headers and the rest are read by OpenTelemetry itself.
+func newTracing(ctx context.Context, getenv func(string) string, logger *slog.Logger) (*tracing, error) {
+	wanted := getenv("OTEL_TRACES_EXPORTER") == "otlp" ||
+		getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+	switch exporter := getenv("OTEL_TRACES_EXPORTER"); {
+	case strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || exporter == "none":
+		return nil, nil //nolint:nilnil // nil is off
+	case exporter != "" && exporter != "otlp":
+		return nil, errors.New("OTEL_TRACES_EXPORTER must be otlp or none")
+	case !wanted:
+		return nil, nil //nolint:nilnil // nil is off
+	}
+	exporter, err := newExporter(ctx, getenv)
+	if err != nil {
+		return nil, err
+	}
+	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithHost(),
+		resource.WithAttributes(semconv.ServiceName("outhook"), semconv.ServiceVersion(version())), resource.WithFromEnv())
+	if err != nil {
+		return nil, fmt.Errorf("reading OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	// The exporter tries again by itself, in the background; whoever runs it should know that spans are lost.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		logger.WarnContext(context.WithoutCancel(ctx), "exporting spans", slog.Any("error", err))
+	}))
+	return &tracing{provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))}, nil
+}
+
+func newExporter(ctx context.Context, getenv func(string) string) (exporter *otlptrace.Exporter, err error) {
+	protocol := getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+	if protocol == "" {
+		protocol = getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+	}
+	switch protocol {
+	case "", "http/protobuf":
+		exporter, err = otlptracehttp.New(ctx)
+	case "grpc":
+		exporter, err = otlptracegrpc.New(ctx)
+	default:
+		return nil, errors.New("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or grpc")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuring the OTLP exporter: %w", err)
+	}
+	return exporter, nil
+}
+
+// startTracing sets s.tracing from the environment. stop sends the last spans; it is never nil.
+func (s *server) startTracing(ctx context.Context) (stop func(context.Context), err error) {
+	if s.tracing, err = newTracing(ctx, os.Getenv, s.logger); err != nil || s.tracing == nil {
+		return func(context.Context) {}, err
+	}
+	s.logger.InfoContext(ctx, "exporting spans by OTLP")
+	return func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+		defer cancel()
+		if err := s.tracing.provider.Shutdown(ctx); err != nil {
+			s.logger.WarnContext(ctx, "sending the last spans", slog.Any("error", err))
+		}
+	}, nil
+}
+
+// tracerProvider returns the provider of spans, nil if there is none.
+func (t *tracing) tracerProvider() trace.TracerProvider {
+	if t == nil {
+		return nil
+	}
+	return t.provider
+}
+
+// handler makes a span of each request to h but health checks; its name, the route, comes from the API.
+func (t *tracing) handler(h http.Handler) http.Handler {
+	if t == nil {
+		return h
+	}
+	return otelhttp.NewHandler(h, "request",
+		otelhttp.WithTracerProvider(t.provider), otelhttp.WithMeterProvider(noop.NewMeterProvider()),
+		otelhttp.WithPropagators(propagation.TraceContext{}),
+		otelhttp.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/livez" && r.URL.Path != "/readyz" }),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method }))
+}
+
+// queries returns what makes spans of a pool's queries that belong to the span of a request, nil if there are no spans. It
+// records no arguments. The queries of a group belong to many requests, and those that workers poll with to none.
+func (t *tracing) queries() pgx.QueryTracer {
+	if t == nil {
+		return nil
+	}
+	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.provider), otelpgx.WithMeterProvider(noop.NewMeterProvider()))
+}

@@ -1,0 +1,141 @@
+package jobs_test
+
+import (
+	"context"
+	"encoding/json"
+	"regexp"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/jobs"
+)
+
+// statements keeps, by name, the statements that workers send: River's fetch of the queue deliver, and the pacer's.
+type statements struct {
+	mu   sync.Mutex
+	seen map[string]pgx.TraceQueryStartData
+}
+
+var statementName = regexp.MustCompile(`^-- name: (\w+)`)
+
+// TraceQueryStart keeps a statement.
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	m := statementName.FindStringSubmatch(data.SQL)
+	if m == nil {
+		return ctx
+	}
+	name := m[1]
+	for _, arg := range data.Args {
+		if name == "JobGetAvailable" && arg == jobs.QueueDeliver {
+			name = "fetch"
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.seen[name]; !ok {
+		s.seen[name] = data
+	}
+	return ctx
+}
+
+// TraceQueryEnd does nothing.
+func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (s *statements) get(name string) (pgx.TraceQueryStartData, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data, ok := s.seen[name]
+	return data, ok
+}
+
+// plan is what EXPLAIN says of a node; its keys have spaces.
+type plan struct {
+	NodeType         string `json:"Node Type"`          //nolint:tagliatelle // Postgres' name
+	RelationName     string `json:"Relation Name"`      //nolint:tagliatelle // Postgres' name
+	IndexName        string `json:"Index Name"`         //nolint:tagliatelle // Postgres' name
+	SharedHitBlocks  int    `json:"Shared Hit Blocks"`  //nolint:tagliatelle // Postgres' name
+	SharedReadBlocks int    `json:"Shared Read Blocks"` //nolint:tagliatelle // Postgres' name
+	Plans            []plan
+}
+
+func (p plan) walk(visit func(plan)) {
+	visit(p)
+	for _, child := range p.Plans {
+		child.walk(visit)
+	}
+}
+
+// The statements that run many times a second find what they look for by an index and read a few pages, also beside
+// 200,000 jobs that wait in lanes and bursts, with fresh statistics or with none.
+func TestABacklogCostsOthersNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	b.openLane(t, endpointID)
+	cfg := b.pool.Config()
+	seen := &statements{seen: make(map[string]pgx.TraceQueryStartData)}
+	cfg.ConnConfig.Tracer = seen
+	traced, err := pgxpool.NewWithConfig(b.ctx, cfg)
+	require.NoError(t, err)
+	defer traced.Close()
+	worker := b.config(t)
+	worker.Pool = traced
+	client, err := jobs.New(worker)
+	require.NoError(t, err)
+	require.NoError(t, client.Start(b.ctx))
+	b.enqueueFor(t, tenant, 1)
+	b.awaitNonePending(t, endpointID)
+	names := []string{"fetch", "LookAtLanes", "ReleaseJobs", "ListStrandedQueues"}
+	for _, name := range names {
+		eventually(t, func() bool { _, ok := seen.get(name); return ok }, func() any { return name })
+	}
+	require.NoError(t, client.Stop(b.ctx))
+
+	const backlog = `INSERT INTO outhook.river_job (kind, args, queue, max_attempts, scheduled_at)
+		SELECT 'deliver', jsonb_build_object('event_id', gen_random_uuid(), 'endpoint_id', $1::text), $2, 1000, now() - interval '1 hour'
+		FROM generate_series(1, $3::integer)`
+	b.exec(t, backlog, endpointID.String(), "endpoint-"+endpointID.String(), 100_000)
+	b.exec(t, backlog, endpointID.String(), jobs.QueueDeliverBulk, 100_000)
+	b.exec(t, backlog, endpointID.String(), jobs.QueueDeliver, 200)
+	for _, statistics := range []string{"none", "fresh"} {
+		if statistics == "fresh" {
+			b.exec(t, `ANALYZE outhook.river_job`)
+		}
+		for _, name := range names {
+			pages := 0
+			b.explain(t, seen, name).walk(func(p plan) {
+				require.False(t, p.NodeType == "Seq Scan" && p.RelationName == "river_job", "%s with %s statistics reads all jobs", name, statistics)
+				if p.RelationName == "river_job" && p.IndexName != "" && name == "fetch" {
+					require.Contains(t, []string{"river_job_prioritized_fetching_index", "river_job_pkey"}, p.IndexName)
+				}
+				pages = max(pages, p.SharedHitBlocks+p.SharedReadBlocks)
+			})
+			// A fetch of 50 jobs writes 50 rows with their index entries.
+			require.Less(t, pages, 2500, "%s with %s statistics", name, statistics)
+		}
+	}
+}
+
+// explain runs a statement in a transaction that is rolled back.
+func (b *testBundle) explain(t *testing.T, seen *statements, name string) plan {
+	t.Helper()
+	data, ok := seen.get(name)
+	require.True(t, ok)
+	tx, err := b.pool.Begin(b.ctx)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback(b.ctx)) }()
+	if name != "fetch" { // the pacer's session
+		_, err = tx.Exec(b.ctx, `SET LOCAL enable_seqscan = off`)
+		require.NoError(t, err)
+	}
+	var text []byte
+	require.NoError(t, tx.QueryRow(b.ctx, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+data.SQL, data.Args...).Scan(&text))
+	var plans []struct{ Plan plan }
+	require.NoError(t, json.Unmarshal(text, &plans))
+	require.Len(t, plans, 1)
+	return plans[0].Plan
+}

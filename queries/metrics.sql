@@ -1,0 +1,36 @@
+-- Queries of the metrics. They run at most every 15 s in a process, and none reads more than a bounded part of a table.
+
+-- name: ReadBacklog :many
+-- The depth of each kind of queue by state, counted up to max_jobs, and for how long the oldest job that is due has waited.
+-- Kind and state are a range of River's index (state, queue, priority, scheduled_at, id), whose order the subquery has:
+-- a queue of millions costs no more than max_jobs of its entries. The lanes are endpoint-<id>.
+SELECT k.queue::text AS queue, s.state::text AS state, c.n AS jobs,
+    greatest(0, extract(epoch FROM clock_timestamp() - c.oldest))::float8 AS oldest_seconds
+FROM (VALUES ('deliver', 'deliver', 'deliver'), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk'),
+    ('deliver_slow', 'deliver_slow', 'deliver_slow'), ('deliver_limited', 'deliver_limited', 'deliver_limited'),
+    ('lane', 'endpoint', 'endpoinu')) AS k (queue, low, high)
+CROSS JOIN (VALUES ('available'::outhook.river_job_state), ('retryable'), ('scheduled'), ('running')) AS s (state)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n, coalesce(min(j.scheduled_at), clock_timestamp()) AS oldest FROM (
+        SELECT v.scheduled_at FROM outhook.river_job AS v
+        WHERE v.state = s.state AND v.queue >= k.low AND v.queue <= k.high
+        ORDER BY v.queue, v.priority, v.scheduled_at LIMIT @max_jobs
+    ) AS j
+) AS c;
+
+-- name: CountInserts :many
+-- How many rows Postgres has counted as inserted into each partition of events and deliveries, by any publisher: its
+-- cumulative statistics, so no table is read.
+SELECT h.inhrelid::bigint AS partition_id, (h.inhparent = 'outhook.events'::regclass)::boolean AS is_event,
+    pg_stat_get_tuples_inserted(h.inhrelid)::bigint AS inserts
+FROM pg_catalog.pg_inherits AS h WHERE h.inhparent IN ('outhook.events'::regclass, 'outhook.deliveries'::regclass);
+
+-- name: CountPartitionsAhead :one
+-- The days after today (UTC) for which each of the three log tables has a partition.
+SELECT count(*)::integer AS days FROM (
+    SELECT FROM pg_catalog.pg_inherits AS h
+    JOIN pg_catalog.pg_class AS c ON c.oid = h.inhrelid AND c.relname ~ '_p[0-9]{8}$'
+    WHERE h.inhparent IN ('outhook.events'::regclass, 'outhook.deliveries'::regclass, 'outhook.delivery_attempts'::regclass)
+        AND right(c.relname, 8) > to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')
+    GROUP BY right(c.relname, 8) HAVING count(*) = 3
+) AS d;
