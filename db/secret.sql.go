@@ -12,9 +12,13 @@ import (
 )
 
 const deleteExpiredSecrets = `-- name: DeleteExpiredSecrets :execrows
-DELETE FROM outhook.endpoint_secrets WHERE expires_at < now()
+DELETE FROM outhook.endpoint_secrets AS s USING (
+    SELECT e.endpoint_id, e.id FROM outhook.endpoint_secrets AS e WHERE e.expires_at < now() FOR UPDATE SKIP LOCKED
+) AS expired
+WHERE s.endpoint_id = expired.endpoint_id AND s.id = expired.id
 `
 
+// Erases the secrets whose rotation's overlap has ended, but for those that somebody works on.
 func (q *Queries) DeleteExpiredSecrets(ctx context.Context, db DBTX) (int64, error) {
 	result, err := db.Exec(ctx, deleteExpiredSecrets)
 	if err != nil {

@@ -51,8 +51,8 @@ var (
 	errUnfinished = errors.New("the run's time is used up")
 )
 
-// RetainArgs are the arguments of a "retain" job, which keeps the partitions of the log tables and removes what is older
-// than the retention: a stored format.
+// RetainArgs are the arguments of a "retain" job, which keeps the partitions of the log tables, erases the secrets that have
+// expired and removes what is older than the retention: a stored format.
 type RetainArgs struct{}
 
 // Kind returns "retain".
@@ -80,7 +80,7 @@ type retainWorker struct {
 	metrics *workerMetrics
 }
 
-// Work makes the partitions of the coming days, and removes what is due.
+// Work makes the partitions of the coming days, erases expired secrets, and removes what is due.
 func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error {
 	made, err := CreatePartitions(ctx, w.cfg.Pool, w.cfg.PartitionsAhead)
 	if err != nil {
@@ -92,6 +92,13 @@ func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error
 	}
 	if err := db.New().InsertEraseJobs(ctx, w.cfg.Pool); err != nil {
 		return fmt.Errorf("bringing back lost jobs of erasures: %w", err)
+	}
+	erased, err := db.New().DeleteExpiredSecrets(ctx, w.cfg.Pool)
+	if err != nil {
+		return fmt.Errorf("erasing expired secrets: %w", err)
+	}
+	if erased > 0 {
+		w.cfg.Logger.InfoContext(ctx, "erased expired secrets", slog.Int64("count", erased))
 	}
 	if w.cfg.NotOwner && w.cfg.OwnerPool == w.cfg.Pool {
 		return nil // told at the start

@@ -146,6 +146,25 @@ func TestRetention(t *testing.T) {
 			func() any { return log.String() })
 	})
 
+	// Also where the user who works owns nothing, and so can't remove partitions.
+	t.Run("ErasesExpiredSecrets", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		otherID, _ := b.endpoint(t)
+		_, err := b.pool.Exec(b.ctx, `INSERT INTO outhook.endpoint_secrets (endpoint_id, key_id, sealed, expires_at) VALUES
+			($1, 'expired', '', now() - interval '1 second'), ($2, 'expired', '', now() - interval '1 month'), ($1, 'overlap', '', now() + interval '1 hour')`,
+			endpointID, otherID)
+		require.NoError(t, err)
+		cfg := b.config(t)
+		cfg.NotOwner = true
+		b.start(t, cfg)
+		eventually(t, func() bool {
+			return b.count(t, `SELECT count(*) FROM outhook.endpoint_secrets WHERE key_id = 'expired'`) == 0
+		}, func() any { return nil })
+		require.Equal(t, 3, b.count(t, `SELECT count(*) FROM outhook.endpoint_secrets`), "those that sign stay")
+	})
+
 	t.Run("IsDoneByOneProcessAtATime", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

@@ -17,7 +17,11 @@ WHERE endpoint_id = @endpoint_id AND id = @secret_id
 RETURNING expires_at;
 
 -- name: DeleteExpiredSecrets :execrows
-DELETE FROM outhook.endpoint_secrets WHERE expires_at < now();
+-- Erases the secrets whose rotation's overlap has ended, but for those that somebody works on.
+DELETE FROM outhook.endpoint_secrets AS s USING (
+    SELECT e.endpoint_id, e.id FROM outhook.endpoint_secrets AS e WHERE e.expires_at < now() FOR UPDATE SKIP LOCKED
+) AS expired
+WHERE s.endpoint_id = expired.endpoint_id AND s.id = expired.id;
 
 -- name: SetSecretHeaders :exec
 UPDATE outhook.endpoints SET secret_headers = @secret_headers WHERE id = @endpoint_id;
