@@ -251,7 +251,9 @@ func (b *leakTest) wrongRequests(t *testing.T) {
 	t.Helper()
 	m := b.marks["wrong"]
 	const asJSON, none = "application/json", "00000000-0000-7000-8000-000000000000"
-	endpoint := func(member string) string { return `{"tenant_id": "acme", "url": "https://example.com/", ` + member + `}` }
+	endpoint := func(member string) string {
+		return `{"tenant_id": "acme", "url": "https://example.com/", ` + member + `}`
+	}
 	for _, r := range []struct{ method, target, key, contentType, body string }{
 		{"GET", "/api/events", m, asJSON, ""},
 		{"GET", "/api/events?since=" + m, b.key, asJSON, ""},
@@ -346,6 +348,7 @@ func (b *leakTest) stored(t *testing.T) map[string][]string {
 			return nil
 		})
 		require.NoError(t, err, relation)
+		require.NoError(t, rows.Err(), relation)
 	}
 	return found
 }
