@@ -36,6 +36,8 @@ type cli struct {
 	Tail       tailCmd       `cmd:"" group:"api" help:"Print attempts as they happen."`
 	Stats      statsCmd      `cmd:"" group:"api" help:"Count events, deliveries, attempts and latencies of the last minutes, and what waits."`
 	Replay     replayCmd     `cmd:"" group:"api" help:"Deliver again: new attempts with the whole retry schedule."`
+	Recover    recoverCmd    `cmd:"" group:"api" help:"Deliver again all that an endpoint missed, in the background, and show how far that is."`
+	Operations operationsCmd `cmd:"" group:"api" help:"List, show, pause, resume and cancel what replays in the background."`
 
 	Config     configCmd     `cmd:"" help:"Print the effective configuration, without secrets, and check it; exit 2 if serve would refuse it."`
 	Completion completionCmd `cmd:"" help:"Print the script that completes commands in bash, zsh or fish."`

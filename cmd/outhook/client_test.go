@@ -98,6 +98,14 @@ func TestDailyWork(t *testing.T) {
 	c.await(t, `order.paid +pending`, "deliveries", "list", "--endpoint", id)
 	require.Contains(t, c.must(t, "endpoints", "enable", id), "enabled")
 	c.await(t, `order.paid +succeeded|order.paid +pending +- +1 `, "deliveries", "list", "--endpoint", id)
+	rotated := c.must(t, "endpoints", "rotate-secret", id, "--overlap", "1h")
+	require.Regexp(t, `^secret    whsec_\S+\nprevious  signs until \S+Z\n$`, rotated)
+	secrets := c.must(t, "endpoints", "secret", id)
+	require.Regexp(t, `^whsec_\S+  current\nwhsec_\S+  signs until \S+Z\n$`, secrets)
+	require.Contains(t, rotated, strings.Fields(secrets)[0], "the new one is the current one")
+	_, err = c.run(t, "endpoints", "rotate-secret", id)
+	require.Equal(t, exitConflict, codeOf(err), "two are live")
+	require.Contains(t, c.must(t, "endpoints", "rotate-secret", id, "--force", "--overlap", "0s"), "has ended")
 	require.Contains(t, c.must(t, "endpoints", "disable", id), "disabled")
 	_, err = c.run(t, "endpoints", "delete", id)
 	require.ErrorContains(t, err, "--yes")
@@ -227,7 +235,7 @@ func TestCompletion(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
 		"end":                                 "endpoints",
-		"endpoints r":                         "",
+		"endpoints z":                         "",
 		"endpoints e":                         "enable",
 		"deliveries list --st":                "--state",
 		"deliveries list --state ":            "pending succeeded failed cancelled",
@@ -262,5 +270,5 @@ func TestCompletionInBash(t *testing.T) {
 	cmd.Env = append(os.Environ(), runMain+"=1", "PATH="+dir+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
-	require.Equal(t, "failed\nlist show create update pause enable disable test delete ", string(out))
+	require.Equal(t, "failed\nlist show create update pause enable disable test secret rotate-secret delete ", string(out))
 }

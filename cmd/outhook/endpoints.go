@@ -23,6 +23,8 @@ type endpointsCmd struct {
 	Enable  endpointsEnableCmd `cmd:"" help:"Enable an endpoint: what waited goes out."`
 	Disable endpointsOffCmd    `cmd:"" help:"Disable an endpoint: its pending deliveries are cancelled, new ones are not made."`
 	Test    endpointsTestCmd   `cmd:"" help:"Send a test event, wait for its attempt and show it; exit 1 if it did not succeed."`
+	Secret  endpointsSecretCmd `cmd:"" help:"Print the secrets that sign for an endpoint; the audit trail notes it."`
+	Rotate  endpointsRotateCmd `cmd:"" name:"rotate-secret" help:"Replace an endpoint's secret and print the new one; both sign until the overlap ends."`
 	Delete  endpointsDeleteCmd `cmd:"" help:"Delete an endpoint: its secrets are erased, its pending deliveries cancelled."`
 }
 

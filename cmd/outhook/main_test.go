@@ -51,9 +51,10 @@ type process struct {
 	stop   context.CancelFunc
 	done   chan struct{}
 	err    error
+	code   int // that it must end with
 }
 
-// start runs a command. It is stopped, and must end without an error, at the end of the test.
+// start runs a command. It is stopped, and must end without an error (or with its code), at the end of the test.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -70,7 +71,10 @@ func start(t *testing.T, args ...string) *process {
 		p.err = run(ctx, args, w, p.stderr)
 		_ = w.Close()
 	}()
-	t.Cleanup(func() { require.NoError(t, p.end(t)) })
+	t.Cleanup(func() {
+		err := p.end(t)
+		require.Equal(t, p.code, codeOf(err), "%v", err)
+	})
 	return p
 }
 

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/schollz/progressbar/v3"
+)
+
+// recoverInterval is how often recover asks how far its operation is.
+const recoverInterval = 500 * time.Millisecond
+
+type recoverCmd struct {
+	apiFlags
+
+	Endpoint  uuid.UUID `arg:"" help:"The endpoint's id."`
+	Since     when      `required:"" help:"Deliveries that failed or were cancelled at this time or later: like 2026-01-02T15:04:05Z, or how long ago, like 90m or 7d."`
+	Until     when      `help:"And before this time, in the same forms. Now unless given."`
+	EventType []string  `help:"Only these types, with commas: invoice.paid,order.*"`
+	State     []string  `help:"Only deliveries in these states: failed, cancelled; with commas. Both unless given."`
+	Missed    bool      `help:"Deliver also the events that were enqueued while the endpoint was disabled."`
+	NoWait    bool      `help:"Do not wait until it is completed."`
+}
+
+// Run orders what an endpoint missed again and waits until the operation has ended. Only that it is completed is success.
+func (r *recoverCmd) Run(c *command) error {
+	api, err := r.client()
+	if err != nil {
+		return err
+	}
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	raw, err := api.call(c.ctx, http.MethodPost, "/api/endpoints/"+r.Endpoint.String()+"/recover", nil, body)
+	if err != nil {
+		return err
+	}
+	var o operationAnswer
+	if err := decode(raw, &o); err != nil {
+		return err
+	}
+	if !r.NoWait {
+		if raw, o, err = await(c, api, raw, o); err != nil {
+			return err
+		}
+	}
+	if err := show(c, r.apiFlags, raw, showOperation); err != nil {
+		return err
+	}
+	if r.NoWait || o.State == "completed" {
+		return nil
+	}
+	if !o.ended() {
+		fmt.Fprintf(c.stderr, "outhook: the operation goes on without this command: see `outhook operations show %[1]s`, "+
+			"pause it with `outhook operations pause %[1]s`, give it up with `outhook operations cancel %[1]s`\n", o.ID)
+	}
+	return exitError(exitFailed)
+}
+
+func (r *recoverCmd) body() ([]byte, error) {
+	body := map[string]any{"since": r.Since.text(), "event_types": r.EventType, "states": r.State, "missed": r.Missed}
+	if !r.Until.IsZero() {
+		body["until"] = r.Until.text()
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the request: %w", err)
+	}
+	return data, nil
+}
+
+// await shows the progress of an operation until it has ended or ctx does, and returns what was known of it last. Trouble
+// with the server or the way to it is told once, and tried again.
+func await(c *command, api *client, raw json.RawMessage, o operationAnswer) (json.RawMessage, operationAnswer, error) {
+	bar := &operationBar{}
+	if isTerminal(c.stderr) {
+		bar.w = c.stderr
+	}
+	defer bar.close()
+	fmt.Fprintf(c.stderr, "operation %s is running; Ctrl-C leaves it running\n", o.ID)
+	for failed := false; !o.ended(); {
+		bar.show(o)
+		waitFor(c.ctx, recoverInterval)
+		newer, now, err := get[operationAnswer](c.ctx, api, "/api/operations/"+o.ID.String(), nil)
+		switch {
+		case c.ctx.Err() != nil:
+			return raw, o, nil // stopped by the user
+		case err == nil:
+			raw, o, failed = newer, now, false
+		case !passing(err):
+			return nil, o, fmt.Errorf("asking for the operation %s, which goes on: %w", o.ID, err)
+		case !failed:
+			failed = true
+			bar.close()
+			fmt.Fprintf(c.stderr, "outhook: %v; trying again\n", err)
+		}
+	}
+	return raw, o, nil
+}
+
+// operationBar draws how far an operation is, without an end as long as nothing is counted. Without a writer it draws nothing.
+type operationBar struct {
+	w       io.Writer
+	bar     *progressbar.ProgressBar
+	counted bool
+}
+
+func (b *operationBar) show(o operationAnswer) {
+	if b.w == nil {
+		return
+	}
+	total, done, counted := int64(-1), o.ReplayedCount+o.SkippedCount, o.TotalCount != nil && *o.TotalCount > 0
+	if counted {
+		total = max(*o.TotalCount, done) // more may match than in the beginning
+	}
+	if b.bar == nil || b.counted != counted {
+		b.close()
+		b.counted = counted
+		b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.w), progressbar.OptionUseANSICodes(true),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("deliveries"),
+			progressbar.OptionSetSpinnerChangeInterval(0), progressbar.OptionSetWidth(30))
+	}
+	what := "replaying"
+	switch {
+	case o.State == "paused":
+		what = "paused"
+	case o.LastError != nil:
+		what = "in trouble, trying again"
+	case done == total:
+		what = "waiting for outcomes that are recorded late"
+	}
+	b.bar.Describe(what)
+	if counted {
+		b.bar.ChangeMax64(total)
+	}
+	_ = b.bar.Set64(done) // fails if the terminal is gone
+}
+
+// close wipes the bar off.
+func (b *operationBar) close() {
+	if b.bar != nil {
+		_ = b.bar.Clear()
+		b.bar = nil
+	}
+}
