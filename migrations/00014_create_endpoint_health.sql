@@ -46,7 +46,7 @@ $$;
 -- enqueue_operational stores operational events of one type for the operator tenant, if somebody is subscribed, and
 -- returns how many. An idempotency key that was taken before makes its event none.
 CREATE FUNCTION outhook.enqueue_operational(event_type text, payloads text[], idempotency_keys text[] DEFAULT NULL) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     n CONSTANT integer := coalesce(cardinality(payloads), 0);
     began CONSTANT timestamptz := clock_timestamp();

@@ -236,7 +236,7 @@ func TestDefinerFunctionsPinTheirSearchPath(t *testing.T) {
 	pool := dbtest.New(t)
 	paths := column[[]string](t, pool, `SELECT coalesce(proconfig, '{}') FROM pg_proc
 		WHERE pronamespace = 'outhook'::regnamespace AND prosecdef`)
-	require.Len(t, paths, 5)
+	require.Len(t, paths, 6)
 	for _, path := range paths {
 		require.Equal(t, []string{"search_path=pg_catalog, pg_temp"}, path)
 	}

@@ -58,7 +58,7 @@ func spawnServe(t *testing.T, url, key string, more ...string) *worker {
 	}, more...)
 	cmd := exec.Command(os.Args[0], args...) //nolint:noctx // it is killed below
 	w := &worker{Cmd: cmd, log: &syncBuffer{}}
-	cmd.Env, cmd.Stderr = append(os.Environ(), runMain+"=1"), w.log
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), runMain+"=1"), w.log, w.log
 	require.NoError(t, cmd.Start())
 	t.Cleanup(w.kill)
 	require.Eventually(t, func() bool { return strings.Contains(w.log.String(), `"msg":"serving"`) }, 90*time.Second, 5*time.Millisecond)
