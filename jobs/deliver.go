@@ -41,8 +41,8 @@ const (
 	// unsignedDelay is the same for a secret that can't be decrypted, which is mended by people.
 	unsignedDelay = 10 * time.Second
 
-	// handOverDelay is how long the job of a run that a stop ended waits for another worker: by then River's completer
-	// has seen that there is nothing for it to do.
+	// handOverDelay is how long the job of a run that a stop ended waits, so that the worker that stops does not fetch it
+	// once more itself.
 	handOverDelay = time.Second
 )
 
