@@ -167,11 +167,13 @@ func (q *Queries) LookAtLanes(ctx context.Context, db DBTX, everyone bool, endpo
 
 const moveJobsToLanes = `-- name: MoveJobsToLanes :execrows
 WITH head AS MATERIALIZED (
-    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id FROM outhook.river_job AS j
+    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id, row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
+    FROM outhook.river_job AS j
     WHERE j.state = 'available' AND j.queue = $1 ORDER BY j.priority, j.scheduled_at, j.id LIMIT 20000
 ), k AS MATERIALIZED (
     SELECT h.id, 'endpoint-' || n.id AS queue FROM outhook.endpoints AS n JOIN head AS h ON h.endpoint_id = n.id::text
-    WHERE n.lane IN ('slow', 'limited') AND n.status = 'enabled' AND n.deleted_at IS NULL LIMIT $2
+    WHERE n.lane IN ('slow', 'limited') AND n.status = 'enabled' AND n.deleted_at IS NULL
+    ORDER BY h.rank DESC LIMIT $2
 ), locked AS MATERIALIZED (
     SELECT j.id, k.queue FROM k JOIN outhook.river_job AS j ON j.id = k.id
     WHERE j.state = 'available' FOR UPDATE OF j SKIP LOCKED
@@ -180,7 +182,7 @@ UPDATE outhook.river_job AS j SET queue = l.queue FROM locked AS l WHERE j.id = 
 `
 
 // Takes jobs of endpoints that have a lane out of the first 20,000 of a shared queue, at most max_rows: what was enqueued
-// before the lane was opened must not stand in front of others.
+// before the lane was opened must not stand in front of others. The last ones first: workers fetch the others meanwhile.
 func (q *Queries) MoveJobsToLanes(ctx context.Context, db DBTX, queue string, maxRows int32) (int64, error) {
 	result, err := db.Exec(ctx, moveJobsToLanes, queue, maxRows)
 	if err != nil {

@@ -81,7 +81,7 @@ func New(cfg Config) (*Client, error) {
 	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	river.AddWorker(workers, &operateWorker{cfg: cfg})
 	var err error
-	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock), c.riverConfig(workers)); err != nil {
+	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock, &yield{rate: cfg.BulkRate}), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
 	c.presence, c.pacer = newPresence(cfg, c.river.ID(), c.clock, c.metrics), newPacer(cfg)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -91,6 +92,12 @@ type Config struct {
 	//
 	// Defaults to 100.
 	MaxBulkWorkers int
+
+	// BulkRate is how many deliveries of bursts one process begins a second while it has others too, so that they find a
+	// processor free. Without others there is no bound.
+	//
+	// Defaults to 1,000 for each processor.
+	BulkRate int
 
 	// MaxSlowWorkers is how many deliveries to slow endpoints are attempted at the same time by all processes together.
 	//
@@ -237,6 +244,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.MaxWorkers = cmp.Or(c.MaxWorkers, 500)
 	c.MaxBulkWorkers = cmp.Or(c.MaxBulkWorkers, 100)
+	c.BulkRate = cmp.Or(c.BulkRate, 1000*runtime.GOMAXPROCS(0))
 	c.MaxSlowWorkers = cmp.Or(c.MaxSlowWorkers, 200)
 	c.MaxLimitedWorkers = cmp.Or(c.MaxLimitedWorkers, 200)
 	c.MaxLanes = cmp.Or(c.MaxLanes, 1000)
@@ -278,6 +286,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("jobs: Config.MaxRetryAfter is %v, it must be 1s to %v", c.MaxRetryAfter, MaxDelay)
 	case c.FetchPollInterval < c.FetchCooldown || c.FetchCooldown < time.Millisecond:
 		return errors.New("jobs: Config.FetchCooldown must be at least 1 ms and at most FetchPollInterval")
+	case c.BulkRate < minBulkRate || c.BulkRate > 1_000_000:
+		return fmt.Errorf("jobs: Config.BulkRate is %d, it must be %d to 1000000", c.BulkRate, minBulkRate)
 	case c.ReplayBacklog < 1 || c.ReplayBacklog > 1_000_000:
 		return fmt.Errorf("jobs: Config.ReplayBacklog is %d, it must be 1 to 1000000", c.ReplayBacklog)
 	case c.FailingFailures < 1 || c.DisableFailures < c.FailingFailures:

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -54,15 +55,16 @@ type driver struct {
 
 	ended *ended
 	clock *clock
+	yield *yield
 }
 
-func newDriver(pool *pgxpool.Pool, e *ended, c *clock) riverdriver.Driver[pgx.Tx] {
-	return &driver{Driver: riverpgxv5.New(pool), ended: e, clock: c}
+func newDriver(pool *pgxpool.Pool, e *ended, c *clock, y *yield) riverdriver.Driver[pgx.Tx] {
+	return &driver{Driver: riverpgxv5.New(pool), ended: e, clock: c, yield: y}
 }
 
 // GetExecutor returns what River's client runs its statements with.
 func (d *driver) GetExecutor() riverdriver.Executor {
-	return &executor{Executor: d.Driver.GetExecutor(), ended: d.ended, clock: d.clock}
+	return &executor{Executor: d.Driver.GetExecutor(), ended: d.ended, clock: d.clock, yield: d.yield}
 }
 
 type executor struct {
@@ -70,6 +72,29 @@ type executor struct {
 
 	ended *ended
 	clock *clock
+	yield *yield
+}
+
+// JobGetAvailable takes jobs of a queue: of the bulk queue as many as leave room for others. River asks again with its poll.
+func (e *executor) JobGetAvailable(ctx context.Context, params *riverdriver.JobGetAvailableParams) (*riverdriver.JobGetAvailableResult, error) {
+	if params.Queue != QueueDeliverBulk {
+		res, err := e.Executor.JobGetAvailable(ctx, params)
+		if err == nil && params.Queue == QueueDeliver && len(res.Jobs) > 0 {
+			e.yield.other(time.Now())
+		}
+		return res, err
+	}
+	bounded := *params
+	began := time.Now()
+	bounded.MaxToLock = e.yield.most(began, params.MaxToLock)
+	if bounded.MaxToLock == 0 {
+		return &riverdriver.JobGetAvailableResult{}, nil
+	}
+	res, err := e.Executor.JobGetAvailable(ctx, &bounded)
+	if err == nil {
+		e.yield.took(time.Now(), time.Since(began), len(res.Jobs), bounded.MaxToLock)
+	}
+	return res, err
 }
 
 // JobSetStateIfRunningMany ends runs, of which River's completer collects many. Should it fail, River repeats it: a run

@@ -11,7 +11,7 @@ import (
 
 // ExecutorOf returns what River's maintenance uses in a process whose clock the database's is ahead of by offset.
 func ExecutorOf(pool *pgxpool.Pool, offset time.Duration) riverdriver.Executor {
-	return newDriver(pool, newEnded(), &clock{offset: offset}).GetExecutor()
+	return newDriver(pool, newEnded(), &clock{offset: offset}, &yield{}).GetExecutor()
 }
 
 // ObservedClock returns a clock that is fed by observe, and what it takes the offset to be.
@@ -56,3 +56,18 @@ func SetOffset(c *Client, offset time.Duration) {
 	defer c.clock.mu.Unlock()
 	c.clock.offset = offset
 }
+
+// Yield is yield, for tests.
+type Yield struct{ yield }
+
+// NewYield returns one with a rate per second.
+func NewYield(rate int) *Yield { return &Yield{yield{rate: rate}} }
+
+// Other is other.
+func (y *Yield) Other(now time.Time) { y.other(now) }
+
+// Most is most.
+func (y *Yield) Most(now time.Time, n int) int { return y.most(now, n) }
+
+// Took is took.
+func (y *Yield) Took(now time.Time, d time.Duration, n, asked int) { y.took(now, d, n, asked) }

@@ -71,10 +71,14 @@ func (l *lanes) step(ctx context.Context) error {
 	defer cancel()
 	now := time.Now()
 	if !now.Before(l.sweepAt) {
-		if err := l.sweep(ctx); err != nil {
+		more, err := l.sweep(ctx)
+		if err != nil {
 			return err
 		}
 		l.sweepAt = time.Now().Add(sweepInterval)
+		if more {
+			l.sweepAt = time.Now().Add(sweepBudget)
+		}
 	}
 	if !now.Before(l.allAt) {
 		l.allAt = now.Add(paceAll)
@@ -272,33 +276,41 @@ func (l *lanes) change(ctx context.Context, looked []*lane) error {
 }
 
 // sweep brings jobs out of the queues of endpoints that have no lane any more, and into those of endpoints that have one.
-func (l *lanes) sweep(ctx context.Context) error {
-	began, q := time.Now(), db.New()
+// It returns true if it had no time for all of them.
+func (l *lanes) sweep(ctx context.Context) (more bool, err error) {
+	end, q := time.Now().Add(sweepBudget), db.New()
 	stranded, err := q.ListStrandedQueues(ctx, l.conn)
 	if err != nil {
-		return fmt.Errorf("listing stranded queues: %w", err)
+		return false, fmt.Errorf("listing stranded queues: %w", err)
 	}
 	var moved int64
 	for _, queue := range stranded {
-		for n := int64(sweepChunk); n == sweepChunk && time.Since(began) < sweepBudget; {
-			if n, err = q.MoveStrandedJobs(ctx, l.conn, queue, sweepChunk); err != nil {
-				return fmt.Errorf("moving stranded jobs: %w", err)
-			}
-			moved += n
+		n, err := chunks(end, func() (int64, error) { return q.MoveStrandedJobs(ctx, l.conn, queue, sweepChunk) })
+		if err != nil {
+			return false, fmt.Errorf("moving stranded jobs: %w", err)
 		}
+		moved += n
 	}
 	if moved > 0 {
 		l.cfg.Logger.DebugContext(ctx, "moved jobs out of closed lanes", slog.Int64("count", moved))
 	}
 	if len(l.byID) == 0 {
-		return nil
+		return time.Now().After(end), nil
 	}
 	for _, queue := range workedShared() {
-		for n := int64(sweepChunk); n == sweepChunk && time.Since(began) < sweepBudget; {
-			if n, err = q.MoveJobsToLanes(ctx, l.conn, queue, sweepChunk); err != nil {
-				return fmt.Errorf("moving jobs to lanes: %w", err)
-			}
+		if _, err := chunks(end, func() (int64, error) { return q.MoveJobsToLanes(ctx, l.conn, queue, sweepChunk) }); err != nil {
+			return false, fmt.Errorf("moving jobs to lanes: %w", err)
 		}
 	}
-	return nil
+	return time.Now().After(end), nil
+}
+
+// chunks moves jobs in chunks until few are left, or until a time. Some of a chunk may be fetched by workers meanwhile.
+func chunks(end time.Time, move func() (int64, error)) (moved int64, err error) {
+	for n := int64(sweepChunk); n > sweepChunk/2 && time.Now().Before(end); moved += n {
+		if n, err = move(); err != nil {
+			return moved, err
+		}
+	}
+	return moved, nil
 }

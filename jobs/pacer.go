@@ -27,9 +27,10 @@ const (
 	// sweepInterval is how often it brings back stranded jobs, and takes those of lanes out of the shared queues.
 	sweepInterval = 5 * time.Second
 
-	// sweepChunk is how many jobs one statement moves, sweepBudget how long one sweep goes on.
+	// sweepChunk is how many jobs one statement moves, sweepBudget how long one sweep goes on, during which nothing is
+	// released. One that has not come to its end is followed by the next after as long.
 	sweepChunk  = 2000
-	sweepBudget = 2 * time.Second
+	sweepBudget = 500 * time.Millisecond
 
 	// paceTimeout bounds each statement.
 	paceTimeout = 10 * time.Second

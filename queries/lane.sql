@@ -142,13 +142,15 @@ FROM k WHERE j.id = k.id;
 
 -- name: MoveJobsToLanes :execrows
 -- Takes jobs of endpoints that have a lane out of the first 20,000 of a shared queue, at most max_rows: what was enqueued
--- before the lane was opened must not stand in front of others.
+-- before the lane was opened must not stand in front of others. The last ones first: workers fetch the others meanwhile.
 WITH head AS MATERIALIZED (
-    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id FROM outhook.river_job AS j
+    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id, row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
+    FROM outhook.river_job AS j
     WHERE j.state = 'available' AND j.queue = @queue ORDER BY j.priority, j.scheduled_at, j.id LIMIT 20000
 ), k AS MATERIALIZED (
     SELECT h.id, 'endpoint-' || n.id AS queue FROM outhook.endpoints AS n JOIN head AS h ON h.endpoint_id = n.id::text
-    WHERE n.lane IN ('slow', 'limited') AND n.status = 'enabled' AND n.deleted_at IS NULL LIMIT @max_rows
+    WHERE n.lane IN ('slow', 'limited') AND n.status = 'enabled' AND n.deleted_at IS NULL
+    ORDER BY h.rank DESC LIMIT @max_rows
 ), locked AS MATERIALIZED (
     SELECT j.id, k.queue FROM k JOIN outhook.river_job AS j ON j.id = k.id
     WHERE j.state = 'available' FOR UPDATE OF j SKIP LOCKED

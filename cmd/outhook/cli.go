@@ -126,6 +126,7 @@ type serverFlags struct {
 
 	MaxWorkers        int           `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
 	MaxBulkWorkers    int           `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (over 50 deliveries of one endpoint in one call)."`
+	BulkRate          int           `env:"OUTHOOK_BULK_RATE" default:"0" help:"Deliveries of bursts that one process begins a second while it has others too; 0: 1000 for each processor."`
 	MaxSlowWorkers    int           `env:"OUTHOOK_MAX_SLOW_WORKERS" default:"200" help:"Deliveries to slow endpoints that all processes together attempt at the same time."`
 	MaxLimitedWorkers int           `env:"OUTHOOK_MAX_LIMITED_WORKERS" default:"200" help:"The same for endpoints with a rate limit."`
 	MaxLanes          int           `env:"OUTHOOK_MAX_LANES" default:"1000" help:"Slow endpoints that have a queue of their own; any more share that of bursts."`
@@ -196,6 +197,9 @@ func (f serverFlags) checkLimits() error {
 		if limit.value < limit.min || limit.value > limit.max {
 			return fmt.Errorf("%s must be %d to %d", limit.name, limit.min, limit.max)
 		}
+	}
+	if f.BulkRate != 0 && (f.BulkRate < 20 || f.BulkRate > 1_000_000) {
+		return errors.New("OUTHOOK_BULK_RATE must be 0 or 20 to 1000000")
 	}
 	if f.MaxBatchBytes < f.MaxPayloadBytes {
 		return fmt.Errorf("OUTHOOK_MAX_BATCH_BYTES (%d) is smaller than OUTHOOK_MAX_PAYLOAD_BYTES (%d): a batch must hold at least one event",

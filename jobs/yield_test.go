@@ -1,0 +1,92 @@
+package jobs_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/jobs"
+)
+
+func TestBurstsYieldToOthers(t *testing.T) {
+	t.Parallel()
+	const rate = 2000
+	began := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+
+	t.Run("WithoutOthersNothingIsBounded", func(t *testing.T) {
+		t.Parallel()
+		y := jobs.NewYield(rate)
+		for i := range 100 {
+			now := began.Add(time.Duration(i) * time.Millisecond)
+			require.Equal(t, 100, y.Most(now, 100))
+			y.Took(now, time.Millisecond, 100, 100)
+		}
+	})
+
+	t.Run("WithOthersTheRateIsKept", func(t *testing.T) {
+		t.Parallel()
+		y, taken := jobs.NewYield(rate), 0
+		for i := range 1000 {
+			now := began.Add(time.Duration(i) * time.Millisecond)
+			y.Other(now)
+			n := y.Most(now, 100)
+			y.Took(now, time.Millisecond, n, n)
+			taken += n
+		}
+		require.InDelta(t, rate, taken, 0.06*rate, "in a second, with what was saved up in 50 ms")
+	})
+
+	t.Run("WhatWasNotTakenIsSavedUpFor50Milliseconds", func(t *testing.T) {
+		t.Parallel()
+		y, now := jobs.NewYield(rate), began.Add(time.Hour)
+		y.Other(now)
+		require.Equal(t, 100, y.Most(now, 500))
+	})
+
+	t.Run("TheBoundEndsASecondAfterTheOthers", func(t *testing.T) {
+		t.Parallel()
+		y, now := jobs.NewYield(rate), began
+		y.Other(now)
+		require.Equal(t, 100, y.Most(now.Add(time.Second), 500))
+		require.Equal(t, 500, y.Most(now.Add(time.Second+time.Millisecond), 500))
+	})
+
+	t.Run("ASlowLookThatFindsLessIsNotRepeatedAtOnce", func(t *testing.T) {
+		t.Parallel()
+		y, now := jobs.NewYield(rate), began
+		y.Took(now, 20*time.Millisecond, 0, 100)
+		require.Zero(t, y.Most(now.Add(199*time.Millisecond), 100))
+		require.Equal(t, 100, y.Most(now.Add(200*time.Millisecond), 100))
+		y.Took(now, time.Minute, 99, 100)
+		require.Zero(t, y.Most(now.Add(999*time.Millisecond), 100))
+		require.Equal(t, 100, y.Most(now.Add(time.Second), 100), "but within a second")
+		y.Took(now, time.Minute, 100, 100)
+		require.Equal(t, 100, y.Most(now.Add(time.Second), 100), "all that was asked for was there")
+		y.Took(now.Add(time.Second), time.Millisecond, 0, 100)
+		require.Equal(t, 100, y.Most(now.Add(time.Second), 100), "it was quick")
+	})
+}
+
+func TestBurstIsDeliveredWhileItYields(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	other, _ := b.endpoint(t, withTenant("other"))
+	cfg := b.config(t)
+	cfg.BulkRate = 100
+	b.start(t, cfg)
+	b.enqueueFor(t, "other", 1)
+	b.awaitNonePending(t, other)
+
+	const events = 150
+	began := time.Now()
+	b.exec(t, `SELECT count(*) FROM outhook.enqueue_many(array_fill($1::text, ARRAY[$2::int]), array_fill('invoice.paid'::text, ARRAY[$2::int]),
+		array_fill('{}'::text, ARRAY[$2::int]))`, tenant, events)
+	for b.pending(t, endpointID) > 0 {
+		b.enqueueFor(t, "other", 1)
+		b.awaitNonePending(t, other)
+		require.Less(t, time.Since(began), time.Minute)
+	}
+	require.Greater(t, time.Since(began), time.Second, "100 a second, of which 5 were saved up")
+}
