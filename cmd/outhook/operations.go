@@ -14,6 +14,7 @@ import (
 type operationsCmd struct {
 	List   operationsListCmd   `cmd:"" help:"List operations (recover, replay by a filter), newest first."`
 	Show   operationsShowCmd   `cmd:"" help:"Show an operation and its progress."`
+	Start  operationsStartCmd  `cmd:"" help:"Replay all deliveries that match, in the background."`
 	Pause  operationsPauseCmd  `cmd:"" help:"Pause an operation; what it has replayed is delivered."`
 	Resume operationsResumeCmd `cmd:"" help:"Go on with a paused operation."`
 	Cancel operationsCancelCmd `cmd:"" help:"Give up an operation; what it has replayed is delivered."`
@@ -101,6 +102,37 @@ func (l *operationsListCmd) Run(c *command) error {
 			fmt.Sprint(o.SkippedCount), timeOrDash(&o.CreatedAt),
 		}
 	})
+}
+
+type operationsStartCmd struct {
+	apiFlags
+
+	Since     when     `required:"" help:"Deliveries that were settled at this time or later: like 2026-01-02T15:04:05Z, or how long ago, like 90m or 7d."`
+	Until     when     `help:"And before this time, in the same forms. Now unless given."`
+	Tenant    string   `help:"Only deliveries of this tenant."`
+	Endpoint  string   `help:"Only deliveries to this endpoint."`
+	EventType []string `help:"Only these types, with commas: invoice.paid,order.*"`
+	State     []string `help:"Deliveries in these states: failed, cancelled, succeeded; with commas. Failed unless given."`
+	NoWait    bool     `help:"Do not wait until it is completed."`
+}
+
+// Run replays by a filter and waits until the operation has ended. Only that it is completed is success.
+func (s *operationsStartCmd) Run(c *command) error {
+	api, err := s.client()
+	if err != nil {
+		return err
+	}
+	body := map[string]any{"since": s.Since.text(), "event_types": s.EventType, "states": s.State}
+	if !s.Until.IsZero() {
+		body["until"] = s.Until.text()
+	}
+	if s.Tenant != "" {
+		body["tenant_id"] = s.Tenant
+	}
+	if s.Endpoint != "" {
+		body["endpoint_id"] = s.Endpoint
+	}
+	return operate(c, api, s.apiFlags, "/api/operations", body, !s.NoWait)
 }
 
 // operationArg is an operation that a command is about.

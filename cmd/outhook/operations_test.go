@@ -122,3 +122,27 @@ func TestOperationBar(t *testing.T) {
 	bar.close()
 	require.True(t, strings.HasSuffix(b.String(), "\x1b[2K\r"), "it is wiped off: %q", b.String())
 }
+
+func TestOperationsStart(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, "--fail-first", "1")
+	id := c.failing(t)
+	_, err := c.run(t, "operations", "start")
+	require.Equal(t, exitUsage, codeOf(err))
+	require.ErrorContains(t, err, "--since")
+	_, err = c.run(t, "operations", "start", "--since", "1h", "--state", "pending")
+	require.Equal(t, exitUsage, codeOf(err))
+
+	o := c.object(t, "operations", "start", "--since", "1h", "--until", "1s", "--tenant", "another", "--event-type", "a.*",
+		"--state", "failed,succeeded", "--endpoint", id, "--no-wait")
+	require.Equal(t, "replay", o["kind"])
+	require.Equal(t, "another", o["tenant_id"])
+	require.Equal(t, id, o["endpoint_id"])
+	require.Equal(t, []any{"failed", "succeeded"}, o["states"])
+	require.Equal(t, []any{"a.*"}, o["event_types"])
+
+	out := c.must(t, "operations", "start", "--since", "1h", "--tenant", "acme")
+	require.Regexp(t, `(?m)^state +completed$`, out)
+	require.Regexp(t, `(?m)^replayed +1$`, out)
+	c.await(t, ` a\.b +succeeded`, "deliveries", "list")
+}

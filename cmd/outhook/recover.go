@@ -32,11 +32,20 @@ func (r *recoverCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
-	body, err := r.body()
-	if err != nil {
-		return err
+	body := map[string]any{"since": r.Since.text(), "event_types": r.EventType, "states": r.State, "missed": r.Missed}
+	if !r.Until.IsZero() {
+		body["until"] = r.Until.text()
 	}
-	raw, err := api.call(c.ctx, http.MethodPost, "/api/endpoints/"+r.Endpoint.String()+"/recover", nil, body)
+	return operate(c, api, r.apiFlags, "/api/endpoints/"+r.Endpoint.String()+"/recover", body, !r.NoWait)
+}
+
+// operate starts an operation and, if wait is true, waits until it has ended. Then only that it is completed is success.
+func operate(c *command, api *client, f apiFlags, path string, order map[string]any, wait bool) error {
+	body, err := json.Marshal(order)
+	if err != nil {
+		return fmt.Errorf("encoding the request: %w", err)
+	}
+	raw, err := api.call(c.ctx, http.MethodPost, path, nil, body)
 	if err != nil {
 		return err
 	}
@@ -44,15 +53,15 @@ func (r *recoverCmd) Run(c *command) error {
 	if err := decode(raw, &o); err != nil {
 		return err
 	}
-	if !r.NoWait {
+	if wait {
 		if raw, o, err = await(c, api, raw, o); err != nil {
 			return err
 		}
 	}
-	if err := show(c, r.apiFlags, raw, showOperation); err != nil {
+	if err := show(c, f, raw, showOperation); err != nil {
 		return err
 	}
-	if r.NoWait || o.State == "completed" {
+	if !wait || o.State == "completed" {
 		return nil
 	}
 	if !o.ended() {
@@ -60,18 +69,6 @@ func (r *recoverCmd) Run(c *command) error {
 			"pause it with `outhook operations pause %[1]s`, give it up with `outhook operations cancel %[1]s`\n", o.ID)
 	}
 	return exitError(exitFailed)
-}
-
-func (r *recoverCmd) body() ([]byte, error) {
-	body := map[string]any{"since": r.Since.text(), "event_types": r.EventType, "states": r.State, "missed": r.Missed}
-	if !r.Until.IsZero() {
-		body["until"] = r.Until.text()
-	}
-	data, err := json.Marshal(body)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the request: %w", err)
-	}
-	return data, nil
 }
 
 // await shows the progress of an operation until it has ended or ctx does, and returns what was known of it last. Trouble
