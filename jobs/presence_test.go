@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
@@ -119,7 +120,9 @@ func TestWhatADeadWorkerLeft(t *testing.T) {
 	b := setup(t)
 	endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Hour}))
 	unrecorded, recorded, cancelled, alive := b.enqueue(t, `{}`), b.enqueue(t, `{}`), b.enqueue(t, `{}`), b.enqueue(t, `{}`)
-	client, err := jobs.New(b.config(t))
+	cfg, other := b.config(t), b.config(t)
+	cfg.Metrics, other.Metrics = prometheus.NewRegistry(), prometheus.NewRegistry()
+	client, err := jobs.New(cfg)
 	require.NoError(t, err)
 	b.exec(t, `INSERT INTO outhook.river_job (kind, args, queue, max_attempts) VALUES ('deliver', '{"event_id": "x"}', 'deliver', 1000)`)
 	b.exec(t, `UPDATE outhook.river_job SET state = 'running', attempt = 1, attempted_at = now() - interval '5 seconds', attempted_by = '{earlier,gone}'`)
@@ -129,7 +132,7 @@ func TestWhatADeadWorkerLeft(t *testing.T) {
 	b.exec(t, `UPDATE outhook.river_job SET attempted_by = ARRAY['gone', $2] WHERE id = $1`, b.jobID(t, alive, endpointID), client.River().ID())
 
 	b.run(t, client)
-	b.start(t, b.config(t)) // two that rescue the same
+	b.start(t, other) // two that rescue the same
 	d := b.awaitState(t, unrecorded, endpointID, db.DeliveryStateSucceeded)
 	require.Equal(t, int32(2), d.AttemptCount)
 	require.Zero(t, d.TryCount)
@@ -148,6 +151,10 @@ func TestWhatADeadWorkerLeft(t *testing.T) {
 	require.Equal(t, "running", state)
 	require.Zero(t, b.number(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] = 'gone'`))
 	require.Len(t, b.receiver.received(), 1)
+
+	const name = "outhook_rescued_deliveries_total"
+	eventually(t, func() bool { return counted(t, cfg.Metrics, name)+counted(t, other.Metrics, name) == 4 }, //nolint:testifylint // a count
+		func() any { return counted(t, cfg.Metrics, name) + counted(t, other.Metrics, name) })
 }
 
 // Two requests, two rows, one delivery, no third request: what a worker sent before it was taken for dead still counts.
