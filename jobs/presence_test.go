@@ -153,7 +153,7 @@ func TestWhatADeadWorkerLeft(t *testing.T) {
 	require.Len(t, b.receiver.received(), 1)
 
 	const name = "outhook_rescued_deliveries_total"
-	eventually(t, func() bool { return counted(t, cfg.Metrics, name)+counted(t, other.Metrics, name) == 4 }, //nolint:testifylint // a count
+	eventually(t, func() bool { return counted(t, cfg.Metrics, name)+counted(t, other.Metrics, name) == 4 },
 		func() any { return counted(t, cfg.Metrics, name) + counted(t, other.Metrics, name) })
 }
 
