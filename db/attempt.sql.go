@@ -169,3 +169,53 @@ func (q *Queries) ListEventAttempts(ctx context.Context, db DBTX, eventID uuid.U
 	}
 	return items, nil
 }
+
+const listRecordedAttempts = `-- name: ListRecordedAttempts :many
+SELECT a.event_id, a.endpoint_id, a.number
+FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id,
+        unnest($3::integer[]) AS number) AS k
+JOIN outhook.delivery_attempts AS a ON a.event_id = k.event_id AND a.endpoint_id = k.endpoint_id AND a.number = k.number
+    AND a.event_id BETWEEN $4::uuid AND $5::uuid
+WHERE a.outcome <> 'unknown'
+`
+
+type ListRecordedAttemptsParams struct {
+	EventIDs    []uuid.UUID
+	EndpointIDs []uuid.UUID
+	Numbers     []int32
+	Low         uuid.UUID
+	High        uuid.UUID
+}
+
+type ListRecordedAttemptsRow struct {
+	EventID    uuid.UUID
+	EndpointID uuid.UUID
+	Number     int32
+}
+
+// Those of some attempts whose outcome is in the log.
+func (q *Queries) ListRecordedAttempts(ctx context.Context, db DBTX, arg ListRecordedAttemptsParams) ([]ListRecordedAttemptsRow, error) {
+	rows, err := db.Query(ctx, listRecordedAttempts,
+		arg.EventIDs,
+		arg.EndpointIDs,
+		arg.Numbers,
+		arg.Low,
+		arg.High,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListRecordedAttemptsRow{}
+	for rows.Next() {
+		var i ListRecordedAttemptsRow
+		if err := rows.Scan(&i.EventID, &i.EndpointID, &i.Number); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,6 +49,7 @@ type record struct {
 	gap        bool      // numbers below this one have no row
 	gone       bool      // the endpoint answered 410 and is to be disabled
 	probe      bool      // it was to find out whether a disabled endpoint works again
+	repeated   bool      // an earlier try to record it failed, or its COMMIT did and nobody knows what became of it
 	at         time.Time // when the next attempt is due if state is pending, else when the delivery was settled
 }
 
@@ -98,10 +100,12 @@ func (r *recorder) save(ctx context.Context, rec record) error {
 		switch {
 		case err == nil:
 			return nil
-		case refused(err) && rec.attempt != nil && rec.attempt.responseBody+rec.attempt.responseHeaders+rec.attempt.remoteAddr != "":
+		case !refused(err):
+			rec.repeated = true
+		case rec.attempt != nil && rec.attempt.responseBody+rec.attempt.responseHeaders+rec.attempt.remoteAddr != "":
 			rec.attempt = rec.attempt.bare()
 			continue
-		case refused(err):
+		default:
 			// Only a partition that is gone is left: the retention has dropped this event.
 			return fmt.Errorf("recording attempt %d: %w", rec.number, err)
 		}
@@ -118,7 +122,11 @@ func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
 	defer cancel()
 	began := time.Now()
 	err := pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: beginByKey}, func(tx pgx.Tx) error {
-		for rest := recs; len(rest) > 0; {
+		rest, err := unrecorded(ctx, tx, recs)
+		if err != nil {
+			return err
+		}
+		for len(rest) > 0 {
 			var round []record
 			round, rest = distinct(rest)
 			if err := write(ctx, tx, round); err != nil {
@@ -134,6 +142,30 @@ func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
 	}
 	r.tracker.observe(recs)
 	return make([]struct{}, len(recs)), nil
+}
+
+// unrecorded leaves out those that an earlier transaction has recorded whose COMMIT was not heard of: to record a failure
+// twice would use up two delays of the schedule. All of a record is in one transaction, so its attempt stands for it.
+func unrecorded(ctx context.Context, tx pgx.Tx, recs []record) ([]record, error) {
+	var p db.ListRecordedAttemptsParams
+	for _, rec := range recs {
+		if rec.repeated && rec.attempt != nil {
+			p.EventIDs, p.EndpointIDs = append(p.EventIDs, rec.eventID), append(p.EndpointIDs, rec.endpointID)
+			p.Numbers = append(p.Numbers, rec.number)
+		}
+	}
+	if len(p.Numbers) == 0 {
+		return recs, nil
+	}
+	p.Low, p.High = bounds(p.EventIDs)
+	rows, err := db.New().ListRecordedAttempts(ctx, tx, p)
+	if err != nil {
+		return nil, fmt.Errorf("looking for recorded attempts: %w", err)
+	}
+	return slices.DeleteFunc(slices.Clone(recs), func(rec record) bool {
+		return rec.repeated && rec.attempt != nil &&
+			slices.Contains(rows, db.ListRecordedAttemptsRow{EventID: rec.eventID, EndpointID: rec.endpointID, Number: rec.number})
+	}), nil
 }
 
 // distinct splits recs into those that are the first of their delivery, and the rest: one UPDATE must not meet the same

@@ -21,6 +21,15 @@ ON CONFLICT (event_id, endpoint_id, number) DO UPDATE SET
     response_headers = excluded.response_headers, response_body = excluded.response_body
 WHERE delivery_attempts.outcome = 'unknown' AND excluded.outcome <> 'unknown';
 
+-- name: ListRecordedAttempts :many
+-- Those of some attempts whose outcome is in the log.
+SELECT a.event_id, a.endpoint_id, a.number
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
+        unnest(@numbers::integer[]) AS number) AS k
+JOIN outhook.delivery_attempts AS a ON a.event_id = k.event_id AND a.endpoint_id = k.endpoint_id AND a.number = k.number
+    AND a.event_id BETWEEN @low::uuid AND @high::uuid
+WHERE a.outcome <> 'unknown';
+
 -- name: InsertUnknownAttempts :exec
 -- Fills the numbers between the log's highest and each given number: runs whose worker died, so that nobody knows
 -- whether their request left. Their time is that of the run that found them.
