@@ -154,8 +154,9 @@ func FuzzDecodeReplay(f *testing.F) {
 
 func FuzzDecodeCursor(f *testing.F) {
 	f.Add("", 1)
-	f.Add("AZ6eL5vAckG6AAAAAAAAAQ", 1)
+	f.Add("AZ6eL5vAckG6AAAAAAAAAQ", 0)
 	f.Add("AZ6eL5vAckG6AAAAAAAAAQ==", 1)
+	f.Add("AZ6eL5vAckG6AAAAAAAAA\nQ", 0) // base64 skips line ends
 	f.Fuzz(func(t *testing.T, cursor string, n int) {
 		n = 1 + n&1
 		ids, err := api.DecodeCursor(cursor, n)

@@ -61,7 +61,7 @@ func decodeCursor(cursor string, n int) ([]uuid.UUID, error) {
 		return nil, nil
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) != n*len(uuid.UUID{}) {
+	if err != nil || len(raw) != n*len(uuid.UUID{}) || strings.ContainsAny(cursor, "\r\n") { // which the decoder skips
 		return nil, invalid("query.cursor", "is not a next_cursor of this list")
 	}
 	ids := make([]uuid.UUID, n)
