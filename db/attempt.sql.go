@@ -219,3 +219,28 @@ func (q *Queries) ListRecordedAttempts(ctx context.Context, db DBTX, arg ListRec
 	}
 	return items, nil
 }
+
+const lockAttemptedDeliveries = `-- name: LockAttemptedDeliveries :exec
+SELECT FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id) AS k
+JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
+    AND d.event_id BETWEEN $3::uuid AND $4::uuid
+ORDER BY d.event_id, d.endpoint_id FOR UPDATE OF d
+`
+
+type LockAttemptedDeliveriesParams struct {
+	EventIDs    []uuid.UUID
+	EndpointIDs []uuid.UUID
+	Low         uuid.UUID
+	High        uuid.UUID
+}
+
+// Waits for transactions that are recording attempts of these deliveries.
+func (q *Queries) LockAttemptedDeliveries(ctx context.Context, db DBTX, arg LockAttemptedDeliveriesParams) error {
+	_, err := db.Exec(ctx, lockAttemptedDeliveries,
+		arg.EventIDs,
+		arg.EndpointIDs,
+		arg.Low,
+		arg.High,
+	)
+	return err
+}

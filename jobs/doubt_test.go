@@ -25,10 +25,14 @@ func TestAnOutcomeIsCountedOnceIfItsCommitIsInDoubt(t *testing.T) {
 		status   int
 		schedule jobs.Schedule
 		state    db.DeliveryState
+		late     bool // it is carried out only when it is recorded once more
 	}{
-		{"AFailure", http.StatusInternalServerError, jobs.Schedule{time.Hour, time.Hour}, db.DeliveryStatePending},
-		{"TheLastFailure", http.StatusInternalServerError, jobs.Schedule{}, db.DeliveryStateFailed},
-		{"ASuccess", http.StatusNoContent, jobs.Schedule{time.Hour}, db.DeliveryStateSucceeded},
+		{"AFailure", http.StatusInternalServerError, jobs.Schedule{time.Hour, time.Hour}, db.DeliveryStatePending, false},
+		{"AFailureLate", http.StatusInternalServerError, jobs.Schedule{time.Hour, time.Hour}, db.DeliveryStatePending, true},
+		{"TheLastFailure", http.StatusInternalServerError, jobs.Schedule{}, db.DeliveryStateFailed, false},
+		{"TheLastFailureLate", http.StatusInternalServerError, jobs.Schedule{}, db.DeliveryStateFailed, true},
+		{"ASuccess", http.StatusNoContent, jobs.Schedule{time.Hour}, db.DeliveryStateSucceeded, false},
+		{"ASuccessLate", http.StatusNoContent, jobs.Schedule{time.Hour}, db.DeliveryStateSucceeded, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -36,7 +40,7 @@ func TestAnOutcomeIsCountedOnceIfItsCommitIsInDoubt(t *testing.T) {
 			b.operator(t, "outhook.delivery.failed")
 			endpointID, _ := b.endpoint(t, withSchedule(tc.schedule))
 			b.receiver.answers(status(tc.status))
-			eater := b.eatCommit(t)
+			eater := b.eatCommit(t, tc.late)
 			cfg := b.config(t)
 			cfg.Pool = eater.pool
 			b.start(t, cfg)
@@ -56,17 +60,21 @@ func TestAnOutcomeIsCountedOnceIfItsCommitIsInDoubt(t *testing.T) {
 	}
 }
 
-// commitEater is a way to the database on which the answer to the recorder's first COMMIT is lost, with the connection.
+// commitEater is a way to the database on which the answer to the recorder's first COMMIT is lost, with the connection. If
+// late is true, that COMMIT arrives only when another transaction waits for it.
 type commitEater struct {
 	pool     *pgxpool.Pool
+	direct   *pgxpool.Pool
 	upstream string
+	late     bool
+	held     atomic.Bool
 	commits  atomic.Int32 // of the recorder
 }
 
-func (b *testBundle) eatCommit(t *testing.T) *commitEater {
+func (b *testBundle) eatCommit(t *testing.T, late bool) *commitEater {
 	t.Helper()
 	cfg := b.pool.Config()
-	e := &commitEater{upstream: net.JoinHostPort(cfg.ConnConfig.Host, strconv.Itoa(int(cfg.ConnConfig.Port)))}
+	e := &commitEater{direct: b.pool, late: late, upstream: net.JoinHostPort(cfg.ConnConfig.Host, strconv.Itoa(int(cfg.ConnConfig.Port)))}
 	listener, err := (&net.ListenConfig{}).Listen(b.ctx, "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
@@ -104,12 +112,28 @@ func (e *commitEater) relay(ctx context.Context, client net.Conn) {
 			if bytes.Contains(said, []byte("force_generic_plan")) {
 				key.Store(true)
 			}
+			if e.late && key.Load() && bytes.Contains(said, []byte("commit\x00")) && e.held.CompareAndSwap(false, true) {
+				_ = client.Close()
+				e.awaitWaiter(ctx)
+			}
 			return true
 		})
 	}()
 	pass(server, client, func(said []byte) bool {
 		return !key.Load() || !bytes.Contains(said, []byte("COMMIT\x00")) || e.commits.Add(1) > 1
 	})
+}
+
+// awaitWaiter returns when a transaction waits for another's lock, for a minute at most.
+func (e *commitEater) awaitWaiter(ctx context.Context) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		var waits bool
+		err := e.direct.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+			WHERE NOT l.granted AND l.locktype = 'transactionid' AND a.datname = current_database())`).Scan(&waits)
+		if err != nil || waits {
+			return
+		}
+	}
 }
 
 // pass copies until one side ends, or hear returns false of what was said.

@@ -158,7 +158,13 @@ func unrecorded(ctx context.Context, tx pgx.Tx, recs []record) ([]record, error)
 		return recs, nil
 	}
 	p.Low, p.High = bounds(p.EventIDs)
-	rows, err := db.New().ListRecordedAttempts(ctx, tx, p)
+	q := db.New()
+	// The COMMIT may be on its way still.
+	lock := db.LockAttemptedDeliveriesParams{EventIDs: p.EventIDs, EndpointIDs: p.EndpointIDs, Low: p.Low, High: p.High}
+	if err := q.LockAttemptedDeliveries(ctx, tx, lock); err != nil {
+		return nil, fmt.Errorf("waiting for an earlier try: %w", err)
+	}
+	rows, err := q.ListRecordedAttempts(ctx, tx, p)
 	if err != nil {
 		return nil, fmt.Errorf("looking for recorded attempts: %w", err)
 	}

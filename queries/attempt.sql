@@ -21,6 +21,13 @@ ON CONFLICT (event_id, endpoint_id, number) DO UPDATE SET
     response_headers = excluded.response_headers, response_body = excluded.response_body
 WHERE delivery_attempts.outcome = 'unknown' AND excluded.outcome <> 'unknown';
 
+-- name: LockAttemptedDeliveries :exec
+-- Waits for transactions that are recording attempts of these deliveries.
+SELECT FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS k
+JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
+    AND d.event_id BETWEEN @low::uuid AND @high::uuid
+ORDER BY d.event_id, d.endpoint_id FOR UPDATE OF d;
+
 -- name: ListRecordedAttempts :many
 -- Those of some attempts whose outcome is in the log.
 SELECT a.event_id, a.endpoint_id, a.number
