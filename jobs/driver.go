@@ -42,7 +42,8 @@ func (e *ended) take(ids []int64) (others []int) {
 	return others
 }
 
-// driver is River's driver for pgx on the database's clock, without the completion of runs that are over in the database.
+// driver is River's driver for pgx on the database's clock, with a bulk queue that yields to others (see yield), and without
+// the completion of runs that are over in the database.
 //
 // Its maintenance would compare times of the database with this process's own clock: its rescuer would take a running delivery
 // for a dead worker's if that clock were 2 minutes ahead.

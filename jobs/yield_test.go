@@ -90,3 +90,20 @@ func TestBurstIsDeliveredWhileItYields(t *testing.T) {
 	}
 	require.Greater(t, time.Since(began), time.Second, "100 a second, of which 5 were saved up")
 }
+
+func TestBulkRateHasBounds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, rate := range []int{-1, 19, 1_000_001} {
+		cfg := b.config(t)
+		cfg.BulkRate = rate
+		_, err := jobs.New(cfg)
+		require.ErrorContains(t, err, "BulkRate", rate)
+	}
+	for _, rate := range []int{20, 1_000_000} {
+		cfg := b.config(t)
+		cfg.BulkRate = rate
+		_, err := jobs.New(cfg)
+		require.NoError(t, err, rate)
+	}
+}
