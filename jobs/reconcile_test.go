@@ -99,9 +99,11 @@ func TestReconcileKeepsTheLedgerAndTheSchedule(t *testing.T) {
 	b.start(t, b.config(t))
 	b.await(t, eventID, endpointID, func(d db.GetDeliveryRow) bool { return d.TryCount == 1 })
 	eventually(t, func() bool { s, _ := b.jobState(t, eventID, endpointID); return s == "retryable" }, func() any { return nil })
+	first := b.jobID(t, eventID, endpointID)
 	// Its second run was given away, and River discarded it after the worker's death.
 	b.exec(t, `UPDATE outhook.river_job SET state = 'discarded', finalized_at = now(), attempt = 2 WHERE kind = 'deliver'`)
-	require.Equal(t, 1, b.reconcile(t)["deliveries_without_job"])
+	// The worker's own job may be quicker, or hold the lock.
+	eventually(t, func() bool { b.reconcile(t); return b.jobID(t, eventID, endpointID) != first }, func() any { return first })
 
 	var dueIn time.Duration
 	var state string
@@ -206,11 +208,13 @@ func TestReconcileEndsWhatCanNeverBeDelivered(t *testing.T) {
 		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT state::text FROM outhook.river_job WHERE args ->> 'event_id' = $1::uuid::text`, eventID).Scan(&state))
 		return state == "completed"
 	}, func() any { return state })
-	// The workers' own job may have been quicker.
-	if found := b.reconcile(t); len(found) > 0 {
-		require.Equal(t, map[string]int{"deliveries_without_event": 1}, found)
-	}
-	require.Empty(t, b.inspect(t))
+	// The worker's own job may be quicker, or hold the lock.
+	eventually(t, func() bool {
+		if found := b.reconcile(t); len(found) > 0 {
+			require.Equal(t, map[string]int{"deliveries_without_event": 1}, found)
+		}
+		return len(b.inspect(t)) == 0
+	}, func() any { return b.inspect(t) })
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE event_id = $1 AND state = 'cancelled'`, eventID))
 }
 
