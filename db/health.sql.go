@@ -60,6 +60,30 @@ func (q *Queries) EnqueueOperational(ctx context.Context, db DBTX, eventType str
 	return count, err
 }
 
+const getTransaction = `-- name: GetTransaction :one
+SELECT pg_current_xact_id()::text AS id
+`
+
+// The transaction's own id, with which GetTransactionStatus can be asked for what became of it.
+func (q *Queries) GetTransaction(ctx context.Context, db DBTX) (string, error) {
+	row := db.QueryRow(ctx, getTransaction)
+	var id string
+	err := row.Scan(&id)
+	return id, err
+}
+
+const getTransactionStatus = `-- name: GetTransactionStatus :one
+SELECT coalesce(pg_xact_status(CAST($1::text AS xid8)), 'committed')::text AS status
+`
+
+// 'committed', 'aborted' or 'in progress'; 'committed' also of one so old that nobody remembers it.
+func (q *Queries) GetTransactionStatus(ctx context.Context, db DBTX, id string) (string, error) {
+	row := db.QueryRow(ctx, getTransactionStatus, id)
+	var status string
+	err := row.Scan(&status)
+	return status, err
+}
+
 const insertCancelJob = `-- name: InsertCancelJob :exec
 INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
 VALUES ('cancel_deliveries', jsonb_build_object('endpoint_id', $1::uuid, 'reason', $2::text), $3, 1000)

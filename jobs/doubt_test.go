@@ -40,7 +40,7 @@ func TestAnOutcomeIsCountedOnceIfItsCommitIsInDoubt(t *testing.T) {
 			b.operator(t, "outhook.delivery.failed")
 			endpointID, _ := b.endpoint(t, withSchedule(tc.schedule))
 			b.receiver.answers(status(tc.status))
-			eater := b.eatCommit(t, tc.late)
+			eater := b.eatCommit(t, recorderSays, tc.late)
 			cfg := b.config(t)
 			cfg.Pool = eater.pool
 			b.start(t, cfg)
@@ -60,21 +60,71 @@ func TestAnOutcomeIsCountedOnceIfItsCommitIsInDoubt(t *testing.T) {
 	}
 }
 
-// commitEater is a way to the database on which the answer to the recorder's first COMMIT is lost, with the connection. If
-// late is true, that COMMIT arrives only when another transaction waits for it.
+// A health that is written once more after a COMMIT of which nobody heard counts each failure once.
+func TestAnEndpointsFailuresAreCountedOnceIfTheCommitIsInDoubt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.operator(t, "outhook.endpoint.failing")
+	endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.RetrySchedule = []int32{} })
+	b.receiver.answers(status(http.StatusInternalServerError))
+	eater := b.eatCommit(t, "LockEndpointHealth", false)
+	cfg := b.healthConfig(t)
+	cfg.Pool, cfg.FailingFailures = eater.pool, 7
+	client, err := jobs.New(cfg)
+	require.NoError(t, err)
+	require.NoError(t, client.Start(b.ctx))
+	for range 4 {
+		b.enqueue(t, `{}`)
+	}
+	b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.ConsecutiveFailures >= 4 && eater.commits.Load() >= 2 })
+	require.NoError(t, client.Stop(b.ctx))
+	require.EqualValues(t, 4, b.health(t, endpointID).ConsecutiveFailures)
+	require.Equal(t, 4, b.number(t, `SELECT count(*) FROM outhook.delivery_attempts`))
+	require.Empty(t, b.told(t, jobs.EventEndpointFailing))
+}
+
+// What a transaction that was rolled back had of the health is written again.
+func TestAnEndpointsFailuresAreKeptIfTheCommitNeverArrived(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.RetrySchedule = []int32{} })
+	b.receiver.answers(status(http.StatusInternalServerError))
+	eater := b.eatCommit(t, "LockEndpointHealth", false)
+	eater.lost = true
+	cfg := b.healthConfig(t)
+	cfg.Pool = eater.pool
+	client, err := jobs.New(cfg)
+	require.NoError(t, err)
+	require.NoError(t, client.Start(b.ctx))
+	for range 4 {
+		b.enqueue(t, `{}`)
+	}
+	b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.ConsecutiveFailures >= 4 })
+	require.NoError(t, client.Stop(b.ctx))
+	require.EqualValues(t, 4, b.health(t, endpointID).ConsecutiveFailures)
+	require.True(t, eater.held.Load(), "a COMMIT was lost")
+}
+
+// recorderSays is what only the recorder's connections ask for, in their first message.
+const recorderSays = "force_generic_plan"
+
+// commitEater is a way to the database on which the answer to the first COMMIT of whoever says marker is lost, with the
+// connection. If late is true, that COMMIT arrives only when another transaction waits for it; if lost is, never.
 type commitEater struct {
+	marker   []byte
 	pool     *pgxpool.Pool
 	direct   *pgxpool.Pool
 	upstream string
 	late     bool
+	lost     bool
 	held     atomic.Bool
-	commits  atomic.Int32 // of the recorder
+	commits  atomic.Int32 // that were answered, after marker
 }
 
-func (b *testBundle) eatCommit(t *testing.T, late bool) *commitEater {
+func (b *testBundle) eatCommit(t *testing.T, marker string, late bool) *commitEater {
 	t.Helper()
 	cfg := b.pool.Config()
-	e := &commitEater{direct: b.pool, late: late, upstream: net.JoinHostPort(cfg.ConnConfig.Host, strconv.Itoa(int(cfg.ConnConfig.Port)))}
+	e := &commitEater{marker: []byte(marker), direct: b.pool, late: late, upstream: net.JoinHostPort(cfg.ConnConfig.Host, strconv.Itoa(int(cfg.ConnConfig.Port)))}
 	listener, err := (&net.ListenConfig{}).Listen(b.ctx, "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
@@ -96,8 +146,7 @@ func (b *testBundle) eatCommit(t *testing.T, late bool) *commitEater {
 	return e
 }
 
-// relay passes on what both sides say. The recorder's connections ask for generic plans in their first message, and the
-// recorder alone commits on them.
+// relay passes on what both sides say.
 func (e *commitEater) relay(ctx context.Context, client net.Conn) {
 	defer client.Close()
 	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", e.upstream)
@@ -109,18 +158,21 @@ func (e *commitEater) relay(ctx context.Context, client net.Conn) {
 	go func() {
 		defer server.Close()
 		pass(client, server, func(said []byte) bool {
-			if bytes.Contains(said, []byte("force_generic_plan")) {
+			if bytes.Contains(said, e.marker) {
 				key.Store(true)
 			}
-			if e.late && key.Load() && bytes.Contains(said, []byte("commit\x00")) && e.held.CompareAndSwap(false, true) {
+			if (e.late || e.lost) && key.Load() && bytes.Contains(said, []byte("commit\x00")) && e.held.CompareAndSwap(false, true) {
 				_ = client.Close()
+				if e.lost {
+					return false
+				}
 				e.awaitWaiter(ctx)
 			}
 			return true
 		})
 	}()
 	pass(server, client, func(said []byte) bool {
-		return !key.Load() || !bytes.Contains(said, []byte("COMMIT\x00")) || e.commits.Add(1) > 1
+		return !key.Load() || !bytes.Contains(said, []byte("COMMIT\x00")) || e.commits.Add(1) > 1 || e.lost
 	})
 }
 

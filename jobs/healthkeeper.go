@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/outhook/outhook/db"
 )
@@ -33,6 +34,14 @@ type healthKeeper struct {
 
 	cancel context.CancelFunc
 	done   chan struct{}
+
+	doubt *doubt // nil: none. Only the goroutine that flushes has it.
+}
+
+// doubt is what was told in a transaction of whose COMMIT no answer came.
+type doubt struct {
+	transaction string // its id
+	due         map[uuid.UUID]seen
 }
 
 func (k *healthKeeper) start(ctx context.Context) {
@@ -66,23 +75,74 @@ func (k *healthKeeper) run(ctx context.Context) {
 
 // flush tells what was seen. What can't be told is told with the next flush.
 func (k *healthKeeper) flush(ctx context.Context, patience time.Duration) {
+	if err := k.resolve(ctx); err != nil {
+		k.warn(ctx, err)
+		return
+	}
 	for {
 		due := k.tracker.take(time.Now(), patience, healthChunk)
 		if len(due) == 0 {
 			return
 		}
-		healthy, err := k.write(ctx, due)
-		if err != nil {
-			k.tracker.putBack(due)
-			if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
-				k.cfg.Logger.WarnContext(ctx, "writing the endpoints' health", slog.Int("count", len(due)), slog.Any("error", err))
-			}
+		if err := k.tell(ctx, due); err != nil {
+			k.warn(ctx, err)
 			return
 		}
-		k.tracker.told(healthy)
 		if len(due) < healthChunk {
 			return
 		}
+	}
+}
+
+// tell writes what is due. What could not be written is put back, but in doubt if its COMMIT was on its way.
+func (k *healthKeeper) tell(ctx context.Context, due map[uuid.UUID]seen) error {
+	healthy, transaction, err := k.write(ctx, due)
+	switch {
+	case err == nil:
+		k.tracker.told(healthy)
+	case transaction != "":
+		k.doubt = &doubt{transaction: transaction, due: due}
+	default:
+		k.tracker.putBack(due)
+	}
+	return err
+}
+
+// resolve finds out what became of what is in doubt, so that no failure counts twice. If it was told, its endpoints are
+// looked at once more, for what follows from it.
+func (k *healthKeeper) resolve(ctx context.Context) error {
+	if k.doubt == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	status, err := db.New().GetTransactionStatus(ctx, k.cfg.Pool, k.doubt.transaction)
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused) && refused.Code == "22023": // invalid_parameter_value
+		status = "aborted" // it is in the future: the server that had it is gone, and its successor never heard of it
+	case err != nil:
+		return fmt.Errorf("asking what became of a transaction: %w", err)
+	}
+	due := k.doubt.due
+	switch status {
+	case "in progress":
+		return fmt.Errorf("transaction %s is still in progress", k.doubt.transaction)
+	case "aborted":
+		k.tracker.putBack(due)
+	default:
+		for id := range due {
+			due[id] = seen{}
+		}
+		k.tracker.putBack(due)
+	}
+	k.doubt = nil
+	return nil
+}
+
+func (k *healthKeeper) warn(ctx context.Context, err error) {
+	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		k.cfg.Logger.WarnContext(ctx, "writing the endpoints' health", slog.Any("error", err))
 	}
 }
 
@@ -96,13 +156,14 @@ func (k *healthKeeper) settle(ctx context.Context) error {
 	for _, id := range ids {
 		nothing[id] = seen{}
 	}
-	_, err = k.write(ctx, nothing)
+	_, _, err = k.write(ctx, nothing)
 	return err
 }
 
 // write merges what was seen into what the database has, announces changes of state in the same transaction, and then
-// disables the endpoints that have failed for too long. It returns those that are healthy.
-func (k *healthKeeper) write(ctx context.Context, due map[uuid.UUID]seen) (healthy []uuid.UUID, err error) {
+// disables the endpoints that have failed for too long. It returns those that are healthy; after an error, the id of the
+// transaction if it may have been committed, else "".
+func (k *healthKeeper) write(ctx context.Context, due map[uuid.UUID]seen) (healthy []uuid.UUID, transaction string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	ids := make([]uuid.UUID, 0, len(due))
@@ -111,7 +172,6 @@ func (k *healthKeeper) write(ctx context.Context, due map[uuid.UUID]seen) (healt
 	}
 	var doomed []uuid.UUID
 	err = pgx.BeginFunc(ctx, k.cfg.Pool, func(tx pgx.Tx) error {
-		healthy, doomed = nil, nil
 		if err := db.New().InsertEndpointHealth(ctx, tx, ids); err != nil {
 			return fmt.Errorf("inserting: %w", err)
 		}
@@ -140,17 +200,18 @@ func (k *healthKeeper) write(ctx context.Context, due map[uuid.UUID]seen) (healt
 				return err
 			}
 		}
-		return nil
+		transaction, err = db.New().GetTransaction(ctx, tx)
+		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, transaction, err
 	}
 	for _, id := range doomed {
 		if err := k.disable(ctx, id); err != nil {
 			k.cfg.Logger.WarnContext(ctx, "disabling a failing endpoint", slog.String("endpoint_id", id.String()), slog.Any("error", err))
 		}
 	}
-	return healthy, nil
+	return healthy, "", nil
 }
 
 // move changes the state if that is due, and returns the type of the event that tells it. Many failures in a row make an

@@ -6,6 +6,14 @@ INSERT INTO outhook.endpoint_health (endpoint_id)
 SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY (@endpoint_ids::uuid[]) AND n.deleted_at IS NULL ORDER BY n.id
 ON CONFLICT (endpoint_id) DO NOTHING;
 
+-- name: GetTransaction :one
+-- The transaction's own id, with which GetTransactionStatus can be asked for what became of it.
+SELECT pg_current_xact_id()::text AS id;
+
+-- name: GetTransactionStatus :one
+-- 'committed', 'aborted' or 'in progress'; 'committed' also of one so old that nobody remembers it.
+SELECT coalesce(pg_xact_status(CAST(sqlc.arg('id')::text AS xid8)), 'committed')::text AS status;
+
 -- name: LockEndpointHealth :many
 -- In one order, so that two processes that write what they saw at the same time can't deadlock.
 SELECT h.endpoint_id, h.state, h.state_changed_at, h.consecutive_failures, h.failing_since, h.last_success_at,
