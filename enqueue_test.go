@@ -341,7 +341,7 @@ func TestSubscription(t *testing.T) {
 
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int]string{50: "deliver", 51: "deliver_bulk"} {
+	for n, want := range map[int]string{99: "deliver", 100: "deliver_bulk"} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)

@@ -197,7 +197,7 @@ WITH k AS (
     WHERE j.queue = $1 AND j.state IN ('available', 'retryable', 'scheduled')
     LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-UPDATE outhook.river_job AS j SET queue = CASE WHEN (SELECT count(*) FROM k) > 50 THEN 'deliver_bulk' ELSE 'deliver' END
+UPDATE outhook.river_job AS j SET queue = CASE WHEN (SELECT count(*) FROM k) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END
 FROM k WHERE j.id = k.id
 `
 

@@ -88,7 +88,7 @@ type Config struct {
 	// Defaults to 500.
 	MaxWorkers int
 
-	// MaxBulkWorkers is the same for bursts: enqueue calls with more than 50 deliveries for one endpoint.
+	// MaxBulkWorkers is the same for bursts: enqueue calls with 100 deliveries or more for one endpoint.
 	//
 	// Defaults to 100.
 	MaxBulkWorkers int

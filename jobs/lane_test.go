@@ -182,12 +182,12 @@ func TestStrandedJobsComeBack(t *testing.T) {
 		b := setup(t)
 		endpointID, _ := b.endpoint(t)
 		b.openLane(t, endpointID)
-		b.enqueueFor(t, tenant, 60)
+		b.enqueueFor(t, tenant, 120)
 		b.exec(t, `UPDATE outhook.river_job SET state = 'retryable', scheduled_at = now() + interval '1 s'`)
 		b.closeLane(t, endpointID)
 		b.start(t, b.config(t))
 		b.awaitNonePending(t, endpointID)
-		require.Equal(t, 60, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE queue = 'deliver_bulk' AND kind = 'deliver'`),
+		require.Equal(t, 120, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE queue = 'deliver_bulk' AND kind = 'deliver'`),
 			"many do not stand in front of everybody")
 	})
 }

@@ -220,7 +220,7 @@ BEGIN
             SELECT v.i, v.id AS event_id, e.id AS endpoint_id,
                 -- A burst for one endpoint gets workers of its own, so that it does not stand in front of everybody.
                 outhook.lane_queue(e.id, e.lane, e.status,
-                    CASE WHEN count(*) OVER (PARTITION BY e.id) > 50 THEN 'deliver_bulk' ELSE 'deliver' END) AS queue
+                    CASE WHEN count(*) OVER (PARTITION BY e.id) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END) AS queue
             FROM input AS v
             JOIN outhook.endpoints AS e ON e.tenant_id = v.tenant AND e.deleted_at IS NULL AND e.status <> 'disabled'
                 AND (e.event_types = '{}' OR e.event_types && v.patterns)

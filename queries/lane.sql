@@ -137,7 +137,7 @@ WITH k AS (
     WHERE j.queue = @queue AND j.state IN ('available', 'retryable', 'scheduled')
     LIMIT @max_rows FOR UPDATE SKIP LOCKED
 )
-UPDATE outhook.river_job AS j SET queue = CASE WHEN (SELECT count(*) FROM k) > 50 THEN 'deliver_bulk' ELSE 'deliver' END
+UPDATE outhook.river_job AS j SET queue = CASE WHEN (SELECT count(*) FROM k) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END
 FROM k WHERE j.id = k.id;
 
 -- name: MoveJobsToLanes :execrows

@@ -244,7 +244,7 @@ func enqueueMany(ctx context.Context, pool *pgxpool.Pool, event outhook.Event, n
 	}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		// A backlog of one endpoint would go to the bulk queue, which has fewer workers: one event a call would not.
-		for part := range chunks(events, bulkAbove) {
+		for part := range chunks(events, bulkFrom-1) {
 			results, err := outhook.EnqueueMany(ctx, tx, part)
 			if err != nil {
 				return err
@@ -260,8 +260,8 @@ func enqueueMany(ctx context.Context, pool *pgxpool.Pool, event outhook.Event, n
 	return ids, err
 }
 
-// bulkAbove is how many deliveries of one endpoint a call may make before they go to the bulk queue (design).
-const bulkAbove = 50
+// bulkFrom is how many deliveries of one endpoint in a call go to the bulk queue.
+const bulkFrom = 100
 
 func chunks[T any](list []T, n int) func(yield func([]T) bool) {
 	return func(yield func([]T) bool) {
