@@ -11,12 +11,12 @@ import (
 )
 
 type benchCmd struct {
-	Mode string `arg:"" optional:"" default:"rest" enum:"rest,batch,client,drain,dead,burst,backlog,spread,limited,retention" help:"How events are enqueued: rest (an event per request), batch, client (outhook.Enqueue in a transaction with one business INSERT), or drain (all first, then the workers start). Or what one does to the others: dead (4 of 20 endpoints hang, 2 refuse), burst (of one tenant), backlog (of an endpoint that takes 2 s), spread (1 endpoint with many events, many with 1), limited (50/s). Or retention: 10 of 40 days are dropped while events are enqueued at --rate (300)."`
+	Mode string `arg:"" optional:"" default:"rest" enum:"rest,batch,client,drain,dead,burst,backlog,spread,limited,replay,retention" help:"How events are enqueued: rest (an event per request), batch, client (outhook.Enqueue in a transaction with one business INSERT), or drain (all first, then the workers start). Or what one does to the others: dead (4 of 20 endpoints hang, 2 refuse), burst (of one tenant), backlog (of an endpoint that takes 2 s), spread (1 endpoint with many events, many with 1), limited (50/s), replay (of what one endpoint got). Or retention: 10 of 40 days are dropped while events are enqueued at --rate (300)."`
 
 	Conns        int           `default:"64" help:"Connections that enqueue at the same time."`
 	Rate         float64       `help:"Enqueues a second, at fixed times; 0: as fast as the connections go."`
 	Duration     time.Duration `default:"10s" help:"How long to enqueue (not in mode drain)."`
-	Events       int           `help:"Events of mode drain (50000) or of a scenario: burst 200000, backlog 100000, spread and limited 10000."`
+	Events       int           `help:"Events of mode drain (50000) or of a scenario: burst 200000, backlog 100000, replay 50000, spread and limited 10000."`
 	BatchSize    int           `default:"100" help:"Events a request of mode batch."`
 	PayloadBytes int           `default:"1024" help:"Size of each payload."`
 	AnswerBytes  int           `default:"2" help:"Size of the receiver's answers."`

@@ -97,6 +97,13 @@ func TestBenchScenarios(t *testing.T) {
 		require.Positive(t, r.figure(t, "WAL bytes per delivery"))
 	})
 
+	t.Run("Replay", func(t *testing.T) {
+		t.Parallel()
+		r := scenario(t, "replay", "--rate", "20", "--events", "300")
+		require.InDelta(t, 20, r.figure(t, "healthy deliveries"), 0)
+		require.Positive(t, r.figure(t, "replayed deliveries"))
+	})
+
 	t.Run("HasASystemOfItsOwn", func(t *testing.T) {
 		t.Parallel()
 		_, err := output(t, "bench", "dead", "--workers", "0")

@@ -30,6 +30,7 @@ const (
 
 	groupHealthy = "healthy"
 	groupSlow    = "slow"
+	groupAgain   = "again"
 )
 
 // play is a scenario that is being run.
@@ -50,6 +51,8 @@ func DefaultEvents(mode string) int {
 		return 200_000
 	case ScenarioBacklog:
 		return 100_000
+	case ScenarioReplay:
+		return 50_000
 	case ScenarioSpread, ScenarioLimited:
 		return 10_000
 	}
@@ -319,4 +322,45 @@ func (p *play) backlogged(ctx context.Context) error {
 	p.compare(alone, beside)
 	p.r.figure("slow endpoint's requests at once", float64(counts[groupSlow].MaxAtOnce))
 	return p.lanes(ctx)
+}
+
+// replayed measures endpoints beside an operation that replays what another one got.
+func (p *play) replayed(ctx context.Context) error {
+	tenants := names("crowd", crowdSize-crowdHanging-crowdRefusing)
+	alone, err := p.healthy(ctx, tenants, p.rate())
+	if err != nil {
+		return err
+	}
+	if err := p.endpoint(ctx, groupAgain, behaveQuick, groupAgain, ""); err != nil {
+		return err
+	}
+	if err := p.enqueueBurst(ctx, groupAgain); err != nil {
+		return err
+	}
+	if _, err := p.receiver.awaitGroup(ctx, groupAgain, int64(p.cfg.Events)); err != nil {
+		return err
+	}
+	if err := p.awaitSettled(ctx); err != nil {
+		return err
+	}
+	a, err := p.client(1)
+	if err != nil {
+		return err
+	}
+	order := fmt.Appendf(nil, `{"tenant_id":%q,"since":%q,"states":["succeeded"]}`, groupAgain, time.Now().Add(-time.Hour).Format(time.RFC3339))
+	if _, err := a.post(ctx, "/api/operations", order); err != nil {
+		return fmt.Errorf("ordering a replay: %w", err)
+	}
+	beside, err := p.measureGroup(ctx, tenants, len(tenants), p.rate(), groupHealthy)
+	if err != nil {
+		return err
+	}
+	counts, err := p.receiver.groups(ctx)
+	if err != nil {
+		return err
+	}
+	p.compare(alone, beside)
+	p.r.figure("replayed deliveries", float64(counts[groupAgain].Count))
+	p.r.figure("replayed in s", counts[groupAgain].seconds())
+	return nil
 }

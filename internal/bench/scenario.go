@@ -21,11 +21,12 @@ const (
 	ScenarioBacklog = "backlog" // one endpoint that answers in 2 s has a long backlog
 	ScenarioSpread  = "spread"  // one endpoint with many events, and many endpoints with one event each
 	ScenarioLimited = "limited" // one endpoint with a rate limit of 50/s has a long backlog, with three workers
+	ScenarioReplay  = "replay"  // all deliveries of one endpoint are ordered again
 )
 
 // Scenarios returns their names.
 func Scenarios() []string {
-	return []string{ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited}
+	return []string{ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited, ScenarioReplay}
 }
 
 // Check is a promise and what was measured of it.
@@ -157,6 +158,7 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 	p := &play{stage: st, url: url, r: &ScenarioReport{Scenario: s.cfg.Mode, OK: true}}
 	run := map[string]func(context.Context) error{
 		ScenarioDead: p.dead, ScenarioBurst: p.burst, ScenarioBacklog: p.backlogged, ScenarioSpread: p.spread, ScenarioLimited: p.limited,
+		ScenarioReplay: p.replayed,
 	}[s.cfg.Mode]
 	if err := run(ctx); err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", s.cfg.Mode, err)
