@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -516,4 +517,56 @@ func TestTraceOfAnotherFormIsIgnored(t *testing.T) {
 	}
 	_, err := b.pool.Exec(b.ctx, `SELECT FROM outhook.enqueue_many('{acme}', '{a.b}', '{1}', traceparents => ARRAY[NULL, NULL])`)
 	require.ErrorContains(t, err, "must have the same length")
+}
+
+// A connection keeps the plans that it made while there was one endpoint. They must do for many, too.
+func TestEnqueueAfterManyEndpointsCame(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]string{"NeverAnalyzed": `SELECT`, "Analyzed": `ANALYZE outhook.endpoints`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			enqueueAfterManyEndpointsCame(t, before)
+		})
+	}
+}
+
+func enqueueAfterManyEndpointsCame(t *testing.T, before string) {
+	t.Helper()
+	const endpoints, calls, n = 20_000, 10, 500
+	b := setup(t)
+	conn, err := b.pool.Acquire(b.ctx)
+	require.NoError(t, err)
+	defer conn.Release()
+	enqueue := func(tenantOf func(int) string) (read int) {
+		require.NoError(t, pgx.BeginFunc(b.ctx, conn, func(tx pgx.Tx) error {
+			events := make([]outhook.Event, n)
+			for i := range events {
+				events[i] = event(`{}`)
+				events[i].TenantID = tenantOf(i)
+			}
+			results, err := outhook.EnqueueMany(b.ctx, tx, events)
+			if err != nil {
+				return err
+			}
+			for _, r := range results {
+				require.Equal(t, 1, r.DeliveryCount)
+			}
+			return tx.QueryRow(b.ctx, `SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_all_tables
+				WHERE relid = 'outhook.endpoints'::regclass`).Scan(&read)
+		}))
+		return read
+	}
+	const add = `INSERT INTO outhook.endpoints (tenant_id, url) SELECT 'many' || i, 'https://example.com/' FROM generate_series(0, $1 - 1) AS i`
+	_, err = conn.Exec(b.ctx, add, 1)
+	require.NoError(t, err)
+	_, err = conn.Exec(b.ctx, before)
+	require.NoError(t, err)
+	for range calls {
+		enqueue(func(int) string { return "many0" })
+	}
+	_, err = conn.Exec(b.ctx, `DELETE FROM outhook.endpoints`)
+	require.NoError(t, err)
+	_, err = conn.Exec(b.ctx, add, endpoints)
+	require.NoError(t, err)
+	require.Less(t, enqueue(func(i int) string { return "many" + strconv.Itoa(i) }), 10*n, "rows of endpoints read for %d events", n)
 }

@@ -200,10 +200,13 @@ RETURN CASE WHEN lane = '' AND status = 'enabled' THEN shared WHEN lane = 'bulk'
 --
 -- NOTIFY makes commits queue behind each other, so of the transactions that are open at the same time only the one that
 -- gets the queue's advisory lock notifies; the workers' poll finds the others' jobs.
+--
+-- A connection keeps the plan, which may be from a time with few endpoints. OFFSET 0 and enable_seqscan make it one index
+-- look-up an event all the same: any other plan reads every endpoint for every event once there are many.
 CREATE FUNCTION outhook.fan_out(ids uuid[], owners uuid[], tenant_ids text[], types text[], docs json[], notify boolean,
     traceparents text[])
 RETURNS integer[]
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     counts integer[];
     queues text[];
@@ -222,8 +225,10 @@ BEGIN
                 outhook.lane_queue(e.id, e.lane, e.status,
                     CASE WHEN count(*) OVER (PARTITION BY e.id) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END) AS queue
             FROM input AS v
-            JOIN outhook.endpoints AS e ON e.tenant_id = v.tenant AND e.deleted_at IS NULL AND e.status <> 'disabled'
-                AND (e.event_types = '{}' OR e.event_types && v.patterns)
+            CROSS JOIN LATERAL (SELECT n.id, n.lane, n.status FROM outhook.endpoints AS n
+                WHERE n.tenant_id = v.tenant AND n.deleted_at IS NULL AND n.status <> 'disabled'
+                    AND (n.event_types = '{}' OR n.event_types && v.patterns)
+                ORDER BY n.id OFFSET 0) AS e
             WHERE v.id = v.owner
             ORDER BY v.i, e.id
         ) AS f
