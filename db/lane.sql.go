@@ -54,6 +54,39 @@ func (q *Queries) InsertLane(ctx context.Context, db DBTX, endpointID uuid.UUID)
 	return err
 }
 
+const listJobsForLanes = `-- name: ListJobsForLanes :many
+WITH head AS MATERIALIZED (
+    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id, row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
+    FROM outhook.river_job AS j
+    WHERE j.state = 'available' AND j.queue = $1 ORDER BY j.priority, j.scheduled_at, j.id LIMIT $2
+)
+SELECT h.id FROM outhook.endpoints AS n JOIN head AS h ON h.endpoint_id = n.id::text
+WHERE n.lane IN ('slow', 'limited') AND n.status = 'enabled' AND n.deleted_at IS NULL
+ORDER BY h.rank DESC
+`
+
+// The jobs of endpoints that have a lane among the first max_rows of a shared queue: what was enqueued before the lane was
+// opened must not stand in front of others. The last ones first: workers fetch the others meanwhile.
+func (q *Queries) ListJobsForLanes(ctx context.Context, db DBTX, queue string, maxRows int32) ([]int64, error) {
+	rows, err := db.Query(ctx, listJobsForLanes, queue, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listStrandedQueues = `-- name: ListStrandedQueues :many
 WITH RECURSIVE q AS (
     SELECT s.state, (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = s.state ORDER BY j.queue LIMIT 1) AS queue
@@ -166,25 +199,20 @@ func (q *Queries) LookAtLanes(ctx context.Context, db DBTX, everyone bool, endpo
 }
 
 const moveJobsToLanes = `-- name: MoveJobsToLanes :execrows
-WITH head AS MATERIALIZED (
-    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id, row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
-    FROM outhook.river_job AS j
-    WHERE j.state = 'available' AND j.queue = $1 ORDER BY j.priority, j.scheduled_at, j.id LIMIT 20000
-), k AS MATERIALIZED (
-    SELECT h.id, 'endpoint-' || n.id AS queue FROM outhook.endpoints AS n JOIN head AS h ON h.endpoint_id = n.id::text
-    WHERE n.lane IN ('slow', 'limited') AND n.status = 'enabled' AND n.deleted_at IS NULL
-    ORDER BY h.rank DESC LIMIT $2
-), locked AS MATERIALIZED (
-    SELECT j.id, k.queue FROM k JOIN outhook.river_job AS j ON j.id = k.id
-    WHERE j.state = 'available' FOR UPDATE OF j SKIP LOCKED
+WITH locked AS MATERIALIZED (
+    SELECT j.id, 'endpoint-' || n.id AS queue FROM unnest($1::bigint[]) AS k (id) JOIN outhook.river_job AS j ON j.id = k.id
+    JOIN outhook.endpoints AS n ON n.id::text = j.args ->> 'endpoint_id'
+    WHERE j.state::text = 'available' AND j.queue || '' = $2 AND n.lane IN ('slow', 'limited') AND n.status = 'enabled'
+        AND n.deleted_at IS NULL
+    FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE outhook.river_job AS j SET queue = l.queue FROM locked AS l WHERE j.id = l.id
 `
 
-// Takes jobs of endpoints that have a lane out of the first 20,000 of a shared queue, at most max_rows: what was enqueued
-// before the lane was opened must not stand in front of others. The last ones first: workers fetch the others meanwhile.
-func (q *Queries) MoveJobsToLanes(ctx context.Context, db DBTX, queue string, maxRows int32) (int64, error) {
-	result, err := db.Exec(ctx, moveJobsToLanes, queue, maxRows)
+// Takes those of the jobs that still wait in the shared queue, and whose endpoint still has a lane, into it. State and queue
+// are compared as expressions, so that no index on them can be taken for a better way to find the jobs than their ids.
+func (q *Queries) MoveJobsToLanes(ctx context.Context, db DBTX, ids []int64, queue string) (int64, error) {
+	result, err := db.Exec(ctx, moveJobsToLanes, ids, queue)
 	if err != nil {
 		return 0, err
 	}

@@ -71,7 +71,7 @@ func New(cfg Config) (*Client, error) {
 	deliver := &deliverWorker{
 		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, lanes: newLaneKeeper(cfg),
 		inFlight: &c.inFlight, done: c.giveUp, ended: newEnded(),
-		metrics: c.metrics, tracer: newTracer(cfg.Tracing),
+		metrics: c.metrics, tracer: newTracer(cfg.Tracing), yield: &yield{rate: cfg.BulkRate},
 	}
 	river.AddWorker(workers, deliver)
 	river.AddWorker(workers, &retainWorker{cfg: cfg, metrics: c.metrics})
@@ -81,7 +81,7 @@ func New(cfg Config) (*Client, error) {
 	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	river.AddWorker(workers, &operateWorker{cfg: cfg})
 	var err error
-	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock, &yield{rate: cfg.BulkRate}), c.riverConfig(workers)); err != nil {
+	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock, deliver.yield), c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
 	c.presence, c.pacer = newPresence(cfg, c.river.ID(), c.clock, c.metrics), newPacer(cfg)

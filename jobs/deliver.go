@@ -101,6 +101,7 @@ type deliverWorker struct {
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
 	metrics  *workerMetrics
 	tracer   trace.Tracer // nil: no spans
+	yield    *yield
 }
 
 // run is one run of a job, with what was loaded for it.
@@ -192,6 +193,9 @@ func (w *deliverWorker) settle(ctx context.Context, r *run, state db.DeliverySta
 // setAside moves the job to its endpoint's queue, where the pacer, or the change that ends the pause, finds it. That takes no
 // attempt number.
 func (w *deliverWorker) setAside(ctx context.Context, r *run, s *sign) error {
+	if r.job.Queue == QueueDeliverBulk && r.Status == db.EndpointStatusEnabled && r.Lane != LaneBulk {
+		w.yield.turn(time.Now(), false)
+	}
 	moved, err := w.lanes.setAside(ctx, r, s)
 	switch {
 	case err != nil:
@@ -209,6 +213,9 @@ func (w *deliverWorker) setAside(ctx context.Context, r *run, s *sign) error {
 // attempt sends the request and records its outcome. leave is told how long the request took and returns how many of the
 // endpoint's were slow in a row.
 func (w *deliverWorker) attempt(ctx context.Context, r *run, leave func(time.Duration) int) error {
+	if r.job.Queue == QueueDeliverBulk {
+		w.yield.turn(time.Now(), true)
+	}
 	startedAt := w.clock.Now()
 	body := []byte(r.Payload)
 	header, err := w.sign(r, body, startedAt)

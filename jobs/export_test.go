@@ -71,3 +71,6 @@ func (y *Yield) Most(now time.Time, n int) int { return y.most(now, n) }
 
 // Took is took.
 func (y *Yield) Took(now time.Time, d time.Duration, n, asked int) { y.took(now, d, n, asked) }
+
+// Turn is turn.
+func (y *Yield) Turn(now time.Time, got bool) { y.turn(now, got) }

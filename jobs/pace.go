@@ -298,11 +298,30 @@ func (l *lanes) sweep(ctx context.Context) (more bool, err error) {
 		return time.Now().After(end), nil
 	}
 	for _, queue := range workedShared() {
-		if _, err := chunks(end, func() (int64, error) { return q.MoveJobsToLanes(ctx, l.conn, queue, sweepChunk) }); err != nil {
+		if err := l.sweepShared(ctx, queue, end); err != nil {
 			return false, fmt.Errorf("moving jobs to lanes: %w", err)
 		}
 	}
 	return time.Now().After(end), nil
+}
+
+// sweepShared moves jobs out of the head of a shared queue until few there are of endpoints that have a lane, or until a time.
+func (l *lanes) sweepShared(ctx context.Context, queue string, end time.Time) error {
+	for q := db.New(); time.Now().Before(end); {
+		ids, err := q.ListJobsForLanes(ctx, l.conn, queue, sweepHead)
+		if err != nil {
+			return err
+		}
+		for chunk := range slices.Chunk(ids, sweepChunk) {
+			if _, err := q.MoveJobsToLanes(ctx, l.conn, chunk, queue); err != nil || time.Now().After(end) {
+				return err
+			}
+		}
+		if len(ids) < sweepChunk/2 {
+			return nil
+		}
+	}
+	return nil
 }
 
 // chunks moves jobs in chunks until few are left, or until a time. Some of a chunk may be fetched by workers meanwhile.

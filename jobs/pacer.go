@@ -27,9 +27,11 @@ const (
 	// sweepInterval is how often it brings back stranded jobs, and takes those of lanes out of the shared queues.
 	sweepInterval = 5 * time.Second
 
-	// sweepChunk is how many jobs one statement moves, sweepBudget how long one sweep goes on, during which nothing is
+	// sweepHead is how much of a shared queue is looked through at once, sweepChunk how many jobs one statement moves (and so
+	// how much WAL others' commits may have to wait for), sweepBudget how long one sweep goes on, during which nothing is
 	// released. One that has not come to its end is followed by the next after as long.
-	sweepChunk  = 2000
+	sweepHead   = 20_000
+	sweepChunk  = 1000
 	sweepBudget = 500 * time.Millisecond
 
 	// paceTimeout bounds each statement.

@@ -18,6 +18,11 @@ const (
 	restFactor = 10
 	maxRest    = time.Second
 
+	// vainRuns runs of the bulk queue in a row that found no turn, since their endpoints have a lane, let it rest for vainRest:
+	// the pacer moves such deliveries in a hundredth of the time.
+	vainRuns = 50
+	vainRest = 500 * time.Millisecond
+
 	// yieldBurst is for how much time the bulk queue may save up what it did not take.
 	yieldBurst = 50 * time.Millisecond
 )
@@ -32,6 +37,7 @@ type yield struct {
 	saved   float64   // what the bulk queue may take, as of savedAt
 	savedAt time.Time
 	restAt  time.Time // nothing before
+	vain    int       // how many runs in a row found no turn
 }
 
 // other notes that the shared queue had deliveries.
@@ -64,5 +70,21 @@ func (y *yield) took(now time.Time, d time.Duration, n, asked int) {
 	y.saved = max(y.saved-float64(n), 0)
 	if n < asked && d >= slowLook {
 		y.restAt = now.Add(min(restFactor*d, maxRest))
+	}
+}
+
+// turn notes whether a run of the bulk queue got its turn, or was set aside.
+func (y *yield) turn(now time.Time, got bool) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if got {
+		y.vain = 0
+		return
+	}
+	if y.vain++; y.vain >= vainRuns {
+		y.vain = 0
+		if at := now.Add(vainRest); at.After(y.restAt) {
+			y.restAt = at
+		}
 	}
 }

@@ -68,6 +68,20 @@ func TestBurstsYieldToOthers(t *testing.T) {
 	})
 }
 
+func TestBurstsRestWhenTheyFindNoTurn(t *testing.T) {
+	t.Parallel()
+	y, now := jobs.NewYield(2000), time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	for i := range 1000 {
+		y.Turn(now, i%50 == 49)
+	}
+	require.Equal(t, 100, y.Most(now, 100), "one of fifty got its turn")
+	for range 50 {
+		y.Turn(now, false)
+	}
+	require.Zero(t, y.Most(now.Add(499*time.Millisecond), 100))
+	require.Equal(t, 100, y.Most(now.Add(500*time.Millisecond), 100))
+}
+
 func TestBurstIsDeliveredWhileItYields(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

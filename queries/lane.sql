@@ -140,19 +140,26 @@ WITH k AS (
 UPDATE outhook.river_job AS j SET queue = CASE WHEN (SELECT count(*) FROM k) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END
 FROM k WHERE j.id = k.id;
 
--- name: MoveJobsToLanes :execrows
--- Takes jobs of endpoints that have a lane out of the first 20,000 of a shared queue, at most max_rows: what was enqueued
--- before the lane was opened must not stand in front of others. The last ones first: workers fetch the others meanwhile.
+-- name: ListJobsForLanes :many
+-- The jobs of endpoints that have a lane among the first max_rows of a shared queue: what was enqueued before the lane was
+-- opened must not stand in front of others. The last ones first: workers fetch the others meanwhile.
 WITH head AS MATERIALIZED (
     SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id, row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
     FROM outhook.river_job AS j
-    WHERE j.state = 'available' AND j.queue = @queue ORDER BY j.priority, j.scheduled_at, j.id LIMIT 20000
-), k AS MATERIALIZED (
-    SELECT h.id, 'endpoint-' || n.id AS queue FROM outhook.endpoints AS n JOIN head AS h ON h.endpoint_id = n.id::text
-    WHERE n.lane IN ('slow', 'limited') AND n.status = 'enabled' AND n.deleted_at IS NULL
-    ORDER BY h.rank DESC LIMIT @max_rows
-), locked AS MATERIALIZED (
-    SELECT j.id, k.queue FROM k JOIN outhook.river_job AS j ON j.id = k.id
-    WHERE j.state = 'available' FOR UPDATE OF j SKIP LOCKED
+    WHERE j.state = 'available' AND j.queue = @queue ORDER BY j.priority, j.scheduled_at, j.id LIMIT @max_rows
+)
+SELECT h.id FROM outhook.endpoints AS n JOIN head AS h ON h.endpoint_id = n.id::text
+WHERE n.lane IN ('slow', 'limited') AND n.status = 'enabled' AND n.deleted_at IS NULL
+ORDER BY h.rank DESC;
+
+-- name: MoveJobsToLanes :execrows
+-- Takes those of the jobs that still wait in the shared queue, and whose endpoint still has a lane, into it. State and queue
+-- are compared as expressions, so that no index on them can be taken for a better way to find the jobs than their ids.
+WITH locked AS MATERIALIZED (
+    SELECT j.id, 'endpoint-' || n.id AS queue FROM unnest(@ids::bigint[]) AS k (id) JOIN outhook.river_job AS j ON j.id = k.id
+    JOIN outhook.endpoints AS n ON n.id::text = j.args ->> 'endpoint_id'
+    WHERE j.state::text = 'available' AND j.queue || '' = @queue AND n.lane IN ('slow', 'limited') AND n.status = 'enabled'
+        AND n.deleted_at IS NULL
+    FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE outhook.river_job AS j SET queue = l.queue FROM locked AS l WHERE j.id = l.id;
