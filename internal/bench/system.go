@@ -28,7 +28,7 @@ const (
 // settings are a small production server's: fully durable, and a memory that 2 cores usually come with.
 func settings() map[string]string {
 	return map[string]string{
-		"shared_buffers": "1GB", "max_wal_size": "4GB", "max_connections": "300", "checkpoint_timeout": "15min",
+		"shared_buffers": "1GB", "max_wal_size": "4GB", "max_connections": "300", "checkpoint_timeout": "15min", "wal_writer_delay": "10ms",
 	}
 }
 
