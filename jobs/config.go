@@ -93,8 +93,8 @@ type Config struct {
 	// Defaults to 100.
 	MaxBulkWorkers int
 
-	// BulkRate is how many deliveries of bursts one process begins a second while it has others too, so that they find a
-	// processor free. Without others there is no bound.
+	// BulkRate is the most deliveries of bursts that one process begins a second while it has others too, so that they find a
+	// processor free; fewer while the others wait longer. Without others there is no bound.
 	//
 	// Defaults to 1,000 for each processor.
 	BulkRate int

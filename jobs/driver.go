@@ -78,15 +78,15 @@ type executor struct {
 
 // JobGetAvailable takes jobs of a queue: of the bulk queue as many as leave room for others. River asks again with its poll.
 func (e *executor) JobGetAvailable(ctx context.Context, params *riverdriver.JobGetAvailableParams) (*riverdriver.JobGetAvailableResult, error) {
+	began := time.Now()
 	if params.Queue != QueueDeliverBulk {
 		res, err := e.Executor.JobGetAvailable(ctx, params)
-		if err == nil && params.Queue == QueueDeliver && len(res.Jobs) > 0 {
-			e.yield.other(time.Now())
+		if err == nil && params.Queue == QueueDeliver {
+			e.yield.other(time.Now(), time.Since(began), len(res.Jobs))
 		}
 		return res, err
 	}
 	bounded := *params
-	began := time.Now()
 	bounded.MaxToLock = e.yield.most(began, params.MaxToLock)
 	if bounded.MaxToLock == 0 {
 		return &riverdriver.JobGetAvailableResult{}, nil

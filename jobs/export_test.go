@@ -26,6 +26,9 @@ type Gate struct{ g *gate }
 // NewGate returns one that knows nothing.
 func NewGate() Gate { return Gate{newGate()} }
 
+// Remembered returns how many endpoints it remembers.
+func (g Gate) Remembered() int { return len(g.g.flows) }
+
 // Enter is gate.enter.
 func (g Gate) Enter(ctx context.Context, id uuid.UUID, limit int, patience time.Duration) (time.Time, error) {
 	return g.g.enter(ctx, id, limit, patience)
@@ -63,8 +66,11 @@ type Yield struct{ yield }
 // NewYield returns one with a rate per second.
 func NewYield(rate int) *Yield { return &Yield{yield{rate: rate}} }
 
-// Other is other.
-func (y *Yield) Other(now time.Time) { y.other(now) }
+// Other is other, of one delivery that was found at once.
+func (y *Yield) Other(now time.Time) { y.other(now, 0, 1) }
+
+// Looked is other.
+func (y *Yield) Looked(now time.Time, d time.Duration, n int) { y.other(now, d, n) }
 
 // Most is most.
 func (y *Yield) Most(now time.Time, n int) int { return y.most(now, n) }

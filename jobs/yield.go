@@ -23,6 +23,20 @@ const (
 	vainRuns = 50
 	vainRest = 500 * time.Millisecond
 
+	// While others are there and looks for their deliveries take longer than strainedLook, and strainFactor times as long as
+	// they do without bursts, the processors or the database have more to do than they can: every yieldStep the bulk queue's
+	// rate is cut, to a twentieth of what is configured at least. Otherwise it rises, to all of it within 4 s.
+	strainedLook = time.Millisecond
+	strainFactor = 1.5
+	strainJobs   = 20 // a look that brings more takes its time for that
+	yieldStep    = 100 * time.Millisecond
+	cutFactor    = 0.7
+	riseStep     = 0.025
+	leastShare   = 0.05
+
+	// calmAfter is how long after a burst's last delivery looks are as they are without bursts.
+	calmAfter = time.Second
+
 	// yieldBurst is for how much time the bulk queue may save up what it did not take.
 	yieldBurst = 50 * time.Millisecond
 )
@@ -30,21 +44,55 @@ const (
 // yield bounds how fast a process takes deliveries of the bulk queue while it has others too. Workers of their own keep a
 // burst from standing in front of others, but not from taking all processors, where the others then wait.
 type yield struct {
-	rate int // deliveries a second while there are others
+	rate int // the most deliveries a second while there are others
 
 	mu      sync.Mutex
-	otherAt time.Time // when the shared queue last had a delivery
-	saved   float64   // what the bulk queue may take, as of savedAt
+	share   float64       // of rate that it is at now; 0: it has not begun
+	look    time.Duration // what looks of the shared queue take, smoothed over 8 of them
+	calm    time.Duration // what they take without bursts, smoothed over 64; as of the first look at least
+	bulkAt  time.Time     // when the bulk queue last had a delivery
+	stepAt  time.Time     // when share was changed
+	otherAt time.Time     // when the shared queue last had a delivery
+	saved   float64       // what the bulk queue may take, as of savedAt
 	savedAt time.Time
 	restAt  time.Time // nothing before
 	vain    int       // how many runs in a row found no turn
 }
 
-// other notes that the shared queue had deliveries.
-func (y *yield) other(now time.Time) {
+// other notes that a look at the shared queue brought n deliveries and took d.
+func (y *yield) other(now time.Time, d time.Duration, n int) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	y.otherAt = now
+	if n > 0 {
+		y.otherAt = now
+	}
+	if n > strainJobs {
+		return
+	}
+	if y.share == 0 {
+		y.look, y.calm, y.stepAt, y.share = d, d, now, 1
+	}
+	y.look += (d - y.look) / 8
+	if now.Sub(y.bulkAt) > calmAfter {
+		y.calm += (d - y.calm) / 64
+	}
+	if now.Sub(y.stepAt) < yieldStep || now.Sub(y.otherAt) > otherLife {
+		return
+	}
+	y.stepAt = now
+	if y.look > max(strainedLook, time.Duration(strainFactor*float64(y.calm))) {
+		y.share = max(cutFactor*y.share, leastShare)
+	} else {
+		y.share = min(y.share+riseStep, 1)
+	}
+}
+
+// current returns the rate at which bursts may go.
+func (y *yield) current() float64 {
+	if y.share == 0 {
+		return float64(y.rate)
+	}
+	return y.share * float64(y.rate)
 }
 
 // most returns how many of n deliveries of the bulk queue may be taken now.
@@ -53,7 +101,8 @@ func (y *yield) most(now time.Time, n int) int {
 	defer y.mu.Unlock()
 	elapsed := min(now.Sub(y.savedAt), yieldBurst)
 	y.savedAt = now
-	y.saved = min(y.saved+float64(y.rate)*elapsed.Seconds(), float64(y.rate)*yieldBurst.Seconds())
+	rate := y.current()
+	y.saved = min(y.saved+rate*elapsed.Seconds(), max(rate*yieldBurst.Seconds(), 1))
 	switch {
 	case now.Before(y.restAt):
 		return 0
@@ -68,6 +117,9 @@ func (y *yield) took(now time.Time, d time.Duration, n, asked int) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	y.saved = max(y.saved-float64(n), 0)
+	if n > 0 {
+		y.bulkAt = now
+	}
 	if n < asked && d >= slowLook {
 		y.restAt = now.Add(min(restFactor*d, maxRest))
 	}

@@ -68,6 +68,39 @@ func TestBurstsYieldToOthers(t *testing.T) {
 	})
 }
 
+func TestBurstsSlowDownWhileLooksAreSlow(t *testing.T) {
+	t.Parallel()
+	const rate, step = 2000, 10 * time.Millisecond
+	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	y := jobs.NewYield(rate)
+	// during lets others come and looks take d for a time, and returns how many a second of a burst go in its last second.
+	during := func(d, span time.Duration, n int) (taken int) {
+		for i := range int(span / step) {
+			y.Looked(now, d, n)
+			if most := y.Most(now, 100); most > 0 {
+				y.Took(now, time.Millisecond, most, most)
+				if i >= int((span-time.Second)/step) {
+					taken += most
+				}
+			}
+			now = now.Add(step)
+		}
+		return taken
+	}
+	require.InDelta(t, rate, during(time.Millisecond, 2*time.Second, 1), 0.05*rate)
+	require.InDelta(t, rate/20, during(20*time.Millisecond, 5*time.Second, 1), 0.01*rate)
+	require.InDelta(t, rate, during(time.Millisecond, 5*time.Second, 1), 0.05*rate, "it comes back")
+	require.InDelta(t, rate, during(20*time.Millisecond, 5*time.Second, 100), 0.05*rate, "many deliveries take a while")
+	require.Less(t, during(6*time.Millisecond, 5*time.Second, 1), rate/2)
+
+	y = jobs.NewYield(rate)
+	require.InDelta(t, rate, during(6*time.Millisecond, 5*time.Second, 1), 0.05*rate, "the database is far away")
+	for range 100 {
+		y.Looked(now, 50*time.Millisecond, 0)
+	}
+	require.Equal(t, 500, y.Most(now.Add(2*time.Second), 500), "nobody else is there")
+}
+
 func TestBurstsRestWhenTheyFindNoTurn(t *testing.T) {
 	t.Parallel()
 	y, now := jobs.NewYield(2000), time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)

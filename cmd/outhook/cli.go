@@ -126,7 +126,7 @@ type serverFlags struct {
 
 	MaxWorkers        int           `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
 	MaxBulkWorkers    int           `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (100 or more deliveries of one endpoint in one call)."`
-	BulkRate          int           `env:"OUTHOOK_BULK_RATE" default:"0" help:"Deliveries of bursts that one process begins a second while it has others too; 0: 1000 for each processor."`
+	BulkRate          int           `env:"OUTHOOK_BULK_RATE" default:"0" help:"The most deliveries of bursts that one process begins a second while it has others too; 0: 1000 for each processor."`
 	MaxSlowWorkers    int           `env:"OUTHOOK_MAX_SLOW_WORKERS" default:"200" help:"Deliveries to slow endpoints that all processes together attempt at the same time."`
 	MaxLimitedWorkers int           `env:"OUTHOOK_MAX_LIMITED_WORKERS" default:"200" help:"The same for endpoints with a rate limit."`
 	MaxLanes          int           `env:"OUTHOOK_MAX_LANES" default:"1000" help:"Slow endpoints that have a queue of their own; any more share that of bursts."`
