@@ -42,6 +42,7 @@ var (
 type gate struct {
 	mu    sync.Mutex
 	flows map[uuid.UUID]*flow
+	bound int // how many there may be before some are forgotten, if that is more than maxIdleFlows
 }
 
 // flow is the requests of one endpoint.
@@ -145,14 +146,26 @@ func (g *gate) flow(endpointID uuid.UUID) *flow {
 	if f := g.flows[endpointID]; f != nil {
 		return f
 	}
-	if len(g.flows) >= maxIdleFlows {
-		for id, f := range g.flows {
-			if len(f.started)+len(f.waiting) == 0 && time.Since(f.movedAt) > flowLife {
-				delete(g.flows, id)
-			}
-		}
+	if len(g.flows) >= max(g.bound, maxIdleFlows) {
+		g.forget()
 	}
 	f := &flow{movedAt: time.Now()}
 	g.flows[endpointID] = f
 	return f
+}
+
+// forget forgets endpoints of which nothing is under way: those that were idle for a while, and if that leaves more than half
+// of what may be remembered, any. What is left may double before the next time, so that looking through them all stays rare.
+func (g *gate) forget() {
+	for _, life := range []time.Duration{flowLife, 0} {
+		for id, f := range g.flows {
+			if life == 0 && len(g.flows) <= maxIdleFlows/2 {
+				break
+			}
+			if len(f.started)+len(f.waiting) == 0 && (life == 0 || time.Since(f.movedAt) > life) {
+				delete(g.flows, id)
+			}
+		}
+	}
+	g.bound = 2 * len(g.flows)
 }

@@ -100,6 +100,26 @@ func TestGate(t *testing.T) {
 		})
 	})
 
+	t.Run("RemembersABoundedNumberOfEndpoints", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			g, busy := jobs.NewGate(), uuid.New()
+			for range 8 {
+				_, err := g.Enter(t.Context(), busy, 32, patience)
+				require.NoError(t, err)
+			}
+			for range 50_000 {
+				id := uuid.New()
+				at, err := g.Enter(t.Context(), id, 32, patience)
+				require.NoError(t, err)
+				g.Leave(id, at, time.Millisecond)
+				require.LessOrEqual(t, g.Remembered(), 10_000)
+			}
+			_, err := g.Enter(t.Context(), busy, 32, 0)
+			require.ErrorIs(t, err, jobs.ErrBusy, "it has requests under way")
+		})
+	})
+
 	t.Run("AStopEndsTheWait", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
