@@ -28,7 +28,9 @@ const (
 // settings are a small production server's: fully durable, and a memory that 2 cores usually come with.
 func settings() map[string]string {
 	return map[string]string{
-		"shared_buffers": "1GB", "max_wal_size": "4GB", "max_connections": "300", "checkpoint_timeout": "15min", "wal_writer_delay": "10ms",
+		"shared_buffers": "1GB", "max_wal_size": "4GB", "max_connections": "300", "checkpoint_timeout": "15min",
+		// A COMMIT waits for all WAL before its own, also that of large transactions, unless it has been flushed along the way.
+		"wal_writer_delay": "3ms", "wal_writer_flush_after": "256kB",
 	}
 }
 
