@@ -25,14 +25,15 @@ const (
 
 	// While others are there and looks for their deliveries take longer than strainedLook, and strainFactor times as long as
 	// they do without bursts, the processors or the database have more to do than they can: every yieldStep the bulk queue's
-	// rate is cut, to a twentieth of what is configured at least. Otherwise it rises, to all of it within 4 s.
+	// rate is cut, to a quarter of what is configured at least, since the others' looks may be slower for another reason.
+	// Otherwise it rises, to all of it within 3 s.
 	strainedLook = time.Millisecond
 	strainFactor = 1.5
 	strainJobs   = 20 // a look that brings more takes its time for that
 	yieldStep    = 100 * time.Millisecond
 	cutFactor    = 0.7
 	riseStep     = 0.025
-	leastShare   = 0.05
+	leastShare   = 0.25
 
 	// calmAfter is how long after a burst's last delivery looks are as they are without bursts.
 	calmAfter = time.Second
@@ -48,7 +49,7 @@ type yield struct {
 
 	mu      sync.Mutex
 	share   float64       // of rate that it is at now; 0: it has not begun
-	look    time.Duration // what looks of the shared queue take, smoothed over 8 of them
+	look    time.Duration // what looks of the shared queue take that bring deliveries, smoothed over 8 of them
 	calm    time.Duration // what they take without bursts, smoothed over 64; as of the first look at least
 	bulkAt  time.Time     // when the bulk queue last had a delivery
 	stepAt  time.Time     // when share was changed
@@ -63,9 +64,10 @@ type yield struct {
 func (y *yield) other(now time.Time, d time.Duration, n int) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	if n > 0 {
-		y.otherAt = now
+	if n == 0 {
+		return // it locked nothing and committed nothing
 	}
+	y.otherAt = now
 	if n > strainJobs {
 		return
 	}
@@ -76,7 +78,7 @@ func (y *yield) other(now time.Time, d time.Duration, n int) {
 	if now.Sub(y.bulkAt) > calmAfter {
 		y.calm += (d - y.calm) / 64
 	}
-	if now.Sub(y.stepAt) < yieldStep || now.Sub(y.otherAt) > otherLife {
+	if now.Sub(y.stepAt) < yieldStep {
 		return
 	}
 	y.stepAt = now

@@ -88,16 +88,18 @@ func TestBurstsSlowDownWhileLooksAreSlow(t *testing.T) {
 		return taken
 	}
 	require.InDelta(t, rate, during(time.Millisecond, 2*time.Second, 1), 0.05*rate)
-	require.InDelta(t, rate/20, during(20*time.Millisecond, 5*time.Second, 1), 0.01*rate)
+	require.InDelta(t, rate/4, during(20*time.Millisecond, 5*time.Second, 1), 0.01*rate)
 	require.InDelta(t, rate, during(time.Millisecond, 5*time.Second, 1), 0.05*rate, "it comes back")
 	require.InDelta(t, rate, during(20*time.Millisecond, 5*time.Second, 100), 0.05*rate, "many deliveries take a while")
 	require.Less(t, during(6*time.Millisecond, 5*time.Second, 1), rate/2)
 
 	y = jobs.NewYield(rate)
 	require.InDelta(t, rate, during(6*time.Millisecond, 5*time.Second, 1), 0.05*rate, "the database is far away")
-	for range 100 {
+	require.InDelta(t, rate, during(6*time.Millisecond, 2*time.Second, 1), 0.05*rate)
+	for range 500 {
 		y.Looked(now, 50*time.Millisecond, 0)
 	}
+	require.InDelta(t, rate, during(6*time.Millisecond, time.Second, 1), 0.05*rate, "looks that bring nothing do not count")
 	require.Equal(t, 500, y.Most(now.Add(2*time.Second), 500), "nobody else is there")
 }
 
