@@ -48,41 +48,54 @@ type yield struct {
 	rate int // the most deliveries a second while there are others
 
 	mu      sync.Mutex
-	share   float64       // of rate that it is at now; 0: it has not begun
-	look    time.Duration // what looks of the shared queue take that bring deliveries, smoothed over 8 of them
-	calm    time.Duration // what they take without bursts, smoothed over 64; as of the first look at least
-	bulkAt  time.Time     // when the bulk queue last had a delivery
-	stepAt  time.Time     // when share was changed
-	otherAt time.Time     // when the shared queue last had a delivery
-	saved   float64       // what the bulk queue may take, as of savedAt
+	share   float64   // of rate that it is at now; 0: it has not begun
+	looks   [2]looks  // at the shared queue: those that brought nothing, and so locked and committed nothing, and the others
+	bulkAt  time.Time // when the bulk queue last had a delivery
+	stepAt  time.Time // when share was changed
+	otherAt time.Time // when the shared queue last had a delivery
+	saved   float64   // what the bulk queue may take, as of savedAt
 	savedAt time.Time
 	restAt  time.Time // nothing before
 	vain    int       // how many runs in a row found no turn
+}
+
+// looks is how long looks take.
+type looks struct {
+	now  time.Duration // smoothed over 8 of them
+	calm time.Duration // without bursts, smoothed over 64; as of the first at least
+}
+
+// add takes in a look of d, and tells whether looks take long now.
+func (l *looks) add(d time.Duration, calm bool) (strained bool) {
+	if l.now == 0 {
+		l.now, l.calm = d, d
+	}
+	l.now += (d - l.now) / 8
+	if calm {
+		l.calm += (d - l.calm) / 64
+	}
+	return l.now > max(strainedLook, time.Duration(strainFactor*float64(l.calm)))
 }
 
 // other notes that a look at the shared queue brought n deliveries and took d.
 func (y *yield) other(now time.Time, d time.Duration, n int) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	if n == 0 {
-		return // it locked nothing and committed nothing
+	if n > 0 {
+		y.otherAt = now
 	}
-	y.otherAt = now
 	if n > strainJobs {
 		return
 	}
 	if y.share == 0 {
-		y.look, y.calm, y.stepAt, y.share = d, d, now, 1
+		y.share, y.stepAt = 1, now
 	}
-	y.look += (d - y.look) / 8
-	if now.Sub(y.bulkAt) > calmAfter {
-		y.calm += (d - y.calm) / 64
-	}
-	if now.Sub(y.stepAt) < yieldStep {
+	strained := y.looks[min(n, 1)].add(d, now.Sub(y.bulkAt) > calmAfter)
+	if now.Sub(y.stepAt) < yieldStep || now.Sub(y.otherAt) > otherLife {
 		return
 	}
 	y.stepAt = now
-	if y.look > max(strainedLook, time.Duration(strainFactor*float64(y.calm))) {
+	if strained {
 		y.share = max(cutFactor*y.share, leastShare)
 	} else {
 		y.share = min(y.share+riseStep, 1)

@@ -70,7 +70,7 @@ func TestBurstsYieldToOthers(t *testing.T) {
 
 func TestBurstsSlowDownWhileLooksAreSlow(t *testing.T) {
 	t.Parallel()
-	const rate, step = 2000, 10 * time.Millisecond
+	const rate, step, yieldStep = 2000, 10 * time.Millisecond, 100 * time.Millisecond
 	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	y := jobs.NewYield(rate)
 	// during lets others come and looks take d for a time, and returns how many a second of a burst go in its last second.
@@ -97,9 +97,15 @@ func TestBurstsSlowDownWhileLooksAreSlow(t *testing.T) {
 	require.InDelta(t, rate, during(6*time.Millisecond, 5*time.Second, 1), 0.05*rate, "the database is far away")
 	require.InDelta(t, rate, during(6*time.Millisecond, 2*time.Second, 1), 0.05*rate)
 	for range 500 {
-		y.Looked(now, 50*time.Millisecond, 0)
+		y.Looked(now, time.Millisecond, 0)
 	}
-	require.InDelta(t, rate, during(6*time.Millisecond, time.Second, 1), 0.05*rate, "looks that bring nothing do not count")
+	require.InDelta(t, rate, during(6*time.Millisecond, time.Second, 1), 0.05*rate, "looks that bring nothing are quicker")
+	for range 50 {
+		now = now.Add(yieldStep)
+		y.Looked(now, 50*time.Millisecond, 0)
+		y.Looked(now, 6*time.Millisecond, 1)
+	}
+	require.Less(t, y.Most(now, 500), 100, "but may be slow, too")
 	require.Equal(t, 500, y.Most(now.Add(2*time.Second), 500), "nobody else is there")
 }
 
