@@ -19,7 +19,7 @@ const (
 	maxRest    = time.Second
 
 	// vainRuns runs of the bulk queue in a row that found no turn, since their endpoints have a lane, let it rest for vainRest:
-	// the pacer moves such deliveries in a hundredth of the time.
+	// the pacer moves such deliveries in chunks, which costs less.
 	vainRuns = 50
 	vainRest = 500 * time.Millisecond
 
