@@ -142,6 +142,12 @@ func (s *Server) checkEvent(e outhook.Event, at string, f *eventFaults) {
 		f.add(at+".payload", fmt.Sprintf("is larger than %d bytes: send a link to large data instead", s.cfg.MaxPayloadBytes))
 		return
 	}
+	if depth(e.Payload) > outhook.MaxDepth {
+		f.add(at+".payload", fmt.Sprintf("nests deeper than %d levels", outhook.MaxDepth))
+		return
+	}
+	// A value of a body that is valid JSON is valid JSON: it need not be parsed a second time.
+	e.Payload = json.RawMessage("null")
 	var broken *outhook.InvalidEventError
 	if err := e.Validate(); errors.As(err, &broken) {
 		f.large = f.large || errors.Is(err, outhook.ErrPayloadTooLarge)
