@@ -106,7 +106,7 @@ type deliverWorker struct {
 
 // run is one run of a job, with what was loaded for it.
 type run struct {
-	*db.LoadDeliveriesRow
+	*loaded
 	job      *river.Job[DeliverArgs]
 	number   int32
 	reopened bool
@@ -134,7 +134,7 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) e
 		job.Args.next = w.clock.Now().Add(staleDelay)
 		return errors.New("this run is over: the job was rescued while it was held up")
 	}
-	r := &run{LoadDeliveriesRow: row, job: job, number: int32(job.Attempt)} //nolint:gosec // at most 1000
+	r := &run{loaded: row, job: job, number: int32(job.Attempt)} //nolint:gosec // at most 1000
 	if job.Args.Base != nil {
 		r.number += int32(*job.Args.Base) //nolint:gosec // an attempt number, an integer in the database
 	}

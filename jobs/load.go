@@ -28,13 +28,19 @@ type loadKey struct {
 	jobID      int64
 }
 
+// loaded is a delivery with its endpoint, of which the rows of one query share what is made of it.
+type loaded struct {
+	*db.LoadDeliveriesRow
+	opened *opened
+}
+
 // loader reads what deliveries need, many in one query. Nothing is cached from one query to the next: a rotated secret,
 // a new URL or a pause holds for every run that loads after its commit.
 type loader struct {
 	pool   *pgxpool.Pool
 	clock  *clock
 	logger *slog.Logger
-	group  *batch.Group[loadKey, *db.LoadDeliveriesRow]
+	group  *batch.Group[loadKey, *loaded]
 	metric *metrics.Group
 }
 
@@ -46,11 +52,11 @@ func newLoader(cfg Config, clock *clock) *loader {
 }
 
 // load returns nil if the delivery does not exist (any more).
-func (l *loader) load(ctx context.Context, key loadKey) (*db.LoadDeliveriesRow, error) {
+func (l *loader) load(ctx context.Context, key loadKey) (*loaded, error) {
 	return l.group.Do(ctx, key)
 }
 
-func (l *loader) run(ctx context.Context, keys []loadKey) ([]*db.LoadDeliveriesRow, error) {
+func (l *loader) run(ctx context.Context, keys []loadKey) ([]*loaded, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	var params db.LoadDeliveriesParams
@@ -75,13 +81,17 @@ func (l *loader) run(ctx context.Context, keys []loadKey) ([]*db.LoadDeliveriesR
 
 // align puts the rows, which come in any order and without those that are gone, in the order of the keys. A key may
 // stand in a group twice (a job that was rescued and fetched again).
-func align(keys []loadKey, rows []db.LoadDeliveriesRow) []*db.LoadDeliveriesRow {
-	byKey := make(map[loadKey]*db.LoadDeliveriesRow, len(rows))
+func align(keys []loadKey, rows []db.LoadDeliveriesRow) []*loaded {
+	byKey := make(map[loadKey]*loaded, len(rows))
+	endpoints := map[uuid.UUID]*opened{}
 	for i := range rows {
 		r := &rows[i]
-		byKey[loadKey{r.EventID, r.EndpointID, r.LoadedJobID}] = r
+		if endpoints[r.EndpointID] == nil {
+			endpoints[r.EndpointID] = &opened{}
+		}
+		byKey[loadKey{r.EventID, r.EndpointID, r.LoadedJobID}] = &loaded{r, endpoints[r.EndpointID]}
 	}
-	out := make([]*db.LoadDeliveriesRow, len(keys))
+	out := make([]*loaded, len(keys))
 	for i, k := range keys {
 		out[i] = byKey[k]
 	}

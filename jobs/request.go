@@ -3,8 +3,10 @@ package jobs
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/outhook/outhook/db"
@@ -21,29 +23,40 @@ const (
 	redacted   = "[redacted]"
 )
 
+// opened is what an endpoint's row holds, decrypted and decoded by the first delivery of a query that needs it.
+type opened struct {
+	once    sync.Once
+	secrets []signature.Secret // live ones, newest first; during a rotation there are two and both sign
+	header  http.Header        // the endpoint's own; not to be changed
+	err     error
+}
+
+// open returns the endpoint's secrets and headers.
+func (w *deliverWorker) open(r *run) ([]signature.Secret, http.Header, error) {
+	o := r.opened
+	o.once.Do(func() {
+		if o.secrets, o.err = w.secrets(r); o.err == nil {
+			o.header, o.err = w.headers(r)
+		}
+	})
+	return o.secrets, o.header, o.err
+}
+
 // sign returns the request's headers: the endpoint's own, then ours, which nobody can override. webhook-id is the
 // event's id, the same on every attempt; webhook-timestamp is this attempt's second on the database's clock.
 func (w *deliverWorker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
-	secrets, err := w.secrets(r)
+	secrets, own, err := w.open(r)
 	if err != nil {
 		return nil, err
 	}
-	value, err := signature.Sign(secrets, r.EventID.String(), at, body)
+	id := r.EventID.String()
+	value, err := signature.Sign(secrets, id, at, body)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
-	var custom map[string]string
-	if err := json.Unmarshal(r.Headers, &custom); err != nil {
-		return nil, fmt.Errorf("reading the endpoint's headers: %w", err)
-	}
-	header := make(http.Header, len(custom)+12)
-	for name, v := range custom {
-		header.Set(name, v)
-	}
-	if err := w.setSecretHeaders(header, r); err != nil {
-		return nil, err
-	}
-	header.Set(signature.HeaderID, r.EventID.String())
+	header := make(http.Header, len(own)+12)
+	maps.Copy(header, own)
+	header.Set(signature.HeaderID, id)
 	header.Set(signature.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
 	header.Set(signature.HeaderSignature, value)
 	header.Set(headerEventType, r.Type)
@@ -53,25 +66,34 @@ func (w *deliverWorker) sign(r *run, body []byte, at time.Time) (http.Header, er
 	return header, nil
 }
 
-// noHeaders is the JSON of no secret headers, which most endpoints have.
+// noHeaders is the JSON of no headers, which most endpoints have.
 const noHeaders = "{}"
 
-// setSecretHeaders adds the endpoint's headers that are stored encrypted.
-func (w *deliverWorker) setSecretHeaders(header http.Header, r *run) error {
-	if string(r.SecretHeaders) == noHeaders {
-		return nil
+// headers returns the endpoint's headers, those that are stored encrypted last.
+func (w *deliverWorker) headers(r *run) (http.Header, error) {
+	header := http.Header{}
+	if string(r.Headers) != noHeaders {
+		var custom map[string]string
+		if err := json.Unmarshal(r.Headers, &custom); err != nil {
+			return nil, fmt.Errorf("reading the endpoint's headers: %w", err)
+		}
+		for name, value := range custom {
+			header.Set(name, value)
+		}
 	}
-	secret, err := w.cfg.Keyring.OpenHeaders(r.SecretHeaders, r.EndpointID[:])
-	if err != nil {
-		return fmt.Errorf("decrypting the endpoint's secret headers: %w", err)
+	if string(r.SecretHeaders) != noHeaders {
+		secret, err := w.cfg.Keyring.OpenHeaders(r.SecretHeaders, r.EndpointID[:])
+		if err != nil {
+			return nil, fmt.Errorf("decrypting the endpoint's secret headers: %w", err)
+		}
+		for name, value := range secret {
+			header.Set(name, value)
+		}
 	}
-	for name, value := range secret {
-		header.Set(name, value)
-	}
-	return nil
+	return header, nil
 }
 
-// secrets returns the live secrets, newest first. During a rotation there are two and both sign.
+// secrets returns the live secrets, newest first.
 func (w *deliverWorker) secrets(r *run) ([]signature.Secret, error) {
 	secrets := make([]signature.Secret, len(r.SealedSecrets))
 	for i, sealed := range r.SealedSecrets {
