@@ -307,13 +307,21 @@ func (w *deliverWorker) save(ctx context.Context, rec record) error {
 	return err
 }
 
+// log writes a line for an attempt: a success only with debug, since delivery_attempts has them all.
 func (w *deliverWorker) log(ctx context.Context, r *run, rec *record, res egress.Result) {
+	level := slog.LevelInfo
+	if res.Outcome == egress.Succeeded {
+		level = slog.LevelDebug
+	}
+	if !w.cfg.Logger.Enabled(ctx, level) {
+		return
+	}
 	attrs := r.attrs(slog.String("tenant_id", r.TenantID), slog.String("outcome", string(res.Outcome)),
 		slog.Int("status_code", res.StatusCode), slog.Duration("duration", res.Duration), slog.String("state", string(rec.state)))
 	if res.Error != "" {
 		attrs = append(attrs, slog.String("error", res.Error))
 	}
-	w.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "attempt", attrs...)
+	w.cfg.Logger.LogAttrs(ctx, level, "attempt", attrs...)
 }
 
 // NextRetry returns when the job runs again. River calls it after Work with the same job, or, when it rescues the job of
