@@ -97,6 +97,61 @@ func (q *Queries) InsertAttempts(ctx context.Context, db DBTX, arg InsertAttempt
 	return err
 }
 
+const insertNewAttempts = `-- name: InsertNewAttempts :exec
+INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome,
+    trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body)
+SELECT a.event_id, a.endpoint_id, a.number, nullif(a.status_code, 0), a.started_at,
+    CASE WHEN a.duration_ms >= 0 THEN a.duration_ms END, a.outcome::outhook.attempt_outcome,
+    a.trigger::outhook.attempt_trigger, a.response_truncated, nullif(a.error, ''), nullif(a.remote_addr, ''),
+    nullif(a.request_headers, '')::jsonb, nullif(a.response_headers, '')::jsonb, nullif(a.response_body, '')
+FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id,
+        unnest($3::integer[]) AS number, unnest($4::integer[]) AS status_code,
+        unnest($5::timestamptz[]) AS started_at, unnest($6::integer[]) AS duration_ms,
+        unnest($7::text[]) AS outcome, unnest($8::text[]) AS trigger,
+        unnest($9::boolean[]) AS response_truncated, unnest($10::text[]) AS error,
+        unnest($11::text[]) AS remote_addr, unnest($12::text[]) AS request_headers,
+        unnest($13::text[]) AS response_headers, unnest($14::text[]) AS response_body) AS a
+`
+
+type InsertNewAttemptsParams struct {
+	EventIDs           []uuid.UUID
+	EndpointIDs        []uuid.UUID
+	Numbers            []int32
+	StatusCodes        []int32
+	StartedAts         []time.Time
+	DurationsMS        []int32
+	Outcomes           []string
+	Triggers           []string
+	ResponsesTruncated []bool
+	Errors             []string
+	RemoteAddrs        []string
+	RequestHeaders     []string
+	ResponseHeaders    []string
+	ResponseBodies     []string
+}
+
+// InsertAttempts for rows of which none is there, as nearly always; one that is fails the call. What looks for them costs
+// a fifth of the statement, and 60 bytes of WAL a row.
+func (q *Queries) InsertNewAttempts(ctx context.Context, db DBTX, arg InsertNewAttemptsParams) error {
+	_, err := db.Exec(ctx, insertNewAttempts,
+		arg.EventIDs,
+		arg.EndpointIDs,
+		arg.Numbers,
+		arg.StatusCodes,
+		arg.StartedAts,
+		arg.DurationsMS,
+		arg.Outcomes,
+		arg.Triggers,
+		arg.ResponsesTruncated,
+		arg.Errors,
+		arg.RemoteAddrs,
+		arg.RequestHeaders,
+		arg.ResponseHeaders,
+		arg.ResponseBodies,
+	)
+	return err
+}
+
 const insertUnknownAttempts = `-- name: InsertUnknownAttempts :exec
 INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome, error)
 SELECT d.event_id, d.endpoint_id, g.number, k.started_at, 'unknown', 'worker_died: the outcome was never recorded'

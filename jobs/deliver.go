@@ -342,7 +342,8 @@ func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 func (r *run) record(at time.Time) record {
 	return record{
 		eventID: r.EventID, endpointID: r.EndpointID, jobID: r.job.ID, number: r.number,
-		reopened: r.reopened, gap: r.number-1 > r.AttemptCount, probe: r.job.Args.Probe, at: at,
+		jobAttempt: int32(r.job.Attempt), //nolint:gosec // at most 1000
+		reopened:   r.reopened, gap: r.number-1 > r.AttemptCount, probe: r.job.Args.Probe, at: at,
 	}
 }
 

@@ -83,13 +83,13 @@ func TestABacklogCostsOthersNothing(t *testing.T) {
 	require.NoError(t, err)
 	defer traced.Close()
 	worker := b.config(t)
-	worker.Pool = traced
+	worker.Pool, worker.KeptJobRate = traced, -1
 	client, err := jobs.New(worker)
 	require.NoError(t, err)
 	require.NoError(t, client.Start(b.ctx))
 	b.enqueueFor(t, tenant, 1)
 	b.awaitNonePending(t, endpointID)
-	names := []string{"fetch", "LookAtLanes", "ReleaseJobs", "ListStrandedQueues"}
+	names := []string{"fetch", "LookAtLanes", "ReleaseJobs", "ListStrandedQueues", "DropJobs"}
 	for _, name := range names {
 		eventually(t, func() bool { _, ok := seen.get(name); return ok }, func() any { return name })
 	}

@@ -106,7 +106,9 @@ func newModel(t *testing.T, b *testBundle) *model {
 }
 
 func (m *model) startWorker() {
-	client, err := jobs.New(m.config(m.t))
+	cfg := m.config(m.t)
+	cfg.KeptJobRate = -1
+	client, err := jobs.New(cfg)
 	require.NoError(m.t, err)
 	require.NoError(m.t, client.Start(m.ctx))
 	m.client = client
@@ -329,7 +331,9 @@ func TestADeliveryDeletedDuringAnAttemptComesBack(t *testing.T) {
 			})
 			endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Second}), func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
 			eventID := b.enqueue(t, `{}`)
-			b.start(t, b.config(t))
+			cfg := b.config(t)
+			cfg.KeptJobRate = -1
+			b.start(t, cfg)
 			eventually(t, func() bool { return len(b.receiver.received()) == 1 }, func() any { return nil })
 			b.exec(t, `DELETE FROM outhook.deliveries WHERE event_id = $1`, eventID)
 			close(free)

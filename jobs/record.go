@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/time/rate"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/batch"
@@ -40,6 +41,7 @@ type record struct {
 	eventID    uuid.UUID
 	endpointID uuid.UUID
 	jobID      int64
+	jobAttempt int32 // the run, as River counts it
 	number     int32
 	attempt    *attempt         // nil if no request left
 	state      db.DeliveryState // the delivery's state from now on
@@ -49,6 +51,7 @@ type record struct {
 	gap        bool      // numbers below this one have no row
 	gone       bool      // the endpoint answered 410 and is to be disabled
 	probe      bool      // it was to find out whether a disabled endpoint works again
+	drop       bool      // its job is not kept for River UI if this run is the last one
 	repeated   bool      // an earlier try to record it failed, or its COMMIT did and nobody knows what became of it
 	at         time.Time // when the next attempt is due if state is pending, else when the delivery was settled
 }
@@ -80,12 +83,14 @@ type recorder struct {
 	logger  *slog.Logger
 	tracker *tracker
 	done    <-chan struct{} // closed when the process gives up on what is not recorded
+	kept    *rate.Limiter   // of the jobs of succeeded deliveries that River UI shows
 	group   *batch.Group[record, struct{}]
 	metric  *metrics.Group
 }
 
 func newRecorder(cfg Config, tracker *tracker, done <-chan struct{}) *recorder {
 	r := &recorder{pool: cfg.Pool, logger: cfg.calm, tracker: tracker, done: done}
+	r.kept = rate.NewLimiter(rate.Limit(max(cfg.KeptJobRate, 0)), max(cfg.KeptJobRate, 0))
 	r.group = batch.New(batch.Config{MaxItems: recordItems, Parallel: 1, Split: refused}, size, r.run)
 	r.metric = metrics.NewGroup(cfg.Metrics, "record", func() int { return r.group.Stats().Waiting })
 	return r
@@ -95,6 +100,7 @@ func newRecorder(cfg Config, tracker *tracker, done <-chan struct{}) *recorder {
 // job's slot stays taken meanwhile, which holds back new work while the database is away.
 func (r *recorder) save(ctx context.Context, rec record) error {
 	ctx = context.WithoutCancel(ctx)
+	rec.drop = rec.state == db.DeliveryStateSucceeded && !r.kept.Allow()
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		_, err := r.group.Do(ctx, rec)
 		switch {
@@ -121,20 +127,15 @@ func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
 	began := time.Now()
-	err := pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: beginByKey}, func(tx pgx.Tx) error {
-		rest, err := unrecorded(ctx, tx, recs)
-		if err != nil {
-			return err
-		}
-		for len(rest) > 0 {
-			var round []record
-			round, rest = distinct(rest)
-			if err := write(ctx, tx, round); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	insert := insertNewAttempts
+	if slices.ContainsFunc(recs, func(rec record) bool { return rec.repeated }) {
+		insert = insertAttempts
+	}
+	err := r.commit(ctx, recs, insert)
+	if isUniqueViolation(err) {
+		// A run was taken for dead, and the one after it has filled its number.
+		err = r.commit(ctx, recs, insertAttempts)
+	}
 	r.metric.Observe(len(recs), began, err)
 	if err != nil {
 		r.logger.WarnContext(ctx, "recording attempts", slog.Int("count", len(recs)), slog.Any("error", err))
@@ -142,6 +143,24 @@ func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
 	}
 	r.tracker.observe(recs)
 	return make([]struct{}, len(recs)), nil
+}
+
+// commit records in one transaction.
+func (r *recorder) commit(ctx context.Context, recs []record, insert insertFunc) error {
+	return pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: beginByKey}, func(tx pgx.Tx) error {
+		rest, err := unrecorded(ctx, tx, recs)
+		if err != nil {
+			return err
+		}
+		for len(rest) > 0 {
+			var round []record
+			round, rest = distinct(rest)
+			if err := write(ctx, tx, round, insert); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // unrecorded leaves out those that an earlier transaction has recorded whose COMMIT was not heard of: to record a failure
@@ -193,10 +212,10 @@ func distinct(recs []record) (first, rest []record) {
 
 // write stores one round. The attempts come first: a number that is below its delivery's attempt_count afterwards has
 // its row already.
-func write(ctx context.Context, tx pgx.Tx, recs []record) error {
+func write(ctx context.Context, tx pgx.Tx, recs []record, insert insertFunc) error {
 	q := db.New()
 	if p := attemptParams(recs); len(p.Numbers) > 0 {
-		if err := q.InsertAttempts(ctx, tx, p); err != nil {
+		if err := insert(ctx, tx, p); err != nil {
 			return fmt.Errorf("inserting attempts: %w", err)
 		}
 	}
@@ -215,12 +234,51 @@ func write(ctx context.Context, tx pgx.Tx, recs []record) error {
 	if err := q.RecordDeliveries(ctx, tx, deliveryParams(recs)); err != nil {
 		return fmt.Errorf("updating deliveries: %w", err)
 	}
-	if ids, states := endedJobs(recs); len(ids) > 0 {
-		if err := q.FinishJobs(ctx, tx, ids, states); err != nil {
-			return fmt.Errorf("finishing jobs: %w", err)
-		}
+	if err := endJobs(ctx, tx, recs); err != nil {
+		return err
 	}
 	return tell(ctx, tx, recs)
+}
+
+// endJobs ends the jobs of settled deliveries. Those to be dropped that have had a later run are kept and ended with the others.
+func endJobs(ctx context.Context, tx pgx.Tx, recs []record) error {
+	q := db.New()
+	var (
+		dropped int64
+		ids     []int64
+		runs    []int32
+	)
+	for _, rec := range recs {
+		if rec.drop {
+			ids, runs = append(ids, rec.jobID), append(runs, rec.jobAttempt)
+		}
+	}
+	if len(ids) > 0 {
+		var err error
+		if dropped, err = q.DropJobs(ctx, tx, ids, runs); err != nil {
+			return fmt.Errorf("dropping jobs: %w", err)
+		}
+	}
+	ids, states := endedJobs(recs, dropped < int64(len(ids)))
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := q.FinishJobs(ctx, tx, ids, states); err != nil {
+		return fmt.Errorf("finishing jobs: %w", err)
+	}
+	return nil
+}
+
+// insertFunc inserts attempts.
+type insertFunc func(context.Context, db.DBTX, db.InsertAttemptsParams) error
+
+func insertAttempts(ctx context.Context, tx db.DBTX, p db.InsertAttemptsParams) error {
+	return db.New().InsertAttempts(ctx, tx, p)
+}
+
+// insertNewAttempts fails if one of them is there already.
+func insertNewAttempts(ctx context.Context, tx db.DBTX, p db.InsertAttemptsParams) error {
+	return db.New().InsertNewAttempts(ctx, tx, db.InsertNewAttemptsParams(p))
 }
 
 func attemptParams(recs []record) (p db.InsertAttemptsParams) {
@@ -293,9 +351,13 @@ func deliveryParams(recs []record) (p db.RecordDeliveriesParams) {
 	return p
 }
 
-// endedJobs names the jobs that end with their delivery, and how. The job of a pending one is River's to retry.
-func endedJobs(recs []record) (ids []int64, states []string) {
+// endedJobs names the jobs that end with their delivery, and how; all: also those that were to be dropped. The job of a
+// pending one is River's to retry.
+func endedJobs(recs []record, all bool) (ids []int64, states []string) {
 	for _, rec := range recs {
+		if rec.drop && !all {
+			continue
+		}
 		var state string
 		switch rec.state {
 		case db.DeliveryStatePending:
@@ -318,6 +380,11 @@ func size(rec record) int {
 		return 200
 	}
 	return 300 + len(rec.attempt.responseBody) + len(rec.attempt.responseHeaders) + len(rec.attempt.requestHeaders)
+}
+
+func isUniqueViolation(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "23505"
 }
 
 // refused tells whether the database refused the data of a record, as opposed to being in trouble itself: class 22 is

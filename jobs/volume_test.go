@@ -43,7 +43,7 @@ func TestTenThousandEvents(t *testing.T) {
 		paths[id] = path
 	}
 	cfg := b.config(t)
-	cfg.MaxWorkers = 200
+	cfg.MaxWorkers, cfg.KeptJobRate = 200, -1
 	b.start(t, cfg)
 	for range events / groupSize {
 		var n int

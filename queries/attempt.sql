@@ -1,3 +1,20 @@
+-- name: InsertNewAttempts :exec
+-- InsertAttempts for rows of which none is there, as nearly always; one that is fails the call. What looks for them costs
+-- a fifth of the statement, and 60 bytes of WAL a row.
+INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome,
+    trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body)
+SELECT a.event_id, a.endpoint_id, a.number, nullif(a.status_code, 0), a.started_at,
+    CASE WHEN a.duration_ms >= 0 THEN a.duration_ms END, a.outcome::outhook.attempt_outcome,
+    a.trigger::outhook.attempt_trigger, a.response_truncated, nullif(a.error, ''), nullif(a.remote_addr, ''),
+    nullif(a.request_headers, '')::jsonb, nullif(a.response_headers, '')::jsonb, nullif(a.response_body, '')
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
+        unnest(@numbers::integer[]) AS number, unnest(@status_codes::integer[]) AS status_code,
+        unnest(@started_ats::timestamptz[]) AS started_at, unnest(@durations_ms::integer[]) AS duration_ms,
+        unnest(@outcomes::text[]) AS outcome, unnest(@triggers::text[]) AS trigger,
+        unnest(@responses_truncated::boolean[]) AS response_truncated, unnest(@errors::text[]) AS error,
+        unnest(@remote_addrs::text[]) AS remote_addr, unnest(@request_headers::text[]) AS request_headers,
+        unnest(@response_headers::text[]) AS response_headers, unnest(@response_bodies::text[]) AS response_body) AS a;
+
 -- name: InsertAttempts :exec
 -- Idempotent by the primary key: a real outcome replaces an 'unknown' row, nothing replaces a real outcome. No two rows
 -- of one call may have the same key. 0 and '' stand for NULL; duration_ms below 0 too.

@@ -123,6 +123,7 @@ type serverFlags struct {
 
 	PayloadRetention days          `env:"OUTHOOK_PAYLOAD_RETENTION" default:"0d" placeholder:"DAYS" help:"How long payloads are kept, if shorter than everything else, like 7d; 0d: as long. Those of pending deliveries stay."`
 	JobRetention     time.Duration `env:"OUTHOOK_JOB_RETENTION" default:"15m" help:"How long River's jobs of succeeded deliveries are kept, for River UI: 1m to 168h. Those of cancelled ones stay a day, of failed ones 7 days."`
+	KeptJobRate      int           `env:"OUTHOOK_KEPT_JOB_RATE" default:"20" help:"How many of River's jobs of succeeded deliveries a process keeps a second for River UI; the others are deleted at once. 0: none."`
 
 	MaxWorkers        int           `env:"OUTHOOK_MAX_WORKERS" default:"500" help:"Deliveries that this process attempts at the same time."`
 	MaxBulkWorkers    int           `env:"OUTHOOK_MAX_BULK_WORKERS" default:"100" help:"The same for bursts (100 or more deliveries of one endpoint in one call)."`
@@ -190,6 +191,7 @@ func (f serverFlags) checkLimits() error {
 		{"OUTHOOK_MAX_LANES", f.MaxLanes, 1, 10000},
 		{"OUTHOOK_MAX_ENDPOINTS", f.MaxEndpoints, 1, 1000000},
 		{"OUTHOOK_MAX_PAYLOAD_BYTES", f.MaxPayloadBytes, 1, outhook.MaxPayloadBytes},
+		{"OUTHOOK_KEPT_JOB_RATE", f.KeptJobRate, 0, 1_000_000},
 		{"OUTHOOK_MAX_REQUESTS", f.MaxRequests, 1, 1_000_000},
 		{"OUTHOOK_FAILED_LOGINS", f.FailedLogins, 0, 1_000_000},
 		{"OUTHOOK_MAX_BATCH_BYTES", f.MaxBatchBytes, 1, 256 << 20},

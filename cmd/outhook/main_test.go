@@ -312,6 +312,8 @@ func TestServe(t *testing.T) {
 			{[]string{"--rate-limit", "NaN"}, "OUTHOOK_RATE_LIMIT"},
 			{[]string{"--bulk-rate", "5"}, "OUTHOOK_BULK_RATE must be 0 or 20 to 1000000"},
 			{[]string{"--bulk-rate", "1000001"}, "OUTHOOK_BULK_RATE"},
+			{[]string{"--kept-job-rate=-1"}, "OUTHOOK_KEPT_JOB_RATE must be 0 to 1000000"},
+			{[]string{"--kept-job-rate", "1000001"}, "OUTHOOK_KEPT_JOB_RATE"},
 			{[]string{"--trusted-proxies", "everything"}, "OUTHOOK_TRUSTED_PROXIES"},
 			{[]string{"--database-url", "postgres://user:hunter2@[bad"}, "OUTHOOK_DATABASE_URL"},
 			{[]string{"--no-such-flag"}, "no-such-flag"},

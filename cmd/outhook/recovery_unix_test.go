@@ -44,9 +44,11 @@ func (w *worker) url() string {
 }
 
 // spawn starts a worker process and waits until it has taken its lock.
+//
+// It keeps all jobs, which the tests count.
 func spawn(t *testing.T, pool *pgxpool.Pool, key string) *worker {
 	t.Helper()
-	return spawnServe(t, pool.Config().ConnString(), key, "--roles", "worker")
+	return spawnServe(t, pool.Config().ConnString(), key, "--roles", "worker", "--kept-job-rate", "1000000")
 }
 
 // spawnServe starts a process and waits until it serves.

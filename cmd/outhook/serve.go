@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -243,7 +244,8 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w 
 	w, err = jobs.New(s.flags.setEndpoints(jobs.Config{ //nolint:contextcheck // its groups live until Stop
 		Pool: pool, OwnerPool: ownerPool, NotOwner: !owns, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
 		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
-		SettledJobRetention: s.flags.JobRetention, MaxBulkWorkers: s.flags.MaxBulkWorkers, BulkRate: s.flags.BulkRate,
+		SettledJobRetention: s.flags.JobRetention, KeptJobRate: cmp.Or(s.flags.KeptJobRate, -1), MaxBulkWorkers: s.flags.MaxBulkWorkers,
+		BulkRate:       s.flags.BulkRate,
 		MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers, MaxLanes: s.flags.MaxLanes,
 		MaxRetryAfter: s.flags.MaxRetryAfter, Version: version(), Logger: s.logger,
 		Metrics: reg, Tracing: s.tracing.tracerProvider(),
