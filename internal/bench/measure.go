@@ -138,11 +138,12 @@ func (st *stage) startAPIs(ctx context.Context) (apis []*api, err error) {
 }
 
 func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
-	apis, err := st.startAPIs(ctx)
-	if err != nil {
+	// Before there is a connection to the API, which closes those that are idle for as long as a large preload takes.
+	if err := st.preload(ctx); err != nil {
 		return nil, err
 	}
-	if err := st.preload(ctx); err != nil {
+	apis, err := st.startAPIs(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if st.cfg.Mode == ModeDrain {
