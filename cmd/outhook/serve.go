@@ -204,8 +204,8 @@ func (s *server) openEgress() (err error) {
 
 // openPool opens a pool whose database no endpoint can be: the address of each connection is blocked, so also that of a
 // server that took over.
-func (s *server) openPool(ctx context.Context, name string, maxConns int32) (*pgxpool.Pool, error) {
-	return openPool(ctx, s.databaseURL, name, maxConns, func(cfg *pgxpool.Config) {
+func (s *server) openPool(ctx context.Context, name string, maxConns int32, changes ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+	return openPool(ctx, s.databaseURL, name, maxConns, append(changes, func(cfg *pgxpool.Config) {
 		cfg.ConnConfig.Tracer = s.tracing.queries()
 		register := cfg.AfterConnect
 		cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
@@ -214,7 +214,7 @@ func (s *server) openPool(ctx context.Context, name string, maxConns int32) (*pg
 			}
 			return register(ctx, conn)
 		}
-	})
+	})...)
 }
 
 // startWorker starts the workers if this process has that role. stop is never nil.
@@ -223,7 +223,10 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w 
 	if !s.roles.worker {
 		return nil, none, nil
 	}
-	pool, err := s.openPool(ctx, "outhook worker", workerConns)
+	// River's fetch would keep a plan too, from a time with few jobs, that reads all of them for each one that it takes.
+	pool, err := s.openPool(ctx, "outhook worker", workerConns, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+	})
 	if err != nil {
 		return nil, none, err
 	}

@@ -137,6 +137,9 @@ func (st *stage) startAPIs(ctx context.Context) (apis []*api, err error) {
 	return apis, apis[0].addEndpoints(ctx, st.cfg.Tenant, st.receiver.url, st.cfg.Endpoints)
 }
 
+// keepAll keeps the retention from dropping what was preloaded, while it is measured: that has a benchmark of its own.
+const keepAll = "OUTHOOK_RETENTION=3650d"
+
 func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
 	// Before there is a connection to the API, which closes those that are idle for as long as a large preload takes.
 	if err := st.preload(ctx); err != nil {
@@ -151,9 +154,9 @@ func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
 			return enqueueMany(ctx, st.pool, outhook.Event{
 				TenantID: st.cfg.Tenant, Type: eventType, Payload: payload(time.Now(), st.cfg.PayloadBytes),
 			}, n)
-		}, func(ctx context.Context) error { return st.startWorkers(ctx, st.cfg.Workers) })
+		}, func(ctx context.Context) error { return st.startWorkers(ctx, st.cfg.Workers, keepAll) })
 	}
-	if err := st.startWorkers(ctx, st.cfg.Workers); err != nil {
+	if err := st.startWorkers(ctx, st.cfg.Workers, keepAll); err != nil {
 		return nil, err
 	}
 	enqueue := enqueueREST(apis, st.cfg)

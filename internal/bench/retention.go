@@ -182,7 +182,7 @@ func (st *stage) enqueueAndDrop(ctx context.Context, r *RetentionReport) error {
 	if err != nil {
 		return err
 	}
-	if err := st.startWorkers(ctx, st.cfg.Workers, "OUTHOOK_RETENTION=3650d"); err != nil {
+	if err := st.startWorkers(ctx, st.cfg.Workers, keepAll); err != nil {
 		return err
 	}
 	warm := st.cfg
