@@ -178,8 +178,17 @@ func newKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) 
 	cfg := pool.Config()
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = keyConns, 0, 0
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
-	cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
 	cfg.ConnConfig.RuntimeParams["jit"] = "off"
+	prepare := cfg.AfterConnect
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if prepare != nil {
+			if err := prepare(ctx, conn); err != nil {
+				return err
+			}
+		}
+		_, err := conn.Exec(ctx, "SET enable_seqscan = off") // PgBouncer refuses a startup parameter that it does not know
+		return err
+	}
 	keyPool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg) // connects when it is used
 	if err != nil {
 		return nil, fmt.Errorf("opening the loader's and the recorder's pool: %w", err)

@@ -225,7 +225,14 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w 
 	}
 	// River's fetch would keep a plan too, from a time with few jobs, that reads all of them for each one that it takes.
 	pool, err := s.openPool(ctx, "outhook worker", workerConns, func(cfg *pgxpool.Config) {
-		cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
+		prepare := cfg.AfterConnect
+		cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			if err := prepare(ctx, conn); err != nil {
+				return err
+			}
+			_, err := conn.Exec(ctx, "SET plan_cache_mode = force_custom_plan")
+			return err
+		}
 	})
 	if err != nil {
 		return nil, none, err
