@@ -177,7 +177,6 @@ func (c *Client) Start(ctx context.Context) error {
 func newKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
 	cfg := pool.Config()
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = keyConns, 0, 0
-	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	cfg.ConnConfig.RuntimeParams["jit"] = "off"
 	prepare := cfg.AfterConnect
 	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
@@ -186,7 +185,8 @@ func newKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) 
 				return err
 			}
 		}
-		_, err := conn.Exec(ctx, "SET enable_seqscan = off") // PgBouncer refuses a startup parameter that it does not know
+		// Here, since prepare may have set the first, and PgBouncer refuses startup parameters that it does not know.
+		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
 		return err
 	}
 	keyPool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg) // connects when it is used

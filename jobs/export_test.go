@@ -9,6 +9,11 @@ import (
 	"github.com/riverqueue/river/riverdriver"
 )
 
+// KeyPool is newKeyPool.
+func KeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
+	return newKeyPool(ctx, pool)
+}
+
 // ExecutorOf returns what River's maintenance uses in a process whose clock the database's is ahead of by offset.
 func ExecutorOf(pool *pgxpool.Pool, offset time.Duration) riverdriver.Executor {
 	return newDriver(pool, newEnded(), &clock{offset: offset}, &yield{}).GetExecutor()

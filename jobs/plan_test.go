@@ -139,3 +139,25 @@ func (b *testBundle) explain(t *testing.T, seen *statements, name string) plan {
 	require.Len(t, plans, 1)
 	return plans[0].Plan
 }
+
+// The worker's pool plans each statement anew; the pool that is made of it keeps plans, and reads no whole table.
+func TestKeyPoolKeepsPlans(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	cfg := b.pool.Config()
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_custom_plan")
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(b.ctx, cfg)
+	require.NoError(t, err)
+	defer pool.Close()
+	keyPool, err := jobs.KeyPool(b.ctx, pool)
+	require.NoError(t, err)
+	defer keyPool.Close()
+	for setting, want := range map[string]string{"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"} {
+		var got string
+		require.NoError(t, keyPool.QueryRow(b.ctx, "SELECT current_setting($1)", setting).Scan(&got))
+		require.Equal(t, want, got, setting)
+	}
+}
