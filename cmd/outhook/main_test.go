@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/outhook/outhook/internal/dbtest"
 	"github.com/outhook/outhook/internal/signature"
@@ -34,14 +33,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(runMain) != "" || len(os.Args) > 1 && slices.Contains([]string{"serve", "bench-receiver", "bench-crowd", "bench-river", "bench-retain"}, os.Args[1]) {
 		main()
 	}
-	code := dbtest.Run(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	dbtest.Main(m)
 }
 
 // process is a command that runs in this process, as main runs it.
