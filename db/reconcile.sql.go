@@ -154,6 +154,7 @@ FROM (
         WHERE p.state = 'pending' AND p.job_id > $2 ORDER BY p.job_id LIMIT $3) AS w
     LEFT JOIN outhook.river_job AS j ON j.id = w.job_id
     LEFT JOIN outhook.endpoints AS n ON n.id = w.endpoint_id
+    OFFSET 0
 ) AS c
 `
 
@@ -170,7 +171,8 @@ type FindBrokenDeliveriesRow struct {
 // in one statement, and so in one snapshot: a delivery and its job that are settled by one commit are seen as they were
 // before it or after it.
 // Examines up to max_rows pending deliveries whose job id is above after, in that order, and returns those whose job does
-// not work for them. last_job_id is where the next window begins.
+// not work for them. last_job_id is where the next window begins. OFFSET 0 keeps the planner from working problem out anew
+// wherever it stands (measured: 27 µs a row instead of 4).
 func (q *Queries) FindBrokenDeliveries(ctx context.Context, db DBTX, workedQueues []string, after int64, maxRows int32) (FindBrokenDeliveriesRow, error) {
 	row := db.QueryRow(ctx, findBrokenDeliveries, workedQueues, after, maxRows)
 	var i FindBrokenDeliveriesRow
@@ -208,6 +210,7 @@ FROM (
         ORDER BY j.id LIMIT $5) AS w
     LEFT JOIN LATERAL (SELECT s.job_id, s.state FROM outhook.deliveries AS s
         WHERE s.event_id = w.event_id AND s.endpoint_id = w.endpoint_id OFFSET 0) AS d ON true
+    OFFSET 0
 ) AS c
 `
 

@@ -4,7 +4,8 @@
 
 -- name: FindBrokenDeliveries :one
 -- Examines up to max_rows pending deliveries whose job id is above after, in that order, and returns those whose job does
--- not work for them. last_job_id is where the next window begins.
+-- not work for them. last_job_id is where the next window begins. OFFSET 0 keeps the planner from working problem out anew
+-- wherever it stands (measured: 27 µs a row instead of 4).
 SELECT count(*)::integer AS examined, coalesce(max(c.job_id), 0)::bigint AS last_job_id,
     coalesce(array_agg(c.event_id) FILTER (WHERE c.problem <> ''), '{}')::uuid[] AS event_ids,
     coalesce(array_agg(c.endpoint_id) FILTER (WHERE c.problem <> ''), '{}')::uuid[] AS endpoint_ids,
@@ -28,6 +29,7 @@ FROM (
         WHERE p.state = 'pending' AND p.job_id > @after ORDER BY p.job_id LIMIT @max_rows) AS w
     LEFT JOIN outhook.river_job AS j ON j.id = w.job_id
     LEFT JOIN outhook.endpoints AS n ON n.id = w.endpoint_id
+    OFFSET 0
 ) AS c;
 
 -- name: LockPendingDeliveries :many
@@ -123,6 +125,7 @@ FROM (
         ORDER BY j.id LIMIT @max_rows) AS w
     LEFT JOIN LATERAL (SELECT s.job_id, s.state FROM outhook.deliveries AS s
         WHERE s.event_id = w.event_id AND s.endpoint_id = w.endpoint_id OFFSET 0) AS d ON true
+    OFFSET 0
 ) AS c;
 
 -- name: CancelStrayJobs :exec
