@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/outhook/outhook/db"
@@ -22,8 +23,15 @@ const schema = "outhook"
 // fetchSilence is how long a worker that has free slots may go without a successful fetch before it is not ready.
 const fetchSilence = 10 * time.Second
 
-// keyConns are the loader's connection, the recorder's, and one to spare while a broken one is closed.
-const keyConns = 3
+// keyConns are the loader's connection, the recorder's, and one to spare while a broken one is closed; fetchConns is one for
+// each of the six queues, and one to spare.
+const (
+	keyConns   = 3
+	fetchConns = 7
+)
+
+// planAge is how old a fetch's plan may be. Planning it takes less than a millisecond.
+const planAge = time.Second
 
 // maxSkew is how wrong this process's clock may be before it is not ready: times are corrected by what was measured, but
 // a machine whose clock is that wrong needs somebody's attention.
@@ -53,7 +61,11 @@ type Client struct {
 	stopOnce sync.Once
 	loader   *loader
 	recorder *recorder
-	keyPool  *pgxpool.Pool // of the loader and the recorder, from Start to Stop
+	driver   *driver
+
+	// From Start to Stop.
+	keyPool   *pgxpool.Pool // of the loader and the recorder
+	fetchPool *pgxpool.Pool // of River's fetches
 }
 
 // New returns a Client that works nothing before Start.
@@ -80,8 +92,9 @@ func New(cfg Config) (*Client, error) {
 	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
 	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	river.AddWorker(workers, &operateWorker{cfg: cfg})
+	c.driver = newDriver(cfg.Pool, deliver.ended, c.clock, deliver.yield)
 	var err error
-	if c.river, err = river.NewClient(newDriver(cfg.Pool, deliver.ended, c.clock, deliver.yield), c.riverConfig(workers)); err != nil {
+	if c.river, err = river.NewClient[pgx.Tx](c.driver, c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
 	c.presence, c.pacer = newPresence(cfg, c.river.ID(), c.clock, c.metrics), newPacer(cfg)
@@ -150,18 +163,16 @@ func (c *Client) Start(ctx context.Context) error {
 		}
 		c.clock.observe(sent, time.Now(), databaseTime)
 	}
-	var err error
-	if c.keyPool, err = newKeyPool(ctx, c.cfg.Pool); err != nil {
+	if err := c.openPools(ctx); err != nil {
 		return err
 	}
-	c.loader.pool, c.recorder.pool = c.keyPool, c.keyPool
 	if err := c.presence.start(ctx); err != nil {
-		c.keyPool.Close()
+		c.closePools()
 		return err
 	}
 	if err := c.river.Start(context.WithoutCancel(ctx)); err != nil {
 		c.presence.stop()
-		c.keyPool.Close()
+		c.closePools()
 		return fmt.Errorf("starting River: %w", err)
 	}
 	c.pacer.start(ctx)
@@ -169,31 +180,69 @@ func (c *Client) Start(ctx context.Context) error {
 	return nil
 }
 
-// newKeyPool returns a pool for the two groups' statements, which look rows up by their keys. A custom plan can't be better
-// than the generic one, and planning took longer than the statements themselves (1 ms for a load of 34 deliveries).
-//
-// A plan is kept from a time at which the day's partition may have been analyzed with a few rows in it. It must not read all of
-// it, which would be done for each row of a group once there are many.
+func (c *Client) openPools(ctx context.Context) (err error) {
+	if c.keyPool, err = newKeyPool(ctx, c.cfg.Pool); err != nil {
+		return err
+	}
+	if c.fetchPool, err = newFetchPool(ctx, c.cfg.Pool); err != nil {
+		c.keyPool.Close()
+		return err
+	}
+	c.loader.pool, c.recorder.pool, c.driver.fetches = c.keyPool, c.keyPool, riverpgxv5.New(c.fetchPool).GetExecutor()
+	return nil
+}
+
+func (c *Client) closePools() {
+	c.keyPool.Close()
+	c.fetchPool.Close()
+}
+
+// newKeyPool returns a pool for the two groups' statements, which look rows up by their keys. Their plans are kept for as long as
+// the connection is, since planning them takes 10 ms, and may be from a time at which the day's partition had a few rows. They
+// must not read all of it, which would be done for each row of a group once there are many.
 func newKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
+	return newPlanPool(ctx, pool, keyConns, "SET enable_seqscan = off", nil)
+}
+
+// newFetchPool returns a pool for River's fetches. With few jobs the best plan reads all of them for each one that it takes, and
+// with many one for an unknown number to take reads a whole index: so none is older than a second, and joins go by the key.
+func newFetchPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
+	const settings = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+	return newPlanPool(ctx, pool, fetchConns, settings, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+		const planned = "outhook_planned"
+		if last, ok := conn.PgConn().CustomData()[planned].(time.Time); ok && time.Since(last) < planAge {
+			return true, nil
+		}
+		conn.PgConn().CustomData()[planned] = time.Now()
+		_, err := conn.Exec(ctx, "DISCARD PLANS")
+		return err == nil, nil // if not, the pool opens another connection, or says why it can't
+	})
+}
+
+// newPlanPool returns a pool for statements that run many times a second and whose plans are kept: a custom one can't be better
+// than the generic one, and planning takes longer than they do themselves.
+func newPlanPool(ctx context.Context, pool *pgxpool.Pool, conns int32, settings string,
+	prepareConn func(context.Context, *pgx.Conn) (bool, error),
+) (*pgxpool.Pool, error) {
 	cfg := pool.Config()
-	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = keyConns, 0, 0
-	cfg.ConnConfig.RuntimeParams["jit"] = "off"
-	prepare := cfg.AfterConnect
+	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = conns, 0, 0
+	cfg.PrepareConn = prepareConn
+	afterConnect := cfg.AfterConnect
 	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		if prepare != nil {
-			if err := prepare(ctx, conn); err != nil {
+		if afterConnect != nil {
+			if err := afterConnect(ctx, conn); err != nil {
 				return err
 			}
 		}
-		// Here, since prepare may have set the first, and PgBouncer refuses startup parameters that it does not know.
-		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+		// Here, since the worker's pool may have set the first, and PgBouncer refuses startup parameters that it does not know.
+		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET jit = off; "+settings)
 		return err
 	}
-	keyPool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg) // connects when it is used
+	planPool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg) // connects when it is used
 	if err != nil {
-		return nil, fmt.Errorf("opening the loader's and the recorder's pool: %w", err)
+		return nil, fmt.Errorf("opening a pool that keeps plans: %w", err)
 	}
-	return keyPool, nil
+	return planPool, nil
 }
 
 // Stop takes no more jobs and lets attempts finish for Config.StopTimeout; then it cuts them, and they are logged as
@@ -211,7 +260,7 @@ func (c *Client) Stop(ctx context.Context) error {
 	c.stopOnce.Do(func() { close(c.giveUp) })
 	c.health.stop(ctx)
 	c.presence.stop()
-	c.keyPool.Close()
+	c.closePools()
 	if err != nil {
 		return fmt.Errorf("stopping River: %w", err)
 	}

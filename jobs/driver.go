@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -54,46 +53,45 @@ func (e *ended) take(ids []int64) (others []int) {
 type driver struct {
 	*riverpgxv5.Driver
 
-	ended *ended
-	clock *clock
-	yield *yield
+	ended   *ended
+	clock   *clock
+	yield   *yield
+	fetches riverdriver.Executor // on the pool that keeps plans (see newFetchPool); set before River starts
 }
 
-func newDriver(pool *pgxpool.Pool, e *ended, c *clock, y *yield) riverdriver.Driver[pgx.Tx] {
+func newDriver(pool *pgxpool.Pool, e *ended, c *clock, y *yield) *driver {
 	return &driver{Driver: riverpgxv5.New(pool), ended: e, clock: c, yield: y}
 }
 
 // GetExecutor returns what River's client runs its statements with.
 func (d *driver) GetExecutor() riverdriver.Executor {
-	return &executor{Executor: d.Driver.GetExecutor(), ended: d.ended, clock: d.clock, yield: d.yield}
+	return &executor{Executor: d.Driver.GetExecutor(), driver: d}
 }
 
 type executor struct {
 	riverdriver.Executor
 
-	ended *ended
-	clock *clock
-	yield *yield
+	driver *driver
 }
 
 // JobGetAvailable takes jobs of a queue: of the bulk queue as many as leave room for others. River asks again with its poll.
 func (e *executor) JobGetAvailable(ctx context.Context, params *riverdriver.JobGetAvailableParams) (*riverdriver.JobGetAvailableResult, error) {
 	began := time.Now()
 	if params.Queue != QueueDeliverBulk {
-		res, err := e.Executor.JobGetAvailable(ctx, params)
+		res, err := e.driver.fetches.JobGetAvailable(ctx, params)
 		if err == nil && params.Queue == QueueDeliver {
-			e.yield.other(time.Now(), time.Since(began), len(res.Jobs))
+			e.driver.yield.other(time.Now(), time.Since(began), len(res.Jobs))
 		}
 		return res, err
 	}
 	bounded := *params
-	bounded.MaxToLock = e.yield.most(began, params.MaxToLock)
+	bounded.MaxToLock = e.driver.yield.most(began, params.MaxToLock)
 	if bounded.MaxToLock == 0 {
 		return &riverdriver.JobGetAvailableResult{}, nil
 	}
-	res, err := e.Executor.JobGetAvailable(ctx, &bounded)
+	res, err := e.driver.fetches.JobGetAvailable(ctx, &bounded)
 	if err == nil {
-		e.yield.took(time.Now(), time.Since(began), len(res.Jobs), bounded.MaxToLock)
+		e.driver.yield.took(time.Now(), time.Since(began), len(res.Jobs), bounded.MaxToLock)
 	}
 	return res, err
 }
@@ -101,7 +99,7 @@ func (e *executor) JobGetAvailable(ctx context.Context, params *riverdriver.JobG
 // JobSetStateIfRunningMany ends runs, of which River's completer collects many. Should it fail, River repeats it: a run
 // that is forgotten by then is no longer running and changes nothing.
 func (e *executor) JobSetStateIfRunningMany(ctx context.Context, params *riverdriver.JobSetStateIfRunningManyParams) ([]*rivertype.JobRow, error) {
-	others := e.ended.take(params.ID)
+	others := e.driver.ended.take(params.ID)
 	switch len(others) {
 	case 0:
 		return nil, nil
@@ -132,20 +130,20 @@ func pick[T any](list []T, indexes []int) []T {
 // JobGetStuck returns the jobs that have been running for too long on the database's clock.
 func (e *executor) JobGetStuck(ctx context.Context, params *riverdriver.JobGetStuckParams) ([]*rivertype.JobRow, error) {
 	corrected := *params
-	corrected.StuckHorizon = params.StuckHorizon.Add(e.clock.Offset())
+	corrected.StuckHorizon = params.StuckHorizon.Add(e.driver.clock.Offset())
 	return e.Executor.JobGetStuck(ctx, &corrected)
 }
 
 // JobRescueMany rescues those of them that still are.
 func (e *executor) JobRescueMany(ctx context.Context, params *riverdriver.JobRescueManyParams) (*struct{}, error) {
 	corrected := *params
-	corrected.StuckHorizon = params.StuckHorizon.Add(e.clock.Offset())
+	corrected.StuckHorizon = params.StuckHorizon.Add(e.driver.clock.Offset())
 	return e.Executor.JobRescueMany(ctx, &corrected)
 }
 
 // JobDeleteBefore deletes the jobs that have been settled for long enough on the database's clock.
 func (e *executor) JobDeleteBefore(ctx context.Context, params *riverdriver.JobDeleteBeforeParams) (int, error) {
-	corrected, offset := *params, e.clock.Offset()
+	corrected, offset := *params, e.driver.clock.Offset()
 	corrected.CancelledFinalizedAtHorizon = params.CancelledFinalizedAtHorizon.Add(offset)
 	corrected.CompletedFinalizedAtHorizon = params.CompletedFinalizedAtHorizon.Add(offset)
 	corrected.DiscardedFinalizedAtHorizon = params.DiscardedFinalizedAtHorizon.Add(offset)

@@ -9,9 +9,17 @@ import (
 	"github.com/riverqueue/river/riverdriver"
 )
 
+// BeginByKey begins the recorder's transactions.
+const BeginByKey = beginByKey
+
 // KeyPool is newKeyPool.
 func KeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
 	return newKeyPool(ctx, pool)
+}
+
+// FetchPool is newFetchPool.
+func FetchPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
+	return newFetchPool(ctx, pool)
 }
 
 // ExecutorOf returns what River's maintenance uses in a process whose clock the database's is ahead of by offset.

@@ -168,13 +168,19 @@ func (c *Client) addState(reg prometheus.Registerer) {
 	if reg != nil {
 		reg.MustRegister(
 			metrics.NewPool("worker", c.cfg.Pool.Stat),
-			metrics.NewPool("group", func() *pgxpool.Stat {
-				if c.keyPool == nil {
-					return nil
-				}
-				return c.keyPool.Stat()
-			}),
+			metrics.NewPool("group", stat(&c.keyPool)),
+			metrics.NewPool("fetch", stat(&c.fetchPool)),
 		)
+	}
+}
+
+// stat returns the statistics of a pool that is there from Start to Stop.
+func stat(pool **pgxpool.Pool) func() *pgxpool.Stat {
+	return func() *pgxpool.Stat {
+		if *pool == nil {
+			return nil
+		}
+		return (*pool).Stat()
 	}
 }
 

@@ -243,28 +243,24 @@ func write(ctx context.Context, tx pgx.Tx, recs []record, insert insertFunc) err
 // endJobs ends the jobs of settled deliveries. Those to be dropped that have had a later run are kept and ended with the others.
 func endJobs(ctx context.Context, tx pgx.Tx, recs []record) error {
 	q := db.New()
-	var (
-		dropped int64
-		ids     []int64
-		runs    []int32
-	)
+	toDrop := make(map[int32][]int64) // by run, nearly always the first
 	for _, rec := range recs {
 		if rec.drop {
-			ids, runs = append(ids, rec.jobID), append(runs, rec.jobAttempt)
+			toDrop[rec.jobAttempt] = append(toDrop[rec.jobAttempt], rec.jobID)
 		}
 	}
-	if len(ids) > 0 {
-		var err error
-		if dropped, err = q.DropJobs(ctx, tx, ids, runs); err != nil {
+	all := false
+	for run, ids := range toDrop {
+		dropped, err := q.DropJobs(ctx, tx, ids, run)
+		if err != nil {
 			return fmt.Errorf("dropping jobs: %w", err)
 		}
+		all = all || dropped < int64(len(ids))
 	}
-	ids, states := endedJobs(recs, dropped < int64(len(ids)))
-	if len(ids) == 0 {
-		return nil
-	}
-	if err := q.FinishJobs(ctx, tx, ids, states); err != nil {
-		return fmt.Errorf("finishing jobs: %w", err)
+	for state, ids := range endedJobs(recs, all) {
+		if err := q.FinishJobs(ctx, tx, state, ids); err != nil {
+			return fmt.Errorf("finishing jobs: %w", err)
+		}
 	}
 	return nil
 }
@@ -351,9 +347,10 @@ func deliveryParams(recs []record) (p db.RecordDeliveriesParams) {
 	return p
 }
 
-// endedJobs names the jobs that end with their delivery, and how; all: also those that were to be dropped. The job of a
-// pending one is River's to retry.
-func endedJobs(recs []record, all bool) (ids []int64, states []string) {
+// endedJobs returns, by how they end, the jobs that end with their delivery; all: also those that were to be dropped. The job
+// of a pending one is River's to retry.
+func endedJobs(recs []record, all bool) map[string][]int64 {
+	byState := make(map[string][]int64)
 	for _, rec := range recs {
 		if rec.drop && !all {
 			continue
@@ -369,9 +366,9 @@ func endedJobs(recs []record, all bool) (ids []int64, states []string) {
 		case db.DeliveryStateCancelled:
 			state = jobCancelled
 		}
-		ids, states = append(ids, rec.jobID), append(states, state)
+		byState[state] = append(byState[state], rec.jobID)
 	}
-	return ids, states
+	return byState
 }
 
 // size returns about how many bytes a record takes in a statement.

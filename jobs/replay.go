@@ -115,9 +115,5 @@ func notify(ctx context.Context, tx pgx.Tx, queue string) error {
 }
 
 func cancelJobs(ctx context.Context, tx pgx.Tx, jobIDs ...int64) error {
-	states := make([]string, len(jobIDs))
-	for i := range states {
-		states[i] = jobCancelled
-	}
-	return db.New().FinishJobs(ctx, tx, jobIDs, states)
+	return db.New().FinishJobs(ctx, tx, jobCancelled, jobIDs)
 }

@@ -56,7 +56,7 @@ auth_type = any
 pool_mode = %s
 default_pool_size = %d
 max_client_conn = 200
-ignore_startup_parameters = extra_float_digits, plan_cache_mode, jit
+ignore_startup_parameters = extra_float_digits
 `, u.Hostname(), u.Port(), u.User.Username(), password, port, mode, size)
 	path := filepath.Join(reachableDir(t), "pgbouncer.ini")
 	require.NoError(t, os.WriteFile(path, []byte(config), 0o644))

@@ -29,9 +29,9 @@ const (
 	// apiConns bounds the API's connections: ingestion commits in groups, so it needs few.
 	apiConns = 16
 
-	// workerConns: a fetch per queue (5), River's completer, elector and maintenance (up to 7), and some room. Beside them
-	// are up to 3 of the loader and the recorder, and one each of River's listener, of the worker's lock and of the pacer.
-	workerConns = 22
+	// workerConns: River's completer, elector and maintenance (up to 7), and some room. Beside them are up to 3 of the loader
+	// and the recorder, 7 of the fetches, and one each of River's listener, of the worker's lock and of the pacer.
+	workerConns = 15
 
 	// ownerConns: the retention and reconcile use one connection each, now and then.
 	ownerConns = 2
@@ -223,7 +223,7 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w 
 	if !s.roles.worker {
 		return nil, none, nil
 	}
-	// River's fetch would keep a plan too, from a time with few jobs, that reads all of them for each one that it takes.
+	// A kept plan may be from a time with few rows. What runs often enough to need one has pools of its own (package jobs).
 	pool, err := s.openPool(ctx, "outhook worker", workerConns, func(cfg *pgxpool.Config) {
 		prepare := cfg.AfterConnect
 		cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
