@@ -196,7 +196,7 @@ func TestKeptPlansReadAFewRows(t *testing.T) {
 			b.exec(t, `ANALYZE`)
 		}
 		for name, pool := range pools {
-			if name == "fetch" { // its plan may be a second old
+			if name == "fetch" { // its plan may be as old as planAge
 				began := time.Now()
 				eventually(t, func() bool { return b.rowsRead(t, pool, seen, name) < 1000 }, func() any { return statistics })
 				require.Less(t, time.Since(began), 15*time.Second)
