@@ -88,6 +88,7 @@ func bars(runs []run, series, title string) error {
 	}
 	p.Add(plotter.NewGrid())
 	p.NominalX(labels...)
+	p.X.Min, p.X.Max = -0.5, float64(len(labels))-0.5
 	p.Y.Max *= 1.2
 	return p.Save(4.5*vg.Inch, 3*vg.Inch, "../growth-"+series+".svg")
 }
