@@ -160,15 +160,18 @@ func (c *child) value(ctx context.Context, prefix, end string) (string, error) {
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for ended := false; ; {
 		if _, rest, ok := strings.Cut(c.out.String(), prefix); ok {
 			if v, _, ok := strings.Cut(rest, end); ok {
 				return v, nil
 			}
 		}
+		if ended {
+			return "", fmt.Errorf("%s ended: %s", c.cmd.Args[1], c.out)
+		}
 		select {
 		case <-c.done:
-			return "", fmt.Errorf("%s ended: %s", c.cmd.Args[1], c.out)
+			ended = true // look once more: it may have spoken since
 		case <-ctx.Done():
 			return "", fmt.Errorf("waiting for %s: %w", c.cmd.Args[1], ctx.Err())
 		case <-tick.C:
