@@ -78,17 +78,7 @@ func TestABacklogCostsOthersNothing(t *testing.T) {
 	b := setup(t)
 	endpointID, _ := b.endpoint(t)
 	b.openLane(t, endpointID)
-	cfg := b.pool.Config()
-	seen := &statements{seen: make(map[string]pgx.TraceQueryStartData)}
-	cfg.ConnConfig.Tracer = seen
-	traced, err := pgxpool.NewWithConfig(b.ctx, cfg)
-	require.NoError(t, err)
-	defer traced.Close()
-	worker := b.config(t)
-	worker.Pool, worker.KeptJobRate = traced, -1
-	client, err := jobs.New(worker)
-	require.NoError(t, err)
-	require.NoError(t, client.Start(b.ctx))
+	_, client, seen := b.startTraced(t)
 	b.enqueueFor(t, tenant, 1)
 	b.awaitNonePending(t, endpointID)
 	names := []string{"fetch", "LookAtLanes", "ReleaseJobs", "ListStrandedQueues", "DropJobs"}
@@ -122,6 +112,33 @@ func TestABacklogCostsOthersNothing(t *testing.T) {
 	}
 }
 
+// workerPool returns a pool like that of `outhook serve`, which plans each statement anew.
+func (b *testBundle) workerPool(t *testing.T, tracer pgx.QueryTracer) *pgxpool.Pool {
+	t.Helper()
+	cfg := b.pool.Config()
+	cfg.ConnConfig.Tracer = tracer
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_custom_plan")
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(b.ctx, cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// startTraced starts a worker that keeps no job of a success, and the statements that it sends.
+func (b *testBundle) startTraced(t *testing.T) (*pgxpool.Pool, *jobs.Client, *statements) {
+	t.Helper()
+	seen := &statements{seen: make(map[string]pgx.TraceQueryStartData)}
+	cfg := b.config(t)
+	cfg.Pool, cfg.KeptJobRate = b.workerPool(t, seen), -1
+	client, err := jobs.New(cfg)
+	require.NoError(t, err)
+	require.NoError(t, client.Start(b.ctx))
+	return cfg.Pool, client, seen
+}
+
 // explain runs a statement in a transaction that is rolled back.
 func (b *testBundle) explain(t *testing.T, seen *statements, name string) plan {
 	t.Helper()
@@ -148,21 +165,7 @@ func TestKeptPlansReadAFewRows(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	endpointID, _ := b.endpoint(t)
-	cfg := b.pool.Config()
-	seen := &statements{seen: make(map[string]pgx.TraceQueryStartData)}
-	cfg.ConnConfig.Tracer = seen
-	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error { // as the worker's pool is
-		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_custom_plan")
-		return err
-	}
-	pool, err := pgxpool.NewWithConfig(b.ctx, cfg)
-	require.NoError(t, err)
-	defer pool.Close()
-	worker := b.config(t)
-	worker.Pool, worker.KeptJobRate = pool, -1
-	client, err := jobs.New(worker)
-	require.NoError(t, err)
-	require.NoError(t, client.Start(b.ctx))
+	pool, client, seen := b.startTraced(t)
 	b.enqueueFor(t, tenant, 1)
 	b.awaitNonePending(t, endpointID)
 	b.receiver.answers(status(http.StatusGone)) // whose job is not dropped
@@ -264,15 +267,7 @@ func (b *testBundle) rowsRead(t *testing.T, pool *pgxpool.Pool, seen *statements
 func TestKeyPoolKeepsPlans(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	cfg := b.pool.Config()
-	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_custom_plan")
-		return err
-	}
-	pool, err := pgxpool.NewWithConfig(b.ctx, cfg)
-	require.NoError(t, err)
-	defer pool.Close()
-	keyPool, err := jobs.KeyPool(b.ctx, pool)
+	keyPool, err := jobs.KeyPool(b.ctx, b.workerPool(t, nil))
 	require.NoError(t, err)
 	defer keyPool.Close()
 	for setting, want := range map[string]string{"plan_cache_mode": "force_generic_plan", "jit": "off"} {
