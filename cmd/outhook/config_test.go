@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +145,26 @@ func TestConfigShowsWhatServeWouldRunWith(t *testing.T) {
 	require.ErrorContains(t, err, "serve or dev")
 	_, err = output(t, "config", "dev")
 	require.NoError(t, err)
+}
+
+// What serve and dev run with unless told otherwise. A default that changes shows here.
+func TestEffectiveValues(t *testing.T) {
+	t.Parallel()
+	for command, flags := range map[string][]string{"serve": nil, "dev": {"--data-dir", "/outhook-dev"}} {
+		args := append([]string{
+			"config", "--json", command, "--database-url", "postgres://app@db.example.com/app", "--api-key", testAPIKey,
+			"--encryption-key", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=",
+		}, flags...)
+		out, err := output(t, args...)
+		require.NoError(t, err, out)
+		golden := filepath.Join("testdata", "config-"+command+".golden")
+		if *update {
+			require.NoError(t, os.WriteFile(golden, []byte(out), 0o600))
+		}
+		want, err := os.ReadFile(golden)
+		require.NoError(t, err)
+		require.Equal(t, string(want), out, "run: go test ./cmd/outhook -run TestEffectiveValues -update")
+	}
 }
 
 func TestAnUnknownVariableStopsTheStart(t *testing.T) {

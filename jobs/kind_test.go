@@ -1,0 +1,47 @@
+package jobs_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/jobs"
+)
+
+// A job's kind and its arguments are stored: a version that renames one can't work what another has enqueued.
+func TestStoredJobs(t *testing.T) {
+	t.Parallel()
+	event := uuid.MustParse("0198c9a0-0000-7000-8000-000000000001")
+	endpoint := uuid.MustParse("0198c9a0-0000-7000-8000-000000000002")
+	other := uuid.MustParse("0198c9a0-0000-7000-8000-000000000003")
+	base := 4
+
+	for _, c := range []struct {
+		args river.JobArgs
+		want string
+	}{
+		{jobs.DeliverArgs{EventID: event, EndpointID: endpoint}, `deliver {"event_id":"EVENT","endpoint_id":"ENDPOINT"}`},
+		{
+			jobs.DeliverArgs{EventID: event, EndpointID: endpoint, Base: &base, Repaired: true, Probe: true},
+			`deliver {"event_id":"EVENT","endpoint_id":"ENDPOINT","base":4,"repaired":true,"probe":true}`,
+		},
+		{
+			jobs.CancelDeliveriesArgs{EndpointID: endpoint, Reason: jobs.ReasonEndpointDisabled},
+			`cancel_deliveries {"endpoint_id":"ENDPOINT","reason":"endpoint_disabled"}`,
+		},
+		{jobs.EraseArgs{ErasureID: other}, `erase {"erasure_id":"OTHER"}`},
+		{jobs.OperateArgs{OperationID: other}, `operate {"operation_id":"OTHER"}`},
+		{jobs.ReconcileArgs{}, `reconcile {}`},
+		{jobs.RetainArgs{}, `retain {}`},
+		{jobs.TendArgs{}, `tend {}`},
+	} {
+		args, err := json.Marshal(c.args)
+		require.NoError(t, err)
+		names := strings.NewReplacer("EVENT", event.String(), "ENDPOINT", endpoint.String(), "OTHER", other.String())
+		require.Equal(t, names.Replace(c.want), c.args.Kind()+" "+string(args))
+	}
+}
