@@ -36,9 +36,9 @@ const (
 		"SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
 )
 
-// Backlog collects what only the database knows: the depth of the queues, what was enqueued by whomever, and how far ahead
-// the partitions are. Every process may have one, with or without workers, so that a queue that nobody works is seen. Create
-// one with [NewBacklog].
+// Backlog collects what only the database knows: the depth of the queues, what was enqueued by whomever, and how far
+// ahead the partitions are. Every process may have one, with or without workers, so that a queue that nobody works is
+// seen. Create one with [NewBacklog].
 type Backlog struct {
 	pool   *pgxpool.Pool
 	logger *slog.Logger
@@ -68,12 +68,16 @@ func NewBacklog(pool *pgxpool.Pool, logger *slog.Logger) *Backlog {
 	const all = " Of the whole database: the same in every process."
 	return &Backlog{
 		pool: pool, logger: logger,
-		depth: desc("queue_jobs", "Jobs of deliveries by queue (lane: all of the queues endpoint-<id> together) and state: available (due), "+
-			"retryable and scheduled (later), running. Counted up to 50,000."+all, "queue", "state"),
-		oldest:     desc("oldest_due_seconds", "For how long the oldest job that is due has waited; 0: none is. A paused endpoint's deliveries are due in their lane."+all, "queue"),
+		depth: desc("queue_jobs",
+			"Jobs of deliveries by queue (lane: all of the queues endpoint-<id> together) and state: available (due), "+
+				"retryable and scheduled (later), running. Counted up to 50,000."+all, "queue", "state"),
+		oldest: desc("oldest_due_seconds",
+			"For how long the oldest job that is due has waited; 0: none is. "+
+				"A paused endpoint's deliveries are due in their lane."+all, "queue"),
 		partitions: desc("partitions_ahead_days", "Days after today for which the partitions exist."+all),
-		events: desc("events_enqueued_total", "Events that any publisher has stored since this process began to look, by Postgres' statistics, "+
-			"with those of transactions that rolled back."+all),
+		events: desc("events_enqueued_total",
+			"Events that any publisher has stored since this process began to look, by Postgres' statistics, "+
+				"with those of transactions that rolled back."+all),
 		deliveries: desc("deliveries_created_total", "The same of deliveries."+all),
 		took:       desc("database_read_seconds", "How long the last read of these took."),
 		failures:   desc("database_read_errors_total", "Reads of these that failed; then they are missing."),
@@ -145,8 +149,8 @@ func (b *Backlog) refresh() {
 	b.count(inserts)
 }
 
-// count adds what was inserted since the last read. A partition's count falls when it is dropped, or when Postgres has lost
-// its statistics in a crash: then it begins again at 0.
+// count adds what was inserted since the last read. A partition's count falls when it is dropped, or when Postgres has
+// lost its statistics in a crash: then it begins again at 0.
 func (b *Backlog) count(rows []db.CountInsertsRow) {
 	before := b.inserts
 	b.inserts = make(map[int64]int64, len(rows))

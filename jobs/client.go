@@ -23,22 +23,22 @@ const schema = "outhook"
 // fetchSilence is how long a worker that has free slots may go without a successful fetch before it is not ready.
 const fetchSilence = 10 * time.Second
 
-// keyConns are the loader's connection, the recorder's, and one to spare while a broken one is closed; fetchConns is one for
-// each of the six queues, and one to spare.
+// keyConns are the loader's connection, the recorder's, and one to spare while a broken one is closed; fetchConns is
+// one for each of the six queues, and one to spare.
 const (
 	keyConns   = 3
 	fetchConns = 7
 )
 
-// How old plans may be. To plan a fetch takes less than a millisecond, and what comes to a quiet system in a second is enough to
-// make the plan of that time slow (p99 of the receipt 600 to 950 ms instead of 84 to 133).
+// How old plans may be. To plan a fetch takes less than a millisecond, and what comes to a quiet system in a second is
+// enough to make the plan of that time slow (p99 of the receipt 600 to 950 ms instead of 84 to 133).
 const (
 	fetchPlanAge = 100 * time.Millisecond
 	keyPlanAge   = 10 * time.Second
 )
 
-// maxSkew is how wrong this process's clock may be before it is not ready: times are corrected by what was measured, but
-// a machine whose clock is that wrong needs somebody's attention.
+// maxSkew is how wrong this process's clock may be before it is not ready: times are corrected by what was measured,
+// but a machine whose clock is that wrong needs somebody's attention.
 const maxSkew = time.Minute
 
 // Errors that Client.Ready returns.
@@ -118,7 +118,9 @@ func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 			// The pacer notifies these.
 			queueDeliverSlow:    {MaxWorkers: c.cfg.MaxSlowWorkers, FetchPollInterval: time.Second},
 			queueDeliverLimited: {MaxWorkers: c.cfg.MaxLimitedWorkers, FetchPollInterval: time.Second},
-			queueOperations:     {MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
+			queueOperations: {
+				MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second,
+			},
 			// Two, so that reconcile does not wait for a VACUUM of the retention.
 			queueMaintenance: {MaxWorkers: 2, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},
 		},
@@ -151,7 +153,10 @@ func (c *Client) reindexed() []string {
 		return []string{}
 	}
 	return []string{
-		"river_job_pkey", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index", "river_job_unique_idx",
+		"river_job_pkey",
+		"river_job_prioritized_fetching_index",
+		"river_job_state_and_finalized_at_index",
+		"river_job_unique_idx",
 	}
 }
 
@@ -201,24 +206,28 @@ func (c *Client) closePools() {
 	c.fetchPool.Close()
 }
 
-// newKeyPool returns a pool for the two groups' statements, which look rows up by their keys. To plan one takes up to 20 ms.
+// newKeyPool returns a pool for the two groups' statements, which look rows up by their keys. To
+// plan one takes up to 20 ms.
 func newKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
 	return newPlanPool(ctx, pool, keyConns, keyPlanAge, "SET enable_seqscan = off")
 }
 
-// newFetchPool returns a pool for River's fetches. With few jobs the best plan reads all of them for each one that it takes, and
-// with many one for an unknown number to take reads a whole index, so joins go by the key.
+// newFetchPool returns a pool for River's fetches. With few jobs the best plan reads all of them for each one that it
+// takes, and with many one for an unknown number to take reads a whole index, so joins go by the key.
 func newFetchPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
-	return newPlanPool(ctx, pool, fetchConns, fetchPlanAge, "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
+	return newPlanPool(ctx, pool, fetchConns, fetchPlanAge,
+		"SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
 }
 
-// newPlanPool returns a pool for statements that run many times a second and whose plans are kept: a custom one can't be better
-// than the generic one, and planning takes longer than they do themselves.
+// newPlanPool returns a pool for statements that run many times a second and whose plans are kept: a custom one can't
+// be better than the generic one, and planning takes longer than they do themselves.
 //
-// A plan may be from a time at which river_job, or the day's partition, had a few rows. It must not read all of it, which would be
-// done for each row of a group once there are many; and any index of so small a table is as good as the right one, so no plan
-// is older than age.
-func newPlanPool(ctx context.Context, pool *pgxpool.Pool, conns int32, age time.Duration, settings string) (*pgxpool.Pool, error) {
+// A plan may be from a time at which river_job, or the day's partition, had a few rows. It must not read all of it,
+// which would be done for each row of a group once there are many; and any index of so small a table is as good as the
+// right one, so no plan is older than age.
+func newPlanPool(
+	ctx context.Context, pool *pgxpool.Pool, conns int32, age time.Duration, settings string,
+) (*pgxpool.Pool, error) {
 	cfg := pool.Config()
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = conns, 0, 0
 	cfg.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
@@ -238,7 +247,8 @@ func newPlanPool(ctx context.Context, pool *pgxpool.Pool, conns int32, age time.
 				return err
 			}
 		}
-		// Here, since the worker's pool may have set the first, and PgBouncer refuses startup parameters that it does not know.
+		// Here, since the worker's pool may have set the first, and PgBouncer refuses startup parameters
+		// that it does not know.
 		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET jit = off; "+settings)
 		return err
 	}
@@ -274,8 +284,9 @@ func (c *Client) Stop(ctx context.Context) error {
 // River returns River's own client, for River UI and for tests.
 func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
-// Ready returns ErrWrongClock if this process's clock is more than a minute off the database's, and ErrNotFetching if no fetch succeeded for 10 s although there are free slots, or if this process has lost
-// its lock and so starts nothing: the database can't be reached, or the workers have not started.
+// Ready returns ErrWrongClock if this process's clock is more than a minute off the database's, and ErrNotFetching if
+// no fetch succeeded for 10 s although there are free slots, or if this process has lost its lock and so starts
+// nothing: the database can't be reached, or the workers have not started.
 func (c *Client) Ready(context.Context) error {
 	if c.clock.Offset().Abs() > maxSkew {
 		return ErrWrongClock

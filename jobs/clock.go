@@ -16,8 +16,8 @@ const clockDrift = 10 * time.Millisecond
 const clockSamples = 5
 
 // clock tells the database's time, the only clock that stored times are on. It is the process's clock plus an offset,
-// which each load measures. It is also River's clock, so that a worker whose own clock is wrong schedules no retry early
-// or late.
+// which each load measures. It is also River's clock, so that a worker whose own clock is wrong schedules
+// no retry early or late.
 type clock struct {
 	stub func() time.Time // nil but in tests
 
@@ -51,8 +51,8 @@ func (c *clock) Offset() time.Duration {
 	return c.offset
 }
 
-// observe takes a sample: the database said databaseTime between sent and received. It is taken to be the middle. A sample
-// that contradicts the one before, whatever their errors, means that one of the clocks was set.
+// observe takes a sample: the database said databaseTime between sent and received. It is taken to be the middle. A
+// sample that contradicts the one before, whatever their errors, means that one of the clocks was set.
 func (c *clock) observe(sent, received, databaseTime time.Time) {
 	trip := received.Sub(sent)
 	c.mu.Lock()

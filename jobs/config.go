@@ -17,8 +17,8 @@ import (
 	"github.com/outhook/outhook/internal/signature"
 )
 
-// Queues of River. An endpoint that is paused or has a lane has a queue of its own, endpoint-<id>, that nobody works: the
-// pacer releases jobs from there to deliver_slow and deliver_limited.
+// Queues of River. An endpoint that is paused or has a lane has a queue of its own, endpoint-<id>, that nobody works:
+// the pacer releases jobs from there to deliver_slow and deliver_limited.
 const (
 	QueueDeliver        = "deliver"
 	QueueDeliverBulk    = "deliver_bulk"
@@ -47,8 +47,8 @@ const (
 	jobTimeout = 40 * time.Second
 
 	// rescueAfter is above jobTimeout by the worst stall of River's completer (10 s × 3 tries): a run that is still
-	// going on is not rescued. What a dead worker left runs again long before that (see rescuer); a paused one's deliveries
-	// run again in at most rescueAfter + 30 s (the tick of River's rescuer) + 5 s (its scheduler) + a poll.
+	// going on is not rescued. What a dead worker left runs again long before that (see rescuer); a paused one's
+	// deliveries run again in at most rescueAfter + 30 s (the tick of River's rescuer) + 5 s (its scheduler) + a poll.
 	rescueAfter = 75 * time.Second
 
 	// rescueSlack tells a rescue from a run that ended late.
@@ -59,17 +59,18 @@ const (
 type Config struct {
 	// Pool is the database, directly or through a pooler in session mode (LISTEN needs a session). Required. New workers
 	// need about 14 connections: a listener, fetches, River's completer and maintenance. Beside the pool, with its
-	// configuration, are up to 3 of the loader and the recorder, one of the worker's lock (see presence) and one of the pacer.
+	// configuration, are up to 3 of the loader and the recorder, one of the worker's lock (see
+	// presence) and one of the pacer.
 	Pool *pgxpool.Pool
 
-	// OwnerPool is the database as the schema's owner, for what only an owner may do: to remove old partitions and to finish
-	// interrupted removals. Needed if Pool's user is not the owner.
+	// OwnerPool is the database as the schema's owner, for what only an owner may do: to remove old partitions and to
+	// finish interrupted removals. Needed if Pool's user is not the owner.
 	//
 	// Defaults to Pool.
 	OwnerPool *pgxpool.Pool
 
-	// NotOwner says that Pool's user is not the schema's owner: River's nightly REINDEX of its table is left out, and without
-	// an OwnerPool the retention is too.
+	// NotOwner says that Pool's user is not the schema's owner: River's nightly REINDEX of its table is left out, and
+	// without an OwnerPool the retention is too.
 	NotOwner bool
 
 	// Keyring decrypts the endpoints' secrets. Required.
@@ -93,8 +94,8 @@ type Config struct {
 	// Defaults to 100.
 	MaxBulkWorkers int
 
-	// BulkRate is the most deliveries of bursts that one process begins a second while it has others too, so that they find a
-	// processor free; fewer while the others wait longer. Without others there is no bound.
+	// BulkRate is the most deliveries of bursts that one process begins a second while it has others too, so that they
+	// find a processor free; fewer while the others wait longer. Without others there is no bound.
 	//
 	// Defaults to 1,000 for each processor.
 	BulkRate int
@@ -114,8 +115,8 @@ type Config struct {
 	// Defaults to 1,000.
 	MaxLanes int
 
-	// LaneProve is how long a slow endpoint must answer quickly before its deliveries wait with everybody's again. It doubles,
-	// up to an hour, each time that the endpoint turns out to be slow again soon afterwards.
+	// LaneProve is how long a slow endpoint must answer quickly before its deliveries wait with everybody's again. It
+	// doubles, up to an hour, each time that the endpoint turns out to be slow again soon afterwards.
 	//
 	// Defaults to 1 minute.
 	LaneProve time.Duration
@@ -136,8 +137,8 @@ type Config struct {
 	// Defaults to 50 ms.
 	FetchPollInterval time.Duration
 
-	// Retention is how long events, deliveries, attempts and idempotency keys are kept, in whole days. It must be more than
-	// a day longer than any retry schedule: see CheckRetention.
+	// Retention is how long events, deliveries, attempts and idempotency keys are kept, in whole days. It must be more
+	// than a day longer than any retry schedule: see CheckRetention.
 	//
 	// Defaults to 30 days.
 	Retention time.Duration
@@ -156,8 +157,8 @@ type Config struct {
 	// Defaults to 15 minutes. Cancelled ones are kept for a day, failed ones for 7 days.
 	SettledJobRetention time.Duration
 
-	// KeptJobRate is how many jobs of succeeded deliveries this process keeps a second. Those beyond it are deleted with the
-	// end of their delivery, which costs Postgres a third of keeping them. Below 0: none is kept.
+	// KeptJobRate is how many jobs of succeeded deliveries this process keeps a second. Those beyond it are deleted with
+	// the end of their delivery, which costs Postgres a third of keeping them. Below 0: none is kept.
 	//
 	// Defaults to 20, which is at most 18,000 rows in 15 minutes.
 	KeptJobRate int
@@ -193,8 +194,8 @@ type Config struct {
 	// Defaults to 1 hour.
 	ProbeAfter time.Duration
 
-	// HealthInterval is how often a process tells the database what it saw of the endpoints, and so the most that is lost of
-	// their health when it dies.
+	// HealthInterval is how often a process tells the database what it saw of the endpoints, and so the most that is lost
+	// of their health when it dies.
 	//
 	// Defaults to 5 s.
 	HealthInterval time.Duration
@@ -205,8 +206,8 @@ type Config struct {
 	// Defaults to 1 minute.
 	HealthHold time.Duration
 
-	// ReplayBacklog is how many deliveries of bursts and operations may wait for their turn while an operation goes on: with
-	// more, it waits.
+	// ReplayBacklog is how many deliveries of bursts and operations may wait for their turn while an operation goes
+	// on: with more, it waits.
 	//
 	// Defaults to 1,000.
 	ReplayBacklog int
@@ -310,7 +311,8 @@ func (c Config) validate() error {
 	case c.Retention < Day || c.Retention%Day != 0:
 		return fmt.Errorf("jobs: Config.Retention is %v, it must be whole days", c.Retention)
 	case c.PayloadRetention < Day || c.PayloadRetention%Day != 0 || c.PayloadRetention > c.Retention:
-		return fmt.Errorf("jobs: Config.PayloadRetention is %v, it must be whole days and at most Retention", c.PayloadRetention)
+		return fmt.Errorf("jobs: Config.PayloadRetention is %v, it must be whole days and at most Retention",
+			c.PayloadRetention)
 	}
 	for _, limit := range []struct {
 		name  string

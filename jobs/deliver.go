@@ -112,8 +112,8 @@ type run struct {
 	reopened bool
 }
 
-// Work runs a delivery once. It returns nil when the job is settled, and an error when an attempt failed and another one
-// follows, or when trouble of our own kept the request from leaving (that takes no attempt number).
+// Work runs a delivery once. It returns nil when the job is settled, and an error when an attempt failed and another
+// one follows, or when trouble of our own kept the request from leaving (that takes no attempt number).
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	w.inFlight.Add(1)
 	defer w.inFlight.Add(-1)
@@ -190,8 +190,8 @@ func (w *deliverWorker) settle(ctx context.Context, r *run, state db.DeliverySta
 	return w.save(ctx, rec)
 }
 
-// setAside moves the job to its endpoint's queue, where the pacer, or the change that ends the pause, finds it. That takes no
-// attempt number.
+// setAside moves the job to its endpoint's queue, where the pacer, or the change that ends the pause, finds it. That
+// takes no attempt number.
 func (w *deliverWorker) setAside(ctx context.Context, r *run, s *sign) error {
 	if r.job.Queue == QueueDeliverBulk && r.Status == db.EndpointStatusEnabled && r.Lane != LaneBulk {
 		w.yield.turn(time.Now(), false)
@@ -210,8 +210,8 @@ func (w *deliverWorker) setAside(ctx context.Context, r *run, s *sign) error {
 	return errGivenBack
 }
 
-// attempt sends the request and records its outcome. leave is told how long the request took and returns how many of the
-// endpoint's were slow in a row.
+// attempt sends the request and records its outcome. leave is told how long the request took and returns how many of
+// the endpoint's were slow in a row.
 func (w *deliverWorker) attempt(ctx context.Context, r *run, leave func(time.Duration) int) error {
 	if r.job.Queue == QueueDeliverBulk {
 		w.yield.turn(time.Now(), true)
@@ -300,8 +300,10 @@ func (w *deliverWorker) save(ctx context.Context, rec record) error {
 		}
 		return nil
 	case refused(err):
-		w.cfg.Logger.ErrorContext(ctx, "dropping an outcome that can't be recorded", slog.String("event_id", rec.eventID.String()),
-			slog.String("endpoint_id", rec.endpointID.String()), slog.Any("error", err))
+		w.cfg.Logger.ErrorContext(ctx, "dropping an outcome that can't be recorded",
+			slog.String("event_id", rec.eventID.String()),
+			slog.String("endpoint_id", rec.endpointID.String()),
+			slog.Any("error", err))
 		return nil
 	}
 	return err
@@ -316,16 +318,21 @@ func (w *deliverWorker) log(ctx context.Context, r *run, rec *record, res egress
 	if !w.cfg.Logger.Enabled(ctx, level) {
 		return
 	}
-	attrs := r.attrs(slog.String("tenant_id", r.TenantID), slog.String("outcome", string(res.Outcome)),
-		slog.Int("status_code", res.StatusCode), slog.Duration("duration", res.Duration), slog.String("state", string(rec.state)))
+	attrs := r.attrs(
+		slog.String("tenant_id", r.TenantID),
+		slog.String("outcome", string(res.Outcome)),
+		slog.Int("status_code", res.StatusCode),
+		slog.Duration("duration", res.Duration),
+		slog.String("state", string(rec.state)),
+	)
 	if res.Error != "" {
 		attrs = append(attrs, slog.String("error", res.Error))
 	}
 	w.cfg.Logger.LogAttrs(ctx, level, "attempt", attrs...)
 }
 
-// NextRetry returns when the job runs again. River calls it after Work with the same job, or, when it rescues the job of
-// a dead worker, with a fresh one: that one runs again at once.
+// NextRetry returns when the job runs again. River calls it after Work with the same job, or, when it rescues the job
+// of a dead worker, with a fresh one: that one runs again at once.
 func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 	now := w.clock.Now()
 	switch {
@@ -349,7 +356,9 @@ func (r *run) record(at time.Time) record {
 
 func (r *run) attrs(more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{
-		slog.String("event_id", r.EventID.String()), slog.String("endpoint_id", r.EndpointID.String()), slog.Int("attempt", int(r.number)),
+		slog.String("event_id", r.EventID.String()),
+		slog.String("endpoint_id", r.EndpointID.String()),
+		slog.Int("attempt", int(r.number)),
 	}, more...)
 }
 
@@ -366,14 +375,16 @@ func (w *deliverWorker) interrupted(ctx context.Context, job *river.Job[DeliverA
 }
 
 // giveBack ends a run of which nothing left: its job waits for delay and its number is free again. A run that is no
-// longer the job's current one changes nothing. It goes on until the database has heard it or the process gives up; then
-// the number is an unknown attempt. No snooze of River's: its completer gives a number back whoever has it by then.
+// longer the job's current one changes nothing. It goes on until the database has heard it or the process
+// gives up; then the number is an unknown attempt. No snooze of River's: its completer gives a number back
+// whoever has it by then.
 func (w *deliverWorker) giveBack(ctx context.Context, job *river.Job[DeliverArgs], delay time.Duration) error {
 	ctx = context.WithoutCancel(ctx)
+	jobAttempt := int32(job.Attempt) //nolint:gosec // at most 1000
 	w.metrics.givenBack.Inc()
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		tryCtx, cancel := context.WithTimeout(ctx, loadTimeout)
-		_, err := db.New().GiveBackJob(tryCtx, w.cfg.Pool, delay.Seconds(), job.ID, int32(job.Attempt)) //nolint:gosec // at most 1000
+		_, err := db.New().GiveBackJob(tryCtx, w.cfg.Pool, delay.Seconds(), job.ID, jobAttempt)
 		cancel()
 		// Should the job be running again when River hears of the error, it is only brought forward.
 		job.Args.next = w.clock.Now().Add(delay)

@@ -12,7 +12,7 @@
 // delivery. That number, plus the base of a replay, is the attempt's number. Exhaustion is decided by the delivery's
 // try_count and the retry schedule, never by River.
 //
-// What crashes and people leave behind is looked after in two ways: every worker process hands on what a dead one had in
-// flight (see presence and rescuer), and a periodic job repairs what must hold between deliveries, jobs and partitions (see
-// Reconcile; Inspect only reports it).
+// What crashes and people leave behind is looked after in two ways: every worker process hands on what a dead one had
+// in flight (see presence and rescuer), and a periodic job repairs what must hold between deliveries, jobs and
+// partitions (see Reconcile; Inspect only reports it).
 package jobs

@@ -41,15 +41,15 @@ func (e *ended) take(ids []int64) (others []int) {
 	return others
 }
 
-// driver is River's driver for pgx on the database's clock, with a bulk queue that yields to others (see yield), and without
-// the completion of runs that are over in the database.
+// driver is River's driver for pgx on the database's clock, with a bulk queue that yields to others (see yield), and
+// without the completion of runs that are over in the database.
 //
-// Its maintenance would compare times of the database with this process's own clock: its rescuer would take a running delivery
-// for a dead worker's if that clock were 2 minutes ahead.
+// Its maintenance would compare times of the database with this process's own clock: its rescuer would take a running
+// delivery for a dead worker's if that clock were 2 minutes ahead.
 //
-// For runs that are over, the completer would lock
-// and log each row once more, up to 50 ms late: 21 µs of Postgres for each delivery, and an order that a person gives by
-// River UI's Retry in that time, so that the job runs again, would be taken for done.
+// For runs that are over, the completer would lock and log each row once more, up to 50 ms late: 21 µs of Postgres for
+// each delivery, and an order that a person gives by River UI's Retry in that time, so that the job runs again, would
+// be taken for done.
 type driver struct {
 	*riverpgxv5.Driver
 
@@ -74,8 +74,11 @@ type executor struct {
 	driver *driver
 }
 
-// JobGetAvailable takes jobs of a queue: of the bulk queue as many as leave room for others. River asks again with its poll.
-func (e *executor) JobGetAvailable(ctx context.Context, params *riverdriver.JobGetAvailableParams) (*riverdriver.JobGetAvailableResult, error) {
+// JobGetAvailable takes jobs of a queue: of the bulk queue as many as leave room for others. River
+// asks again with its poll.
+func (e *executor) JobGetAvailable(
+	ctx context.Context, params *riverdriver.JobGetAvailableParams,
+) (*riverdriver.JobGetAvailableResult, error) {
 	began := time.Now()
 	if params.Queue != QueueDeliverBulk {
 		res, err := e.driver.fetches.JobGetAvailable(ctx, params)
@@ -98,7 +101,9 @@ func (e *executor) JobGetAvailable(ctx context.Context, params *riverdriver.JobG
 
 // JobSetStateIfRunningMany ends runs, of which River's completer collects many. Should it fail, River repeats it: a run
 // that is forgotten by then is no longer running and changes nothing.
-func (e *executor) JobSetStateIfRunningMany(ctx context.Context, params *riverdriver.JobSetStateIfRunningManyParams) ([]*rivertype.JobRow, error) {
+func (e *executor) JobSetStateIfRunningMany(
+	ctx context.Context, params *riverdriver.JobSetStateIfRunningManyParams,
+) ([]*rivertype.JobRow, error) {
 	others := e.driver.ended.take(params.ID)
 	switch len(others) {
 	case 0:
@@ -128,7 +133,9 @@ func pick[T any](list []T, indexes []int) []T {
 }
 
 // JobGetStuck returns the jobs that have been running for too long on the database's clock.
-func (e *executor) JobGetStuck(ctx context.Context, params *riverdriver.JobGetStuckParams) ([]*rivertype.JobRow, error) {
+func (e *executor) JobGetStuck(
+	ctx context.Context, params *riverdriver.JobGetStuckParams,
+) ([]*rivertype.JobRow, error) {
 	corrected := *params
 	corrected.StuckHorizon = params.StuckHorizon.Add(e.driver.clock.Offset())
 	return e.Executor.JobGetStuck(ctx, &corrected)

@@ -38,7 +38,8 @@ type cancelWorker struct {
 func (w *cancelWorker) Work(ctx context.Context, job *river.Job[CancelDeliveriesArgs]) error {
 	err := CancelDeliveries(ctx, w.cfg.Pool, job.Args.EndpointID, job.Args.Reason)
 	if err != nil {
-		w.cfg.Logger.WarnContext(ctx, "cancelling deliveries", slog.String("endpoint_id", job.Args.EndpointID.String()), slog.Any("error", err))
+		w.cfg.Logger.WarnContext(ctx, "cancelling deliveries",
+			slog.String("endpoint_id", job.Args.EndpointID.String()), slog.Any("error", err))
 	}
 	return err
 }
@@ -48,9 +49,9 @@ func (w *cancelWorker) NextRetry(*river.Job[CancelDeliveriesArgs]) time.Time {
 	return time.Now().Add(troubleDelay)
 }
 
-// CancelDeliveries cancels the pending deliveries of an endpoint that was disabled or deleted, in chunks that commit one
-// by one. It ends early if the endpoint is enabled again. It may be cut short: a worker cancels whatever it loads of such
-// an endpoint.
+// CancelDeliveries cancels the pending deliveries of an endpoint that was disabled or deleted, in chunks that commit
+// one by one. It ends early if the endpoint is enabled again. It may be cut short: a worker cancels whatever it
+// loads of such an endpoint.
 func CancelDeliveries(ctx context.Context, pool *pgxpool.Pool, endpointID uuid.UUID, reason string) error {
 	after := uuid.Nil
 	for n := cancelChunk; n == cancelChunk; {
@@ -78,8 +79,8 @@ func CancelDeliveries(ctx context.Context, pool *pgxpool.Pool, endpointID uuid.U
 	return nil
 }
 
-// ResumeEndpoint brings back the jobs that were set aside while the endpoint was paused. Call it in the transaction that
-// ends the pause, after the endpoint's row was changed: a worker that sets a job aside waits for that row.
+// ResumeEndpoint brings back the jobs that were set aside while the endpoint was paused. Call it in the transaction
+// that ends the pause, after the endpoint's row was changed: a worker that sets a job aside waits for that row.
 func ResumeEndpoint(ctx context.Context, tx pgx.Tx, endpointID uuid.UUID) error {
 	n, err := db.New().ResumeEndpointJobs(ctx, tx, endpointID)
 	if err != nil {

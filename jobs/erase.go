@@ -39,10 +39,10 @@ type EraseArgs struct {
 // Kind returns "erase".
 func (EraseArgs) Kind() string { return "erase" }
 
-// OrderErasure orders that everything that a tenant has until now is erased: what its endpoints are and their secrets, its
-// payloads, what attempts say of its receivers, its endpoints' health, its operations and its idempotency keys; and that its
-// API keys are revoked. Ids, times, types, states and counts stay in the
-// log until the retention ends. It takes effect when tx commits; a job does the rest, which GetErasure tells of.
+// OrderErasure orders that everything that a tenant has until now is erased: what its endpoints are and their secrets,
+// its payloads, what attempts say of its receivers, its endpoints' health, its operations and its idempotency keys; and
+// that its API keys are revoked. Ids, times, types, states and counts stay in the log until the retention ends. It
+// takes effect when tx commits; a job does the rest, which GetErasure tells of.
 func OrderErasure(ctx context.Context, tx pgx.Tx, tenantID string) (db.TenantErasure, error) {
 	q := db.New()
 	order, err := q.InsertErasure(ctx, tx, tenantID)
@@ -69,7 +69,8 @@ func (w *eraseWorker) Work(ctx context.Context, job *river.Job[EraseArgs]) error
 		case errors.Is(err, errNotSettled):
 			return river.JobSnooze(settlePause)
 		case err != nil:
-			w.cfg.Logger.ErrorContext(ctx, "erasing a tenant's data", slog.String("erasure_id", job.Args.ErasureID.String()), slog.Any("error", err))
+			w.cfg.Logger.ErrorContext(ctx, "erasing a tenant's data",
+				slog.String("erasure_id", job.Args.ErasureID.String()), slog.Any("error", err))
 			return err
 		case complete:
 			return nil
@@ -114,8 +115,8 @@ func (w *eraseWorker) step(ctx context.Context, id uuid.UUID) (complete bool, er
 	return complete, err
 }
 
-// erase does the next chunk of a pass: API keys and endpoints first, so that nothing new is ordered or sent, then events
-// with what belongs to them, then idempotency keys.
+// erase does the next chunk of a pass: API keys and endpoints first, so that nothing new is ordered or sent, then
+// events with what belongs to them, then idempotency keys.
 func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveErasureParams, err error) {
 	q := db.New()
 	p = db.SaveErasureParams{ID: order.ID, Pass: order.Pass, LastEventID: order.LastEventID}
@@ -156,7 +157,8 @@ func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveEr
 	return p, nil
 }
 
-// eraseReports erases what is said of endpoints that are erased already: their health, and the replays of their deliveries.
+// eraseReports erases what is said of endpoints that are erased already: their health, and the
+// replays of their deliveries.
 func eraseReports(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) error {
 	if err := db.New().EraseHealth(ctx, tx, order.TenantID); err != nil {
 		return fmt.Errorf("erasing the endpoints' health: %w", err)
@@ -174,14 +176,18 @@ func nextEvents(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) ([]uuid
 	}
 	// Events of the order's own millisecond are older than its answer: they belong to it.
 	high := floorID(order.RequestedAt.Add(time.Millisecond))
-	return db.New().ListTenantEvents(ctx, tx, db.ListTenantEventsParams{TenantID: order.TenantID, After: after, High: high, MaxRows: eraseChunk})
+	return db.New().ListTenantEvents(ctx, tx, db.ListTenantEventsParams{
+		TenantID: order.TenantID, After: after, High: high, MaxRows: eraseChunk,
+	})
 }
 
 // eraseEvents erases a chunk of events. The order of locks is everybody's: deliveries, then jobs.
 func eraseEvents(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, p *db.SaveErasureParams) error {
 	q := db.New()
 	low, high := bounds(ids)
-	jobIDs, err := q.EraseDeliveries(ctx, tx, db.EraseDeliveriesParams{Reason: ReasonErased, EventIDs: ids, Low: low, High: high})
+	jobIDs, err := q.EraseDeliveries(ctx, tx, db.EraseDeliveriesParams{
+		Reason: ReasonErased, EventIDs: ids, Low: low, High: high,
+	})
 	if err != nil {
 		return fmt.Errorf("cancelling deliveries: %w", err)
 	}

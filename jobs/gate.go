@@ -12,18 +12,20 @@ import (
 
 const (
 	// startWidth is how many requests of an endpoint that this process knows nothing of may be under way: each answer that
-	// is not slow allows one more, up to the endpoint's max_in_flight. So an endpoint that hangs from the start takes few slots.
+	// is not slow allows one more, up to the endpoint's max_in_flight. So an endpoint that hangs from the
+	// start takes few slots.
 	startWidth = 8
 
-	// slowAfter is how long a request takes that is slow. While an endpoint has a lane it must answer in half of that to get
-	// out of it again.
+	// slowAfter is how long a request takes that is slow. While an endpoint has a lane it must answer in half of that
+	// to get out of it again.
 	slowAfter = time.Second
 
 	// slowCount is how many requests must be slow, in a row or at the same time, before the endpoint gets a lane.
 	slowCount = 4
 
-	// gatePatience is how long a run keeps its slot while it waits for its endpoint's other requests. One with quick answers
-	// works off thousands in that time, and a machine that stands still for a moment is not taken for a slow endpoint.
+	// gatePatience is how long a run keeps its slot while it waits for its endpoint's other requests. One with
+	// quick answers works off thousands in that time, and a machine that stands still for a moment is not
+	// taken for a slow endpoint.
 	gatePatience = time.Second
 
 	// maxIdleFlows bounds the endpoints that are remembered although nothing of theirs is under way.
@@ -57,8 +59,9 @@ type flow struct {
 
 func newGate() *gate { return &gate{flows: make(map[uuid.UUID]*flow)} }
 
-// enter waits until one more request of the endpoint may start, and returns the time, for leave. Returns errBusy if that would
-// take longer than patience or nothing has ended for that long, errSlow if the endpoint is slow already, or ctx's error.
+// enter waits until one more request of the endpoint may start, and returns the time, for leave. Returns errBusy
+// if that would take longer than patience or nothing has ended for that long, errSlow if the endpoint is slow
+// already, or ctx's error.
 func (g *gate) enter(ctx context.Context, endpointID uuid.UUID, limit int, patience time.Duration) (time.Time, error) {
 	g.mu.Lock()
 	f, now := g.flow(endpointID), time.Now()
@@ -154,8 +157,9 @@ func (g *gate) flow(endpointID uuid.UUID) *flow {
 	return f
 }
 
-// forget forgets endpoints of which nothing is under way: those that were idle for a while, and if that leaves more than half
-// of what may be remembered, any. What is left may double before the next time, so that looking through them all stays rare.
+// forget forgets endpoints of which nothing is under way: those that were idle for a while, and if that leaves
+// more than half of what may be remembered, any. What is left may double before the next time, so that looking
+// through them all stays rare.
 func (g *gate) forget() {
 	for _, life := range []time.Duration{flowLife, 0} {
 		for id, f := range g.flows {

@@ -18,8 +18,8 @@ const (
 	HealthDisabled = "disabled" // the endpoint's status, whatever its attempts were like
 )
 
-// seen is what one process saw of one endpoint since it last told the database: the last success, and the failures after
-// it. An attempt's time is when its outcome was known.
+// seen is what one process saw of one endpoint since it last told the database: the last success, and the failures
+// after it. An attempt's time is when its outcome was known.
 type seen struct {
 	successAt      time.Time
 	failures       int32
@@ -61,8 +61,8 @@ func (s *seen) failure(at time.Time, statusCode int32, class string) {
 	}
 }
 
-// merge adds what a process saw to what the database has. Processes tell what they saw in any order, so counts may be off
-// by what two of them saw in the same seconds; a success always ends the failures before it.
+// merge adds what a process saw to what the database has. Processes tell what they saw in any order, so counts may be
+// off by what two of them saw in the same seconds; a success always ends the failures before it.
 func merge(h db.LockEndpointHealthRow, s seen) db.LockEndpointHealthRow {
 	if s.successAt.After(timeOf(h.LastSuccessAt)) {
 		h.LastSuccessAt = &s.successAt

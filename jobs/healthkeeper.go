@@ -148,7 +148,8 @@ func (k *healthKeeper) warn(ctx context.Context, err error) {
 
 // settle looks at endpoints whose state has been held back.
 func (k *healthKeeper) settle(ctx context.Context) error {
-	ids, err := db.New().ListUnsettledHealth(ctx, k.cfg.Pool, int32(k.cfg.FailingFailures), healthChunk) //nolint:gosec // a small number
+	failing := int32(k.cfg.FailingFailures) //nolint:gosec // a small number
+	ids, err := db.New().ListUnsettledHealth(ctx, k.cfg.Pool, failing, healthChunk)
 	if err != nil || len(ids) == 0 {
 		return err
 	}
@@ -161,9 +162,11 @@ func (k *healthKeeper) settle(ctx context.Context) error {
 }
 
 // write merges what was seen into what the database has, announces changes of state in the same transaction, and then
-// disables the endpoints that have failed for too long. It returns those that are healthy; after an error, the id of the
-// transaction if it may have been committed, else "".
-func (k *healthKeeper) write(ctx context.Context, due map[uuid.UUID]seen) (healthy []uuid.UUID, transaction string, err error) {
+// disables the endpoints that have failed for too long. It returns those that are healthy; after an error, the id of
+// the transaction if it may have been committed, else "".
+func (k *healthKeeper) write(
+	ctx context.Context, due map[uuid.UUID]seen,
+) (healthy []uuid.UUID, transaction string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	ids := make([]uuid.UUID, 0, len(due))
@@ -208,14 +211,15 @@ func (k *healthKeeper) write(ctx context.Context, due map[uuid.UUID]seen) (healt
 	}
 	for _, id := range doomed {
 		if err := k.disable(ctx, id); err != nil {
-			k.cfg.Logger.WarnContext(ctx, "disabling a failing endpoint", slog.String("endpoint_id", id.String()), slog.Any("error", err))
+			k.cfg.Logger.WarnContext(ctx, "disabling a failing endpoint",
+				slog.String("endpoint_id", id.String()), slog.Any("error", err))
 		}
 	}
 	return healthy, "", nil
 }
 
-// move changes the state if that is due, and returns the type of the event that tells it. Many failures in a row make an
-// endpoint failing, a success makes it healthy; a state lasts for HealthHold at least.
+// move changes the state if that is due, and returns the type of the event that tells it. Many failures in a row make
+// an endpoint failing, a success makes it healthy; a state lasts for HealthHold at least.
 func (k *healthKeeper) move(h *db.LockEndpointHealthRow) (eventType string) {
 	now := k.clock.Now()
 	if h.Status == db.EndpointStatusDisabled || h.StateChangedAt != nil && now.Sub(*h.StateChangedAt) < k.cfg.HealthHold {
@@ -264,7 +268,8 @@ func (k *healthKeeper) disable(ctx context.Context, id uuid.UUID) error {
 		return nil // deleted at this moment
 	}
 	if err == nil {
-		k.cfg.Logger.WarnContext(ctx, "disabled an endpoint that has failed for too long", slog.String("endpoint_id", id.String()))
+		k.cfg.Logger.WarnContext(ctx, "disabled an endpoint that has failed for too long",
+			slog.String("endpoint_id", id.String()))
 	}
 	return err
 }

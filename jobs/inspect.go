@@ -27,7 +27,7 @@ const (
 const (
 	checkWithoutJob   = "deliveries_without_job"       // pending, the job is gone or has ended: it gets a new job
 	checkCancelledJob = "deliveries_of_cancelled_jobs" // pending, River UI's Cancel ended the job: it is cancelled
-	checkWithoutEvent = "deliveries_without_event"     // pending, the event's or the endpoint's row is gone: it is cancelled
+	checkWithoutEvent = "deliveries_without_event"     // pending, its event's or endpoint's row is gone: it is cancelled
 	checkIdleQueue    = "deliveries_in_idle_queues"    // pending, the job is in a queue that nobody works: it is moved
 	checkStrayJob     = "jobs_without_delivery"        // live, no delivery is theirs: they are cancelled
 	checkSettled      = "jobs_of_settled_deliveries"   // live, by a person's order
@@ -35,11 +35,13 @@ const (
 	checkDetaches     = "interrupted_detaches"         // of partitions: they are finished
 )
 
-// checks lists the invariants in the order of reports. jobs_of_settled_deliveries is told and never repaired: it is River
-// UI's Retry waiting for its turn.
+// checks lists the invariants in the order of reports. jobs_of_settled_deliveries is told and never repaired: it is
+// River UI's Retry waiting for its turn.
 func checks() []string {
 	return []string{
-		checkWithoutJob, checkCancelledJob, checkWithoutEvent, checkIdleQueue, checkStrayJob, checkSettled, checkPartitions, checkDetaches,
+		checkWithoutJob, checkCancelledJob, checkWithoutEvent, checkIdleQueue,
+		checkStrayJob, checkSettled,
+		checkPartitions, checkDetaches,
 	}
 }
 
@@ -88,9 +90,9 @@ func (f findings) list() []Finding {
 	return list
 }
 
-// Inspect checks every invariant and changes nothing. Give it a transaction with the isolation level REPEATABLE READ, so
-// that all of it is one snapshot. It reads the backlog (pending deliveries and live jobs), not the log: 10,000 a
-// statement.
+// Inspect checks every invariant and changes nothing. Give it a transaction with the isolation level REPEATABLE
+// READ, so that all of it is one snapshot. It reads the backlog (pending deliveries and live jobs), not the
+// log: 10,000 a statement.
 func Inspect(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 	found := make(findings)
 	if _, err := tx.Exec(ctx, byKey); err != nil {

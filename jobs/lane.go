@@ -64,11 +64,13 @@ func newLaneKeeper(cfg Config) *laneKeeper {
 // setAside gives a run back and moves its job to its endpoint's queue, after it has noted the sign, if any. It returns
 // false if the endpoint has no lane and is not paused (any more), or the run is over.
 func (k *laneKeeper) setAside(ctx context.Context, r *run, s *sign) (bool, error) {
-	return k.group.Do(context.WithoutCancel(ctx), laneCall{endpointID: r.EndpointID, sign: s, jobID: r.job.ID, attempt: r.JobAttempt})
+	return k.group.Do(context.WithoutCancel(ctx), laneCall{
+		endpointID: r.EndpointID, sign: s, jobID: r.job.ID, attempt: r.JobAttempt,
+	})
 }
 
-// judge looks at a request that has ended for a sign that its endpoint is slow, and notes it. inARow is how many in a row
-// were slow.
+// judge looks at a request that has ended for a sign that its endpoint is slow, and notes it. inARow is how
+// many in a row were slow.
 func (k *laneKeeper) judge(ctx context.Context, r *run, res egress.Result, now time.Time, inARow int) {
 	s := &sign{}
 	var throttled bool
@@ -141,9 +143,13 @@ func (k *laneKeeper) run(ctx context.Context, calls []laneCall) ([]bool, error) 
 	return out, nil
 }
 
-// signParams holds each endpoint once, with the most that its signs say, in the order in which everybody locks endpoints.
+// signParams holds each endpoint once, with the most that its signs say, in the order in which everybody locks
+// endpoints.
 func (k *laneKeeper) signParams(calls []laneCall) db.SlowEndpointsParams {
-	p := db.SlowEndpointsParams{MaxLanes: int32(k.cfg.MaxLanes), ProveMS: int32(k.cfg.LaneProve.Milliseconds())} //nolint:gosec // validated
+	p := db.SlowEndpointsParams{
+		MaxLanes: int32(k.cfg.MaxLanes),                 //nolint:gosec // validated
+		ProveMS:  int32(k.cfg.LaneProve.Milliseconds()), //nolint:gosec // validated
+	}
 	signs := make(map[uuid.UUID]sign)
 	for _, c := range calls {
 		if c.sign == nil {
@@ -172,7 +178,9 @@ func (k *laneKeeper) signParams(calls []laneCall) db.SlowEndpointsParams {
 func runsOf(calls []laneCall) (jobIDs []int64, attempts []int32, endpointIDs []uuid.UUID) {
 	for _, c := range calls {
 		if c.attempt > 0 {
-			jobIDs, attempts, endpointIDs = append(jobIDs, c.jobID), append(attempts, c.attempt), append(endpointIDs, c.endpointID)
+			jobIDs = append(jobIDs, c.jobID)
+			attempts = append(attempts, c.attempt)
+			endpointIDs = append(endpointIDs, c.endpointID)
 		}
 	}
 	return jobIDs, attempts, endpointIDs
@@ -204,8 +212,8 @@ func (r *run) released() bool {
 	return json.Unmarshal(r.job.Metadata, &metadata) == nil && metadata.Release == r.job.Attempt
 }
 
-// home tells whether the run's job is where its endpoint's jobs wait or are worked. If not, it was enqueued or fetched before
-// the lane was opened.
+// home tells whether the run's job is where its endpoint's jobs wait or are worked. If not, it was enqueued or fetched
+// before the lane was opened.
 func (r *run) home() bool {
 	switch r.Lane {
 	case LaneSlow, LaneLimited:

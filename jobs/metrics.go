@@ -27,8 +27,8 @@ type settlement struct {
 	reason string
 }
 
-// workerMetrics are the metrics of a worker process. Each event costs counters and histograms that are looked up once, at
-// the start.
+// workerMetrics are the metrics of a worker process. Each event costs counters and histograms that are
+// looked up once, at the start.
 type workerMetrics struct {
 	attempts  map[egress.Outcome]*[6]prometheus.Counter // by status class
 	duration  prometheus.Histogram
@@ -51,20 +51,23 @@ func newWorkerMetrics(reg prometheus.Registerer) *workerMetrics {
 	factory := promauto.With(reg)
 	m := &workerMetrics{
 		duration: factory.NewHistogram(prometheus.HistogramOpts{
-			Name: "outhook_attempt_duration_seconds", Help: "How long the requests to endpoints took, until the answer's end or the failure.",
+			Name:    "outhook_attempt_duration_seconds",
+			Help:    "How long the requests to endpoints took, until the answer's end or the failure.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30},
 		}),
 		retries: factory.NewCounter(prometheus.CounterOpts{
 			Name: "outhook_retries_scheduled_total", Help: "Attempts that failed and after which another one follows.",
 		}),
 		givenBack: factory.NewCounter(prometheus.CounterOpts{
-			Name: "outhook_runs_given_back_total", Help: "Runs that sent nothing because of trouble of our own (the database, a stop), and come again.",
+			Name: "outhook_runs_given_back_total",
+			Help: "Runs that sent nothing because of trouble of our own (the database, a stop), and come again.",
 		}),
 		rescued: factory.NewCounter(prometheus.CounterOpts{
 			Name: "outhook_rescued_deliveries_total", Help: "Deliveries of dead workers that this process gave to the living.",
 		}),
 		expired: factory.NewCounter(prometheus.CounterOpts{
-			Name: "outhook_expired_deliveries_total", Help: "Deliveries that were still pending at the end of the retention, and were cancelled.",
+			Name: "outhook_expired_deliveries_total",
+			Help: "Deliveries that were still pending at the end of the retention, and were cancelled.",
 		}),
 		dropped: factory.NewCounter(prometheus.CounterOpts{
 			Name: "outhook_dropped_partitions_total", Help: "Partitions that the retention dropped: three a day.",
@@ -86,7 +89,8 @@ func newWorkerMetrics(reg prometheus.Registerer) *workerMetrics {
 
 func (m *workerMetrics) addAttempts(factory promauto.Factory) {
 	vec := factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "outhook_attempts_total", Help: "Requests to endpoints by their outcome and the class of the answer's status (none: no answer).",
+		Name: "outhook_attempts_total",
+		Help: "Requests to endpoints by their outcome and the class of the answer's status (none: no answer).",
 	}, []string{"outcome", "status_class"})
 	m.attempts = make(map[egress.Outcome]*[6]prometheus.Counter)
 	for _, o := range []egress.Outcome{
@@ -102,14 +106,18 @@ func (m *workerMetrics) addAttempts(factory promauto.Factory) {
 
 func (m *workerMetrics) addSettled(factory promauto.Factory) {
 	settled := factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "outhook_deliveries_settled_total", Help: "Deliveries that workers ended, by their state and reason (none for a success). Those that the API cancels are not among them.",
+		Name: "outhook_deliveries_settled_total",
+		Help: "Deliveries that workers ended, by their state and reason (none for a success). " +
+			"Those that the API cancels are not among them.",
 	}, []string{"state", "reason"})
 	m.settled = map[settlement]prometheus.Counter{
 		{db.DeliveryStateSucceeded, ""}: settled.WithLabelValues(string(db.DeliveryStateSucceeded), "none"),
 	}
 	for state, reasons := range map[db.DeliveryState][]string{
-		db.DeliveryStateFailed:    {ReasonExhausted, ReasonGone, ReasonWorkerDied, reasonOther},
-		db.DeliveryStateCancelled: {ReasonEndpointDisabled, ReasonEndpointDeleted, ReasonPayloadGone, ReasonOperator, reasonOther},
+		db.DeliveryStateFailed: {ReasonExhausted, ReasonGone, ReasonWorkerDied, reasonOther},
+		db.DeliveryStateCancelled: {
+			ReasonEndpointDisabled, ReasonEndpointDeleted, ReasonPayloadGone, ReasonOperator, reasonOther,
+		},
 	} {
 		for _, reason := range reasons {
 			m.settled[settlement{state, reason}] = settled.WithLabelValues(string(state), reason)
@@ -117,7 +125,8 @@ func (m *workerMetrics) addSettled(factory promauto.Factory) {
 	}
 	latency := factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "outhook_delivery_latency_seconds",
-		Help: "From the enqueue to the success, on the database's clock, of deliveries that the first attempt brought, and of the later ones: those show the receivers and the retry schedule.",
+		Help: "From the enqueue to the success, on the database's clock, of deliveries that the first attempt brought, " +
+			"and of the later ones: those show the receivers and the retry schedule.",
 		Buckets: []float64{
 			.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 21600, 86400, 259200,
 		},
@@ -137,9 +146,15 @@ func (m *workerMetrics) addFetches(factory promauto.Factory) {
 		Name: "outhook_fetch_duration_seconds", Help: "How long a fetch took in the database.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 	}, label)
-	m.fetches, m.fetched, m.fetchTime = map[string]prometheus.Counter{}, map[string]prometheus.Counter{}, map[string]prometheus.Observer{}
-	for _, queue := range []string{QueueDeliver, QueueDeliverBulk, queueDeliverSlow, queueDeliverLimited, queueLane, queueOperations, queueMaintenance} {
-		m.fetches[queue], m.fetched[queue], m.fetchTime[queue] = fetches.WithLabelValues(queue), fetched.WithLabelValues(queue), seconds.WithLabelValues(queue)
+	m.fetches = map[string]prometheus.Counter{}
+	m.fetched = map[string]prometheus.Counter{}
+	m.fetchTime = map[string]prometheus.Observer{}
+	for _, queue := range []string{
+		QueueDeliver, QueueDeliverBulk, queueDeliverSlow, queueDeliverLimited, queueLane, queueOperations, queueMaintenance,
+	} {
+		m.fetches[queue] = fetches.WithLabelValues(queue)
+		m.fetched[queue] = fetched.WithLabelValues(queue)
+		m.fetchTime[queue] = seconds.WithLabelValues(queue)
 	}
 }
 
@@ -157,13 +172,15 @@ func (c *Client) addState(reg prometheus.Registerer) {
 	}
 	gauge("outhook_clock_offset_seconds", "How far the database's clock is ahead of this process's.", nil,
 		func() float64 { return c.clock.Offset().Seconds() })
-	gauge("outhook_worker_ready", "1 if this process holds its lock and fetches jobs, as /readyz says; else 0.", nil, func() float64 {
-		if c.Ready(context.Background()) != nil {
-			return 0
-		}
-		return 1
-	})
-	gauge("outhook_last_fetch_timestamp_seconds", "When the queue deliver was last fetched from, in Unix time; 0: never.", nil,
+	gauge("outhook_worker_ready", "1 if this process holds its lock and fetches jobs, as /readyz says; else 0.", nil,
+		func() float64 {
+			if c.Ready(context.Background()) != nil {
+				return 0
+			}
+			return 1
+		})
+	gauge("outhook_last_fetch_timestamp_seconds",
+		"When the queue deliver was last fetched from, in Unix time; 0: never.", nil,
 		func() float64 { return float64(c.lastFetch.Load()) / float64(time.Second) })
 	if reg != nil {
 		reg.MustRegister(

@@ -36,7 +36,8 @@ const (
 	countTimeout = 10 * time.Second
 
 	// beginOperation begins each chunk. The plan must know the filter's values: an index serves one and not the other.
-	beginOperation = "BEGIN; SET LOCAL statement_timeout = 60000; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off"
+	beginOperation = "BEGIN; SET LOCAL statement_timeout = 60000; SET LOCAL plan_cache_mode = force_custom_plan; " +
+		"SET LOCAL jit = off"
 )
 
 // OperateArgs are the arguments of an "operate" job, which carries an operation out: a stored format.
@@ -88,7 +89,8 @@ func (w *operateWorker) failed(ctx context.Context, id uuid.UUID, err error) err
 	if ctx.Err() != nil {
 		return err
 	}
-	w.cfg.Logger.WarnContext(ctx, "carrying an operation out", slog.String("operation_id", id.String()), slog.Any("error", err))
+	w.cfg.Logger.WarnContext(ctx, "carrying an operation out",
+		slog.String("operation_id", id.String()), slog.Any("error", err))
 	text := err.Error()
 	return errors.Join(err, db.New().SetOperationError(ctx, w.cfg.Pool, &text, id))
 }
@@ -141,7 +143,8 @@ func countMatches(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (total
 		return nil
 	}
 	err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
-		if _, err := savepoint.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", countTimeout.Milliseconds())); err != nil {
+		bound := fmt.Sprintf("SET LOCAL statement_timeout = %d", countTimeout.Milliseconds())
+		if _, err := savepoint.Exec(ctx, bound); err != nil {
 			return err
 		}
 		n, err := db.New().CountEndedDeliveries(ctx, savepoint, db.CountEndedDeliveriesParams{
@@ -218,7 +221,10 @@ func complete(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 // chunkMissed looks at the next events of the endpoint's tenant, makes the deliveries that are missing, and moves the
 // operation on, all in tx.
 func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
-	p := db.ScanMissedEventsParams{EventTypes: op.EventTypes, Since: op.Since, Until: op.Until, MaxRows: operationScan, EndpointID: *op.EndpointID}
+	p := db.ScanMissedEventsParams{
+		EndpointID: *op.EndpointID, EventTypes: op.EventTypes,
+		Since: op.Since, Until: op.Until, MaxRows: operationScan,
+	}
 	if op.CursorEventID != nil {
 		p.CursorEventID = *op.CursorEventID
 	}
@@ -264,13 +270,15 @@ func scan(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) ([]db.ScanEnde
 	if !scansLog(op) {
 		return db.New().ScanEndedDeliveries(ctx, tx, db.ScanEndedDeliveriesParams{
 			States: op.States, TenantID: op.TenantID, EndpointID: op.EndpointID, EventTypes: op.EventTypes,
-			ByEndpointOnly: op.Kind == OperationRecover, Since: later(op.Since, cursorAt), Until: op.Until, MaxRows: operationScan,
+			ByEndpointOnly: op.Kind == OperationRecover,
+			Since:          later(op.Since, cursorAt), Until: op.Until, MaxRows: operationScan,
 			CursorCompletedAt: cursorAt, CursorEventID: cursorEventID, CursorEndpointID: cursorEndpointID,
 		})
 	}
 	rows, err := db.New().ScanDeliveries(ctx, tx, db.ScanDeliveriesParams{
-		States: op.States, TenantID: op.TenantID, EndpointID: op.EndpointID, EventTypes: op.EventTypes, Since: op.Since, Until: op.Until,
-		MaxRows: operationScan, CursorEventID: cursorEventID, CursorEndpointID: cursorEndpointID,
+		States: op.States, TenantID: op.TenantID, EndpointID: op.EndpointID, EventTypes: op.EventTypes,
+		Since: op.Since, Until: op.Until, MaxRows: operationScan,
+		CursorEventID: cursorEventID, CursorEndpointID: cursorEndpointID,
 	})
 	ended := make([]db.ScanEndedDeliveriesRow, len(rows))
 	for i, r := range rows {
@@ -289,14 +297,18 @@ func later(a, b time.Time) time.Time {
 
 // replayChunk replays those of the deliveries that still match once they are locked, and returns how many that are. The
 // order of locks is everybody's: deliveries, then jobs.
-func replayChunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow, eventIDs, endpointIDs []uuid.UUID) (int, error) {
+func replayChunk(
+	ctx context.Context, tx pgx.Tx, op db.LockOperationRow, eventIDs, endpointIDs []uuid.UUID,
+) (int, error) {
 	if len(eventIDs) == 0 {
 		return 0, nil
 	}
 	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return 0, fmt.Errorf("preparing: %w", err)
 	}
-	p := db.LockEndedDeliveriesParams{EventIDs: eventIDs, EndpointIDs: endpointIDs, States: op.States, Since: op.Since, Until: op.Until}
+	p := db.LockEndedDeliveriesParams{
+		EventIDs: eventIDs, EndpointIDs: endpointIDs, States: op.States, Since: op.Since, Until: op.Until,
+	}
 	p.Low, p.High = bounds(eventIDs)
 	locked, err := db.New().LockEndedDeliveries(ctx, tx, p)
 	if err != nil || len(locked) == 0 {

@@ -46,8 +46,8 @@ type Filter struct {
 	// Defaults to failed and cancelled for a recover, failed for a replay.
 	States []db.DeliveryState
 
-	// Missed makes a recover also make deliveries for the events of the range that the endpoint is subscribed to and has no
-	// delivery of: those that were enqueued while it was disabled. None from before it was created.
+	// Missed makes a recover also make deliveries for the events of the range that the endpoint is subscribed to and has
+	// no delivery of: those that were enqueued while it was disabled. None from before it was created.
 	Missed bool
 
 	// Since and Until bound the time when a delivery was settled: at Since or later, before Until; of a missed event, the
@@ -58,11 +58,11 @@ type Filter struct {
 	Until *time.Time
 }
 
-// Recover orders the replay of an endpoint's failed deliveries and of those that were cancelled because the endpoint was
-// disabled or deleted; not of those that a person cancelled. It takes effect when tx commits.
+// Recover orders the replay of an endpoint's failed deliveries and of those that were cancelled because the endpoint
+// was disabled or deleted; not of those that a person cancelled. It takes effect when tx commits.
 //
-// Returns pgx.ErrNoRows if there is no such endpoint, ErrEndpointGone if it is disabled, and ErrOperationUnderway if it is
-// being recovered.
+// Returns pgx.ErrNoRows if there is no such endpoint, ErrEndpointGone if it is disabled, and ErrOperationUnderway
+// if it is being recovered.
 func Recover(ctx context.Context, tx pgx.Tx, endpointID uuid.UUID, f Filter) (op db.Operation, err error) {
 	n, err := db.New().LockEndpoint(ctx, tx, endpointID)
 	if err != nil {
@@ -92,7 +92,8 @@ func insertOperation(ctx context.Context, tx pgx.Tx, kind string, f Filter) (op 
 		states[i] = string(s)
 	}
 	op, err = db.New().InsertOperation(ctx, tx, db.InsertOperationParams{
-		Kind: kind, TenantID: f.TenantID, EndpointID: f.EndpointID, EventTypes: append([]string{}, f.EventTypes...), States: states,
+		Kind: kind, TenantID: f.TenantID, EndpointID: f.EndpointID,
+		EventTypes: append([]string{}, f.EventTypes...), States: states,
 		Missed: f.Missed, Since: f.Since, Until: f.Until,
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -111,8 +112,8 @@ func startOperation(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	return notify(ctx, tx, queueOperations)
 }
 
-// PauseOperation stops an operation after the chunk that it is at. What was replayed is delivered. Returns ErrNoOperation
-// or ErrOperationOver; a paused operation stays so.
+// PauseOperation stops an operation after the chunk that it is at. What was replayed is delivered. Returns
+// ErrNoOperation or ErrOperationOver; a paused operation stays so.
 func PauseOperation(ctx context.Context, tx pgx.Tx, id uuid.UUID) (db.Operation, error) {
 	return moveOperation(ctx, tx, id, OperationPaused, OperationRunning, OperationPaused)
 }
@@ -126,13 +127,15 @@ func ResumeOperation(ctx context.Context, tx pgx.Tx, id uuid.UUID) (op db.Operat
 	return op, startOperation(ctx, tx, id) // a second job of an operation finds nothing to do
 }
 
-// CancelOperation ends an operation after the chunk that it is at. What was replayed is delivered. Returns ErrNoOperation
-// or ErrOperationOver; a cancelled operation stays so.
+// CancelOperation ends an operation after the chunk that it is at. What was replayed is delivered. Returns
+// ErrNoOperation or ErrOperationOver; a cancelled operation stays so.
 func CancelOperation(ctx context.Context, tx pgx.Tx, id uuid.UUID) (db.Operation, error) {
 	return moveOperation(ctx, tx, id, OperationCancelled, OperationRunning, OperationPaused, OperationCancelled)
 }
 
-func moveOperation(ctx context.Context, tx pgx.Tx, id uuid.UUID, to string, from ...string) (op db.Operation, err error) {
+func moveOperation(
+	ctx context.Context, tx pgx.Tx, id uuid.UUID, to string, from ...string,
+) (op db.Operation, err error) {
 	locked, err := db.New().LockOperation(ctx, tx, id)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

@@ -47,16 +47,19 @@ type operationalData struct {
 	LastError           *string    `json:"last_error"`
 }
 
-// announce enqueues an operational event for each of the endpoints, if an endpoint of the operator tenant is subscribed.
-// The operator's own endpoints make none, so there is no loop.
-func announce(ctx context.Context, tx pgx.Tx, eventType string, at time.Time, endpoints ...db.LockEndpointHealthRow) error {
+// announce enqueues an operational event for each of the endpoints, if an endpoint of the operator tenant is
+// subscribed. The operator's own endpoints make none, so there is no loop.
+func announce(
+	ctx context.Context, tx pgx.Tx, eventType string, at time.Time, endpoints ...db.LockEndpointHealthRow,
+) error {
 	var payloads []string
 	for _, e := range endpoints {
 		if e.TenantID == OperatorTenant {
 			continue
 		}
 		payload, err := json.Marshal(operationalEvent{Type: eventType, Timestamp: at.UTC(), Data: operationalData{
-			EndpointID: e.EndpointID, TenantID: e.TenantID, Host: hostOf(e.URL), Status: string(e.Status), StatusReason: e.StatusReason,
+			EndpointID: e.EndpointID, TenantID: e.TenantID, Host: hostOf(e.URL),
+			Status: string(e.Status), StatusReason: e.StatusReason,
 			ConsecutiveFailures: e.ConsecutiveFailures, FailingSince: utc(e.FailingSince), LastSuccessAt: utc(e.LastSuccessAt),
 			LastFailureAt: utc(e.LastFailureAt), LastStatusCode: e.LastStatusCode, LastError: e.LastError,
 		}})
@@ -98,7 +101,9 @@ func tell(ctx context.Context, tx pgx.Tx, recs []record) error {
 	var jobIDs []int64
 	for _, rec := range recs {
 		if rec.state == db.DeliveryStateFailed {
-			eventIDs, endpointIDs, jobIDs = append(eventIDs, rec.eventID), append(endpointIDs, rec.endpointID), append(jobIDs, rec.jobID)
+			eventIDs = append(eventIDs, rec.eventID)
+			endpointIDs = append(endpointIDs, rec.endpointID)
+			jobIDs = append(jobIDs, rec.jobID)
 		}
 	}
 	if len(eventIDs) > 0 {
@@ -121,8 +126,8 @@ func tell(ctx context.Context, tx pgx.Tx, recs []record) error {
 	return nil
 }
 
-// disableEndpoint ends an endpoint, says why, tells the operator, and orders its pending deliveries to be cancelled. One
-// that is disabled already is only never probed again.
+// disableEndpoint ends an endpoint, says why, tells the operator, and orders its pending deliveries to be cancelled.
+// One that is disabled already is only never probed again.
 func disableEndpoint(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason string, at time.Time) error {
 	q := db.New()
 	n, err := q.DisableEndpoint(ctx, tx, reason, id)
@@ -162,7 +167,9 @@ func announceEndpoint(ctx context.Context, tx pgx.Tx, eventType string, at time.
 	if err != nil {
 		return fmt.Errorf("reading the health of endpoint %s: %w", n.ID, err)
 	}
-	e := db.LockEndpointHealthRow{EndpointID: n.ID, TenantID: n.TenantID, URL: n.URL, Status: n.Status, StatusReason: n.StatusReason}
+	e := db.LockEndpointHealthRow{
+		EndpointID: n.ID, TenantID: n.TenantID, URL: n.URL, Status: n.Status, StatusReason: n.StatusReason,
+	}
 	for _, h := range rows {
 		e.ConsecutiveFailures, e.FailingSince, e.LastSuccessAt = h.ConsecutiveFailures, h.FailingSince, h.LastSuccessAt
 		e.LastFailureAt, e.LastStatusCode, e.LastError = h.LastFailureAt, h.LastStatusCode, h.LastError
@@ -170,8 +177,8 @@ func announceEndpoint(ctx context.Context, tx pgx.Tx, eventType string, at time.
 	return announce(ctx, tx, eventType, at, e)
 }
 
-// ResetHealth makes an endpoint that is enabled again healthy: what was before does not count against it. Call it in the
-// transaction that enables it, after the endpoint's row was changed.
+// ResetHealth makes an endpoint that is enabled again healthy: what was before does not count against it. Call it in
+// the transaction that enables it, after the endpoint's row was changed.
 func ResetHealth(ctx context.Context, tx pgx.Tx, endpointID uuid.UUID) error {
 	if err := db.New().ResetEndpointHealth(ctx, tx, endpointID); err != nil {
 		return fmt.Errorf("resetting the health of endpoint %s: %w", endpointID, err)

@@ -96,7 +96,8 @@ func (l *lanes) step(ctx context.Context) error {
 	return l.look(ctx, false, due)
 }
 
-// look reads lanes, releases what may leave, and decides when to look again. With all of them it also closes and widens.
+// look reads lanes, releases what may leave, and decides when to look again. With all of them it
+// also closes and widens.
 func (l *lanes) look(ctx context.Context, everyone bool, ids []uuid.UUID) error {
 	if ids == nil {
 		ids = []uuid.UUID{}
@@ -155,7 +156,9 @@ func (l *lanes) release(ctx context.Context, looked []*lane) error {
 			continue
 		}
 		room[n.Lane] -= count
-		n.InFlight, n.Waiting, n.NextAt = n.InFlight+int32(count), n.Waiting-int32(count), nextAt //nolint:gosec // at most 1000
+		n.InFlight += int32(count) //nolint:gosec // at most 1000
+		n.Waiting -= int32(count)  //nolint:gosec // at most 1000
+		n.NextAt = nextAt
 		queue := queueDeliverSlow
 		if n.Lane == LaneLimited {
 			queue = queueDeliverLimited
@@ -182,8 +185,8 @@ func (l *lanes) release(ctx context.Context, looked []*lane) error {
 	})
 }
 
-// allowance returns how many jobs may leave now, when the one after them may by the rate limit, and how long nothing can
-// change (0: that is not known). most is how many there is room for.
+// allowance returns how many jobs may leave now, when the one after them may by the rate limit, and how long nothing
+// can change (0: that is not known). most is how many there is room for.
 func (n *lane) allowance(most int) (count int, nextAt time.Time, wait time.Duration) {
 	now := n.DatabaseTime
 	count, nextAt = min(int(min(n.MaxInFlight, n.Width)-n.InFlight), int(n.Waiting), most), n.NextAt
@@ -275,8 +278,8 @@ func (l *lanes) change(ctx context.Context, looked []*lane) error {
 	return nil
 }
 
-// sweep brings jobs out of the queues of endpoints that have no lane any more, and into those of endpoints that have one.
-// It returns true if it had no time for all of them.
+// sweep brings jobs out of the queues of endpoints that have no lane any more, and into those of endpoints that have
+// one. It returns true if it had no time for all of them.
 func (l *lanes) sweep(ctx context.Context) (more bool, err error) {
 	end, q := time.Now().Add(sweepBudget), db.New()
 	stranded, err := q.ListStrandedQueues(ctx, l.conn)
@@ -305,7 +308,8 @@ func (l *lanes) sweep(ctx context.Context) (more bool, err error) {
 	return time.Now().After(end), nil
 }
 
-// sweepShared moves jobs out of the head of a shared queue until few there are of endpoints that have a lane, or until a time.
+// sweepShared moves jobs out of the head of a shared queue until few there are of endpoints that have
+// a lane, or until a time.
 func (l *lanes) sweepShared(ctx context.Context, queue string, end time.Time) error {
 	for q := db.New(); time.Now().Before(end); {
 		ids, err := q.ListJobsForLanes(ctx, l.conn, queue, sweepHead)

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// paceFast and paceSlow bound how often the pacer looks at a lane in which something moves. It begins with paceFast and
-	// doubles while nothing changes.
+	// paceFast and paceSlow bound how often the pacer looks at a lane in which something moves. It begins with paceFast
+	// and doubles while nothing changes.
 	paceFast = 20 * time.Millisecond
 	paceSlow = 160 * time.Millisecond
 
@@ -27,9 +27,9 @@ const (
 	// sweepInterval is how often it brings back stranded jobs, and takes those of lanes out of the shared queues.
 	sweepInterval = 5 * time.Second
 
-	// sweepHead is how much of a shared queue is looked through at once, sweepChunk how many jobs one statement moves (and so
-	// how much WAL others' commits may have to wait for), sweepBudget how long one sweep goes on, during which nothing is
-	// released. One that has not come to its end is followed by the next after as long.
+	// sweepHead is how much of a shared queue is looked through at once, sweepChunk how many jobs one statement moves (and
+	// so how much WAL others' commits may have to wait for), sweepBudget how long one sweep goes on, during which nothing
+	// is released. One that has not come to its end is followed by the next after as long.
 	sweepHead   = 20_000
 	sweepChunk  = 1000
 	sweepBudget = 500 * time.Millisecond
@@ -44,9 +44,9 @@ const (
 // errPacerTaken says that another process paces.
 var errPacerTaken = errors.New("another process paces")
 
-// pacer releases the jobs that wait in lanes, as many as may be under way and as fast as rate limits allow. One process at a
-// time does: the one that holds a session advisory lock, on the connection that it works with, so that without the lock
-// nothing is released. All that it must remember is in the database.
+// pacer releases the jobs that wait in lanes, as many as may be under way and as fast as rate limits allow. One process
+// at a time does: the one that holds a session advisory lock, on the connection that it works with, so that without the
+// lock nothing is released. All that it must remember is in the database.
 type pacer struct {
 	cfg    Config
 	conn   *pgx.ConnConfig

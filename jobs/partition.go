@@ -20,9 +20,9 @@ const ddlLockTimeout = 2 * time.Second
 // transactions that go on for longer one after the other would keep it from ever ending.
 const detachWait = time.Minute
 
-// CreatePartitions makes the missing partitions of the log tables from yesterday to the given number of days ahead, a day
-// per transaction, and returns how many tables it made. It does not wait for open transactions that have enqueued, and
-// no enqueue waits for it.
+// CreatePartitions makes the missing partitions of the log tables from yesterday to the given number of days ahead, a
+// day per transaction, and returns how many tables it made. It does not wait for open transactions that have enqueued,
+// and no enqueue waits for it.
 func CreatePartitions(ctx context.Context, pool *pgxpool.Pool, ahead int) (int, error) {
 	today, err := db.New().GetDay(ctx, pool)
 	if err != nil {

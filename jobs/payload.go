@@ -12,8 +12,8 @@ import (
 )
 
 // The steps by which a day's payloads leave before its events. The rows are written anew without them: first those of
-// the table's front, to its end; then, when nobody can see the front's old rows any more, all others to the front; so the
-// end is free and VACUUM gives it back to the system (docs/decisions.md).
+// the table's front, to its end; then, when nobody can see the front's old rows any more, all others to the front; so
+// the end is free and VACUUM gives it back to the system (docs/decisions.md).
 const (
 	stepFront int32 = iota
 	stepVacuumFront
@@ -25,7 +25,8 @@ const (
 	PayloadsGone
 )
 
-// frontShare is the share of a partition that is rewritten first: it must have room for all its events without payloads.
+// frontShare is the share of a partition that is rewritten first: it must have room for all its
+// events without payloads.
 const frontShare = 5
 
 // payloads erases the payloads of the days that are kept, but older than the payloads' retention.

@@ -36,9 +36,9 @@ const (
 // errPresence is returned by Client.Start if the lock of a new client is taken.
 var errPresence = errors.New("another process holds this client's lock")
 
-// presence is a session advisory lock named by the River client id, on a connection of its own. The database frees it when
-// the process dies and not while it is paused, so the other workers know the dead from the slow, and run what the dead
-// left (see rescuer).
+// presence is a session advisory lock named by the River client id, on a connection of its own. The database frees it
+// when the process dies and not while it is paused, so the other workers know the dead from the slow, and run what the
+// dead left (see rescuer).
 type presence struct {
 	cfg      Config
 	metrics  *workerMetrics
@@ -51,7 +51,10 @@ type presence struct {
 }
 
 func newPresence(cfg Config, clientID string, clock *clock, m *workerMetrics) *presence {
-	return &presence{cfg: cfg, metrics: m, clientID: clientID, clock: clock, conn: sideConn(cfg, "presence"), done: make(chan struct{})}
+	return &presence{
+		cfg: cfg, metrics: m, clientID: clientID, clock: clock,
+		conn: sideConn(cfg, "presence"), done: make(chan struct{}),
+	}
 }
 
 // sideConn configures a connection beside the pool, which pg_stat_activity shows under a name of its own.

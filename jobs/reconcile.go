@@ -21,8 +21,8 @@ const (
 	// reconcileInterval is how often what must hold is checked.
 	reconcileInterval = time.Minute
 
-	// reconcileBudget is how long one run goes on examining, so that it takes at most a twentieth of one core. That is about
-	// a million pending deliveries; the next run goes on where it stopped.
+	// reconcileBudget is how long one run goes on examining, so that it takes at most a twentieth of one core. That is
+	// about a million pending deliveries; the next run goes on where it stopped.
 	reconcileBudget = 3 * time.Second
 
 	// repairChunk is how many deliveries are repaired in one transaction, so that no lock is held for long.
@@ -50,7 +50,10 @@ type reconcileWorker struct {
 
 // Work repairs what it finds and logs one line if that is anything.
 func (w *reconcileWorker) Work(ctx context.Context, _ *river.Job[ReconcileArgs]) error {
-	r := &repair{pool: w.cfg.Pool, owner: w.cfg.OwnerPool, ahead: w.cfg.PartitionsAhead, budget: reconcileBudget, after: w.after.Load(), found: make(findings)}
+	r := &repair{
+		pool: w.cfg.Pool, owner: w.cfg.OwnerPool, ahead: w.cfg.PartitionsAhead,
+		budget: reconcileBudget, after: w.after.Load(), found: make(findings),
+	}
 	err := r.run(ctx)
 	w.after.Store(r.after)
 	for _, f := range r.found.list() {
@@ -87,9 +90,9 @@ func reconcilePeriodically() *river.PeriodicJob {
 	}, &river.PeriodicJobOpts{RunOnStart: true})
 }
 
-// Reconcile repairs everything that Inspect finds, except what a person ordered, and returns what it repaired (and, with
-// Violation false, what it left). It takes each delivery's lock, and leaves alone what somebody else is working on at
-// this moment.
+// Reconcile repairs everything that Inspect finds, except what a person ordered, and returns what it repaired (and,
+// with Violation false, what it left). It takes each delivery's lock, and leaves alone what somebody else is
+// working on at this moment.
 func Reconcile(ctx context.Context, pool *pgxpool.Pool) ([]Finding, error) {
 	r := &repair{pool: pool, owner: pool, ahead: minPartitionsAhead, found: make(findings)}
 	err := r.run(ctx)
@@ -204,7 +207,9 @@ func (r *repair) partitions(ctx context.Context) error {
 
 // repairDeliveries mends those of the given deliveries that are still broken once it holds their locks, and returns
 // them. The order of locks is everybody's: deliveries, then jobs.
-func repairDeliveries(ctx context.Context, tx pgx.Tx, eventIDs, endpointIDs []uuid.UUID) ([]db.ClassifyDeliveriesRow, error) {
+func repairDeliveries(
+	ctx context.Context, tx pgx.Tx, eventIDs, endpointIDs []uuid.UUID,
+) ([]db.ClassifyDeliveriesRow, error) {
 	low, high := bounds(eventIDs)
 	locked, err := db.New().LockPendingDeliveries(ctx, tx, db.LockPendingDeliveriesParams{
 		EventIDs: eventIDs, EndpointIDs: endpointIDs, Low: low, High: high,
@@ -229,7 +234,8 @@ func repairDeliveries(ctx context.Context, tx pgx.Tx, eventIDs, endpointIDs []uu
 	if len(broken) == 0 {
 		return nil, nil
 	}
-	if err := errors.Join(replaceJobs(ctx, tx, broken), cancelBroken(ctx, tx, broken), moveJobs(ctx, tx, broken)); err != nil {
+	err = errors.Join(replaceJobs(ctx, tx, broken), cancelBroken(ctx, tx, broken), moveJobs(ctx, tx, broken))
+	if err != nil {
 		return nil, err
 	}
 	return broken, notify(ctx, tx, QueueDeliver)
@@ -256,8 +262,8 @@ func replaceJobs(ctx context.Context, tx pgx.Tx, broken []db.ClassifyDeliveriesR
 	return nil
 }
 
-// cancelBroken cancels deliveries whose job River UI has cancelled, or whose event or endpoint somebody deleted by hand.
-// A run that never reported gets its row in the log: nothing runs later that would find the gap.
+// cancelBroken cancels deliveries whose job River UI has cancelled, or whose event or endpoint somebody deleted by
+// hand. A run that never reported gets its row in the log: nothing runs later that would find the gap.
 func cancelBroken(ctx context.Context, tx pgx.Tx, broken []db.ClassifyDeliveriesRow) error {
 	p := db.CancelDeliveriesParams{Reason: ReasonOperator}
 	var gaps db.InsertUnknownAttemptsParams
@@ -265,7 +271,8 @@ func cancelBroken(ctx context.Context, tx pgx.Tx, broken []db.ClassifyDeliveries
 		if d.Problem != checkCancelledJob && d.Problem != checkWithoutEvent {
 			continue
 		}
-		p.EventIDs, p.EndpointIDs, p.Numbers = append(p.EventIDs, d.EventID), append(p.EndpointIDs, d.EndpointID), append(p.Numbers, d.Number)
+		p.EventIDs, p.EndpointIDs = append(p.EventIDs, d.EventID), append(p.EndpointIDs, d.EndpointID)
+		p.Numbers = append(p.Numbers, d.Number)
 		gaps.Numbers, gaps.StartedAts = append(gaps.Numbers, d.Number+1), append(gaps.StartedAts, d.DatabaseTime)
 	}
 	if len(p.EventIDs) == 0 {

@@ -73,7 +73,8 @@ type attempt struct {
 
 // bare returns the attempt without what came from outside, for the case that the database refuses to store that.
 func (a attempt) bare() *attempt {
-	a.error, a.remoteAddr, a.responseHeaders, a.responseBody, a.truncated = "unrecordable: the answer could not be stored", "", "", "", true
+	a.error, a.truncated = "unrecordable: the answer could not be stored", true
+	a.remoteAddr, a.responseHeaders, a.responseBody = "", "", ""
 	return &a
 }
 
@@ -163,8 +164,9 @@ func (r *recorder) commit(ctx context.Context, recs []record, insert insertFunc)
 	})
 }
 
-// unrecorded leaves out those that an earlier transaction has recorded whose COMMIT was not heard of: to record a failure
-// twice would use up two delays of the schedule. All of a record is in one transaction, so its attempt stands for it.
+// unrecorded leaves out those that an earlier transaction has recorded whose COMMIT was not heard of: to
+// record a failure twice would use up two delays of the schedule. All of a record is in one transaction, so
+// its attempt stands for it.
 func unrecorded(ctx context.Context, tx pgx.Tx, recs []record) ([]record, error) {
 	var p db.ListRecordedAttemptsParams
 	for _, rec := range recs {
@@ -188,8 +190,8 @@ func unrecorded(ctx context.Context, tx pgx.Tx, recs []record) ([]record, error)
 		return nil, fmt.Errorf("looking for recorded attempts: %w", err)
 	}
 	return slices.DeleteFunc(slices.Clone(recs), func(rec record) bool {
-		return rec.repeated && rec.attempt != nil &&
-			slices.Contains(rows, db.ListRecordedAttemptsRow{EventID: rec.eventID, EndpointID: rec.endpointID, Number: rec.number})
+		row := db.ListRecordedAttemptsRow{EventID: rec.eventID, EndpointID: rec.endpointID, Number: rec.number}
+		return rec.repeated && rec.attempt != nil && slices.Contains(rows, row)
 	}), nil
 }
 
@@ -240,7 +242,8 @@ func write(ctx context.Context, tx pgx.Tx, recs []record, insert insertFunc) err
 	return tell(ctx, tx, recs)
 }
 
-// endJobs ends the jobs of settled deliveries. Those to be dropped that have had a later run are kept and ended with the others.
+// endJobs ends the jobs of settled deliveries. Those to be dropped that have had a later run are kept
+// and ended with the others.
 func endJobs(ctx context.Context, tx pgx.Tx, recs []record) error {
 	q := db.New()
 	toDrop := make(map[int32][]int64) // by run, nearly always the first
@@ -347,8 +350,8 @@ func deliveryParams(recs []record) (p db.RecordDeliveriesParams) {
 	return p
 }
 
-// endedJobs returns, by how they end, the jobs that end with their delivery; all: also those that were to be dropped. The job
-// of a pending one is River's to retry.
+// endedJobs returns, by how they end, the jobs that end with their delivery; all: also those that were to be dropped.
+// The job of a pending one is River's to retry.
 func endedJobs(recs []record, all bool) map[string][]int64 {
 	byState := make(map[string][]int64)
 	for _, rec := range recs {

@@ -24,10 +24,10 @@ type Reencrypted struct {
 	Unreadable map[string]int
 }
 
-// Reencrypt seals with the keyring's first key everything that another key has sealed: the endpoints' secrets, also those
-// whose overlap has ended, and their secret headers. It commits every chunk rows, and begins where something is left to do,
-// so it may be cut short and called again. Workers go on meanwhile: a row changes its key and what is sealed in one
-// statement.
+// Reencrypt seals with the keyring's first key everything that another key has sealed: the endpoints' secrets, also
+// those whose overlap has ended, and their secret headers. It commits every chunk rows, and begins where something is
+// left to do, so it may be cut short and called again. Workers go on meanwhile: a row changes its key and what is
+// sealed in one statement.
 //
 // What a process with an older keyring stores during the call may be missed: call it again once all have the new one.
 func Reencrypt(ctx context.Context, pool *pgxpool.Pool, keyring *signature.Keyring, chunk int32) (Reencrypted, error) {

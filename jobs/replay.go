@@ -16,18 +16,20 @@ const jobCancelled = "cancelled"
 
 // Errors of Replay and Cancel. Nothing was changed.
 var (
-	ErrNotFound     = errors.New("no such delivery")
-	ErrPending      = errors.New("delivery is pending: it will be attempted anyway; order it with now=true to bring the next attempt forward")
-	ErrSettled      = errors.New("delivery is settled: only a pending delivery can be cancelled")
-	ErrPayloadGone  = errors.New("payload is gone, by the retention or because the tenant was erased: it can't be delivered again")
+	ErrNotFound = errors.New("no such delivery")
+	ErrPending  = errors.New("delivery is pending: it will be attempted anyway; " +
+		"order it with now=true to bring the next attempt forward")
+	ErrSettled     = errors.New("delivery is settled: only a pending delivery can be cancelled")
+	ErrPayloadGone = errors.New("payload is gone, by the retention or because the tenant was erased: " +
+		"it can't be delivered again")
 	ErrEndpointGone = errors.New("endpoint is disabled or deleted: enable it, then replay")
 )
 
 // Replay orders a delivery again: new attempts with the whole retry schedule, the same event id, numbers that go on
 // where the log ends. It takes effect when tx commits.
 //
-// Returns ErrPending if the delivery is pending and now is false; with now, its next attempt is brought forward instead.
-// Returns ErrNotFound if there is no such delivery, ErrEndpointGone if its endpoint gets nothing any more, and
+// Returns ErrPending if the delivery is pending and now is false; with now, its next attempt is brought forward
+// instead. Returns ErrNotFound if there is no such delivery, ErrEndpointGone if its endpoint gets nothing any more, and
 // ErrPayloadGone if there is nothing to send.
 func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now bool) error {
 	d, err := lock(ctx, tx, eventID, endpointID)
@@ -47,8 +49,8 @@ func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now b
 	return hasten(ctx, tx, d)
 }
 
-// Cancel ends a pending delivery. An attempt that is under way ends as it does and is logged, but none follows. It takes
-// effect when tx commits. Returns ErrNotFound or ErrSettled.
+// Cancel ends a pending delivery. An attempt that is under way ends as it does and is logged, but none follows. It
+// takes effect when tx commits. Returns ErrNotFound or ErrSettled.
 func Cancel(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID) error {
 	d, err := lock(ctx, tx, eventID, endpointID)
 	if err != nil {

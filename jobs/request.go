@@ -111,7 +111,9 @@ func (w *deliverWorker) secrets(r *run) ([]signature.Secret, error) {
 // ownHeaders are kept with their value; the values of an endpoint's own headers may be credentials.
 func ownHeader(name string) bool {
 	switch name {
-	case "Webhook-Id", "Webhook-Timestamp", "Outhook-Event-Type", "Outhook-Attempt", "User-Agent", "Content-Type", "Traceparent":
+	case "Webhook-Id", "Webhook-Timestamp",
+		"Outhook-Event-Type", "Outhook-Attempt",
+		"User-Agent", "Content-Type", "Traceparent":
 		return true
 	}
 	return false

@@ -17,8 +17,8 @@ const (
 	// the connection takes the lock again in a fraction of that.
 	silence = 10 * time.Second
 
-	// unbroken is the last part of a silence, in which there was no gap: a worker that was cut off together with all others
-	// gets that long to take its lock again, more than one try may hang (presenceTimeout).
+	// unbroken is the last part of a silence, in which there was no gap: a worker that was cut off together with all
+	// others gets that long to take its lock again, more than one try may hang (presenceTimeout).
 	unbroken = 6 * time.Second
 
 	// maxGap is how far apart two looks may be, whoever takes them. If nobody looked for longer, the database was out of
@@ -30,9 +30,9 @@ const (
 )
 
 // rescuer gives the deliveries of dead workers to the living, long before River's own rescuer does: that one only knows
-// that a job has been running for longer than any can. Every worker process has one and looks for itself, so that there is
-// no leader whose death would have to be noticed first. How long a lock has been free is counted in the database: those who
-// look may die as well. Two that rescue the same job do not meet it twice.
+// that a job has been running for longer than any can. Every worker process has one and looks for itself, so that there
+// is no leader whose death would have to be noticed first. How long a lock has been free is counted in the database:
+// those who look may die as well. Two that rescue the same job do not meet it twice.
 type rescuer struct {
 	cfg      Config
 	metrics  *workerMetrics
@@ -41,8 +41,8 @@ type rescuer struct {
 	conn     *pgx.Conn
 }
 
-// run looks once, and rescues what is due. It looks at the database's clock too: a process that has nothing to load must
-// notice as well that its own was set, before River's rescuer goes by it.
+// run looks once, and rescues what is due. It looks at the database's clock too: a process that has nothing to load
+// must notice as well that its own was set, before River's rescuer goes by it.
 func (r *rescuer) run(ctx context.Context) error {
 	sent := time.Now()
 	databaseTime, err := db.New().GetDatabaseTime(ctx, r.conn)
@@ -51,7 +51,10 @@ func (r *rescuer) run(ctx context.Context) error {
 	}
 	r.clock.observe(sent, time.Now(), databaseTime)
 	dead, err := db.New().NoteSilentClients(ctx, r.conn, db.NoteSilentClientsParams{
-		ClientID: r.clientID, SilenceSeconds: silence.Seconds(), UnbrokenSeconds: unbroken.Seconds(), MaxGapSeconds: maxGap.Seconds(),
+		ClientID:        r.clientID,
+		SilenceSeconds:  silence.Seconds(),
+		UnbrokenSeconds: unbroken.Seconds(),
+		MaxGapSeconds:   maxGap.Seconds(),
 	})
 	if err != nil {
 		return fmt.Errorf("listing silent clients: %w", err)
@@ -85,7 +88,8 @@ func (r *rescuer) rescue(ctx context.Context, client string) error {
 		}
 		if n > 0 {
 			r.metrics.rescued.Add(float64(n))
-			r.cfg.Logger.WarnContext(ctx, "a worker died: its deliveries run elsewhere", slog.String("client_id", client), slog.Int("count", n))
+			r.cfg.Logger.WarnContext(ctx, "a worker died: its deliveries run elsewhere",
+				slog.String("client_id", client), slog.Int("count", n))
 		}
 	}
 	return nil

@@ -27,8 +27,8 @@ const (
 	// retainTimeout bounds a run, with the VACUUM of a day's events.
 	retainTimeout = 30 * time.Minute
 
-	// retainPause is the wait for a run that goes on with what one before it left over, and lockPause for one that found an
-	// old transaction in its way.
+	// retainPause is the wait for a run that goes on with what one before it left over, and lockPause for one that found
+	// an old transaction in its way.
 	retainPause = time.Second
 	lockPause   = 10 * time.Second
 
@@ -51,8 +51,8 @@ var (
 	errUnfinished = errors.New("the run's time is used up")
 )
 
-// RetainArgs are the arguments of a "retain" job, which keeps the partitions of the log tables, erases the secrets that have
-// expired and removes what is older than the retention: a stored format.
+// RetainArgs are the arguments of a "retain" job, which keeps the partitions of the log tables, erases the secrets that
+// have expired and removes what is older than the retention: a stored format.
 type RetainArgs struct{}
 
 // Kind returns "retain".
@@ -136,9 +136,9 @@ func retainPeriodically() *river.PeriodicJob {
 }
 
 // Retain removes what is older than cfg.Retention: the log's days, after their pending deliveries have expired, and the
-// idempotency keys; and before that, the payloads older than cfg.PayloadRetention. It works in small steps that keep nobody
-// from enqueueing and wait for a lock for two seconds at most, or for open transactions for a minute, and begins none after
-// 20 s. One process at a time does it; for the others there is nothing to do.
+// idempotency keys; and before that, the payloads older than cfg.PayloadRetention. It works in small steps that keep
+// nobody from enqueueing and wait for a lock for two seconds at most, or for open transactions for a minute, and begins
+// none after 20 s. One process at a time does it; for the others there is nothing to do.
 //
 // It logs one line if it did something. Returns an error that wraps ErrInTheWay if something is left because of an open
 // transaction.

@@ -12,8 +12,8 @@ import (
 // throttleHold is how long an endpoint gets nothing after it answered 429, 502 or 504 without saying how long.
 const throttleHold = 2 * time.Second
 
-// retryAfter returns the wait that a Retry-After header asks for (RFC 9110, section 10.2.3: seconds, or a date), at most
-// limit. It is 0 if there is none, it can't be read, or its date is past.
+// retryAfter returns the wait that a Retry-After header asks for (RFC 9110, section 10.2.3: seconds, or a date), at
+// most limit. It is 0 if there is none, it can't be read, or its date is past.
 func retryAfter(value string, now time.Time, limit time.Duration) time.Duration {
 	value = strings.TrimSpace(value)
 	wait := time.Duration(0)
@@ -28,7 +28,8 @@ func retryAfter(value string, now time.Time, limit time.Duration) time.Duration 
 	return min(max(wait, 0), limit)
 }
 
-// throttle tells whether an answer slows the whole endpoint and not only this delivery, and for how long nothing may leave.
+// throttle tells whether an answer slows the whole endpoint and not only this delivery, and for how
+// long nothing may leave.
 func throttle(res egress.Result, now time.Time, limit time.Duration) (hold time.Duration, throttled bool) {
 	asked := retryAfter(res.RetryAfter, now, limit)
 	switch res.StatusCode {

@@ -68,13 +68,15 @@ func (s Schedule) Validate() error {
 	}
 	for i, d := range s {
 		if d < MinDelay || d > MaxDelay || d%time.Second != 0 {
-			return fmt.Errorf("%w: delay %d must be whole seconds between %v and %v", ErrInvalidSchedule, i+1, MinDelay, MaxDelay)
+			return fmt.Errorf("%w: delay %d must be whole seconds between %v and %v",
+				ErrInvalidSchedule, i+1, MinDelay, MaxDelay)
 		}
 	}
 	return nil
 }
 
-// Delay returns the wait after the given number of known failures (1 is the first), or false if the schedule is used up.
+// Delay returns the wait after the given number of known failures (1 is the first), or false if
+// the schedule is used up.
 func (s Schedule) Delay(failures int) (time.Duration, bool) {
 	if failures < 1 || failures > len(s) {
 		return 0, false
@@ -97,7 +99,8 @@ var ErrRetention = errors.New("the retention is too short")
 // delivery must not expire before its last attempt.
 func (s Schedule) Fits(retention time.Duration) error {
 	if least := s.Total() + Day; retention <= least {
-		return fmt.Errorf("%w: it is %d days, and must be longer than the retry schedule and a day (%v)", ErrRetention, retention/Day, least)
+		return fmt.Errorf("%w: it is %d days, and must be longer than the retry schedule and a day (%v)",
+			ErrRetention, retention/Day, least)
 	}
 	return nil
 }

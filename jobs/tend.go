@@ -23,8 +23,8 @@ const (
 	probeChunk = 100
 )
 
-// TendArgs are the arguments of a "tend" job, which does what is due about endpoints and operations by the clock: a stored
-// format.
+// TendArgs are the arguments of a "tend" job, which does what is due about endpoints and operations by the
+// clock: a stored format.
 type TendArgs struct{}
 
 // Kind returns "tend".
@@ -46,8 +46,8 @@ func (w *tendWorker) Work(ctx context.Context, _ *river.Job[TendArgs]) error {
 	return err
 }
 
-// tendPeriodically runs the job when a process becomes leader and every minute. A failed run is not retried: the next one
-// does the same.
+// tendPeriodically runs the job when a process becomes leader and every minute. A failed run is not retried: the
+// next one does the same.
 func tendPeriodically() *river.PeriodicJob {
 	return river.NewPeriodicJob(river.PeriodicInterval(tendInterval), func() (river.JobArgs, *river.InsertOpts) {
 		return TendArgs{}, &river.InsertOpts{Queue: queueMaintenance, MaxAttempts: 1}
@@ -63,8 +63,8 @@ type probePayload struct {
 	} `json:"data"`
 }
 
-// Probe sends a test event to each endpoint that was disabled for failing and whose time has come. The worker that records
-// its success enables the endpoint.
+// Probe sends a test event to each endpoint that was disabled for failing and whose time has come. The worker that
+// records its success enables the endpoint.
 func Probe(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
 	if cfg.ProbeAfter < 0 {

@@ -15,9 +15,8 @@ func storable(body []byte) string {
 
 func lower(name string) string { return strings.ToLower(name) }
 
-// headerJSON returns a JSON object of header names, in lower case, and what value returns for each; NUL, which jsonb can't
-// hold, is never in a header. It is
-// made by hand because json.Marshal of a map took 7 % of a worker's time.
+// headerJSON returns a JSON object of header names, in lower case, and what value returns for each; NUL, which jsonb
+// can't hold, is never in a header. It is made by hand because json.Marshal of a map took 7 % of a worker's time.
 func headerJSON(header http.Header, value func(name string) string) string {
 	buf := make([]byte, 0, 512)
 	buf = append(buf, '{')

@@ -24,8 +24,8 @@ func newTracer(provider trace.TracerProvider) trace.Tracer {
 	return provider.Tracer("github.com/outhook/outhook/jobs")
 }
 
-// startSpan begins the span of an attempt, a child of what the event was enqueued in, and puts its context into the request's
-// header. Without a tracer it returns nil, and the receiver gets the event's own trace.
+// startSpan begins the span of an attempt, a child of what the event was enqueued in, and puts its context into the
+// request's header. Without a tracer it returns nil, and the receiver gets the event's own trace.
 func (w *deliverWorker) startSpan(ctx context.Context, r *run, header http.Header) trace.Span {
 	if w.tracer == nil {
 		if r.Traceparent != nil {
@@ -51,7 +51,8 @@ func (w *deliverWorker) startSpan(ctx context.Context, r *run, header http.Heade
 	return span
 }
 
-// endSpan ends the span of an attempt with its outcome. Its error is the outcome's name: an answer's text may hold anything.
+// endSpan ends the span of an attempt with its outcome. Its error is the outcome's name: an answer's
+// text may hold anything.
 func endSpan(span trace.Span, res egress.Result) {
 	if span == nil {
 		return

@@ -12,21 +12,21 @@ const (
 	// minBulkRate is the least rate of which yieldBurst holds a whole delivery.
 	minBulkRate = 20
 
-	// A look that finds less than it asked for and takes slowLook has read past the rows of a large transaction that is still
-	// open, and would again: the next one waits restFactor times as long, at most maxRest.
+	// A look that finds less than it asked for and takes slowLook has read past the rows of a large transaction that is
+	// still open, and would again: the next one waits restFactor times as long, at most maxRest.
 	slowLook   = 5 * time.Millisecond
 	restFactor = 10
 	maxRest    = time.Second
 
-	// vainRuns runs of the bulk queue in a row that found no turn, since their endpoints have a lane, let it rest for vainRest:
-	// the pacer moves such deliveries in chunks, which costs less.
+	// vainRuns runs of the bulk queue in a row that found no turn, since their endpoints have a lane, let it rest for
+	// vainRest: the pacer moves such deliveries in chunks, which costs less.
 	vainRuns = 50
 	vainRest = 500 * time.Millisecond
 
-	// While others are there and looks for their deliveries take longer than strainedLook, and strainFactor times as long as
-	// they do without bursts, the processors or the database have more to do than they can: every yieldStep the bulk queue's
-	// rate is cut, to a quarter of what is configured at least, since the others' looks may be slower for another reason.
-	// Otherwise it rises, to all of it within 3 s.
+	// While others are there and looks for their deliveries take longer than strainedLook, and strainFactor times as long
+	// as they do without bursts, the processors or the database have more to do than they can: every yieldStep the bulk
+	// queue's rate is cut, to a quarter of what is configured at least, since the others' looks may be slower for another
+	// reason. Otherwise it rises, to all of it within 3 s.
 	strainedLook = time.Millisecond
 	strainFactor = 1.5
 	strainJobs   = 20 // a look that brings more takes its time for that
@@ -42,14 +42,14 @@ const (
 	yieldBurst = 50 * time.Millisecond
 )
 
-// yield bounds how fast a process takes deliveries of the bulk queue while it has others too. Workers of their own keep a
-// burst from standing in front of others, but not from taking all processors, where the others then wait.
+// yield bounds how fast a process takes deliveries of the bulk queue while it has others too. Workers of their own keep
+// a burst from standing in front of others, but not from taking all processors, where the others then wait.
 type yield struct {
 	rate int // the most deliveries a second while there are others
 
 	mu      sync.Mutex
 	share   float64   // of rate that it is at now; 0: it has not begun
-	looks   [2]looks  // at the shared queue: those that brought nothing, and so locked and committed nothing, and the others
+	looks   [2]looks  // at the shared queue: those that brought nothing (no lock, no commit), and the others
 	bulkAt  time.Time // when the bulk queue last had a delivery
 	stepAt  time.Time // when share was changed
 	otherAt time.Time // when the shared queue last had a delivery
