@@ -66,6 +66,7 @@ func NewBacklog(pool *pgxpool.Pool, logger *slog.Logger) *Backlog {
 		return prometheus.NewDesc("outhook_"+name, help, labels, nil)
 	}
 	const all = " Of the whole database: the same in every process."
+
 	return &Backlog{
 		pool: pool, logger: logger,
 		depth: desc("queue_jobs",
@@ -95,26 +96,31 @@ func (b *Backlog) Describe(ch chan<- *prometheus.Desc) {
 func (b *Backlog) Collect(ch chan<- prometheus.Metric) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	if now := time.Now(); !now.Before(b.next) {
 		b.refresh()
 		took := time.Since(now)
 		b.seconds = took.Seconds()
 		b.next = time.Now().Add(max(backlogLife, backlogShare*took) - time.Second) // scrapes are not exact to the second
 	}
+
 	send := func(d *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, t, v, labels...)
 	}
+
 	send(b.took, prometheus.GaugeValue, b.seconds)
 	send(b.failures, prometheus.CounterValue, b.errors)
 	if b.read == nil {
 		return
 	}
+
 	for _, q := range b.read.queues {
 		send(b.depth, prometheus.GaugeValue, float64(q.Jobs), q.Queue, q.State)
 		if q.State == jobAvailable {
 			send(b.oldest, prometheus.GaugeValue, q.OldestSeconds, q.Queue)
 		}
 	}
+
 	send(b.partitions, prometheus.GaugeValue, float64(b.read.ahead))
 	send(b.deliveries, prometheus.CounterValue, b.counted[0])
 	send(b.events, prometheus.CounterValue, b.counted[1])
@@ -124,6 +130,7 @@ func (b *Backlog) Collect(ch chan<- prometheus.Metric) {
 func (b *Backlog) refresh() {
 	ctx, cancel := context.WithTimeout(context.Background(), backlogTimeout)
 	defer cancel()
+
 	var read backlog
 	var inserts []db.CountInsertsRow
 	err := pgx.BeginTxFunc(ctx, b.pool, pgx.TxOptions{BeginQuery: beginBacklog}, func(tx pgx.Tx) (err error) {
@@ -145,6 +152,7 @@ func (b *Backlog) refresh() {
 		b.logger.WarnContext(ctx, "reading the backlog for the metrics", slog.Any("error", err))
 		return
 	}
+
 	b.read = &read
 	b.count(inserts)
 }
@@ -154,6 +162,7 @@ func (b *Backlog) refresh() {
 func (b *Backlog) count(rows []db.CountInsertsRow) {
 	before := b.inserts
 	b.inserts = make(map[int64]int64, len(rows))
+
 	for _, r := range rows {
 		b.inserts[r.PartitionID] = r.Inserts
 		last := before[r.PartitionID]
@@ -162,6 +171,7 @@ func (b *Backlog) count(rows []db.CountInsertsRow) {
 		} else if r.Inserts < last {
 			last = 0
 		}
+
 		i := 0
 		if r.IsEvent {
 			i = 1

@@ -78,11 +78,13 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+
 	c := &Client{cfg: cfg, clock: &clock{stub: cfg.Now}, giveUp: make(chan struct{})}
 	tracker := &tracker{}
 	c.loader, c.recorder = newLoader(cfg, c.clock), newRecorder(cfg, tracker, c.giveUp)
 	c.metrics = newWorkerMetrics(cfg.Metrics)
 	c.health = &healthKeeper{cfg: cfg, tracker: tracker, clock: c.clock}
+
 	workers := river.NewWorkers()
 	deliver := &deliverWorker{
 		cfg: cfg, clock: c.clock, loader: c.loader, recorder: c.recorder, lanes: newLaneKeeper(cfg),
@@ -96,13 +98,17 @@ func New(cfg Config) (*Client, error) {
 	river.AddWorker(workers, &tendWorker{cfg: cfg, health: c.health})
 	river.AddWorker(workers, &cancelWorker{cfg: cfg})
 	river.AddWorker(workers, &operateWorker{cfg: cfg})
+
 	c.driver = newDriver(cfg.Pool, deliver.ended, c.clock, deliver.yield)
 	var err error
 	if c.river, err = river.NewClient[pgx.Tx](c.driver, c.riverConfig(workers)); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
+
+	// River's client names the lock, so it is made before the lock's keeper.
 	c.presence, c.pacer = newPresence(cfg, c.river.ID(), c.clock, c.metrics), newPacer(cfg)
 	deliver.presence = c.presence
+
 	c.addState(cfg.Metrics)
 	return c, nil
 }
@@ -172,6 +178,7 @@ func (c *Client) Start(ctx context.Context) error {
 		}
 		c.clock.observe(sent, time.Now(), databaseTime)
 	}
+
 	if err := c.openPools(ctx); err != nil {
 		return err
 	}
@@ -184,6 +191,7 @@ func (c *Client) Start(ctx context.Context) error {
 		c.closePools()
 		return fmt.Errorf("starting River: %w", err)
 	}
+
 	c.pacer.start(ctx)
 	c.health.start(ctx)
 	return nil
@@ -197,6 +205,7 @@ func (c *Client) openPools(ctx context.Context) (err error) {
 		c.keyPool.Close()
 		return err
 	}
+
 	c.loader.pool, c.recorder.pool, c.driver.fetches = c.keyPool, c.keyPool, riverpgxv5.New(c.fetchPool).GetExecutor()
 	return nil
 }
@@ -230,16 +239,19 @@ func newPlanPool(
 ) (*pgxpool.Pool, error) {
 	cfg := pool.Config()
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = conns, 0, 0
+
 	cfg.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		const planned = "outhook_planned"
 		data := conn.PgConn().CustomData()
 		if last, ok := data[planned].(time.Time); ok && time.Since(last) < age {
 			return true, nil
 		}
+
 		data[planned] = time.Now()
 		_, err := conn.Exec(ctx, "DISCARD PLANS")
 		return err == nil, nil // if not, the pool opens another connection, or says why it can't
 	}
+
 	afterConnect := cfg.AfterConnect
 	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		if afterConnect != nil {
@@ -247,11 +259,13 @@ func newPlanPool(
 				return err
 			}
 		}
+
 		// Here, since the worker's pool may have set the first, and PgBouncer refuses startup parameters
 		// that it does not know.
 		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET jit = off; "+settings)
 		return err
 	}
+
 	planPool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg) // connects when it is used
 	if err != nil {
 		return nil, fmt.Errorf("opening a pool that keeps plans: %w", err)
@@ -264,6 +278,7 @@ func newPlanPool(
 // is given up: it becomes an unknown attempt of a later run.
 func (c *Client) Stop(ctx context.Context) error {
 	c.pacer.stop() // what it would release goes to another process then
+
 	err := c.river.Stop(ctx)
 	if err != nil {
 		c.stopOnce.Do(func() { close(c.giveUp) })
@@ -271,10 +286,12 @@ func (c *Client) Stop(ctx context.Context) error {
 		defer cancel()
 		err = errors.Join(err, c.river.StopAndCancel(cutCtx))
 	}
+
 	c.stopOnce.Do(func() { close(c.giveUp) })
 	c.health.stop(ctx)
 	c.presence.stop()
 	c.closePools()
+
 	if err != nil {
 		return fmt.Errorf("stopping River: %w", err)
 	}
@@ -294,6 +311,7 @@ func (c *Client) Ready(context.Context) error {
 	if int(c.inFlight.Load()) >= c.cfg.MaxWorkers {
 		return nil
 	}
+
 	last := c.lastFetch.Load()
 	if last == 0 || !c.presence.held() || time.Since(time.Unix(0, last)) > fetchSilence {
 		return ErrNotFetching

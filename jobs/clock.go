@@ -57,10 +57,12 @@ func (c *clock) observe(sent, received, databaseTime time.Time) {
 	trip := received.Sub(sent)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	offset := databaseTime.Sub(sent.Add(trip / 2))
 	set := (offset - c.offset).Abs() > (trip+c.trip)/2+clockDrift
 	if !c.measured.IsZero() && trip > c.trip && received.Sub(c.measured) < sampleLife && !set {
 		return
 	}
+
 	c.offset, c.trip, c.measured = offset, trip, received
 }

@@ -249,30 +249,38 @@ func (c Config) withDefaults() Config {
 	if c.Schedule == nil {
 		c.Schedule = FastSchedule()
 	}
+
 	c.MaxWorkers = cmp.Or(c.MaxWorkers, 500)
 	c.MaxBulkWorkers = cmp.Or(c.MaxBulkWorkers, 100)
 	c.BulkRate = cmp.Or(c.BulkRate, 1000*runtime.GOMAXPROCS(0))
 	c.MaxSlowWorkers = cmp.Or(c.MaxSlowWorkers, 200)
 	c.MaxLimitedWorkers = cmp.Or(c.MaxLimitedWorkers, 200)
+
 	c.MaxLanes = cmp.Or(c.MaxLanes, 1000)
 	c.LaneProve = cmp.Or(c.LaneProve, time.Minute)
+
 	c.MaxRetryAfter = cmp.Or(c.MaxRetryAfter, time.Hour)
 	c.FetchCooldown = cmp.Or(c.FetchCooldown, 4*time.Millisecond)
 	c.FetchPollInterval = cmp.Or(c.FetchPollInterval, 50*time.Millisecond)
+
 	c.Retention = cmp.Or(c.Retention, DefaultRetention)
 	c.PayloadRetention = cmp.Or(c.PayloadRetention, c.Retention)
 	c.SettledJobRetention = cmp.Or(c.SettledJobRetention, 15*time.Minute)
 	c.KeptJobRate = cmp.Or(c.KeptJobRate, 20)
+
 	c.StopTimeout = cmp.Or(c.StopTimeout, 30*time.Second)
 	c.PartitionsAhead = cmp.Or(c.PartitionsAhead, 30)
+
 	c.FailingFailures = cmp.Or(c.FailingFailures, 5)
 	c.DisableAfter = cmp.Or(c.DisableAfter, 5*24*time.Hour)
 	c.DisableFailures = cmp.Or(c.DisableFailures, 20)
 	c.ProbeAfter = cmp.Or(c.ProbeAfter, time.Hour)
 	c.HealthInterval = cmp.Or(c.HealthInterval, 5*time.Second)
 	c.HealthHold = cmp.Or(c.HealthHold, time.Minute)
+
 	c.ReplayBacklog = cmp.Or(c.ReplayBacklog, 1000)
 	c.Version = cmp.Or(c.Version, "dev")
+
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -288,24 +296,28 @@ func (c Config) validate() error {
 		return errors.New("jobs: Config.Keyring is missing")
 	case c.Egress == nil:
 		return errors.New("jobs: Config.Egress is missing")
+
 	case c.LaneProve < time.Millisecond || c.LaneProve > time.Hour:
 		return fmt.Errorf("jobs: Config.LaneProve is %v, it must be 1ms to 1h", c.LaneProve)
 	case c.MaxRetryAfter < time.Second || c.MaxRetryAfter > MaxDelay:
 		return fmt.Errorf("jobs: Config.MaxRetryAfter is %v, it must be 1s to %v", c.MaxRetryAfter, MaxDelay)
 	case c.FetchPollInterval < c.FetchCooldown || c.FetchCooldown < time.Millisecond:
 		return errors.New("jobs: Config.FetchCooldown must be at least 1 ms and at most FetchPollInterval")
+
 	case c.BulkRate < minBulkRate || c.BulkRate > 1_000_000:
 		return fmt.Errorf("jobs: Config.BulkRate is %d, it must be %d to 1000000", c.BulkRate, minBulkRate)
 	case c.KeptJobRate > 1_000_000:
 		return fmt.Errorf("jobs: Config.KeptJobRate is %d, it must be at most 1000000", c.KeptJobRate)
 	case c.ReplayBacklog < 1 || c.ReplayBacklog > 1_000_000:
 		return fmt.Errorf("jobs: Config.ReplayBacklog is %d, it must be 1 to 1000000", c.ReplayBacklog)
+
 	case c.FailingFailures < 1 || c.DisableFailures < c.FailingFailures:
 		return errors.New("jobs: Config.FailingFailures must be at least 1 and at most DisableFailures")
 	case c.DisableAfter > 0 && c.DisableAfter < time.Minute || c.ProbeAfter > 0 && c.ProbeAfter < time.Second:
 		return errors.New("jobs: Config.DisableAfter must be at least 1 min and ProbeAfter at least 1 s, or below 0: never")
 	case c.HealthInterval < 10*time.Millisecond || c.HealthHold < 0:
 		return errors.New("jobs: Config.HealthInterval must be at least 10 ms and HealthHold not below 0")
+
 	case c.PartitionsAhead < 1 || c.PartitionsAhead > 365:
 		return fmt.Errorf("jobs: Config.PartitionsAhead is %d, it must be 1 to 365", c.PartitionsAhead)
 	case c.Retention < Day || c.Retention%Day != 0:
@@ -314,6 +326,7 @@ func (c Config) validate() error {
 		return fmt.Errorf("jobs: Config.PayloadRetention is %v, it must be whole days and at most Retention",
 			c.PayloadRetention)
 	}
+
 	for _, limit := range []struct {
 		name  string
 		value int
@@ -328,5 +341,6 @@ func (c Config) validate() error {
 			return fmt.Errorf("jobs: Config.%s is %d, it must be 1 to 10000", limit.name, limit.value)
 		}
 	}
+
 	return c.Schedule.Validate()
 }

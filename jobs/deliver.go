@@ -117,10 +117,12 @@ type run struct {
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	w.inFlight.Add(1)
 	defer w.inFlight.Add(-1)
+
 	if !w.presence.held() {
 		// Others may take this process for dead.
 		return w.giveBack(ctx, job, troubleDelay+rand.N(troubleDelay))
 	}
+
 	row, err := w.loader.load(ctx, loadKey{job.Args.EventID, job.Args.EndpointID, job.ID})
 	switch {
 	case ctx.Err() != nil:
@@ -134,10 +136,12 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) e
 		job.Args.next = w.clock.Now().Add(staleDelay)
 		return errors.New("this run is over: the job was rescued while it was held up")
 	}
+
 	r := &run{loaded: row, job: job, number: int32(job.Attempt)} //nolint:gosec // at most 1000
 	if job.Args.Base != nil {
 		r.number += int32(*job.Args.Base) //nolint:gosec // an attempt number, an integer in the database
 	}
+
 	// Settling finishes the job in any live state, so only a person can have started it again.
 	r.reopened = row.State != db.DeliveryStatePending
 	return w.obey(ctx, r)
@@ -164,6 +168,7 @@ func (w *deliverWorker) obey(ctx context.Context, r *run) error {
 	case r.Lane == LaneSlow || r.Lane == LaneLimited:
 		return w.attempt(ctx, r, func(d time.Duration) int { return w.lanes.gate.pass(r.EndpointID, d) })
 	}
+
 	return w.enter(ctx, r)
 }
 
@@ -173,6 +178,7 @@ func (w *deliverWorker) enter(ctx context.Context, r *run) error {
 	if r.Lane == LaneBulk {
 		patience = 0
 	}
+
 	started, err := w.lanes.gate.enter(ctx, r.EndpointID, int(r.MaxInFlight), patience)
 	switch {
 	case ctx.Err() != nil && err != nil:
@@ -180,6 +186,7 @@ func (w *deliverWorker) enter(ctx context.Context, r *run) error {
 	case err != nil:
 		return w.setAside(ctx, r, &sign{reason: err.Error()})
 	}
+
 	return w.attempt(ctx, r, func(d time.Duration) int { return w.lanes.gate.leave(r.EndpointID, started, d) })
 }
 
@@ -196,6 +203,7 @@ func (w *deliverWorker) setAside(ctx context.Context, r *run, s *sign) error {
 	if r.job.Queue == QueueDeliverBulk && r.Status == db.EndpointStatusEnabled && r.Lane != LaneBulk {
 		w.yield.turn(time.Now(), false)
 	}
+
 	moved, err := w.lanes.setAside(ctx, r, s)
 	switch {
 	case err != nil:
@@ -205,6 +213,7 @@ func (w *deliverWorker) setAside(ctx context.Context, r *run, s *sign) error {
 		// The endpoint was enabled, or its lane closed, at this very moment.
 		return w.giveBack(ctx, r.job, handOverDelay)
 	}
+
 	r.job.Args.next = w.clock.Now().Add(handOverDelay)
 	w.ended.add(r.job.ID)
 	return errGivenBack
@@ -216,6 +225,7 @@ func (w *deliverWorker) attempt(ctx context.Context, r *run, leave func(time.Dur
 	if r.job.Queue == QueueDeliverBulk {
 		w.yield.turn(time.Now(), true)
 	}
+
 	startedAt := w.clock.Now()
 	body := []byte(r.Payload)
 	header, err := w.sign(r, body, startedAt)
@@ -224,26 +234,31 @@ func (w *deliverWorker) attempt(ctx context.Context, r *run, leave func(time.Dur
 		w.cfg.calm.LogAttrs(ctx, slog.LevelError, "signing a delivery", r.attrs(slog.Any("error", err))...)
 		return w.giveBack(ctx, r.job, unsignedDelay+rand.N(unsignedDelay))
 	}
+
 	span := w.startSpan(ctx, r, header)
 	res := w.cfg.Egress.Post(ctx, egress.Request{
 		URL: r.URL, Header: header, Body: body, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
 	})
 	endSpan(span, res)
+
 	inARow := leave(res.Duration)
 	if res.Outcome == egress.Unknown && !res.Sent {
 		w.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "a request did not leave", r.attrs(slog.String("error", res.Error))...)
 		return w.interrupted(ctx, r.job)
 	}
+
 	rec := r.record(w.clock.Now())
 	rec.attempt = newAttempt(r, startedAt, header, res)
 	w.metrics.attempt(res)
 	w.judge(ctx, r, &rec, res)
 	w.log(ctx, r, &rec, res)
+
 	err = w.save(ctx, rec)
 	w.lanes.judge(ctx, r, res, w.clock.Now(), inARow)
 	if err != nil || rec.state != db.DeliveryStatePending {
 		return err
 	}
+
 	r.job.Args.next = rec.at
 	return fmt.Errorf("attempt %d: %s", r.number, summary(res))
 }
@@ -266,14 +281,17 @@ func (w *deliverWorker) judge(ctx context.Context, r *run, rec *record, res egre
 		if r.reopened {
 			failures = 1
 		}
+
 		delay, ok := w.schedule(r).Delay(failures)
 		if res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable {
 			delay = max(delay, retryAfter(res.RetryAfter, rec.at, w.cfg.MaxRetryAfter))
 		}
+
 		if !ok {
 			rec.state, rec.reason = db.DeliveryStateFailed, ReasonExhausted
 			return
 		}
+
 		rec.state, rec.at = db.DeliveryStatePending, rec.at.Add(delay)
 	}
 }
@@ -299,6 +317,7 @@ func (w *deliverWorker) save(ctx context.Context, rec record) error {
 			w.ended.add(rec.jobID)
 		}
 		return nil
+
 	case refused(err):
 		w.cfg.Logger.ErrorContext(ctx, "dropping an outcome that can't be recorded",
 			slog.String("event_id", rec.eventID.String()),
@@ -306,6 +325,7 @@ func (w *deliverWorker) save(ctx context.Context, rec record) error {
 			slog.Any("error", err))
 		return nil
 	}
+
 	return err
 }
 
@@ -318,6 +338,7 @@ func (w *deliverWorker) log(ctx context.Context, r *run, rec *record, res egress
 	if !w.cfg.Logger.Enabled(ctx, level) {
 		return
 	}
+
 	attrs := r.attrs(
 		slog.String("tenant_id", r.TenantID),
 		slog.String("outcome", string(res.Outcome)),
@@ -328,6 +349,7 @@ func (w *deliverWorker) log(ctx context.Context, r *run, rec *record, res egress
 	if res.Error != "" {
 		attrs = append(attrs, slog.String("error", res.Error))
 	}
+
 	w.cfg.Logger.LogAttrs(ctx, level, "attempt", attrs...)
 }
 
@@ -343,6 +365,7 @@ func (w *deliverWorker) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 	case job.AttemptedAt != nil && now.Sub(*job.AttemptedAt) > jobTimeout+rescueSlack:
 		return now.Add(time.Millisecond)
 	}
+
 	return now.Add(panicDelay)
 }
 
@@ -371,6 +394,7 @@ func (w *deliverWorker) interrupted(ctx context.Context, job *river.Job[DeliverA
 	case cause == nil || errors.Is(cause, context.DeadlineExceeded):
 		return w.giveBack(ctx, job, troubleDelay+rand.N(troubleDelay))
 	}
+
 	return w.giveBack(ctx, job, handOverDelay)
 }
 
@@ -382,16 +406,19 @@ func (w *deliverWorker) giveBack(ctx context.Context, job *river.Job[DeliverArgs
 	ctx = context.WithoutCancel(ctx)
 	jobAttempt := int32(job.Attempt) //nolint:gosec // at most 1000
 	w.metrics.givenBack.Inc()
+
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		tryCtx, cancel := context.WithTimeout(ctx, loadTimeout)
 		_, err := db.New().GiveBackJob(tryCtx, w.cfg.Pool, delay.Seconds(), job.ID, jobAttempt)
 		cancel()
+
 		// Should the job be running again when River hears of the error, it is only brought forward.
 		job.Args.next = w.clock.Now().Add(delay)
 		if err == nil {
 			w.ended.add(job.ID)
 			return errGivenBack
 		}
+
 		select {
 		case <-time.After(backoff/2 + rand.N(backoff/2)):
 		case <-w.done:

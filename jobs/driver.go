@@ -31,6 +31,7 @@ func (e *ended) add(jobID int64) {
 func (e *ended) take(ids []int64) (others []int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+
 	for i, id := range ids {
 		if _, ok := e.jobs[id]; ok {
 			delete(e.jobs, id)
@@ -38,6 +39,7 @@ func (e *ended) take(ids []int64) (others []int) {
 		}
 		others = append(others, i)
 	}
+
 	return others
 }
 
@@ -87,11 +89,13 @@ func (e *executor) JobGetAvailable(
 		}
 		return res, err
 	}
+
 	bounded := *params
 	bounded.MaxToLock = e.driver.yield.most(began, params.MaxToLock)
 	if bounded.MaxToLock == 0 {
 		return &riverdriver.JobGetAvailableResult{}, nil
 	}
+
 	res, err := e.driver.fetches.JobGetAvailable(ctx, &bounded)
 	if err == nil {
 		e.driver.yield.took(time.Now(), time.Since(began), len(res.Jobs), bounded.MaxToLock)
@@ -111,6 +115,7 @@ func (e *executor) JobSetStateIfRunningMany(
 	case len(params.ID):
 		return e.Executor.JobSetStateIfRunningMany(ctx, params)
 	}
+
 	return e.Executor.JobSetStateIfRunningMany(ctx, only(params, others))
 }
 

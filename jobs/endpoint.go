@@ -54,6 +54,7 @@ func (w *cancelWorker) NextRetry(*river.Job[CancelDeliveriesArgs]) time.Time {
 // loads of such an endpoint.
 func CancelDeliveries(ctx context.Context, pool *pgxpool.Pool, endpointID uuid.UUID, reason string) error {
 	after := uuid.Nil
+
 	for n := cancelChunk; n == cancelChunk; {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			rows, err := db.New().CancelEndpointDeliveries(ctx, tx, db.CancelEndpointDeliveriesParams{
@@ -63,6 +64,7 @@ func CancelDeliveries(ctx context.Context, pool *pgxpool.Pool, endpointID uuid.U
 			if err != nil || n == 0 {
 				return err
 			}
+
 			jobIDs := make([]int64, n)
 			for i, row := range rows {
 				jobIDs[i] = row.JobID
@@ -70,6 +72,7 @@ func CancelDeliveries(ctx context.Context, pool *pgxpool.Pool, endpointID uuid.U
 					after = row.EventID
 				}
 			}
+
 			return cancelJobs(ctx, tx, jobIDs...)
 		})
 		if err != nil {
@@ -89,5 +92,6 @@ func ResumeEndpoint(ctx context.Context, tx pgx.Tx, endpointID uuid.UUID) error 
 	if n == 0 {
 		return nil
 	}
+
 	return notify(ctx, tx, QueueDeliver)
 }

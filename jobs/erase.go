@@ -49,6 +49,7 @@ func OrderErasure(ctx context.Context, tx pgx.Tx, tenantID string) (db.TenantEra
 	if err != nil {
 		return order, fmt.Errorf("inserting an erasure: %w", err)
 	}
+
 	if err := q.InsertEraseJobs(ctx, tx); err != nil {
 		return order, fmt.Errorf("inserting its job: %w", err)
 	}
@@ -72,6 +73,7 @@ func (w *eraseWorker) Work(ctx context.Context, job *river.Job[EraseArgs]) error
 			w.cfg.Logger.ErrorContext(ctx, "erasing a tenant's data",
 				slog.String("erasure_id", job.Args.ErasureID.String()), slog.Any("error", err))
 			return err
+
 		case complete:
 			return nil
 		case time.Now().After(end):
@@ -96,19 +98,23 @@ func (w *eraseWorker) step(ctx context.Context, id uuid.UUID) (complete bool, er
 		if err != nil {
 			return fmt.Errorf("reading the erasure: %w", err)
 		}
+
 		if order.Pass > 1 && !order.Settled {
 			return errNotSettled
 		}
+
 		progress, err := erase(ctx, tx, order)
 		if err != nil {
 			return err
 		}
+
 		complete = progress.Complete
 		if err := db.New().SaveErasure(ctx, tx, progress); err != nil {
 			return fmt.Errorf("saving the progress: %w", err)
 		}
 		return nil
 	})
+
 	if err == nil && complete {
 		w.cfg.Logger.InfoContext(ctx, "erased a tenant's data", slog.String("erasure_id", id.String()))
 	}
@@ -120,22 +126,26 @@ func (w *eraseWorker) step(ctx context.Context, id uuid.UUID) (complete bool, er
 func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveErasureParams, err error) {
 	q := db.New()
 	p = db.SaveErasureParams{ID: order.ID, Pass: order.Pass, LastEventID: order.LastEventID}
+
 	if order.LastEventID == nil {
 		if err := q.RevokeTenantKeys(ctx, tx, order.TenantID, order.RequestedAt); err != nil {
 			return p, fmt.Errorf("revoking API keys: %w", err)
 		}
 	}
+
 	if p.Endpoints, err = q.EraseEndpoints(ctx, tx, order.TenantID, order.RequestedAt, eraseChunk); err != nil {
 		return p, fmt.Errorf("erasing endpoints: %w", err)
 	}
 	if p.Endpoints > 0 {
 		return p, q.EraseSecrets(ctx, tx, order.TenantID)
 	}
+
 	if order.LastEventID == nil {
 		if err := eraseReports(ctx, tx, order); err != nil {
 			return p, err
 		}
 	}
+
 	ids, err := nextEvents(ctx, tx, order)
 	if err != nil {
 		return p, fmt.Errorf("listing events: %w", err)
@@ -144,9 +154,12 @@ func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveEr
 		p.LastEventID = &ids[len(ids)-1]
 		return p, eraseEvents(ctx, tx, ids, &p)
 	}
+
 	if p.Keys, err = q.EraseKeys(ctx, tx, order.TenantID, order.RequestedAt, eraseKeysChunk); err != nil {
 		return p, fmt.Errorf("erasing keys: %w", err)
 	}
+
+	// What was under way during the first pass is found by the second.
 	switch {
 	case p.Keys > 0:
 	case order.Pass == 1:
@@ -163,6 +176,7 @@ func eraseReports(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) error
 	if err := db.New().EraseHealth(ctx, tx, order.TenantID); err != nil {
 		return fmt.Errorf("erasing the endpoints' health: %w", err)
 	}
+
 	if err := db.New().EraseOperations(ctx, tx, order.RequestedAt, order.TenantID); err != nil {
 		return fmt.Errorf("erasing operations: %w", err)
 	}
@@ -174,6 +188,7 @@ func nextEvents(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) ([]uuid
 	if order.LastEventID != nil {
 		after = *order.LastEventID
 	}
+
 	// Events of the order's own millisecond are older than its answer: they belong to it.
 	high := floorID(order.RequestedAt.Add(time.Millisecond))
 	return db.New().ListTenantEvents(ctx, tx, db.ListTenantEventsParams{
@@ -185,18 +200,21 @@ func nextEvents(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) ([]uuid
 func eraseEvents(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, p *db.SaveErasureParams) error {
 	q := db.New()
 	low, high := bounds(ids)
+
 	jobIDs, err := q.EraseDeliveries(ctx, tx, db.EraseDeliveriesParams{
 		Reason: ReasonErased, EventIDs: ids, Low: low, High: high,
 	})
 	if err != nil {
 		return fmt.Errorf("cancelling deliveries: %w", err)
 	}
+
 	p.Deliveries = int64(len(jobIDs))
 	if len(jobIDs) > 0 {
 		if err := cancelJobs(ctx, tx, jobIDs...); err != nil {
 			return fmt.Errorf("cancelling jobs: %w", err)
 		}
 	}
+
 	if p.Payloads, err = q.EraseEvents(ctx, tx, ids, low, high); err != nil {
 		return fmt.Errorf("erasing payloads: %w", err)
 	}

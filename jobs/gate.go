@@ -66,6 +66,7 @@ func (g *gate) enter(ctx context.Context, endpointID uuid.UUID, limit int, patie
 	g.mu.Lock()
 	f, now := g.flow(endpointID), time.Now()
 	f.limit, f.width = limit, min(max(f.width, startWidth), limit)
+
 	switch {
 	case len(f.started) >= slowCount && now.Sub(f.started[slowCount-1]) > slowAfter:
 		g.mu.Unlock()
@@ -78,12 +79,14 @@ func (g *gate) enter(ctx context.Context, endpointID uuid.UUID, limit int, patie
 		g.mu.Unlock()
 		return now, errBusy
 	}
+
 	turn := make(chan time.Time, 1)
 	f.waiting = append(f.waiting, turn)
 	g.mu.Unlock()
 
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
+
 	err := errBusy
 	select {
 	case started := <-turn:
@@ -92,6 +95,7 @@ func (g *gate) enter(ctx context.Context, endpointID uuid.UUID, limit int, patie
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
+
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
@@ -99,6 +103,7 @@ func (g *gate) enter(ctx context.Context, endpointID uuid.UUID, limit int, patie
 		return started, nil
 	default:
 	}
+
 	f.waiting = slices.DeleteFunc(f.waiting, func(c chan time.Time) bool { return c == turn })
 	return now, err
 }
@@ -107,17 +112,20 @@ func (g *gate) enter(ctx context.Context, endpointID uuid.UUID, limit int, patie
 func (g *gate) leave(endpointID uuid.UUID, started time.Time, d time.Duration) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	f, now := g.flow(endpointID), time.Now()
 	if i := slices.Index(f.started, started); i >= 0 {
 		f.started = slices.Delete(f.started, i, i+1)
 	}
 	f.movedAt = now
 	f.count(d)
+
 	for len(f.waiting) > 0 && len(f.started) < f.width {
 		f.start(now)
 		f.waiting[0] <- now
 		f.waiting = f.waiting[1:]
 	}
+
 	return f.slow
 }
 
@@ -125,6 +133,7 @@ func (g *gate) leave(endpointID uuid.UUID, started time.Time, d time.Duration) i
 func (g *gate) pass(endpointID uuid.UUID, d time.Duration) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	f := g.flow(endpointID)
 	f.count(d)
 	return f.slow
@@ -149,9 +158,11 @@ func (g *gate) flow(endpointID uuid.UUID) *flow {
 	if f := g.flows[endpointID]; f != nil {
 		return f
 	}
+
 	if len(g.flows) >= max(g.bound, maxIdleFlows) {
 		g.forget()
 	}
+
 	f := &flow{movedAt: time.Now()}
 	g.flows[endpointID] = f
 	return f
@@ -171,5 +182,6 @@ func (g *gate) forget() {
 			}
 		}
 	}
+
 	g.bound = 2 * len(g.flows)
 }

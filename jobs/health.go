@@ -34,6 +34,7 @@ func (s *seen) success(at time.Time) {
 	if !at.After(s.successAt) {
 		return
 	}
+
 	s.successAt = at
 	switch {
 	case s.failures == 0 || at.Before(s.firstFailureAt):
@@ -49,10 +50,12 @@ func (s *seen) failure(at time.Time, statusCode int32, class string) {
 	if !at.After(s.successAt) {
 		return
 	}
+
 	if s.failures == 0 {
 		s.firstFailureAt, s.lastFailureAt = at, time.Time{}
 	}
 	s.failures++
+
 	if at.Before(s.firstFailureAt) {
 		s.firstFailureAt = at
 	}
@@ -74,14 +77,17 @@ func merge(h db.LockEndpointHealthRow, s seen) db.LockEndpointHealthRow {
 			h.ConsecutiveFailures, h.FailingSince = 0, nil
 		}
 	}
+
 	lastSuccessAt := timeOf(h.LastSuccessAt)
 	if s.failures == 0 || !s.lastFailureAt.After(lastSuccessAt) {
 		return h
 	}
+
 	first, n := s.firstFailureAt, s.failures
 	if !first.After(lastSuccessAt) {
 		first, n = s.lastFailureAt, 1
 	}
+
 	h.ConsecutiveFailures += n
 	if h.FailingSince == nil || first.Before(*h.FailingSince) {
 		h.FailingSince = &first
@@ -89,6 +95,7 @@ func merge(h db.LockEndpointHealthRow, s seen) db.LockEndpointHealthRow {
 	if s.lastFailureAt.After(timeOf(h.LastFailureAt)) {
 		h.LastFailureAt, h.LastStatusCode, h.LastError = &s.lastFailureAt, orNull(s.statusCode), orNull(s.class)
 	}
+
 	return h
 }
 
@@ -125,20 +132,24 @@ type tracker struct {
 func (t *tracker) observe(recs []record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	if t.endpoints == nil {
 		t.endpoints = make(map[uuid.UUID]*tracked)
 	}
+
 	for i := range recs {
 		rec := &recs[i]
 		if rec.attempt == nil || rec.attempt.outcome == db.AttemptOutcomeUnknown {
 			continue
 		}
+
 		e := t.endpoints[rec.endpointID]
 		if e == nil {
 			e = &tracked{}
 			t.endpoints[rec.endpointID] = e
 		}
 		e.fresh = true
+
 		at := rec.attempt.startedAt.Add(time.Duration(rec.attempt.durationMS) * time.Millisecond)
 		if rec.attempt.outcome == db.AttemptOutcomeSucceeded {
 			e.success(at)
@@ -162,6 +173,7 @@ func errorClass(a *attempt) string {
 func (t *tracker) take(now time.Time, patience time.Duration, limit int) map[uuid.UUID]seen {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	due := make(map[uuid.UUID]seen)
 	for id, e := range t.endpoints {
 		quiet := e.healthy && e.failures == 0 && now.Sub(e.toldAt) < patience
@@ -173,6 +185,7 @@ func (t *tracker) take(now time.Time, patience time.Duration, limit int) map[uui
 			delete(t.endpoints, id)
 		}
 	}
+
 	return due
 }
 
@@ -180,6 +193,7 @@ func (t *tracker) take(now time.Time, patience time.Duration, limit int) map[uui
 func (t *tracker) told(ids []uuid.UUID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	for _, id := range ids {
 		if e := t.endpoints[id]; e != nil {
 			e.healthy = true
@@ -191,12 +205,14 @@ func (t *tracker) told(ids []uuid.UUID) {
 func (t *tracker) putBack(due map[uuid.UUID]seen) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	for id, old := range due {
 		e := t.endpoints[id]
 		if e == nil {
 			e = &tracked{}
 			t.endpoints[id] = e
 		}
+
 		e.fresh = true
 		e.seen = old.then(e.seen)
 	}
@@ -207,9 +223,11 @@ func (s seen) then(later seen) seen {
 	if !later.successAt.IsZero() {
 		s.success(later.successAt)
 	}
+
 	if later.failures == 0 {
 		return s
 	}
+
 	s.failure(later.firstFailureAt, later.statusCode, later.class)
 	s.failure(later.lastFailureAt, later.statusCode, later.class)
 	s.failures += later.failures - 2

@@ -54,6 +54,7 @@ func (k *healthKeeper) start(ctx context.Context) {
 func (k *healthKeeper) stop(ctx context.Context) {
 	k.cancel()
 	<-k.done
+
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthTimeout)
 	defer cancel()
 	k.flush(ctx, 0)
@@ -63,6 +64,7 @@ func (k *healthKeeper) run(ctx context.Context) {
 	defer close(k.done)
 	tick := time.NewTicker(k.cfg.HealthInterval)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -79,11 +81,13 @@ func (k *healthKeeper) flush(ctx context.Context, patience time.Duration) {
 		k.warn(ctx, err)
 		return
 	}
+
 	for {
 		due := k.tracker.take(time.Now(), patience, healthChunk)
 		if len(due) == 0 {
 			return
 		}
+
 		if err := k.tell(ctx, due); err != nil {
 			k.warn(ctx, err)
 			return
@@ -114,8 +118,10 @@ func (k *healthKeeper) resolve(ctx context.Context) error {
 	if k.doubt == nil {
 		return nil
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
+
 	status, err := db.New().GetTransactionStatus(ctx, k.cfg.Pool, k.doubt.transaction)
 	var refused *pgconn.PgError
 	switch {
@@ -124,6 +130,7 @@ func (k *healthKeeper) resolve(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("asking what became of a transaction: %w", err)
 	}
+
 	due := k.doubt.due
 	switch status {
 	case "in progress":
@@ -136,6 +143,7 @@ func (k *healthKeeper) resolve(ctx context.Context) error {
 		}
 		k.tracker.putBack(due)
 	}
+
 	k.doubt = nil
 	return nil
 }
@@ -153,10 +161,12 @@ func (k *healthKeeper) settle(ctx context.Context) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
+
 	nothing := make(map[uuid.UUID]seen, len(ids))
 	for _, id := range ids {
 		nothing[id] = seen{}
 	}
+
 	_, _, err = k.write(ctx, nothing)
 	return err
 }
@@ -169,19 +179,23 @@ func (k *healthKeeper) write(
 ) (healthy []uuid.UUID, transaction string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
+
 	ids := make([]uuid.UUID, 0, len(due))
 	for id := range due {
 		ids = append(ids, id)
 	}
+
 	var doomed []uuid.UUID
 	err = pgx.BeginFunc(ctx, k.cfg.Pool, func(tx pgx.Tx) error {
 		if err := db.New().InsertEndpointHealth(ctx, tx, ids); err != nil {
 			return fmt.Errorf("inserting: %w", err)
 		}
+
 		rows, err := db.New().LockEndpointHealth(ctx, tx, ids)
 		if err != nil {
 			return fmt.Errorf("locking: %w", err)
 		}
+
 		changed := make(map[string][]db.LockEndpointHealthRow)
 		for i := range rows {
 			rows[i] = merge(rows[i], due[rows[i].EndpointID])
@@ -195,6 +209,7 @@ func (k *healthKeeper) write(
 				doomed = append(doomed, rows[i].EndpointID)
 			}
 		}
+
 		if err := db.New().UpdateEndpointHealth(ctx, tx, healthParams(rows)); err != nil {
 			return fmt.Errorf("updating: %w", err)
 		}
@@ -203,18 +218,23 @@ func (k *healthKeeper) write(
 				return err
 			}
 		}
+
+		// Asked for last, so that only a COMMIT without an answer leaves it behind.
 		transaction, err = db.New().GetTransaction(ctx, tx)
 		return err
 	})
 	if err != nil {
 		return nil, transaction, err
 	}
+
+	// Each in a transaction of its own, since an endpoint is locked before its health.
 	for _, id := range doomed {
 		if err := k.disable(ctx, id); err != nil {
 			k.cfg.Logger.WarnContext(ctx, "disabling a failing endpoint",
 				slog.String("endpoint_id", id.String()), slog.Any("error", err))
 		}
 	}
+
 	return healthy, "", nil
 }
 
@@ -225,6 +245,7 @@ func (k *healthKeeper) move(h *db.LockEndpointHealthRow) (eventType string) {
 	if h.Status == db.EndpointStatusDisabled || h.StateChangedAt != nil && now.Sub(*h.StateChangedAt) < k.cfg.HealthHold {
 		return ""
 	}
+
 	switch {
 	case h.State == HealthHealthy && int(h.ConsecutiveFailures) >= k.cfg.FailingFailures:
 		h.State, h.StateChangedAt = HealthFailing, &now
@@ -233,6 +254,7 @@ func (k *healthKeeper) move(h *db.LockEndpointHealthRow) (eventType string) {
 		h.State, h.StateChangedAt = HealthHealthy, &now
 		return EventEndpointRecovered
 	}
+
 	return ""
 }
 
@@ -249,15 +271,18 @@ func (k *healthKeeper) disable(ctx context.Context, id uuid.UUID) error {
 		if _, err := q.LockEndpoint(ctx, tx, id); err != nil {
 			return err
 		}
+
 		rows, err := q.LockEndpointHealth(ctx, tx, []uuid.UUID{id})
 		if err != nil || len(rows) == 0 || !k.tooLong(rows[0]) {
 			return err
 		}
+
 		reason := fmt.Sprintf("failing: %d attempts in a row since %s", rows[0].ConsecutiveFailures,
 			rows[0].FailingSince.UTC().Format(time.RFC3339))
 		if err := disableEndpoint(ctx, tx, id, reason, k.clock.Now()); err != nil {
 			return err
 		}
+
 		if k.cfg.ProbeAfter < 0 {
 			return nil
 		}
@@ -267,6 +292,7 @@ func (k *healthKeeper) disable(ctx context.Context, id uuid.UUID) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil // deleted at this moment
 	}
+
 	if err == nil {
 		k.cfg.Logger.WarnContext(ctx, "disabled an endpoint that has failed for too long",
 			slog.String("endpoint_id", id.String()))
@@ -283,6 +309,7 @@ func healthParams(rows []db.LockEndpointHealthRow) (p db.UpdateEndpointHealthPar
 		p.FailingSinces = append(p.FailingSinces, timeOf(h.FailingSince))
 		p.LastSuccessAts = append(p.LastSuccessAts, timeOf(h.LastSuccessAt))
 		p.LastFailureAts = append(p.LastFailureAts, timeOf(h.LastFailureAt))
+
 		var code int32
 		var class string
 		if h.LastStatusCode != nil {
@@ -291,6 +318,7 @@ func healthParams(rows []db.LockEndpointHealthRow) (p db.UpdateEndpointHealthPar
 		if h.LastError != nil {
 			class = *h.LastError
 		}
+
 		p.LastStatusCodes, p.LastErrors = append(p.LastStatusCodes, code), append(p.LastErrors, class)
 	}
 	return p

@@ -71,6 +71,7 @@ func (f findings) add(check, example string) {
 		found = &Finding{}
 		f[check] = found
 	}
+
 	found.Count++
 	if len(found.Examples) < maxExamples {
 		found.Examples = append(found.Examples, example)
@@ -98,6 +99,7 @@ func Inspect(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return nil, fmt.Errorf("preparing: %w", err)
 	}
+
 	for after, more := int64(0), true; more; {
 		w, err := examine(ctx, tx, after)
 		if err != nil {
@@ -106,12 +108,15 @@ func Inspect(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 		for i, problem := range w.Problems {
 			found.add(problem, w.EventIDs[i].String()+"/"+w.EndpointIDs[i].String())
 		}
+
 		_, err = w.strays(ctx, tx, found)
 		if err != nil {
 			return nil, err
 		}
+
 		after, more = w.LastJobID, w.full()
 	}
+
 	if err := inspectPartitions(ctx, tx, found); err != nil {
 		return nil, err
 	}
@@ -126,6 +131,7 @@ func inspectPartitions(ctx context.Context, tx db.DBTX, found findings) error {
 	for _, name := range missing {
 		found.add(checkPartitions, name)
 	}
+
 	detaches, err := db.New().ListInterruptedDetaches(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("listing interrupted detaches: %w", err)
@@ -142,22 +148,26 @@ func missingPartitions(ctx context.Context, tx db.DBTX, ahead int) ([]string, er
 	if err != nil {
 		return nil, fmt.Errorf("reading the database's day: %w", err)
 	}
+
 	var missing []string
 	for _, parent := range logTables() {
 		children, err := db.New().ListPartitions(ctx, tx, parent)
 		if err != nil {
 			return nil, fmt.Errorf("listing the partitions of %s: %w", parent, err)
 		}
+
 		attached := make(map[string]bool, len(children))
 		for _, child := range children {
 			attached[child.Name] = child.Attached && !child.DetachPending
 		}
+
 		for i := range ahead + 1 {
 			if name := partitionName(parent, today.AddDate(0, 0, i)); !attached[name] {
 				missing = append(missing, name)
 			}
 		}
 	}
+
 	return missing, nil
 }
 
@@ -188,17 +198,20 @@ func (w windowOf) strays(ctx context.Context, tx db.DBTX, found findings) (jobID
 	if w.full() {
 		p.Upto = w.LastJobID
 	}
+
 	for {
 		row, err := db.New().FindStrayJobs(ctx, tx, p)
 		if err != nil {
 			return nil, fmt.Errorf("examining live jobs: %w", err)
 		}
+
 		for i, problem := range row.Problems {
 			found.add(problem, strconv.FormatInt(row.JobIDs[i], 10))
 			if problem == checkStrayJob {
 				jobIDs = append(jobIDs, row.JobIDs[i])
 			}
 		}
+
 		if row.Examined < window {
 			return jobIDs, nil
 		}

@@ -75,6 +75,7 @@ func (k *laneKeeper) judge(ctx context.Context, r *run, res egress.Result, now t
 	s := &sign{}
 	var throttled bool
 	s.hold, throttled = throttle(res, now, k.cfg.MaxRetryAfter)
+
 	switch {
 	case throttled:
 		s.throttled, s.reason = true, "it answered "+strconv.Itoa(res.StatusCode)
@@ -85,9 +86,11 @@ func (k *laneKeeper) judge(ctx context.Context, r *run, res egress.Result, now t
 	default:
 		return
 	}
+
 	if !k.fresh(r.EndpointID, s) {
 		return
 	}
+
 	_, err := k.group.Do(context.WithoutCancel(ctx), laneCall{endpointID: r.EndpointID, sign: s})
 	if err != nil {
 		k.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "noting that an endpoint is slow", r.attrs(slog.Any("error", err))...)
@@ -98,6 +101,7 @@ func (k *laneKeeper) judge(ctx context.Context, r *run, res egress.Result, now t
 func (k *laneKeeper) fresh(endpointID uuid.UUID, s *sign) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+
 	now := time.Now()
 	if until := now.Add(s.hold); until.After(k.last[endpointID].Add(signInterval)) {
 		if len(k.last) >= maxIdleFlows {
@@ -106,12 +110,14 @@ func (k *laneKeeper) fresh(endpointID uuid.UUID, s *sign) bool {
 		k.last[endpointID] = until
 		return true
 	}
+
 	return false
 }
 
 func (k *laneKeeper) run(ctx context.Context, calls []laneCall) ([]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
+
 	moved := make(map[int64]bool)
 	err := pgx.BeginTxFunc(ctx, k.cfg.Pool, pgx.TxOptions{BeginQuery: beginByKey}, func(tx pgx.Tx) error {
 		q := db.New()
@@ -120,10 +126,12 @@ func (k *laneKeeper) run(ctx context.Context, calls []laneCall) ([]bool, error) 
 				return fmt.Errorf("noting %d slow endpoints: %w", len(p.EndpointIDs), err)
 			}
 		}
+
 		jobIDs, attempts, endpointIDs := runsOf(calls)
 		if len(jobIDs) == 0 {
 			return nil
 		}
+
 		ids, err := q.SetAsideJobs(ctx, tx, jobIDs, attempts, endpointIDs)
 		if err != nil {
 			return fmt.Errorf("setting %d jobs aside: %w", len(jobIDs), err)
@@ -131,11 +139,13 @@ func (k *laneKeeper) run(ctx context.Context, calls []laneCall) ([]bool, error) 
 		for _, id := range ids {
 			moved[id] = true
 		}
+
 		return notifyLanes(ctx, tx, endpointIDs)
 	})
 	if err != nil {
 		return nil, err
 	}
+
 	out := make([]bool, len(calls))
 	for i, c := range calls {
 		out[i] = moved[c.jobID]
@@ -150,11 +160,13 @@ func (k *laneKeeper) signParams(calls []laneCall) db.SlowEndpointsParams {
 		MaxLanes: int32(k.cfg.MaxLanes),                 //nolint:gosec // validated
 		ProveMS:  int32(k.cfg.LaneProve.Milliseconds()), //nolint:gosec // validated
 	}
+
 	signs := make(map[uuid.UUID]sign)
 	for _, c := range calls {
 		if c.sign == nil {
 			continue
 		}
+
 		s := signs[c.endpointID]
 		if s.reason == "" || c.sign.throttled {
 			s.reason = c.sign.reason
@@ -162,16 +174,19 @@ func (k *laneKeeper) signParams(calls []laneCall) db.SlowEndpointsParams {
 		s.hold, s.throttled = max(s.hold, c.sign.hold), s.throttled || c.sign.throttled
 		signs[c.endpointID] = s
 	}
+
 	for id := range signs {
 		p.EndpointIDs = append(p.EndpointIDs, id)
 	}
 	slices.SortFunc(p.EndpointIDs, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+
 	for _, id := range p.EndpointIDs {
 		s := signs[id]
 		p.Reasons = append(p.Reasons, s.reason)
 		p.HoldSeconds = append(p.HoldSeconds, s.hold.Seconds())
 		p.Throttled = append(p.Throttled, s.throttled)
 	}
+
 	return p
 }
 
@@ -206,6 +221,7 @@ func (r *run) released() bool {
 	if r.job.Queue != queueDeliverSlow && r.job.Queue != queueDeliverLimited {
 		return false
 	}
+
 	var metadata struct {
 		Release int `json:"release"`
 	}

@@ -59,6 +59,7 @@ func (l *loader) load(ctx context.Context, key loadKey) (*loaded, error) {
 func (l *loader) run(ctx context.Context, keys []loadKey) ([]*loaded, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
+
 	var params db.LoadDeliveriesParams
 	for _, k := range keys {
 		params.EventIDs = append(params.EventIDs, k.eventID)
@@ -66,6 +67,7 @@ func (l *loader) run(ctx context.Context, keys []loadKey) ([]*loaded, error) {
 		params.JobIDs = append(params.JobIDs, k.jobID)
 	}
 	params.Low, params.High = bounds(params.EventIDs)
+
 	sent := time.Now()
 	rows, err := db.New().LoadDeliveries(ctx, l.pool, params)
 	l.metric.Observe(len(keys), sent, err)
@@ -73,9 +75,11 @@ func (l *loader) run(ctx context.Context, keys []loadKey) ([]*loaded, error) {
 		l.logger.WarnContext(ctx, "loading deliveries", slog.Int("count", len(keys)), slog.Any("error", err))
 		return nil, fmt.Errorf("loading %d deliveries: %w", len(keys), err)
 	}
+
 	if len(rows) > 0 {
 		l.clock.observe(sent, time.Now(), rows[0].DatabaseTime)
 	}
+
 	return align(keys, rows), nil
 }
 
@@ -91,6 +95,7 @@ func align(keys []loadKey, rows []db.LoadDeliveriesRow) []*loaded {
 		}
 		byKey[loadKey{r.EventID, r.EndpointID, r.LoadedJobID}] = &loaded{r, endpoints[r.EndpointID]}
 	}
+
 	out := make([]*loaded, len(keys))
 	for i, k := range keys {
 		out[i] = byKey[k]

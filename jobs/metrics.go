@@ -76,11 +76,14 @@ func newWorkerMetrics(reg prometheus.Registerer) *workerMetrics {
 			Name: "outhook_reconciled_total", Help: "What the reconcile job found broken and repaired.",
 		}, []string{"check"}),
 	}
+
+	// A counter that is there from the start shows its first repair as a rise.
 	for _, check := range checks() {
 		if check != checkSettled {
 			m.repaired.WithLabelValues(check)
 		}
 	}
+
 	m.addAttempts(factory)
 	m.addSettled(factory)
 	m.addFetches(factory)
@@ -92,6 +95,7 @@ func (m *workerMetrics) addAttempts(factory promauto.Factory) {
 		Name: "outhook_attempts_total",
 		Help: "Requests to endpoints by their outcome and the class of the answer's status (none: no answer).",
 	}, []string{"outcome", "status_class"})
+
 	m.attempts = make(map[egress.Outcome]*[6]prometheus.Counter)
 	for _, o := range []egress.Outcome{
 		egress.Succeeded, egress.Rejected, egress.TimedOut, egress.Unreachable, egress.Blocked, egress.Unknown,
@@ -110,6 +114,7 @@ func (m *workerMetrics) addSettled(factory promauto.Factory) {
 		Help: "Deliveries that workers ended, by their state and reason (none for a success). " +
 			"Those that the API cancels are not among them.",
 	}, []string{"state", "reason"})
+
 	m.settled = map[settlement]prometheus.Counter{
 		{db.DeliveryStateSucceeded, ""}: settled.WithLabelValues(string(db.DeliveryStateSucceeded), "none"),
 	}
@@ -123,6 +128,7 @@ func (m *workerMetrics) addSettled(factory promauto.Factory) {
 			m.settled[settlement{state, reason}] = settled.WithLabelValues(string(state), reason)
 		}
 	}
+
 	latency := factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "outhook_delivery_latency_seconds",
 		Help: "From the enqueue to the success, on the database's clock, of deliveries that the first attempt brought, " +
@@ -146,6 +152,7 @@ func (m *workerMetrics) addFetches(factory promauto.Factory) {
 		Name: "outhook_fetch_duration_seconds", Help: "How long a fetch took in the database.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 	}, label)
+
 	m.fetches = map[string]prometheus.Counter{}
 	m.fetched = map[string]prometheus.Counter{}
 	m.fetchTime = map[string]prometheus.Observer{}
@@ -164,12 +171,14 @@ func (c *Client) addState(reg prometheus.Registerer) {
 	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
 		factory.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value)
 	}
+
 	gauge("outhook_deliveries_in_flight", "Deliveries that this process works at this moment, from load to record.", nil,
 		func() float64 { return float64(c.inFlight.Load()) })
 	for queue, slots := range c.slots() {
 		gauge("outhook_worker_slots", "Deliveries of a queue that this process may work at the same time.",
 			prometheus.Labels{"queue": queue}, func() float64 { return float64(slots) })
 	}
+
 	gauge("outhook_clock_offset_seconds", "How far the database's clock is ahead of this process's.", nil,
 		func() float64 { return c.clock.Offset().Seconds() })
 	gauge("outhook_worker_ready", "1 if this process holds its lock and fetches jobs, as /readyz says; else 0.", nil,
@@ -182,6 +191,7 @@ func (c *Client) addState(reg prometheus.Registerer) {
 	gauge("outhook_last_fetch_timestamp_seconds",
 		"When the queue deliver was last fetched from, in Unix time; 0: never.", nil,
 		func() float64 { return float64(c.lastFetch.Load()) / float64(time.Second) })
+
 	if reg != nil {
 		reg.MustRegister(
 			metrics.NewPool("worker", c.cfg.Pool.Stat),
@@ -215,6 +225,7 @@ func (m *workerMetrics) attempt(res egress.Result) {
 	if classes == nil {
 		classes = m.attempts[egress.Unknown]
 	}
+
 	classes[metrics.ClassIndex(res.StatusCode)].Inc()
 	m.duration.Observe(res.Duration.Seconds())
 }
@@ -227,6 +238,7 @@ func (m *workerMetrics) recorded(rec *record) {
 		}
 		return
 	}
+
 	counter := m.settled[settlement{rec.state, rec.reason}]
 	if counter == nil {
 		counter = m.settled[settlement{rec.state, reasonOther}]
@@ -234,9 +246,11 @@ func (m *workerMetrics) recorded(rec *record) {
 	if counter != nil {
 		counter.Inc()
 	}
+
 	if rec.state != db.DeliveryStateSucceeded {
 		return
 	}
+
 	latency := m.later
 	if rec.number == 1 {
 		latency = m.first

@@ -73,6 +73,7 @@ func (w *operateWorker) Work(ctx context.Context, job *river.Job[OperateArgs]) e
 		case wait > operationWait || time.Since(began) > operationRun:
 			return river.JobSnooze(wait)
 		}
+
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -89,6 +90,7 @@ func (w *operateWorker) failed(ctx context.Context, id uuid.UUID, err error) err
 	if ctx.Err() != nil {
 		return err
 	}
+
 	w.cfg.Logger.WarnContext(ctx, "carrying an operation out",
 		slog.String("operation_id", id.String()), slog.Any("error", err))
 	text := err.Error()
@@ -105,6 +107,7 @@ func (w *operateWorker) step(ctx context.Context, id uuid.UUID) (wait time.Durat
 		case err != nil:
 			return fmt.Errorf("locking: %w", err)
 		}
+
 		full, err := w.full(ctx, tx, op)
 		switch {
 		case err != nil:
@@ -115,6 +118,7 @@ func (w *operateWorker) step(ctx context.Context, id uuid.UUID) (wait time.Durat
 		case op.PassBeganAt == nil:
 			return db.New().BeginPass(ctx, tx, countMatches(ctx, tx, op), id)
 		}
+
 		if op.Phase == phaseMissed {
 			return chunkMissed(ctx, tx, op)
 		}
@@ -130,6 +134,7 @@ func (w *operateWorker) full(ctx context.Context, tx pgx.Tx, op db.LockOperation
 	if op.EndpointID != nil {
 		queues = append(queues, "endpoint-"+op.EndpointID.String())
 	}
+
 	n, err := db.New().CountAvailableJobs(ctx, tx, queues, int32(w.cfg.ReplayBacklog)) //nolint:gosec // validated
 	if err != nil {
 		return false, fmt.Errorf("counting what waits: %w", err)
@@ -142,11 +147,14 @@ func countMatches(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (total
 	if scansLog(op) || op.Missed {
 		return nil
 	}
+
+	// In a savepoint, so that a timeout does not end the chunk's transaction.
 	err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
 		bound := fmt.Sprintf("SET LOCAL statement_timeout = %d", countTimeout.Milliseconds())
 		if _, err := savepoint.Exec(ctx, bound); err != nil {
 			return err
 		}
+
 		n, err := db.New().CountEndedDeliveries(ctx, savepoint, db.CountEndedDeliveriesParams{
 			States: op.States, Since: op.Since, Until: op.Until, EndpointID: op.EndpointID, TenantID: op.TenantID,
 			EventTypes: op.EventTypes, ByEndpointOnly: op.Kind == OperationRecover,
@@ -171,16 +179,19 @@ func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Du
 	if err != nil {
 		return 0, fmt.Errorf("looking at deliveries: %w", err)
 	}
+
 	var eventIDs, endpointIDs []uuid.UUID
 	for _, r := range rows {
 		if r.Matches {
 			eventIDs, endpointIDs = append(eventIDs, r.EventID), append(endpointIDs, r.EndpointID)
 		}
 	}
+
 	replayed, err := replayChunk(ctx, tx, op, eventIDs, endpointIDs)
 	if err != nil {
 		return 0, err
 	}
+
 	if len(rows) > 0 {
 		last := rows[len(rows)-1]
 		if err := db.New().AdvanceOperation(ctx, tx, db.AdvanceOperationParams{
@@ -190,6 +201,7 @@ func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Du
 			return 0, fmt.Errorf("moving on: %w", err)
 		}
 	}
+
 	if len(rows) == operationScan {
 		return 0, nil
 	}
@@ -205,6 +217,7 @@ func endPass(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.
 	case !op.PassBeganAt.Before(due):
 		return 0, complete(ctx, tx, op)
 	}
+
 	if left := due.Sub(op.DatabaseTime); left > 0 {
 		return max(left, 2*operationWait), nil
 	}
@@ -228,16 +241,19 @@ func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 	if op.CursorEventID != nil {
 		p.CursorEventID = *op.CursorEventID
 	}
+
 	rows, err := db.New().ScanMissedEvents(ctx, tx, p)
 	if err != nil {
 		return fmt.Errorf("looking at events: %w", err)
 	}
+
 	var eventIDs []uuid.UUID
 	for _, r := range rows {
 		if r.Matches {
 			eventIDs = append(eventIDs, r.EventID)
 		}
 	}
+
 	var made int64
 	if len(eventIDs) > 0 {
 		if made, err = db.New().InsertMissedDeliveries(ctx, tx, eventIDs, *op.EndpointID); err != nil {
@@ -247,6 +263,7 @@ func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 			return err
 		}
 	}
+
 	if len(rows) > 0 {
 		if err := db.New().AdvanceOperation(ctx, tx, db.AdvanceOperationParams{
 			ID: op.ID, Replayed: made, CursorEventID: &rows[len(rows)-1].EventID,
@@ -254,6 +271,7 @@ func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 			return fmt.Errorf("moving on: %w", err)
 		}
 	}
+
 	if len(rows) == operationScan {
 		return nil
 	}
@@ -267,6 +285,7 @@ func scan(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) ([]db.ScanEnde
 	if op.CursorEventID != nil {
 		cursorAt, cursorEventID, cursorEndpointID = *op.CursorCompletedAt, *op.CursorEventID, *op.CursorEndpointID
 	}
+
 	if !scansLog(op) {
 		return db.New().ScanEndedDeliveries(ctx, tx, db.ScanEndedDeliveriesParams{
 			States: op.States, TenantID: op.TenantID, EndpointID: op.EndpointID, EventTypes: op.EventTypes,
@@ -275,6 +294,7 @@ func scan(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) ([]db.ScanEnde
 			CursorCompletedAt: cursorAt, CursorEventID: cursorEventID, CursorEndpointID: cursorEndpointID,
 		})
 	}
+
 	rows, err := db.New().ScanDeliveries(ctx, tx, db.ScanDeliveriesParams{
 		States: op.States, TenantID: op.TenantID, EndpointID: op.EndpointID, EventTypes: op.EventTypes,
 		Since: op.Since, Until: op.Until, MaxRows: operationScan,
@@ -303,9 +323,11 @@ func replayChunk(
 	if len(eventIDs) == 0 {
 		return 0, nil
 	}
+
 	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return 0, fmt.Errorf("preparing: %w", err)
 	}
+
 	p := db.LockEndedDeliveriesParams{
 		EventIDs: eventIDs, EndpointIDs: endpointIDs, States: op.States, Since: op.Since, Until: op.Until,
 	}
@@ -314,15 +336,18 @@ func replayChunk(
 	if err != nil || len(locked) == 0 {
 		return 0, err
 	}
+
 	r := db.ReplayDeliveriesParams{Low: p.Low, High: p.High}
 	jobIDs := make([]int64, len(locked))
 	for i, d := range locked {
 		r.EventIDs, r.EndpointIDs, jobIDs[i] = append(r.EventIDs, d.EventID), append(r.EndpointIDs, d.EndpointID), d.JobID
 	}
+
 	// A job before may be live: River UI's Retry. One order is enough.
 	if err := cancelJobs(ctx, tx, jobIDs...); err != nil {
 		return 0, fmt.Errorf("cancelling %d jobs: %w", len(jobIDs), err)
 	}
+
 	if err := db.New().ReplayDeliveries(ctx, tx, r); err != nil {
 		return 0, fmt.Errorf("replaying %d deliveries: %w", len(locked), err)
 	}

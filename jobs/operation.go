@@ -71,10 +71,12 @@ func Recover(ctx context.Context, tx pgx.Tx, endpointID uuid.UUID, f Filter) (op
 	if n.Status == db.EndpointStatusDisabled {
 		return op, ErrEndpointGone
 	}
+
 	f.TenantID, f.EndpointID = &n.TenantID, &endpointID
 	if len(f.States) == 0 {
 		f.States = []db.DeliveryState{db.DeliveryStateFailed, db.DeliveryStateCancelled}
 	}
+
 	return insertOperation(ctx, tx, OperationRecover, f)
 }
 
@@ -91,6 +93,7 @@ func insertOperation(ctx context.Context, tx pgx.Tx, kind string, f Filter) (op 
 	for i, s := range f.States {
 		states[i] = string(s)
 	}
+
 	op, err = db.New().InsertOperation(ctx, tx, db.InsertOperationParams{
 		Kind: kind, TenantID: f.TenantID, EndpointID: f.EndpointID,
 		EventTypes: append([]string{}, f.EventTypes...), States: states,
@@ -102,6 +105,7 @@ func insertOperation(ctx context.Context, tx pgx.Tx, kind string, f Filter) (op 
 	if err != nil {
 		return op, fmt.Errorf("inserting an operation: %w", err)
 	}
+
 	return op, startOperation(ctx, tx, op.ID)
 }
 
@@ -147,6 +151,7 @@ func moveOperation(
 	case locked.State == to:
 		return db.New().GetOperation(ctx, tx, id)
 	}
+
 	return db.New().SetOperationState(ctx, tx, to, id, from)
 }
 
@@ -159,6 +164,7 @@ func tendOperations(ctx context.Context, cfg Config) error {
 	if n > 0 {
 		cfg.Logger.WarnContext(ctx, "operations had lost their jobs", slog.Int64("count", n))
 	}
+
 	if _, err := db.New().DeleteEndedOperations(ctx, cfg.Pool, cfg.Retention.Seconds()); err != nil {
 		return fmt.Errorf("deleting old operations: %w", err)
 	}

@@ -57,6 +57,7 @@ func announce(
 		if e.TenantID == OperatorTenant {
 			continue
 		}
+
 		payload, err := json.Marshal(operationalEvent{Type: eventType, Timestamp: at.UTC(), Data: operationalData{
 			EndpointID: e.EndpointID, TenantID: e.TenantID, Host: hostOf(e.URL),
 			Status: string(e.Status), StatusReason: e.StatusReason,
@@ -68,6 +69,7 @@ func announce(
 		}
 		payloads = append(payloads, string(payload))
 	}
+
 	if len(payloads) == 0 {
 		return nil
 	}
@@ -106,11 +108,13 @@ func tell(ctx context.Context, tx pgx.Tx, recs []record) error {
 			jobIDs = append(jobIDs, rec.jobID)
 		}
 	}
+
 	if len(eventIDs) > 0 {
 		if _, err := db.New().TellFailedDeliveries(ctx, tx, eventIDs, endpointIDs, jobIDs); err != nil {
 			return fmt.Errorf("telling of %d failed deliveries: %w", len(eventIDs), err)
 		}
 	}
+
 	for _, rec := range recs {
 		var err error
 		switch {
@@ -137,12 +141,14 @@ func disableEndpoint(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason string
 	if err != nil {
 		return fmt.Errorf("disabling endpoint %s: %w", id, err)
 	}
+
 	if err := q.InsertCancelJob(ctx, tx, id, ReasonEndpointDisabled, queueOperations); err != nil {
 		return fmt.Errorf("ordering the end of endpoint %s: %w", id, err)
 	}
 	if err := notify(ctx, tx, queueOperations); err != nil {
 		return err
 	}
+
 	return announceEndpoint(ctx, tx, EventEndpointDisabled, at, n)
 }
 
@@ -155,6 +161,7 @@ func enableProbed(ctx context.Context, tx pgx.Tx, id uuid.UUID, at time.Time) er
 	if err != nil {
 		return fmt.Errorf("enabling endpoint %s: %w", id, err)
 	}
+
 	if err := announceEndpoint(ctx, tx, EventEndpointRecovered, at, n); err != nil {
 		return err
 	}
@@ -167,6 +174,7 @@ func announceEndpoint(ctx context.Context, tx pgx.Tx, eventType string, at time.
 	if err != nil {
 		return fmt.Errorf("reading the health of endpoint %s: %w", n.ID, err)
 	}
+
 	e := db.LockEndpointHealthRow{
 		EndpointID: n.ID, TenantID: n.TenantID, URL: n.URL, Status: n.Status, StatusReason: n.StatusReason,
 	}
@@ -174,6 +182,7 @@ func announceEndpoint(ctx context.Context, tx pgx.Tx, eventType string, at time.
 		e.ConsecutiveFailures, e.FailingSince, e.LastSuccessAt = h.ConsecutiveFailures, h.FailingSince, h.LastSuccessAt
 		e.LastFailureAt, e.LastStatusCode, e.LastError = h.LastFailureAt, h.LastStatusCode, h.LastError
 	}
+
 	return announce(ctx, tx, eventType, at, e)
 }
 

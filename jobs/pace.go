@@ -40,6 +40,7 @@ func (l *lanes) next() time.Time {
 	if l.sweepAt.Before(at) {
 		at = l.sweepAt
 	}
+
 	for _, n := range l.byID {
 		if !n.lookAt.IsZero() && n.lookAt.Before(at) {
 			at = n.lookAt
@@ -54,12 +55,14 @@ func (l *lanes) wake(id string) {
 	if err != nil {
 		return
 	}
+
 	n := l.byID[endpointID]
 	if n == nil { // it was opened just now
 		n = &lane{}
 		l.byID[endpointID] = n
 		l.sweepAt = time.Now()
 	}
+
 	if n.lookAt.IsZero() {
 		n.lookAt = time.Now()
 	}
@@ -69,6 +72,7 @@ func (l *lanes) wake(id string) {
 func (l *lanes) step(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
 	defer cancel()
+
 	now := time.Now()
 	if !now.Before(l.sweepAt) {
 		more, err := l.sweep(ctx)
@@ -80,16 +84,19 @@ func (l *lanes) step(ctx context.Context) error {
 			l.sweepAt = time.Now().Add(sweepBudget)
 		}
 	}
+
 	if !now.Before(l.allAt) {
 		l.allAt = now.Add(paceAll)
 		return l.look(ctx, true, nil)
 	}
+
 	var due []uuid.UUID
 	for id, n := range l.byID {
 		if !n.lookAt.IsZero() && !now.Before(n.lookAt) {
 			due = append(due, id)
 		}
 	}
+
 	if len(due) == 0 {
 		return nil
 	}
@@ -102,10 +109,12 @@ func (l *lanes) look(ctx context.Context, everyone bool, ids []uuid.UUID) error 
 	if ids == nil {
 		ids = []uuid.UUID{}
 	}
+
 	rows, err := db.New().LookAtLanes(ctx, l.conn, everyone, ids)
 	if err != nil {
 		return fmt.Errorf("looking at lanes: %w", err)
 	}
+
 	before := l.byID
 	if everyone {
 		l.byID = make(map[uuid.UUID]*lane, len(rows))
@@ -114,6 +123,7 @@ func (l *lanes) look(ctx context.Context, everyone bool, ids []uuid.UUID) error 
 			delete(l.byID, id) // those that have no lane any more
 		}
 	}
+
 	looked := make([]*lane, len(rows))
 	for i, row := range rows {
 		n := &lane{LookAtLanesRow: row, pause: paceFast}
@@ -122,9 +132,11 @@ func (l *lanes) look(ctx context.Context, everyone bool, ids []uuid.UUID) error 
 		}
 		l.byID[row.ID], looked[i] = n, n
 	}
+
 	if err := l.release(ctx, looked); err != nil {
 		return err
 	}
+
 	if !everyone {
 		return nil
 	}
@@ -141,8 +153,10 @@ func (l *lanes) release(ctx context.Context, looked []*lane) error {
 			active++
 		}
 	}
+
 	share := max(l.cfg.MaxSlowWorkers/max(active, 1), 1)
 	slices.SortFunc(looked, func(a, b *lane) int { return cmp.Compare(a.InFlight, b.InFlight) })
+
 	var p db.ReleaseJobsParams
 	var queues []string
 	for _, n := range looked {
@@ -150,15 +164,18 @@ func (l *lanes) release(ctx context.Context, looked []*lane) error {
 		if n.Lane == LaneSlow {
 			most = min(most, share-int(n.InFlight))
 		}
+
 		count, nextAt, wait := n.allowance(most)
 		n.schedule(wait)
 		if count == 0 {
 			continue
 		}
+
 		room[n.Lane] -= count
 		n.InFlight += int32(count) //nolint:gosec // at most 1000
 		n.Waiting -= int32(count)  //nolint:gosec // at most 1000
 		n.NextAt = nextAt
+
 		queue := queueDeliverSlow
 		if n.Lane == LaneLimited {
 			queue = queueDeliverLimited
@@ -169,13 +186,16 @@ func (l *lanes) release(ctx context.Context, looked []*lane) error {
 			queues = append(queues, queue)
 		}
 	}
+
 	if len(p.Counts) == 0 {
 		return nil
 	}
+
 	return pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
 		if _, err := db.New().ReleaseJobs(ctx, tx, p); err != nil {
 			return fmt.Errorf("releasing jobs: %w", err)
 		}
+
 		for _, queue := range queues {
 			if err := notify(ctx, tx, queue); err != nil {
 				return err
@@ -190,6 +210,7 @@ func (l *lanes) release(ctx context.Context, looked []*lane) error {
 func (n *lane) allowance(most int) (count int, nextAt time.Time, wait time.Duration) {
 	now := n.DatabaseTime
 	count, nextAt = min(int(min(n.MaxInFlight, n.Width)-n.InFlight), int(n.Waiting), most), n.NextAt
+
 	switch {
 	case !n.Enabled || n.Lane == LaneBulk:
 		return 0, nextAt, paceAll
@@ -200,23 +221,27 @@ func (n *lane) allowance(most int) (count int, nextAt time.Time, wait time.Durat
 	case n.RateLimit == 0:
 		return max(count, 0), nextAt, 0
 	}
+
 	every := n.every()
 	slack := time.Duration(n.RateBurst-1) * every
 	if every < time.Second {
 		slack = max(slack, catchUp)
 	}
+
 	if earliest := now.Add(-slack); nextAt.Before(earliest) {
 		nextAt = earliest
 	}
 	if nextAt.After(now) {
 		return 0, n.NextAt, nextAt.Sub(now)
 	}
+
 	// What the workers have not fetched yet would leave all at once when they do.
 	behind := max(int(catchUp/every), int(n.RateBurst)) - int(n.Unstarted)
 	count = max(min(count, int(now.Sub(nextAt)/every)+1, behind), 0)
 	if count == 0 {
 		return 0, n.NextAt, 0
 	}
+
 	return count, nextAt.Add(time.Duration(count) * every), 0
 }
 
@@ -255,16 +280,19 @@ func (l *lanes) change(ctx context.Context, looked []*lane) error {
 		}
 		shared = shared || n.Lane == LaneBulk
 	}
+
 	if len(narrow) > 0 {
 		if err := db.New().WidenLanes(ctx, l.conn, narrow); err != nil {
 			return fmt.Errorf("widening lanes: %w", err)
 		}
 	}
+
 	if shared {
 		if err := db.New().PromoteLanes(ctx, l.conn, int32(l.cfg.MaxLanes)); err != nil { //nolint:gosec // validated
 			return fmt.Errorf("promoting lanes: %w", err)
 		}
 	}
+
 	if len(proved) == 0 {
 		return nil
 	}
@@ -272,6 +300,7 @@ func (l *lanes) change(ctx context.Context, looked []*lane) error {
 	if err != nil {
 		return fmt.Errorf("closing lanes: %w", err)
 	}
+
 	for _, id := range closed {
 		l.cfg.Logger.InfoContext(ctx, "an endpoint is quick again", slog.String("endpoint_id", id.String()))
 	}
@@ -286,6 +315,7 @@ func (l *lanes) sweep(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("listing stranded queues: %w", err)
 	}
+
 	var moved int64
 	for _, queue := range stranded {
 		n, err := chunks(end, func() (int64, error) { return q.MoveStrandedJobs(ctx, l.conn, queue, sweepChunk) })
@@ -297,9 +327,11 @@ func (l *lanes) sweep(ctx context.Context) (more bool, err error) {
 	if moved > 0 {
 		l.cfg.Logger.DebugContext(ctx, "moved jobs out of closed lanes", slog.Int64("count", moved))
 	}
+
 	if len(l.byID) == 0 {
 		return time.Now().After(end), nil
 	}
+
 	for _, queue := range workedShared() {
 		if err := l.sweepShared(ctx, queue, end); err != nil {
 			return false, fmt.Errorf("moving jobs to lanes: %w", err)
@@ -316,11 +348,13 @@ func (l *lanes) sweepShared(ctx context.Context, queue string, end time.Time) er
 		if err != nil {
 			return err
 		}
+
 		for chunk := range slices.Chunk(ids, sweepChunk) {
 			if _, err := q.MoveJobsToLanes(ctx, l.conn, chunk, queue); err != nil || time.Now().After(end) {
 				return err
 			}
 		}
+
 		if len(ids) < sweepChunk/2 {
 			return nil
 		}

@@ -76,6 +76,7 @@ func (p *pacer) run(ctx context.Context) {
 	defer close(p.done)
 	tick := time.NewTicker(paceAll)
 	defer tick.Stop()
+
 	for {
 		err := p.own(ctx)
 		if ctx.Err() != nil {
@@ -84,6 +85,7 @@ func (p *pacer) run(ctx context.Context) {
 		if !errors.Is(err, errPacerTaken) {
 			p.cfg.Logger.WarnContext(ctx, "pacing lanes", slog.Any("error", err))
 		}
+
 		select {
 		case <-ctx.Done():
 			return
@@ -99,11 +101,14 @@ func (p *pacer) own(ctx context.Context) error {
 		return fmt.Errorf("connecting: %w", err)
 	}
 	defer closePresence(ctx, conn)
+
 	if _, err := conn.Exec(ctx, presenceSettings); err != nil {
 		return fmt.Errorf("preparing: %w", err)
 	}
+
 	tick := time.NewTicker(paceAll)
 	defer tick.Stop()
+
 	for {
 		held, err := p.take(ctx, conn)
 		switch {
@@ -112,6 +117,7 @@ func (p *pacer) own(ctx context.Context) error {
 		case held:
 			return p.pace(ctx, conn)
 		}
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -123,6 +129,7 @@ func (p *pacer) own(ctx context.Context) error {
 func (p *pacer) take(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
 	defer cancel()
+
 	held, err := db.New().TakePacer(ctx, conn)
 	if err != nil {
 		return false, fmt.Errorf("taking the pacer's lock: %w", err)
@@ -135,6 +142,7 @@ func (p *pacer) pace(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, `LISTEN "`+channelInsert+`"; SET enable_seqscan = off; SET jit = off`); err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
+
 	l := &lanes{cfg: p.cfg, conn: conn, byID: make(map[uuid.UUID]*lane)}
 	for {
 		if err := l.step(ctx); err != nil {
@@ -150,6 +158,7 @@ func (p *pacer) pace(ctx context.Context, conn *pgx.Conn) error {
 func (l *lanes) wait(ctx context.Context) error {
 	ctx, cancel := context.WithDeadline(ctx, l.next())
 	defer cancel()
+
 	n, err := l.conn.WaitForNotification(ctx)
 	switch {
 	case err == nil:
@@ -163,5 +172,6 @@ func (l *lanes) wait(ctx context.Context) error {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) && !l.conn.IsClosed():
 		return nil
 	}
+
 	return fmt.Errorf("waiting: %w", err)
 }

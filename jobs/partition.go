@@ -28,6 +28,7 @@ func CreatePartitions(ctx context.Context, pool *pgxpool.Pool, ahead int) (int, 
 	if err != nil {
 		return 0, fmt.Errorf("reading the database's day: %w", err)
 	}
+
 	var made int
 	for i := -1; i <= ahead; i++ {
 		day := today.AddDate(0, 0, i)
@@ -35,6 +36,7 @@ func CreatePartitions(ctx context.Context, pool *pgxpool.Pool, ahead int) (int, 
 			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", ddlLockTimeout.Milliseconds())); err != nil {
 				return err
 			}
+
 			n, err := db.New().CreatePartitions(ctx, tx, day)
 			made += int(n)
 			return err
@@ -53,6 +55,7 @@ func CreatePartitions(ctx context.Context, pool *pgxpool.Pool, ahead int) (int, 
 func (r *retention) drop(ctx context.Context, parent string, child db.ListPartitionsRow) error {
 	parentName, childName := pgx.Identifier{schema, parent}.Sanitize(), pgx.Identifier{schema, child.Name}.Sanitize()
 	detach := "ALTER TABLE " + parentName + " DETACH PARTITION " + childName
+
 	var err error
 	switch {
 	case child.DetachPending:
@@ -63,6 +66,7 @@ func (r *retention) drop(ctx context.Context, parent string, child db.ListPartit
 	if err != nil {
 		return fmt.Errorf("detaching %s: %w", child.Name, err)
 	}
+
 	if parent == deliveriesTable {
 		n, err := db.New().CancelJobsOf(ctx, r.conn, child.Name)
 		if err != nil {
@@ -70,10 +74,12 @@ func (r *retention) drop(ctx context.Context, parent string, child db.ListPartit
 		}
 		r.done.Expired += int(n)
 	}
+
 	if err := r.alter(ctx, ddlLockTimeout, "DROP TABLE "+childName); err != nil {
 		return fmt.Errorf("dropping %s: %w", child.Name, err)
 	}
 	r.done.Tables++
+
 	if err := db.New().DeleteRetentionMark(ctx, r.conn, child.Name); err != nil {
 		return fmt.Errorf("removing the mark of %s: %w", child.Name, err)
 	}
@@ -86,6 +92,7 @@ func (r *retention) alter(ctx context.Context, wait time.Duration, statement str
 	if _, err := r.conn.Exec(ctx, fmt.Sprintf("SET lock_timeout = %d", wait.Milliseconds())); err != nil {
 		return err
 	}
+
 	_, err := r.conn.Exec(ctx, statement)
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && pgErr.Code == "55P03" { // lock_not_available

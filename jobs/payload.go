@@ -35,16 +35,19 @@ func (r *retention) payloads(ctx context.Context, due time.Time) error {
 	if !before.After(due) {
 		return nil
 	}
+
 	children, err := db.New().ListPartitions(ctx, r.conn, eventsTable)
 	if err != nil {
 		return fmt.Errorf("listing the partitions of %s: %w", eventsTable, err)
 	}
+
 	var waiting error
 	for _, child := range children {
 		day, err := partitionDay(eventsTable, child.Name)
 		if err != nil || day.Before(due) || !day.Before(before) || !child.Attached {
 			continue
 		}
+
 		err = r.erase(ctx, child.Name, day)
 		switch {
 		case errors.Is(err, ErrInTheWay):
@@ -62,10 +65,12 @@ func (r *retention) erase(ctx context.Context, partition string, day time.Time) 
 	if err != nil {
 		return err
 	}
+
 	for m.Step != PayloadsGone {
 		if r.over() {
 			return errUnfinished
 		}
+
 		step := m.Step
 		switch step {
 		case stepFront, stepBack:
@@ -77,6 +82,7 @@ func (r *retention) erase(ctx context.Context, partition string, day time.Time) 
 		default:
 			err = fmt.Errorf("the mark of %s has the unknown step %d", m.Name, step)
 		}
+
 		if err = errors.Join(err, r.save(ctx, m)); err != nil || m.Step == step {
 			return err
 		}
@@ -92,20 +98,24 @@ func (r *retention) move(ctx context.Context, m *db.RetentionMark) (err error) {
 			return fmt.Errorf("reading the size of %s: %w", m.Name, err)
 		}
 	}
+
 	last := m.Pages
 	if m.Step == stepFront {
 		last = m.Pages/frontShare + 1
 	}
+
 	for ; m.Page < last; m.Page = min(m.Page+pagesChunk, last) {
 		if r.over() {
 			return errUnfinished
 		}
+
 		n, err := q.MoveEvents(ctx, r.conn, m.Name, m.Page, min(m.Page+pagesChunk, last))
 		if err != nil {
 			return fmt.Errorf("erasing payloads of %s: %w", m.Name, err)
 		}
 		r.done.Payloads += int(n)
 	}
+
 	horizon, err := q.GetHorizon(ctx, r.conn)
 	if err != nil {
 		return fmt.Errorf("reading the oldest open transaction: %w", err)
@@ -124,9 +134,11 @@ func (r *retention) vacuum(ctx context.Context, m *db.RetentionMark) error {
 	if horizon.OldestXID < m.AfterXID {
 		return fmt.Errorf("vacuuming %s: %w", m.Name, ErrInTheWay)
 	}
+
 	if err := r.alter(ctx, ddlLockTimeout, "VACUUM (ANALYZE) "+pgx.Identifier{schema, m.Name}.Sanitize()); err != nil {
 		return fmt.Errorf("vacuuming %s: %w", m.Name, err)
 	}
+
 	if m.Pages, err = db.New().CountPages(ctx, r.conn, m.Name); err != nil {
 		return fmt.Errorf("reading the size of %s: %w", m.Name, err)
 	}
@@ -142,6 +154,7 @@ func (r *retention) eraseLate(ctx context.Context, m *db.RetentionMark, day time
 		return fmt.Errorf("erasing payloads of %s: %w", m.Name, err)
 	}
 	r.done.Payloads += int(n)
+
 	left, err := db.New().CountPayloads(ctx, r.conn, low, high)
 	if err != nil {
 		return fmt.Errorf("counting payloads of %s: %w", m.Name, err)

@@ -70,10 +70,12 @@ func sideConn(cfg Config, what string) *pgx.ConnConfig {
 func (p *presence) start(ctx context.Context) error {
 	startCtx, cancel := context.WithTimeout(ctx, startPresence)
 	defer cancel()
+
 	conn, err := p.take(startCtx)
 	if err != nil {
 		return fmt.Errorf("taking this worker's lock: %w", err)
 	}
+
 	p.holds.Store(true)
 	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go p.run(ctx, conn)
@@ -100,10 +102,12 @@ func (p *presence) run(ctx context.Context, conn *pgx.Conn) {
 		if ctx.Err() != nil {
 			return
 		}
+
 		p.cfg.Logger.WarnContext(ctx, "lost this worker's lock: starting nothing until it is back", slog.Any("error", err))
 		if conn = p.retake(ctx); conn == nil {
 			return
 		}
+
 		p.holds.Store(true)
 		p.cfg.Logger.InfoContext(ctx, "took this worker's lock again")
 	}
@@ -114,12 +118,14 @@ func (p *presence) watch(ctx context.Context, conn *pgx.Conn) error {
 	r := &rescuer{cfg: p.cfg, metrics: p.metrics, clientID: p.clientID, clock: p.clock, conn: conn}
 	tick := time.NewTicker(presenceInterval)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 		}
+
 		tickCtx, cancel := context.WithTimeout(ctx, presenceTimeout)
 		err := r.run(tickCtx)
 		cancel()
@@ -136,6 +142,7 @@ func (p *presence) watch(ctx context.Context, conn *pgx.Conn) error {
 func (p *presence) retake(ctx context.Context) *pgx.Conn {
 	tick := time.NewTicker(retakeInterval)
 	defer tick.Stop()
+
 	for {
 		takeCtx, cancel := context.WithTimeout(ctx, presenceTimeout)
 		conn, err := p.take(takeCtx)
@@ -143,6 +150,7 @@ func (p *presence) retake(ctx context.Context) *pgx.Conn {
 		if err == nil {
 			return conn
 		}
+
 		p.cfg.Logger.DebugContext(ctx, "taking this worker's lock again", slog.Any("error", err))
 		select {
 		case <-ctx.Done():
@@ -159,6 +167,7 @@ func (p *presence) take(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if _, err = conn.Exec(ctx, presenceSettings); err == nil {
 		var held bool
 		held, err = db.New().TakePresence(ctx, conn, p.clientID)

@@ -54,14 +54,18 @@ func (w *reconcileWorker) Work(ctx context.Context, _ *river.Job[ReconcileArgs])
 		pool: w.cfg.Pool, owner: w.cfg.OwnerPool, ahead: w.cfg.PartitionsAhead,
 		budget: reconcileBudget, after: w.after.Load(), found: make(findings),
 	}
+
 	err := r.run(ctx)
 	w.after.Store(r.after)
+
+	// What was repaired counts also if the run ended with an error.
 	for _, f := range r.found.list() {
 		if f.Violation {
 			w.metrics.repaired.WithLabelValues(f.Check).Add(float64(f.Count))
 		}
 	}
 	logRepair(ctx, w.cfg.Logger, r.found.list())
+
 	if err != nil {
 		w.cfg.Logger.ErrorContext(ctx, "reconciling", slog.Any("error", err))
 		return fmt.Errorf("reconciling: %w", err)
@@ -79,6 +83,7 @@ func logRepair(ctx context.Context, logger *slog.Logger, list []Finding) {
 		}
 		attrs = append(attrs, slog.Int(f.Check, f.Count))
 	}
+
 	logger.Log(ctx, level, "reconciled", attrs...)
 }
 
@@ -125,6 +130,7 @@ func (r *repair) backlog(ctx context.Context) error {
 			r.after = 0
 			return nil
 		}
+
 		r.after = w.LastJobID
 		if r.budget > 0 && time.Since(began) > r.budget {
 			return nil
@@ -145,11 +151,13 @@ func (r *repair) window(ctx context.Context) (w windowOf, err error) {
 	if err != nil {
 		return w, err
 	}
+
 	if len(strays) > 0 {
 		if err := db.New().CancelStrayJobs(ctx, r.pool, strays); err != nil {
 			return w, fmt.Errorf("cancelling %d stray jobs: %w", len(strays), err)
 		}
 	}
+
 	for from := 0; from < len(w.EventIDs); from += repairChunk {
 		to := min(from+repairChunk, len(w.EventIDs))
 		if err := r.deliveries(ctx, w.EventIDs[from:to], w.EndpointIDs[from:to]); err != nil {
@@ -168,6 +176,7 @@ func (r *repair) deliveries(ctx context.Context, eventIDs, endpointIDs []uuid.UU
 	if err != nil {
 		return err
 	}
+
 	for _, d := range repaired {
 		r.found.add(d.Problem, d.EventID.String()+"/"+d.EndpointID.String())
 	}
@@ -180,6 +189,7 @@ func (r *repair) partitions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	detaches, err := db.New().ListInterruptedDetaches(ctx, r.owner)
 	if err != nil {
 		return fmt.Errorf("listing interrupted detaches: %w", err)
@@ -193,12 +203,14 @@ func (r *repair) partitions(ctx context.Context) error {
 			r.found.add(checkDetaches, d.Name)
 		}
 	}
+
 	if len(missing) == 0 {
 		return nil
 	}
 	if _, err := CreatePartitions(ctx, r.pool, r.ahead); err != nil {
 		return err
 	}
+
 	for _, name := range missing {
 		r.found.add(checkPartitions, name)
 	}
@@ -217,6 +229,7 @@ func repairDeliveries(
 	if err != nil || len(locked) == 0 {
 		return nil, err
 	}
+
 	params := db.ClassifyDeliveriesParams{WorkedQueues: workedQueues(), Low: low, High: high}
 	for _, d := range locked {
 		params.EventIDs, params.EndpointIDs = append(params.EventIDs, d.EventID), append(params.EndpointIDs, d.EndpointID)
@@ -225,6 +238,7 @@ func repairDeliveries(
 	if err != nil {
 		return nil, err
 	}
+
 	var broken []db.ClassifyDeliveriesRow
 	for _, row := range rows {
 		if row.Problem != "" {
@@ -234,6 +248,7 @@ func repairDeliveries(
 	if len(broken) == 0 {
 		return nil, nil
 	}
+
 	err = errors.Join(replaceJobs(ctx, tx, broken), cancelBroken(ctx, tx, broken), moveJobs(ctx, tx, broken))
 	if err != nil {
 		return nil, err
@@ -252,9 +267,11 @@ func replaceJobs(ctx context.Context, tx pgx.Tx, broken []db.ClassifyDeliveriesR
 		p.EventIDs, p.EndpointIDs = append(p.EventIDs, d.EventID), append(p.EndpointIDs, d.EndpointID)
 		p.Bases, p.Replays = append(p.Bases, d.Number), append(p.Replays, d.Replay)
 	}
+
 	if len(p.EventIDs) == 0 {
 		return nil
 	}
+
 	p.Low, p.High = bounds(p.EventIDs)
 	if err := db.New().ReplaceJobs(ctx, tx, p); err != nil {
 		return fmt.Errorf("replacing jobs: %w", err)
@@ -275,9 +292,11 @@ func cancelBroken(ctx context.Context, tx pgx.Tx, broken []db.ClassifyDeliveries
 		p.Numbers = append(p.Numbers, d.Number)
 		gaps.Numbers, gaps.StartedAts = append(gaps.Numbers, d.Number+1), append(gaps.StartedAts, d.DatabaseTime)
 	}
+
 	if len(p.EventIDs) == 0 {
 		return nil
 	}
+
 	p.Low, p.High = bounds(p.EventIDs)
 	gaps.EventIDs, gaps.EndpointIDs, gaps.Low, gaps.High = p.EventIDs, p.EndpointIDs, p.Low, p.High
 	if err := db.New().InsertUnknownAttempts(ctx, tx, gaps); err != nil {
@@ -297,9 +316,11 @@ func moveJobs(ctx context.Context, tx pgx.Tx, broken []db.ClassifyDeliveriesRow)
 			jobIDs = append(jobIDs, d.JobID)
 		}
 	}
+
 	if len(jobIDs) == 0 {
 		return nil
 	}
+
 	if err := db.New().MoveIdleJobs(ctx, tx, jobIDs); err != nil {
 		return fmt.Errorf("moving jobs: %w", err)
 	}
@@ -313,6 +334,7 @@ func finishDetach(ctx context.Context, pool *pgxpool.Pool, parent, child string)
 		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", ddlLockTimeout.Milliseconds())); err != nil {
 			return err
 		}
+
 		_, err := tx.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE",
 			pgx.Identifier{schema, parent}.Sanitize(), pgx.Identifier{schema, child}.Sanitize()))
 		return err

@@ -102,6 +102,7 @@ func newRecorder(cfg Config, tracker *tracker, done <-chan struct{}) *recorder {
 func (r *recorder) save(ctx context.Context, rec record) error {
 	ctx = context.WithoutCancel(ctx)
 	rec.drop = rec.state == db.DeliveryStateSucceeded && !r.kept.Allow()
+
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		_, err := r.group.Do(ctx, rec)
 		switch {
@@ -116,6 +117,7 @@ func (r *recorder) save(ctx context.Context, rec record) error {
 			// Only a partition that is gone is left: the retention has dropped this event.
 			return fmt.Errorf("recording attempt %d: %w", rec.number, err)
 		}
+
 		select {
 		case <-time.After(backoff/2 + rand.N(backoff/2)):
 		case <-r.done:
@@ -127,11 +129,13 @@ func (r *recorder) save(ctx context.Context, rec record) error {
 func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
+
 	began := time.Now()
 	insert := insertNewAttempts
 	if slices.ContainsFunc(recs, func(rec record) bool { return rec.repeated }) {
 		insert = insertAttempts
 	}
+
 	err := r.commit(ctx, recs, insert)
 	if isUniqueViolation(err) {
 		// A run was taken for dead, and the one after it has filled its number.
@@ -142,6 +146,7 @@ func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
 		r.logger.WarnContext(ctx, "recording attempts", slog.Int("count", len(recs)), slog.Any("error", err))
 		return nil, err
 	}
+
 	r.tracker.observe(recs)
 	return make([]struct{}, len(recs)), nil
 }
@@ -153,6 +158,7 @@ func (r *recorder) commit(ctx context.Context, recs []record, insert insertFunc)
 		if err != nil {
 			return err
 		}
+
 		for len(rest) > 0 {
 			var round []record
 			round, rest = distinct(rest)
@@ -175,20 +181,25 @@ func unrecorded(ctx context.Context, tx pgx.Tx, recs []record) ([]record, error)
 			p.Numbers = append(p.Numbers, rec.number)
 		}
 	}
+
 	if len(p.Numbers) == 0 {
 		return recs, nil
 	}
+
 	p.Low, p.High = bounds(p.EventIDs)
 	q := db.New()
+
 	// The COMMIT may be on its way still.
 	lock := db.LockAttemptedDeliveriesParams{EventIDs: p.EventIDs, EndpointIDs: p.EndpointIDs, Low: p.Low, High: p.High}
 	if err := q.LockAttemptedDeliveries(ctx, tx, lock); err != nil {
 		return nil, fmt.Errorf("waiting for an earlier try: %w", err)
 	}
+
 	rows, err := q.ListRecordedAttempts(ctx, tx, p)
 	if err != nil {
 		return nil, fmt.Errorf("looking for recorded attempts: %w", err)
 	}
+
 	return slices.DeleteFunc(slices.Clone(recs), func(rec record) bool {
 		row := db.ListRecordedAttemptsRow{EventID: rec.eventID, EndpointID: rec.endpointID, Number: rec.number}
 		return rec.repeated && rec.attempt != nil && slices.Contains(rows, row)
@@ -200,6 +211,7 @@ func unrecorded(ctx context.Context, tx pgx.Tx, recs []record) ([]record, error)
 func distinct(recs []record) (first, rest []record) {
 	type key struct{ eventID, endpointID uuid.UUID }
 	seen := make(map[key]struct{}, len(recs))
+
 	for _, rec := range recs {
 		k := key{rec.eventID, rec.endpointID}
 		if _, ok := seen[k]; ok {
@@ -226,6 +238,7 @@ func write(ctx context.Context, tx pgx.Tx, recs []record, insert insertFunc) err
 			return fmt.Errorf("inserting unknown attempts: %w", err)
 		}
 	}
+
 	for _, rec := range recs {
 		if rec.reopened {
 			if err := q.ReopenDelivery(ctx, tx, rec.eventID, rec.endpointID, rec.jobID); err != nil {
@@ -236,6 +249,7 @@ func write(ctx context.Context, tx pgx.Tx, recs []record, insert insertFunc) err
 	if err := q.RecordDeliveries(ctx, tx, deliveryParams(recs)); err != nil {
 		return fmt.Errorf("updating deliveries: %w", err)
 	}
+
 	if err := endJobs(ctx, tx, recs); err != nil {
 		return err
 	}
@@ -252,6 +266,7 @@ func endJobs(ctx context.Context, tx pgx.Tx, recs []record) error {
 			toDrop[rec.jobAttempt] = append(toDrop[rec.jobAttempt], rec.jobID)
 		}
 	}
+
 	all := false
 	for run, ids := range toDrop {
 		dropped, err := q.DropJobs(ctx, tx, ids, run)
@@ -260,6 +275,7 @@ func endJobs(ctx context.Context, tx pgx.Tx, recs []record) error {
 		}
 		all = all || dropped < int64(len(ids))
 	}
+
 	for state, ids := range endedJobs(recs, all) {
 		if err := q.FinishJobs(ctx, tx, state, ids); err != nil {
 			return fmt.Errorf("finishing jobs: %w", err)
@@ -286,9 +302,11 @@ func attemptParams(recs []record) (p db.InsertAttemptsParams) {
 		if a == nil {
 			continue
 		}
+
 		p.EventIDs = append(p.EventIDs, rec.eventID)
 		p.EndpointIDs = append(p.EndpointIDs, rec.endpointID)
 		p.Numbers = append(p.Numbers, rec.number)
+
 		p.StatusCodes = append(p.StatusCodes, a.statusCode)
 		p.StartedAts = append(p.StartedAts, a.startedAt)
 		p.DurationsMS = append(p.DurationsMS, a.durationMS)
@@ -309,11 +327,13 @@ func gapParams(recs []record) (p db.InsertUnknownAttemptsParams) {
 		if !rec.gap {
 			continue
 		}
+
 		p.EventIDs = append(p.EventIDs, rec.eventID)
 		p.EndpointIDs = append(p.EndpointIDs, rec.endpointID)
 		p.Numbers = append(p.Numbers, rec.number)
 		p.StartedAts = append(p.StartedAts, rec.seenAt())
 	}
+
 	if len(p.EventIDs) > 0 {
 		p.Low, p.High = bounds(p.EventIDs)
 	}
@@ -334,10 +354,12 @@ func deliveryParams(recs []record) (p db.RecordDeliveriesParams) {
 		if rec.failed {
 			failures = 1
 		}
+
 		number := rec.number
 		if rec.attempt == nil {
 			number-- // this run has no row, only those before it
 		}
+
 		p.EventIDs = append(p.EventIDs, rec.eventID)
 		p.EndpointIDs = append(p.EndpointIDs, rec.endpointID)
 		p.JobIDs = append(p.JobIDs, rec.jobID)
@@ -358,6 +380,7 @@ func endedJobs(recs []record, all bool) map[string][]int64 {
 		if rec.drop && !all {
 			continue
 		}
+
 		var state string
 		switch rec.state {
 		case db.DeliveryStatePending:
@@ -369,6 +392,7 @@ func endedJobs(recs []record, all bool) map[string][]int64 {
 		case db.DeliveryStateCancelled:
 			state = jobCancelled
 		}
+
 		byState[state] = append(byState[state], rec.jobID)
 	}
 	return byState

@@ -32,6 +32,7 @@ type Reencrypted struct {
 // What a process with an older keyring stores during the call may be missed: call it again once all have the new one.
 func Reencrypt(ctx context.Context, pool *pgxpool.Pool, keyring *signature.Keyring, chunk int32) (Reencrypted, error) {
 	r := &reencryption{keyring: keyring, chunk: chunk, done: Reencrypted{Unreadable: map[string]int{}}}
+
 	for _, step := range []func(context.Context, pgx.Tx) (more bool, err error){r.secrets, r.headers} {
 		for more := true; more; {
 			err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
@@ -65,6 +66,7 @@ func (r *reencryption) secrets(ctx context.Context, tx pgx.Tx) (more bool, err e
 	if err != nil {
 		return false, fmt.Errorf("reading secrets: %w", err)
 	}
+
 	for _, row := range rows {
 		r.afterEndpoint, r.afterSecret = row.EndpointID, row.ID
 		raw, err := r.keyring.Open(row.KeyID, row.Sealed, row.EndpointID[:])
@@ -72,6 +74,7 @@ func (r *reencryption) secrets(ctx context.Context, tx pgx.Tx) (more bool, err e
 			r.done.Unreadable[row.KeyID]++
 			continue
 		}
+
 		keyID, sealed := r.keyring.Seal(raw, row.EndpointID[:])
 		if err := db.New().ResealSecret(ctx, tx, db.ResealSecretParams{
 			KeyID: keyID, Sealed: sealed, EndpointID: row.EndpointID, SecretID: row.ID,
@@ -80,6 +83,7 @@ func (r *reencryption) secrets(ctx context.Context, tx pgx.Tx) (more bool, err e
 		}
 		r.done.Secrets++
 	}
+
 	return len(rows) == int(r.chunk), nil
 }
 
@@ -89,6 +93,7 @@ func (r *reencryption) headers(ctx context.Context, tx pgx.Tx) (more bool, err e
 	if err != nil {
 		return false, fmt.Errorf("reading secret headers: %w", err)
 	}
+
 	for _, row := range rows {
 		r.afterHeaders = row.ID
 		if err := r.endpointHeaders(ctx, tx, row); err != nil {
@@ -103,6 +108,7 @@ func (r *reencryption) endpointHeaders(ctx context.Context, tx pgx.Tx, row db.Lo
 	if err != nil || slices.Equal(keyIDs, []string{r.keyring.KeyID()}) {
 		return err
 	}
+
 	headers, err := r.keyring.OpenHeaders(row.SecretHeaders, row.ID[:])
 	switch {
 	case errors.Is(err, signature.ErrUnknownKey), errors.Is(err, signature.ErrDecrypt):
@@ -111,10 +117,12 @@ func (r *reencryption) endpointHeaders(ctx context.Context, tx pgx.Tx, row db.Lo
 	case err != nil:
 		return err
 	}
+
 	stored, err := r.keyring.SealHeaders(headers, row.ID[:])
 	if err != nil {
 		return err
 	}
+
 	r.done.Headers++
 	return db.New().SetSecretHeaders(ctx, tx, stored, row.ID)
 }

@@ -36,6 +36,7 @@ func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now b
 	if err != nil {
 		return err
 	}
+
 	switch {
 	case d.Deleted || d.Status == db.EndpointStatusDisabled:
 		return ErrEndpointGone
@@ -46,6 +47,7 @@ func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now b
 	case !now:
 		return ErrPending
 	}
+
 	return hasten(ctx, tx, d)
 }
 
@@ -59,6 +61,7 @@ func Cancel(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID) error
 	if d.State != db.DeliveryStatePending {
 		return ErrSettled
 	}
+
 	q, reason := db.New(), ReasonOperator
 	if err := q.CancelDelivery(ctx, tx, &reason, eventID, endpointID); err != nil {
 		return fmt.Errorf("cancelling delivery: %w", err)
@@ -82,10 +85,12 @@ func lock(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID) (db.Loc
 
 func reopen(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow) error {
 	q := db.New()
+
 	// The job before this one may be live: River UI's Retry. One order is enough.
 	if err := cancelJobs(ctx, tx, d.JobID); err != nil {
 		return fmt.Errorf("cancelling job %d: %w", d.JobID, err)
 	}
+
 	jobID, err := q.InsertReplayJob(ctx, tx, db.InsertReplayJobParams{
 		EventID: d.EventID, EndpointID: d.EndpointID, AttemptCount: d.AttemptCount, PreviousJobID: d.JobID,
 	})
@@ -95,6 +100,7 @@ func reopen(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow) error {
 	if err := q.ReplayDelivery(ctx, tx, jobID, d.EventID, d.EndpointID); err != nil {
 		return fmt.Errorf("reopening delivery: %w", err)
 	}
+
 	return notify(ctx, tx, QueueDeliver)
 }
 

@@ -49,11 +49,13 @@ func (w *deliverWorker) sign(r *run, body []byte, at time.Time) (http.Header, er
 	if err != nil {
 		return nil, err
 	}
+
 	id := r.EventID.String()
 	value, err := signature.Sign(secrets, id, at, body)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
+
 	header := make(http.Header, len(own)+12)
 	maps.Copy(header, own)
 	header.Set(signature.HeaderID, id)
@@ -72,6 +74,7 @@ const noHeaders = "{}"
 // headers returns the endpoint's headers, those that are stored encrypted last.
 func (w *deliverWorker) headers(r *run) (http.Header, error) {
 	header := http.Header{}
+
 	if string(r.Headers) != noHeaders {
 		var custom map[string]string
 		if err := json.Unmarshal(r.Headers, &custom); err != nil {
@@ -81,6 +84,7 @@ func (w *deliverWorker) headers(r *run) (http.Header, error) {
 			header.Set(name, value)
 		}
 	}
+
 	if string(r.SecretHeaders) != noHeaders {
 		secret, err := w.cfg.Keyring.OpenHeaders(r.SecretHeaders, r.EndpointID[:])
 		if err != nil {
@@ -90,6 +94,7 @@ func (w *deliverWorker) headers(r *run) (http.Header, error) {
 			header.Set(name, value)
 		}
 	}
+
 	return header, nil
 }
 
@@ -139,10 +144,12 @@ func keptResponseHeaders(header http.Header) string {
 
 func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Result) *attempt {
 	trigger := db.AttemptTriggerScheduled
+
 	// The first attempt of a person's order: River UI's Retry of a settled delivery, or a replay.
 	if r.reopened || (r.job.Args.Base != nil && !r.job.Args.Repaired && r.TryCount == 0) {
 		trigger = db.AttemptTriggerManual
 	}
+
 	return &attempt{
 		startedAt:       startedAt,
 		durationMS:      int32(res.Duration.Milliseconds()), //nolint:gosec // at most 30 s
@@ -173,5 +180,6 @@ func outcome(o egress.Outcome) db.AttemptOutcome {
 		return db.AttemptOutcomeBlocked
 	case egress.Unknown:
 	}
+
 	return db.AttemptOutcomeUnknown
 }

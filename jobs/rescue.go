@@ -50,6 +50,7 @@ func (r *rescuer) run(ctx context.Context) error {
 		return fmt.Errorf("reading the database's clock: %w", err)
 	}
 	r.clock.observe(sent, time.Now(), databaseTime)
+
 	dead, err := db.New().NoteSilentClients(ctx, r.conn, db.NoteSilentClientsParams{
 		ClientID:        r.clientID,
 		SilenceSeconds:  silence.Seconds(),
@@ -59,6 +60,7 @@ func (r *rescuer) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listing silent clients: %w", err)
 	}
+
 	for _, client := range dead {
 		if err := r.rescue(ctx, client); err != nil {
 			return fmt.Errorf("rescuing the deliveries of %s: %w", client, err)
@@ -75,6 +77,7 @@ func (r *rescuer) rescue(ctx context.Context, client string) error {
 			if err != nil || n == 0 {
 				return err
 			}
+
 			slices.Sort(queues)
 			for _, queue := range slices.Compact(queues) {
 				if err := notify(ctx, tx, queue); err != nil {
@@ -86,6 +89,7 @@ func (r *rescuer) rescue(ctx context.Context, client string) error {
 		if err != nil {
 			return err
 		}
+
 		if n > 0 {
 			r.metrics.rescued.Add(float64(n))
 			r.cfg.Logger.WarnContext(ctx, "a worker died: its deliveries run elsewhere",

@@ -90,9 +90,11 @@ func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error
 	if made > 0 {
 		w.cfg.Logger.InfoContext(ctx, "created partitions", slog.Int("count", made))
 	}
+
 	if err := db.New().InsertEraseJobs(ctx, w.cfg.Pool); err != nil {
 		return fmt.Errorf("bringing back lost jobs of erasures: %w", err)
 	}
+
 	erased, err := db.New().DeleteExpiredSecrets(ctx, w.cfg.Pool)
 	if err != nil {
 		return fmt.Errorf("erasing expired secrets: %w", err)
@@ -100,9 +102,11 @@ func (w *retainWorker) Work(ctx context.Context, _ *river.Job[RetainArgs]) error
 	if erased > 0 {
 		w.cfg.Logger.InfoContext(ctx, "erased expired secrets", slog.Int64("count", erased))
 	}
+
 	if w.cfg.NotOwner && w.cfg.OwnerPool == w.cfg.Pool {
 		return nil // told at the start
 	}
+
 	done, err := Retain(ctx, w.cfg)
 	w.metrics.expired.Add(float64(done.Expired))
 	w.metrics.dropped.Add(float64(done.Tables))
@@ -149,10 +153,12 @@ func Retain(ctx context.Context, cfg Config) (Retained, error) {
 		return Retained{}, fmt.Errorf("acquiring a connection: %w", err)
 	}
 	defer conn.Release()
+
 	held, err := db.New().TakeRetention(ctx, conn)
 	if err != nil || !held {
 		return Retained{}, err
 	}
+
 	r := &retention{cfg: cfg, conn: conn, end: time.Now().Add(retainBudget)}
 	err = errors.Join(r.run(ctx), r.release(ctx))
 	r.log(ctx, err)
@@ -175,10 +181,12 @@ func (r *retention) run(ctx context.Context) (err error) {
 	if r.today, err = db.New().GetDay(ctx, r.conn); err != nil {
 		return fmt.Errorf("reading the database's day: %w", err)
 	}
+
 	// What is rewritten and vacuumed here is nothing that anybody waits for.
 	if _, err := r.conn.Exec(ctx, "SET vacuum_cost_delay = 2"); err != nil {
 		return fmt.Errorf("setting the pace: %w", err)
 	}
+
 	due := r.before(r.cfg.Retention)
 	return errors.Join(r.days(ctx, due), r.keys(ctx, due), r.payloads(ctx, due))
 }
@@ -187,6 +195,7 @@ func (r *retention) run(ctx context.Context) (err error) {
 func (r *retention) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ddlLockTimeout)
 	defer cancel()
+
 	_, err := r.conn.Exec(ctx, "RESET lock_timeout; RESET vacuum_cost_delay")
 	err = errors.Join(err, db.New().ReleaseRetention(ctx, r.conn))
 	if err != nil {
@@ -212,6 +221,7 @@ func (r *retention) log(ctx context.Context, err error) {
 		r.cfg.Logger.InfoContext(ctx, "retained", slog.Int("partitions", d.Tables), slog.Int("expired", d.Expired),
 			slog.Int("payloads", d.Payloads), slog.Int("keys", d.Keys))
 	}
+
 	switch {
 	case err == nil, errors.Is(err, errUnfinished):
 	case errors.Is(err, ErrInTheWay):
@@ -226,16 +236,19 @@ func (r *retention) days(ctx context.Context, due time.Time) error {
 	if err := r.expire(ctx, due); err != nil {
 		return err
 	}
+
 	for _, parent := range logTables() {
 		children, err := db.New().ListPartitions(ctx, r.conn, parent)
 		if err != nil {
 			return fmt.Errorf("listing the partitions of %s: %w", parent, err)
 		}
+
 		for _, child := range children {
 			day, err := partitionDay(parent, child.Name)
 			if err != nil || !day.Before(due) {
 				continue // a table that only looks like a partition, or one that is still needed
 			}
+
 			if r.over() {
 				return errUnfinished
 			}
@@ -253,6 +266,7 @@ func (r *retention) expire(ctx context.Context, due time.Time) error {
 		if r.over() {
 			return errUnfinished
 		}
+
 		err := pgx.BeginTxFunc(ctx, r.cfg.Pool, pgx.TxOptions{BeginQuery: beginRepair}, func(tx pgx.Tx) error {
 			jobIDs, err := db.New().ExpireDeliveries(ctx, tx, ReasonExpired, floorID(due), expireChunk)
 			n = len(jobIDs)
@@ -264,6 +278,7 @@ func (r *retention) expire(ctx context.Context, due time.Time) error {
 		if err != nil {
 			return fmt.Errorf("cancelling expired deliveries: %w", err)
 		}
+
 		r.done.Expired += n
 	}
 	return nil
@@ -275,21 +290,25 @@ func (r *retention) keys(ctx context.Context, due time.Time) error {
 	if err != nil || !m.DoneUntil.Before(due) {
 		return err
 	}
+
 	if m.Pages == 0 {
 		if m.Pages, err = db.New().CountPages(ctx, r.conn, keysMark); err != nil {
 			return fmt.Errorf("reading the size of %s: %w", keysMark, err)
 		}
 	}
+
 	for ; m.Page < m.Pages; m.Page += pagesChunk {
 		if r.over() {
 			return errors.Join(r.save(ctx, m), errUnfinished)
 		}
+
 		n, err := db.New().DeleteOldKeys(ctx, r.conn, m.Page, m.Page+pagesChunk, due)
 		if err != nil {
 			return fmt.Errorf("deleting idempotency keys: %w", err)
 		}
 		r.done.Keys += int(n)
 	}
+
 	return r.save(ctx, db.RetentionMark{Name: keysMark, DoneUntil: due})
 }
 

@@ -17,6 +17,7 @@ const throttleHold = 2 * time.Second
 func retryAfter(value string, now time.Time, limit time.Duration) time.Duration {
 	value = strings.TrimSpace(value)
 	wait := time.Duration(0)
+
 	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
 		wait = limit
 		if seconds := int64(seconds); seconds < int64(limit/time.Second) {
@@ -25,6 +26,7 @@ func retryAfter(value string, now time.Time, limit time.Duration) time.Duration 
 	} else if at, err := http.ParseTime(value); err == nil {
 		wait = at.Sub(now)
 	}
+
 	return min(max(wait, 0), limit)
 }
 

@@ -50,6 +50,7 @@ func ParseSchedule(s string) (Schedule, error) {
 	case "":
 		return nil, fmt.Errorf("%w: it is empty; give delays like 1m,2m,4m or a preset (fast, standard)", ErrInvalidSchedule)
 	}
+
 	var schedule Schedule
 	for i, item := range strings.Split(s, ",") {
 		d, err := time.ParseDuration(strings.TrimSpace(item))
@@ -58,6 +59,7 @@ func ParseSchedule(s string) (Schedule, error) {
 		}
 		schedule = append(schedule, d)
 	}
+
 	return schedule, schedule.Validate()
 }
 
@@ -66,6 +68,7 @@ func (s Schedule) Validate() error {
 	if len(s) > MaxScheduleDelays {
 		return fmt.Errorf("%w: it has %d delays, at most %d are allowed", ErrInvalidSchedule, len(s), MaxScheduleDelays)
 	}
+
 	for i, d := range s {
 		if d < MinDelay || d > MaxDelay || d%time.Second != 0 {
 			return fmt.Errorf("%w: delay %d must be whole seconds between %v and %v",
@@ -111,6 +114,7 @@ func CheckRetention(ctx context.Context, pool *pgxpool.Pool, retention time.Dura
 	if err := schedule.Fits(retention); err != nil {
 		return err
 	}
+
 	longest, err := db.New().GetLongestSchedule(ctx, pool)
 	if err != nil {
 		return fmt.Errorf("reading the endpoints' schedules: %w", err)
@@ -126,6 +130,7 @@ func (s Schedule) Seconds() []int32 {
 	if s == nil {
 		return nil
 	}
+
 	seconds := make([]int32, len(s))
 	for i, d := range s {
 		seconds[i] = int32(d / time.Second) //nolint:gosec // at most MaxDelay, 604,800 s
@@ -138,6 +143,7 @@ func ScheduleFromSeconds(seconds []int32) Schedule {
 	if seconds == nil {
 		return nil
 	}
+
 	schedule := make(Schedule, len(seconds))
 	for i, s := range seconds {
 		schedule[i] = time.Duration(s) * time.Second

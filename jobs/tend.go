@@ -70,6 +70,7 @@ func Probe(ctx context.Context, cfg Config) error {
 	if cfg.ProbeAfter < 0 {
 		return nil
 	}
+
 	for n := probeChunk; n == probeChunk; {
 		err := pgx.BeginFunc(ctx, cfg.Pool, func(tx pgx.Tx) error {
 			due, err := db.New().TakeProbes(ctx, tx, cfg.ProbeAfter.Seconds(), probeChunk)
@@ -77,6 +78,7 @@ func Probe(ctx context.Context, cfg Config) error {
 			if err != nil || n == 0 {
 				return err
 			}
+
 			for _, d := range due {
 				if err := insertProbe(ctx, tx, d); err != nil {
 					return err
@@ -98,6 +100,7 @@ func insertProbe(ctx context.Context, tx pgx.Tx, d db.TakeProbesRow) error {
 	if err != nil {
 		return fmt.Errorf("encoding a probe: %w", err)
 	}
+
 	return db.New().InsertProbe(ctx, tx, db.InsertProbeParams{
 		TenantID: d.TenantID, Type: TestEventType, Payload: payload, EndpointID: d.EndpointID,
 	})

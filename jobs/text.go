@@ -20,6 +20,7 @@ func lower(name string) string { return strings.ToLower(name) }
 func headerJSON(header http.Header, value func(name string) string) string {
 	buf := make([]byte, 0, 512)
 	buf = append(buf, '{')
+
 	for name := range header {
 		if len(buf) > 1 {
 			buf = append(buf, ',')
@@ -28,6 +29,7 @@ func headerJSON(header http.Header, value func(name string) string) string {
 		buf = append(buf, ':')
 		buf = appendQuoted(buf, value(name))
 	}
+
 	return string(append(buf, '}'))
 }
 
@@ -38,6 +40,7 @@ func appendQuoted(buf []byte, s string) []byte {
 			return append(buf, quote(s)...)
 		}
 	}
+
 	buf = append(buf, '"')
 	buf = append(buf, s...)
 	return append(buf, '"')

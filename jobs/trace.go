@@ -33,10 +33,12 @@ func (w *deliverWorker) startSpan(ctx context.Context, r *run, header http.Heade
 		}
 		return nil
 	}
+
 	if r.Traceparent != nil {
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{headerTraceparent: *r.Traceparent})
 	}
 	ctx, span := w.tracer.Start(ctx, "attempt", trace.WithSpanKind(trace.SpanKindClient))
+
 	if span.IsRecording() {
 		span.SetAttributes(
 			semconv.HTTPRequestMethodPost,
@@ -47,6 +49,7 @@ func (w *deliverWorker) startSpan(ctx context.Context, r *run, header http.Heade
 			attribute.Int("outhook.attempt", int(r.number)),
 		)
 	}
+
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(header))
 	return span
 }
@@ -57,6 +60,7 @@ func endSpan(span trace.Span, res egress.Result) {
 	if span == nil {
 		return
 	}
+
 	span.SetAttributes(attribute.String("outhook.outcome", string(res.Outcome)))
 	if res.StatusCode != 0 {
 		span.SetAttributes(semconv.HTTPResponseStatusCode(res.StatusCode))
@@ -65,5 +69,6 @@ func endSpan(span trace.Span, res egress.Result) {
 		span.SetAttributes(semconv.ErrorTypeKey.String(string(res.Outcome)))
 		span.SetStatus(codes.Error, summary(res))
 	}
+
 	span.End()
 }

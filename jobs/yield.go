@@ -81,12 +81,14 @@ func (l *looks) add(d time.Duration, calm bool) (strained bool) {
 func (y *yield) other(now time.Time, d time.Duration, n int) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
+
 	if n > 0 {
 		y.otherAt = now
 	}
 	if n > strainJobs {
 		return
 	}
+
 	if y.share == 0 {
 		y.share, y.stepAt = 1, now
 	}
@@ -94,6 +96,7 @@ func (y *yield) other(now time.Time, d time.Duration, n int) {
 	if now.Sub(y.stepAt) < yieldStep || now.Sub(y.otherAt) > otherLife {
 		return
 	}
+
 	y.stepAt = now
 	if strained {
 		y.share = max(cutFactor*y.share, leastShare)
@@ -114,16 +117,19 @@ func (y *yield) current() float64 {
 func (y *yield) most(now time.Time, n int) int {
 	y.mu.Lock()
 	defer y.mu.Unlock()
+
 	elapsed := min(now.Sub(y.savedAt), yieldBurst)
 	y.savedAt = now
 	rate := y.current()
 	y.saved = min(y.saved+rate*elapsed.Seconds(), max(rate*yieldBurst.Seconds(), 1))
+
 	switch {
 	case now.Before(y.restAt):
 		return 0
 	case now.Sub(y.otherAt) > otherLife:
 		return n
 	}
+
 	return min(n, int(y.saved))
 }
 
@@ -131,6 +137,7 @@ func (y *yield) most(now time.Time, n int) int {
 func (y *yield) took(now time.Time, d time.Duration, n, asked int) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
+
 	y.saved = max(y.saved-float64(n), 0)
 	if n > 0 {
 		y.bulkAt = now
@@ -144,10 +151,12 @@ func (y *yield) took(now time.Time, d time.Duration, n, asked int) {
 func (y *yield) turn(now time.Time, got bool) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
+
 	if got {
 		y.vain = 0
 		return
 	}
+
 	if y.vain++; y.vain >= vainRuns {
 		y.vain = 0
 		if at := now.Add(vainRest); at.After(y.restAt) {
