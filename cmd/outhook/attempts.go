@@ -48,7 +48,8 @@ func printAttempts(w io.Writer, list []json.RawMessage) {
 	for _, raw := range list {
 		var a attemptAnswer
 		if json.Unmarshal(raw, &a) == nil {
-			t.row(a.EndpointID.String(), fmt.Sprint(a.Number), timeOrDash(&a.StartedAt), a.duration(), a.Outcome, number(a.StatusCode), text(a.Error))
+			t.row(a.EndpointID.String(), fmt.Sprint(a.Number), timeOrDash(&a.StartedAt), a.duration(),
+				a.Outcome, number(a.StatusCode), text(a.Error))
 		}
 	}
 	t.flush()
@@ -63,8 +64,9 @@ func (a attemptAnswer) duration() string {
 
 func showAttempt(w io.Writer, a attemptAnswer) {
 	pairs := []string{
-		"event", a.EventID.String(), "endpoint", a.EndpointID.String(), "attempt", fmt.Sprint(a.Number), "started", timeOrDash(&a.StartedAt),
-		"duration", a.duration(), "outcome", a.Outcome, "status", number(a.StatusCode), "error", text(a.Error), "address", text(a.RemoteAddr),
+		"event", a.EventID.String(), "endpoint", a.EndpointID.String(), "attempt", fmt.Sprint(a.Number),
+		"started", timeOrDash(&a.StartedAt), "duration", a.duration(),
+		"outcome", a.Outcome, "status", number(a.StatusCode), "error", text(a.Error), "address", text(a.RemoteAddr),
 	}
 	pairs = append(pairs, mapPairs("answer's ", a.ResponseHeaders)...)
 	fields(w, append(pairs, "answer", text(a.ResponseBody))...)

@@ -11,8 +11,8 @@ import (
 	"github.com/outhook/outhook/db"
 )
 
-// auditCommand writes what this command does: in the transaction of the change, or, if that takes many, before the first of
-// them.
+// auditCommand writes what this command does: in the transaction of the change, or, if that takes many, before the
+// first of them.
 func auditCommand(ctx context.Context, conn db.DBTX, p db.InsertAuditEntryParams, detail map[string]any) error {
 	encoded, err := json.Marshal(detail)
 	if err != nil {
@@ -27,7 +27,8 @@ func auditCommand(ctx context.Context, conn db.DBTX, p db.InsertAuditEntryParams
 
 // auditUpkeep writes that this command works on the whole database, which is nobody's in particular.
 func auditUpkeep(ctx context.Context, conn db.DBTX, action string, detail map[string]any) error {
-	return auditCommand(ctx, conn, db.InsertAuditEntryParams{Action: action, ObjectType: "database", ObjectID: "outhook"}, detail)
+	p := db.InsertAuditEntryParams{Action: action, ObjectType: "database", ObjectID: "outhook"}
+	return auditCommand(ctx, conn, p, detail)
 }
 
 // commandLineActor names who runs this command, as far as the system tells.

@@ -42,9 +42,10 @@ func (b *benchCmd) Run(c *command) error {
 		return fmt.Errorf("finding this program: %w", err)
 	}
 	cfg := bench.Config{
-		Mode: b.Mode, Conns: b.Conns, Rate: b.Rate, Duration: b.Duration, Events: b.Events, BatchSize: b.BatchSize,
-		PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst, Endpoints: b.Endpoints, Workers: b.Workers, APIs: b.APIs,
-		Preload: b.Preload, Pairs: b.Pairs, Baselines: b.Baseline, AnyMachine: b.AnyMachine,
+		Mode: b.Mode, Conns: b.Conns, Rate: b.Rate, Duration: b.Duration, Events: b.Events,
+		BatchSize: b.BatchSize, PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst,
+		Endpoints: b.Endpoints, Workers: b.Workers, APIs: b.APIs, Preload: b.Preload,
+		Pairs: b.Pairs, Baselines: b.Baseline, AnyMachine: b.AnyMachine,
 		URL: b.URL, Key: b.Key, ReceiverAddress: b.ReceiverAddress, Executable: executable,
 	}
 	if cfg.Events == 0 {

@@ -49,11 +49,14 @@ type cli struct {
 	BenchRetain   benchRetainCmd   `cmd:"" hidden:""`
 }
 
-// newParser returns the parser of the command line. Its output goes to the writers; at --help it panics with an exitError.
+// newParser returns the parser of the command line. Its output goes to the writers; at --help it panics with an
+// exitError.
 func newParser(stdout, stderr io.Writer, dataDir string) (*kong.Kong, error) {
 	parser, err := kong.New(&cli{}, kong.Name("outhook"),
 		kong.Description("Webhook delivery that needs Postgres and nothing else.\n\n"+exitCodes),
-		kong.ExplicitGroups([]kong.Group{{Key: "api", Title: "Daily work, against the API at OUTHOOK_URL with OUTHOOK_API_KEY:"}}),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "api", Title: "Daily work, against the API at OUTHOOK_URL with OUTHOOK_API_KEY:"},
+		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Writers(stdout, stderr), kong.ShortUsageOnError(),
 		kong.Exit(func(code int) { panic(exitError(code)) }),
@@ -204,8 +207,8 @@ func (f serverFlags) checkLimits() error {
 		return errors.New("OUTHOOK_BULK_RATE must be 0 or 20 to 1000000")
 	}
 	if f.MaxBatchBytes < f.MaxPayloadBytes {
-		return fmt.Errorf("OUTHOOK_MAX_BATCH_BYTES (%d) is smaller than OUTHOOK_MAX_PAYLOAD_BYTES (%d): a batch must hold at least one event",
-			f.MaxBatchBytes, f.MaxPayloadBytes)
+		return fmt.Errorf("OUTHOOK_MAX_BATCH_BYTES (%d) is smaller than OUTHOOK_MAX_PAYLOAD_BYTES (%d): "+
+			"a batch must hold at least one event", f.MaxBatchBytes, f.MaxPayloadBytes)
 	}
 	if !(f.RateLimit >= 0 && f.RateLimit <= 1_000_000) {
 		return errors.New("OUTHOOK_RATE_LIMIT must be 0 to 1000000")

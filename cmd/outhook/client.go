@@ -84,7 +84,8 @@ func (*keyError) Error() string {
 }
 
 // call sends a request and returns the answer's body. body is sent as it is; nil: none.
-func (c *client) call(ctx context.Context, method, path string, query url.Values, body []byte) (json.RawMessage, error) {
+func (c *client) call(ctx context.Context, method, path string, query url.Values, body []byte,
+) (json.RawMessage, error) {
 	target := c.base.JoinPath(path)
 	target.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
@@ -121,7 +122,9 @@ func (c *client) unreachable(ctx context.Context, err error) error {
 	if outer, ok := errors.AsType[*url.Error](err); ok {
 		err = outer.Err // which leaves out the whole URL
 	}
-	return unreachableError{fmt.Errorf("no answer from %s: %w (set OUTHOOK_URL if the API is elsewhere)", c.base.Redacted(), err)}
+	return unreachableError{
+		fmt.Errorf("no answer from %s: %w (set OUTHOOK_URL if the API is elsewhere)", c.base.Redacted(), err),
+	}
 }
 
 func (c *client) refusal(res *http.Response, answer []byte) error {
@@ -203,7 +206,9 @@ func set(query url.Values, name, value string) {
 }
 
 // list prints a list page by page. row makes a line of the table of an item.
-func list[T any](c *command, f apiFlags, limit int, path string, query url.Values, header []string, row func(T) []string) error {
+func list[T any](
+	c *command, f apiFlags, limit int, path string, query url.Values, header []string, row func(T) []string,
+) error {
 	if limit < 0 {
 		return usageError{errors.New("--limit must be 0 or more")}
 	}

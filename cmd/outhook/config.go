@@ -24,8 +24,8 @@ type checked interface {
 	check() error
 }
 
-// checkEnvironment refuses to start a server beside a variable that nobody reads: it is a misspelled one, and the server
-// would run with the default in its place.
+// checkEnvironment refuses to start a server beside a variable that nobody reads: it is a misspelled one, and the
+// server would run with the default in its place.
 func checkEnvironment(kctx *kong.Context, environ []string) error {
 	if _, ok := reflect.TypeAssert[checked](kctx.Selected().Target.Addr()); !ok {
 		return nil
@@ -52,7 +52,9 @@ func unknownVariables(root *kong.Node, environ []string) error {
 		return nil
 	}
 	slices.Sort(wrong)
-	return usageError{fmt.Errorf("no setting has this name: %s (docs/configuration.md lists all)", strings.Join(wrong, ", "))}
+	return usageError{
+		fmt.Errorf("no setting has this name: %s (docs/configuration.md lists all)", strings.Join(wrong, ", ")),
+	}
 }
 
 // suggestion names the known variable that is nearest, if one is near.

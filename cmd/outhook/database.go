@@ -18,13 +18,14 @@ type databaseFlags struct {
 }
 
 // errNoDatabase is the error of every command that needs a database and was given none.
-var errNoDatabase = errors.New("no database: set OUTHOOK_DATABASE_URL (or --database-url), or use `outhook dev`, which brings its own")
+var errNoDatabase = errors.New("no database: set OUTHOOK_DATABASE_URL (or --database-url), " +
+	"or use `outhook dev`, which brings its own")
 
 // readOnly is the SQLSTATE read_only_sql_transaction.
 const readOnly = "25006"
 
-// closeReadOnly closes a connection to a server that turns out to be read-only: it has stopped being the primary, and the
-// next connection finds the one that is, if the URL names several hosts with target_session_attrs=read-write.
+// closeReadOnly closes a connection to a server that turns out to be read-only: it has stopped being the primary, and
+// the next connection finds the one that is, if the URL names several hosts with target_session_attrs=read-write.
 func closeReadOnly(cfg *pgx.ConnConfig) {
 	before := cfg.OnPgError
 	cfg.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
@@ -34,14 +35,17 @@ func closeReadOnly(cfg *pgx.ConnConfig) {
 
 // openPool opens a pool and checks that the database can be reached. name is shown in pg_stat_activity;
 // changes have the last word on the configuration.
-func openPool(ctx context.Context, url, name string, maxConns int32, changes ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+func openPool(
+	ctx context.Context, url, name string, maxConns int32, changes ...func(*pgxpool.Config),
+) (*pgxpool.Pool, error) {
 	if url == "" {
 		return nil, errNoDatabase
 	}
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// pgx's own message may hold parts of the URL, and so of the password.
-		return nil, errors.New("OUTHOOK_DATABASE_URL is not valid: it must look like postgres://user:password@host:5432/database")
+		return nil, errors.New("OUTHOOK_DATABASE_URL is not valid: " +
+			"it must look like postgres://user:password@host:5432/database")
 	}
 	cfg.MaxConns = maxConns
 	// Without this, pgx sends and reads every uuid.UUID as text, through database/sql's interfaces.

@@ -31,7 +31,9 @@ type deliveryAnswer struct {
 	CompletedAt   *time.Time `json:"completed_at"`
 }
 
-var deliveryHeader = []string{"EVENT", "ENDPOINT", "TENANT", "TYPE", "STATE", "REASON", "ATTEMPTS", "NEXT ATTEMPT"} //nolint:gochecknoglobals // a constant list
+var deliveryHeader = []string{ //nolint:gochecknoglobals // a constant list
+	"EVENT", "ENDPOINT", "TENANT", "TYPE", "STATE", "REASON", "ATTEMPTS", "NEXT ATTEMPT",
+}
 
 func (d deliveryAnswer) row() []string {
 	return []string{
@@ -42,8 +44,9 @@ func (d deliveryAnswer) row() []string {
 
 func showDelivery(w io.Writer, d deliveryAnswer) {
 	fields(w, "event", d.EventID.String(), "endpoint", d.EndpointID.String(), "tenant", d.TenantID, "type", d.Type,
-		"created", timeOrDash(&d.CreatedAt), "state", d.State, "reason", text(d.Reason), "attempts", fmt.Sprint(d.AttemptCount),
-		"failed tries", fmt.Sprint(d.TryCount), "next attempt", timeOrDash(d.NextAttemptAt), "settled", timeOrDash(d.CompletedAt))
+		"created", timeOrDash(&d.CreatedAt), "state", d.State, "reason", text(d.Reason),
+		"attempts", fmt.Sprint(d.AttemptCount), "failed tries", fmt.Sprint(d.TryCount),
+		"next attempt", timeOrDash(d.NextAttemptAt), "settled", timeOrDash(d.CompletedAt))
 }
 
 type deliveriesListCmd struct {

@@ -31,7 +31,10 @@ func (d demo) run(c *command) error {
 	if err != nil {
 		return fmt.Errorf("listening for the demo: %w", err)
 	}
-	server := &http.Server{Handler: receiver, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return c.ctx }}
+	server := &http.Server{
+		Handler: receiver, ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return c.ctx },
+	}
 	stopped := context.AfterFunc(c.ctx, func() { _ = server.Close() })
 	defer stopped()
 	sent := make(chan error, 1)
@@ -51,13 +54,16 @@ func (d demo) send(c *command, receiver string) error {
 	if err != nil {
 		return err
 	}
-	_, page, err := get[struct{ Items []endpointAnswer }](c.ctx, api, "/api/endpoints", url.Values{"tenant_id": {demoTenant}})
+	query := url.Values{"tenant_id": {demoTenant}}
+	_, page, err := get[struct{ Items []endpointAnswer }](c.ctx, api, "/api/endpoints", query)
 	if err != nil {
 		return fmt.Errorf("looking for the demo's endpoint: %w", err)
 	}
-	method, path, body := http.MethodPost, "/api/endpoints", map[string]string{"tenant_id": demoTenant, "url": receiver, "secret": d.secret}
+	method, path := http.MethodPost, "/api/endpoints"
+	body := map[string]string{"tenant_id": demoTenant, "url": receiver, "secret": d.secret}
 	if len(page.Items) > 0 {
-		method, path, body = http.MethodPatch, path+"/"+page.Items[0].ID.String(), map[string]string{"url": receiver}
+		method, path = http.MethodPatch, path+"/"+page.Items[0].ID.String()
+		body = map[string]string{"url": receiver}
 	}
 	data, err := json.Marshal(body)
 	if err != nil {

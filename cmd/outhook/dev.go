@@ -32,7 +32,8 @@ type devCmd struct {
 
 // Run starts the embedded Postgres (unless a database is given), migrates and serves until ctx ends.
 func (d *devCmd) Run(c *command) error {
-	if err := os.MkdirAll(d.DataDir, 0o755); err != nil { //nolint:gosec // the database's user must be able to traverse it; what is in it is not readable
+	//nolint:gosec // the database's user must be able to traverse it; what is in it is not readable
+	if err := os.MkdirAll(d.DataDir, 0o755); err != nil {
 		return fmt.Errorf("making the data folder: %w (choose another with --data-dir)", err)
 	}
 	url, stop, err := d.database(c)
@@ -160,7 +161,8 @@ API key    %[2]s
 River UI   %[1]s/riverui/  (any user, the API key as password)
 `, base, d.APIKey)
 	if egressDefault {
-		c.printf("Endpoints may be on this machine (%s), because this is dev. serve allows public addresses only.\n", devEgress)
+		c.printf("Endpoints may be on this machine (%s), because this is dev. serve allows public addresses only.\n",
+			devEgress)
 	}
 	c.printf(`
 In a second terminal, receive:

@@ -67,7 +67,8 @@ func showEndpoint(w io.Writer, e endpointAnswer) {
 	pairs := []string{
 		"id", e.ID.String(), "tenant", e.TenantID, "url", e.URL, "description", e.Description, "event types", e.types(),
 		"timeout", (time.Duration(e.TimeoutMS) * time.Millisecond).String(), "retry schedule", e.schedule(),
-		"status", fmt.Sprintf("%s since %s (%s)", e.Status, timeOrDash(&e.StatusChangedAt), e.StatusReason), "created", timeOrDash(&e.CreatedAt),
+		"status", fmt.Sprintf("%s since %s (%s)", e.Status, timeOrDash(&e.StatusChangedAt), e.StatusReason),
+		"created", timeOrDash(&e.CreatedAt),
 	}
 	pairs = append(pairs, mapPairs("header ", e.Headers)...)
 	pairs = append(pairs, mapPairs("metadata ", e.Metadata)...)
@@ -164,7 +165,9 @@ func (f *memberFlags) members(body map[string]any) error {
 	}
 	for _, name := range sortedKeys(f.Set) {
 		if !json.Valid([]byte(f.Set[name])) {
-			return usageError{fmt.Errorf("--set %s: the value is not JSON; a text needs quotes inside: --set '%s=\"text\"'", name, name)}
+			return usageError{
+				fmt.Errorf("--set %[1]s: the value is not JSON; a text needs quotes inside: --set '%[1]s=\"text\"'", name),
+			}
 		}
 		body[name] = json.RawMessage(f.Set[name])
 	}
@@ -270,7 +273,8 @@ type endpointsDeleteCmd struct {
 // Run deletes an endpoint.
 func (e *endpointsDeleteCmd) Run(c *command) error {
 	if !e.Yes {
-		return usageError{errors.New("deleting erases the secrets and cancels what is pending: say --yes if that is what you want (pausing keeps both)")}
+		return usageError{errors.New("deleting erases the secrets and cancels what is pending: " +
+			"say --yes if that is what you want (pausing keeps both)")}
 	}
 	api, err := e.client()
 	if err != nil {

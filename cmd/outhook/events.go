@@ -15,7 +15,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxPayloadRead is more than the largest payload (262,144 bytes), so that the API can say what is wrong with a larger one.
+// maxPayloadRead is more than the largest payload (262,144 bytes), so that the API can say what is wrong with a larger
+// one.
 const maxPayloadRead = 1 << 20
 
 type eventsCmd struct {
@@ -147,7 +148,8 @@ func (s *eventsShowCmd) Run(c *command) error {
 		return err
 	}
 	return show(c, s.apiFlags, raw, func(w io.Writer, e eventAnswer) {
-		fields(w, "id", e.ID.String(), "tenant", e.TenantID, "type", e.Type, "created", timeOrDash(&e.CreatedAt), "payload", string(e.Payload))
+		fields(w, "id", e.ID.String(), "tenant", e.TenantID, "type", e.Type, "created", timeOrDash(&e.CreatedAt),
+			"payload", string(e.Payload))
 		fmt.Fprintln(w)
 		deliveries := newTable(w, deliveryHeader)
 		for _, d := range e.Deliveries {

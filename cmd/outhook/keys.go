@@ -41,7 +41,8 @@ func (k keysCreateCmd) Run(c *command) error {
 		spec.ExpiresAt = &at
 	}
 	if field, problem := spec.Validate(time.Now()); problem != "" {
-		return fmt.Errorf("%s %s", strings.NewReplacer("tenant_id", "--tenant", "expires_at", "--expires-in", "scope", "--scope").Replace(field), problem)
+		flags := strings.NewReplacer("tenant_id", "--tenant", "expires_at", "--expires-in", "scope", "--scope")
+		return fmt.Errorf("%s %s", flags.Replace(field), problem)
 	}
 	return k.with(c, func(pool *pgxpool.Pool) error {
 		key, hash := api.NewAPIKey()

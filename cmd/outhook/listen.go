@@ -43,7 +43,10 @@ func (l *listenCmd) Run(c *command) error {
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w (choose another with --address)", l.Address, err)
 	}
-	server := &http.Server{Handler: receiver, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return c.ctx }}
+	server := &http.Server{
+		Handler: receiver, ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return c.ctx },
+	}
 	stopped := context.AfterFunc(c.ctx, func() { _ = server.Close() })
 	defer stopped()
 	c.printf("receiving on http://%s/\n", listener.Addr())
@@ -119,7 +122,8 @@ func (r *receiver) judge(req *http.Request, body []byte) (verdict string, status
 func (r *receiver) print(req *http.Request, body []byte, verdict string, status int) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s  %s  attempt %s  %s  answered %d  %s\n", time.Now().Format(time.TimeOnly),
-		req.Header.Get("outhook-event-type"), req.Header.Get("outhook-attempt"), req.Header.Get(signature.HeaderID), status, verdict)
+		req.Header.Get("outhook-event-type"), req.Header.Get("outhook-attempt"), req.Header.Get(signature.HeaderID),
+		status, verdict)
 	fmt.Fprintf(&b, "  %s\n", body)
 	r.mu.Lock()
 	defer r.mu.Unlock()

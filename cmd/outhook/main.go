@@ -1,6 +1,6 @@
-// Command outhook delivers webhooks from Postgres. `outhook dev` runs everything on an embedded Postgres; `outhook serve`
-// runs the API, the workers or both on a database of yours. `outhook --help` lists the commands, and each flag with its
-// environment variable.
+// Command outhook delivers webhooks from Postgres. `outhook dev` runs everything on an embedded Postgres; `outhook
+// serve` runs the API, the workers or both on a database of yours. `outhook --help` lists the commands, and each flag
+// with its environment variable.
 package main
 
 import (
@@ -14,8 +14,8 @@ import (
 	"syscall"
 )
 
-// gcPercent is GOGC unless the variable is set. What lives long is a few MB, so Go's default of 100 collects some ten times a
-// second under load; this costs tens of MB and saves a tenth of the CPU.
+// gcPercent is GOGC unless the variable is set. What lives long is a few MB, so Go's default of 100 collects some ten
+// times a second under load; this costs tens of MB and saves a tenth of the CPU.
 const gcPercent = 400
 
 func main() {

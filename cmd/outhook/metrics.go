@@ -56,13 +56,15 @@ func (s *server) newRegistry(pool *pgxpool.Pool) *prometheus.Registry {
 			role.WithLabelValues(name).Set(1)
 		}
 	}
-	reg.MustRegister(info, role, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	reg.MustRegister(info, role,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		metrics.NewPool("api", pool.Stat), jobs.NewBacklog(pool, s.logger))
 	return reg
 }
 
 // serveMetrics serves /metrics on an address of its own until stop is called. Without a listener stop does nothing.
-func (s *server) serveMetrics(ctx context.Context, reg *prometheus.Registry) (stop func(context.Context) error, err error) {
+func (s *server) serveMetrics(ctx context.Context, reg *prometheus.Registry,
+) (stop func(context.Context) error, err error) {
 	stop = func(context.Context) error { return nil }
 	if s.flags.MetricsListen == noMetrics || s.flags.MetricsListen == "" {
 		return stop, nil
@@ -70,11 +72,12 @@ func (s *server) serveMetrics(ctx context.Context, reg *prometheus.Registry) (st
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.flags.MetricsListen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE) && s.flags.MetricsListen == defaultMetricsListen:
-		s.logger.WarnContext(ctx, "not serving metrics: another process has the default address; set OUTHOOK_METRICS_LISTEN to another, or to none",
-			slog.String("metrics_address", defaultMetricsListen))
+		s.logger.WarnContext(ctx, "not serving metrics: another process has the default address; "+
+			"set OUTHOOK_METRICS_LISTEN to another, or to none", slog.String("metrics_address", defaultMetricsListen))
 		return stop, nil
 	case err != nil:
-		return stop, fmt.Errorf("listening on %s for metrics: %w (set OUTHOOK_METRICS_LISTEN to another address, or to none)", s.flags.MetricsListen, err)
+		return stop, fmt.Errorf("listening on %s for metrics: %w (set OUTHOOK_METRICS_LISTEN to another address, or to none)",
+			s.flags.MetricsListen, err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{

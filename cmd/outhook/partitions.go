@@ -37,7 +37,8 @@ type partitionDay struct {
 	Day     string `json:"day"`
 	AgeDays int    `json:"age_days"`
 
-	// State is kept, due (older than the retention), ahead (in the future), or broken: a table is missing or half detached.
+	// State is kept, due (older than the retention), ahead (in the future), or broken: a table is missing or half
+	// detached.
 	State string `json:"state"`
 
 	// Payloads is kept, leaving or gone.
@@ -156,7 +157,9 @@ func (l *partitionDays) print(c *command) error {
 			if t.RowEstimate != nil {
 				rows[t.Parent] = humanize.Comma(*t.RowEstimate)
 			}
-			sum.TableBytes, sum.IndexBytes, sum.ToastBytes = sum.TableBytes+t.TableBytes, sum.IndexBytes+t.IndexBytes, sum.ToastBytes+t.ToastBytes
+			sum.TableBytes += t.TableBytes
+			sum.IndexBytes += t.IndexBytes
+			sum.ToastBytes += t.ToastBytes
 		}
 		total += sum.total()
 		if d.State == "ahead" {

@@ -26,7 +26,8 @@ type recoverCmd struct {
 	NoWait    bool      `help:"Do not wait until it is completed."`
 }
 
-// Run orders what an endpoint missed again and waits until the operation has ended. Only that it is completed is success.
+// Run orders what an endpoint missed again and waits until the operation has ended. Only that it is completed is
+// success.
 func (r *recoverCmd) Run(c *command) error {
 	api, err := r.client()
 	if err != nil {
@@ -39,7 +40,8 @@ func (r *recoverCmd) Run(c *command) error {
 	return operate(c, api, r.apiFlags, "/api/endpoints/"+r.Endpoint.String()+"/recover", body, !r.NoWait)
 }
 
-// operate starts an operation and, if wait is true, waits until it has ended. Then only that it is completed is success.
+// operate starts an operation and, if wait is true, waits until it has ended. Then only that it is completed is
+// success.
 func operate(c *command, api *client, f apiFlags, path string, order map[string]any, wait bool) error {
 	body, err := json.Marshal(order)
 	if err != nil {
@@ -71,8 +73,8 @@ func operate(c *command, api *client, f apiFlags, path string, order map[string]
 	return exitError(exitFailed)
 }
 
-// await shows the progress of an operation until it has ended or ctx does, and returns what was known of it last. Trouble
-// with the server or the way to it is told once, and tried again.
+// await shows the progress of an operation until it has ended or ctx does, and returns what was known of it last.
+// Trouble with the server or the way to it is told once, and tried again.
 func await(c *command, api *client, raw json.RawMessage, o operationAnswer) (json.RawMessage, operationAnswer, error) {
 	bar := &operationBar{}
 	if isTerminal(c.stderr) {
@@ -100,7 +102,8 @@ func await(c *command, api *client, raw json.RawMessage, o operationAnswer) (jso
 	return raw, o, nil
 }
 
-// operationBar draws how far an operation is, without an end as long as nothing is counted. Without a writer it draws nothing.
+// operationBar draws how far an operation is, without an end as long as nothing is counted. Without a writer it draws
+// nothing.
 type operationBar struct {
 	w       io.Writer
 	bar     *progressbar.ProgressBar

@@ -50,7 +50,8 @@ func (f serverFlags) checkRetention() error {
 	case time.Duration(f.Retention) < jobs.Day:
 		return errors.New("OUTHOOK_RETENTION must be at least 1d")
 	case f.PayloadRetention > f.Retention:
-		return fmt.Errorf("OUTHOOK_PAYLOAD_RETENTION must not be longer than OUTHOOK_RETENTION (%s): payloads leave with their events", f.Retention)
+		return fmt.Errorf("OUTHOOK_PAYLOAD_RETENTION must not be longer than OUTHOOK_RETENTION (%s): "+
+			"payloads leave with their events", f.Retention)
 	case f.JobRetention < time.Minute || f.JobRetention > 7*jobs.Day:
 		return errors.New("OUTHOOK_JOB_RETENTION must be 1m to 168h")
 	}

@@ -39,12 +39,14 @@ func (s secretsReencryptCmd) Run(c *command) error {
 			return err
 		}
 		done, err := jobs.Reencrypt(c.ctx, pool, keyring, reencryptChunk)
-		c.printf("encrypted %d secrets and the secret headers of %d endpoints with the key %s\n", done.Secrets, done.Headers, keyring.KeyID())
+		c.printf("encrypted %d secrets and the secret headers of %d endpoints with the key %s\n",
+			done.Secrets, done.Headers, keyring.KeyID())
 		if err != nil {
 			return err
 		}
 		for _, keyID := range slices.Sorted(maps.Keys(done.Unreadable)) {
-			c.printf("left %d that the key %s has encrypted: it is not in OUTHOOK_ENCRYPTION_KEY, or they were changed\n", done.Unreadable[keyID], keyID)
+			c.printf("left %d that the key %s has encrypted: it is not in OUTHOOK_ENCRYPTION_KEY, or they were changed\n",
+				done.Unreadable[keyID], keyID)
 		}
 		if len(done.Unreadable) > 0 {
 			return exitError(1)

@@ -29,8 +29,8 @@ const (
 	// apiConns bounds the API's connections: ingestion commits in groups, so it needs few.
 	apiConns = 16
 
-	// workerConns: River's completer, elector and maintenance (up to 7), and some room. Beside them are up to 3 of the loader
-	// and the recorder, 7 of the fetches, and one each of River's listener, of the worker's lock and of the pacer.
+	// workerConns: River's completer, elector and maintenance (up to 7), and some room. Beside them are up to 3 of the
+	// loader and the recorder, 7 of the fetches, and one each of River's listener, of the worker's lock and of the pacer.
 	workerConns = 15
 
 	// ownerConns: the retention and reconcile use one connection each, now and then.
@@ -110,7 +110,8 @@ type server struct {
 // setKeys reads the encryption key. Only dev may do without; it sets one before it gets here.
 func (s *server) setKeys() error {
 	if s.flags.EncryptionKey == "" {
-		return errors.New("OUTHOOK_ENCRYPTION_KEY is not set: make one with `openssl rand -base64 32` and keep it, endpoint secrets can't be read without it")
+		return errors.New("OUTHOOK_ENCRYPTION_KEY is not set: make one with `openssl rand -base64 32` and keep it, " +
+			"endpoint secrets can't be read without it")
 	}
 	if s.flags.APIKey != "" && len(s.flags.APIKey) < minAPIKey {
 		return fmt.Errorf("OUTHOOK_API_KEY is shorter than %d bytes: make one with `openssl rand -hex 32`", minAPIKey)
@@ -132,7 +133,8 @@ func (s *server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool) error {
 		return fmt.Errorf("looking for API keys: %w", err)
 	}
 	if !found {
-		return errors.New("there is no API key: set OUTHOOK_API_KEY (openssl rand -hex 32) or run `outhook keys create NAME --scope admin`")
+		return errors.New("there is no API key: set OUTHOOK_API_KEY (openssl rand -hex 32) " +
+			"or run `outhook keys create NAME --scope admin`")
 	}
 	return nil
 }
@@ -204,7 +206,9 @@ func (s *server) openEgress() (err error) {
 
 // openPool opens a pool whose database no endpoint can be: the address of each connection is blocked, so also that of a
 // server that took over.
-func (s *server) openPool(ctx context.Context, name string, maxConns int32, changes ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+func (s *server) openPool(
+	ctx context.Context, name string, maxConns int32, changes ...func(*pgxpool.Config),
+) (*pgxpool.Pool, error) {
 	return openPool(ctx, s.databaseURL, name, maxConns, append(changes, func(cfg *pgxpool.Config) {
 		cfg.ConnConfig.Tracer = s.tracing.queries()
 		register := cfg.AfterConnect
@@ -218,12 +222,14 @@ func (s *server) openPool(ctx context.Context, name string, maxConns int32, chan
 }
 
 // startWorker starts the workers if this process has that role. stop is never nil.
-func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w *jobs.Client, stop func(context.Context) error, err error) {
+func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer,
+) (w *jobs.Client, stop func(context.Context) error, err error) {
 	none := func(context.Context) error { return nil }
 	if !s.roles.worker {
 		return nil, none, nil
 	}
-	// A kept plan may be from a time with few rows. What runs often enough to need one has pools of its own (package jobs).
+	// A kept plan may be from a time with few rows. What runs often enough to need one has pools of its own (package
+	// jobs).
 	pool, err := s.openPool(ctx, "outhook worker", workerConns, func(cfg *pgxpool.Config) {
 		prepare := cfg.AfterConnect
 		cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
@@ -252,13 +258,13 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w 
 		pool.Close()
 	}
 	w, err = jobs.New(s.flags.setEndpoints(jobs.Config{ //nolint:contextcheck // its groups live until Stop
-		Pool: pool, OwnerPool: ownerPool, NotOwner: !owns, Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxWorkers: s.flags.MaxWorkers,
+		Pool: pool, OwnerPool: ownerPool, NotOwner: !owns,
+		Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxRetryAfter: s.flags.MaxRetryAfter,
 		Retention: time.Duration(s.flags.Retention), PayloadRetention: time.Duration(s.flags.PayloadRetention),
-		SettledJobRetention: s.flags.JobRetention, KeptJobRate: cmp.Or(s.flags.KeptJobRate, -1), MaxBulkWorkers: s.flags.MaxBulkWorkers,
-		BulkRate:       s.flags.BulkRate,
+		SettledJobRetention: s.flags.JobRetention, KeptJobRate: cmp.Or(s.flags.KeptJobRate, -1),
+		MaxWorkers: s.flags.MaxWorkers, MaxBulkWorkers: s.flags.MaxBulkWorkers, BulkRate: s.flags.BulkRate,
 		MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers, MaxLanes: s.flags.MaxLanes,
-		MaxRetryAfter: s.flags.MaxRetryAfter, Version: version(), Logger: s.logger,
-		Metrics: reg, Tracing: s.tracing.tracerProvider(),
+		Version: version(), Logger: s.logger, Metrics: reg, Tracing: s.tracing.tracerProvider(),
 	}))
 	if err == nil {
 		err = w.Start(ctx)
@@ -273,11 +279,13 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer) (w 
 	}, nil
 }
 
-// openOwnerPool returns a pool of the schema's owner, which is the workers' own unless OUTHOOK_OWNER_DATABASE_URL is set.
+// openOwnerPool returns a pool of the schema's owner, which is the workers' own unless OUTHOOK_OWNER_DATABASE_URL is
+// set.
 func (s *server) openOwnerPool(ctx context.Context, pool *pgxpool.Pool, owns bool) (*pgxpool.Pool, error) {
 	if s.ownerURL == "" {
 		if !owns {
-			s.logger.WarnContext(ctx, "this database user does not own the schema: old partitions stay until OUTHOOK_OWNER_DATABASE_URL is set")
+			s.logger.WarnContext(ctx, "this database user does not own the schema: "+
+				"old partitions stay until OUTHOOK_OWNER_DATABASE_URL is set")
 		}
 		return pool, nil
 	}
@@ -301,9 +309,10 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := api.Config{
 		Pool: pool, Keyring: s.keyring, CheckURL: s.egress.CheckURL, APIKey: s.flags.APIKey, Version: version(),
-		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes, Retention: time.Duration(s.flags.Retention),
-		MaxEndpoints: s.flags.MaxEndpoints, Logger: s.logger, Metrics: reg, MaxRequests: s.flags.MaxRequests,
-		RateLimit: s.flags.RateLimit, FailedLogins: s.flags.FailedLogins, TrustedProxies: s.proxies,
+		MaxPayloadBytes: s.flags.MaxPayloadBytes, MaxBatchBytes: s.flags.MaxBatchBytes,
+		Retention: time.Duration(s.flags.Retention), MaxEndpoints: s.flags.MaxEndpoints,
+		MaxRequests: s.flags.MaxRequests, RateLimit: s.flags.RateLimit, FailedLogins: s.flags.FailedLogins,
+		TrustedProxies: s.proxies, Logger: s.logger, Metrics: reg,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
 	if cfg.FailedLogins == 0 {
@@ -331,7 +340,10 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 }
 
 // serve listens until ctx ends and then stops in order: no more requests, then what ingestion holds, then the workers.
-func (s *server) serve(ctx context.Context, handler http.Handler, ready func(net.Addr), closeAPI, stopWorker, stopMetrics func(context.Context) error) error {
+func (s *server) serve(
+	ctx context.Context, handler http.Handler, ready func(net.Addr),
+	closeAPI, stopWorker, stopMetrics func(context.Context) error,
+) error {
 	stop := func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()

@@ -67,8 +67,9 @@ func (s *statsCmd) Run(c *command) error {
 		for _, outcome := range []string{"succeeded", "rejected", "timed_out", "unreachable", "blocked", "unknown"} {
 			pairs = append(pairs, "attempts "+outcome, fmt.Sprint(v.Attempts[outcome]))
 		}
-		pairs = append(pairs, "latency", v.LatencyMS.text(), "attempt", v.AttemptMS.text(),
-			"pending now", fmt.Sprintf("%d, of them due %d, the oldest for %.0f s", v.Backlog.Pending, v.Backlog.Due, v.Backlog.OldestDueS))
+		waiting := fmt.Sprintf("%d, of them due %d, the oldest for %.0f s",
+			v.Backlog.Pending, v.Backlog.Due, v.Backlog.OldestDueS)
+		pairs = append(pairs, "latency", v.LatencyMS.text(), "attempt", v.AttemptMS.text(), "pending now", waiting)
 		fields(w, pairs...)
 	})
 }

@@ -39,7 +39,8 @@ type tailPage struct {
 	More       bool              `json:"more"`
 }
 
-// Run prints attempts as they happen until ctx ends. Trouble with the server or the way to it is told once, and tried again.
+// Run prints attempts as they happen until ctx ends. Trouble with the server or the way to it is told once, and tried
+// again.
 func (cmd *tailCmd) Run(c *command) error {
 	api, err := cmd.client()
 	if err != nil {
@@ -150,7 +151,8 @@ func printTail(w io.Writer, a attemptAnswer, colour bool) {
 	fmt.Fprintf(w, "%s  %s\n", a.StartedAt.UTC().Format(time.TimeOnly), line)
 }
 
-// colourful tells whether to colour what goes to w: a terminal, unless NO_COLOR (https://no-color.org) or TERM=dumb says no.
+// colourful tells whether to colour what goes to w: a terminal, unless NO_COLOR (https://no-color.org) or TERM=dumb
+// says no.
 func colourful(w io.Writer) bool {
 	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }

@@ -33,8 +33,8 @@ type tracing struct {
 	provider *sdktrace.TracerProvider
 }
 
-// newTracing returns what the standard variables of OpenTelemetry ask for, and nil unless one of them names where spans go.
-// The sampler, the limits, the headers and the rest are read by OpenTelemetry itself.
+// newTracing returns what the standard variables of OpenTelemetry ask for, and nil unless one of them names where spans
+// go. The sampler, the limits, the headers and the rest are read by OpenTelemetry itself.
 func newTracing(ctx context.Context, getenv func(string) string, logger *slog.Logger) (*tracing, error) {
 	wanted := getenv("OTEL_TRACES_EXPORTER") == "otlp" ||
 		getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
@@ -116,8 +116,8 @@ func (t *tracing) handler(h http.Handler) http.Handler {
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method }))
 }
 
-// queries returns what makes spans of a pool's queries that belong to the span of a request, nil if there are no spans. It
-// records no arguments. The queries of a group belong to many requests, and those that workers poll with to none.
+// queries returns what makes spans of a pool's queries that belong to the span of a request, nil if there are no spans.
+// It records no arguments. The queries of a group belong to many requests, and those that workers poll with to none.
 func (t *tracing) queries() pgx.QueryTracer {
 	if t == nil {
 		return nil
