@@ -17,7 +17,8 @@ const (
 
 // answer answers one request: in most cases at once and well, else as drawn from the seed for this attempt.
 func (r *receivers) answer(w http.ResponseWriter, req *http.Request, e *endpoint, entry *request) {
-	rng := draw(r.seed, streamAnswer, uint64(max(entry.n, 0)), uint64(e.index<<8|entry.attempt)) //nolint:gosec // not negative
+	n, m := uint64(max(entry.n, 0)), uint64(e.index<<8|entry.attempt) //nolint:gosec // not negative
+	rng := draw(r.seed, streamAnswer, n, m)
 	p := rng.IntN(100)
 	switch {
 	case e.dead:

@@ -47,8 +47,8 @@ type clients struct {
 	apiKey string
 }
 
-// loop enqueues about rate events per second, one after the other, until ctx ends; what is begun then is brought to an end.
-// A client that was held up catches up on maxLag at most.
+// loop enqueues about rate events per second, one after the other, until ctx ends; what is begun then is brought to an
+// end. A client that was held up catches up on maxLag at most.
 func (c *clients) loop(ctx context.Context, id uint64, rate float64, enqueue func(context.Context, *rand.Rand, int64)) {
 	rng := draw(c.seed, streamClient, id, 0)
 	for due := time.Now(); ; {
@@ -89,7 +89,8 @@ func (c *clients) rest(ctx context.Context, rng *rand.Rand, n int64) {
 func (c *clients) post(ctx context.Context, address string, n int64) (id uuid.UUID, v verdict, why string) {
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
-	body := fmt.Sprintf(`{"tenant_id": %q, "type": %q, "idempotency_key": "order-%d", "payload": %s}`, tenantOf(n), eventType, n, payload(n))
+	body := fmt.Sprintf(`{"tenant_id": %q, "type": %q, "idempotency_key": "order-%d", "payload": %s}`,
+		tenantOf(n), eventType, n, payload(n))
 	var answer struct {
 		ID uuid.UUID `json:"id"`
 	}
@@ -152,7 +153,8 @@ func (c *clients) transaction(ctx context.Context, _ *rand.Rand, n int64) {
 	if _, err := tx.Exec(ctx, "INSERT INTO shop.orders (n) VALUES ($1)", n); err != nil {
 		return
 	}
-	res, err := outhook.Enqueue(ctx, tx, outhook.Event{TenantID: tenantOf(n), Type: eventType, Payload: json.RawMessage(payload(n))})
+	event := outhook.Event{TenantID: tenantOf(n), Type: eventType, Payload: json.RawMessage(payload(n))}
+	res, err := outhook.Enqueue(ctx, tx, event)
 	if errors.Is(err, outhook.ErrInvalidEvent) {
 		entry.verdict, entry.reason = refused, "the Go package refused a valid event"
 	}
@@ -186,10 +188,10 @@ func (c *clients) plainSQL(ctx context.Context, _ *rand.Rand, n int64) {
 	}
 }
 
-// afterCommit is what a client knows after a COMMIT that returned err. An error of severity ERROR ended the transaction;
-// FATAL is a server that goes away, maybe just after the commit; any other error is a cut connection. pgconn.SafeToRetry
-// is no help: pgx 5.12.0 says it of a connection that broke after the whole query had left ("conn closed"), and in half
-// of these cases the transaction had committed.
+// afterCommit is what a client knows after a COMMIT that returned err. An error of severity ERROR ended the
+// transaction; FATAL is a server that goes away, maybe just after the commit; any other error is a cut connection.
+// pgconn.SafeToRetry is no help: pgx 5.12.0 says it of a connection that broke after the whole query had left ("conn
+// closed"), and in half of these cases the transaction had committed.
 func (c *clients) afterCommit(err error) (v verdict, reason string) {
 	var pgErr *pgconn.PgError
 	switch {

@@ -23,8 +23,8 @@ const (
 	// nowHead is how time.Now begins in Go's own sources. What follows it in ours adds what the file says.
 	nowHead = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
 
-	// clockSource is added to package time of the workers' binaries. Go reads the clock without libc, so that libfaketime has
-	// nothing to hold on to, and Linux' time namespaces leave the wall clock alone.
+	// clockSource is added to package time of the workers' binaries. Go reads the clock without libc, so that libfaketime
+	// has nothing to hold on to, and Linux' time namespaces leave the wall clock alone.
 	clockSource = `package time
 
 import (
@@ -84,7 +84,8 @@ func writeOverlay(ctx context.Context, dir string) (path string, err error) {
 	}
 	before, after, ok := strings.Cut(string(source), nowHead)
 	if !ok {
-		return "", errors.New("changing package time: time.Now is not as it was in Go 1.26; adapt nowHead to this version of Go")
+		return "", errors.New("changing package time: time.Now is not as it was in Go 1.26; " +
+			"adapt nowHead to this version of Go")
 	}
 	files := map[string]string{
 		"time.go":        before + nowHead + "\tsec += chaosAhead.Load()\n" + after,

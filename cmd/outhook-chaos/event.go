@@ -9,8 +9,8 @@ import (
 // eventType is the type of every event.
 const eventType = "order.placed"
 
-// draw returns a generator that depends on its arguments alone: what is decided by it is the same in each run of a seed,
-// whenever and by whomever it is asked.
+// draw returns a generator that depends on its arguments alone: what is decided by it is the same in each run of a
+// seed, whenever and by whomever it is asked.
 func draw(seed, stream, n, m uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed<<8|stream, n<<16|m)) //nolint:gosec // it must be predictable
 }
@@ -27,8 +27,8 @@ const (
 // tenants are who the events are for. The last one's receivers are slow or dead.
 func tenants() []string { return []string{"acme", "globex", "initech"} }
 
-// tenantOf returns event n's tenant. One in slowShare is for the tenant with the slow receivers: slow endpoints are paced by
-// design, and more would wait for their turn than for the faults to be over.
+// tenantOf returns event n's tenant. One in slowShare is for the tenant with the slow receivers: slow endpoints are
+// paced by design, and more would wait for their turn than for the faults to be over.
 func tenantOf(n int64) string {
 	if n%slowShare == 0 {
 		return tenants()[2]

@@ -71,7 +71,8 @@ func (s *stack) observe(ctx context.Context, o options, stderr io.Writer) (*repo
 		return nil, err
 	}
 	faultsOver := time.Now()
-	fmt.Fprintf(stderr, "faults are over after %s; waiting for everything to settle\n", faultsOver.Sub(start).Round(time.Second))
+	fmt.Fprintf(stderr, "faults are over after %s; waiting for everything to settle\n",
+		faultsOver.Sub(start).Round(time.Second))
 	s.receivers.calm.Store(true)
 	if err := s.settle(ctx, o.Settle); err != nil {
 		return nil, err
@@ -93,13 +94,15 @@ func (s *stack) newClients(ctx context.Context, o options) (*clients, error) {
 		return nil, fmt.Errorf("parsing the database's URL: %w", err)
 	}
 	crowds := o.crowds()
-	cfg.MaxConns, cfg.ConnConfig.ConnectTimeout = int32(crowds*(goClients+sqlClients)), clientTimeout //nolint:gosec // some hundred
+	cfg.MaxConns = int32(crowds * (goClients + sqlClients)) //nolint:gosec // some hundred
+	cfg.ConnConfig.ConnectTimeout = clientTimeout
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the clients' pool: %w", err)
 	}
 	return &clients{
-		seed: o.Seed, ledger: &ledger{served: map[string][]time.Time{}}, pool: pool, nodes: s.role(roleAPI), apiKey: s.apiKey,
+		seed: o.Seed, ledger: &ledger{served: map[string][]time.Time{}}, pool: pool,
+		nodes: s.role(roleAPI), apiKey: s.apiKey,
 		http: &http.Client{Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: crowds * restClients}},
 	}, nil
 }

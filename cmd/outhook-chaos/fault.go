@@ -56,7 +56,8 @@ func (s *saboteur) work(ctx context.Context, faults []fault) error {
 
 // carryOut does nothing if another fault acts on the same target.
 func (s *saboteur) carryOut(ctx context.Context, f fault) {
-	s.logger.InfoContext(ctx, "fault", slog.String("kind", string(f.kind)), slog.Int("target", f.target), slog.Duration("length", f.length))
+	s.logger.InfoContext(ctx, "fault", slog.String("kind", string(f.kind)), slog.Int("target", f.target),
+		slog.Duration("length", f.length))
 	acted, err := s.act(ctx, f)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,7 +160,8 @@ func (s *saboteur) setClock(ctx context.Context, f fault) (bool, error) {
 // giveOrder has the operator give an order about one endpoint.
 func (s *saboteur) giveOrder(ctx context.Context, f fault) (acted bool, err error) {
 	endpoints := s.stack.receivers.endpoints
-	e, rng := endpoints[f.target%len(endpoints)], draw(uint64(f.size), streamOrder, uint64(f.target), 0) //nolint:gosec // small
+	e := endpoints[f.target%len(endpoints)]
+	rng := draw(uint64(f.size), streamOrder, uint64(f.target), 0) //nolint:gosec // small
 	if f.kind == replayDelivery {
 		key, ordered, acted, err := s.operator.replay(ctx, rng, e)
 		if acted {

@@ -36,7 +36,9 @@ type ledger struct {
 	mu     sync.Mutex
 	last   int64
 	claims []claim
-	served map[string][]time.Time // when an API (by name) or the database (by the clients' wire) said that an event is committed
+
+	// served is when an API (by name) or the database (by the clients' wire) said that an event is committed.
+	served map[string][]time.Time
 }
 
 // note notes that somebody has just said that an event is committed.

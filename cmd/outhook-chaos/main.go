@@ -1,6 +1,7 @@
 // Command outhook-chaos tries to break Outhook's promises: real processes, a Postgres of its own, receivers that
-// misbehave, and faults drawn from a seed. At the end it reconciles what the clients were told, the tables, the receivers'
-// log and the attempt log, and exits 1 if a promise is broken. docs/reliability.md explains it and holds figures.
+// misbehave, and faults drawn from a seed. At the end it reconciles what the clients were told, the tables, the
+// receivers' log and the attempt log, and exits 1 if a promise is broken. docs/reliability.md explains it and holds
+// figures.
 //
 // It needs Linux, Go, and PostgreSQL's binaries.
 package main

@@ -21,8 +21,8 @@ const (
 	// overlap is how long an old secret goes on signing after a rotation.
 	overlap = 5 * time.Second
 
-	// lateSignature is how long after its secret's end a signature may still arrive: a worker that was paused for as long as
-	// freezeLength between signing and sending, and room.
+	// lateSignature is how long after its secret's end a signature may still arrive: a worker that was paused for as long
+	// as freezeLength between signing and sending, and room.
 	lateSignature = freezeLength + time.Minute
 )
 
@@ -42,7 +42,8 @@ type replayCount struct{ ordered, inDoubt int }
 var errNoVerdict = errors.New("the API gave no verdict")
 
 // order sends one request to any API, once. Statuses of 5xx and connections that broke give no verdict.
-func (o *operator) order(ctx context.Context, rng *rand.Rand, method, path, body string, into any) (status int, err error) {
+func (o *operator) order(ctx context.Context, rng *rand.Rand, method, path, body string, into any,
+) (status int, err error) {
 	node := o.clients.nodes[rng.IntN(len(o.clients.nodes))]
 	address := node.address.Load()
 	if address == nil {
@@ -75,7 +76,8 @@ func (o *operator) insist(ctx context.Context, rng *rand.Rand, method, path, bod
 }
 
 // pause pauses an endpoint for a time. enabled is when it was enabled again.
-func (o *operator) pause(ctx context.Context, rng *rand.Rand, e *endpoint, length time.Duration) (enabled time.Time, err error) {
+func (o *operator) pause(ctx context.Context, rng *rand.Rand, e *endpoint, length time.Duration,
+) (enabled time.Time, err error) {
 	path := "/api/endpoints/" + e.id.String()
 	if err := o.insist(ctx, rng, http.MethodPatch, path, `{"status": "paused"}`); err != nil {
 		return enabled, err
@@ -85,9 +87,10 @@ func (o *operator) pause(ctx context.Context, rng *rand.Rand, e *endpoint, lengt
 	return time.Now(), err
 }
 
-// replay orders one of an endpoint's settled deliveries to be delivered again. acted is false if there is none, or if it is
-// pending again already.
-func (o *operator) replay(ctx context.Context, rng *rand.Rand, e *endpoint) (key deliveryKey, ordered time.Time, acted bool, err error) {
+// replay orders one of an endpoint's settled deliveries to be delivered again. acted is false if there is none, or if
+// it is pending again already.
+func (o *operator) replay(ctx context.Context, rng *rand.Rand, e *endpoint,
+) (key deliveryKey, ordered time.Time, acted bool, err error) {
 	state := "succeeded"
 	if e.dead {
 		state = "failed"
@@ -97,13 +100,15 @@ func (o *operator) replay(ctx context.Context, rng *rand.Rand, e *endpoint) (key
 			EventID uuid.UUID `json:"event_id"`
 		} `json:"items"`
 	}
-	status, err := o.order(ctx, rng, http.MethodGet, "/api/deliveries?endpoint_id="+e.id.String()+"&state="+state, "", &page)
+	path := "/api/deliveries?endpoint_id=" + e.id.String() + "&state=" + state
+	status, err := o.order(ctx, rng, http.MethodGet, path, "", &page)
 	if err != nil || status != http.StatusOK || len(page.Items) == 0 {
 		return key, ordered, false, nil
 	}
 	key = deliveryKey{page.Items[rng.IntN(len(page.Items))].EventID, e.id}
 	var answer map[string]any
-	status, err = o.order(ctx, rng, http.MethodPost, fmt.Sprintf("/api/deliveries/%s/%s/replay", key.eventID, key.endpointID), "", &answer)
+	path = fmt.Sprintf("/api/deliveries/%s/%s/replay", key.eventID, key.endpointID)
+	status, err = o.order(ctx, rng, http.MethodPost, path, "", &answer)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.replays[key] == nil {

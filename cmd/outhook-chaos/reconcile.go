@@ -39,7 +39,8 @@ func (s *stack) reconcile(ctx context.Context, r *report, l *ledger, saboteur *s
 	}
 	a := &audit{
 		tables: t, report: r, claims: l.claims, requests: s.receivers.entries(), byAttempt: map[attemptKey][]request{},
-		endpoints: map[string][]*endpoint{}, dead: map[uuid.UUID]bool{}, operator: saboteur.operator, breaches: map[string]*promise{},
+		endpoints: map[string][]*endpoint{}, dead: map[uuid.UUID]bool{}, operator: saboteur.operator,
+		breaches: map[string]*promise{},
 	}
 	r.ByClient, r.DuplicatesByCause = map[string]int{}, map[string]int{}
 	r.FrozenRequests = []int{}
@@ -150,7 +151,8 @@ func (a *audit) auditDelivery(d *storedDelivery) {
 		}
 	}
 	if len(d.attempts) > d.attemptCount {
-		a.breach("holes", "event %s, endpoint %s has %d rows and counts %d", d.eventID, d.endpointID, len(d.attempts), d.attemptCount)
+		a.breach("holes", "event %s, endpoint %s has %d rows and counts %d",
+			d.eventID, d.endpointID, len(d.attempts), d.attemptCount)
 	}
 	a.auditRows(d)
 	if answered > 0 {
@@ -169,12 +171,14 @@ func (a *audit) auditDelivery(d *storedDelivery) {
 		r.Exhausted++
 		return
 	case d.state != "succeeded":
-		a.breach("failed early", "event %s, endpoint %s is %s after %d known failures", d.eventID, d.endpointID, d.state, known)
+		a.breach("failed early", "event %s, endpoint %s is %s after %d known failures",
+			d.eventID, d.endpointID, d.state, known)
 	case answered == 0:
 		a.breach("unfounded successes", "event %s, endpoint %s", d.eventID, d.endpointID)
 	}
 	if answered == 0 {
-		a.breach("lost", "event %s never arrived at endpoint %s; it is %s after %d attempts", d.eventID, d.endpointID, d.state, d.attemptCount)
+		a.breach("lost", "event %s never arrived at endpoint %s; it is %s after %d attempts",
+			d.eventID, d.endpointID, d.state, d.attemptCount)
 	}
 }
 
@@ -233,13 +237,14 @@ func (a *audit) countDuplicates(d *storedDelivery, n int) {
 	}
 }
 
-// auditReplays returns how often the delivery was replayed, if the API said so: what had succeeded was to be answered well
-// once more each time.
+// auditReplays returns how often the delivery was replayed, if the API said so: what had succeeded was to be answered
+// well once more each time.
 func (a *audit) auditReplays(d *storedDelivery, answered int) int {
 	ordered := a.operator.replayed(d.deliveryKey).ordered
 	a.report.Replays += ordered
 	if !a.dead[d.endpointID] && answered < 1+ordered {
-		a.breach("replays lost", "event %s, endpoint %s was replayed %d times and answered %d times", d.eventID, d.endpointID, ordered, answered)
+		a.breach("replays lost", "event %s, endpoint %s was replayed %d times and answered %d times",
+			d.eventID, d.endpointID, ordered, answered)
 	}
 	return ordered
 }
@@ -258,10 +263,12 @@ func (a *audit) auditRequests(start time.Time) {
 	}
 	for k, requests := range a.byAttempt {
 		if len(requests) > 1 {
-			a.breach("requests with one number", "attempt %d of event %s arrived %d times", k.number, k.delivery.eventID, len(requests))
+			a.breach("requests with one number", "attempt %d of event %s arrived %d times",
+				k.number, k.delivery.eventID, len(requests))
 		}
 		if d := a.deliveries[k.delivery]; d == nil || d.attempt(k.number) == nil {
-			a.breach("requests without a row", "attempt %d of event %s, endpoint %s", k.number, k.delivery.eventID, k.delivery.endpointID)
+			a.breach("requests without a row", "attempt %d of event %s, endpoint %s",
+				k.number, k.delivery.eventID, k.delivery.endpointID)
 		}
 		for _, req := range requests {
 			if req.n == forged {
@@ -323,7 +330,11 @@ func (a *audit) auditFaults(s *saboteur) {
 	a.report.Faults, a.report.FaultCount = s.done, sum(s.done)
 	a.report.CrashesAfterAnswer = len(s.trapped)
 	for _, req := range s.trapped {
-		if d := a.deliveries[req.delivery]; d != nil && d.attempt(req.attempt) != nil && d.attempt(req.attempt).outcome == "unknown" {
+		d := a.deliveries[req.delivery]
+		if d == nil {
+			continue
+		}
+		if attempt := d.attempt(req.attempt); attempt != nil && attempt.outcome == "unknown" {
 			a.report.Unrecorded++
 		}
 	}

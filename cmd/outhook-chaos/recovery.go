@@ -17,9 +17,9 @@ const (
 	redelivery kind = "redelivery_after_kill"
 )
 
-// mark is the moment from which on the target of a fault is to work again: when a process was killed or told to stop, when
-// a pause or a wire's trouble ended, when Postgres accepted connections again, when an order was carried out, when a clock
-// was set. A target is a process, the clients' wire, an endpoint or a delivery, by name.
+// mark is the moment from which on the target of a fault is to work again: when a process was killed or told to stop,
+// when a pause or a wire's trouble ended, when Postgres accepted connections again, when an order was carried out, when
+// a clock was set. A target is a process, the clients' wire, an endpoint or a delivery, by name.
 type mark struct {
 	kind   kind
 	target string
@@ -35,8 +35,8 @@ func (s *saboteur) markAfter(k kind, target string, at, after time.Time) {
 	s.marks = append(s.marks, mark{k, target, at, after})
 }
 
-// recovery is how long targets of one kind of fault took until they did their work again: a worker sent a request, an API
-// said that an event is committed, a client committed. Faults fall on one another, and so it includes others.
+// recovery is how long targets of one kind of fault took until they did their work again: a worker sent a request, an
+// API said that an event is committed, a client committed. Faults fall on one another, and so it includes others.
 type recovery struct {
 	N       int   `json:"n"`
 	P50MS   int64 `json:"p50_ms"`

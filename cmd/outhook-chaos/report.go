@@ -47,7 +47,7 @@ type report struct {
 	StatusMismatches int `json:"status_mismatches"`    // a row with another status code than was answered
 	Forged           int `json:"forged"`               // a body or signature that is not as it should be
 	ReplaysLost      int `json:"replays_lost"`         // ordered, and not attempted
-	Raced            int `json:"raced"`                // sent again although its success was recorded, and nobody ordered that
+	Raced            int `json:"raced"`                // sent again though its success was recorded and nobody ordered it
 
 	Duplicates        int            `json:"duplicates"` // 2xx answers beyond the first of a delivery
 	DuplicatesByCause map[string]int `json:"duplicates_by_cause"`
@@ -61,7 +61,8 @@ type report struct {
 	// FrozenRequests are the requests of each delivery whose worker was paused between answer and record: two, the paused
 	// one and the one of the rescue.
 	FrozenRequests []int `json:"frozen_requests"`
-	UnorderedExits int   `json:"unordered_exits"` // processes that ended by themselves, as when they start without a database
+	// UnorderedExits counts processes that ended by themselves, as when they start without a database.
+	UnorderedExits int `json:"unordered_exits"`
 
 	LongestStallMS int64 `json:"longest_stall_ms"` // the longest time without any request at any receiver
 	StallAtMS      int64 `json:"longest_stall_at_ms"`
@@ -116,7 +117,8 @@ func (r *report) table(w io.Writer) {
 	row("crashes after an answer", r.CrashesAfterAnswer, fmt.Sprintf("%d before the record", r.Unrecorded))
 	row("freezes after an answer", len(r.FrozenRequests), fmt.Sprintf("requests of each delivery: %v", r.FrozenRequests))
 	row("longest stall", fmt.Sprintf("%d ms", r.LongestStallMS), fmt.Sprintf("at %d ms", r.StallAtMS))
-	row("latency", fmt.Sprintf("%d ms", r.LatencyP50MS), fmt.Sprintf("p50; p99 %d ms, worst %d ms", r.LatencyP99MS, r.LatencyWorstMS))
+	row("latency", fmt.Sprintf("%d ms", r.LatencyP50MS),
+		fmt.Sprintf("p50; p99 %d ms, worst %d ms", r.LatencyP99MS, r.LatencyWorstMS))
 	row("deliveries over 10 s", r.LatencyOver10, "slow.log says what the slowest waited for")
 	row("replays", r.Replays, "ordered through the API")
 	row("reconciled", fmt.Sprintf("%d ms", r.ReconciledMS), "")

@@ -44,6 +44,7 @@ func (r *receivers) signed(e *endpoint, header http.Header, body []byte) bool {
 		}
 	}
 	r.mu.Unlock()
-	// The libraries of Standard Webhooks take 5 minutes. A worker whose clock was set by 2 minutes knows it a second later.
+	// The libraries of Standard Webhooks take 5 minutes. A worker whose clock was set by 2 minutes knows it a second
+	// later.
 	return signature.Verify(live, header, body, now, 5*time.Minute) == nil
 }

@@ -82,7 +82,8 @@ func newStack(ctx context.Context, o options, dir string) (*stack, error) {
 	if err = migrations.Up(startCtx, s.direct); err != nil {
 		return s, err
 	}
-	if _, err := s.direct.Exec(startCtx, "CREATE SCHEMA shop; CREATE TABLE shop.orders (n bigint PRIMARY KEY)"); err != nil {
+	const shop = "CREATE SCHEMA shop; CREATE TABLE shop.orders (n bigint PRIMARY KEY)"
+	if _, err := s.direct.Exec(startCtx, shop); err != nil {
 		return s, fmt.Errorf("creating the application's table: %w", err)
 	}
 	return s, s.addNodes(ctx, o)
@@ -136,7 +137,8 @@ func (s *stack) addNode(n *node, key string) (err error) {
 		return err
 	}
 	n.env = []string{
-		"PATH=" + os.Getenv("PATH"), "OUTHOOK_DATABASE_URL=" + database, "OUTHOOK_API_KEY=" + s.apiKey, "OUTHOOK_ENCRYPTION_KEY=" + key,
+		"PATH=" + os.Getenv("PATH"),
+		"OUTHOOK_DATABASE_URL=" + database, "OUTHOOK_API_KEY=" + s.apiKey, "OUTHOOK_ENCRYPTION_KEY=" + key,
 		"OUTHOOK_ROLES=" + n.role, "OUTHOOK_LISTEN=127.0.0.1:0", "OUTHOOK_RETRY_SCHEDULE=" + schedule,
 		"OUTHOOK_EGRESS_ALLOW=127.0.0.0/8", "OUTHOOK_EGRESS_PORTS=any", "OUTHOOK_EGRESS_ALLOW_HTTP=true",
 		"OUTHOOK_RIVER_UI=false", "OUTHOOK_MAX_WORKERS=" + strconv.Itoa(maxWorkers),

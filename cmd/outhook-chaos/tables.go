@@ -54,7 +54,9 @@ func (d *storedDelivery) attempt(number int) *storedAttempt {
 
 // readTables reads everything, each table in one pass, by way of the reporting views where they say it.
 func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
-	t := &tables{events: map[int64][]storedEvent{}, orders: map[int64]bool{}, deliveries: map[deliveryKey]*storedDelivery{}}
+	t := &tables{
+		events: map[int64][]storedEvent{}, orders: map[int64]bool{}, deliveries: map[deliveryKey]*storedDelivery{},
+	}
 	var e storedEvent
 	err := each(ctx, pool, "SELECT id, created_at, (payload ->> 'n')::bigint FROM outhook.events",
 		[]any{&e.id, &e.createdAt, &e.n}, func() error {
