@@ -19,6 +19,7 @@ const (
 func (r *receivers) answer(w http.ResponseWriter, req *http.Request, e *endpoint, entry *request) {
 	n, m := uint64(max(entry.n, 0)), uint64(e.index<<8|entry.attempt) //nolint:gosec // not negative
 	rng := draw(r.seed, streamAnswer, n, m)
+
 	p := rng.IntN(100)
 	switch {
 	case e.dead:
@@ -27,12 +28,15 @@ func (r *receivers) answer(w http.ResponseWriter, req *http.Request, e *endpoint
 		r.status(w, entry, http.StatusNoContent)
 	case p < 78:
 		r.status(w, entry, http.StatusInternalServerError)
+
 	case !e.slow && p < 84:
 		r.reset(w)
 	case !e.slow && p < 87:
 		r.resetAfterHeaders(w, entry)
 	case !e.slow:
 		r.status(w, entry, http.StatusNoContent)
+
+	// Only the slow endpoints get here.
 	case p < 82:
 		r.status(w, entry, http.StatusTooManyRequests)
 	case p < 86: // hang: a paused worker does not hang up, and to return would be to answer 200
@@ -58,6 +62,7 @@ func (r *receivers) status(w http.ResponseWriter, entry *request, status int) {
 	if status >= 300 {
 		return
 	}
+
 	if hear := r.afterAnswer.Swap(nil); hear != nil {
 		_ = http.NewResponseController(w).Flush() // a worker that is gone already is none the worse
 		(*hear)(*entry)
@@ -68,6 +73,7 @@ func (r *receivers) resetAfterHeaders(w http.ResponseWriter, entry *request) {
 	r.note(func() { entry.status = http.StatusOK })
 	w.Header().Set("Content-Length", "1000")
 	w.WriteHeader(http.StatusOK)
+
 	_ = http.NewResponseController(w).Flush()
 	r.reset(w)
 }
@@ -78,6 +84,7 @@ func (r *receivers) reset(w http.ResponseWriter) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}

@@ -56,10 +56,12 @@ func (c *clients) loop(ctx context.Context, id uint64, rate float64, enqueue fun
 		if oldest := time.Now().Add(-maxLag); due.Before(oldest) {
 			due = oldest
 		}
+
 		wait(ctx, time.Until(due))
 		if ctx.Err() != nil {
 			return
 		}
+
 		enqueue(context.WithoutCancel(ctx), rng, c.ledger.next())
 	}
 }
@@ -68,6 +70,7 @@ func (c *clients) loop(ctx context.Context, id uint64, rate float64, enqueue fun
 func (c *clients) rest(ctx context.Context, rng *rand.Rand, n int64) {
 	verdict, why := inDoubt, ""
 	var id uuid.UUID
+
 	for end := time.Now().Add(retryLimit); verdict == inDoubt && time.Now().Before(end); {
 		node := c.nodes[rng.IntN(len(c.nodes))]
 		address := node.address.Load()
@@ -75,6 +78,7 @@ func (c *clients) rest(ctx context.Context, rng *rand.Rand, n int64) {
 			wait(ctx, 50*time.Millisecond)
 			continue
 		}
+
 		id, verdict, why = c.post(ctx, *address, n)
 		if verdict == committed {
 			c.ledger.note(node.name)
@@ -83,18 +87,22 @@ func (c *clients) rest(ctx context.Context, rng *rand.Rand, n int64) {
 			wait(ctx, 50*time.Millisecond+time.Duration(rng.IntN(500))*time.Millisecond)
 		}
 	}
+
 	c.ledger.add(claim{n: n, client: "rest", verdict: verdict, eventID: id, reason: why})
 }
 
 func (c *clients) post(ctx context.Context, address string, n int64) (id uuid.UUID, v verdict, why string) {
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
+
 	body := fmt.Sprintf(`{"tenant_id": %q, "type": %q, "idempotency_key": "order-%d", "payload": %s}`,
 		tenantOf(n), eventType, n, payload(n))
+
 	var answer struct {
 		ID uuid.UUID `json:"id"`
 	}
 	status, err := c.request(ctx, http.MethodPost, address, "/api/events", body, &answer)
+
 	switch {
 	case status == http.StatusAccepted, status == http.StatusOK:
 		if err != nil {
@@ -115,11 +123,13 @@ func (c *clients) request(ctx context.Context, method, address, path, body strin
 	}
 	req.Header.Set("Authorization", "Bearer "+c.apiKey)
 	req.Header.Set("Content-Type", "application/json")
+
 	res, err := c.http.Do(req)
 	if err != nil {
 		return 0, fmt.Errorf("asking for %s: %w", path, err)
 	}
 	defer res.Body.Close()
+
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err == nil {
 		err = json.Unmarshal(text, into)
@@ -127,6 +137,7 @@ func (c *clients) request(ctx context.Context, method, address, path, body strin
 	if err != nil {
 		return res.StatusCode, fmt.Errorf("reading the answer of %s: %w", path, err)
 	}
+
 	return res.StatusCode, nil
 }
 
@@ -139,8 +150,10 @@ func (c *clients) rollsBack(n int64) bool {
 func (c *clients) transaction(ctx context.Context, _ *rand.Rand, n int64) {
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
+
 	entry := claim{n: n, client: "go", order: true, verdict: rolledBack}
 	defer func() { c.ledger.add(entry) }()
+
 	tx, err := c.pool.Begin(ctx)
 	if err != nil {
 		return
@@ -150,17 +163,21 @@ func (c *clients) transaction(ctx context.Context, _ *rand.Rand, n int64) {
 		defer cancel()
 		_ = tx.Rollback(ctx) // after a commit, or on a cut connection, there is nothing to roll back
 	}()
+
 	if _, err := tx.Exec(ctx, "INSERT INTO shop.orders (n) VALUES ($1)", n); err != nil {
 		return
 	}
+
 	event := outhook.Event{TenantID: tenantOf(n), Type: eventType, Payload: json.RawMessage(payload(n))}
 	res, err := outhook.Enqueue(ctx, tx, event)
 	if errors.Is(err, outhook.ErrInvalidEvent) {
 		entry.verdict, entry.reason = refused, "the Go package refused a valid event"
 	}
+
 	if err != nil || c.rollsBack(n) {
 		return
 	}
+
 	entry.eventID = uuid.MustParse(res.ID)
 	entry.verdict, entry.reason = c.afterCommit(tx.Commit(ctx))
 }
@@ -169,20 +186,25 @@ func (c *clients) transaction(ctx context.Context, _ *rand.Rand, n int64) {
 func (c *clients) plainSQL(ctx context.Context, _ *rand.Rand, n int64) {
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
+
 	entry := claim{n: n, client: "sql", order: true, verdict: rolledBack}
 	defer func() { c.ledger.add(entry) }()
+
 	conn, err := c.pool.Acquire(ctx)
 	if err != nil {
 		return
 	}
 	defer conn.Release()
+
 	end := "COMMIT"
 	if c.rollsBack(n) {
 		end = "ROLLBACK"
 	}
+
 	_, err = conn.Conn().PgConn().Exec(ctx, fmt.Sprintf(
 		"BEGIN; INSERT INTO shop.orders (n) VALUES (%d); SELECT outhook.enqueue('%s', '%s', '%s'); %s",
 		n, tenantOf(n), eventType, payload(n), end)).ReadAll()
+
 	if end == "COMMIT" {
 		entry.verdict, entry.reason = c.afterCommit(err)
 	}

@@ -77,11 +77,13 @@ func writeOverlay(ctx context.Context, dir string) (path string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("finding Go's sources: %w", err)
 	}
+
 	folder := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
 	source, err := os.ReadFile(filepath.Join(folder, "time.go")) //nolint:gosec // Go's own
 	if err != nil {
 		return "", fmt.Errorf("reading package time: %w", err)
 	}
+
 	before, after, ok := strings.Cut(string(source), nowHead)
 	if !ok {
 		return "", errors.New("changing package time: time.Now is not as it was in Go 1.26; " +
@@ -91,6 +93,7 @@ func writeOverlay(ctx context.Context, dir string) (path string, err error) {
 		"time.go":        before + nowHead + "\tsec += chaosAhead.Load()\n" + after,
 		"chaos_ahead.go": clockSource,
 	}
+
 	replace := map[string]string{}
 	for name, text := range files {
 		ours := filepath.Join(dir, name)
@@ -99,6 +102,7 @@ func writeOverlay(ctx context.Context, dir string) (path string, err error) {
 		}
 		replace[filepath.Join(folder, name)] = ours
 	}
+
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", fmt.Errorf("changing package time: %w", err)
@@ -107,6 +111,7 @@ func writeOverlay(ctx context.Context, dir string) (path string, err error) {
 	if err := os.WriteFile(path, overlay, 0o600); err != nil {
 		return "", fmt.Errorf("changing package time: %w", err)
 	}
+
 	return path, nil
 }
 
@@ -118,6 +123,7 @@ func (n *node) setClock(ctx context.Context, ahead, length time.Duration) error 
 		}
 		return nil
 	}
+
 	if err := write(ahead); err != nil {
 		return err
 	}

@@ -49,5 +49,6 @@ func number(body []byte) (int64, bool) {
 	if _, err := fmt.Sscanf(string(body), "{ \"n\" :%d,", &n); err != nil {
 		return 0, false
 	}
+
 	return n, payload(n) == string(body)
 }

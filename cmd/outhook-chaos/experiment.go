@@ -28,16 +28,19 @@ func experiment(ctx context.Context, o options, stderr io.Writer) (r *report, er
 		}
 		err = os.RemoveAll(dir)
 	}()
+
 	s, err := newStack(ctx, o, dir)
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
 	if err != nil {
 		return nil, err
 	}
+
 	nodesCtx, stopNodes := context.WithCancel(ctx)
 	var group errgroup.Group
 	for _, n := range s.nodes {
 		group.Go(func() error { return n.supervise(nodesCtx) })
 	}
+
 	r, err = s.observe(ctx, o, stderr)
 	stopNodes()
 	return r, errors.Join(err, group.Wait())
@@ -48,6 +51,7 @@ func (s *stack) observe(ctx context.Context, o options, stderr io.Writer) (*repo
 	if err := s.awaitServing(ctx); err != nil {
 		return nil, err
 	}
+
 	c, err := s.newClients(ctx, o)
 	if err != nil {
 		return nil, err
@@ -56,30 +60,36 @@ func (s *stack) observe(ctx context.Context, o options, stderr io.Writer) (*repo
 	if err := s.subscribe(ctx, c); err != nil {
 		return nil, err
 	}
+
 	logs, err := os.Create(s.dir + "/faults.log")
 	if err != nil {
 		return nil, fmt.Errorf("making a log: %w", err)
 	}
 	defer func() { _ = logs.Close() }() // for people
+
 	fmt.Fprintf(stderr, "breaking things for %s (seed %d)\n", o.Duration, o.Seed)
 	start := time.Now()
 	saboteur := &saboteur{
 		stack: s, logger: slog.New(slog.NewTextHandler(logs, nil)), done: map[kind]int{},
 		operator: &operator{clients: c, receivers: s.receivers, replays: map[deliveryKey]*replayCount{}},
 	}
+
 	if err := s.load(ctx, o, c, saboteur); err != nil {
 		return nil, err
 	}
+
 	faultsOver := time.Now()
 	fmt.Fprintf(stderr, "faults are over after %s; waiting for everything to settle\n",
 		faultsOver.Sub(start).Round(time.Second))
 	s.receivers.calm.Store(true)
+
 	if err := s.settle(ctx, o.Settle); err != nil {
 		return nil, err
 	}
 	if err := writeSlow(ctx, s.direct, s.dir+"/slow.log"); err != nil {
 		return nil, err
 	}
+
 	r := &report{Seed: o.Seed, DurationS: o.Duration.Seconds(), SettledS: time.Since(faultsOver).Seconds()}
 	return r, s.reconcile(ctx, r, c.ledger, saboteur, start)
 }
@@ -93,6 +103,7 @@ func (s *stack) newClients(ctx context.Context, o options) (*clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing the database's URL: %w", err)
 	}
+
 	crowds := o.crowds()
 	cfg.MaxConns = int32(crowds * (goClients + sqlClients)) //nolint:gosec // some hundred
 	cfg.ConnConfig.ConnectTimeout = clientTimeout
@@ -100,6 +111,7 @@ func (s *stack) newClients(ctx context.Context, o options) (*clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the clients' pool: %w", err)
 	}
+
 	return &clients{
 		seed: o.Seed, ledger: &ledger{served: map[string][]time.Time{}}, pool: pool,
 		nodes: s.role(roleAPI), apiKey: s.apiKey,
@@ -112,8 +124,10 @@ func (s *stack) load(ctx context.Context, o options, c *clients, saboteur *sabot
 	clientCtx, cancel := context.WithTimeout(ctx, o.Duration)
 	defer cancel()
 	var group sync.WaitGroup
+
 	const crowd = restClients + goClients + sqlClients
 	rate := float64(o.Rate) / float64(crowd*o.crowds())
+
 	for i := range crowd * o.crowds() {
 		enqueue := c.rest
 		switch place := i % crowd; {
@@ -124,8 +138,10 @@ func (s *stack) load(ctx context.Context, o options, c *clients, saboteur *sabot
 		}
 		group.Go(func() { c.loop(clientCtx, uint64(i), rate, enqueue) }) //nolint:gosec // small
 	}
+
 	err := saboteur.work(ctx, plan(o))
 	group.Wait()
+
 	if ctx.Err() != nil {
 		return fmt.Errorf("breaking things: %w", context.Cause(ctx))
 	}

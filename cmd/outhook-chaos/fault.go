@@ -37,6 +37,7 @@ type saboteur struct {
 // work carries out the faults and returns when the last one is over.
 func (s *saboteur) work(ctx context.Context, faults []fault) error {
 	start := time.Now()
+
 	var group sync.WaitGroup
 	for _, f := range faults {
 		wait(ctx, time.Until(start.Add(f.at)))
@@ -45,7 +46,9 @@ func (s *saboteur) work(ctx context.Context, faults []fault) error {
 		}
 		group.Go(func() { s.carryOut(ctx, f) })
 	}
+
 	group.Wait()
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.errs) > 0 {
@@ -58,7 +61,9 @@ func (s *saboteur) work(ctx context.Context, faults []fault) error {
 func (s *saboteur) carryOut(ctx context.Context, f fault) {
 	s.logger.InfoContext(ctx, "fault", slog.String("kind", string(f.kind)), slog.Int("target", f.target),
 		slog.Duration("length", f.length))
+
 	acted, err := s.act(ctx, f)
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if acted {
@@ -71,18 +76,25 @@ func (s *saboteur) carryOut(ctx context.Context, f fault) {
 
 func (s *saboteur) act(ctx context.Context, f fault) (acted bool, err error) {
 	switch f.kind {
+	// Processes.
 	case killWorker, stopWorker, pauseWorker:
 		return s.onNode(ctx, roleWorker, f)
 	case killAPI, stopAPI, pauseAPI:
 		return s.onNode(ctx, roleAPI, f)
 	case setClock:
 		return s.setClock(ctx, f)
+
+	// Orders of an operator.
 	case pauseEndpoint, replayDelivery, rotateSecret:
 		return s.giveOrder(ctx, f)
+
+	// Traps.
 	case killAfterAnswer:
 		return s.killAfterAnswer(ctx)
 	case freezeAfterAnswer:
 		return s.freezeAfterAnswer(ctx, f.length)
+
+	// Wires.
 	case cutWire:
 		return s.onWire(f, func(w *wire) error { return w.cut(ctx, f.length) })
 	case resetWire:
@@ -95,6 +107,8 @@ func (s *saboteur) act(ctx context.Context, f fault) (acted bool, err error) {
 		return s.poison(ctx, f, both("bandwidth", "rate", 20)...)
 	case breakWire:
 		return s.poison(ctx, f, both("limit_data", "bytes", f.size)[f.target%2])
+
+	// Postgres.
 	case killPostgres, outage:
 		return s.onPostgres(ctx, f.kind, func() error {
 			err := s.stack.postgres.Kill()
@@ -105,6 +119,7 @@ func (s *saboteur) act(ctx context.Context, f fault) (acted bool, err error) {
 	case restartPostgres:
 		return s.onPostgres(ctx, f.kind, func() error { return nil })
 	}
+
 	return false, nil
 }
 
@@ -125,6 +140,7 @@ func (s *saboteur) onNode(ctx context.Context, role string, f fault) (acted bool
 		return false, nil
 	}
 	defer n.fault.Unlock()
+
 	began := time.Now()
 	switch f.kind { //nolint:exhaustive // those of processes
 	case killWorker, killAPI:
@@ -137,6 +153,7 @@ func (s *saboteur) onNode(ctx context.Context, role string, f fault) (acted bool
 		err = s.pause(ctx, n, f.length)
 		s.mark(f.kind, n.name, time.Now())
 	}
+
 	return true, err
 }
 
@@ -149,10 +166,12 @@ func (s *saboteur) setClock(ctx context.Context, f fault) (bool, error) {
 		return false, nil
 	}
 	defer n.setting.Unlock()
+
 	ahead := wrongBy
 	if f.size%2 == 0 {
 		ahead = -wrongBy
 	}
+
 	s.mark(f.kind, n.name, time.Now())
 	return true, n.setClock(ctx, ahead, 4*f.length)
 }
@@ -162,6 +181,7 @@ func (s *saboteur) giveOrder(ctx context.Context, f fault) (acted bool, err erro
 	endpoints := s.stack.receivers.endpoints
 	e := endpoints[f.target%len(endpoints)]
 	rng := draw(uint64(f.size), streamOrder, uint64(f.target), 0) //nolint:gosec // small
+
 	if f.kind == replayDelivery {
 		key, ordered, acted, err := s.operator.replay(ctx, rng, e)
 		if acted {
@@ -169,13 +189,16 @@ func (s *saboteur) giveOrder(ctx context.Context, f fault) (acted bool, err erro
 		}
 		return acted, err
 	}
+
 	if !e.fault.TryLock() {
 		return false, nil
 	}
 	defer e.fault.Unlock()
+
 	if f.kind == rotateSecret {
 		return true, s.operator.rotate(ctx, rng, e)
 	}
+
 	enabled, err := s.operator.pause(ctx, rng, e, f.length)
 	if err == nil {
 		s.mark(f.kind, e.id.String(), enabled)
@@ -189,6 +212,7 @@ func (s *saboteur) pause(ctx context.Context, n *node, length time.Duration) err
 	if err := pause(p); err != nil {
 		return ignoreEnded(err)
 	}
+
 	wait(ctx, length)
 	return ignoreEnded(resume(p))
 }
@@ -213,15 +237,19 @@ func (s *saboteur) trap(ctx context.Context, spring func(*node, request)) bool {
 			}
 		}
 	}
+
 	if !s.stack.receivers.afterAnswer.CompareAndSwap(nil, &hear) {
 		return false
 	}
+
 	select {
 	case <-caught:
 		return true
 	case <-time.After(trapLimit):
 	case <-ctx.Done():
 	}
+
+	// Time is up, but a request may spring the trap at this very moment.
 	if s.stack.receivers.afterAnswer.CompareAndSwap(&hear, nil) {
 		return false // nobody came
 	}
@@ -235,14 +263,17 @@ func (s *saboteur) killAfterAnswer(ctx context.Context) (bool, error) {
 		if n.frozen.Load() {
 			return // what it sent arrived late
 		}
+
 		began := time.Now()
 		err = n.kill()
 		s.markAfter(killAfterAnswer, n.name, began, began.Add(restartAfter))
 		s.mark(redelivery, r.delivery.String(), began)
+
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.trapped = append(s.trapped, r)
 	})
+
 	return sprung, err
 }
 
@@ -251,6 +282,7 @@ func (s *saboteur) killAfterAnswer(ctx context.Context) (bool, error) {
 func (s *saboteur) freezeAfterAnswer(ctx context.Context, length time.Duration) (bool, error) {
 	var frozen *node
 	var err error
+
 	s.trap(ctx, func(n *node, r request) {
 		n.frozen.Store(true)
 		p, _ := n.process()
@@ -259,18 +291,22 @@ func (s *saboteur) freezeAfterAnswer(ctx context.Context, length time.Duration) 
 		defer s.mu.Unlock()
 		s.frozen = append(s.frozen, r)
 	})
+
 	if frozen == nil || err != nil {
 		return false, err
 	}
 	defer frozen.frozen.Store(false)
+
 	p, _ := frozen.process()
 	frozen.fault.Lock() // a fault that acts on it now is over soon
 	defer frozen.fault.Unlock()
 	frozen.wire.fault.Lock()
 	defer frozen.wire.fault.Unlock()
+
 	if err := ignoreEnded(pause(p)); err != nil { // that fault may have resumed it
 		return false, err
 	}
+
 	wait(ctx, length)
 	s.mark(freezeAfterAnswer, frozen.name, time.Now())
 	return true, ignoreEnded(resume(p))
@@ -282,16 +318,20 @@ func (s *saboteur) onPostgres(ctx context.Context, k kind, down func() error) (b
 		return false, nil
 	}
 	defer s.postgres.Unlock()
+
 	if err := down(); err != nil {
 		return true, err
 	}
+
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), postgresLimit)
 	defer cancel()
 	err := s.stack.postgres.Restart(ctx)
+
 	up := time.Now()
 	for _, name := range []string{anyWorker, wireOfClients} {
 		s.mark(k, name, up)
 	}
+
 	return true, err
 }
 
@@ -302,6 +342,7 @@ func (s *saboteur) onWire(f fault, act func(*wire) error) (bool, error) {
 		return false, nil
 	}
 	defer w.fault.Unlock()
+
 	err := act(w)
 	s.mark(f.kind, w.name, time.Now())
 	return true, err

@@ -42,9 +42,11 @@ func main() {
 	// net/http tells package log, and toxiproxy its own, of each connection that a fault cut.
 	log.SetOutput(io.Discard) //nolint:forbidigo // see above
 	zerolog.SetGlobalLevel(zerolog.Disabled)
+
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
+
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "outhook-chaos:", err)
 		os.Exit(1)
@@ -64,6 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if _, err := parser.Parse(args); err != nil {
 		return fmt.Errorf("reading the command line: %w", err)
 	}
+
 	r, err := experiment(ctx, o, stderr)
 	if err != nil {
 		return err
@@ -71,6 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := show(r, o.JSON, stdout, stderr); err != nil {
 		return err
 	}
+
 	if len(r.Broken) > 0 {
 		return fmt.Errorf("%w: %s", errBroken, r.Broken[0])
 	}
@@ -82,6 +86,7 @@ func show(r *report, asJSON bool, stdout, stderr io.Writer) error {
 		r.table(stdout)
 		return nil
 	}
+
 	r.table(stderr)
 	encoder := json.NewEncoder(stdout)
 	encoder.SetIndent("", "  ")

@@ -55,6 +55,7 @@ func (n *node) supervise(ctx context.Context) error {
 		if err := n.start(ctx); err != nil {
 			return err
 		}
+
 		select {
 		case <-ctx.Done():
 			return n.stop()
@@ -64,6 +65,7 @@ func (n *node) supervise(ctx context.Context) error {
 				n.exits.Add(1)
 			}
 		}
+
 		wait(ctx, restartAfter)
 	}
 	return nil
@@ -76,6 +78,7 @@ func (n *node) start(ctx context.Context) error {
 	cmd.Env, cmd.SysProcAttr = n.env, childAttributes()
 	out := &addressWriter{node: n}
 	cmd.Stdout, cmd.Stderr = out, out
+
 	gone, started := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer close(gone)
@@ -87,9 +90,11 @@ func (n *node) start(ctx context.Context) error {
 			_ = cmd.Wait() // how it ended is in its log
 		}
 	}()
+
 	if err := <-started; err != nil {
 		return fmt.Errorf("starting %s: %w", n.name, err)
 	}
+
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.proc, n.gone = cmd.Process, gone
@@ -118,8 +123,10 @@ func (n *node) kill() error {
 func (n *node) stop() error {
 	p, gone := n.process()
 	n.ordered.Store(true)
+
 	_ = resume(p) // a paused process does not hear
 	_ = p.Signal(syscall.SIGTERM)
+
 	select {
 	case <-gone:
 		return nil
@@ -143,6 +150,7 @@ func (w *addressWriter) Write(p []byte) (int, error) {
 		if !ok {
 			return w.node.log.Write(p)
 		}
+
 		w.rest = rest
 		if _, after, ok := bytes.Cut(line, []byte(`"msg":"serving","address":"`)); ok {
 			address, _, _ := bytes.Cut(after, []byte(`"`))

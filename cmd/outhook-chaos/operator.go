@@ -49,6 +49,7 @@ func (o *operator) order(ctx context.Context, rng *rand.Rand, method, path, body
 	if address == nil {
 		return 0, errNoVerdict
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
 	status, err = o.clients.request(ctx, method, *address, path, body, into)
@@ -61,9 +62,11 @@ func (o *operator) order(ctx context.Context, rng *rand.Rand, method, path, body
 // insist repeats an order that may be repeated until it is carried out.
 func (o *operator) insist(ctx context.Context, rng *rand.Rand, method, path, body string) error {
 	ctx = context.WithoutCancel(ctx) // an endpoint must not stay paused
+
 	for end := time.Now().Add(orderLimit); time.Now().Before(end); wait(ctx, 200*time.Millisecond) {
 		var answer map[string]any
 		status, err := o.order(ctx, rng, method, path, body, &answer)
+
 		switch {
 		case err != nil:
 		case status == http.StatusOK:
@@ -72,6 +75,7 @@ func (o *operator) insist(ctx context.Context, rng *rand.Rand, method, path, bod
 			return fmt.Errorf("%s %s: the API answered %d: %v", method, path, status, answer)
 		}
 	}
+
 	return fmt.Errorf("%s %s: not carried out within %s", method, path, orderLimit)
 }
 
@@ -82,6 +86,7 @@ func (o *operator) pause(ctx context.Context, rng *rand.Rand, e *endpoint, lengt
 	if err := o.insist(ctx, rng, http.MethodPatch, path, `{"status": "paused"}`); err != nil {
 		return enabled, err
 	}
+
 	wait(ctx, length)
 	err = o.insist(ctx, rng, http.MethodPatch, path, `{"status": "enabled"}`)
 	return time.Now(), err
@@ -95,6 +100,7 @@ func (o *operator) replay(ctx context.Context, rng *rand.Rand, e *endpoint,
 	if e.dead {
 		state = "failed"
 	}
+
 	var page struct {
 		Items []struct {
 			EventID uuid.UUID `json:"event_id"`
@@ -105,15 +111,18 @@ func (o *operator) replay(ctx context.Context, rng *rand.Rand, e *endpoint,
 	if err != nil || status != http.StatusOK || len(page.Items) == 0 {
 		return key, ordered, false, nil
 	}
+
 	key = deliveryKey{page.Items[rng.IntN(len(page.Items))].EventID, e.id}
 	var answer map[string]any
 	path = fmt.Sprintf("/api/deliveries/%s/%s/replay", key.eventID, key.endpointID)
 	status, err = o.order(ctx, rng, http.MethodPost, path, "", &answer)
+
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.replays[key] == nil {
 		o.replays[key] = &replayCount{}
 	}
+
 	switch {
 	case err != nil:
 		o.replays[key].inDoubt++
@@ -124,6 +133,7 @@ func (o *operator) replay(ctx context.Context, rng *rand.Rand, e *endpoint,
 	case status == http.StatusConflict:
 		return key, ordered, false, nil
 	}
+
 	return key, ordered, false, fmt.Errorf("replaying: the API answered %d: %v", status, answer)
 }
 
@@ -132,11 +142,13 @@ func (o *operator) replay(ctx context.Context, rng *rand.Rand, e *endpoint,
 func (o *operator) rotate(ctx context.Context, rng *rand.Rand, e *endpoint) error {
 	secret := signature.NewSecret()
 	before := o.receivers.learn(e, secret)
+
 	err := o.insist(ctx, rng, http.MethodPost, "/api/endpoints/"+e.id.String()+"/rotate-secret",
 		fmt.Sprintf(`{"secret": %q, "overlap_seconds": %d, "force": true}`, secret.Reveal(), int(overlap.Seconds())))
 	if err != nil {
 		return err
 	}
+
 	o.receivers.retire(e, before, time.Now().Add(overlap+lateSignature))
 	return nil
 }

@@ -54,6 +54,7 @@ func weights() []struct {
 		kind   kind
 		weight int
 	}{
+		// Processes.
 		{killAfterAnswer, 10},
 		{killWorker, 4},
 		{killAPI, 4},
@@ -61,14 +62,20 @@ func weights() []struct {
 		{pauseAPI, 3},
 		{stopWorker, 3},
 		{stopAPI, 3},
+
+		// Wires.
 		{cutWire, 5},
 		{resetWire, 4},
 		{deafWire, 3},
 		{slowWire, 4},
 		{thinWire, 2},
 		{breakWire, 4},
+
+		// Postgres.
 		{killPostgres, 2},
 		{restartPostgres, 2},
+
+		// Clocks and people.
 		{setClock, 3},
 		{pauseEndpoint, 3},
 		{replayDelivery, 5},
@@ -92,18 +99,21 @@ func plan(o options) []fault {
 	for _, w := range weights() {
 		total += w.weight
 	}
+
 	var faults []fault
 	if o.Long {
 		faults = append(faults,
 			fault{at: o.Duration / 10, kind: freezeAfterAnswer, length: freezeLength},
 			fault{at: o.Duration / 2, kind: outage, length: outageLength})
 	}
+
 	for at := time.Second; ; {
 		at += time.Duration(rng.ExpFloat64() * float64(o.Every))
 		f := fault{
 			at: at, target: rng.IntN(60), length: 200*time.Millisecond + time.Duration(rng.Int64N(int64(maxFault))),
 			size: 1 + rng.Int64N(8000),
 		}
+
 		p := rng.IntN(total)
 		for _, w := range weights() {
 			if p -= w.weight; p < 0 {
@@ -111,10 +121,12 @@ func plan(o options) []fault {
 				break
 			}
 		}
+
 		if at >= o.Duration {
 			slices.SortStableFunc(faults, func(a, b fault) int { return cmp.Compare(a.at, b.at) })
 			return faults
 		}
+
 		if f.kind != setClock || o.Clocks {
 			faults = append(faults, f)
 		}

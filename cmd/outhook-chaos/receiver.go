@@ -87,8 +87,10 @@ func newReceivers(ctx context.Context, seed uint64) (*receivers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the receivers: %w", err)
 	}
+
 	r := &receivers{seed: seed, endpoints: newEndpoints(), address: listener.Addr().String()}
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
+
 	go func() {
 		if err := r.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			panic(err) // without receivers nothing of the run means anything
@@ -106,10 +108,12 @@ func (r *receivers) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.NotFound(w, req)
 		return
 	}
+
 	e := r.endpoints[index]
 	attempt, _ := strconv.Atoi(req.Header.Get(headerAttempt)) // 0 has no row, which the reconciliation finds
 	_, worker, _ := strings.Cut(req.UserAgent(), "/")
 	eventID, _ := uuid.Parse(req.Header.Get(signature.HeaderID)) // nil has no row either
+
 	entry := &request{
 		delivery: deliveryKey{eventID, e.id}, n: cut, attempt: attempt, worker: worker, at: time.Now(),
 	}
@@ -121,10 +125,12 @@ func (r *receivers) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return // it was cut on its way
 	}
+
 	n, ok := number(body)
 	if !ok || !r.signed(e, req.Header, body) {
 		n = forged
 	}
+
 	r.note(func() { entry.n = n })
 	r.answer(w, req, e, entry)
 }
@@ -140,6 +146,7 @@ func (r *receivers) note(change func()) {
 func (r *receivers) entries() []request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	list := make([]request, len(r.log))
 	for i, entry := range r.log {
 		list[i] = *entry

@@ -37,18 +37,22 @@ func (s *stack) reconcile(ctx context.Context, r *report, l *ledger, saboteur *s
 	if err != nil {
 		return err
 	}
+
 	a := &audit{
 		tables: t, report: r, claims: l.claims, requests: s.receivers.entries(), byAttempt: map[attemptKey][]request{},
 		endpoints: map[string][]*endpoint{}, dead: map[uuid.UUID]bool{}, operator: saboteur.operator,
 		breaches: map[string]*promise{},
 	}
+
 	r.ByClient, r.DuplicatesByCause = map[string]int{}, map[string]int{}
 	r.FrozenRequests = []int{}
 	r.NoStatus, r.NoRequest = map[string]int{}, map[string]int{}
+
 	promises := r.promises()
 	for _, p := range promises {
 		a.breaches[p.name] = p
 	}
+
 	for _, e := range s.receivers.endpoints {
 		a.endpoints[e.tenant] = append(a.endpoints[e.tenant], e)
 		a.dead[e.id] = e.dead
@@ -57,21 +61,25 @@ func (s *stack) reconcile(ctx context.Context, r *report, l *ledger, saboteur *s
 		k := attemptKey{req.delivery, req.attempt}
 		a.byAttempt[k] = append(a.byAttempt[k], req)
 	}
+
 	a.auditClaims()
 	a.auditDeliveries()
 	a.auditRequests(start)
 	a.auditFaults(saboteur)
 	r.Recovery = a.recoveries(saboteur.marks, l)
+
 	for _, n := range s.nodes {
 		r.UnorderedExits += int(n.exits.Load())
 	}
 	r.ReconciledMS = time.Since(began).Milliseconds()
+
 	r.Broken = []string{}
 	for _, p := range promises {
 		if *p.count > 0 {
 			r.Broken = append(r.Broken, p.name+": "+p.example)
 		}
 	}
+
 	return nil
 }
 
@@ -90,17 +98,20 @@ func (a *audit) auditClaims() {
 			} else if c.eventID != uuid.Nil && c.eventID != stored[0].id {
 				a.breach("doubled", "event %d is %s in the table, the client was told %s", c.n, stored[0].id, c.eventID)
 			}
+
 		case rolledBack:
 			a.report.RolledBack++
 			if len(stored) > 0 {
 				a.breach("phantom", "event %d of the %s client was rolled back (%s) and is in the table as %s", c.n, c.client,
 					cmp.Or(c.reason, "by its own will"), stored[0].id)
 			}
+
 		case inDoubt:
 			a.report.InDoubt++
 		case refused:
 			a.breach("refused", "event %d of the %s client: %s", c.n, c.client, c.reason)
 		}
+
 		if len(stored) > 1 {
 			a.breach("doubled", "event %d of the %s client is in the table %d times", c.n, c.client, len(stored))
 		}
@@ -113,6 +124,7 @@ func (a *audit) auditClaims() {
 // auditDeliveries compares events, deliveries and the attempt log with the receivers' log.
 func (a *audit) auditDeliveries() {
 	r := a.report
+
 	for n, stored := range a.events {
 		for _, event := range stored {
 			r.Committed++
@@ -126,6 +138,7 @@ func (a *audit) auditDeliveries() {
 			}
 		}
 	}
+
 	r.Deliveries = len(a.deliveries)
 	if a.liveJobs > 0 {
 		r.Unsettled += a.liveJobs
@@ -137,6 +150,7 @@ func (a *audit) auditDelivery(d *storedDelivery) {
 	r := a.report
 	known := 0 // failures that use up the schedule
 	answered := 0
+
 	for number := 1; number <= d.attemptCount; number++ {
 		attempt := d.attempt(number)
 		if attempt == nil {
@@ -150,20 +164,24 @@ func (a *audit) auditDelivery(d *storedDelivery) {
 			answered++
 		}
 	}
+
 	if len(d.attempts) > d.attemptCount {
 		a.breach("holes", "event %s, endpoint %s has %d rows and counts %d",
 			d.eventID, d.endpointID, len(d.attempts), d.attemptCount)
 	}
 	a.auditRows(d)
+
 	if answered > 0 {
 		r.Delivered++
 		a.countDuplicates(d, answered-1)
 	}
+
 	replays := a.auditReplays(d, answered)
 	tries := scheduleTries
 	if a.dead[d.endpointID] {
 		tries = deadTries * (1 + replays)
 	}
+
 	switch {
 	case d.state == "pending":
 		a.breach("unsettled", "event %s, endpoint %s is pending after %d attempts", d.eventID, d.endpointID, d.attemptCount)
@@ -176,6 +194,7 @@ func (a *audit) auditDelivery(d *storedDelivery) {
 	case answered == 0:
 		a.breach("unfounded successes", "event %s, endpoint %s", d.eventID, d.endpointID)
 	}
+
 	if answered == 0 {
 		a.breach("lost", "event %s never arrived at endpoint %s; it is %s after %d attempts",
 			d.eventID, d.endpointID, d.state, d.attemptCount)
@@ -187,6 +206,7 @@ func (a *audit) auditRows(d *storedDelivery) {
 	for i := range d.attempts {
 		attempt := &d.attempts[i]
 		a.report.Attempts++
+
 		requests, number := a.byAttempt[attemptKey{d.deliveryKey, attempt.number}], attempt.number
 		switch {
 		case attempt.statusCode == 0:
@@ -209,8 +229,10 @@ func (a *audit) countDuplicates(d *storedDelivery, n int) {
 	if n == 0 {
 		return
 	}
+
 	a.report.Duplicates += n
 	heard := 0
+
 	for i := range d.attempts {
 		attempt := &d.attempts[i]
 		if !success(a.byAttempt[attemptKey{d.deliveryKey, attempt.number}]) {
@@ -220,17 +242,21 @@ func (a *audit) countDuplicates(d *storedDelivery, n int) {
 			heard++
 			continue
 		}
+
 		if n > 0 {
 			a.report.DuplicatesByCause[attempt.outcome]++
 			n--
 		}
 	}
+
 	if n == 0 {
 		return
 	}
+
 	replays := a.operator.replayed(d.deliveryKey)
 	replayed := min(n, replays.ordered+replays.inDoubt)
 	a.report.DuplicatesByCause["replayed"] += replayed
+
 	if n > replayed {
 		a.report.DuplicatesByCause["raced"] += n - replayed
 		a.report.Raced += n - replayed
@@ -242,10 +268,12 @@ func (a *audit) countDuplicates(d *storedDelivery, n int) {
 func (a *audit) auditReplays(d *storedDelivery, answered int) int {
 	ordered := a.operator.replayed(d.deliveryKey).ordered
 	a.report.Replays += ordered
+
 	if !a.dead[d.endpointID] && answered < 1+ordered {
 		a.breach("replays lost", "event %s, endpoint %s was replayed %d times and answered %d times",
 			d.eventID, d.endpointID, ordered, answered)
 	}
+
 	return ordered
 }
 
@@ -257,10 +285,12 @@ func success(requests []request) bool {
 func (a *audit) auditRequests(start time.Time) {
 	r := a.report
 	r.Requests = len(a.requests)
+
 	rolledBackEvents := map[int64]bool{}
 	for _, c := range a.claims {
 		rolledBackEvents[c.n] = c.verdict == rolledBack
 	}
+
 	for k, requests := range a.byAttempt {
 		if len(requests) > 1 {
 			a.breach("requests with one number", "attempt %d of event %s arrived %d times",
@@ -270,6 +300,7 @@ func (a *audit) auditRequests(start time.Time) {
 			a.breach("requests without a row", "attempt %d of event %s, endpoint %s",
 				k.number, k.delivery.eventID, k.delivery.endpointID)
 		}
+
 		for _, req := range requests {
 			if req.n == forged {
 				a.breach("forged", "attempt %d of event %s", k.number, k.delivery.eventID)
@@ -279,14 +310,17 @@ func (a *audit) auditRequests(start time.Time) {
 			}
 		}
 	}
+
 	a.measure(start)
 }
 
 // measure finds the longest time without a request, and the latencies.
 func (a *audit) measure(start time.Time) {
 	slices.SortFunc(a.requests, func(x, y request) int { return x.at.Compare(y.at) })
+
 	last := start
 	first := map[deliveryKey]time.Time{}
+
 	for _, req := range a.requests {
 		if stall := req.at.Sub(last).Milliseconds(); stall > a.report.LongestStallMS {
 			a.report.LongestStallMS, a.report.StallAtMS = stall, last.Sub(start).Milliseconds()
@@ -296,6 +330,7 @@ func (a *audit) measure(start time.Time) {
 			first[req.delivery] = req.at
 		}
 	}
+
 	var latencies []int64
 	for _, stored := range a.events {
 		for _, event := range stored {
@@ -310,6 +345,7 @@ func (a *audit) measure(start time.Time) {
 			}
 		}
 	}
+
 	if slices.Sort(latencies); len(latencies) > 0 {
 		a.report.LatencyP50MS = latencies[len(latencies)/2]
 		a.report.LatencyP99MS = latencies[len(latencies)*99/100]
@@ -327,8 +363,10 @@ func (a *audit) auditFaults(s *saboteur) {
 		}
 		a.report.FrozenRequests = append(a.report.FrozenRequests, n)
 	}
+
 	a.report.Faults, a.report.FaultCount = s.done, sum(s.done)
 	a.report.CrashesAfterAnswer = len(s.trapped)
+
 	for _, req := range s.trapped {
 		d := a.deliveries[req.delivery]
 		if d == nil {

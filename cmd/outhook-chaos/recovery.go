@@ -58,6 +58,7 @@ func (a *audit) works(l *ledger) map[string][]time.Time {
 func (a *audit) recoveries(marks []mark, l *ledger) map[kind]recovery {
 	works := a.works(l)
 	times := map[kind][]int64{}
+
 	for _, m := range marks {
 		list := works[m.target]
 		i, _ := slices.BinarySearchFunc(list, m.after, time.Time.Compare)
@@ -65,11 +66,13 @@ func (a *audit) recoveries(marks []mark, l *ledger) map[kind]recovery {
 			times[m.kind] = append(times[m.kind], list[i].Sub(m.at).Milliseconds())
 		}
 	}
+
 	found := map[kind]recovery{}
 	for k, list := range times {
 		slices.Sort(list)
 		found[k] = recovery{N: len(list), P50MS: list[len(list)/2], WorstMS: list[len(list)-1]}
 	}
+
 	return found
 }
 

@@ -100,7 +100,10 @@ func (p *promise) breach(format string, args ...any) {
 func (r *report) table(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name string, value any, note string) { fmt.Fprintf(tw, "%s\t%v\t%s\n", name, value, note) }
+
 	row("seed", r.Seed, fmt.Sprintf("%.0f s of faults, settled %.0f s later", r.DurationS, r.SettledS))
+
+	// What was enqueued, and what came of it.
 	row("accepted", r.Accepted, counts(r.ByClient))
 	row("rolled back", r.RolledBack, "")
 	row("in doubt", r.InDoubt, "the connection was cut during COMMIT")
@@ -113,20 +116,26 @@ func (r *report) table(w io.Writer) {
 	row("without a status code", sum(r.NoStatus), counts(r.NoStatus))
 	row("seen by no receiver", sum(r.NoRequest), counts(r.NoRequest))
 	row("duplicates", r.Duplicates, counts(r.DuplicatesByCause))
+
+	// What was done to it.
 	row("faults", r.FaultCount, counts(r.Faults))
 	row("crashes after an answer", r.CrashesAfterAnswer, fmt.Sprintf("%d before the record", r.Unrecorded))
 	row("freezes after an answer", len(r.FrozenRequests), fmt.Sprintf("requests of each delivery: %v", r.FrozenRequests))
+
+	// How long it took.
 	row("longest stall", fmt.Sprintf("%d ms", r.LongestStallMS), fmt.Sprintf("at %d ms", r.StallAtMS))
 	row("latency", fmt.Sprintf("%d ms", r.LatencyP50MS),
 		fmt.Sprintf("p50; p99 %d ms, worst %d ms", r.LatencyP99MS, r.LatencyWorstMS))
 	row("deliveries over 10 s", r.LatencyOver10, "slow.log says what the slowest waited for")
 	row("replays", r.Replays, "ordered through the API")
 	row("reconciled", fmt.Sprintf("%d ms", r.ReconciledMS), "")
+
 	r.recoveryTable(tw)
 	for _, p := range r.promises() {
 		row(p.name, *p.count, "must be 0")
 	}
 	_ = tw.Flush() // a terminal that is gone
+
 	for _, line := range r.Broken {
 		fmt.Fprintf(w, "BROKEN: %s\n", line)
 	}
@@ -135,6 +144,7 @@ func (r *report) table(w io.Writer) {
 // promises are the counts that must be 0.
 func (r *report) promises() []*promise {
 	return []*promise{
+		// On the way in, and in the tables.
 		{name: "lost", count: &r.Lost},
 		{name: "phantom", count: &r.Phantom},
 		{name: "holes", count: &r.Holes},
@@ -144,6 +154,8 @@ func (r *report) promises() []*promise {
 		{name: "unsettled", count: &r.Unsettled},
 		{name: "failed early", count: &r.FailedEarly},
 		{name: "unfounded successes", count: &r.Unfounded},
+
+		// On the way out, as the receivers saw it.
 		{name: "requests without a row", count: &r.RequestsNoRow},
 		{name: "requests with one number", count: &r.RequestsTwice},
 		{name: "rows without a request", count: &r.RowsNoRequest},

@@ -17,6 +17,7 @@ type knownSecret struct {
 func (r *receivers) learn(e *endpoint, secret signature.Secret) (before int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	before = len(e.secrets)
 	e.secrets = append(e.secrets, knownSecret{secret: secret})
 	return before
@@ -37,6 +38,7 @@ func (r *receivers) retire(e *endpoint, n int, at time.Time) {
 func (r *receivers) signed(e *endpoint, header http.Header, body []byte) bool {
 	now := time.Now()
 	var live []signature.Secret
+
 	r.mu.Lock()
 	for _, s := range e.secrets {
 		if s.retired.IsZero() || now.Before(s.retired) {
@@ -44,6 +46,7 @@ func (r *receivers) signed(e *endpoint, header http.Header, body []byte) bool {
 		}
 	}
 	r.mu.Unlock()
+
 	// The libraries of Standard Webhooks take 5 minutes. A worker whose clock was set by 2 minutes knows it a second
 	// later.
 	return signature.Verify(live, header, body, now, 5*time.Minute) == nil

@@ -15,6 +15,7 @@ func writeSlow(ctx context.Context, pool *pgxpool.Pool, path string) error {
 	var text strings.Builder
 	var eventID, endpointID uuid.UUID
 	var job, attempts string
+
 	err := each(ctx, pool, `
 		SELECT d.event_id, d.endpoint_id,
 			coalesce((SELECT format('created %s queue %s attempt %s by %s errors %s metadata %s',
@@ -36,6 +37,7 @@ func writeSlow(ctx context.Context, pool *pgxpool.Pool, path string) error {
 	if err != nil {
 		return err
 	}
+
 	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
 		return fmt.Errorf("writing what was slow: %w", err)
 	}

@@ -58,6 +58,7 @@ func build(ctx context.Context, dir, name, overlay string) (string, error) {
 	path := filepath.Join(dir, name)
 	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, //nolint:gosec // our own names
 		"-ldflags", "-X main.release="+name, "-o", path, "github.com/outhook/outhook/cmd/outhook")
+
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building outhook: %w\n%s", err, out)
 	}
@@ -68,24 +69,29 @@ func newStack(ctx context.Context, o options, dir string) (*stack, error) {
 	s := &stack{dir: dir}
 	s.apiKey, _ = api.NewAPIKey()
 	var err error
+
 	if s.receivers, err = newReceivers(ctx, o.Seed); err != nil {
 		return s, err
 	}
+
 	startCtx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if s.postgres, err = localpg.Start(startCtx, localpg.Config{}); err != nil {
 		return s, fmt.Errorf("starting Postgres: %w", err)
 	}
+
 	if s.direct, err = pgxpool.New(ctx, s.postgres.URL("outhook")); err != nil {
 		return s, fmt.Errorf("connecting to Postgres: %w", err)
 	}
 	if err = migrations.Up(startCtx, s.direct); err != nil {
 		return s, err
 	}
+
 	const shop = "CREATE SCHEMA shop; CREATE TABLE shop.orders (n bigint PRIMARY KEY)"
 	if _, err := s.direct.Exec(startCtx, shop); err != nil {
 		return s, fmt.Errorf("creating the application's table: %w", err)
 	}
+
 	return s, s.addNodes(ctx, o)
 }
 
@@ -96,12 +102,14 @@ func (s *stack) addNodes(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
+
 	for i := range pairs {
 		name := fmt.Sprintf("worker-%d", i+1)
 		binary, err := build(ctx, s.dir, name, overlay)
 		if err != nil {
 			return err
 		}
+
 		for _, n := range []*node{
 			{name: name, role: roleWorker, binary: binary},
 			{name: fmt.Sprintf("api-%d", i+1), role: roleAPI, binary: binary},
@@ -111,6 +119,7 @@ func (s *stack) addNodes(ctx context.Context, o options) (err error) {
 			}
 		}
 	}
+
 	_, err = s.addWire(wireOfClients)
 	return err
 }
@@ -120,10 +129,12 @@ func (s *stack) addWire(name string) (*wire, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing the database's URL: %w", err)
 	}
+
 	w, err := newWire(name, u.Host)
 	if err != nil {
 		return nil, err
 	}
+
 	s.wires = append(s.wires, w)
 	return w, nil
 }
@@ -132,10 +143,12 @@ func (s *stack) addNode(n *node, key string) (err error) {
 	if n.wire, err = s.addWire(n.name); err != nil {
 		return err
 	}
+
 	database, err := n.wire.through(s.postgres.URL("outhook"))
 	if err != nil {
 		return err
 	}
+
 	n.env = []string{
 		"PATH=" + os.Getenv("PATH"),
 		"OUTHOOK_DATABASE_URL=" + database, "OUTHOOK_API_KEY=" + s.apiKey, "OUTHOOK_ENCRYPTION_KEY=" + key,
@@ -143,13 +156,16 @@ func (s *stack) addNode(n *node, key string) (err error) {
 		"OUTHOOK_EGRESS_ALLOW=127.0.0.0/8", "OUTHOOK_EGRESS_PORTS=any", "OUTHOOK_EGRESS_ALLOW_HTTP=true",
 		"OUTHOOK_RIVER_UI=false", "OUTHOOK_MAX_WORKERS=" + strconv.Itoa(maxWorkers),
 	}
+
 	if n.role == roleWorker {
 		n.clock = filepath.Join(s.dir, n.name+".clock")
 		n.env = append(n.env, clockVariable+"="+n.clock)
 	}
+
 	if n.log, err = os.Create(filepath.Join(s.dir, n.name+".log")); err != nil {
 		return fmt.Errorf("making a log: %w", err)
 	}
+
 	s.nodes = append(s.nodes, n)
 	return nil
 }
@@ -168,6 +184,7 @@ func (s *stack) role(role string) []*node {
 func (s *stack) awaitServing(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
+
 	for _, n := range s.nodes {
 		for n.address.Load() == nil {
 			if wait(ctx, 20*time.Millisecond); ctx.Err() != nil {
@@ -186,6 +203,7 @@ func (s *stack) subscribe(ctx context.Context, c *clients) error {
 		if e.dead {
 			body += `, "retry_schedule": ` + deadSchedule
 		}
+
 		var answer struct {
 			ID uuid.UUID `json:"id"`
 		}
@@ -193,6 +211,7 @@ func (s *stack) subscribe(ctx context.Context, c *clients) error {
 		if err != nil || status != http.StatusCreated {
 			return errors.Join(fmt.Errorf("creating an endpoint: status %d", status), err)
 		}
+
 		e.id = answer.ID
 	}
 	return nil
@@ -204,19 +223,23 @@ func (s *stack) close(ctx context.Context) error {
 	for _, w := range s.wires {
 		w.proxy.Stop()
 	}
+
 	if s.receivers != nil {
 		errs = append(errs, s.receivers.server.Close())
 	}
 	if s.direct != nil {
 		s.direct.Close()
 	}
+
 	if s.postgres != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
 		defer cancel()
 		errs = append(errs, s.postgres.Stop(ctx))
 	}
+
 	for _, n := range s.nodes {
 		errs = append(errs, n.log.Close())
 	}
+
 	return errors.Join(errs...)
 }

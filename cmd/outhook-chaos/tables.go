@@ -44,6 +44,7 @@ func (d *storedDelivery) attempt(number int) *storedAttempt {
 	if i := number - 1; i >= 0 && i < len(d.attempts) && d.attempts[i].number == number {
 		return &d.attempts[i]
 	}
+
 	for i := range d.attempts {
 		if d.attempts[i].number == number {
 			return &d.attempts[i]
@@ -57,6 +58,7 @@ func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 	t := &tables{
 		events: map[int64][]storedEvent{}, orders: map[int64]bool{}, deliveries: map[deliveryKey]*storedDelivery{},
 	}
+
 	var e storedEvent
 	err := each(ctx, pool, "SELECT id, created_at, (payload ->> 'n')::bigint FROM outhook.events",
 		[]any{&e.id, &e.createdAt, &e.n}, func() error {
@@ -66,6 +68,7 @@ func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var d storedDelivery
 	err = each(ctx, pool, "SELECT event_id, endpoint_id, state::text, attempt_count FROM outhook.report_deliveries",
 		[]any{&d.eventID, &d.endpointID, &d.state, &d.attemptCount}, func() error {
@@ -75,6 +78,7 @@ func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	return t, t.readRest(ctx, pool)
 }
 
@@ -94,6 +98,7 @@ func (t *tables) readRest(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return err
 	}
+
 	var n int64
 	err = each(ctx, pool, "SELECT n FROM shop.orders", []any{&n}, func() error {
 		t.orders[n] = true
@@ -102,11 +107,13 @@ func (t *tables) readRest(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return err
 	}
+
 	err = pool.QueryRow(ctx, `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver'
 		AND state NOT IN ('completed', 'cancelled', 'discarded')`).Scan(&t.liveJobs)
 	if err != nil {
 		return fmt.Errorf("reading the jobs: %w", err)
 	}
+
 	return nil
 }
 
@@ -116,6 +123,7 @@ func each(ctx context.Context, pool *pgxpool.Pool, sql string, into []any, do fu
 	if err != nil {
 		return fmt.Errorf("reading the tables: %w", err)
 	}
+
 	if _, err := pgx.ForEachRow(rows, into, do); err != nil {
 		return fmt.Errorf("reading the tables: %w", err)
 	}

@@ -23,9 +23,11 @@ type wire struct {
 func newWire(name, upstream string) (*wire, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	w := &wire{name: name, proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", upstream)}
+
 	if err := w.proxy.Start(); err != nil {
 		return nil, fmt.Errorf("starting the proxy of %s: %w", name, err)
 	}
+
 	return w, nil
 }
 
@@ -35,6 +37,7 @@ func (w *wire) through(database string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("parsing the database's URL: %w", err)
 	}
+
 	u.Host = w.proxy.Listen
 	return u.String(), nil
 }
@@ -51,6 +54,7 @@ type toxic struct {
 func (w *wire) cut(ctx context.Context, length time.Duration) error {
 	w.proxy.Stop()
 	wait(ctx, length)
+
 	if err := w.proxy.Start(); err != nil {
 		return fmt.Errorf("mending the wire of %s: %w", w.name, err)
 	}
