@@ -40,11 +40,13 @@ func (p attemptPage) of(endpointID uuid.UUID) (list []json.RawMessage) {
 			list = append(list, raw)
 		}
 	}
+
 	return list
 }
 
 func printAttempts(w io.Writer, list []json.RawMessage) {
 	t := newTable(w, []string{"ENDPOINT", "NUMBER", "STARTED", "DURATION", "OUTCOME", "STATUS", "ERROR"})
+
 	for _, raw := range list {
 		var a attemptAnswer
 		if json.Unmarshal(raw, &a) == nil {
@@ -52,6 +54,7 @@ func printAttempts(w io.Writer, list []json.RawMessage) {
 				a.Outcome, number(a.StatusCode), text(a.Error))
 		}
 	}
+
 	t.flush()
 }
 
@@ -84,14 +87,17 @@ func (a *attemptsCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	_, page, err := get[attemptPage](c.ctx, api, "/api/events/"+a.EventID.String()+"/attempts", nil)
 	if err != nil {
 		return err
 	}
+
 	if !a.JSON {
 		printAttempts(c.stdout, page.Items)
 		return nil
 	}
+
 	for _, raw := range page.Items {
 		if err := printLine(c.stdout, raw); err != nil {
 			return err

@@ -18,6 +18,7 @@ func auditCommand(ctx context.Context, conn db.DBTX, p db.InsertAuditEntryParams
 	if err != nil {
 		return fmt.Errorf("encoding the detail of %s: %w", p.Action, err)
 	}
+
 	p.Actor, p.Detail = commandLineActor(), encoded
 	if err := db.New().InsertAuditEntry(ctx, conn, p); err != nil {
 		return fmt.Errorf("writing the audit trail: %w", err)
@@ -34,11 +35,13 @@ func auditUpkeep(ctx context.Context, conn db.DBTX, action string, detail map[st
 // commandLineActor names who runs this command, as far as the system tells.
 func commandLineActor() string {
 	name, host := "unknown", "unknown"
+
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
 	if h, err := os.Hostname(); err == nil {
 		host = h
 	}
+
 	return strings.ToValidUTF8("command line: "+name+"@"+host, "?")
 }

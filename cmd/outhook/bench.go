@@ -41,6 +41,7 @@ func (b *benchCmd) Run(c *command) error {
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
+
 	cfg := bench.Config{
 		Mode: b.Mode, Conns: b.Conns, Rate: b.Rate, Duration: b.Duration, Events: b.Events,
 		BatchSize: b.BatchSize, PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst,
@@ -51,24 +52,30 @@ func (b *benchCmd) Run(c *command) error {
 	if cfg.Events == 0 {
 		cfg.Events = bench.DefaultEvents(cfg.Mode)
 	}
+
 	if slices.Contains(bench.Scenarios(), cfg.Mode) {
 		return b.scenario(c, cfg)
 	}
+
 	if f, ok := c.stderr.(*os.File); ok && isTerminal(f) {
 		cfg.Progress = f
 	}
+
 	if b.Mode == bench.ModeRetention {
 		return b.measureRetention(c, cfg)
 	}
+
 	report, err := bench.Run(c.ctx, cfg)
 	if err != nil {
 		return err
 	}
+
 	if b.JSON {
 		err = report.WriteJSON(c.stdout)
 	} else {
 		err = report.WriteTable(c.stdout)
 	}
+
 	switch {
 	case err != nil:
 		return fmt.Errorf("writing the report: %w", err)
@@ -86,11 +93,13 @@ func (b *benchCmd) scenario(c *command, cfg bench.Config) error {
 	if err != nil {
 		return err
 	}
+
 	if b.JSON {
 		err = report.WriteJSON(c.stdout)
 	} else {
 		err = report.WriteTable(c.stdout)
 	}
+
 	switch {
 	case err != nil:
 		return fmt.Errorf("writing the report: %w", err)

@@ -15,11 +15,13 @@ func (b *benchCmd) measureRetention(c *command, cfg bench.Config) error {
 	if err != nil {
 		return err
 	}
+
 	if b.JSON {
 		err = report.WriteJSON(c.stdout)
 	} else {
 		err = report.WriteTable(c.stdout)
 	}
+
 	switch missed := report.Missed(); {
 	case err != nil:
 		return fmt.Errorf("writing the report: %w", err)
@@ -42,11 +44,13 @@ func (b *benchRetainCmd) Run(c *command) error {
 		return err
 	}
 	defer pool.Close()
+
 	began := time.Now()
 	done, err := jobs.Retain(c.ctx, jobs.Config{Pool: pool, Retention: time.Duration(b.Retention)})
 	if err != nil {
 		return err
 	}
+
 	bench.WriteRetained(c.stdout, done.Tables, time.Since(began))
 	return nil
 }

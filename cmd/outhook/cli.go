@@ -82,10 +82,12 @@ func parse(args []string, stdout, stderr io.Writer) (kctx *kong.Context, err err
 			err = code
 		}
 	}()
+
 	parser, err := newParser(stdout, stderr, defaultDataDir())
 	if err != nil {
 		return nil, err
 	}
+
 	kctx, err = parser.Parse(args)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("%w (outhook --help)", err)}
@@ -104,7 +106,9 @@ func (f logFlags) logger(w io.Writer, auto string) *slog.Logger {
 	if format == "auto" {
 		format = auto
 	}
+
 	options := &slog.HandlerOptions{Level: f.LogLevel}
+
 	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
@@ -155,15 +159,18 @@ type serverFlags struct {
 func (f serverFlags) server(logger *slog.Logger) (server, error) {
 	s := server{flags: f, logger: logger, roles: roles{api: true, worker: true}}
 	var err error
+
 	if s.schedule, err = jobs.ParseSchedule(f.RetrySchedule); err != nil {
 		return s, fmt.Errorf("OUTHOOK_RETRY_SCHEDULE: %w", err)
 	}
 	if s.allow, err = egress.ParsePrefixes(f.EgressAllow); err != nil {
 		return s, fmt.Errorf("OUTHOOK_EGRESS_ALLOW: %w", err)
 	}
+
 	if err := f.checkRetention(); err != nil {
 		return s, err
 	}
+
 	if s.ports, err = egress.ParsePorts(f.EgressPorts); err != nil {
 		return s, fmt.Errorf("OUTHOOK_EGRESS_PORTS: %w", err)
 	}
@@ -172,9 +179,11 @@ func (f serverFlags) server(logger *slog.Logger) (server, error) {
 			return s, fmt.Errorf("OUTHOOK_EGRESS_CA_FILE: %w", err)
 		}
 	}
+
 	if s.proxies, err = egress.ParsePrefixes(f.TrustedProxies); err != nil {
 		return s, fmt.Errorf("OUTHOOK_TRUSTED_PROXIES: %w", err)
 	}
+
 	if err := f.checkLimits(); err != nil {
 		return s, err
 	}
@@ -203,6 +212,7 @@ func (f serverFlags) checkLimits() error {
 			return fmt.Errorf("%s must be %d to %d", limit.name, limit.min, limit.max)
 		}
 	}
+
 	if f.BulkRate != 0 && (f.BulkRate < 20 || f.BulkRate > 1_000_000) {
 		return errors.New("OUTHOOK_BULK_RATE must be 0 or 20 to 1000000")
 	}
@@ -233,6 +243,7 @@ func parseRoles(list []string) (r roles, err error) {
 			return r, errors.New("OUTHOOK_ROLES must be api, worker, or both with a comma")
 		}
 	}
+
 	if !r.api && !r.worker {
 		return r, errors.New("OUTHOOK_ROLES is empty: give api, worker, or both with a comma")
 	}

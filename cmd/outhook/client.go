@@ -47,6 +47,7 @@ func (e *apiError) Error() string {
 	case http.StatusForbidden:
 		b.WriteString("the API key may not do this: ")
 	}
+
 	b.WriteString(e.Detail)
 	for _, d := range e.Errors {
 		fmt.Fprintf(&b, "\n  %s %s", strings.TrimPrefix(strings.TrimPrefix(d.Location, "body."), "query."), d.Message)
@@ -67,9 +68,11 @@ func (f apiFlags) client() (*client, error) {
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, usageError{errors.New("OUTHOOK_URL is not valid: it must look like https://outhook.example.com")}
 	}
+
 	if f.APIKey == "" {
 		return nil, &keyError{}
 	}
+
 	// A redirect would repeat the request, and might take the key somewhere else.
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &client{flags: f, base: base, http: &http.Client{Timeout: f.Timeout, CheckRedirect: stay}}, nil
@@ -92,26 +95,32 @@ func (c *client) call(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		return nil, fmt.Errorf("making a request: %w", err)
 	}
+
 	req.Header.Set("Authorization", "Bearer "+c.flags.APIKey)
 	req.Header.Set("User-Agent", "outhook-cli/"+version())
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
 	}
 	defer res.Body.Close()
+
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
 	}
+
 	if res.StatusCode/100 != 2 {
 		return nil, c.refusal(res, answer)
 	}
+
 	if len(answer) > 0 && !json.Valid(answer) {
 		return nil, unreachableError{fmt.Errorf("%s answers, but not as Outhook's API: check OUTHOOK_URL", c.base.Redacted())}
 	}
+
 	return answer, nil
 }
 
@@ -119,9 +128,11 @@ func (c *client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+
 	if outer, ok := errors.AsType[*url.Error](err); ok {
 		err = outer.Err // which leaves out the whole URL
 	}
+
 	return unreachableError{
 		fmt.Errorf("no answer from %s: %w (set OUTHOOK_URL if the API is elsewhere)", c.base.Redacted(), err),
 	}
@@ -133,6 +144,7 @@ func (c *client) refusal(res *http.Response, answer []byte) error {
 		problem.Detail = fmt.Sprintf("%s answered %d %s, and not as Outhook's API: check OUTHOOK_URL",
 			c.base.Redacted(), res.StatusCode, http.StatusText(res.StatusCode))
 	}
+
 	problem.Status = res.StatusCode
 	return problem
 }
@@ -177,6 +189,7 @@ func (w *when) UnmarshalText(text []byte) (err error) {
 	if w.Time, err = time.Parse(time.RFC3339, s); err == nil {
 		return nil
 	}
+
 	var ago time.Duration
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
@@ -187,6 +200,7 @@ func (w *when) UnmarshalText(text []byte) (err error) {
 	} else if ago, err = time.ParseDuration(s); err != nil || ago < 0 {
 		return errors.New("expected a time like 2026-01-02T15:04:05Z, or a duration like 90m or 7d")
 	}
+
 	w.Time = time.Now().Add(-ago)
 	return nil
 }
@@ -212,10 +226,12 @@ func list[T any](
 	if limit < 0 {
 		return usageError{errors.New("--limit must be 0 or more")}
 	}
+
 	api, err := f.client()
 	if err != nil {
 		return err
 	}
+
 	out := newTable(c.stdout, header)
 	for left := limit; ; {
 		size := pageSize
@@ -223,6 +239,7 @@ func list[T any](
 			size = min(left, pageSize)
 		}
 		query.Set("limit", strconv.Itoa(size))
+
 		_, page, err := get[struct {
 			Items      []json.RawMessage `json:"items"`
 			NextCursor *string           `json:"next_cursor"`
@@ -230,6 +247,7 @@ func list[T any](
 		if err != nil {
 			return err
 		}
+
 		for _, raw := range page.Items {
 			if err := printItem(c, f, out, raw, row); err != nil {
 				return err
@@ -238,16 +256,19 @@ func list[T any](
 		if !f.JSON {
 			out.flush()
 		}
+
 		left -= len(page.Items)
 		if page.NextCursor == nil {
 			return nil
 		}
+
 		if limit > 0 && left <= 0 {
 			if !f.JSON {
 				fmt.Fprintf(c.stderr, "there are more: --limit 0 prints all\n")
 			}
 			return nil
 		}
+
 		query.Set("cursor", *page.NextCursor)
 	}
 }
@@ -256,6 +277,7 @@ func printItem[T any](c *command, f apiFlags, out *table, raw json.RawMessage, r
 	if f.JSON {
 		return printLine(c.stdout, raw)
 	}
+
 	var item T
 	if err := decode(raw, &item); err != nil {
 		return err

@@ -55,6 +55,7 @@ func (cmd completeCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	words := cmd.Words
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
@@ -62,6 +63,7 @@ func (cmd completeCmd) Run(c *command) error {
 	if len(words) == 0 {
 		words = []string{""}
 	}
+
 	for _, word := range completions(parser.Model.Node, words) {
 		c.printf("%s\n", word)
 	}
@@ -71,9 +73,11 @@ func (cmd completeCmd) Run(c *command) error {
 // completions walks from the root along the words and returns what can stand in place of the last.
 func completions(node *kong.Node, words []string) []string {
 	last, before := words[len(words)-1], words[:len(words)-1]
+
 	flags := slices.Clone(node.Flags)
 	position := 0
 	var pending *kong.Flag // whose value comes next
+
 	for _, word := range before {
 		switch {
 		case pending != nil:
@@ -91,6 +95,7 @@ func completions(node *kong.Node, words []string) []string {
 			}
 		}
 	}
+
 	found := candidates(node, flags, pending, position, last)
 	return slices.DeleteFunc(found, func(s string) bool { return !strings.HasPrefix(s, last) })
 }
@@ -120,14 +125,17 @@ func candidates(node *kong.Node, flags []*kong.Flag, pending *kong.Flag, positio
 		}
 		return found
 	}
+
 	for _, child := range node.Children {
 		if !child.Hidden {
 			found = append(found, child.Name)
 		}
 	}
+
 	if position < len(node.Positional) {
 		found = append(found, enumValues(node.Positional[position])...)
 	}
+
 	return found
 }
 

@@ -37,6 +37,7 @@ func checkEnvironment(kctx *kong.Context, environ []string) error {
 func unknownVariables(root *kong.Node, environ []string) error {
 	known := variables(root)
 	var wrong []string
+
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
 		_, ok := known[name]
@@ -48,9 +49,11 @@ func unknownVariables(root *kong.Node, environ []string) error {
 			wrong = append(wrong, name+suggestion(name, known))
 		}
 	}
+
 	if len(wrong) == 0 {
 		return nil
 	}
+
 	slices.Sort(wrong)
 	return usageError{
 		fmt.Errorf("no setting has this name: %s (docs/configuration.md lists all)", strings.Join(wrong, ", ")),
@@ -65,6 +68,7 @@ func suggestion(name string, known map[string][]*setting) string {
 			best, bestDistance = candidate, d
 		}
 	}
+
 	if best == "" {
 		return ""
 	}
@@ -77,9 +81,11 @@ func distance(a, b string) int {
 	for j := range row {
 		row[j] = j
 	}
+
 	for i := range len(a) {
 		previous := row[0]
 		row[0] = i + 1
+
 		for j := range len(b) {
 			replaced := previous
 			if a[i] != b[j] {
@@ -89,6 +95,7 @@ func distance(a, b string) int {
 			row[j+1] = min(row[j]+1, row[j+1]+1, replaced)
 		}
 	}
+
 	return row[len(b)]
 }
 
@@ -117,6 +124,7 @@ func collect(node, top *kong.Node, found map[string][]*setting) {
 			}
 		}
 	}
+
 	for _, child := range node.Children {
 		collect(child, top, found)
 	}
@@ -140,15 +148,19 @@ func (cmd *configCmd) Run(c *command) error {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		args = append([]string{"serve"}, args...)
 	}
+
 	kctx, err := parse(args, io.Discard, io.Discard)
 	if err != nil {
 		return err
 	}
+
 	target, ok := reflect.TypeAssert[checked](kctx.Selected().Target.Addr())
 	if !ok {
 		return usageError{errors.New("config shows the configuration of serve or dev: outhook config [serve|dev] [flags]")}
 	}
+
 	values := effective(kctx)
+
 	if cmd.JSON {
 		encoder := json.NewEncoder(c.stdout)
 		encoder.SetIndent("", "  ")
@@ -162,10 +174,12 @@ func (cmd *configCmd) Run(c *command) error {
 		}
 		t.flush()
 	}
+
 	err = errors.Join(unknownVariables(kctx.Model.Node, os.Environ()), target.check())
 	if err != nil {
 		return usageError{err}
 	}
+
 	return nil
 }
 
@@ -175,10 +189,12 @@ func effective(kctx *kong.Context) (values []value) {
 	for _, p := range kctx.Path {
 		given[p.Flag] = true
 	}
+
 	for _, flag := range kctx.Flags() {
 		if len(flag.Envs) == 0 {
 			continue
 		}
+
 		v := value{Name: flag.Envs[0], Value: shown(flag, kctx.FlagValue(flag)), Source: "default"}
 		if slices.ContainsFunc(flag.Envs, func(name string) bool { return os.Getenv(name) != "" }) {
 			v.Source = "environment"
@@ -186,8 +202,10 @@ func effective(kctx *kong.Context) (values []value) {
 		if given[flag] {
 			v.Source = "flag --" + flag.Name
 		}
+
 		values = append(values, v)
 	}
+
 	slices.SortFunc(values, func(a, b value) int { return cmp.Compare(a.Name, b.Name) })
 	return values
 }
@@ -198,6 +216,7 @@ func shown(flag *kong.Flag, v any) any {
 	if list, ok := v.([]string); ok {
 		text = strings.Join(list, ",")
 	}
+
 	switch {
 	case !isSecret(flag):
 		return text
@@ -214,6 +233,7 @@ func isSecret(flag *kong.Flag) bool {
 	if flag.Tag != nil && flag.Tag.Has("secret") {
 		return true
 	}
+
 	return slices.ContainsFunc([]string{"key", "secret", "password", "token", "credential"}, func(part string) bool {
 		return strings.Contains(flag.Name, part)
 	})
@@ -225,6 +245,7 @@ func withoutPassword(text string) string {
 	if err != nil || u.Host == "" {
 		return "set, not shown"
 	}
+
 	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
 	if u.User != nil {
 		shown.User = url.User(u.User.Username())

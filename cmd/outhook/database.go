@@ -41,13 +41,16 @@ func openPool(
 	if url == "" {
 		return nil, errNoDatabase
 	}
+
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// pgx's own message may hold parts of the URL, and so of the password.
 		return nil, errors.New("OUTHOOK_DATABASE_URL is not valid: " +
 			"it must look like postgres://user:password@host:5432/database")
 	}
+
 	cfg.MaxConns = maxConns
+
 	// Without this, pgx sends and reads every uuid.UUID as text, through database/sql's interfaces.
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
@@ -56,11 +59,14 @@ func openPool(
 		conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
 		return nil
 	}
+
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
 	closeReadOnly(cfg.ConnConfig)
+
 	for _, change := range changes {
 		change(cfg)
 	}
+
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
@@ -69,5 +75,6 @@ func openPool(
 		pool.Close()
 		return nil, fmt.Errorf("reaching the database at %s:%d: %w", cfg.ConnConfig.Host, cfg.ConnConfig.Port, err)
 	}
+
 	return pool, nil
 }

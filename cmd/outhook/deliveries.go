@@ -86,10 +86,12 @@ func (a *deliveryArg) send(c *command, method, suffix string, query url.Values) 
 	if err != nil {
 		return err
 	}
+
 	raw, err := api.call(c.ctx, method, a.path(suffix), query, nil)
 	if err != nil {
 		return err
 	}
+
 	return show(c, a.apiFlags, raw, showDelivery)
 }
 
@@ -100,6 +102,7 @@ func (s *deliveriesShowCmd) Run(c *command) error {
 	if err := s.send(c, http.MethodGet, "", nil); err != nil || s.JSON {
 		return err
 	}
+
 	api, err := s.client()
 	if err != nil {
 		return err
@@ -108,6 +111,7 @@ func (s *deliveriesShowCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	c.printf("\n")
 	printAttempts(c.stdout, attempts.of(s.EndpointID))
 	return nil
@@ -132,5 +136,6 @@ func (r *replayCmd) Run(c *command) error {
 	if r.Now {
 		query.Set("now", "true")
 	}
+
 	return r.send(c, http.MethodPost, "/replay", query)
 }

@@ -36,10 +36,12 @@ func (d *devCmd) Run(c *command) error {
 	if err := os.MkdirAll(d.DataDir, 0o755); err != nil {
 		return fmt.Errorf("making the data folder: %w (choose another with --data-dir)", err)
 	}
+
 	url, stop, err := d.database(c)
 	if err != nil {
 		return err
 	}
+
 	err = d.serve(c, url)
 	return errors.Join(err, stop())
 }
@@ -49,6 +51,7 @@ func (d *devCmd) check() error {
 	if flags.EncryptionKey == "" {
 		flags.EncryptionKey = signature.NewKey() // as dev does
 	}
+
 	flags.EgressPorts = cmp.Or(flags.EgressPorts, "any")
 	_, err := flags.server(slog.New(slog.DiscardHandler))
 	return err
@@ -59,11 +62,13 @@ func (d *devCmd) database(c *command) (url string, stop func() error, err error)
 	if d.DatabaseURL != "" {
 		return d.DatabaseURL, func() error { return nil }, nil
 	}
+
 	c.printf("starting the embedded Postgres in %s\n", d.DataDir)
 	pg, err := localpg.Start(c.ctx, localpg.Config{DataDir: d.DataDir})
 	if err != nil {
 		return "", nil, fmt.Errorf("starting the embedded Postgres: %w", err)
 	}
+
 	return pg.URL("outhook"), func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 		defer cancel()
@@ -81,10 +86,12 @@ func (d *devCmd) serve(c *command, url string) error {
 	if err != nil {
 		return err
 	}
+
 	listenSecret, err := d.keys()
 	if err != nil {
 		return err
 	}
+
 	egressDefault := d.EgressAllow == ""
 	if egressDefault {
 		d.EgressAllow = devEgress
@@ -92,11 +99,14 @@ func (d *devCmd) serve(c *command, url string) error {
 	if d.EgressPorts == "" {
 		d.EgressPorts = "any"
 	}
+
 	srv, err := d.server(d.logger(c.stderr, "text"))
 	if err != nil {
 		return err
 	}
+
 	srv.databaseURL, srv.listen = url, d.Listen
+
 	ended := make(chan struct{})
 	close(ended)
 	err = srv.run(c.ctx, func(addr net.Addr) {
@@ -106,6 +116,7 @@ func (d *devCmd) serve(c *command, url string) error {
 			go d.demo(c, addr, listenSecret, ended)
 		}
 	})
+
 	<-ended
 	return err
 }
@@ -126,11 +137,13 @@ func (d *devCmd) keys() (listenSecret string, err error) {
 			return "", err
 		}
 	}
+
 	if d.EncryptionKey == "" {
 		if d.EncryptionKey, err = d.keep("encryption-key", signature.NewKey); err != nil {
 			return "", err
 		}
 	}
+
 	return d.keep("listen-secret", func() string { return signature.NewSecret().Reveal() })
 }
 
@@ -146,10 +159,12 @@ func (d *devCmd) keep(name string, generate func() string) (string, error) {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("reading %s: %w", name, err)
 	}
+
 	value := generate()
 	if err := os.WriteFile(path, []byte(value+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keeping %s: %w", name, err)
 	}
+
 	return value, nil
 }
 
@@ -160,10 +175,12 @@ API        %[1]s/api  (docs: %[1]s/docs)
 API key    %[2]s
 River UI   %[1]s/riverui/  (any user, the API key as password)
 `, base, d.APIKey)
+
 	if egressDefault {
 		c.printf("Endpoints may be on this machine (%s), because this is dev. serve allows public addresses only.\n",
 			devEgress)
 	}
+
 	c.printf(`
 In a second terminal, receive:
 
@@ -187,11 +204,13 @@ func defaultDataDir() string {
 	if os.Geteuid() == 0 {
 		return "/var/lib/outhook-dev"
 	}
+
 	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "outhook-dev")
 	}
 	if home, err := os.UserHomeDir(); err == nil {
 		return filepath.Join(home, ".local", "share", "outhook-dev")
 	}
+
 	return filepath.Join(os.TempDir(), fmt.Sprintf("outhook-dev-%d", os.Geteuid()))
 }

@@ -47,9 +47,11 @@ func (d doctorCmd) Run(c *command) error {
 		return err
 	}
 	defer pool.Close()
+
 	if err := migrations.Check(c.ctx, pool); err != nil {
 		return err
 	}
+
 	r := report{OK: true}
 	if d.Repair {
 		if err := auditUpkeep(c.ctx, pool, "doctor-repair", map[string]any{}); err != nil {
@@ -61,6 +63,7 @@ func (d doctorCmd) Run(c *command) error {
 		}
 		r.Repaired = repairs(repaired)
 	}
+
 	found, err := d.inspect(c.ctx, pool)
 	if err != nil {
 		return err
@@ -69,6 +72,7 @@ func (d doctorCmd) Run(c *command) error {
 		r.Checks = append(r.Checks, finding(f))
 		r.OK = r.OK && (f.Count == 0 || !f.Violation)
 	}
+
 	if err := d.print(c, r); err != nil {
 		return err
 	}
@@ -81,6 +85,7 @@ func (d doctorCmd) Run(c *command) error {
 // inspect reads everything in one snapshot, in a transaction that can't write.
 func (d doctorCmd) inspect(ctx context.Context, pool *pgxpool.Pool) (found []jobs.Finding, err error) {
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+
 	err = pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", d.Timeout.Milliseconds())); err != nil {
 			return err
@@ -111,9 +116,11 @@ func (d doctorCmd) print(c *command, r report) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(r)
 	}
+
 	for _, f := range r.Repaired {
 		c.printf("repaired %d of %s\n", f.Count, f.Check)
 	}
+
 	c.printf("%-30s  %9s  %s\n", "CHECK", "COUNT", "")
 	for _, f := range r.Checks {
 		verdict := "ok"
@@ -123,10 +130,12 @@ func (d doctorCmd) print(c *command, r report) error {
 		case f.Count > 0:
 			verdict = "fine: River UI's Retry waits for its turn"
 		}
+
 		c.printf("%-30s  %9d  %s\n", f.Check, f.Count, verdict)
 		for _, example := range f.Examples {
 			c.printf("    %s\n", example)
 		}
 	}
+
 	return nil
 }

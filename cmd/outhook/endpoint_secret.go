@@ -27,10 +27,12 @@ func (e *endpointsSecretCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	raw, err := api.call(c.ctx, http.MethodGet, e.path("/secret"), nil, nil)
 	if err != nil {
 		return err
 	}
+
 	return show(c, e.apiFlags, raw, func(w io.Writer, a secretsAnswer) {
 		for _, s := range a.Secrets {
 			fmt.Fprintf(w, "%s  %s\n", s.Secret, until(s.ExpiresAt))
@@ -59,18 +61,22 @@ func (e *endpointsRotateCmd) Run(c *command) error {
 	if e.Secret != "" {
 		body["secret"] = e.Secret
 	}
+
 	data, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("encoding the rotation: %w", err)
 	}
+
 	api, err := e.client()
 	if err != nil {
 		return err
 	}
+
 	raw, err := api.call(c.ctx, http.MethodPost, e.path("/rotate-secret"), nil, data)
 	if err != nil {
 		return err
 	}
+
 	return show(c, e.apiFlags, raw, func(w io.Writer, a struct {
 		Secret            string     `json:"secret"`
 		PreviousExpiresAt *time.Time `json:"previous_expires_at"`

@@ -70,11 +70,13 @@ func showEndpoint(w io.Writer, e endpointAnswer) {
 		"status", fmt.Sprintf("%s since %s (%s)", e.Status, timeOrDash(&e.StatusChangedAt), e.StatusReason),
 		"created", timeOrDash(&e.CreatedAt),
 	}
+
 	pairs = append(pairs, mapPairs("header ", e.Headers)...)
 	pairs = append(pairs, mapPairs("metadata ", e.Metadata)...)
 	if e.Secret != "" {
 		pairs = append(pairs, "secret", e.Secret+" (keep it, it is not shown again)")
 	}
+
 	fields(w, pairs...)
 }
 
@@ -96,6 +98,7 @@ type endpointsListCmd struct {
 func (l *endpointsListCmd) Run(c *command) error {
 	query := url.Values{}
 	set(query, "tenant_id", l.Tenant)
+
 	return list(c, l.apiFlags, l.Limit, "/api/endpoints", query, []string{"ID", "TENANT", "STATUS", "EVENT TYPES", "URL"},
 		func(e endpointAnswer) []string {
 			return []string{e.ID.String(), e.TenantID, e.Status, e.types(), e.URL}
@@ -117,10 +120,12 @@ func (a *endpointArg) send(c *command, method string, body []byte) error {
 	if err != nil {
 		return err
 	}
+
 	raw, err := api.call(c.ctx, method, a.path(""), nil, body)
 	if err != nil {
 		return err
 	}
+
 	return show(c, a.apiFlags, raw, showEndpoint)
 }
 
@@ -148,12 +153,14 @@ func (f *memberFlags) members(body map[string]any) error {
 	if f.EventTypes != nil {
 		body["event_types"] = splitList(*f.EventTypes)
 	}
+
 	if f.Header != nil {
 		body["headers"] = f.Header
 	}
 	if f.Metadata != nil {
 		body["metadata"] = f.Metadata
 	}
+
 	if f.EndpointLimit != nil {
 		body["timeout_ms"] = f.EndpointLimit.Milliseconds()
 	}
@@ -163,6 +170,7 @@ func (f *memberFlags) members(body map[string]any) error {
 			body["retry_schedule"] = name // a preset
 		}
 	}
+
 	for _, name := range sortedKeys(f.Set) {
 		if !json.Valid([]byte(f.Set[name])) {
 			return usageError{
@@ -171,6 +179,7 @@ func (f *memberFlags) members(body map[string]any) error {
 		}
 		body[name] = json.RawMessage(f.Set[name])
 	}
+
 	return nil
 }
 
@@ -181,6 +190,7 @@ func splitList(s string) []string {
 			list = append(list, item)
 		}
 	}
+
 	return list
 }
 
@@ -202,18 +212,22 @@ func (e *endpointsCreateCmd) Run(c *command) error {
 	if err := e.members(body); err != nil {
 		return err
 	}
+
 	data, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("encoding the endpoint: %w", err)
 	}
+
 	api, err := e.client()
 	if err != nil {
 		return err
 	}
+
 	raw, err := api.call(c.ctx, http.MethodPost, "/api/endpoints", nil, data)
 	if err != nil {
 		return err
 	}
+
 	return show(c, e.apiFlags, raw, showEndpoint)
 }
 
@@ -233,9 +247,11 @@ func (e *endpointsUpdateCmd) Run(c *command) error {
 	if err := e.members(body); err != nil {
 		return err
 	}
+
 	if len(body) == 0 {
 		return usageError{errors.New("nothing to change: give at least one flag (outhook endpoints update --help)")}
 	}
+
 	data, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("encoding the change: %w", err)
@@ -276,6 +292,7 @@ func (e *endpointsDeleteCmd) Run(c *command) error {
 		return usageError{errors.New("deleting erases the secrets and cancels what is pending: " +
 			"say --yes if that is what you want (pausing keeps both)")}
 	}
+
 	api, err := e.client()
 	if err != nil {
 		return err
@@ -283,6 +300,7 @@ func (e *endpointsDeleteCmd) Run(c *command) error {
 	if _, err := api.call(c.ctx, http.MethodDelete, e.path(""), nil, nil); err != nil {
 		return err
 	}
+
 	if !e.JSON {
 		c.printf("deleted %s\n", e.ID)
 	}
@@ -297,10 +315,12 @@ func (e *endpointsTestCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	raw, err := api.call(c.ctx, http.MethodPost, e.path("/test"), nil, nil)
 	if err != nil {
 		return err
 	}
+
 	var a attemptAnswer
 	if err := decode(raw, &a); err != nil {
 		return err
@@ -308,6 +328,7 @@ func (e *endpointsTestCmd) Run(c *command) error {
 	if err := show(c, e.apiFlags, raw, showAttempt); err != nil {
 		return err
 	}
+
 	if a.Outcome != "succeeded" {
 		return exitError(exitFailed)
 	}

@@ -40,6 +40,7 @@ func (e *eventsSendCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	head := map[string]string{"tenant_id": e.Tenant, "type": e.Type}
 	if e.IdempotencyKey != "" {
 		head["idempotency_key"] = e.IdempotencyKey
@@ -48,8 +49,10 @@ func (e *eventsSendCmd) Run(c *command) error {
 	if err != nil {
 		return fmt.Errorf("encoding the event: %w", err)
 	}
+
 	// By hand: encoding/json would change the payload's bytes.
 	body = bytes.Join([][]byte{bytes.TrimSuffix(body, []byte("}")), []byte(`,"payload":`), payload, []byte("}")}, nil)
+
 	api, err := e.client()
 	if err != nil {
 		return err
@@ -58,6 +61,7 @@ func (e *eventsSendCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	return show(c, e.apiFlags, raw, func(w io.Writer, v eventAnswer) {
 		what := fmt.Sprintf("stored with %d deliveries", v.DeliveryCount)
 		switch {
@@ -88,6 +92,7 @@ func (e *eventsSendCmd) payload() (data []byte, err error) {
 	if err != nil {
 		return nil, usageError{fmt.Errorf("reading the payload: %w", err)}
 	}
+
 	if data = bytes.TrimSpace(data); !json.Valid(data) {
 		return nil, usageError{errors.New("the payload is not JSON; a text needs quotes inside: '\"text\"'")}
 	}
@@ -121,6 +126,7 @@ func (l *eventsListCmd) Run(c *command) error {
 	set(query, "tenant_id", l.Tenant)
 	set(query, "type", l.Type)
 	l.add(query)
+
 	return list(c, l.apiFlags, l.Limit, "/api/events", query, []string{"ID", "CREATED", "TENANT", "TYPE", "DELIVERIES"},
 		func(e eventAnswer) []string {
 			return []string{e.ID.String(), timeOrDash(&e.CreatedAt), e.TenantID, e.Type, fmt.Sprint(e.DeliveryCount)}
@@ -139,24 +145,29 @@ func (s *eventsShowCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	raw, err := api.call(c.ctx, http.MethodGet, "/api/events/"+s.ID.String(), nil, nil)
 	if err != nil || s.JSON {
 		return errors.Join(err, show(c, s.apiFlags, raw, func(io.Writer, any) {}))
 	}
+
 	_, attempts, err := get[attemptPage](c.ctx, api, "/api/events/"+s.ID.String()+"/attempts", nil)
 	if err != nil {
 		return err
 	}
+
 	return show(c, s.apiFlags, raw, func(w io.Writer, e eventAnswer) {
 		fields(w, "id", e.ID.String(), "tenant", e.TenantID, "type", e.Type, "created", timeOrDash(&e.CreatedAt),
 			"payload", string(e.Payload))
 		fmt.Fprintln(w)
+
 		deliveries := newTable(w, deliveryHeader)
 		for _, d := range e.Deliveries {
 			deliveries.row(d.row()...)
 		}
 		deliveries.flush()
 		fmt.Fprintln(w)
+
 		printAttempts(w, attempts.Items)
 	})
 }

@@ -47,6 +47,7 @@ func codeOf(err error) int {
 	var unreachable unreachableError
 	var key *keyError
 	var refused *apiError
+
 	switch {
 	case err == nil:
 		return 0
@@ -61,6 +62,7 @@ func codeOf(err error) int {
 	case errors.As(err, &refused):
 		return refused.exitCode()
 	}
+
 	return exitFailed
 }
 
@@ -86,5 +88,6 @@ func (e *apiError) exitCode() int {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return exitUnavailable
 	}
+
 	return exitFailed
 }

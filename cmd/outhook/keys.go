@@ -40,12 +40,15 @@ func (k keysCreateCmd) Run(c *command) error {
 		at := time.Now().Add(k.ExpiresIn)
 		spec.ExpiresAt = &at
 	}
+
 	if field, problem := spec.Validate(time.Now()); problem != "" {
 		flags := strings.NewReplacer("tenant_id", "--tenant", "expires_at", "--expires-in", "scope", "--scope")
 		return fmt.Errorf("%s %s", flags.Replace(field), problem)
 	}
+
 	return k.with(c, func(pool *pgxpool.Pool) error {
 		key, hash := api.NewAPIKey()
+
 		var row db.APIKey
 		err := pgx.BeginFunc(c.ctx, pool, func(tx pgx.Tx) (err error) {
 			if row, err = db.New().InsertAPIKey(c.ctx, tx, spec.Params(hash)); err != nil {
@@ -56,6 +59,7 @@ func (k keysCreateCmd) Run(c *command) error {
 		if err != nil {
 			return err
 		}
+
 		_, _ = fmt.Fprintf(c.stderr, "created key %s; keep it, it is not shown again:\n", row.ID)
 		c.printf("%s\n", key)
 		return nil
@@ -69,12 +73,14 @@ func (k keysListCmd) Run(c *command) error {
 	return k.with(c, func(pool *pgxpool.Pool) error {
 		const row = "%-36s  %-7s  %-16s  %-20s  %-20s  %-20s  %-20s  %s\n"
 		c.printf(row, "ID", "SCOPE", "TENANT", "CREATED", "EXPIRES", "LAST USED", "REVOKED", "NAME")
+
 		var cursor *uuid.UUID
 		for {
 			keys, err := db.New().ListAPIKeys(c.ctx, pool, nil, cursor, keysPage)
 			if err != nil {
 				return fmt.Errorf("listing keys: %w", err)
 			}
+
 			for _, key := range keys {
 				tenant := "-"
 				if key.TenantID != nil {
@@ -83,6 +89,7 @@ func (k keysListCmd) Run(c *command) error {
 				c.printf(row, key.ID, key.Scope, tenant, key.CreatedAt.UTC().Format(time.RFC3339), timeOrDash(key.ExpiresAt),
 					timeOrDash(key.LastUsedAt), timeOrDash(key.RevokedAt), key.Name)
 			}
+
 			if len(keys) < keysPage {
 				return nil
 			}
@@ -110,6 +117,7 @@ func (k keysRevokeCmd) Run(c *command) error {
 	if err != nil {
 		return errors.New("the id must be a UUID, as `outhook keys list` shows it")
 	}
+
 	return k.with(c, func(pool *pgxpool.Pool) error {
 		err := pgx.BeginFunc(c.ctx, pool, func(tx pgx.Tx) error {
 			row, err := db.New().RevokeAPIKey(c.ctx, tx, id)
@@ -118,12 +126,14 @@ func (k keysRevokeCmd) Run(c *command) error {
 			}
 			return auditKey(c.ctx, tx, "revoke-key", row, map[string]any{"name": row.Name})
 		})
+
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return fmt.Errorf("there is no live key %s", id)
 		case err != nil:
 			return fmt.Errorf("revoking key %s: %w", id, err)
 		}
+
 		c.printf("revoked %s\n", id)
 		return nil
 	})

@@ -39,16 +39,20 @@ func (l *listenCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	listener, err := (&net.ListenConfig{}).Listen(c.ctx, "tcp", l.Address)
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w (choose another with --address)", l.Address, err)
 	}
+
 	server := &http.Server{
 		Handler: receiver, ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return c.ctx },
 	}
+
 	stopped := context.AfterFunc(c.ctx, func() { _ = server.Close() })
 	defer stopped()
+
 	c.printf("receiving on http://%s/\n", listener.Addr())
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("receiving: %w", err)
@@ -71,10 +75,12 @@ func newReceiver(l *listenCmd, c *command) (*receiver, error) {
 	if l.Status < 200 || l.Status > 599 {
 		return nil, errors.New("--status must be 200 to 599")
 	}
+
 	r := &receiver{listenCmd: l, command: c, seen: make(map[string]int)}
 	if l.Secret == "" {
 		return r, nil
 	}
+
 	secret, err := signature.ParseSecret(l.Secret)
 	if err != nil {
 		return nil, fmt.Errorf("--secret: %w", err)
@@ -90,11 +96,14 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "the body could not be read", http.StatusBadRequest)
 		return
 	}
+
 	verdict, status := r.judge(req, body)
+
 	select {
 	case <-time.After(r.Delay):
 	case <-req.Context().Done():
 	}
+
 	w.WriteHeader(status)
 	r.print(req, body, verdict, status)
 }
@@ -108,6 +117,7 @@ func (r *receiver) judge(req *http.Request, body []byte) (verdict string, status
 			return "SIGNATURE INVALID: " + err.Error(), http.StatusUnauthorized
 		}
 	}
+
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := req.Header.Get(signature.HeaderID)
@@ -115,6 +125,7 @@ func (r *receiver) judge(req *http.Request, body []byte) (verdict string, status
 	if r.seen[id] <= r.FailFirst {
 		return verdict, http.StatusInternalServerError
 	}
+
 	return verdict, r.Status
 }
 
@@ -125,6 +136,7 @@ func (r *receiver) print(req *http.Request, body []byte, verdict string, status 
 		req.Header.Get("outhook-event-type"), req.Header.Get("outhook-attempt"), req.Header.Get(signature.HeaderID),
 		status, verdict)
 	fmt.Fprintf(&b, "  %s\n", body)
+
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.command.printf("%s", b.String())

@@ -24,9 +24,11 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
+
 	if message := messageOf(err); message != "" {
 		fmt.Fprintln(os.Stderr, "outhook:", message)
 	}
@@ -42,6 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := checkEnvironment(c, os.Environ()); err != nil {
 		return err
 	}
+
 	return c.Run(&command{ctx: ctx, stdout: stdout, stderr: stderr})
 }
 

@@ -43,11 +43,13 @@ type metricsFlags struct {
 // newRegistry returns a registry of its own with what is true of the process. The API and the workers add theirs.
 func (s *server) newRegistry(pool *pgxpool.Pool) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
+
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "outhook_build_info", Help: "1, with the version as a label.",
 		ConstLabels: prometheus.Labels{"version": version(), "go_version": runtime.Version()},
 	})
 	info.Set(1)
+
 	role := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "outhook_role", Help: "1 for each role that this process has: api, worker.",
 	}, []string{"role"})
@@ -56,6 +58,7 @@ func (s *server) newRegistry(pool *pgxpool.Pool) *prometheus.Registry {
 			role.WithLabelValues(name).Set(1)
 		}
 	}
+
 	reg.MustRegister(info, role,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		metrics.NewPool("api", pool.Stat), jobs.NewBacklog(pool, s.logger))
@@ -69,6 +72,7 @@ func (s *server) serveMetrics(ctx context.Context, reg *prometheus.Registry,
 	if s.flags.MetricsListen == noMetrics || s.flags.MetricsListen == "" {
 		return stop, nil
 	}
+
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.flags.MetricsListen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE) && s.flags.MetricsListen == defaultMetricsListen:
@@ -79,6 +83,7 @@ func (s *server) serveMetrics(ctx context.Context, reg *prometheus.Registry,
 		return stop, fmt.Errorf("listening on %s for metrics: %w (set OUTHOOK_METRICS_LISTEN to another address, or to none)",
 			s.flags.MetricsListen, err)
 	}
+
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		ErrorLog:      slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
@@ -88,12 +93,14 @@ func (s *server) serveMetrics(ctx context.Context, reg *prometheus.Registry,
 		Handler: mux, ReadHeaderTimeout: metricsTimeout, ReadTimeout: metricsTimeout, WriteTimeout: 2 * metricsTimeout,
 		IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}
+
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = httpServer.Serve(listener) // always http.ErrServerClosed
 	}()
 	s.logger.InfoContext(ctx, "serving metrics", slog.String("metrics_address", listener.Addr().String()))
+
 	return func(ctx context.Context) error {
 		err := httpServer.Shutdown(ctx)
 		<-done

@@ -39,11 +39,13 @@ func (m migrateDownCmd) Run(c *command) error {
 	if !m.Yes {
 		return errors.New("rolling back deletes data: say --yes if that is what you want")
 	}
+
 	return m.with(c, func(pool *pgxpool.Pool) error {
 		current, err := migrations.Version(c.ctx, pool)
 		if err != nil {
 			return err
 		}
+
 		to := m.To
 		if to < 0 {
 			to = max(current-1, 0)
@@ -51,6 +53,7 @@ func (m migrateDownCmd) Run(c *command) error {
 		if err := migrations.DownTo(c.ctx, pool, to); err != nil {
 			return err
 		}
+
 		if current, err = migrations.Version(c.ctx, pool); err != nil {
 			return err
 		}
@@ -68,6 +71,7 @@ func (m migrateStatusCmd) Run(c *command) error {
 		if err != nil {
 			return err
 		}
+
 		var missing bool
 		for _, s := range list {
 			state := "applied"
@@ -76,6 +80,7 @@ func (m migrateStatusCmd) Run(c *command) error {
 			}
 			c.printf("%-8s %s\n", state, s.Name)
 		}
+
 		if missing {
 			return exitError(1)
 		}

@@ -70,10 +70,12 @@ func showOperation(w io.Writer, o operationAnswer) {
 	if len(o.EventTypes) > 0 {
 		types = strings.Join(o.EventTypes, ",")
 	}
+
 	states := strings.Join(o.States, ",")
 	if o.Missed {
 		states += ", and what was missed while it was disabled"
 	}
+
 	fields(w, "id", o.ID.String(), "kind", o.Kind, "state", o.State, "tenant", o.tenant(), "endpoint", o.endpoint(),
 		"event types", types, "deliveries", states, "since", timeOrDash(&o.Since), "until", timeOrDash(&o.Until),
 		"matched", o.matched(), "replayed", fmt.Sprint(o.ReplayedCount), "skipped", fmt.Sprint(o.SkippedCount),
@@ -95,6 +97,7 @@ func (l *operationsListCmd) Run(c *command) error {
 	set(query, "tenant_id", l.Tenant)
 	set(query, "endpoint_id", l.Endpoint)
 	set(query, "state", l.State)
+
 	header := []string{"ID", "KIND", "STATE", "TENANT", "ENDPOINT", "MATCHED", "REPLAYED", "SKIPPED", "CREATED"}
 	return list(c, l.apiFlags, l.Limit, "/api/operations", query, header, func(o operationAnswer) []string {
 		return []string{
@@ -122,6 +125,7 @@ func (s *operationsStartCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	body := map[string]any{"since": s.Since.text(), "event_types": s.EventType, "states": s.State}
 	if !s.Until.IsZero() {
 		body["until"] = s.Until.text()
@@ -132,6 +136,7 @@ func (s *operationsStartCmd) Run(c *command) error {
 	if s.Endpoint != "" {
 		body["endpoint_id"] = s.Endpoint
 	}
+
 	return operate(c, api, s.apiFlags, "/api/operations", body, !s.NoWait)
 }
 
@@ -147,10 +152,12 @@ func (a *operationArg) send(c *command, method, suffix string) error {
 	if err != nil {
 		return err
 	}
+
 	raw, err := api.call(c.ctx, method, "/api/operations/"+a.ID.String()+suffix, nil, nil)
 	if err != nil {
 		return err
 	}
+
 	return show(c, a.apiFlags, raw, showOperation)
 }
 

@@ -29,11 +29,13 @@ func (t *table) row(cells ...string) {
 		fmt.Fprintln(t.w, strings.Join(t.header, "\t"))
 		t.header = nil
 	}
+
 	for i, cell := range cells {
 		if cells[i] = printable(cell); cell == "" {
 			cells[i] = "-"
 		}
 	}
+
 	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
 }
 
@@ -43,6 +45,7 @@ func (t *table) flush() {
 		fmt.Fprintln(t.w, strings.Join(t.header, "\t"))
 		t.header = nil
 	}
+
 	_ = t.w.Flush() // to a terminal that may be gone
 }
 
@@ -71,6 +74,7 @@ func printLine(w io.Writer, raw json.RawMessage) error {
 	if err := json.Compact(&b, raw); err != nil {
 		return fmt.Errorf("reading the API's answer: %w", err)
 	}
+
 	fmt.Fprintln(w, b.String())
 	return nil
 }
@@ -81,6 +85,7 @@ func show[T any](c *command, f apiFlags, raw json.RawMessage, people func(io.Wri
 		fmt.Fprintln(c.stdout, strings.TrimSpace(string(raw)))
 		return nil
 	}
+
 	var v T
 	if err := decode(raw, &v); err != nil {
 		return err

@@ -70,14 +70,17 @@ func (p partitionsCmd) Run(c *command) error {
 	if err := migrations.Check(c.ctx, pool); err != nil {
 		return err
 	}
+
 	today, err := db.New().GetDay(c.ctx, pool)
 	if err != nil {
 		return fmt.Errorf("reading the database's day: %w", err)
 	}
+
 	rows, err := db.New().ListPartitionSizes(c.ctx, pool)
 	if err != nil {
 		return fmt.Errorf("reading the partitions: %w", err)
 	}
+
 	list := newPartitionDays(rows, today, time.Duration(p.Retention))
 	if p.JSON {
 		encoder := json.NewEncoder(c.stdout)
@@ -96,10 +99,12 @@ func newPartitionDays(rows []db.ListPartitionSizesRow, today time.Time, retentio
 		if err != nil {
 			continue // a table that only looks like a partition
 		}
+
 		if day := at.Format(time.DateOnly); last == nil || last.Day != day {
 			last = &partitionDay{Day: day, AgeDays: int(today.Sub(at) / jobs.Day), Payloads: "kept"}
 			list.Days = append(list.Days, last)
 		}
+
 		t := partitionTable{
 			Name: r.Name, Parent: r.Parent, Attached: r.Attached, DetachPending: r.DetachPending,
 			TableBytes: r.TableBytes, IndexBytes: r.IndexBytes, ToastBytes: r.ToastBytes,
@@ -107,14 +112,17 @@ func newPartitionDays(rows []db.ListPartitionSizesRow, today time.Time, retentio
 		if r.RowEstimate >= 0 {
 			t.RowEstimate = &r.RowEstimate
 		}
+
 		switch {
 		case r.PayloadStep == jobs.PayloadsGone:
 			last.Payloads = "gone"
 		case r.PayloadStep >= 0:
 			last.Payloads = "leaving"
 		}
+
 		last.Tables = append(last.Tables, t)
 	}
+
 	for _, d := range list.Days {
 		d.judge(int(retention / jobs.Day))
 		switch {
@@ -124,6 +132,7 @@ func newPartitionDays(rows []db.ListPartitionSizesRow, today time.Time, retentio
 			list.Ahead++
 		}
 	}
+
 	return list
 }
 
@@ -132,6 +141,7 @@ func (d *partitionDay) judge(retentionDays int) {
 	for _, t := range d.Tables {
 		whole = whole && t.Attached && !t.DetachPending
 	}
+
 	switch {
 	case d.AgeDays > retentionDays:
 		d.State = "due"
@@ -148,6 +158,7 @@ func (d *partitionDay) judge(retentionDays int) {
 func (l *partitionDays) print(c *command) error {
 	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(w, "DAY\tAGE\tSTATE\tPAYLOADS\tEVENTS\tDELIVERIES\tATTEMPTS\tTABLE\tINDEX\tTOAST\tTOTAL\t")
+
 	var total int64
 	for _, d := range l.Days {
 		rows := map[string]string{}
@@ -161,14 +172,17 @@ func (l *partitionDays) print(c *command) error {
 			sum.IndexBytes += t.IndexBytes
 			sum.ToastBytes += t.ToastBytes
 		}
+
 		total += sum.total()
 		if d.State == "ahead" {
 			continue
 		}
+
 		_, _ = fmt.Fprintf(w, "%s\t%dd\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", d.Day, d.AgeDays, d.State, d.Payloads,
 			rows["events"], rows["deliveries"], rows["delivery_attempts"],
 			size(sum.TableBytes), size(sum.IndexBytes), size(sum.ToastBytes), size(sum.total()))
 	}
+
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing the table: %w", err)
 	}

@@ -33,10 +33,12 @@ func (r *recoverCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	body := map[string]any{"since": r.Since.text(), "event_types": r.EventType, "states": r.State, "missed": r.Missed}
 	if !r.Until.IsZero() {
 		body["until"] = r.Until.text()
 	}
+
 	return operate(c, api, r.apiFlags, "/api/endpoints/"+r.Endpoint.String()+"/recover", body, !r.NoWait)
 }
 
@@ -47,25 +49,30 @@ func operate(c *command, api *client, f apiFlags, path string, order map[string]
 	if err != nil {
 		return fmt.Errorf("encoding the request: %w", err)
 	}
+
 	raw, err := api.call(c.ctx, http.MethodPost, path, nil, body)
 	if err != nil {
 		return err
 	}
+
 	var o operationAnswer
 	if err := decode(raw, &o); err != nil {
 		return err
 	}
+
 	if wait {
 		if raw, o, err = await(c, api, raw, o); err != nil {
 			return err
 		}
 	}
+
 	if err := show(c, f, raw, showOperation); err != nil {
 		return err
 	}
 	if !wait || o.State == "completed" {
 		return nil
 	}
+
 	if !o.ended() {
 		fmt.Fprintf(c.stderr, "outhook: the operation goes on without this command: see `outhook operations show %[1]s`, "+
 			"pause it with `outhook operations pause %[1]s`, give it up with `outhook operations cancel %[1]s`\n", o.ID)
@@ -81,11 +88,15 @@ func await(c *command, api *client, raw json.RawMessage, o operationAnswer) (jso
 		bar.w = c.stderr
 	}
 	defer bar.close()
+
 	fmt.Fprintf(c.stderr, "operation %s is running; Ctrl-C leaves it running\n", o.ID)
+
 	for failed := false; !o.ended(); {
 		bar.show(o)
 		waitFor(c.ctx, recoverInterval)
+
 		newer, now, err := get[operationAnswer](c.ctx, api, "/api/operations/"+o.ID.String(), nil)
+
 		switch {
 		case c.ctx.Err() != nil:
 			return raw, o, nil // stopped by the user
@@ -99,6 +110,7 @@ func await(c *command, api *client, raw json.RawMessage, o operationAnswer) (jso
 			fmt.Fprintf(c.stderr, "outhook: %v; trying again\n", err)
 		}
 	}
+
 	return raw, o, nil
 }
 
@@ -114,10 +126,12 @@ func (b *operationBar) show(o operationAnswer) {
 	if b.w == nil {
 		return
 	}
+
 	total, done, counted := int64(-1), o.ReplayedCount+o.SkippedCount, o.TotalCount != nil && *o.TotalCount > 0
 	if counted {
 		total = max(*o.TotalCount, done) // more may match than in the beginning
 	}
+
 	if b.bar == nil || b.counted != counted {
 		b.close()
 		b.counted = counted
@@ -125,6 +139,7 @@ func (b *operationBar) show(o operationAnswer) {
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("deliveries"),
 			progressbar.OptionSetSpinnerChangeInterval(0), progressbar.OptionSetWidth(30))
 	}
+
 	what := "replaying"
 	switch {
 	case o.State == "paused":
@@ -134,6 +149,7 @@ func (b *operationBar) show(o operationAnswer) {
 	case done == total:
 		what = "waiting for outcomes that are recorded late"
 	}
+
 	b.bar.Describe(what)
 	if counted {
 		b.bar.ChangeMax64(total)

@@ -25,6 +25,7 @@ type days time.Duration
 func (d *days) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
 	errDays := fmt.Errorf("must be whole days like 30d, at most %dd", maxRetentionDays)
+
 	if number, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 0 || n > maxRetentionDays {
@@ -33,6 +34,7 @@ func (d *days) UnmarshalText(text []byte) error {
 		*d = days(time.Duration(n) * jobs.Day)
 		return nil
 	}
+
 	n, err := time.ParseDuration(s)
 	if err != nil || n < 0 || n > maxRetentionDays*jobs.Day || n%jobs.Day != 0 {
 		return errDays

@@ -29,6 +29,7 @@ func newRiverUI(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) (*
 	if err != nil {
 		return nil, fmt.Errorf("configuring River UI: %w", err)
 	}
+
 	handler, err := riverui.NewHandler(&riverui.HandlerOpts{
 		Endpoints: riverui.NewEndpoints(client, nil),
 		Logger:    logger,

@@ -30,24 +30,29 @@ func (s secretsReencryptCmd) Run(c *command) error {
 	if s.EncryptionKey == "" {
 		return errors.New("OUTHOOK_ENCRYPTION_KEY is not set")
 	}
+
 	keyring, err := signature.ParseKeyring(s.EncryptionKey)
 	if err != nil {
 		return fmt.Errorf("OUTHOOK_ENCRYPTION_KEY: %w", err)
 	}
+
 	return s.with(c, func(pool *pgxpool.Pool) error {
 		if err := auditUpkeep(c.ctx, pool, "reencrypt-secrets", map[string]any{"key_id": keyring.KeyID()}); err != nil {
 			return err
 		}
+
 		done, err := jobs.Reencrypt(c.ctx, pool, keyring, reencryptChunk)
 		c.printf("encrypted %d secrets and the secret headers of %d endpoints with the key %s\n",
 			done.Secrets, done.Headers, keyring.KeyID())
 		if err != nil {
 			return err
 		}
+
 		for _, keyID := range slices.Sorted(maps.Keys(done.Unreadable)) {
 			c.printf("left %d that the key %s has encrypted: it is not in OUTHOOK_ENCRYPTION_KEY, or they were changed\n",
 				done.Unreadable[keyID], keyID)
 		}
+
 		if len(done.Unreadable) > 0 {
 			return exitError(1)
 		}

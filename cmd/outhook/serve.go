@@ -60,6 +60,7 @@ func (s *serveCmd) Run(c *command) error {
 	if err != nil {
 		return usageError{err}
 	}
+
 	return srv.run(c.ctx, nil)
 }
 
@@ -71,12 +72,15 @@ func (s *serveCmd) configured(logger *slog.Logger) (srv server, err error) {
 	if s.EgressAllowHTTP == "auto" {
 		s.EgressAllowHTTP = "false"
 	}
+
 	if srv, err = s.server(logger); err != nil {
 		return srv, err
 	}
+
 	if srv.roles, err = parseRoles(s.Roles); err != nil {
 		return srv, err
 	}
+
 	srv.databaseURL, srv.ownerURL, srv.listen = s.DatabaseURL, s.OwnerDatabaseURL, s.Listen
 	return srv, nil
 }
@@ -116,6 +120,7 @@ func (s *server) setKeys() error {
 	if s.flags.APIKey != "" && len(s.flags.APIKey) < minAPIKey {
 		return fmt.Errorf("OUTHOOK_API_KEY is shorter than %d bytes: make one with `openssl rand -hex 32`", minAPIKey)
 	}
+
 	var err error
 	if s.keyring, err = signature.ParseKeyring(s.flags.EncryptionKey); err != nil {
 		return fmt.Errorf("OUTHOOK_ENCRYPTION_KEY: %w", err)
@@ -128,10 +133,12 @@ func (s *server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool) error {
 	if !s.roles.api || s.flags.APIKey != "" {
 		return nil
 	}
+
 	found, err := db.New().HasLiveAPIKey(ctx, pool)
 	if err != nil {
 		return fmt.Errorf("looking for API keys: %w", err)
 	}
+
 	if !found {
 		return errors.New("there is no API key: set OUTHOOK_API_KEY (openssl rand -hex 32) " +
 			"or run `outhook keys create NAME --scope admin`")
@@ -148,16 +155,20 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 		return err
 	}
 	defer s.egress.Close()
+
 	stopTracing, err := s.startTracing(ctx)
 	if err != nil {
 		return err
 	}
 	defer stopTracing(ctx)
+
 	apiPool, err := s.openPool(ctx, "outhook api", apiConns)
 	if err != nil {
 		return err
 	}
 	defer apiPool.Close()
+
+	// What would go wrong later stops the start.
 	if s.roles.worker {
 		if err := jobs.CheckSession(ctx, apiPool.Config().ConnConfig); err != nil {
 			return err
@@ -172,25 +183,30 @@ func (s *server) run(ctx context.Context, ready func(net.Addr)) error {
 	if err := jobs.CheckRetention(ctx, apiPool, time.Duration(s.flags.Retention), s.schedule); err != nil {
 		return fmt.Errorf("OUTHOOK_RETENTION: %w", err)
 	}
+
 	reg := s.newRegistry(apiPool)
 	worker, stopWorker, err := s.startWorker(ctx, reg)
 	if err != nil {
 		return err
 	}
+
 	handler, closeAPI, err := s.handler(ctx, apiPool, worker, reg)
 	if err != nil {
 		return errors.Join(err, stopWorker(ctx))
 	}
+
 	stopMetrics, err := s.serveMetrics(ctx, reg)
 	if err != nil {
 		return errors.Join(err, closeAPI(ctx), stopWorker(ctx))
 	}
+
 	return s.serve(ctx, s.tracing.handler(handler), ready, closeAPI, stopWorker, stopMetrics)
 }
 
 // openEgress makes the client that posts to endpoints.
 func (s *server) openEgress() (err error) {
 	slots := s.flags.MaxWorkers + s.flags.MaxBulkWorkers + s.flags.MaxSlowWorkers + s.flags.MaxLimitedWorkers
+
 	s.egress, err = egress.New(egress.Config{
 		Allow: s.allow, Ports: s.ports, HTTPSOnly: s.flags.EgressAllowHTTP == "false", RootCAs: s.authorities,
 		KeepBytes: s.flags.ResponseBytes,
@@ -228,6 +244,7 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer,
 	if !s.roles.worker {
 		return nil, none, nil
 	}
+
 	// A kept plan may be from a time with few rows. What runs often enough to need one has pools of its own (package
 	// jobs).
 	pool, err := s.openPool(ctx, "outhook worker", workerConns, func(cfg *pgxpool.Config) {
@@ -243,20 +260,24 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer,
 	if err != nil {
 		return nil, none, err
 	}
+
 	owns, err := db.New().OwnsSchema(ctx, pool)
 	if err != nil {
 		pool.Close()
 		return nil, none, fmt.Errorf("looking up the schema's owner: %w", err)
 	}
+
 	ownerPool, err := s.openOwnerPool(ctx, pool, owns)
 	if err != nil {
 		pool.Close()
 		return nil, none, err
 	}
+
 	closePools := func() {
 		ownerPool.Close()
 		pool.Close()
 	}
+
 	w, err = jobs.New(s.flags.setEndpoints(jobs.Config{ //nolint:contextcheck // its groups live until Stop
 		Pool: pool, OwnerPool: ownerPool, NotOwner: !owns,
 		Keyring: s.keyring, Egress: s.egress, Schedule: s.schedule, MaxRetryAfter: s.flags.MaxRetryAfter,
@@ -266,6 +287,7 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer,
 		MaxSlowWorkers: s.flags.MaxSlowWorkers, MaxLimitedWorkers: s.flags.MaxLimitedWorkers, MaxLanes: s.flags.MaxLanes,
 		Version: version(), Logger: s.logger, Metrics: reg, Tracing: s.tracing.tracerProvider(),
 	}))
+
 	if err == nil {
 		err = w.Start(ctx)
 	}
@@ -273,6 +295,7 @@ func (s *server) startWorker(ctx context.Context, reg prometheus.Registerer,
 		closePools()
 		return nil, none, fmt.Errorf("starting workers: %w", err)
 	}
+
 	return w, func(ctx context.Context) error {
 		defer closePools()
 		return w.Stop(ctx)
@@ -289,10 +312,12 @@ func (s *server) openOwnerPool(ctx context.Context, pool *pgxpool.Pool, owns boo
 		}
 		return pool, nil
 	}
+
 	ownerPool, err := openPool(ctx, s.ownerURL, "outhook owner", ownerConns)
 	if err != nil {
 		return nil, fmt.Errorf("OUTHOOK_OWNER_DATABASE_URL: %w", err)
 	}
+
 	owns, err = db.New().OwnsSchema(ctx, ownerPool)
 	if err == nil && !owns {
 		err = errors.New("this user does not own the schema: give the one that runs `outhook migrate up`")
@@ -301,6 +326,7 @@ func (s *server) openOwnerPool(ctx context.Context, pool *pgxpool.Pool, owns boo
 		ownerPool.Close()
 		return nil, fmt.Errorf("OUTHOOK_OWNER_DATABASE_URL: %w", err)
 	}
+
 	return ownerPool, nil
 }
 
@@ -315,16 +341,19 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 		TrustedProxies: s.proxies, Logger: s.logger, Metrics: reg,
 		CheckSchema: func(ctx context.Context) error { return migrations.Check(ctx, pool) },
 	}
+
 	if cfg.FailedLogins == 0 {
 		cfg.FailedLogins = -1
 	}
 	if worker != nil {
 		cfg.Ready = worker.Ready
 	}
+
 	if !s.roles.api {
 		return api.NewHealth(cfg), //nolint:contextcheck // its group holds nothing when idle
 			func(context.Context) error { return nil }, nil
 	}
+
 	if s.flags.RiverUI {
 		ui, err := newRiverUI(ctx, pool, s.logger)
 		if err != nil {
@@ -332,6 +361,7 @@ func (s *server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 		}
 		cfg.UI = ui
 	}
+
 	a, err := api.New(cfg) //nolint:contextcheck // its groups live until Close
 	if err != nil {
 		return nil, nil, fmt.Errorf("configuring the API: %w", err)
@@ -349,32 +379,39 @@ func (s *server) serve(
 		defer cancel()
 		return errors.Join(closeAPI(ctx), stopWorker(ctx), stopMetrics(ctx))
 	}
+
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listening on %s: %w (set OUTHOOK_LISTEN to another address)", s.listen, err), stop())
 	}
+
 	httpServer := &http.Server{ //nolint:gosec // ConfigureServer sets the timeouts
 		Handler: handler, ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}
 	api.ConfigureServer(httpServer)
+
 	group, groupCtx := errgroup.WithContext(ctx)
+
 	group.Go(func() error {
 		if err := httpServer.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serving: %w", err)
 		}
 		return nil
 	})
+
 	group.Go(func() error {
 		<-groupCtx.Done()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		return httpServer.Shutdown(ctx)
 	})
+
 	s.logger.InfoContext(ctx, "serving", slog.String("address", listener.Addr().String()),
 		slog.Bool("api", s.roles.api), slog.Bool("worker", s.roles.worker), slog.String("version", version()))
 	if ready != nil {
 		ready(listener.Addr())
 	}
+
 	err = errors.Join(group.Wait(), stop())
 	s.logger.InfoContext(ctx, "stopped")
 	return err

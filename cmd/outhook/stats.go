@@ -49,27 +49,34 @@ func (s *statsCmd) Run(c *command) error {
 	if s.Window < time.Second || s.Window > time.Hour {
 		return usageError{errors.New("--window must be 1s to 1h; for longer times see docs/reporting.md")}
 	}
+
 	api, err := s.client()
 	if err != nil {
 		return err
 	}
+
 	query := url.Values{"window_s": {strconv.Itoa(int(s.Window / time.Second))}}
 	set(query, "tenant_id", s.Tenant)
 	raw, _, err := get[statsAnswer](c.ctx, api, "/api/stats", query)
 	if err != nil {
 		return err
 	}
+
 	return show(c, s.apiFlags, raw, func(w io.Writer, v statsAnswer) {
 		pairs := []string{"events", fmt.Sprint(v.Events)}
+
 		for _, state := range []string{"pending", "succeeded", "failed", "cancelled"} {
 			pairs = append(pairs, "deliveries "+state, fmt.Sprint(v.Deliveries[state]))
 		}
+
 		for _, outcome := range []string{"succeeded", "rejected", "timed_out", "unreachable", "blocked", "unknown"} {
 			pairs = append(pairs, "attempts "+outcome, fmt.Sprint(v.Attempts[outcome]))
 		}
+
 		waiting := fmt.Sprintf("%d, of them due %d, the oldest for %.0f s",
 			v.Backlog.Pending, v.Backlog.Due, v.Backlog.OldestDueS)
 		pairs = append(pairs, "latency", v.LatencyMS.text(), "attempt", v.AttemptMS.text(), "pending now", waiting)
+
 		fields(w, pairs...)
 	})
 }

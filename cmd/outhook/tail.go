@@ -46,21 +46,26 @@ func (cmd *tailCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
+
 	query := url.Values{}
 	set(query, "tenant_id", cmd.Tenant)
 	set(query, "endpoint_id", cmd.Endpoint)
 	set(query, "type", cmd.Type)
 	set(query, "outcome", strings.Join(cmd.Outcome, ","))
 	set(query, "since", cmd.Since.text())
+
 	seen := map[string]time.Time{}
 	colour := colourful(c.stdout)
+
 	for failures := 0; ; {
 		_, page, err := get[tailPage](c.ctx, api, "/api/attempts", query)
+
 		switch {
 		case c.ctx.Err() != nil:
 			return nil //nolint:nilerr // stopped by the user: whatever the request says of it is no failure
 		case err != nil && (cmd.Once || !passing(err)):
 			return err
+
 		case err != nil:
 			if failures == 0 {
 				fmt.Fprintf(c.stderr, "outhook: %v; trying again\n", err)
@@ -68,17 +73,21 @@ func (cmd *tailCmd) Run(c *command) error {
 			failures++
 			waitFor(c.ctx, min(time.Duration(failures)*time.Second, maxTailBackoff))
 			continue
+
 		case failures > 0:
 			fmt.Fprintln(c.stderr, "outhook: connected again")
 			failures = 0
 		}
+
 		if err := cmd.print(c, page.Items, seen, colour); err != nil {
 			return err
 		}
+
 		query.Set("cursor", page.NextCursor)
 		if page.More {
 			continue
 		}
+
 		if cmd.Once {
 			return nil
 		}
@@ -105,14 +114,17 @@ func waitFor(ctx context.Context, d time.Duration) {
 // print prints the attempts that were not printed yet. The real outcome of an unknown attempt is printed too.
 func (cmd *tailCmd) print(c *command, items []json.RawMessage, seen map[string]time.Time, colour bool) error {
 	now := time.Now()
+
 	for _, raw := range items {
 		var a attemptAnswer
 		if err := decode(raw, &a); err != nil {
 			return err
 		}
+
 		key := fmt.Sprintf("%s %s %d %s", a.EventID, a.EndpointID, a.Number, a.Outcome)
 		_, known := seen[key]
 		seen[key] = now
+
 		switch {
 		case known:
 		case cmd.JSON:
@@ -123,11 +135,13 @@ func (cmd *tailCmd) print(c *command, items []json.RawMessage, seen map[string]t
 			printTail(c.stdout, a, colour)
 		}
 	}
+
 	for key, at := range seen {
 		if now.Sub(at) > tailRemember {
 			delete(seen, key)
 		}
 	}
+
 	return nil
 }
 
@@ -143,8 +157,10 @@ func printTail(w io.Writer, a attemptAnswer, colour bool) {
 		}
 		outcome = fmt.Sprintf("\x1b[%dm%s\x1b[0m", code, outcome)
 	}
+
 	line := fmt.Sprintf("%s %-3s %8s  #%d  %s  %s  %s  %s", outcome, number(a.StatusCode), a.duration(), a.Number,
 		printable(a.TenantID), printable(a.Type), a.EventID, a.EndpointID)
+
 	if a.Error != nil {
 		line += "  " + printable(*a.Error)
 	}

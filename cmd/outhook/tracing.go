@@ -38,6 +38,7 @@ type tracing struct {
 func newTracing(ctx context.Context, getenv func(string) string, logger *slog.Logger) (*tracing, error) {
 	wanted := getenv("OTEL_TRACES_EXPORTER") == "otlp" ||
 		getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+
 	switch exporter := getenv("OTEL_TRACES_EXPORTER"); {
 	case strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || exporter == "none":
 		return nil, nil //nolint:nilnil // nil is off
@@ -46,19 +47,23 @@ func newTracing(ctx context.Context, getenv func(string) string, logger *slog.Lo
 	case !wanted:
 		return nil, nil //nolint:nilnil // nil is off
 	}
+
 	exporter, err := newExporter(ctx, getenv)
 	if err != nil {
 		return nil, err
 	}
+
 	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithHost(),
 		resource.WithAttributes(semconv.ServiceName("outhook"), semconv.ServiceVersion(version())), resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("reading OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
+
 	// The exporter tries again by itself, in the background; whoever runs it should know that spans are lost.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		logger.WarnContext(context.WithoutCancel(ctx), "exporting spans", slog.Any("error", err))
 	}))
+
 	return &tracing{provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))}, nil
 }
 
@@ -67,6 +72,7 @@ func newExporter(ctx context.Context, getenv func(string) string) (exporter *otl
 	if protocol == "" {
 		protocol = getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
 	}
+
 	switch protocol {
 	case "", "http/protobuf":
 		exporter, err = otlptracehttp.New(ctx)
@@ -75,6 +81,7 @@ func newExporter(ctx context.Context, getenv func(string) string) (exporter *otl
 	default:
 		return nil, errors.New("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or grpc")
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("configuring the OTLP exporter: %w", err)
 	}
@@ -86,6 +93,7 @@ func (s *server) startTracing(ctx context.Context) (stop func(context.Context), 
 	if s.tracing, err = newTracing(ctx, os.Getenv, s.logger); err != nil || s.tracing == nil {
 		return func(context.Context) {}, err
 	}
+
 	s.logger.InfoContext(ctx, "exporting spans by OTLP")
 	return func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
@@ -109,6 +117,7 @@ func (t *tracing) handler(h http.Handler) http.Handler {
 	if t == nil {
 		return h
 	}
+
 	return otelhttp.NewHandler(h, "request",
 		otelhttp.WithTracerProvider(t.provider), otelhttp.WithMeterProvider(noop.NewMeterProvider()),
 		otelhttp.WithPropagators(propagation.TraceContext{}),
@@ -122,5 +131,6 @@ func (t *tracing) queries() pgx.QueryTracer {
 	if t == nil {
 		return nil
 	}
+
 	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.provider), otelpgx.WithMeterProvider(noop.NewMeterProvider()))
 }
