@@ -52,6 +52,10 @@ type cli struct {
 // newParser returns the parser of the command line. Its output goes to the writers; at --help it panics with an
 // exitError.
 func newParser(stdout, stderr io.Writer, dataDir string) (*kong.Kong, error) {
+	vars := kong.Vars{
+		"data_dir": dataDir, "version": version(), "egress_ports": serveEgressPorts, "metrics_listen": defaultMetricsListen,
+	}
+
 	parser, err := kong.New(&cli{}, kong.Name("outhook"),
 		kong.Description("Webhook delivery that needs Postgres and nothing else.\n\n"+exitCodes),
 		kong.ExplicitGroups([]kong.Group{
@@ -59,11 +63,7 @@ func newParser(stdout, stderr io.Writer, dataDir string) (*kong.Kong, error) {
 		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Writers(stdout, stderr), kong.ShortUsageOnError(),
-		kong.Exit(func(code int) { panic(exitError(code)) }),
-		kong.Vars{
-			"data_dir": dataDir, "version": version(), "egress_ports": serveEgressPorts,
-			"metrics_listen": defaultMetricsListen,
-		})
+		kong.Exit(func(code int) { panic(exitError(code)) }), vars)
 	if err != nil {
 		return nil, fmt.Errorf("reading the command line: %w", err)
 	}
