@@ -31,6 +31,9 @@ func (b *benchCmd) measureRetention(c *command, cfg bench.Config) error {
 	return nil
 }
 
+// retainConns is as many as workers have for it.
+const retainConns = 15
+
 // benchRetainCmd runs the retention once, as a process that bench starts.
 type benchRetainCmd struct {
 	databaseFlags
@@ -39,7 +42,7 @@ type benchRetainCmd struct {
 
 // Run removes what is older than the retention and prints what that was.
 func (b *benchRetainCmd) Run(c *command) error {
-	pool, err := openPool(c.ctx, b.DatabaseURL, "outhook bench-retain", workerConns)
+	pool, err := openPool(c.ctx, b.DatabaseURL, "outhook bench-retain", retainConns)
 	if err != nil {
 		return err
 	}

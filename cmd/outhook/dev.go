@@ -53,7 +53,7 @@ func (d *devCmd) check() error {
 	}
 
 	flags.EgressPorts = cmp.Or(flags.EgressPorts, "any")
-	_, err := flags.server(slog.New(slog.DiscardHandler))
+	_, err := flags.config(slog.New(slog.DiscardHandler))
 	return err
 }
 
@@ -100,16 +100,16 @@ func (d *devCmd) serve(c *command, url string) error {
 		d.EgressPorts = "any"
 	}
 
-	srv, err := d.server(d.logger(c.stderr, "text"))
+	cfg, err := d.config(d.logger(c.stderr, "text"))
 	if err != nil {
 		return err
 	}
 
-	srv.databaseURL, srv.listen = url, d.Listen
+	cfg.Database.URL, cfg.Listen = url, d.Listen
 
 	ended := make(chan struct{})
 	close(ended)
-	err = srv.run(c.ctx, func(addr net.Addr) {
+	err = serve(c.ctx, cfg, func(addr net.Addr) {
 		d.welcome(c, addr, listenSecret, egressDefault)
 		if d.Demo {
 			ended = make(chan struct{})

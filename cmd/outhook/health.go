@@ -9,7 +9,7 @@ import (
 )
 
 type healthCmd struct {
-	Listen  string        `env:"OUTHOOK_LISTEN" default:":8080" help:"The address that the server listens on."`
+	Listen  string        `env:"OUTHOOK_LISTEN" default:"${listen}" help:"The address that the server listens on."`
 	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
 }
 

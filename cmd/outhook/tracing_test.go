@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -227,35 +226,4 @@ func TestTraceIsPassedOnWithoutAnExporter(t *testing.T) {
 	require.Equal(t, traceparent, r.await(t, "/acme 2"))
 	postTraced(t, base, "none", "nonsense")
 	require.Empty(t, r.await(t, "/none 1"))
-}
-
-func TestTracingVariables(t *testing.T) {
-	t.Parallel()
-	logger := slog.New(slog.DiscardHandler)
-	for _, c := range []struct {
-		env map[string]string
-		on  bool
-		err string
-	}{
-		{nil, false, ""},
-		{map[string]string{"OTEL_SERVICE_NAME": "x"}, false, ""},
-		{map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, false, ""},
-		{map[string]string{"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, false, ""},
-		{map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, false, "OTEL_TRACES_EXPORTER"},
-		{map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, false, "OTEL_EXPORTER_OTLP_PROTOCOL"},
-		{map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, true, ""},
-		{map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1"}, true, ""},
-		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, true, ""},
-	} {
-		tracing, err := newTracing(t.Context(), func(name string) string { return c.env[name] }, logger)
-		if c.err != "" {
-			require.ErrorContains(t, err, c.err)
-			continue
-		}
-		require.NoError(t, err, c.env)
-		require.Equal(t, c.on, tracing != nil, c.env)
-		if tracing != nil {
-			require.NoError(t, tracing.provider.Shutdown(t.Context()))
-		}
-	}
 }

@@ -1,13 +1,10 @@
-package main
+package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/exaring/otelpgx"
@@ -33,73 +30,56 @@ type tracing struct {
 	provider *sdktrace.TracerProvider
 }
 
-// newTracing returns what the standard variables of OpenTelemetry ask for, and nil unless one of them names where spans
-// go. The sampler, the limits, the headers and the rest are read by OpenTelemetry itself.
-func newTracing(ctx context.Context, getenv func(string) string, logger *slog.Logger) (*tracing, error) {
-	wanted := getenv("OTEL_TRACES_EXPORTER") == "otlp" ||
-		getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
-
-	switch exporter := getenv("OTEL_TRACES_EXPORTER"); {
-	case strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || exporter == "none":
-		return nil, nil //nolint:nilnil // nil is off
-	case exporter != "" && exporter != "otlp":
-		return nil, errors.New("OTEL_TRACES_EXPORTER must be otlp or none")
-	case !wanted:
+// newTracing returns what makes and exports spans, nil if they are off. Beside the protocol everything is read from the
+// environment by OpenTelemetry itself.
+func newTracing(ctx context.Context, cfg Config) (*tracing, error) {
+	if cfg.Telemetry.Spans == NoSpans {
 		return nil, nil //nolint:nilnil // nil is off
 	}
 
-	exporter, err := newExporter(ctx, getenv)
+	exporter, err := newExporter(ctx, cfg.Telemetry.Spans)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("configuring the OTLP exporter: %w", err)
 	}
 
 	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithHost(),
-		resource.WithAttributes(semconv.ServiceName("outhook"), semconv.ServiceVersion(version())), resource.WithFromEnv())
+		resource.WithAttributes(semconv.ServiceName("outhook"), semconv.ServiceVersion(cfg.Version)),
+		resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("reading OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
 
 	// The exporter tries again by itself, in the background; whoever runs it should know that spans are lost.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		logger.WarnContext(context.WithoutCancel(ctx), "exporting spans", slog.Any("error", err))
+		cfg.Logger.WarnContext(context.WithoutCancel(ctx), "exporting spans", slog.Any("error", err))
 	}))
 
 	return &tracing{provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))}, nil
 }
 
-func newExporter(ctx context.Context, getenv func(string) string) (exporter *otlptrace.Exporter, err error) {
-	protocol := getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-	if protocol == "" {
-		protocol = getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
-	}
-
+func newExporter(ctx context.Context, protocol Protocol) (*otlptrace.Exporter, error) {
 	switch protocol {
-	case "", "http/protobuf":
-		exporter, err = otlptracehttp.New(ctx)
-	case "grpc":
-		exporter, err = otlptracegrpc.New(ctx)
-	default:
-		return nil, errors.New("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or grpc")
+	case HTTPProtobuf:
+		return otlptracehttp.New(ctx)
+	case GRPC:
+		return otlptracegrpc.New(ctx)
+	case NoSpans:
 	}
-
-	if err != nil {
-		return nil, fmt.Errorf("configuring the OTLP exporter: %w", err)
-	}
-	return exporter, nil
+	return nil, fmt.Errorf("there is no protocol %q", protocol)
 }
 
-// startTracing sets s.tracing from the environment. stop sends the last spans; it is never nil.
-func (s *server) startTracing(ctx context.Context) (stop func(context.Context), err error) {
-	if s.tracing, err = newTracing(ctx, os.Getenv, s.logger); err != nil || s.tracing == nil {
+// startTracing sets s.tracing. stop sends the last spans; it is never nil.
+func (s *Server) startTracing(ctx context.Context) (stop func(context.Context), err error) {
+	if s.tracing, err = newTracing(ctx, s.cfg); err != nil || s.tracing == nil {
 		return func(context.Context) {}, err
 	}
 
-	s.logger.InfoContext(ctx, "exporting spans by OTLP")
+	s.cfg.Logger.InfoContext(ctx, "exporting spans by OTLP")
 	return func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 		defer cancel()
 		if err := s.tracing.provider.Shutdown(ctx); err != nil {
-			s.logger.WarnContext(ctx, "sending the last spans", slog.Any("error", err))
+			s.cfg.Logger.WarnContext(ctx, "sending the last spans", slog.Any("error", err))
 		}
 	}, nil
 }

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -21,13 +21,6 @@ import (
 )
 
 const (
-	// defaultMetricsListen is for a Prometheus, or an agent of it, on the same machine. The port is the one that
-	// OpenTelemetry's exporter for Prometheus has too.
-	defaultMetricsListen = "127.0.0.1:9464"
-
-	// noMetrics is the address that turns the listener off.
-	noMetrics = "none"
-
 	// metricsTimeout bounds a scrape: Prometheus' own default is 10 s.
 	metricsTimeout = 10 * time.Second
 
@@ -35,25 +28,20 @@ const (
 	maxScrapes = 4
 )
 
-// metricsFlags say where the metrics are.
-type metricsFlags struct {
-	MetricsListen string `env:"OUTHOOK_METRICS_LISTEN" default:"${metrics_listen}" help:"The address that serves /metrics, without authentication, or none. The default gives way if another process has it."`
-}
-
 // newRegistry returns a registry of its own with what is true of the process. The API and the workers add theirs.
-func (s *server) newRegistry(pool *pgxpool.Pool) *prometheus.Registry {
+func (s *Server) newRegistry(pool *pgxpool.Pool) *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "outhook_build_info", Help: "1, with the version as a label.",
-		ConstLabels: prometheus.Labels{"version": version(), "go_version": runtime.Version()},
+		ConstLabels: prometheus.Labels{"version": s.cfg.Version, "go_version": runtime.Version()},
 	})
 	info.Set(1)
 
 	role := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "outhook_role", Help: "1 for each role that this process has: api, worker.",
 	}, []string{"role"})
-	for name, has := range map[string]bool{"api": s.roles.api, "worker": s.roles.worker} {
+	for name, has := range map[string]bool{"api": s.cfg.Roles.API, "worker": s.cfg.Roles.Worker} {
 		if has {
 			role.WithLabelValues(name).Set(1)
 		}
@@ -61,37 +49,36 @@ func (s *server) newRegistry(pool *pgxpool.Pool) *prometheus.Registry {
 
 	reg.MustRegister(info, role,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		metrics.NewPool("api", pool.Stat), jobs.NewBacklog(pool, s.logger))
+		metrics.NewPool("api", pool.Stat), jobs.NewBacklog(pool, s.cfg.Logger))
 	return reg
 }
 
 // serveMetrics serves /metrics on an address of its own until stop is called. Without a listener stop does nothing.
-func (s *server) serveMetrics(ctx context.Context, reg *prometheus.Registry,
+func (s *Server) serveMetrics(ctx context.Context, reg *prometheus.Registry,
 ) (stop func(context.Context) error, err error) {
 	stop = func(context.Context) error { return nil }
-	if s.flags.MetricsListen == noMetrics || s.flags.MetricsListen == "" {
+	address := s.cfg.Telemetry.MetricsListen
+	if address == "" {
 		return stop, nil
 	}
 
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.flags.MetricsListen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE) && s.flags.MetricsListen == defaultMetricsListen:
-		s.logger.WarnContext(ctx, "not serving metrics: another process has the default address; "+
-			"set OUTHOOK_METRICS_LISTEN to another, or to none", slog.String("metrics_address", defaultMetricsListen))
+	case errors.Is(err, syscall.EADDRINUSE) && address == defaultMetricsListen:
+		s.cfg.Notify(ctx, MetricsAddressTaken)
 		return stop, nil
 	case err != nil:
-		return stop, fmt.Errorf("listening on %s for metrics: %w (set OUTHOOK_METRICS_LISTEN to another address, or to none)",
-			s.flags.MetricsListen, err)
+		return stop, &FieldError{FieldMetricsListen, fmt.Errorf("listening on %s for metrics: %w", address, err)}
 	}
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
-		ErrorLog:      slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+		ErrorLog:      slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelWarn),
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: maxScrapes, Timeout: metricsTimeout,
 	}))
 	httpServer := &http.Server{
 		Handler: mux, ReadHeaderTimeout: metricsTimeout, ReadTimeout: metricsTimeout, WriteTimeout: 2 * metricsTimeout,
-		IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+		IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}
 
 	done := make(chan struct{})
@@ -99,7 +86,7 @@ func (s *server) serveMetrics(ctx context.Context, reg *prometheus.Registry,
 		defer close(done)
 		_ = httpServer.Serve(listener) // always http.ErrServerClosed
 	}()
-	s.logger.InfoContext(ctx, "serving metrics", slog.String("metrics_address", listener.Addr().String()))
+	s.cfg.Logger.InfoContext(ctx, "serving metrics", slog.String("metrics_address", listener.Addr().String()))
 
 	return func(ctx context.Context) error {
 		err := httpServer.Shutdown(ctx)

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/outhook/outhook/cmd/outhook/internal/server"
+)
+
+// defaults returns the defaults of the server's flags, by the names that stand in their tags: those of the server.
+func defaults(cfg server.Config) kong.Vars {
+	vars := kong.Vars{
+		"listen":         cfg.Listen,
+		"metrics_listen": cfg.Telemetry.MetricsListen,
+		"river_ui":       strconv.FormatBool(cfg.RiverUI),
+		"egress_ports":   ports(cfg.Egress.Ports),
+		"retention":      days(cfg.Jobs.Retention).String(),
+		"retry_schedule": shortList(cfg.Jobs.Schedule),
+	}
+
+	for name, n := range map[string]int{
+		"max_payload_bytes": cfg.API.MaxPayloadBytes,
+		"max_batch_bytes":   cfg.API.MaxBatchBytes,
+		"max_requests":      cfg.API.MaxRequests,
+		"max_endpoints":     cfg.API.MaxEndpoints,
+		"failed_logins":     cfg.API.FailedLogins,
+
+		"max_workers":         cfg.Jobs.MaxWorkers,
+		"max_bulk_workers":    cfg.Jobs.MaxBulkWorkers,
+		"max_slow_workers":    cfg.Jobs.MaxSlowWorkers,
+		"max_limited_workers": cfg.Jobs.MaxLimitedWorkers,
+		"max_lanes":           cfg.Jobs.MaxLanes,
+		"kept_job_rate":       cfg.Jobs.KeptJobRate,
+		"failing_failures":    cfg.Jobs.FailingFailures,
+		"disable_failures":    cfg.Jobs.DisableFailures,
+		"replay_backlog":      cfg.Jobs.ReplayBacklog,
+
+		"response_bytes": cfg.Egress.KeepBytes,
+	} {
+		vars[name] = strconv.Itoa(n)
+	}
+
+	for name, d := range map[string]time.Duration{
+		"job_retention":   cfg.Jobs.SettledJobRetention,
+		"max_retry_after": cfg.Jobs.MaxRetryAfter,
+		"disable_after":   cfg.Jobs.DisableAfter,
+		"probe_after":     cfg.Jobs.ProbeAfter,
+	} {
+		vars[name] = short(d)
+	}
+
+	return vars
+}
+
+// ports writes ports as OUTHOOK_EGRESS_PORTS takes them.
+func ports(list []uint16) string {
+	texts := make([]string, len(list))
+	for i, port := range list {
+		texts[i] = fmt.Sprint(port)
+	}
+	return strings.Join(texts, ",")
+}
+
+// shortList writes durations as OUTHOOK_RETRY_SCHEDULE takes them.
+func shortList(list []time.Duration) string {
+	texts := make([]string, len(list))
+	for i, d := range list {
+		texts[i] = short(d)
+	}
+	return strings.Join(texts, ",")
+}
+
+// short writes a duration without the zeros that Go writes: 1h, and not 1h0m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

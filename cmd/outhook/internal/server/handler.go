@@ -1,0 +1,73 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/migrations"
+)
+
+// apiConns bounds the API's connections: ingestion commits in groups, so it needs few.
+const apiConns = 16
+
+// checkAPIKeys refuses to serve an API that nobody has a key for.
+func (s *Server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool) error {
+	if !s.cfg.Roles.API || s.cfg.API.APIKey != "" {
+		return nil
+	}
+
+	found, err := db.New().HasLiveAPIKey(ctx, pool)
+	if err != nil {
+		return fmt.Errorf("looking for API keys: %w", err)
+	}
+
+	if !found {
+		return ErrNoAPIKey
+	}
+	return nil
+}
+
+// handler returns what is served over HTTP, and what ends it. worker is nil in a process without workers.
+func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.Client, reg prometheus.Registerer,
+) (http.Handler, func(context.Context) error, error) {
+	cfg := s.apiConfig(pool, reg)
+	if worker != nil {
+		cfg.Ready = worker.Ready
+	}
+
+	if !s.cfg.Roles.API {
+		return api.NewHealth(cfg), //nolint:contextcheck // its group holds nothing when idle
+			func(context.Context) error { return nil }, nil
+	}
+
+	if s.cfg.RiverUI {
+		ui, err := newRiverUI(ctx, pool, s.cfg.Logger)
+		if err != nil {
+			return nil, nil, err
+		}
+		cfg.UI = ui
+	}
+
+	a, err := api.New(cfg) //nolint:contextcheck // its groups live until Close
+	if err != nil {
+		return nil, nil, fmt.Errorf("configuring the API: %w", err)
+	}
+	return a, a.Close, nil
+}
+
+// apiConfig returns Config.API with what the API shares with the workers and what was made for it.
+func (s *Server) apiConfig(pool *pgxpool.Pool, reg prometheus.Registerer) api.Config {
+	cfg := s.cfg.API
+	cfg.Pool, cfg.Keyring, cfg.CheckURL = pool, s.cfg.Keyring, s.egress.CheckURL
+	cfg.Version, cfg.Logger, cfg.Metrics = s.cfg.Version, s.cfg.Logger, reg
+	cfg.Retention = s.cfg.Jobs.Retention
+	cfg.CheckSchema = func(ctx context.Context) error { return migrations.Check(ctx, pool) }
+	return cfg
+}

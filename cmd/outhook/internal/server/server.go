@@ -1,0 +1,188 @@
+// Package server is a process of Outhook at run time: the API, the workers or both on one database, with metrics, spans
+// and River UI. `outhook serve` and `outhook dev` run it, and a test can run it in its own process.
+//
+//	cfg := server.DefaultConfig()
+//	cfg.Database.URL, cfg.Keyring, cfg.API.APIKey = url, keyring, key
+//	srv, err := server.New(cfg)
+//	...
+//	err = srv.Run(ctx, func(addr net.Addr) { ... })
+//
+// It knows nothing of flags and variables: errors name a field (see [FieldError]), and whoever set it names what sets
+// it.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/migrations"
+)
+
+// stopTimeout bounds a stop from SIGTERM to the end of the process: the attempts' grace period (30 s) and the time to
+// record the last outcomes.
+const stopTimeout = 40 * time.Second
+
+// Server serves the API, runs the workers, or both.
+type Server struct {
+	cfg Config
+
+	// Made by Run.
+	egress  *egress.Client
+	tracing *tracing // nil: off
+}
+
+// New returns a server that has touched nothing yet.
+//
+// Returns an error if a field that has no default is missing. What is wrong with the API's, the workers' or the egress'
+// own configuration, [Server.Run] says.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return &Server{cfg: cfg}, nil
+}
+
+// Run serves until ctx ends, then stops in order: no more requests, then what ingestion holds, then the workers, which
+// get up to 40 s for all of that. ready, if not nil, is called with the address once everything runs. Run may be called
+// once.
+//
+// Returns nil after an orderly stop. Before it serves it returns ErrNoDatabase, ErrDatabaseURL, ErrNoAPIKey,
+// [migrations.ErrSchemaTooOld], [jobs.ErrNoSession] or a [FieldError] for what would go wrong later.
+func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
+	if err := s.openEgress(); err != nil {
+		return err
+	}
+	defer s.egress.Close()
+
+	stopTracing, err := s.startTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopTracing(ctx)
+
+	apiPool, err := s.openPool(ctx, "outhook api", apiConns)
+	if err != nil {
+		return err
+	}
+	defer apiPool.Close()
+
+	if err := s.check(ctx, apiPool); err != nil {
+		return err
+	}
+
+	reg := s.newRegistry(apiPool)
+	worker, stopWorker, err := s.startWorker(ctx, reg)
+	if err != nil {
+		return err
+	}
+
+	handler, closeAPI, err := s.handler(ctx, apiPool, worker, reg)
+	if err != nil {
+		return errors.Join(err, stopWorker(ctx))
+	}
+
+	stopMetrics, err := s.serveMetrics(ctx, reg)
+	if err != nil {
+		return errors.Join(err, closeAPI(ctx), stopWorker(ctx))
+	}
+
+	return s.serve(ctx, s.tracing.handler(handler), ready, closeAPI, stopWorker, stopMetrics)
+}
+
+// openEgress makes the client that posts to endpoints.
+func (s *Server) openEgress() (err error) {
+	cfg := s.cfg.Egress
+	if cfg.MaxIdleConns == 0 {
+		cfg.MaxIdleConns = slots(s.cfg.Jobs)
+	}
+	if cfg.MaxIdlePerHost == 0 {
+		cfg.MaxIdlePerHost = slots(s.cfg.Jobs)
+	}
+
+	if s.egress, err = egress.New(cfg); err != nil {
+		return fmt.Errorf("configuring egress: %w", err)
+	}
+	return nil
+}
+
+// check stops the start for what would go wrong later.
+func (s *Server) check(ctx context.Context, pool *pgxpool.Pool) error {
+	if s.cfg.Roles.Worker {
+		if err := jobs.CheckSession(ctx, pool.Config().ConnConfig); err != nil {
+			return err
+		}
+	}
+
+	if err := migrations.Check(ctx, pool); err != nil {
+		return err
+	}
+	if err := s.checkAPIKeys(ctx, pool); err != nil {
+		return err
+	}
+
+	if err := jobs.CheckRetention(ctx, pool, s.cfg.Jobs.Retention, s.cfg.Jobs.Schedule); err != nil {
+		return &FieldError{FieldRetention, err}
+	}
+	return nil
+}
+
+// serve listens until ctx ends and then stops in order: no more requests, then what ingestion holds, then the workers.
+func (s *Server) serve(
+	ctx context.Context, handler http.Handler, ready func(net.Addr),
+	closeAPI, stopWorker, stopMetrics func(context.Context) error,
+) error {
+	stop := func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return errors.Join(closeAPI(ctx), stopWorker(ctx), stopMetrics(ctx))
+	}
+
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
+	if err != nil {
+		return errors.Join(&FieldError{FieldListen, fmt.Errorf("listening on %s: %w", s.cfg.Listen, err)}, stop())
+	}
+
+	httpServer := &http.Server{ //nolint:gosec // ConfigureServer sets the timeouts
+		Handler: handler, ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	api.ConfigureServer(httpServer)
+
+	group, groupCtx := errgroup.WithContext(ctx)
+
+	group.Go(func() error {
+		if err := httpServer.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving: %w", err)
+		}
+		return nil
+	})
+
+	group.Go(func() error {
+		<-groupCtx.Done()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return httpServer.Shutdown(ctx)
+	})
+
+	s.cfg.Logger.InfoContext(ctx, "serving", slog.String("address", listener.Addr().String()),
+		slog.Bool("api", s.cfg.Roles.API), slog.Bool("worker", s.cfg.Roles.Worker),
+		slog.String("version", s.cfg.Version))
+	if ready != nil {
+		ready(listener.Addr())
+	}
+
+	err = errors.Join(group.Wait(), stop())
+	s.cfg.Logger.InfoContext(ctx, "stopped")
+	return err
+}

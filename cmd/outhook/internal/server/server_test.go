@@ -1,0 +1,192 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/cmd/outhook/internal/server"
+	"github.com/outhook/outhook/internal/dbtest"
+	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/migrations"
+)
+
+// config returns the defaults with a database, keys and addresses of the test's own.
+func config(t *testing.T) server.Config {
+	t.Helper()
+	keyring, err := signature.ParseKeyring(signature.NewKey())
+	require.NoError(t, err)
+
+	cfg := server.DefaultConfig()
+	cfg.Database.URL, cfg.Keyring, cfg.API.APIKey = dbtest.NewURL(t), keyring, "an-admin-key-for-tests"
+	cfg.Listen, cfg.Telemetry.MetricsListen = "127.0.0.1:0", "127.0.0.1:0"
+	return cfg
+}
+
+// start runs a server until the test ends, which must be in order, and returns its address.
+func start(t *testing.T, cfg server.Config) string {
+	t.Helper()
+	srv, err := server.New(cfg)
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ready, done := make(chan net.Addr, 1), make(chan error, 1)
+	go func() { done <- srv.Run(ctx, func(addr net.Addr) { ready <- addr }) }()
+
+	select {
+	case addr := <-ready:
+		t.Cleanup(func() {
+			cancel()
+			require.NoError(t, <-done)
+		})
+		return "http://" + addr.String()
+	case err := <-done:
+		cancel()
+		require.FailNow(t, "the server ended", "%v", err)
+	case <-time.After(time.Minute):
+		cancel()
+		require.FailNow(t, "the server is not ready in time")
+	}
+	return ""
+}
+
+// status returns the status of a GET request.
+func status(t *testing.T, url string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	return res.StatusCode
+}
+
+func TestRunServesUntilItsContextEnds(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		roles server.Roles
+		api   int // the status of a request without a key
+	}{
+		"Both":   {server.Roles{API: true, Worker: true}, http.StatusUnauthorized},
+		"API":    {server.Roles{API: true}, http.StatusUnauthorized},
+		"Worker": {server.Roles{Worker: true}, http.StatusNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config(t)
+			cfg.Roles = test.roles
+			base := start(t, cfg)
+			require.Equal(t, http.StatusOK, status(t, base+"/livez"))
+			require.Equal(t, test.api, status(t, base+"/api/events"))
+			require.Eventually(t, func() bool { return status(t, base+"/readyz") == http.StatusOK }, time.Minute, 50*time.Millisecond)
+		})
+	}
+}
+
+func TestRunSaysWhatStopsTheStart(t *testing.T) {
+	t.Parallel()
+	field := func(want server.Field) func(*testing.T, error) {
+		return func(t *testing.T, err error) {
+			t.Helper()
+			found, ok := errors.AsType[*server.FieldError](err)
+			require.True(t, ok, "%v", err)
+			require.Equal(t, want, found.Field)
+			require.ErrorContains(t, err, string(want)+": ")
+		}
+	}
+	is := func(want error) func(*testing.T, error) {
+		return func(t *testing.T, err error) {
+			t.Helper()
+			require.ErrorIs(t, err, want)
+			require.NotContains(t, err.Error(), "hunter2")
+		}
+	}
+
+	for name, test := range map[string]struct {
+		change func(*testing.T, *server.Config)
+		check  func(*testing.T, error)
+	}{
+		"NoDatabase":  {func(_ *testing.T, c *server.Config) { c.Database.URL = "" }, is(server.ErrNoDatabase)},
+		"DatabaseURL": {func(_ *testing.T, c *server.Config) { c.Database.URL = "postgres://u:hunter2@[bad" }, is(server.ErrDatabaseURL)},
+		"NoAPIKey":    {func(_ *testing.T, c *server.Config) { c.API.APIKey = "" }, is(server.ErrNoAPIKey)},
+		"NoSchema":    {func(t *testing.T, c *server.Config) { t.Helper(); c.Database.URL = dbtest.Empty(t) }, is(migrations.ErrSchemaTooOld)},
+		"Retention":   {func(_ *testing.T, c *server.Config) { c.Jobs.Retention = jobs.Day }, field(server.FieldRetention)},
+		"Listen":      {func(_ *testing.T, c *server.Config) { c.Listen = "127.0.0.1:-1" }, field(server.FieldListen)},
+		"MetricsListen": {
+			func(_ *testing.T, c *server.Config) { c.Telemetry.MetricsListen = "127.0.0.1:-1" },
+			field(server.FieldMetricsListen),
+		},
+		"OwnerURL": {
+			func(_ *testing.T, c *server.Config) { c.Database.OwnerURL = "postgres://u:hunter2@[bad" },
+			func(t *testing.T, err error) {
+				t.Helper()
+				field(server.FieldOwnerURL)(t, err)
+				is(server.ErrDatabaseURL)(t, err)
+			},
+		},
+		"Spans": {
+			func(_ *testing.T, c *server.Config) { c.Telemetry.Spans = "http/json" },
+			func(t *testing.T, err error) { t.Helper(); require.ErrorContains(t, err, `"http/json"`) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config(t)
+			test.change(t, &cfg)
+			srv, err := server.New(cfg)
+			require.NoError(t, err)
+			test.check(t, srv.Run(t.Context(), func(net.Addr) { require.Fail(t, "it serves") }))
+		})
+	}
+}
+
+func TestNewWantsWhatHasNoDefault(t *testing.T) {
+	t.Parallel()
+	_, err := server.New(server.DefaultConfig())
+	require.ErrorContains(t, err, "Config.Keyring")
+
+	cfg := server.DefaultConfig()
+	cfg.Keyring, err = signature.ParseKeyring(signature.NewKey())
+	require.NoError(t, err)
+	cfg.Roles = server.Roles{}
+	_, err = server.New(cfg)
+	require.ErrorContains(t, err, "Config.Roles")
+}
+
+// The default address gives way to another process of the same machine.
+func TestTheDefaultMetricsAddressGivesWay(t *testing.T) {
+	t.Parallel()
+	cfg := config(t)
+	cfg.Roles.Worker = false
+	cfg.Telemetry.MetricsListen = server.DefaultConfig().Telemetry.MetricsListen
+	other, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", cfg.Telemetry.MetricsListen)
+	if err == nil {
+		defer other.Close()
+	} else {
+		require.ErrorIs(t, err, syscall.EADDRINUSE)
+	}
+
+	notices := make(chan server.Notice, 1)
+	cfg.Notify = func(_ context.Context, n server.Notice) { notices <- n }
+	start(t, cfg)
+	require.Equal(t, server.MetricsAddressTaken, <-notices)
+}
+
+// Not parallel: OpenTelemetry is configured by the environment.
+func TestSpansAreExportedWithEitherProtocol(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+	for _, protocol := range []server.Protocol{server.HTTPProtobuf, server.GRPC} {
+		cfg := config(t)
+		cfg.Roles.Worker = false
+		cfg.Telemetry.Spans = protocol
+		require.Equal(t, http.StatusOK, status(t, start(t, cfg)+"/livez"))
+	}
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/cmd/outhook/internal/server"
+	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/jobs"
+)
+
+const (
+	// noMetrics is the address that turns the listener of the metrics off.
+	noMetrics = "none"
+
+	// minAPIKey keeps a guessable admin key out.
+	minAPIKey = 16
+)
+
+// serverFlags configure the API and the workers, for dev and serve alike.
+type serverFlags struct {
+	APIKey          string `name:"api-key" env:"OUTHOOK_API_KEY" secret:"" help:"The bootstrap admin key of the API. dev makes one if it is not given."`
+	EncryptionKey   string `env:"OUTHOOK_ENCRYPTION_KEY" secret:"" help:"32 bytes in base64 that encrypt endpoint secrets (openssl rand -base64 32). Several with commas: the first encrypts, all decrypt. dev makes one if it is not given."`
+	RetrySchedule   string `env:"OUTHOOK_RETRY_SCHEDULE" default:"${retry_schedule}" help:"The delays between attempts, or a preset: fast (1m,2m,4m) or standard (5s to 24h). An endpoint may have its own."`
+	EgressAllow     string `env:"OUTHOOK_EGRESS_ALLOW" help:"Prefixes that endpoints may resolve to although they are not public, like 10.0.0.0/8,::1/128, or none. dev allows loopback unless this is set."`
+	EgressPorts     string `env:"OUTHOOK_EGRESS_PORTS" help:"Ports that endpoints may have, like 443,8443, or any. serve: ${egress_ports} unless this is set; dev: any."`
+	EgressAllowHTTP string `name:"egress-allow-http" env:"OUTHOOK_EGRESS_ALLOW_HTTP" default:"auto" enum:"auto,true,false" help:"Whether endpoints may have http:// URLs. auto: not in serve, and in dev they may."`
+	EgressCAFile    string `name:"egress-ca-file" env:"OUTHOOK_EGRESS_CA_FILE" type:"path" help:"A PEM file of certificate authorities that are trusted beside the system's."`
+
+	retentionFlag
+	endpointFlags
+
+	PayloadRetention days          `env:"OUTHOOK_PAYLOAD_RETENTION" default:"0d" placeholder:"DAYS" help:"How long payloads are kept, if shorter than everything else, like 7d; 0d: as long. Those of pending deliveries stay."`
+	JobRetention     time.Duration `env:"OUTHOOK_JOB_RETENTION" default:"${job_retention}" help:"How long River's jobs of succeeded deliveries are kept, for River UI: 1m to 168h. Those of cancelled ones stay a day, of failed ones 7 days."`
+	KeptJobRate      int           `env:"OUTHOOK_KEPT_JOB_RATE" default:"${kept_job_rate}" help:"How many of River's jobs of succeeded deliveries a process keeps a second for River UI; the others are deleted at once. 0: none."`
+
+	MaxWorkers        int           `env:"OUTHOOK_MAX_WORKERS" default:"${max_workers}" help:"Deliveries that this process attempts at the same time."`
+	MaxBulkWorkers    int           `env:"OUTHOOK_MAX_BULK_WORKERS" default:"${max_bulk_workers}" help:"The same for bursts (100 or more deliveries of one endpoint in one call)."`
+	BulkRate          int           `env:"OUTHOOK_BULK_RATE" default:"0" help:"The most deliveries of bursts that one process begins a second while it has others too; 0: 1000 for each processor."`
+	MaxSlowWorkers    int           `env:"OUTHOOK_MAX_SLOW_WORKERS" default:"${max_slow_workers}" help:"Deliveries to slow endpoints that all processes together attempt at the same time."`
+	MaxLimitedWorkers int           `env:"OUTHOOK_MAX_LIMITED_WORKERS" default:"${max_limited_workers}" help:"The same for endpoints with a rate limit."`
+	MaxLanes          int           `env:"OUTHOOK_MAX_LANES" default:"${max_lanes}" help:"Slow endpoints that have a queue of their own; any more share that of bursts."`
+	MaxRetryAfter     time.Duration `env:"OUTHOOK_MAX_RETRY_AFTER" default:"${max_retry_after}" help:"The longest wait that an answer's Retry-After may ask for."`
+	MaxEndpoints      int           `env:"OUTHOOK_MAX_ENDPOINTS" default:"${max_endpoints}" help:"Endpoints that one tenant may have: an event's deliveries are made inside the publisher's transaction."`
+
+	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"${max_payload_bytes}" help:"The largest payload that the API takes; the database takes at most 262144."`
+	MaxBatchBytes   int  `env:"OUTHOOK_MAX_BATCH_BYTES" default:"${max_batch_bytes}" help:"The largest body of POST /api/events/batch."`
+	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"${response_bytes}" help:"How much of an answer's body is kept with the attempt; at most 16384."`
+	MaxRequests     int  `env:"OUTHOOK_MAX_REQUESTS" default:"${max_requests}" help:"Requests that are served at the same time; one more gets 503."`
+	RiverUI         bool `name:"river-ui" env:"OUTHOOK_RIVER_UI" default:"${river_ui}" negatable:"" help:"Serve River UI at /riverui/."`
+
+	RateLimit      float64 `env:"OUTHOOK_RATE_LIMIT" default:"0" help:"Requests a second that each API key may send to this process; one more gets 429. 0: no limit."`
+	FailedLogins   int     `env:"OUTHOOK_FAILED_LOGINS" default:"${failed_logins}" help:"Wrong API keys a minute that an address may try; then all from there gets 429. 0: no limit."`
+	TrustedProxies string  `env:"OUTHOOK_TRUSTED_PROXIES" help:"Prefixes of the proxies in front of the API whose X-Forwarded-For tells a client's address, like 10.0.0.0/8. Without it, the address that connects counts."`
+
+	MetricsListen string `env:"OUTHOOK_METRICS_LISTEN" default:"${metrics_listen}" help:"The address that serves /metrics, without authentication, or none. The default gives way if another process has it."`
+
+	logFlags
+}
+
+// config returns the server that the flags describe, checked, but for what dev and serve have of their own: the
+// database, the address and the roles. Errors name the variable.
+func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
+	cfg := server.DefaultConfig()
+	cfg.Version, cfg.Logger, cfg.Notify = version(), logger, warn(logger)
+	cfg.RiverUI = f.RiverUI
+	if cfg.Telemetry.MetricsListen = f.MetricsListen; f.MetricsListen == noMetrics {
+		cfg.Telemetry.MetricsListen = ""
+	}
+	f.setAPI(&cfg.API)
+	f.setJobs(&cfg.Jobs)
+
+	var err error
+	if cfg.Jobs.Schedule, err = jobs.ParseSchedule(f.RetrySchedule); err != nil {
+		return cfg, fmt.Errorf("OUTHOOK_RETRY_SCHEDULE: %w", err)
+	}
+	if cfg.Egress.Allow, err = egress.ParsePrefixes(f.EgressAllow); err != nil {
+		return cfg, fmt.Errorf("OUTHOOK_EGRESS_ALLOW: %w", err)
+	}
+
+	if err := f.checkRetention(); err != nil {
+		return cfg, err
+	}
+
+	if err := f.setEgress(&cfg.Egress); err != nil {
+		return cfg, err
+	}
+	if cfg.API.TrustedProxies, err = egress.ParsePrefixes(f.TrustedProxies); err != nil {
+		return cfg, fmt.Errorf("OUTHOOK_TRUSTED_PROXIES: %w", err)
+	}
+
+	if err := f.checkLimits(); err != nil {
+		return cfg, err
+	}
+	cfg.Keyring, err = f.keyring()
+	return cfg, err
+}
+
+// setAPI sets what the flags say of the API.
+func (f serverFlags) setAPI(cfg *api.Config) {
+	cfg.APIKey = f.APIKey
+	cfg.MaxPayloadBytes, cfg.MaxBatchBytes = f.MaxPayloadBytes, f.MaxBatchBytes
+	cfg.MaxRequests, cfg.MaxEndpoints = f.MaxRequests, f.MaxEndpoints
+	cfg.RateLimit = f.RateLimit
+	cfg.FailedLogins = cmp.Or(f.FailedLogins, -1)
+}
+
+// setJobs sets what the flags say of the workers.
+func (f serverFlags) setJobs(cfg *jobs.Config) {
+	cfg.Retention, cfg.PayloadRetention = time.Duration(f.Retention), time.Duration(f.PayloadRetention)
+	cfg.SettledJobRetention, cfg.KeptJobRate = f.JobRetention, cmp.Or(f.KeptJobRate, -1)
+	cfg.MaxWorkers, cfg.MaxBulkWorkers = f.MaxWorkers, f.MaxBulkWorkers
+	cfg.BulkRate = cmp.Or(f.BulkRate, cfg.BulkRate)
+	cfg.MaxSlowWorkers, cfg.MaxLimitedWorkers, cfg.MaxLanes = f.MaxSlowWorkers, f.MaxLimitedWorkers, f.MaxLanes
+	cfg.MaxRetryAfter = f.MaxRetryAfter
+
+	cfg.FailingFailures, cfg.DisableFailures = f.FailingFailures, f.DisableFailures
+	cfg.DisableAfter, cfg.ProbeAfter = orNever(f.DisableAfter), orNever(f.ProbeAfter)
+	cfg.ReplayBacklog = f.ReplayBacklog
+}
+
+// orNever turns the 0 of a flag, which means never, into what it is in jobs.Config.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// setEgress sets what the flags say of where deliveries may go, beside the prefixes.
+func (f serverFlags) setEgress(cfg *egress.Config) (err error) {
+	cfg.HTTPSOnly, cfg.KeepBytes = f.EgressAllowHTTP == "false", f.ResponseBytes
+
+	if cfg.Ports, err = egress.ParsePorts(f.EgressPorts); err != nil {
+		return fmt.Errorf("OUTHOOK_EGRESS_PORTS: %w", err)
+	}
+
+	if f.EgressCAFile != "" {
+		if cfg.RootCAs, err = egress.ReadCAs(f.EgressCAFile); err != nil {
+			return fmt.Errorf("OUTHOOK_EGRESS_CA_FILE: %w", err)
+		}
+	}
+	return nil
+}
+
+// keyring reads the keys. Only dev may do without; it sets them before it gets here.
+func (f serverFlags) keyring() (*signature.Keyring, error) {
+	if f.EncryptionKey == "" {
+		return nil, errors.New("OUTHOOK_ENCRYPTION_KEY is not set: make one with `openssl rand -base64 32` and keep it, " +
+			"endpoint secrets can't be read without it")
+	}
+	if f.APIKey != "" && len(f.APIKey) < minAPIKey {
+		return nil, fmt.Errorf("OUTHOOK_API_KEY is shorter than %d bytes: make one with `openssl rand -hex 32`", minAPIKey)
+	}
+
+	keyring, err := signature.ParseKeyring(f.EncryptionKey)
+	if err != nil {
+		return nil, fmt.Errorf("OUTHOOK_ENCRYPTION_KEY: %w", err)
+	}
+	return keyring, nil
+}
+
+func (f serverFlags) checkLimits() error {
+	for _, limit := range []struct {
+		name            string
+		value, min, max int
+	}{
+		{"OUTHOOK_RESPONSE_BYTES", f.ResponseBytes, 1, 16384},
+		{"OUTHOOK_MAX_WORKERS", f.MaxWorkers, 1, 10000},
+		{"OUTHOOK_MAX_BULK_WORKERS", f.MaxBulkWorkers, 1, 10000},
+		{"OUTHOOK_MAX_SLOW_WORKERS", f.MaxSlowWorkers, 1, 10000},
+		{"OUTHOOK_MAX_LIMITED_WORKERS", f.MaxLimitedWorkers, 1, 10000},
+		{"OUTHOOK_MAX_LANES", f.MaxLanes, 1, 10000},
+		{"OUTHOOK_MAX_ENDPOINTS", f.MaxEndpoints, 1, 1000000},
+		{"OUTHOOK_MAX_PAYLOAD_BYTES", f.MaxPayloadBytes, 1, outhook.MaxPayloadBytes},
+		{"OUTHOOK_KEPT_JOB_RATE", f.KeptJobRate, 0, 1_000_000},
+		{"OUTHOOK_MAX_REQUESTS", f.MaxRequests, 1, 1_000_000},
+		{"OUTHOOK_FAILED_LOGINS", f.FailedLogins, 0, 1_000_000},
+		{"OUTHOOK_MAX_BATCH_BYTES", f.MaxBatchBytes, 1, 256 << 20},
+	} {
+		if limit.value < limit.min || limit.value > limit.max {
+			return fmt.Errorf("%s must be %d to %d", limit.name, limit.min, limit.max)
+		}
+	}
+
+	if f.BulkRate != 0 && (f.BulkRate < 20 || f.BulkRate > 1_000_000) {
+		return errors.New("OUTHOOK_BULK_RATE must be 0 or 20 to 1000000")
+	}
+	if f.MaxBatchBytes < f.MaxPayloadBytes {
+		return fmt.Errorf("OUTHOOK_MAX_BATCH_BYTES (%d) is smaller than OUTHOOK_MAX_PAYLOAD_BYTES (%d): "+
+			"a batch must hold at least one event", f.MaxBatchBytes, f.MaxPayloadBytes)
+	}
+	if !(f.RateLimit >= 0 && f.RateLimit <= 1_000_000) {
+		return errors.New("OUTHOOK_RATE_LIMIT must be 0 to 1000000")
+	}
+	if f.MaxRetryAfter < time.Second || f.MaxRetryAfter > jobs.MaxDelay {
+		return fmt.Errorf("OUTHOOK_MAX_RETRY_AFTER must be 1s to %v", jobs.MaxDelay)
+	}
+	return nil
+}
+
+func parseRoles(list []string) (r server.Roles, err error) {
+	for _, name := range list {
+		switch strings.TrimSpace(name) {
+		case "api":
+			r.API = true
+		case "worker":
+			r.Worker = true
+		default:
+			return r, errors.New("OUTHOOK_ROLES must be api, worker, or both with a comma")
+		}
+	}
+
+	if !r.API && !r.Worker {
+		return r, errors.New("OUTHOOK_ROLES is empty: give api, worker, or both with a comma")
+	}
+	return r, nil
+}
