@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -74,6 +76,20 @@ func TestDocs(t *testing.T) {
 		}
 		require.NotContains(t, string(r.body), "$schema")
 	})
+}
+
+// The document is a promise to the programs that were generated from it, so a change of it must be meant.
+func TestOpenAPIDocument(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := b.do("GET", "/openapi.json", "")
+	golden := filepath.Join("testdata", "openapi.golden.json")
+	if *update {
+		require.NoError(t, os.WriteFile(golden, r.body, 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(r.body), "run the test with -update if this is meant")
 }
 
 // The document's bodies are written beside the code that reads them: each member that is documented must be known to
