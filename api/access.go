@@ -75,8 +75,8 @@ func errForbidden(a access) error {
 		"this key's scope does not allow this: it takes a key with the scope "+strings.Join(scopeNames(a), " or "))
 }
 
-// checkVisible returns pgx.ErrNoRows, as for an object that does not exist, if it is a tenant's that the request's key is
-// not bound to.
+// checkVisible returns pgx.ErrNoRows, as for an object that does not exist, if it is a tenant's that the request's
+// key is not bound to.
 func checkVisible(ctx context.Context, tenantID string) error {
 	if requestOf(ctx).key.sees(tenantID) {
 		return nil
@@ -90,7 +90,8 @@ func checkOwn(ctx context.Context, tenantID, at string) error {
 	if requestOf(ctx).key.sees(tenantID) {
 		return nil
 	}
-	return newProblem(http.StatusForbidden, "this key is bound to another tenant", detail{at, "must be the tenant that the key is bound to"})
+	return newProblem(http.StatusForbidden, "this key is bound to another tenant",
+		detail{at, "must be the tenant that the key is bound to"})
 }
 
 // filterTenant returns the tenant whose objects a list shows, nil for all. A key that is bound to another one gets an

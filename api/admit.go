@@ -22,8 +22,8 @@ const (
 	clientBits6 = 64
 )
 
-// admit refuses what is too much before anything is done for it. The health checks are answered always: a process that is
-// busy is alive.
+// admit refuses what is too much before anything is done for it. The health checks are answered always: a process
+// that is busy is alive.
 func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if isHealth(c.Path()) {
@@ -40,8 +40,8 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// guesses limits how many wrong keys an address may try. A wrong key that is sent again and again is a client with an old
-// key and no guess: it counts once, so that it does not shut out the others behind its address.
+// guesses limits how many wrong keys an address may try. A wrong key that is sent again and again is a client with an
+// old key and no guess: it counts once, so that it does not shut out the others behind its address.
 type guesses struct {
 	buckets *buckets[netip.Prefix]
 	server  *Server
@@ -76,7 +76,8 @@ func (g *guesses) note(ctx context.Context, r *http.Request, sum [sha256.Size]by
 	}
 	if len(g.server.cfg.TrustedProxies) == 0 && r.Header.Get(echo.HeaderXForwardedFor) != "" {
 		g.server.warnOfProxy.Do(func() {
-			g.server.cfg.Logger.WarnContext(ctx, "counting the failed logins of everybody behind a proxy together: set OUTHOOK_TRUSTED_PROXIES",
+			g.server.cfg.Logger.WarnContext(ctx,
+				"counting the failed logins of everybody behind a proxy together: set OUTHOOK_TRUSTED_PROXIES",
 				slog.String("address", g.client(r).Addr().String()))
 		})
 	}

@@ -38,8 +38,8 @@ type listAttemptsOutput struct{ Body attemptList }
 func newAttempt(r db.DeliveryAttempt) (attempt, error) {
 	a := attempt{
 		EndpointID: r.EndpointID, Number: r.Number, Trigger: string(r.Trigger), StartedAt: r.StartedAt.UTC(),
-		DurationMS: r.DurationMS, Outcome: string(r.Outcome), StatusCode: r.StatusCode, Error: r.Error, RemoteAddr: r.RemoteAddr,
-		ResponseBody: r.ResponseBody, ResponseTruncated: r.ResponseTruncated,
+		DurationMS: r.DurationMS, Outcome: string(r.Outcome), StatusCode: r.StatusCode, Error: r.Error,
+		RemoteAddr: r.RemoteAddr, ResponseBody: r.ResponseBody, ResponseTruncated: r.ResponseTruncated,
 	}
 	for _, column := range []struct {
 		from json.RawMessage

@@ -97,7 +97,8 @@ func (s *Server) addAudit() {
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-audit", Method: http.MethodGet, Path: "/api/audit", Tags: []string{tagAudit},
-			Summary: "List what was done, newest first", Description: "A tenant's key is shown what was done with the tenant's objects.",
+			Summary:     "List what was done, newest first",
+			Description: "A tenant's key is shown what was done with the tenant's objects.",
 		},
 		access: tenantAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listAudit)
@@ -108,7 +109,9 @@ func (s *Server) listAudit(ctx context.Context, in *listAuditInput) (*pageOutput
 	if err != nil {
 		return nil, err
 	}
-	p := db.ListAuditEntriesParams{Since: bound(in.Since), Until: bound(in.Until), Cursor: first(after), MaxRows: in.Limit + 1}
+	p := db.ListAuditEntriesParams{
+		Since: bound(in.Since), Until: bound(in.Until), Cursor: first(after), MaxRows: in.Limit + 1,
+	}
 	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
 		return nil, err
 	}
@@ -144,7 +147,8 @@ func (s *Server) listAudit(ctx context.Context, in *listAuditInput) (*pageOutput
 func newAuditEntry(r db.ListAuditEntriesRow, key principal) (auditEntry, error) {
 	e := auditEntry{
 		ID: r.ID, At: r.At.UTC(), Actor: r.Actor, KeyID: r.KeyID, Action: r.Action, TenantID: r.TenantID,
-		ObjectType: r.ObjectType, ObjectID: r.ObjectID, SourceAddress: textOrNull(r.SourceAddress), RequestID: textOrNull(r.RequestID),
+		ObjectType: r.ObjectType, ObjectID: r.ObjectID,
+		SourceAddress: textOrNull(r.SourceAddress), RequestID: textOrNull(r.RequestID),
 	}
 	if own := r.KeyTenantID != nil && *r.KeyTenantID == key.tenantID; key.tenantID != "" && !own {
 		e.Actor, e.KeyID, e.SourceAddress, e.RequestID = operator, nil, nil, nil

@@ -76,9 +76,9 @@ func (s *Server) login(ctx context.Context, key string) (principal, error) {
 	return found, err
 }
 
-// findKey returns the principal of a key that is valid at this moment, else the zero value. Comparing hashes in constant
-// time tells nothing of the bootstrap key. Of the others the database's index compares hashes: how long that takes can
-// tell of a hash, which nobody can choose a key for.
+// findKey returns the principal of a key that is valid at this moment, else the zero value. Comparing hashes in
+// constant time tells nothing of the bootstrap key. Of the others the database's index compares hashes: how long that
+// takes can tell of a hash, which nobody can choose a key for.
 func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte) (principal, error) {
 	if s.bootstrap != nil && subtle.ConstantTimeCompare(sum[:], s.bootstrap[:]) == 1 {
 		return principal{name: bootstrapName, scope: db.KeyScopeAdmin}, nil
@@ -97,8 +97,8 @@ func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte)
 
 func hashSize([sha256.Size]byte) int { return sha256.Size }
 
-// findKeys looks up the keys of the requests that arrive at the same time in one query. Nothing is remembered, so that a
-// revoked key stops working at once.
+// findKeys looks up the keys of the requests that arrive at the same time in one query. Nothing is remembered, so
+// that a revoked key stops working at once.
 func (s *Server) findKeys(ctx context.Context, sums [][sha256.Size]byte) ([]principal, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()

@@ -95,7 +95,8 @@ func tooLarge(limit int64) *problemError {
 // checkContent accepts JSON as it is: no other media type, no compression.
 func checkContent(h http.Header) error {
 	media, _, err := mime.ParseMediaType(h.Get(echo.HeaderContentType))
-	isJSON := media == echo.MIMEApplicationJSON || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
+	isJSON := media == echo.MIMEApplicationJSON ||
+		strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
 	if err != nil || !isJSON {
 		return newProblem(http.StatusUnsupportedMediaType, "send JSON: Content-Type: application/json")
 	}

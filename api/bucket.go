@@ -43,7 +43,10 @@ func newBuckets[K comparable](perSecond float64, burst int) *buckets[K] {
 	if perSecond <= 0 {
 		return nil
 	}
-	return &buckets[K]{rate: rate.Limit(perSecond), burst: max(burst, 1), max: maxBuckets, byKey: map[K]*list.Element{}, recent: list.New()}
+	return &buckets[K]{
+		rate: rate.Limit(perSecond), burst: max(burst, 1), max: maxBuckets,
+		byKey: map[K]*list.Element{}, recent: list.New(),
+	}
 }
 
 // take takes a token. Returns for how long there is none, or 0 if it was taken.

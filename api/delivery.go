@@ -79,12 +79,15 @@ func (s *Server) addDeliveries() {
 	register(s, route{
 		Operation: operation("replay-delivery", http.MethodPost, one+"/replay", "Deliver again",
 			"Orders new attempts with the whole retry schedule; the event id stays the same and the attempt numbers go on. "+
-				"A pending delivery is refused (409), or attempted at once with now=true.", http.StatusNotFound, http.StatusConflict),
-		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
+				"A pending delivery is refused (409), or attempted at once with now=true.",
+			http.StatusNotFound, http.StatusConflict),
+		access: tenantAccess, timeout: s.cfg.QueryTimeout,
+		body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
 	}, s.replayDelivery)
 	register(s, route{
 		Operation: operation("cancel-delivery", http.MethodPost, one+"/cancel", "Give up a pending delivery",
-			"An attempt that is under way ends as it does and is logged, but none follows.", http.StatusNotFound, http.StatusConflict),
+			"An attempt that is under way ends as it does and is logged, but none follows.",
+			http.StatusNotFound, http.StatusConflict),
 		access: tenantAccess, timeout: s.cfg.QueryTimeout,
 	}, s.cancelDelivery)
 }

@@ -79,10 +79,12 @@ func (s *Server) addEndpoints() {
 		"The secret that signs its webhooks is in this answer and in no other.", http.StatusConflict)
 	created.DefaultStatus = http.StatusCreated
 	register(s, route{
-		Operation: created, access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
+		Operation: created, access: tenantAccess, timeout: s.cfg.QueryTimeout,
+		body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
 	}, s.postEndpoint)
 	register(s, route{
-		Operation: operation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""), access: readAccess, timeout: s.cfg.QueryTimeout,
+		Operation: operation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""),
+		access:    readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listEndpoints)
 	register(s, route{
 		Operation: operation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint", "", http.StatusNotFound),
@@ -90,20 +92,23 @@ func (s *Server) addEndpoints() {
 	}, s.getEndpoint)
 	register(s, route{
 		Operation: operation("update-endpoint", http.MethodPatch, "/{id}", "Change an endpoint",
-			"Members that are not given stay as they are; null sets a member back to its default. Disabling cancels the pending deliveries.",
+			"Members that are not given stay as they are; null sets a member back to its default. "+
+				"Disabling cancels the pending deliveries.",
 			http.StatusNotFound),
 		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
 	}, s.patchEndpoint)
 	register(s, route{
 		Operation: operation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",
-			"Erases its secrets and cancels its pending deliveries. Its past deliveries and attempts stay until the retention ends.",
+			"Erases its secrets and cancels its pending deliveries. "+
+				"Its past deliveries and attempts stay until the retention ends.",
 			http.StatusNotFound),
 		access: tenantAccess, timeout: s.cfg.QueryTimeout,
 	}, s.deleteEndpoint)
 	register(s, route{
-		Operation: operation("test-endpoint", http.MethodPost, "/{id}/test", "Send a test event and wait for its first attempt",
-			"Stores an event of the type outhook.test for this endpoint alone, whatever its event types are. It is signed, sent and "+
-				"logged like any other, but not retried.",
+		Operation: operation("test-endpoint", http.MethodPost, "/{id}/test",
+			"Send a test event and wait for its first attempt",
+			"Stores an event of the type outhook.test for this endpoint alone, whatever its event types are. "+
+				"It is signed, sent and logged like any other, but not retried.",
 			http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusGatewayTimeout),
 		access: tenantAccess, timeout: maxHandling,
 	}, s.testEndpoint)
@@ -112,10 +117,12 @@ func (s *Server) addEndpoints() {
 
 func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 	e := endpoint{
-		ID: r.ID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes, TimeoutMS: r.TimeoutMS,
-		MaxInFlight: r.MaxInFlight, RateLimit: newRateLimit(r), Lane: newLane(r),
-		RetrySchedule: durations(r.RetrySchedule), Status: string(r.Status), StatusReason: r.StatusReason,
-		StatusChangedAt: r.StatusChangedAt.UTC(), Health: newEndpointHealth(r.Status, db.EndpointHealth{}), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+		ID: r.ID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes,
+		TimeoutMS: r.TimeoutMS, MaxInFlight: r.MaxInFlight, RateLimit: newRateLimit(r), Lane: newLane(r),
+		RetrySchedule: durations(r.RetrySchedule),
+		Status:        string(r.Status), StatusReason: r.StatusReason, StatusChangedAt: r.StatusChangedAt.UTC(),
+		Health:    newEndpointHealth(r.Status, db.EndpointHealth{}),
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 	err := errors.Join(json.Unmarshal(r.Headers, &e.Headers), json.Unmarshal(r.Metadata, &e.Metadata))
 	if err == nil {
@@ -202,7 +209,9 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 }
 
 // setSecretHeaders stores the secret headers that a body gives, and returns those that the endpoint then has.
-func (s *Server) setSecretHeaders(ctx context.Context, tx pgx.Tx, row db.Endpoint, edit *endpointEdit) (json.RawMessage, error) {
+func (s *Server) setSecretHeaders(
+	ctx context.Context, tx pgx.Tx, row db.Endpoint, edit *endpointEdit,
+) (json.RawMessage, error) {
 	if edit.secretHeaders == nil {
 		return row.SecretHeaders, nil
 	}
@@ -291,8 +300,9 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	}
 	e := edit.row
 	row, err = db.New().UpdateEndpoint(ctx, tx, db.UpdateEndpointParams{
-		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers, TimeoutMS: e.TimeoutMS,
-		RetrySchedule: e.RetrySchedule, Metadata: e.Metadata, Status: e.Status, StatusReason: statusReasonAPI,
+		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
+		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, Metadata: e.Metadata,
+		Status: e.Status, StatusReason: statusReasonAPI,
 		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})
 	if err != nil {
@@ -305,7 +315,8 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	if row.Status != before.Status {
 		detail["status"] = row.Status
 	}
-	if err := s.audit(ctx, tx, done{"update-endpoint", row.TenantID, objectEndpoint, row.ID.String(), detail}); err != nil {
+	d := done{"update-endpoint", row.TenantID, objectEndpoint, row.ID.String(), detail}
+	if err := s.audit(ctx, tx, d); err != nil {
 		return row, err
 	}
 	if err := openLane(ctx, tx, before, row); err != nil {

@@ -87,8 +87,9 @@ type endpointEdit struct {
 func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 	e := &endpointEdit{
 		row: db.Endpoint{
-			EventTypes: []string{}, Headers: []byte(emptyJSONObject), SecretHeaders: []byte(emptyJSONObject), Metadata: []byte(emptyJSONObject),
-			TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight, RatePer: perSecond, RateBurst: 1,
+			EventTypes: []string{}, Headers: []byte(emptyJSONObject), SecretHeaders: []byte(emptyJSONObject),
+			Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight,
+			RatePer: perSecond, RateBurst: 1,
 		},
 		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL, retention: s.cfg.Retention,
 	}
@@ -206,7 +207,8 @@ func tenantID(value json.RawMessage, f *faults) string {
 // tenantProblem returns what is wrong with a tenant's label, or "".
 func tenantProblem(id string) string {
 	var broken *outhook.InvalidEventError
-	if err := (outhook.Event{TenantID: id, Type: "any", Payload: json.RawMessage("null")}).Validate(); errors.As(err, &broken) {
+	e := outhook.Event{TenantID: id, Type: "any", Payload: json.RawMessage("null")}
+	if err := e.Validate(); errors.As(err, &broken) {
 		return broken.Problem
 	}
 	return ""
@@ -266,7 +268,8 @@ func (e *endpointEdit) setEventTypes(value json.RawMessage) {
 		case name == "*":
 			e.faults.add(elementLocation(at, i), "must not be *: an empty list means all")
 		case !eventTypePattern.MatchString(name) || len(name) > maxTypeBytes:
-			e.faults.add(elementLocation(at, i), "must be a type like invoice.paid, or invoice.* for each type below invoice; at most 255 bytes")
+			e.faults.add(elementLocation(at, i),
+				"must be a type like invoice.paid, or invoice.* for each type below invoice; at most 255 bytes")
 		case slices.Contains(list[:i], name):
 			e.faults.add(elementLocation(at, i), "is given twice")
 		}
@@ -298,8 +301,8 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	case err != nil:
 		e.faults.add("body.retry_schedule", strings.TrimPrefix(err.Error(), jobs.ErrInvalidSchedule.Error()+": "))
 	case schedule.Fits(e.retention) != nil:
-		e.faults.add("body.retry_schedule", fmt.Sprintf("is too long: all delays and a day must be less than the %d days that events are kept",
-			e.retention/jobs.Day))
+		e.faults.add("body.retry_schedule", fmt.Sprintf(
+			"is too long: all delays and a day must be less than the %d days that events are kept", e.retention/jobs.Day))
 	default:
 		e.row.RetrySchedule = schedule.Seconds()
 	}
@@ -328,7 +331,9 @@ func (e *endpointEdit) schedule(value json.RawMessage) (jobs.Schedule, error) {
 }
 
 // object reads an object of strings as entries does, and returns it as it is stored.
-func (e *endpointEdit) object(value json.RawMessage, at string, maxEntries, maxBytes int, check func(name, value string) string) json.RawMessage {
+func (e *endpointEdit) object(
+	value json.RawMessage, at string, maxEntries, maxBytes int, check func(name, value string) string,
+) json.RawMessage {
 	m := e.entries(value, at, maxEntries, maxBytes, check)
 	if m == nil {
 		return json.RawMessage(emptyJSONObject)
@@ -340,8 +345,11 @@ func (e *endpointEdit) object(value json.RawMessage, at string, maxEntries, maxB
 	return stored
 }
 
-// entries reads an object of strings with at most maxEntries and maxBytes. It returns nil for null and for what is none.
-func (e *endpointEdit) entries(value json.RawMessage, at string, maxEntries, maxBytes int, check func(name, value string) string) map[string]string {
+// entries reads an object of strings with at most maxEntries and maxBytes. It returns nil for null and for what is
+// none.
+func (e *endpointEdit) entries(
+	value json.RawMessage, at string, maxEntries, maxBytes int, check func(name, value string) string,
+) map[string]string {
 	if isNull(value) {
 		return nil
 	}
@@ -399,8 +407,8 @@ func (e *endpointEdit) checkDoubles() {
 	}
 }
 
-// checkSecretHeader returns what is wrong with a request header that is stored encrypted, or "". Authorization is no more
-// than that: the receiver's own check of who posts.
+// checkSecretHeader returns what is wrong with a request header that is stored encrypted, or "". Authorization is no
+// more than that: the receiver's own check of who posts.
 func checkSecretHeader(name, value string) string {
 	if strings.EqualFold(name, "authorization") {
 		name = "x-authorization"

@@ -27,8 +27,9 @@ type endpointHealth struct {
 // newEndpointHealth returns the health of an endpoint; the zero h is that of one that has had no attempt.
 func newEndpointHealth(status db.EndpointStatus, h db.EndpointHealth) endpointHealth {
 	a := endpointHealth{
-		State: cmp.Or(h.State, jobs.HealthHealthy), StateChangedAt: utc(h.StateChangedAt), ConsecutiveFailures: h.ConsecutiveFailures,
-		FailingSince: utc(h.FailingSince), LastSuccessAt: utc(h.LastSuccessAt), LastFailureAt: utc(h.LastFailureAt),
+		State: cmp.Or(h.State, jobs.HealthHealthy), StateChangedAt: utc(h.StateChangedAt),
+		ConsecutiveFailures: h.ConsecutiveFailures, FailingSince: utc(h.FailingSince),
+		LastSuccessAt: utc(h.LastSuccessAt), LastFailureAt: utc(h.LastFailureAt),
 		LastStatusCode: h.LastStatusCode, LastError: h.LastError,
 	}
 	if status == db.EndpointStatusDisabled {

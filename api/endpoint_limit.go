@@ -123,7 +123,8 @@ func openLane(ctx context.Context, tx pgx.Tx, before, after db.Endpoint) error {
 			return err
 		}
 		if n > maxLimited {
-			return newProblem(http.StatusConflict, fmt.Sprintf("%d endpoints have a rate limit, and more can't: remove one first", maxLimited))
+			return newProblem(http.StatusConflict,
+				fmt.Sprintf("%d endpoints have a rate limit, and more can't: remove one first", maxLimited))
 		}
 	}
 	return db.New().InsertLane(ctx, tx, after.ID)

@@ -92,8 +92,9 @@ func (s *Server) addEvents() {
 		Operation: huma.Operation{
 			OperationID: "create-event", Method: http.MethodPost, Path: "/api/events", Tags: []string{tagEvents},
 			Summary: "Enqueue an event", DefaultStatus: http.StatusAccepted,
-			Description: "Answers once the event and its deliveries are committed: 202, or 200 for a duplicate. An event without a " +
-				"subscribed endpoint is stored too. After a 5xx or no answer, repeat the request with the same idempotency key.",
+			Description: "Answers once the event and its deliveries are committed: 202, or 200 for a duplicate. " +
+				"An event without a subscribed endpoint is stored too. After a 5xx or no answer, repeat the request " +
+				"with the same idempotency key.",
 			Responses: map[string]*huma.Response{"200": {Description: "Duplicate: an earlier event has this idempotency key"}},
 			Errors:    []int{http.StatusConflict},
 		},
@@ -107,7 +108,8 @@ func (s *Server) addEvents() {
 			Description: "One invalid event or one conflict refuses the whole batch and is named by its index.",
 			Errors:      []int{http.StatusConflict},
 		},
-		access: publishAccess, timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxBatchBytes), body: reflect.TypeFor[newBatch](),
+		access: publishAccess, timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxBatchBytes),
+		body: reflect.TypeFor[newBatch](),
 	}, s.postBatch)
 	register(s, route{
 		Operation: huma.Operation{
@@ -125,8 +127,9 @@ func (s *Server) addEvents() {
 	}, s.getEvent)
 	register(s, route{
 		Operation: huma.Operation{
-			OperationID: "list-event-attempts", Method: http.MethodGet, Path: "/api/events/{id}/attempts", Tags: []string{tagEvents},
-			Summary: "List all attempts of an event, oldest first", Errors: []int{http.StatusNotFound},
+			OperationID: "list-event-attempts", Method: http.MethodGet, Path: "/api/events/{id}/attempts",
+			Tags: []string{tagEvents}, Summary: "List all attempts of an event, oldest first",
+			Errors: []int{http.StatusNotFound},
 		},
 		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listAttempts)
@@ -157,7 +160,8 @@ func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventO
 
 func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchOutput, error) {
 	if in.IdempotencyKey != "" {
-		return nil, invalid("header.Idempotency-Key", "must not be given with a batch: give each event its own idempotency_key")
+		return nil, invalid("header.Idempotency-Key",
+			"must not be given with a batch: give each event its own idempotency_key")
 	}
 	events, err := s.decodeBatch(bodyOf(ctx))
 	if err != nil {
@@ -214,7 +218,9 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutp
 }
 
 func newEventAnswer(r db.ListEventsRow) event {
-	return event{ID: r.ID, TenantID: r.TenantID, Type: r.Type, CreatedAt: r.CreatedAt.UTC(), DeliveryCount: r.DeliveryCount}
+	return event{
+		ID: r.ID, TenantID: r.TenantID, Type: r.Type, CreatedAt: r.CreatedAt.UTC(), DeliveryCount: r.DeliveryCount,
+	}
 }
 
 func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput, error) {
@@ -230,8 +236,8 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 		return nil, err
 	}
 	head := fullEvent{
-		ID: row.ID, TenantID: row.TenantID, Type: row.Type, CreatedAt: row.CreatedAt.UTC(), Deliveries: make([]delivery, len(rows)),
-		Erased: row.Payload == "",
+		ID: row.ID, TenantID: row.TenantID, Type: row.Type, CreatedAt: row.CreatedAt.UTC(),
+		Deliveries: make([]delivery, len(rows)), Erased: row.Payload == "",
 	}
 	for i, r := range rows {
 		head.Deliveries[i] = newDelivery(db.GetDeliveryRow(r))
@@ -240,7 +246,8 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 	if err != nil {
 		return nil, err
 	}
-	return &getEventOutput{ContentType: "application/json", Body: withPayload(body, []byte(cmp.Or(row.Payload, "null")))}, nil
+	body = withPayload(body, []byte(cmp.Or(row.Payload, "null")))
+	return &getEventOutput{ContentType: "application/json", Body: body}, nil
 }
 
 // withPayload adds a payload to a JSON object byte for byte. encoding/json would drop its white space and escape

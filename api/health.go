@@ -120,8 +120,8 @@ func (r *readiness) check(ctx context.Context) (health, error) {
 	return h, err
 }
 
-// reach returns nil if something could be stored. Connections to a server that has become read-only are given up, so that
-// new ones find the primary.
+// reach returns nil if something could be stored. Connections to a server that has become read-only are given up, so
+// that new ones find the primary.
 func (r *readiness) reach(ctx context.Context) error {
 	readOnly, err := db.New().IsReadOnly(ctx, r.cfg.Pool)
 	if err != nil {

@@ -52,8 +52,8 @@ type NewKey struct {
 	ExpiresAt *time.Time // nil: never
 }
 
-// Validate returns the name of the field that is wrong (name, scope, tenant_id or expires_at), and what is wrong with it.
-// Both are empty if nothing is.
+// Validate returns the name of the field that is wrong (name, scope, tenant_id or expires_at), and what is wrong with
+// it. Both are empty if nothing is.
 func (k NewKey) Validate(now time.Time) (field, problem string) {
 	scope := db.KeyScope(k.Scope)
 	switch scope {
@@ -123,15 +123,17 @@ func (s *Server) addKeys() {
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-keys", Method: http.MethodGet, Path: "/api/keys", Tags: []string{tagKeys},
-			Summary: "List API keys, oldest first", Description: "The revoked and expired ones too. OUTHOOK_API_KEY is not among them.",
+			Summary:     "List API keys, oldest first",
+			Description: "The revoked and expired ones too. OUTHOOK_API_KEY is not among them.",
 		},
 		access: adminAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listKeys)
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "revoke-key", Method: http.MethodDelete, Path: "/api/keys/{id}", Tags: []string{tagKeys},
-			Summary: "Revoke an API key", Description: "It stops working at once, and stays in the list. 404 if it is revoked already.",
-			Errors: []int{http.StatusNotFound},
+			Summary:     "Revoke an API key",
+			Description: "It stops working at once, and stays in the list. 404 if it is revoked already.",
+			Errors:      []int{http.StatusNotFound},
 		},
 		access: adminAccess, timeout: s.cfg.QueryTimeout,
 	}, s.revokeKey)

@@ -19,8 +19,8 @@ const (
 )
 
 // NewAPIKey returns a fresh API key and its hash, which is what the table api_keys holds. A key is "ohk_", 43 base62
-// digits of 32 bytes from crypto/rand and 6 base62 digits of the CRC-32 (IEEE) of all that stands before them: 53 bytes,
-// which scanners for leaked credentials can tell from other text.
+// digits of 32 bytes from crypto/rand and 6 base62 digits of the CRC-32 (IEEE) of all that stands before them: 53
+// bytes, which scanners for leaked credentials can tell from other text.
 func NewAPIKey() (key string, hash []byte) {
 	secret := make([]byte, 32)
 	rand.Read(secret) // never returns an error: crypto/rand ends the process instead

@@ -11,8 +11,8 @@ import (
 	"github.com/outhook/outhook/internal/metrics"
 )
 
-// apiMetrics are the metrics of the API. Those of a route are looked up once, at the start, and what is no route is counted
-// as one, so that nobody can make new label values.
+// apiMetrics are the metrics of the API. Those of a route are looked up once, at the start, and what is no route is
+// counted as one, so that nobody can make new label values.
 type apiMetrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -35,20 +35,25 @@ func newAPIMetrics(reg prometheus.Registerer, held func() int64) *apiMetrics {
 	factory := promauto.With(reg)
 	events := factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "outhook_api_events_total",
-		Help: "Events of requests that were answered after their commit: stored, duplicate (of an earlier one with the same idempotency key), or conflict (the same with another payload: refused).",
+		Help: "Events of requests that were answered after their commit: stored, duplicate (of an earlier one with the " +
+			"same idempotency key), or conflict (the same with another payload: refused).",
 	}, []string{"result"})
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "outhook_api_held_bytes", Help: "Request bodies that are held at this moment.",
 	}, func() float64 { return float64(held()) })
 	m := &apiMetrics{
 		requests: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "outhook_api_requests_total", Help: "Requests by the route's pattern (other: no route) and the class of the status.",
+			Name: "outhook_api_requests_total",
+			Help: "Requests by the route's pattern (other: no route) and the class of the status.",
 		}, []string{"method", "route", "status_class"}),
 		seconds: factory.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "outhook_api_request_duration_seconds", Help: "How long requests took, from their header to the end of the answer.",
+			Name:    "outhook_api_request_duration_seconds",
+			Help:    "How long requests took, from their header to the end of the answer.",
 			Buckets: []float64{.0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15},
 		}, []string{"method", "route"}),
-		stored: events.WithLabelValues("stored"), duplicate: events.WithLabelValues("duplicate"), conflict: events.WithLabelValues("conflict"),
+		stored:    events.WithLabelValues("stored"),
+		duplicate: events.WithLabelValues("duplicate"),
+		conflict:  events.WithLabelValues("conflict"),
 	}
 	m.other = m.route("other", "other")
 	return m
@@ -66,7 +71,8 @@ func (m *apiMetrics) route(method, path string) *routeMetrics {
 	return r
 }
 
-// addRoutes gives each route of the API its metrics. Those of River UI and of the pages share one: they are not the API.
+// addRoutes gives each route of the API its metrics. Those of River UI and of the pages share one: they are not the
+// API.
 func (m *apiMetrics) addRoutes(routes []*echo.Route) {
 	m.routes = make(map[routeKey]*routeMetrics, len(routes))
 	for _, r := range routes {

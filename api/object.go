@@ -55,7 +55,9 @@ func parseObject(body []byte) (json.RawMessage, error) {
 
 // eachMember calls set with each member of a valid JSON object and notes the members that are repeated, or unknown to
 // set. at is the object's location.
-func eachMember(object json.RawMessage, at string, f *faults, set func(name string, value json.RawMessage) (known bool)) {
+func eachMember(
+	object json.RawMessage, at string, f *faults, set func(name string, value json.RawMessage) (known bool),
+) {
 	seen := map[string]bool{}
 	for i := nextToken(object, 1); object[i] != '}'; {
 		end := valueEnd(object, i)

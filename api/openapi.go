@@ -75,7 +75,8 @@ func newHuma(e *echo.Echo, version string) huma.API {
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{withoutInput},
 	}
-	cfg.AllowAdditionalPropertiesByDefault = true // answers get new members within a major version; bodies say no themselves
+	// Answers get new members within a major version; bodies say no themselves.
+	cfg.AllowAdditionalPropertiesByDefault = true
 	api := humaecho.New(e, cfg)
 	// There is one format, whatever a client accepts, and with an odd Accept huma would call it by another name.
 	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
@@ -91,23 +92,32 @@ func info(version string) *huma.Info {
 		Version: version,
 		License: &huma.License{Name: "MIT", Identifier: "MIT"},
 		Description: "Outhook delivers webhooks from Postgres. Record an event here, or with outhook.enqueue in the " +
-			"transaction that it reports, and it is signed, sent to each subscribed endpoint of its tenant, tried again, and logged.\n\n" +
-			"Every request carries `Authorization: Bearer <key>`. Times are RFC 3339 in UTC. An error is an RFC 9457 problem. " +
-			"A key that is bound to a tenant sees nothing of " +
-			"another: what is not its own does not exist (404). A list has `next_cursor`: give it back as `cursor` to get the next page; it is null at the end. " +
+			"transaction that it reports, and it is signed, sent to each subscribed endpoint of its tenant, tried " +
+			"again, and logged.\n\n" +
+			"Every request carries `Authorization: Bearer <key>`. Times are RFC 3339 in UTC. An error is an RFC 9457 " +
+			"problem. A key that is bound to a tenant sees nothing of another: what is not its own does not exist " +
+			"(404). A list has `next_cursor`: give it back as `cursor` to get the next page; it is null at the end. " +
 			"On 429 and 503, wait for Retry-After and repeat the request.",
 	}
 }
 
 func tags() []*huma.Tag {
 	return []*huma.Tag{
-		{Name: tagEvents, Description: "An event is one fact of a tenant: a type and a payload, immutable. It makes one delivery for each subscribed endpoint."},
-		{Name: tagEndpoints, Description: "An endpoint is a tenant's URL, with a secret that signs and the event types that it is subscribed to."},
-		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or cancelled. An attempt is one HTTP request of it."},
-		{Name: tagOperations, Description: "An operation is an order to replay many deliveries, carried out in the background: it can be watched, paused, resumed and cancelled."},
-		{Name: tagTenants, Description: "A tenant is a label that you choose; there is nothing to create. What belongs to one can be erased."},
-		{Name: tagKeys, Description: "An API key has a scope: admin (everything), tenant (everything with the objects of its tenant), publish (only enqueue) or read (only read). Keys of the scopes publish and read may be bound to a tenant too."},
-		{Name: tagAudit, Description: "Who created, changed, replayed, cancelled, deleted or saw what, and when. Enqueueing is not in here: the event is its own record."},
+		{Name: tagEvents, Description: "An event is one fact of a tenant: a type and a payload, immutable. " +
+			"It makes one delivery for each subscribed endpoint."},
+		{Name: tagEndpoints, Description: "An endpoint is a tenant's URL, with a secret that signs and the event types " +
+			"that it is subscribed to."},
+		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or " +
+			"cancelled. An attempt is one HTTP request of it."},
+		{Name: tagOperations, Description: "An operation is an order to replay many deliveries, carried out in the " +
+			"background: it can be watched, paused, resumed and cancelled."},
+		{Name: tagTenants, Description: "A tenant is a label that you choose; there is nothing to create. " +
+			"What belongs to one can be erased."},
+		{Name: tagKeys, Description: "An API key has a scope: admin (everything), tenant (everything with the objects " +
+			"of its tenant), publish (only enqueue) or read (only read). Keys of the scopes publish and read may be " +
+			"bound to a tenant too."},
+		{Name: tagAudit, Description: "Who created, changed, replayed, cancelled, deleted or saw what, and when. " +
+			"Enqueueing is not in here: the event is its own record."},
 	}
 }
 
@@ -116,12 +126,13 @@ func schemaName(t reflect.Type, hint string) string {
 	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Error")
 }
 
-// register adds an operation. A key that is not admitted is refused before anything of the request is read. The handler's context ends with the operation's timeout, and its error is answered as the
-// table in problemOf says.
+// register adds an operation. A key that is not admitted is refused before anything of the request is read. The
+// handler's context ends with the operation's timeout, and its error is answered as the table in problemOf says.
 func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O, error)) {
 	op := r.Operation
 	op.Security = []map[string][]string{{securityScheme: scopeNames(r.access)}}
-	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable)
+	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests,
+		http.StatusServiceUnavailable)
 	op.Middlewares = huma.Middlewares{authorize(r.access)}
 	op.Metadata = map[string]any{metaBody: r.body, metaOptional: r.optional, metaOK: r.answer}
 	if r.body != nil {

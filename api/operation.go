@@ -57,24 +57,26 @@ type listOperationsInput struct {
 func (s *Server) addOperations() {
 	op := func(id, method, path, summary, description string, status int, errors ...int) huma.Operation {
 		return huma.Operation{
-			OperationID: id, Method: method, Path: path, Tags: []string{tagOperations}, Summary: summary, Description: description,
-			DefaultStatus: status, Errors: errors,
+			OperationID: id, Method: method, Path: path, Tags: []string{tagOperations}, Summary: summary,
+			Description: description, DefaultStatus: status, Errors: errors,
 		}
 	}
 	const all, one = "/api/operations", "/api/operations/{id}"
 	register(s, route{
 		Operation: op("recover-endpoint", http.MethodPost, "/api/endpoints/{id}/recover", "Replay what an endpoint missed",
-			"Replays, in the background, the deliveries that failed and those that were cancelled because the endpoint was disabled "+
-				"or deleted; not those that a person cancelled. With missed, events that were enqueued while it was disabled are delivered too. Enable the endpoint first. While one is under way, another is refused (409).",
+			"Replays, in the background, the deliveries that failed and those that were cancelled because the endpoint "+
+				"was disabled or deleted; not those that a person cancelled. With missed, events that were enqueued "+
+				"while it was disabled are delivered too. Enable the endpoint first. While one is under way, another "+
+				"is refused (409).",
 			http.StatusAccepted, http.StatusNotFound, http.StatusConflict),
 		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
 	}, s.recoverEndpoint)
 	register(s, route{
 		Operation: op("create-operation", http.MethodPost, all, "Replay deliveries by a filter",
-			"Replays, in the background, all deliveries that were settled in a range of time and match. Each gets new attempts with the "+
-				"whole retry schedule, behind live traffic. What is replayed no longer matches, so an order that is repeated, or cut "+
-				"short by a crash, replays nothing twice. A key that is bound to a tenant replays that tenant's deliveries, also "+
-				"without tenant_id.", http.StatusAccepted),
+			"Replays, in the background, all deliveries that were settled in a range of time and match. Each gets new "+
+				"attempts with the whole retry schedule, behind live traffic. What is replayed no longer matches, so "+
+				"an order that is repeated, or cut short by a crash, replays nothing twice. A key that is bound to a "+
+				"tenant replays that tenant's deliveries, also without tenant_id.", http.StatusAccepted),
 		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newReplay](), limit: maxSmallBody,
 	}, s.postOperation)
 	register(s, route{
@@ -83,16 +85,23 @@ func (s *Server) addOperations() {
 		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listOperations)
 	register(s, route{
-		Operation: op("get-operation", http.MethodGet, one, "Get an operation and its progress", "", http.StatusOK, http.StatusNotFound),
-		access:    readAccess, timeout: s.cfg.QueryTimeout,
+		Operation: op("get-operation", http.MethodGet, one, "Get an operation and its progress", "",
+			http.StatusOK, http.StatusNotFound),
+		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getOperation)
 	for _, move := range []struct {
 		verb, summary, description string
 		do                         func(context.Context, pgx.Tx, uuid.UUID) (db.Operation, error)
 	}{
-		{"pause", "Pause an operation", "It stops after the chunk that it is at. What was replayed is delivered.", jobs.PauseOperation},
+		{
+			"pause", "Pause an operation",
+			"It stops after the chunk that it is at. What was replayed is delivered.", jobs.PauseOperation,
+		},
 		{"resume", "Go on with a paused operation", "It goes on where it stopped.", jobs.ResumeOperation},
-		{"cancel", "Give up an operation", "It ends after the chunk that it is at. What was replayed is delivered.", jobs.CancelOperation},
+		{
+			"cancel", "Give up an operation",
+			"It ends after the chunk that it is at. What was replayed is delivered.", jobs.CancelOperation,
+		},
 	} {
 		register(s, route{
 			Operation: op(move.verb+"-operation", http.MethodPost, one+"/"+move.verb, move.summary, move.description,
@@ -107,10 +116,10 @@ func (s *Server) addOperations() {
 // newOperationAnswer hides the text of an error from a tenant: it is the operator's, and may name the database.
 func newOperationAnswer(r db.Operation, key principal) operation {
 	a := operation{
-		ID: r.ID, Kind: r.Kind, State: r.State, TenantID: r.TenantID, EndpointID: r.EndpointID, EventTypes: r.EventTypes, States: r.States,
-		Missed: r.Missed,
-		Since:  r.Since.UTC(), Until: r.Until.UTC(), TotalCount: r.TotalCount, ReplayedCount: r.ReplayedCount, SkippedCount: r.SkippedCount,
-		LastError: r.LastError, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), CompletedAt: utc(r.CompletedAt),
+		ID: r.ID, Kind: r.Kind, State: r.State, TenantID: r.TenantID, EndpointID: r.EndpointID,
+		EventTypes: r.EventTypes, States: r.States, Missed: r.Missed, Since: r.Since.UTC(), Until: r.Until.UTC(),
+		TotalCount: r.TotalCount, ReplayedCount: r.ReplayedCount, SkippedCount: r.SkippedCount, LastError: r.LastError,
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), CompletedAt: utc(r.CompletedAt),
 	}
 	if r.LastError != nil && key.tenantID != "" {
 		trouble := "the server is in trouble: it tries again"
@@ -141,7 +150,8 @@ func (s *Server) recoverEndpoint(ctx context.Context, in *endpointInput) (*newOp
 			return row, d, err
 		}
 		row, err = jobs.Recover(ctx, tx, in.ID, filter)
-		return row, done{"recover-endpoint", n.TenantID, objectEndpoint, in.ID.String(), map[string]any{"operation_id": row.ID, "missed": row.Missed}}, err
+		detail := map[string]any{"operation_id": row.ID, "missed": row.Missed}
+		return row, done{"recover-endpoint", n.TenantID, objectEndpoint, in.ID.String(), detail}, err
 	})
 }
 
@@ -158,13 +168,16 @@ func (s *Server) postOperation(ctx context.Context, _ *struct{}) (*newOperationO
 	return s.startOperation(ctx, func(tx pgx.Tx) (db.Operation, done, error) {
 		row, err := jobs.ReplayMany(ctx, tx, filter)
 		detail := map[string]any{
-			"endpoint_id": row.EndpointID, "event_types": row.EventTypes, "states": row.States, "since": row.Since.UTC(), "until": row.Until.UTC(),
+			"endpoint_id": row.EndpointID, "event_types": row.EventTypes, "states": row.States,
+			"since": row.Since.UTC(), "until": row.Until.UTC(),
 		}
 		return row, done{"create-operation", tenantOf(row), objectOperation, row.ID.String(), detail}, err
 	})
 }
 
-func (s *Server) startOperation(ctx context.Context, start func(pgx.Tx) (db.Operation, done, error)) (*newOperationOutput, error) {
+func (s *Server) startOperation(
+	ctx context.Context, start func(pgx.Tx) (db.Operation, done, error),
+) (*newOperationOutput, error) {
 	var row db.Operation
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
 		var d done
@@ -176,7 +189,10 @@ func (s *Server) startOperation(ctx context.Context, start func(pgx.Tx) (db.Oper
 	if err != nil {
 		return nil, err
 	}
-	return &newOperationOutput{Location: "/api/operations/" + row.ID.String(), Body: newOperationAnswer(row, requestOf(ctx).key)}, nil
+	return &newOperationOutput{
+		Location: "/api/operations/" + row.ID.String(),
+		Body:     newOperationAnswer(row, requestOf(ctx).key),
+	}, nil
 }
 
 func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*pageOutput[operation], error) {
@@ -228,7 +244,10 @@ func getOperation(ctx context.Context, conn db.DBTX, id uuid.UUID) (db.Operation
 	return row, err
 }
 
-func (s *Server) moveOperation(ctx context.Context, id uuid.UUID, action string, do func(context.Context, pgx.Tx, uuid.UUID) (db.Operation, error)) (*operationOutput, error) {
+func (s *Server) moveOperation(
+	ctx context.Context, id uuid.UUID, action string,
+	do func(context.Context, pgx.Tx, uuid.UUID) (db.Operation, error),
+) (*operationOutput, error) {
 	var row db.Operation
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
 		if _, err = getOperation(ctx, tx, id); err != nil {

@@ -104,7 +104,8 @@ func filterID(at, value string) (*uuid.UUID, error) {
 // list runs a query of a list in a transaction that makes Postgres plan it with the values that it has: a plan for any
 // values could use neither the index of a filter nor the bounds that prune partitions.
 func (s *Server) list(ctx context.Context, query func(pgx.Tx) error) error {
-	begin := fmt.Sprintf("BEGIN READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL statement_timeout = %d",
+	begin := fmt.Sprintf("BEGIN READ ONLY; "+
+		"SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL statement_timeout = %d",
 		s.cfg.QueryTimeout.Milliseconds())
 	return pgx.BeginTxFunc(ctx, s.cfg.Pool, pgx.TxOptions{BeginQuery: begin}, query)
 }

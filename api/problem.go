@@ -94,15 +94,16 @@ func (e loggedError) Unwrap() error { return e.error }
 func (s *Server) problem(ctx context.Context, err error) *problemError {
 	p := problemOf(err)
 	var logged loggedError
-	if p.Status < http.StatusInternalServerError || errors.As(err, &logged) || errors.Is(ctx.Err(), context.Canceled) || isProblem(err) {
+	known := errors.As(err, &logged) || errors.Is(ctx.Err(), context.Canceled) || isProblem(err)
+	if known || p.Status < http.StatusInternalServerError {
 		return p
 	}
 	level, logger := slog.LevelError, s.cfg.Logger
 	if p.Status == http.StatusServiceUnavailable {
 		level, logger = slog.LevelWarn, s.cfg.calm // while the database is away, each request ends here
 	}
-	logger.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status), slog.String("error", causeOf(err)),
-		slog.String("request_id", requestOf(ctx).id))
+	logger.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status),
+		slog.String("error", causeOf(err)), slog.String("request_id", requestOf(ctx).id))
 	return p
 }
 
@@ -138,7 +139,8 @@ func problemOf(err error) *problemError {
 	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrClosed):
 		return unavailable("the server is busy or stopping: nothing was stored; repeat the request", 1)
 	case errors.Is(err, batch.ErrInFlight):
-		return unavailable("the outcome is not known in time: repeat the request, with the same idempotency_key to store it once", 5)
+		return unavailable(
+			"the outcome is not known in time: repeat the request, with the same idempotency_key to store it once", 5)
 	case errors.As(err, &pgErr):
 		return pgProblem(pgErr.Code)
 	case isTrouble(err):
@@ -153,7 +155,8 @@ func pgProblem(code string) *problemError {
 	case code == "23505": // unique_violation
 		return newProblem(http.StatusConflict, "it exists already")
 	case code == "57014": // query_canceled
-		return unavailable("the database took too long: narrow the query (tenant_id, endpoint_id, since, until), or repeat it later", 5)
+		return unavailable(
+			"the database took too long: narrow the query (tenant_id, endpoint_id, since, until), or repeat it later", 5)
 	case isTroubleCode(code):
 		return unavailable("the database can't do this at the moment: repeat the request", 5)
 	}

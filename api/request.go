@@ -39,8 +39,8 @@ func requestOf(ctx context.Context) *request {
 	return &request{}
 }
 
-// observe is the outermost middleware: it names the request, sets the headers of every answer, answers errors and panics,
-// and logs one line.
+// observe is the outermost middleware: it names the request, sets the headers of every answer, answers errors and
+// panics, and logs one line.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		started := time.Now()
@@ -73,8 +73,8 @@ func (s *Server) finish(c echo.Context, started time.Time) {
 	}
 }
 
-// setHeaders forbids everything that an answer of an API has no use for. Pages are kept apart from those of other origins
-// too; /docs sets a policy of its own.
+// setHeaders forbids everything that an answer of an API has no use for. Pages are kept apart from those of other
+// origins too; /docs sets a policy of its own.
 func setHeaders(c echo.Context, id string) {
 	h := c.Response().Header()
 	h.Set(echo.HeaderXRequestID, id)
@@ -112,8 +112,9 @@ func (s *Server) guard(c echo.Context, next echo.HandlerFunc) (err error) {
 			panic(v)
 		}
 		ctx := c.Request().Context()
-		s.cfg.Logger.ErrorContext(ctx, "panic in a request", slog.String("route", c.Path()), slog.String("error", panicText(v)),
-			slog.String("stack", string(debug.Stack())), slog.String("request_id", requestOf(ctx).id))
+		s.cfg.Logger.ErrorContext(ctx, "panic in a request", slog.String("route", c.Path()),
+			slog.String("error", panicText(v)), slog.String("stack", string(debug.Stack())),
+			slog.String("request_id", requestOf(ctx).id))
 		if c.Response().Committed {
 			panic(http.ErrAbortHandler)
 		}

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// defaultOverlap is how long an old secret goes on signing after a rotation: a day to bring the new one to the receiver.
+	// defaultOverlap is how long an old secret goes on signing after a rotation: a day to bring the new one to the
+	// receiver.
 	defaultOverlap = 24 * 60 * 60
 	maxOverlap     = 30 * 24 * 60 * 60
 
@@ -54,17 +55,21 @@ type secretsOutput struct {
 	}
 }
 
-func (s *Server) addSecrets(operation func(id, method, path, summary, description string, errors ...int) huma.Operation) {
+func (s *Server) addSecrets(
+	operation func(id, method, path, summary, description string, errors ...int) huma.Operation,
+) {
 	register(s, route{
 		Operation: operation("rotate-secret", http.MethodPost, "/{id}/rotate-secret", "Replace the secret that signs",
-			"Both secrets sign until the overlap ends, so that the receiver can change over at any moment of it. At most two are "+
-				"live: a third rotation within the overlap needs force, which ends the oldest.",
+			"Both secrets sign until the overlap ends, so that the receiver can change over at any moment of it. "+
+				"At most two are live: a third rotation within the overlap needs force, which ends the oldest.",
 			http.StatusNotFound, http.StatusConflict),
-		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[rotation](), limit: maxSmallBody, optional: true,
+		access: tenantAccess, timeout: s.cfg.QueryTimeout,
+		body: reflect.TypeFor[rotation](), limit: maxSmallBody, optional: true,
 	}, s.rotateSecret)
 	register(s, route{
-		Operation: operation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", "", http.StatusNotFound),
-		access:    tenantAccess, timeout: s.cfg.QueryTimeout,
+		Operation: operation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", "",
+			http.StatusNotFound),
+		access: tenantAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getSecret)
 }
 
@@ -143,7 +148,9 @@ func (s *Server) rotateSecret(ctx context.Context, in *endpointInput) (*rotatedO
 }
 
 // replaceSecret stores a new secret and begins the end of the current one, whose time it returns.
-func (s *Server) replaceSecret(ctx context.Context, tx pgx.Tx, in *endpointInput, order rotationOrder) (*time.Time, error) {
+func (s *Server) replaceSecret(
+	ctx context.Context, tx pgx.Tx, in *endpointInput, order rotationOrder,
+) (*time.Time, error) {
 	q := db.New()
 	live, err := q.ListLiveSecrets(ctx, tx, in.ID)
 	if err != nil {

@@ -117,8 +117,8 @@ func newServer(cfg Config) *Server {
 // ServeHTTP serves a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
 
-// Close finishes what the ingestion holds. Call it once no request is being served. Returns ctx.Err() if ctx ended first;
-// the requests that waited then got 503.
+// Close finishes what the ingestion holds. Call it once no request is being served. Returns ctx.Err() if ctx ended
+// first; the requests that waited then got 503.
 func (s *Server) Close(ctx context.Context) error {
 	if err := s.store.close(ctx); err != nil {
 		return fmt.Errorf("closing the ingestion: %w", err)

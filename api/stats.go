@@ -64,8 +64,8 @@ func (s *Server) addStats() {
 		Operation: huma.Operation{
 			OperationID: "get-stats", Method: http.MethodGet, Path: "/api/stats", Tags: []string{tagDelivery},
 			Summary: "Count what went on in the last minutes, and what waits",
-			Description: "Counts rows, so its cost grows with the window and the backlog; it gives up after 5 seconds (503). For a graph, " +
-				"use metrics.",
+			Description: "Counts rows, so its cost grows with the window and the backlog; " +
+				"it gives up after 5 seconds (503). For a graph, use metrics.",
 		},
 		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getStats)

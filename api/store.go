@@ -65,7 +65,8 @@ func newIntake(events []outhook.Event, traceparent string) intake {
 	return in
 }
 
-// traceOrNone drops what is no traceparent for sure: Postgres refuses bytes that are no UTF-8, and with them the whole group.
+// traceOrNone drops what is no traceparent for sure: Postgres refuses bytes that are no UTF-8, and with them the
+// whole group.
 func traceOrNone(traceparent string) string {
 	const size = 55 // of version 00
 	if len(traceparent) != size || !utf8.ValidString(traceparent) {
@@ -93,14 +94,17 @@ type store struct {
 
 func newStore(pool *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *store {
 	st := &store{pool: pool, logger: logger}
-	st.prompt = batch.New(batch.Config{Parallel: storeParallel, MaxWaiting: storeWaiting, Split: isOnesFault}, intakeSize, st.runPrompt)
-	st.patient = batch.New(batch.Config{Parallel: patientParallel, MaxWaiting: patientWaiting, MaxItems: 1}, intakeSize, st.runPatient)
-	st.metric = metrics.NewGroup(reg, "store", func() int { return st.prompt.Stats().Waiting + st.patient.Stats().Waiting })
+	prompt := batch.Config{Parallel: storeParallel, MaxWaiting: storeWaiting, Split: isOnesFault}
+	st.prompt = batch.New(prompt, intakeSize, st.runPrompt)
+	patient := batch.Config{Parallel: patientParallel, MaxWaiting: patientWaiting, MaxItems: 1}
+	st.patient = batch.New(patient, intakeSize, st.runPatient)
+	waiting := func() int { return st.prompt.Stats().Waiting + st.patient.Stats().Waiting }
+	st.metric = metrics.NewGroup(reg, "store", waiting)
 	return st
 }
 
-// put stores the events of one request, all or none, and returns when they are committed. Returns a conflictError for one
-// of several events; a conflict of a single event is in its row.
+// put stores the events of one request, all or none, and returns when they are committed. Returns a conflictError for
+// one of several events; a conflict of a single event is in its row.
 func (st *store) put(ctx context.Context, in intake) ([]db.EnqueueManyRow, error) {
 	rows, err := st.prompt.Do(ctx, in)
 	if isHeldKey(err) {
@@ -114,8 +118,8 @@ func (st *store) close(ctx context.Context) error {
 	return errors.Join(st.prompt.Close(ctx), st.patient.Close(ctx))
 }
 
-// runPrompt is one group of requests. A lock other than a key's concerns all of them (a migration, say), so they wait for
-// it together.
+// runPrompt is one group of requests. A lock other than a key's concerns all of them (a migration, say), so they wait
+// for it together.
 func (st *store) runPrompt(ctx context.Context, ins []intake) ([][]db.EnqueueManyRow, error) {
 	rows, err := st.enqueue(ctx, ins, promptLocks)
 	if isLockTimeout(err) && !isHeldKey(err) {
@@ -142,7 +146,9 @@ func (st *store) logged(ctx context.Context, err error, requests int) error {
 	return loggedError{err}
 }
 
-func (st *store) enqueue(ctx context.Context, ins []intake, locks time.Duration) (answers [][]db.EnqueueManyRow, err error) {
+func (st *store) enqueue(
+	ctx context.Context, ins []intake, locks time.Duration,
+) (answers [][]db.EnqueueManyRow, err error) {
 	began := time.Now()
 	defer func() { st.metric.Observe(len(ins), began, err) }()
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
@@ -186,8 +192,9 @@ func columns(ins []intake) (p db.EnqueueManyParams) {
 	return p
 }
 
-// perRequest cuts rows into those of each request. Returns a conflictError, by which everything is rolled back, if one of
-// several events of a request is in conflict. A single one stores nothing then, so its neighbours may be committed.
+// perRequest cuts rows into those of each request. Returns a conflictError, by which everything is rolled back, if
+// one of several events of a request is in conflict. A single one stores nothing then, so its neighbours may be
+// committed.
 func perRequest(ins []intake, rows []db.EnqueueManyRow) ([][]db.EnqueueManyRow, error) {
 	answers := make([][]db.EnqueueManyRow, len(ins))
 	for i, in := range ins {
@@ -206,8 +213,8 @@ func perRequest(ins []intake, rows []db.EnqueueManyRow) ([][]db.EnqueueManyRow, 
 }
 
 // isOnesFault tells whether a group failed for a reason that may be that of a single request, with nothing stored: a
-// conflict, an event that the database refuses (classes 22 and 54), a deadlock or a serialization failure (40), or a key
-// that another transaction holds. None of these comes from a commit.
+// conflict, an event that the database refuses (classes 22 and 54), a deadlock or a serialization failure (40), or a
+// key that another transaction holds. None of these comes from a commit.
 func isOnesFault(err error) bool {
 	var conflict conflictError
 	var pgErr *pgconn.PgError
@@ -251,6 +258,7 @@ func storeProblem(err error, at func(index int) string) error {
 }
 
 func keyConflict(at string) *problemError {
-	return newProblem(http.StatusConflict, "this idempotency_key belongs to an earlier event with another type or payload: "+
-		"nothing was stored; use a new key for a new event", detail{at, "is in use for another event"})
+	return newProblem(http.StatusConflict,
+		"this idempotency_key belongs to an earlier event with another type or payload: nothing was stored; "+
+			"use a new key for a new event", detail{at, "is in use for another event"})
 }

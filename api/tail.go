@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// followOverlap is how far a reader that has caught up goes back: an attempt is recorded within milliseconds of its end,
-	// in a group of at most a second or two on a busy machine.
+	// followOverlap is how far a reader that has caught up goes back: an attempt is recorded within milliseconds of its
+	// end, in a group of at most a second or two on a busy machine.
 	followOverlap = 10 * time.Second
 
-	// followStart is how long before its end an attempt may have started, and how long one whose worker died is shown. It is
-	// the 40 s of FollowAttempts: the longest timeout, 30 s, and some room.
+	// followStart is how long before its end an attempt may have started, and how long one whose worker died is shown.
+	// It is the 40 s of FollowAttempts: the longest timeout, 30 s, and some room.
 	followStart = 40 * time.Second
 
 	// maxFollowBack bounds since: a reader who wants more reads the reports.
@@ -63,8 +63,8 @@ type followInput struct {
 	Cursor     string    `query:"cursor" maxLength:"400" doc:"next_cursor of the page before."`
 }
 
-// followCursor is a reader's position. It passes over the log from From on, page by page; when it has caught up, the next
-// pass begins followOverlap before the time at which this one began, so that what became visible late is seen.
+// followCursor is a reader's position. It passes over the log from From on, page by page; when it has caught up, the
+// next pass begins followOverlap before the time at which this one began, so that what became visible late is seen.
 type followCursor struct {
 	From    time.Time   `json:"f"`
 	Began   time.Time   `json:"b"`
@@ -78,10 +78,10 @@ func (s *Server) addTail() {
 		Operation: huma.Operation{
 			OperationID: "follow-attempts", Method: http.MethodGet, Path: "/api/attempts", Tags: []string{tagDelivery},
 			Summary: "Follow the attempts as they end",
-			Description: "Oldest first. The list has no end: next_cursor is always there. A reader that has caught up reads the last " +
-				"10 seconds again, because an attempt is recorded after it ended: skip those that you have, by event_id, endpoint_id, " +
-				"number and outcome. An attempt that was recorded later than that, after trouble with the database, is not shown here; " +
-				"GET /api/events/{id}/attempts and SQL show all.",
+			Description: "Oldest first. The list has no end: next_cursor is always there. A reader that has caught up " +
+				"reads the last 10 seconds again, because an attempt is recorded after it ended: skip those that you " +
+				"have, by event_id, endpoint_id, number and outcome. An attempt that was recorded later than that, " +
+				"after trouble with the database, is not shown here; GET /api/events/{id}/attempts and SQL show all.",
 		},
 		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.followAttempts)
@@ -115,7 +115,8 @@ func (s *Server) followAttempts(ctx context.Context, in *followInput) (*followOu
 		cursor.start(now, in.Since)
 		p.FromTime, p.StartedFrom = cursor.From, cursor.From.Add(-followStart)
 		if cursor.After != nil {
-			p.AfterTime, p.AfterEventID, p.AfterEndpointID, p.AfterNumber = cursor.After, &cursor.IDs[0], &cursor.IDs[1], cursor.Attempt
+			p.AfterTime, p.AfterEventID, p.AfterEndpointID = cursor.After, &cursor.IDs[0], &cursor.IDs[1]
+			p.AfterNumber = cursor.Attempt
 		}
 		rows, err = db.New().FollowAttempts(ctx, tx, p)
 		return err
@@ -163,9 +164,9 @@ func newFollowedPage(rows []db.FollowAttemptsRow, limit int32, c followCursor) (
 	out.Body.Items = make([]followedAttempt, len(rows))
 	for i, r := range rows {
 		out.Body.Items[i] = followedAttempt{
-			EventID: r.EventID, EndpointID: r.EndpointID, Number: r.Number, TenantID: r.TenantID, Type: r.Type, Trigger: string(r.Trigger),
-			StartedAt: r.StartedAt.UTC(), DurationMS: r.DurationMS, Outcome: string(r.Outcome), StatusCode: r.StatusCode, Error: r.Error,
-			RemoteAddr: r.RemoteAddr,
+			EventID: r.EventID, EndpointID: r.EndpointID, Number: r.Number, TenantID: r.TenantID, Type: r.Type,
+			Trigger: string(r.Trigger), StartedAt: r.StartedAt.UTC(), DurationMS: r.DurationMS,
+			Outcome: string(r.Outcome), StatusCode: r.StatusCode, Error: r.Error, RemoteAddr: r.RemoteAddr,
 		}
 	}
 	return out, nil

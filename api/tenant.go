@@ -58,12 +58,14 @@ type erasureOutput struct{ Body erasure }
 func (s *Server) addTenants() {
 	register(s, route{
 		Operation: huma.Operation{
-			OperationID: "erase-tenant", Method: http.MethodDelete, Path: "/api/tenants/{tenant_id}/data", Tags: []string{tagTenants},
-			Summary: "Erase a tenant's data", DefaultStatus: http.StatusAccepted,
-			Description: "Orders that everything the tenant has until now is erased, and answers at once: its endpoints and their " +
-				"secrets, the payloads of its events, what attempts say of its receivers, its endpoints' health, its operations, and its " +
-				"idempotency keys. Pending deliveries are cancelled, and the API keys that are bound to it revoked. Ids, types, times, states and counts stay in the log until the retention ends. What is enqueued later is not " +
-				"erased. A second order while one is running starts that one anew.",
+			OperationID: "erase-tenant", Method: http.MethodDelete, Path: "/api/tenants/{tenant_id}/data",
+			Tags: []string{tagTenants}, Summary: "Erase a tenant's data", DefaultStatus: http.StatusAccepted,
+			Description: "Orders that everything the tenant has until now is erased, and answers at once: its endpoints " +
+				"and their secrets, the payloads of its events, what attempts say of its receivers, its endpoints' " +
+				"health, its operations, and its idempotency keys. Pending deliveries are cancelled, and the API keys " +
+				"that are bound to it revoked. Ids, types, times, states and counts stay in the log until the " +
+				"retention ends. What is enqueued later is not erased. A second order while one is running starts " +
+				"that one anew.",
 		},
 		access: adminAccess, timeout: s.cfg.QueryTimeout,
 	}, s.eraseTenant)
@@ -78,9 +80,10 @@ func (s *Server) addTenants() {
 
 func newErasure(r db.TenantErasure) erasure {
 	e := erasure{
-		ID: r.ID, TenantID: r.TenantID, State: "running", RequestedAt: r.RequestedAt.UTC(), CompletedAt: utc(r.CompletedAt),
-		EndpointCount: r.EndpointCount, DeliveryCount: r.DeliveryCount, PayloadCount: r.PayloadCount, AttemptCount: r.AttemptCount,
-		KeyCount: r.KeyCount,
+		ID: r.ID, TenantID: r.TenantID, State: "running",
+		RequestedAt: r.RequestedAt.UTC(), CompletedAt: utc(r.CompletedAt),
+		EndpointCount: r.EndpointCount, DeliveryCount: r.DeliveryCount, PayloadCount: r.PayloadCount,
+		AttemptCount: r.AttemptCount, KeyCount: r.KeyCount,
 	}
 	if e.CompletedAt != nil {
 		e.State = "completed"
@@ -98,7 +101,8 @@ func (s *Server) eraseTenant(ctx context.Context, in *eraseInput) (*eraseOutput,
 		if row, err = jobs.OrderErasure(ctx, tx, *tenantID); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, done{"erase-tenant", *tenantID, objectTenant, *tenantID, map[string]any{"erasure_id": row.ID}})
+		detail := map[string]any{"erasure_id": row.ID}
+		return s.audit(ctx, tx, done{"erase-tenant", *tenantID, objectTenant, *tenantID, detail})
 	})
 	if err != nil {
 		return nil, err

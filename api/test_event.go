@@ -109,13 +109,16 @@ type testData struct {
 
 // insertTestEvent stores a test event for one endpoint and wakes the workers.
 func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent string) (id uuid.UUID, err error) {
-	payload, err := json.Marshal(testPayload{Type: jobs.TestEventType, Timestamp: time.Now().UTC(), Data: testData{EndpointID: e.ID}})
+	payload, err := json.Marshal(testPayload{
+		Type: jobs.TestEventType, Timestamp: time.Now().UTC(), Data: testData{EndpointID: e.ID},
+	})
 	if err != nil {
 		return id, fmt.Errorf("encoding a test event: %w", err)
 	}
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		id, err = db.New().InsertTestEvent(ctx, tx, db.InsertTestEventParams{
-			TenantID: e.TenantID, Type: jobs.TestEventType, Payload: payload, Traceparent: traceOrNone(traceparent), EndpointID: e.ID,
+			TenantID: e.TenantID, Type: jobs.TestEventType, Payload: payload,
+			Traceparent: traceOrNone(traceparent), EndpointID: e.ID,
 		})
 		if err != nil {
 			return err
@@ -148,8 +151,9 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 			}
 		}
 		if ctx.Err() != nil {
-			return row, newProblem(http.StatusGatewayTimeout, "no worker has recorded an attempt in time: check that a process with "+
-				"the role worker runs; GET /api/events/"+eventID.String()+"/attempts shows the attempt once it is made")
+			return row, newProblem(http.StatusGatewayTimeout,
+				"no worker has recorded an attempt in time: check that a process with the role worker runs; "+
+					"GET /api/events/"+eventID.String()+"/attempts shows the attempt once it is made")
 		}
 		return row, err
 	}

@@ -17,7 +17,8 @@ const (
 
 	// uiPolicy lets River UI's own scripts run and no inline one; its styles are inline. It talks to this server alone.
 	uiPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
-		"font-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+		"font-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; " +
+		"frame-ancestors 'none'"
 
 	// maxUIBody holds the ids of 10,000 jobs.
 	maxUIBody = 256 << 10
@@ -56,7 +57,9 @@ func (s *Server) addUI() {
 		s.cfg.UI.ServeHTTP(c.Response(), c.Request())
 		return nil
 	}
-	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	methods := []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	}
 	s.echo.Match(methods, uiPath, serve)
 	s.echo.Match(methods, uiPath+"/*", serve)
 }
@@ -91,5 +94,6 @@ func (s *Server) auditUI(c echo.Context) error {
 		}
 		detail["jobs"], detail["job_count"] = jobs, len(order.IDs)
 	}
-	return s.audit(r.Context(), s.cfg.Pool, done{action: "river-ui", objectType: objectRiverUI, objectID: target, detail: detail})
+	d := done{action: "river-ui", objectType: objectRiverUI, objectID: target, detail: detail}
+	return s.audit(r.Context(), s.cfg.Pool, d)
 }
