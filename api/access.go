@@ -99,6 +99,7 @@ func checkOwn(ctx context.Context, tenantID, at string) error {
 func filterTenant(ctx context.Context, value string) (*string, error) {
 	asked, err := filter("query.tenant_id", value)
 	key := requestOf(ctx).key
+
 	switch {
 	case err != nil:
 		return nil, err

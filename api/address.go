@@ -22,6 +22,7 @@ func clientAddress(proxies []netip.Prefix) func(*http.Request) netip.Addr {
 		}
 		extract = echo.ExtractIPFromXFFHeader(options...)
 	}
+
 	return func(r *http.Request) netip.Addr {
 		addr, err := netip.ParseAddr(extract(r))
 		if err != nil {

@@ -32,10 +32,12 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		if len(c.Request().RequestURI) > maxURLBytes {
 			return newProblem(http.StatusRequestURITooLong, fmt.Sprintf("the URL is longer than %d bytes", maxURLBytes))
 		}
+
 		defer s.active.Add(-1)
 		if s.active.Add(1) > int64(s.cfg.MaxRequests) {
 			return unavailable("the server serves as many requests as it can: repeat the request", 1)
 		}
+
 		return next(c)
 	}
 }
@@ -62,6 +64,7 @@ func (g *guesses) check(r *http.Request) error {
 	if g == nil || g.buckets.count.Load() == 0 {
 		return nil
 	}
+
 	wait := g.buckets.empty(g.client(r), time.Now())
 	if wait == 0 {
 		return nil
@@ -74,6 +77,7 @@ func (g *guesses) note(ctx context.Context, r *http.Request, sum [sha256.Size]by
 	if g == nil {
 		return
 	}
+
 	if len(g.server.cfg.TrustedProxies) == 0 && r.Header.Get(echo.HeaderXForwardedFor) != "" {
 		g.server.warnOfProxy.Do(func() {
 			g.server.cfg.Logger.WarnContext(ctx,
@@ -81,6 +85,7 @@ func (g *guesses) note(ctx context.Context, r *http.Request, sum [sha256.Size]by
 				slog.String("address", g.client(r).Addr().String()))
 		})
 	}
+
 	g.buckets.takeOnce(g.client(r), binary.BigEndian.Uint64(sum[:]), time.Now())
 }
 
@@ -91,6 +96,7 @@ func (g *guesses) client(r *http.Request) netip.Prefix {
 	if addr.Is6() {
 		bits = clientBits6
 	}
+
 	prefix, err := addr.Prefix(bits)
 	if err != nil {
 		return netip.Prefix{} // of a connection without addresses: they count together

@@ -41,6 +41,7 @@ func newAttempt(r db.DeliveryAttempt) (attempt, error) {
 		DurationMS: r.DurationMS, Outcome: string(r.Outcome), StatusCode: r.StatusCode, Error: r.Error,
 		RemoteAddr: r.RemoteAddr, ResponseBody: r.ResponseBody, ResponseTruncated: r.ResponseTruncated,
 	}
+
 	for _, column := range []struct {
 		from json.RawMessage
 		to   *map[string]string
@@ -52,6 +53,7 @@ func newAttempt(r db.DeliveryAttempt) (attempt, error) {
 			return a, fmt.Errorf("reading the headers of attempt %d: %w", r.Number, err)
 		}
 	}
+
 	return a, nil
 }
 
@@ -63,10 +65,12 @@ func (s *Server) listAttempts(ctx context.Context, in *eventInput) (*listAttempt
 	if err := checkVisible(ctx, tenantID); err != nil {
 		return nil, err
 	}
+
 	rows, err := db.New().ListEventAttempts(ctx, s.cfg.Pool, in.ID)
 	if err != nil {
 		return nil, err
 	}
+
 	out := &listAttemptsOutput{Body: attemptList{Items: make([]attempt, len(rows))}}
 	for i, row := range rows {
 		if out.Body.Items[i], err = newAttempt(row); err != nil {

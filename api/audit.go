@@ -43,6 +43,7 @@ func (s *Server) audit(ctx context.Context, tx db.DBTX, d done) error {
 		Actor: r.key.name, KeyTenantID: r.key.tenant(), Action: d.action, ObjectType: d.objectType, ObjectID: d.objectID,
 		Detail: json.RawMessage(emptyJSONObject), RequestID: r.id,
 	}
+
 	if r.key.id != uuid.Nil {
 		p.KeyID = &r.key.id
 	}
@@ -54,6 +55,7 @@ func (s *Server) audit(ctx context.Context, tx db.DBTX, d done) error {
 			p.SourceAddress = addr.String()
 		}
 	}
+
 	if len(d.detail) > 0 {
 		detail, err := json.Marshal(d.detail)
 		if err != nil {
@@ -61,6 +63,7 @@ func (s *Server) audit(ctx context.Context, tx db.DBTX, d done) error {
 		}
 		p.Detail = detail
 	}
+
 	if err := db.New().InsertAuditEntry(ctx, tx, p); err != nil {
 		return fmt.Errorf("writing the audit trail: %w", err)
 	}
@@ -109,6 +112,7 @@ func (s *Server) listAudit(ctx context.Context, in *listAuditInput) (*pageOutput
 	if err != nil {
 		return nil, err
 	}
+
 	p := db.ListAuditEntriesParams{
 		Since: bound(in.Since), Until: bound(in.Until), Cursor: first(after), MaxRows: in.Limit + 1,
 	}
@@ -124,6 +128,7 @@ func (s *Server) listAudit(ctx context.Context, in *listAuditInput) (*pageOutput
 	if p.KeyID, err = filterID("query.key_id", in.KeyID); err != nil {
 		return nil, err
 	}
+
 	var rows []db.ListAuditEntriesRow
 	err = s.list(ctx, func(tx pgx.Tx) error {
 		rows, err = db.New().ListAuditEntries(ctx, tx, p)
@@ -132,6 +137,7 @@ func (s *Server) listAudit(ctx context.Context, in *listAuditInput) (*pageOutput
 	if err != nil {
 		return nil, err
 	}
+
 	var broken error
 	out := newPage(rows, in.Limit, func(r db.ListAuditEntriesRow) auditEntry {
 		e, err := newAuditEntry(r, requestOf(ctx).key)
@@ -150,9 +156,11 @@ func newAuditEntry(r db.ListAuditEntriesRow, key principal) (auditEntry, error) 
 		ObjectType: r.ObjectType, ObjectID: r.ObjectID,
 		SourceAddress: textOrNull(r.SourceAddress), RequestID: textOrNull(r.RequestID),
 	}
+
 	if own := r.KeyTenantID != nil && *r.KeyTenantID == key.tenantID; key.tenantID != "" && !own {
 		e.Actor, e.KeyID, e.SourceAddress, e.RequestID = operator, nil, nil, nil
 	}
+
 	if err := json.Unmarshal(r.Detail, &e.Detail); err != nil {
 		return e, fmt.Errorf("reading audit entry %s: %w", r.ID, err)
 	}

@@ -29,11 +29,13 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		default:
 			return next(c)
 		}
+
 		ctx := c.Request().Context()
 		found, err := s.login(ctx, key)
 		if err != nil {
 			return err
 		}
+
 		if found.scope == "" {
 			c.Response().Header().Set(echo.HeaderWWWAuthenticate, challenge)
 			return newProblem(http.StatusUnauthorized, "give a valid API key: Authorization: Bearer <key>")
@@ -41,6 +43,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := s.checkRate(found.id); err != nil {
 			return err
 		}
+
 		requestOf(ctx).key = found
 		if ui && !found.may(adminAccess) {
 			return errForbidden(adminAccess)
@@ -64,10 +67,12 @@ func (s *Server) login(ctx context.Context, key string) (principal, error) {
 	if key == "" {
 		return principal{}, nil
 	}
+
 	r := requestOf(ctx).http
 	if err := s.guesses.check(r); err != nil {
 		return principal{}, err
 	}
+
 	sum := sha256.Sum256([]byte(key))
 	found, err := s.findKey(ctx, key, sum)
 	if err == nil && found.scope == "" {
@@ -86,6 +91,7 @@ func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte)
 	if !plausibleKey(key) {
 		return principal{}, nil
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()
 	found, err := s.keys.Do(ctx, sum)
@@ -102,6 +108,7 @@ func hashSize([sha256.Size]byte) int { return sha256.Size }
 func (s *Server) findKeys(ctx context.Context, sums [][sha256.Size]byte) ([]principal, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()
+
 	hashes := make([][]byte, len(sums))
 	for i := range sums {
 		hashes[i] = sums[i][:]
@@ -110,6 +117,7 @@ func (s *Server) findKeys(ctx context.Context, sums [][sha256.Size]byte) ([]prin
 	if err != nil {
 		return nil, fmt.Errorf("querying API keys: %w", err)
 	}
+
 	live := make(map[string]principal, len(rows))
 	for _, row := range rows {
 		p := principal{id: row.ID, name: row.Name, scope: row.Scope}
@@ -118,6 +126,7 @@ func (s *Server) findKeys(ctx context.Context, sums [][sha256.Size]byte) ([]prin
 		}
 		live[string(row.KeyHash)] = p
 	}
+
 	found := make([]principal, len(sums))
 	for i, hash := range hashes {
 		found[i] = live[string(hash)]

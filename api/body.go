@@ -33,11 +33,13 @@ func (s *Server) withBody(limit int64, optional bool) func(huma.Context, func(hu
 			next(hc)
 			return
 		}
+
 		body, release, err := s.readBody(c, limit)
 		if err != nil {
 			c.Error(err)
 			return
 		}
+
 		defer release()
 		next(huma.WithValue(hc, bodyKey{}, body))
 	}
@@ -52,6 +54,7 @@ func (s *Server) readBody(c echo.Context, limit int64) (body []byte, release fun
 	if r.ContentLength > limit {
 		return nil, nil, tooLarge(limit)
 	}
+
 	room := r.ContentLength
 	if room < 0 {
 		room = limit
@@ -60,6 +63,7 @@ func (s *Server) readBody(c echo.Context, limit int64) (body []byte, release fun
 		s.held.Add(-room)
 		return nil, nil, unavailable("the server holds as many requests as it can: repeat the request", 1)
 	}
+
 	release = func() { s.held.Add(-room) }
 	if body, err = s.readAll(c, limit); err != nil {
 		release()
@@ -73,6 +77,7 @@ func (s *Server) readBody(c echo.Context, limit int64) (body []byte, release fun
 func (s *Server) readAll(c echo.Context, limit int64) ([]byte, error) {
 	control := http.NewResponseController(c.Response())
 	_ = control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout))
+
 	var buf bytes.Buffer
 	_, err := buf.ReadFrom(http.MaxBytesReader(c.Response().Writer, c.Request().Body, limit))
 	var tooMuch *http.MaxBytesError
@@ -84,6 +89,7 @@ func (s *Server) readAll(c echo.Context, limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, newProblem(http.StatusBadRequest, "the body ended before it was complete")
 	}
+
 	_ = control.SetReadDeadline(time.Now().Add(readTimeout))
 	return buf.Bytes(), nil
 }
@@ -100,6 +106,7 @@ func checkContent(h http.Header) error {
 	if err != nil || !isJSON {
 		return newProblem(http.StatusUnsupportedMediaType, "send JSON: Content-Type: application/json")
 	}
+
 	if encoding := h.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return newProblem(http.StatusUnsupportedMediaType, "send the body without Content-Encoding")
 	}

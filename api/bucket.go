@@ -64,10 +64,12 @@ func (b *buckets[K]) take(key K, now time.Time) time.Duration {
 func (b *buckets[K]) takeOnce(key K, mark uint64, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	k := b.get(key)
 	if slices.Contains(k.marks, mark) {
 		return
 	}
+
 	if len(k.marks) == maxMarks {
 		k.marks = slices.Delete(k.marks, 0, 1)
 	}
@@ -100,11 +102,13 @@ func (b *buckets[K]) get(key K) *bucket[K] {
 		b.recent.MoveToFront(element)
 		return b.at(element)
 	}
+
 	if len(b.byKey) >= b.max {
 		oldest := b.recent.Back()
 		delete(b.byKey, b.at(oldest).key)
 		b.recent.Remove(oldest)
 	}
+
 	k := &bucket[K]{key: key, limiter: rate.NewLimiter(b.rate, b.burst)}
 	b.byKey[key] = b.recent.PushFront(k)
 	b.count.Store(int64(len(b.byKey)))

@@ -154,6 +154,7 @@ func (cfg Config) withDefaults() Config {
 	cfg.StoreTimeout = cmp.Or(cfg.StoreTimeout, 15*time.Second)
 	cfg.QueryTimeout = cmp.Or(cfg.QueryTimeout, 5*time.Second)
 	cfg.BodyTimeout = cmp.Or(cfg.BodyTimeout, 20*time.Second)
+
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -178,6 +179,7 @@ func (cfg Config) validate() error {
 	case cfg.FailedLogins < -1 || cfg.FailedLogins > 1_000_000:
 		return errors.New("field FailedLogins must be -1 to 1,000,000")
 	}
+
 	for _, limit := range []struct {
 		name       string
 		value, max int64

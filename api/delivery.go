@@ -68,6 +68,7 @@ func (s *Server) addDeliveries() {
 		}
 	}
 	const one = "/{event_id}/{endpoint_id}"
+
 	register(s, route{
 		Operation: operation("list-deliveries", http.MethodGet, "", "List deliveries, newest event first", ""),
 		access:    readAccess, timeout: s.cfg.QueryTimeout,
@@ -76,6 +77,7 @@ func (s *Server) addDeliveries() {
 		Operation: operation("get-delivery", http.MethodGet, one, "Get a delivery", "", http.StatusNotFound),
 		access:    readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getDelivery)
+
 	register(s, route{
 		Operation: operation("replay-delivery", http.MethodPost, one+"/replay", "Deliver again",
 			"Orders new attempts with the whole retry schedule; the event id stays the same and the attempt numbers go on. "+
@@ -117,6 +119,7 @@ func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*
 	if after != nil {
 		p.CursorEventID, p.CursorEndpointID = &after[0], &after[1]
 	}
+
 	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
 		return nil, err
 	}
@@ -126,6 +129,7 @@ func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*
 	if in.State != "" {
 		p.State = &in.State
 	}
+
 	var rows []db.ListDeliveriesRow
 	err = s.list(ctx, func(tx pgx.Tx) error {
 		rows, err = db.New().ListDeliveries(ctx, tx, p)
@@ -134,6 +138,7 @@ func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*
 	if err != nil {
 		return nil, err
 	}
+
 	return newPage(rows, in.Limit,
 		func(r db.ListDeliveriesRow) delivery { return newDelivery(db.GetDeliveryRow(r)) },
 		func(r db.ListDeliveriesRow) []uuid.UUID { return []uuid.UUID{r.EventID, r.EndpointID} }), nil
@@ -152,6 +157,7 @@ func (s *Server) replayDelivery(ctx context.Context, in *replayInput) (*delivery
 	if err != nil {
 		return nil, err
 	}
+
 	d := done{action: "replay-delivery", detail: map[string]any{"now": now || in.Now}}
 	return s.order(ctx, deliveryInput{in.EventID, in.EndpointID}, d, func(tx pgx.Tx) error {
 		return jobs.Replay(ctx, tx, in.EventID, in.EndpointID, now || in.Now)
@@ -175,13 +181,16 @@ func (s *Server) order(ctx context.Context, in deliveryInput, d done, do func(pg
 		if err := checkVisible(ctx, row.TenantID); err != nil {
 			return err
 		}
+
 		if err := do(tx); err != nil {
 			return err
 		}
+
 		d.tenantID, d.objectType, d.objectID = row.TenantID, objectDelivery, in.EventID.String()+"/"+in.EndpointID.String()
 		if err := s.audit(ctx, tx, d); err != nil {
 			return err
 		}
+
 		row, err = db.New().GetDelivery(ctx, tx, in.EventID, in.EndpointID)
 		out.Body = newDelivery(row)
 		return err
@@ -201,6 +210,7 @@ func decodeReplay(body []byte) (now bool, err error) {
 	if err != nil {
 		return false, err
 	}
+
 	var f faults
 	eachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
 		switch {
@@ -213,5 +223,6 @@ func decodeReplay(body []byte) (now bool, err error) {
 		}
 		return true
 	})
+
 	return now, f.problem(http.StatusUnprocessableEntity)
 }

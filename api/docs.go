@@ -70,6 +70,7 @@ func renderDocs(oapi *huma.OpenAPI) (page []byte, policy string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("parsing docs.html: %w", err)
 	}
+
 	d := docs{oapi}
 	data := docsPage{Info: oapi.Info, Style: template.CSS(docsCSS)} //nolint:gosec // G203: our own file
 	data.Text = strings.Split(strings.ReplaceAll(oapi.Info.Description, "`", ""), "\n\n")
@@ -77,10 +78,12 @@ func renderDocs(oapi *huma.OpenAPI) (page []byte, policy string, err error) {
 	for _, tag := range oapi.Tags {
 		data.Groups = append(data.Groups, d.group(tag))
 	}
+
 	var buf bytes.Buffer
 	if err := t.Execute(&buf, data); err != nil {
 		return nil, "", fmt.Errorf("executing docs.html: %w", err)
 	}
+
 	hash := sha256.Sum256([]byte(docsCSS))
 	policy = "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -110,12 +113,14 @@ func (d docs) operation(op *huma.Operation) docsOperation {
 		f.Text = strings.TrimSpace(p.Description + defaultText(p.Schema))
 		o.Params = append(o.Params, f)
 	}
+
 	var body *huma.Schema
 	if op.RequestBody != nil {
 		body = op.RequestBody.Content["application/json"].Schema
 		o.Body = d.fields(nil, "", body, 1)
 	}
 	o.Curl = d.curl(op, body)
+
 	for _, code := range slices.Sorted(maps.Keys(op.Responses)) {
 		r := op.Responses[code]
 		if r.Content[contentProblem] != nil {
@@ -150,9 +155,11 @@ func (d docs) fields(list []docsField, prefix string, s *huma.Schema, level int)
 		}
 		return strings.Compare(a, b)
 	})
+
 	for _, name := range names {
 		member := s.Properties[name]
 		list = append(list, d.field(prefix+name, member, slices.Contains(s.Required, name)))
+
 		inner, suffix := d.resolve(member), "."
 		if inner.Type == huma.TypeArray {
 			inner, suffix = d.resolve(inner.Items), "[]."
@@ -171,6 +178,7 @@ func (d docs) field(name string, s *huma.Schema, required bool) docsField {
 func (d docs) typeOf(s *huma.Schema) string {
 	s = d.resolve(s)
 	text := s.Type
+
 	switch {
 	case s.Type == "":
 		text = "any JSON"
@@ -185,6 +193,7 @@ func (d docs) typeOf(s *huma.Schema) string {
 	case s.Format == "date-time", s.Format == "uuid":
 		text = s.Format
 	}
+
 	if s.Nullable {
 		text += " or null"
 	}
@@ -205,6 +214,7 @@ func (d docs) curl(op *huma.Operation, body *huma.Schema) string {
 	if op.Method != http.MethodGet {
 		command += " -X " + op.Method
 	}
+
 	command += " http://localhost:8080" + op.Path + next + "-H 'Authorization: Bearer '\"$OUTHOOK_API_KEY\""
 	if body != nil {
 		command += next + "-H 'Content-Type: application/json'" + next + "-d '" + string(d.example(body)) + "'"
@@ -225,6 +235,7 @@ func (d docs) exampleValue(s *huma.Schema) any {
 	if len(s.Examples) > 0 {
 		return s.Examples[0]
 	}
+
 	s = d.resolve(s)
 	switch s.Type {
 	case huma.TypeArray:

@@ -75,6 +75,7 @@ func (s *Server) addEndpoints() {
 			Description: description, Errors: errors,
 		}
 	}
+
 	created := operation("create-endpoint", http.MethodPost, "", "Create an endpoint",
 		"The secret that signs its webhooks is in this answer and in no other.", http.StatusConflict)
 	created.DefaultStatus = http.StatusCreated
@@ -82,6 +83,7 @@ func (s *Server) addEndpoints() {
 		Operation: created, access: tenantAccess, timeout: s.cfg.QueryTimeout,
 		body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
 	}, s.postEndpoint)
+
 	register(s, route{
 		Operation: operation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""),
 		access:    readAccess, timeout: s.cfg.QueryTimeout,
@@ -90,6 +92,7 @@ func (s *Server) addEndpoints() {
 		Operation: operation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint", "", http.StatusNotFound),
 		access:    readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getEndpoint)
+
 	register(s, route{
 		Operation: operation("update-endpoint", http.MethodPatch, "/{id}", "Change an endpoint",
 			"Members that are not given stay as they are; null sets a member back to its default. "+
@@ -104,6 +107,7 @@ func (s *Server) addEndpoints() {
 			http.StatusNotFound),
 		access: tenantAccess, timeout: s.cfg.QueryTimeout,
 	}, s.deleteEndpoint)
+
 	register(s, route{
 		Operation: operation("test-endpoint", http.MethodPost, "/{id}/test",
 			"Send a test event and wait for its first attempt",
@@ -112,6 +116,7 @@ func (s *Server) addEndpoints() {
 			http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusGatewayTimeout),
 		access: tenantAccess, timeout: maxHandling,
 	}, s.testEndpoint)
+
 	s.addSecrets(operation)
 }
 
@@ -124,6 +129,7 @@ func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 		Health:    newEndpointHealth(r.Status, db.EndpointHealth{}),
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
+
 	err := errors.Join(json.Unmarshal(r.Headers, &e.Headers), json.Unmarshal(r.Metadata, &e.Metadata))
 	if err == nil {
 		_, e.SecretHeaders, err = signature.HeaderKeys(r.SecretHeaders)
@@ -139,6 +145,7 @@ func durations(seconds []int32) []string {
 	if seconds == nil {
 		return nil
 	}
+
 	list := make([]string, len(seconds))
 	for i, n := range seconds {
 		list[i] = (time.Duration(n) * time.Second).String()
@@ -160,6 +167,7 @@ func (s *Server) postEndpoint(ctx context.Context, _ *struct{}) (*postEndpointOu
 	if err := checkOwn(ctx, edit.row.TenantID, "body.tenant_id"); err != nil {
 		return nil, err
 	}
+
 	var row db.Endpoint
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		row, err = s.insertEndpoint(ctx, tx, edit)
@@ -168,6 +176,7 @@ func (s *Server) postEndpoint(ctx context.Context, _ *struct{}) (*postEndpointOu
 	if err != nil {
 		return nil, err
 	}
+
 	out := &postEndpointOutput{Location: "/api/endpoints/" + row.ID.String()}
 	if out.Body, err = newEndpointAnswer(row); err != nil {
 		return nil, err
@@ -187,6 +196,7 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 		return row, newProblem(http.StatusConflict,
 			fmt.Sprintf("the tenant has %d endpoints already, and that is the limit: delete one first", n))
 	}
+
 	row, err = q.InsertEndpoint(ctx, tx, db.InsertEndpointParams{
 		TenantID: e.TenantID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
 		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, Metadata: e.Metadata, MaxInFlight: e.MaxInFlight,
@@ -195,6 +205,7 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 	if err != nil {
 		return row, err
 	}
+
 	if row.SecretHeaders, err = s.setSecretHeaders(ctx, tx, row, edit); err != nil {
 		return row, err
 	}
@@ -205,6 +216,7 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 	if err := q.InsertEndpointSecret(ctx, tx, row.ID, keyID, sealed); err != nil {
 		return row, err
 	}
+
 	return row, s.audit(ctx, tx, done{"create-endpoint", row.TenantID, objectEndpoint, row.ID.String(), nil})
 }
 
@@ -215,6 +227,7 @@ func (s *Server) setSecretHeaders(
 	if edit.secretHeaders == nil {
 		return row.SecretHeaders, nil
 	}
+
 	sealed, err := s.cfg.Keyring.SealHeaders(edit.secretHeaders, row.ID[:])
 	if err != nil {
 		return nil, err
@@ -231,6 +244,7 @@ func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pa
 	if err != nil {
 		return nil, err
 	}
+
 	var rows []db.Endpoint
 	var healths map[uuid.UUID]db.EndpointHealth
 	err = s.list(ctx, func(tx pgx.Tx) error {
@@ -243,6 +257,7 @@ func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pa
 	if err != nil {
 		return nil, err
 	}
+
 	var broken []error
 	out := newPage(rows, in.Limit, func(r db.Endpoint) endpoint {
 		e, err := newEndpointAnswer(r)
@@ -287,6 +302,7 @@ func (s *Server) patchEndpoint(ctx context.Context, in *endpointInput) (*endpoin
 	if err != nil {
 		return nil, err
 	}
+
 	if after.Status != before.Status && after.Status == db.EndpointStatusDisabled {
 		s.cancelDeliveries(ctx, in.ID, jobs.ReasonEndpointDisabled)
 	}
@@ -298,6 +314,7 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	if err != nil {
 		return row, err
 	}
+
 	e := edit.row
 	row, err = db.New().UpdateEndpoint(ctx, tx, db.UpdateEndpointParams{
 		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
@@ -311,6 +328,7 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	if row.SecretHeaders, err = s.setSecretHeaders(ctx, tx, row, edit); err != nil {
 		return row, err
 	}
+
 	detail := map[string]any{"members": edit.members}
 	if row.Status != before.Status {
 		detail["status"] = row.Status
@@ -319,6 +337,7 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	if err := s.audit(ctx, tx, d); err != nil {
 		return row, err
 	}
+
 	if err := openLane(ctx, tx, before, row); err != nil {
 		return row, err
 	}
@@ -327,6 +346,7 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 			return row, err
 		}
 	}
+
 	unlimited := row.Lane != before.Lane && row.Lane == jobs.LaneNone && row.Status == db.EndpointStatusEnabled
 	if unlimited || row.Status != before.Status && row.Status != db.EndpointStatusPaused {
 		return row, jobs.ResumeEndpoint(ctx, tx, e.ID)
@@ -349,12 +369,14 @@ func (s *Server) deleteEndpoint(ctx context.Context, in *endpointInput) (*struct
 		if err != nil {
 			return err
 		}
+
 		if _, err := db.New().DeleteEndpoint(ctx, tx, in.ID); err != nil {
 			return err
 		}
 		if err := s.audit(ctx, tx, done{"delete-endpoint", row.TenantID, objectEndpoint, row.ID.String(), nil}); err != nil {
 			return err
 		}
+
 		if err := db.New().DeleteEndpointSecrets(ctx, tx, in.ID); err != nil {
 			return err
 		}
@@ -363,6 +385,7 @@ func (s *Server) deleteEndpoint(ctx context.Context, in *endpointInput) (*struct
 	if err != nil {
 		return nil, err
 	}
+
 	s.cancelDeliveries(ctx, in.ID, jobs.ReasonEndpointDeleted)
 	return nil, nil
 }

@@ -96,6 +96,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 	if err := e.decode(body, e.setNew); err != nil {
 		return nil, err
 	}
+
 	for _, required := range []struct{ name, value string }{{"tenant_id", e.row.TenantID}, {"url", e.row.URL}} {
 		if required.value == "" {
 			e.faults.add("body."+required.name, "is required")
@@ -120,6 +121,7 @@ func (e *endpointEdit) decode(body []byte, set func(name string, value json.RawM
 	if err != nil {
 		return err
 	}
+
 	eachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
 		e.members = append(e.members, name)
 		return set(name, value)
@@ -146,10 +148,12 @@ func (e *endpointEdit) setChange(name string, value json.RawMessage) bool {
 	if name != "status" {
 		return e.set(name, value)
 	}
+
 	e.row.Status = defaultStatus
 	if isNull(value) {
 		return true
 	}
+
 	e.row.Status = db.EndpointStatus(text(value, "body.status", &e.faults))
 	switch e.row.Status {
 	case db.EndpointStatusEnabled, db.EndpointStatusPaused, db.EndpointStatusDisabled:
@@ -168,6 +172,7 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 		e.setDescription(value)
 	case "event_types":
 		e.setEventTypes(value)
+
 	case "headers":
 		e.row.Headers = e.object(value, "body.headers", maxHeaders, maxHeaderBytes, checkHeader)
 	case "secret_headers":
@@ -175,6 +180,7 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 		if m := e.entries(value, "body.secret_headers", maxHeaders, maxHeaderBytes, checkSecretHeader); m != nil {
 			e.secretHeaders = m
 		}
+
 	case "timeout_ms":
 		e.setTimeout(value)
 	case "max_in_flight":
@@ -198,6 +204,7 @@ func tenantID(value json.RawMessage, f *faults) string {
 	if len(*f) > before || id == jobs.OperatorTenant {
 		return id
 	}
+
 	if problem := tenantProblem(id); problem != "" {
 		f.add("body.tenant_id", problem)
 	}
@@ -218,6 +225,7 @@ func (e *endpointEdit) setSecret(value json.RawMessage) {
 	if isNull(value) {
 		return
 	}
+
 	secret, err := signature.ParseSecret(text(value, "body.secret", &e.faults))
 	if err != nil {
 		e.faults.add("body.secret", err.Error()) // says how to make one, and repeats nothing
@@ -232,6 +240,7 @@ func (e *endpointEdit) setURL(value json.RawMessage) {
 	if len(e.faults) > before {
 		return
 	}
+
 	if err := e.checkURL(e.row.URL); err != nil {
 		e.faults.add("body.url", err.Error())
 	}
@@ -242,6 +251,7 @@ func (e *endpointEdit) setDescription(value json.RawMessage) {
 	if isNull(value) {
 		return
 	}
+
 	e.row.Description = text(value, "body.description", &e.faults)
 	if utf8.RuneCountInString(e.row.Description) > maxDescription {
 		e.faults.add("body.description", fmt.Sprintf("is longer than %d characters", maxDescription))
@@ -254,6 +264,7 @@ func (e *endpointEdit) setEventTypes(value json.RawMessage) {
 	if isNull(value) {
 		return
 	}
+
 	before := len(e.faults)
 	list := texts(value, at, &e.faults)
 	if len(e.faults) > before {
@@ -263,6 +274,7 @@ func (e *endpointEdit) setEventTypes(value json.RawMessage) {
 		e.faults.add(at, fmt.Sprintf("has more than %d entries", maxEventTypes))
 		return
 	}
+
 	for i, name := range list {
 		switch {
 		case name == "*":
@@ -274,6 +286,7 @@ func (e *endpointEdit) setEventTypes(value json.RawMessage) {
 			e.faults.add(elementLocation(at, i), "is given twice")
 		}
 	}
+
 	e.row.EventTypes = list
 }
 
@@ -282,6 +295,7 @@ func (e *endpointEdit) setTimeout(value json.RawMessage) {
 	if isNull(value) {
 		return
 	}
+
 	before := len(e.faults)
 	e.row.TimeoutMS = integer(value, "body.timeout_ms", &e.faults)
 	if len(e.faults) == before && (e.row.TimeoutMS < minTimeoutMS || e.row.TimeoutMS > maxTimeoutMS) {
@@ -294,6 +308,7 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	if isNull(value) {
 		return
 	}
+
 	before := len(e.faults)
 	schedule, err := e.schedule(value)
 	switch {
@@ -319,6 +334,7 @@ func (e *endpointEdit) schedule(value json.RawMessage) (jobs.Schedule, error) {
 		}
 		return nil, errors.New(`must be a list of delays like ["1m", "2m", "4m"], or a preset: fast or standard`)
 	}
+
 	schedule := jobs.Schedule{}
 	for i, item := range texts(value, "body.retry_schedule", &e.faults) {
 		d, err := time.ParseDuration(item)
@@ -338,6 +354,7 @@ func (e *endpointEdit) object(
 	if m == nil {
 		return json.RawMessage(emptyJSONObject)
 	}
+
 	stored, err := json.Marshal(m)
 	if err != nil {
 		e.faults.add(at, "must be an object of strings") // not for a map of strings
@@ -353,11 +370,13 @@ func (e *endpointEdit) entries(
 	if isNull(value) {
 		return nil
 	}
+
 	before := len(e.faults)
 	m := textMap(value, at, &e.faults)
 	if len(e.faults) > before {
 		return nil
 	}
+
 	bytes, seen := 0, map[string]bool{}
 	for name, v := range m {
 		bytes += len(name) + len(v)
@@ -372,6 +391,7 @@ func (e *endpointEdit) entries(
 		}
 		seen[strings.ToLower(name)] = true
 	}
+
 	if len(m) > maxEntries || bytes > maxBytes {
 		e.faults.add(at, fmt.Sprintf("must have at most %d entries and %d bytes of names and values", maxEntries, maxBytes))
 	}
@@ -383,10 +403,12 @@ func (e *endpointEdit) checkDoubles() {
 	if len(e.faults) > 0 {
 		return
 	}
+
 	var plain map[string]string
 	if err := json.Unmarshal(e.row.Headers, &plain); err != nil {
 		e.faults.add("body.headers", "must be an object of strings") // not for what was decoded or stored before
 	}
+
 	secret := map[string]bool{}
 	for name := range e.secretHeaders {
 		secret[strings.ToLower(name)] = true
@@ -400,6 +422,7 @@ func (e *endpointEdit) checkDoubles() {
 			secret[name] = true
 		}
 	}
+
 	for name := range plain {
 		if secret[strings.ToLower(name)] {
 			e.faults.add(memberLocation("body.headers", name), "is among secret_headers too: a header has one value")
@@ -419,6 +442,7 @@ func checkSecretHeader(name, value string) string {
 // checkHeader returns what is wrong with a request header, or "".
 func checkHeader(name, value string) string {
 	visible := func(r rune) bool { return r < ' ' || r > '~' }
+
 	switch {
 	case strings.EqualFold(name, "authorization"):
 		return "is not allowed: it is a credential, put it into secret_headers, which are stored encrypted"
@@ -440,6 +464,7 @@ func isReservedHeader(lower string) bool {
 			return true
 		}
 	}
+
 	switch lower {
 	case "host", "authorization", "cookie", "user-agent", "connection", "keep-alive", "te", "trailer", "transfer-encoding",
 		"upgrade", "expect":

@@ -32,6 +32,7 @@ func newEndpointHealth(status db.EndpointStatus, h db.EndpointHealth) endpointHe
 		LastSuccessAt: utc(h.LastSuccessAt), LastFailureAt: utc(h.LastFailureAt),
 		LastStatusCode: h.LastStatusCode, LastError: h.LastError,
 	}
+
 	if status == db.EndpointStatusDisabled {
 		a.State, a.ProbeAt = jobs.HealthDisabled, utc(h.ProbeAt)
 	}
@@ -44,10 +45,12 @@ func healthsOf(ctx context.Context, conn db.DBTX, rows []db.Endpoint) (map[uuid.
 	for i, r := range rows {
 		ids[i] = r.ID
 	}
+
 	list, err := db.New().ListEndpointHealth(ctx, conn, ids)
 	if err != nil {
 		return nil, err
 	}
+
 	byID := make(map[uuid.UUID]db.EndpointHealth, len(list))
 	for _, h := range list {
 		byID[h.EndpointID] = h

@@ -89,6 +89,7 @@ func (e *endpointEdit) setRateLimit(value json.RawMessage) {
 		e.faults.add(at, `must be an object like {"requests": 50, "per": "second", "burst": 1}`)
 		return
 	}
+
 	eachMember(value, at, &e.faults, func(name string, value json.RawMessage) bool {
 		location := memberLocation(at, name)
 		switch name {
@@ -107,6 +108,7 @@ func (e *endpointEdit) setRateLimit(value json.RawMessage) {
 		}
 		return true
 	})
+
 	if e.row.RateLimit == nil {
 		e.faults.add(at+".requests", "is required")
 	}
@@ -117,6 +119,7 @@ func openLane(ctx context.Context, tx pgx.Tx, before, after db.Endpoint) error {
 	if after.RateLimit == nil {
 		return nil
 	}
+
 	if before.RateLimit == nil {
 		n, err := db.New().CountLimitedEndpoints(ctx, tx)
 		if err != nil {
@@ -127,5 +130,6 @@ func openLane(ctx context.Context, tx pgx.Tx, before, after db.Endpoint) error {
 				fmt.Sprintf("%d endpoints have a rate limit, and more can't: remove one first", maxLimited))
 		}
 	}
+
 	return db.New().InsertLane(ctx, tx, after.ID)
 }

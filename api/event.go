@@ -111,6 +111,7 @@ func (s *Server) addEvents() {
 		access: publishAccess, timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxBatchBytes),
 		body: reflect.TypeFor[newBatch](),
 	}, s.postBatch)
+
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-events", Method: http.MethodGet, Path: "/api/events", Tags: []string{tagEvents},
@@ -143,14 +144,17 @@ func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventO
 	if err := checkOwn(ctx, e.TenantID, "body.tenant_id"); err != nil {
 		return nil, err
 	}
+
 	rows, err := s.store.put(ctx, newIntake([]outhook.Event{e}, traceOf(ctx, in.Traceparent)))
 	if err != nil {
 		return nil, storeProblem(err, func(int) string { return "body" })
 	}
+
 	s.metrics.event(rows[0].Duplicate, rows[0].Conflict)
 	if rows[0].Conflict {
 		return nil, keyConflict("body.idempotency_key")
 	}
+
 	out := &postEventOutput{Status: http.StatusAccepted, Body: newStored(e, rows[0])}
 	if rows[0].Duplicate {
 		out.Status = http.StatusOK
@@ -163,19 +167,23 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 		return nil, invalid("header.Idempotency-Key",
 			"must not be given with a batch: give each event its own idempotency_key")
 	}
+
 	events, err := s.decodeBatch(bodyOf(ctx))
 	if err != nil {
 		return nil, err
 	}
+
 	key := requestOf(ctx).key
 	foreign := func(e outhook.Event) bool { return !key.sees(e.TenantID) }
 	if i := slices.IndexFunc(events, foreign); i >= 0 {
 		return nil, checkOwn(ctx, events[i].TenantID, eventLocation(i)+".tenant_id")
 	}
+
 	rows, err := s.store.put(ctx, newIntake(events, traceOf(ctx, in.Traceparent)))
 	if err != nil {
 		return nil, storeProblem(err, eventLocation)
 	}
+
 	out := &postBatchOutput{Body: storedBatch{Results: make([]stored, len(rows))}}
 	for i, row := range rows {
 		s.metrics.event(row.Duplicate, row.Conflict)
@@ -199,6 +207,7 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutp
 	if err != nil {
 		return nil, err
 	}
+
 	p := db.ListEventsParams{Since: bound(in.Since), Until: bound(in.Until), Cursor: first(after), MaxRows: in.Limit + 1}
 	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
 		return nil, err
@@ -206,6 +215,7 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutp
 	if p.Type, err = filter("query.type", in.Type); err != nil {
 		return nil, err
 	}
+
 	var rows []db.ListEventsRow
 	err = s.list(ctx, func(tx pgx.Tx) error {
 		rows, err = db.New().ListEvents(ctx, tx, p)
@@ -214,6 +224,7 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutp
 	if err != nil {
 		return nil, err
 	}
+
 	return newPage(rows, in.Limit, newEventAnswer, func(r db.ListEventsRow) []uuid.UUID { return []uuid.UUID{r.ID} }), nil
 }
 
@@ -231,10 +242,12 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 	if err := checkVisible(ctx, row.TenantID); err != nil {
 		return nil, err
 	}
+
 	rows, err := db.New().ListEventDeliveries(ctx, s.cfg.Pool, in.ID)
 	if err != nil {
 		return nil, err
 	}
+
 	head := fullEvent{
 		ID: row.ID, TenantID: row.TenantID, Type: row.Type, CreatedAt: row.CreatedAt.UTC(),
 		Deliveries: make([]delivery, len(rows)), Erased: row.Payload == "",
@@ -242,6 +255,7 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 	for i, r := range rows {
 		head.Deliveries[i] = newDelivery(db.GetDeliveryRow(r))
 	}
+
 	body, err := encodeJSON(head)
 	if err != nil {
 		return nil, err

@@ -47,6 +47,7 @@ func (s *Server) decodeEvent(body []byte, headerKey string) (outhook.Event, erro
 	if err != nil {
 		return outhook.Event{}, err
 	}
+
 	var f eventFaults
 	e := decodeMembers(object, "body", &f.faults)
 	switch {
@@ -55,6 +56,7 @@ func (s *Server) decodeEvent(body []byte, headerKey string) (outhook.Event, erro
 	case headerKey != "" && headerKey != e.IdempotencyKey:
 		f.add("header.Idempotency-Key", "differs from idempotency_key in the body")
 	}
+
 	if len(f.faults) == 0 {
 		s.checkEvent(e, "body", &f)
 	}
@@ -67,6 +69,7 @@ func (s *Server) decodeBatch(body []byte) (events []outhook.Event, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var list json.RawMessage
 	var f eventFaults
 	eachMember(object, "body", &f.faults, func(name string, value json.RawMessage) bool {
@@ -81,6 +84,7 @@ func (s *Server) decodeBatch(body []byte) (events []outhook.Event, err error) {
 	if len(f.faults) > 0 {
 		return nil, f.problem()
 	}
+
 	eachElement(list, func(i int, value json.RawMessage) bool {
 		events = append(events, s.decodeItem(value, i, &f))
 		return len(f.faults) == 0
@@ -93,6 +97,7 @@ func (s *Server) decodeBatch(body []byte) (events []outhook.Event, err error) {
 
 func (s *Server) decodeItem(value json.RawMessage, i int, f *eventFaults) (e outhook.Event) {
 	at := eventLocation(i)
+
 	switch {
 	case i >= s.cfg.MaxBatchEvents:
 		f.add("body.events", fmt.Sprintf("must hold at most %d events", s.cfg.MaxBatchEvents))
@@ -127,6 +132,7 @@ func decodeMembers(object json.RawMessage, at string, f *faults) (e outhook.Even
 		}
 		return true
 	})
+
 	for _, name := range []string{"tenant_id", "type", "payload"} {
 		if !given[name] {
 			f.add(at+"."+name, "is required")
@@ -146,6 +152,7 @@ func (s *Server) checkEvent(e outhook.Event, at string, f *eventFaults) {
 		f.add(at+".payload", fmt.Sprintf("nests deeper than %d levels", outhook.MaxDepth))
 		return
 	}
+
 	// A value of a body that is valid JSON is valid JSON: it need not be parsed a second time.
 	e.Payload = json.RawMessage("null")
 	var broken *outhook.InvalidEventError

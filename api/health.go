@@ -68,9 +68,11 @@ func answerHealth(c echo.Context, h health) error {
 	if h.Status != checkOK {
 		status = http.StatusServiceUnavailable
 	}
+
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	c.Response().WriteHeader(status)
+
 	if c.Request().Method == http.MethodHead {
 		return nil
 	}
@@ -86,6 +88,7 @@ func (r *readiness) run(ctx context.Context, calls []struct{}) ([]health, error)
 		r.cfg.Logger.InfoContext(ctx, "ready")
 	}
 	r.failing = err != nil
+
 	answers := make([]health, len(calls))
 	for i := range answers {
 		answers[i] = h
@@ -96,6 +99,7 @@ func (r *readiness) run(ctx context.Context, calls []struct{}) ([]health, error)
 func (r *readiness) check(ctx context.Context) (health, error) {
 	h := health{Status: checkOK, Checks: map[string]string{"database": checkOK, "schema": checkOK}}
 	var schemaErr, workerErr error
+
 	dbErr := within(ctx, r.reach)
 	switch {
 	case errors.Is(dbErr, errReadOnly):
@@ -107,12 +111,14 @@ func (r *readiness) check(ctx context.Context) (health, error) {
 			h.Checks["schema"] = checkNotReady
 		}
 	}
+
 	if r.cfg.Ready != nil {
 		h.Checks["worker"] = checkOK
 		if workerErr = within(ctx, r.cfg.Ready); workerErr != nil {
 			h.Checks["worker"] = checkNotReady
 		}
 	}
+
 	err := errors.Join(dbErr, schemaErr, workerErr)
 	if err != nil {
 		h.Status = checkNotReady
@@ -127,6 +133,7 @@ func (r *readiness) reach(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reaching the database: %w", err)
 	}
+
 	if readOnly {
 		r.cfg.Pool.Reset()
 		return errReadOnly

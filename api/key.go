@@ -61,6 +61,7 @@ func (k NewKey) Validate(now time.Time) (field, problem string) {
 	default:
 		return "scope", "must be admin, tenant, publish or read"
 	}
+
 	switch {
 	case strings.TrimSpace(k.Name) == "" || len(k.Name) > maxKeyName:
 		return "name", fmt.Sprintf("must have 1 to %d bytes", maxKeyName)
@@ -75,6 +76,7 @@ func (k NewKey) Validate(now time.Time) (field, problem string) {
 	case k.ExpiresAt != nil && k.ExpiresAt.Year() > 9999:
 		return "expires_at", "must be before the year 10000"
 	}
+
 	if k.TenantID != "" {
 		if problem := tenantProblem(k.TenantID); problem != "" {
 			return "tenant_id", problem
@@ -120,6 +122,7 @@ func (s *Server) addKeys() {
 		},
 		access: adminAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newKey](), limit: envelopeBytes,
 	}, s.postKey)
+
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-keys", Method: http.MethodGet, Path: "/api/keys", Tags: []string{tagKeys},
@@ -151,6 +154,7 @@ func (s *Server) postKey(ctx context.Context, _ *struct{}) (*postKeyOutput, erro
 	if err != nil {
 		return nil, err
 	}
+
 	text, hash := NewAPIKey()
 	var row db.APIKey
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
@@ -162,6 +166,7 @@ func (s *Server) postKey(ctx context.Context, _ *struct{}) (*postKeyOutput, erro
 	if err != nil {
 		return nil, err
 	}
+
 	out := &postKeyOutput{Body: newKeyAnswer(row)}
 	out.Body.Key = text
 	return out, nil
@@ -176,6 +181,7 @@ func (s *Server) listKeys(ctx context.Context, in *listKeysInput) (*pageOutput[k
 	if err != nil {
 		return nil, err
 	}
+
 	rows, err := db.New().ListAPIKeys(ctx, s.cfg.Pool, tenantID, first(after), in.Limit+1)
 	if err != nil {
 		return nil, err
@@ -189,6 +195,7 @@ func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error)
 		if err != nil {
 			return err
 		}
+
 		d := done{"revoke-key", "", objectKey, row.ID.String(), map[string]any{"name": row.Name}}
 		if row.TenantID != nil {
 			d.tenantID = *row.TenantID
@@ -203,6 +210,7 @@ func decodeNewKey(body []byte, now time.Time) (k NewKey, err error) {
 	if err != nil {
 		return k, err
 	}
+
 	var f faults
 	eachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
 		switch name {
@@ -221,6 +229,7 @@ func decodeNewKey(body []byte, now time.Time) (k NewKey, err error) {
 		}
 		return true
 	})
+
 	if len(f) == 0 {
 		if field, problem := k.Validate(now); problem != "" {
 			f.add("body."+field, problem)

@@ -41,6 +41,7 @@ func newAPIMetrics(reg prometheus.Registerer, held func() int64) *apiMetrics {
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "outhook_api_held_bytes", Help: "Request bodies that are held at this moment.",
 	}, func() float64 { return float64(held()) })
+
 	m := &apiMetrics{
 		requests: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "outhook_api_requests_total",

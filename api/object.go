@@ -46,6 +46,7 @@ func parseObject(body []byte) (json.RawMessage, error) {
 	default:
 		return nil, newProblem(http.StatusBadRequest, "the body is not valid JSON")
 	}
+
 	object := bytes.Trim(body, " \t\r\n")
 	if object[0] != '{' {
 		return nil, invalid("body", "must be an object")
@@ -64,12 +65,14 @@ func eachMember(
 		name := decodedName(object[i:end])
 		i = nextToken(object, end+1)
 		end = valueEnd(object, i)
+
 		switch {
 		case seen[name]:
 			f.add(memberLocation(at, name), "is given twice")
 		case !set(name, object[i:end:end]):
 			f.add(memberLocation(at, name), "is unknown")
 		}
+
 		seen[name] = true
 		i = nextToken(object, end)
 	}
@@ -103,6 +106,7 @@ func valueEnd(data []byte, i int) int {
 	case '{', '[':
 		return containerEnd(data, i)
 	}
+
 	if n := bytes.IndexAny(data[i:], " \t\r\n,]}"); n >= 0 {
 		return i + n
 	}
@@ -136,6 +140,7 @@ func containerEnd(data []byte, i int) int {
 // depth counts the open brackets outside of strings at the deepest place of a text that need not be valid.
 func depth(data []byte) (deepest int) {
 	open, inString := 0, false
+
 	for i := 0; i < len(data); i++ {
 		switch b := data[i]; {
 		case inString && b == '\\':
@@ -197,6 +202,7 @@ func textMap(value json.RawMessage, at string, f *faults) map[string]string {
 		f.add(at, "must be an object of strings")
 		return nil
 	}
+
 	m := map[string]string{}
 	eachMember(value, at, f, func(name string, value json.RawMessage) bool {
 		if strings.ContainsRune(name, 0) || strings.ContainsRune(name, utf8.RuneError) {
@@ -214,6 +220,7 @@ func texts(value json.RawMessage, at string, f *faults) []string {
 		f.add(at, "must be an array of strings")
 		return nil
 	}
+
 	list := []string{}
 	eachElement(value, func(i int, value json.RawMessage) bool {
 		list = append(list, text(value, elementLocation(at, i), f))
@@ -236,6 +243,7 @@ func timeOrNull(value json.RawMessage, at string, f *faults) *time.Time {
 	if isNull(value) {
 		return nil
 	}
+
 	before := len(*f)
 	t, err := time.Parse(time.RFC3339, text(value, at, f))
 	if err != nil && len(*f) == before {

@@ -75,9 +75,11 @@ func newHuma(e *echo.Echo, version string) huma.API {
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{withoutInput},
 	}
+
 	// Answers get new members within a major version; bodies say no themselves.
 	cfg.AllowAdditionalPropertiesByDefault = true
 	api := humaecho.New(e, cfg)
+
 	// There is one format, whatever a client accepts, and with an odd Accept huma would call it by another name.
 	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
 		humaecho.Unwrap(ctx).Request().Header.Del(echo.HeaderAccept)
@@ -109,10 +111,12 @@ func tags() []*huma.Tag {
 			"that it is subscribed to."},
 		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or " +
 			"cancelled. An attempt is one HTTP request of it."},
+
 		{Name: tagOperations, Description: "An operation is an order to replay many deliveries, carried out in the " +
 			"background: it can be watched, paused, resumed and cancelled."},
 		{Name: tagTenants, Description: "A tenant is a label that you choose; there is nothing to create. " +
 			"What belongs to one can be erased."},
+
 		{Name: tagKeys, Description: "An API key has a scope: admin (everything), tenant (everything with the objects " +
 			"of its tenant), publish (only enqueue) or read (only read). Keys of the scopes publish and read may be " +
 			"bound to a tenant too."},
@@ -135,11 +139,13 @@ func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O
 		http.StatusServiceUnavailable)
 	op.Middlewares = huma.Middlewares{authorize(r.access)}
 	op.Metadata = map[string]any{metaBody: r.body, metaOptional: r.optional, metaOK: r.answer}
+
 	if r.body != nil {
 		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge,
 			http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
 		op.Middlewares = append(op.Middlewares, s.withBody(r.limit, r.optional))
 	}
+
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, r.timeout)
 		defer cancel()
@@ -179,6 +185,7 @@ func document(oapi *huma.OpenAPI, op *huma.Operation) {
 			"application/json": {Schema: schemas.Schema(t, true, "")},
 		}}
 	}
+
 	for code, response := range op.Responses {
 		status, err := strconv.Atoi(code)
 		if err != nil || status >= http.StatusBadRequest {
@@ -187,6 +194,7 @@ func document(oapi *huma.OpenAPI, op *huma.Operation) {
 			}
 			continue
 		}
+
 		if t, ok := op.Metadata[metaOK].(reflect.Type); ok && t != nil {
 			response.Content = map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(t, true, "")}}
 		}
@@ -198,6 +206,7 @@ func (s *Server) addDocs() error {
 	schemas := s.huma.OpenAPI().Components.Schemas.Map()
 	delete(schemas, "ErrorModel") // huma's problem and its details, which document has replaced
 	delete(schemas, "ErrorDetail")
+
 	doc, err := json.MarshalIndent(s.huma.OpenAPI(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("encoding the OpenAPI document: %w", err)
@@ -206,6 +215,7 @@ func (s *Server) addDocs() error {
 	if err != nil {
 		return fmt.Errorf("rendering the documentation: %w", err)
 	}
+
 	s.echo.GET("/openapi.json", func(c echo.Context) error {
 		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, doc)
 	})

@@ -62,6 +62,7 @@ func (s *Server) addOperations() {
 		}
 	}
 	const all, one = "/api/operations", "/api/operations/{id}"
+
 	register(s, route{
 		Operation: op("recover-endpoint", http.MethodPost, "/api/endpoints/{id}/recover", "Replay what an endpoint missed",
 			"Replays, in the background, the deliveries that failed and those that were cancelled because the endpoint "+
@@ -79,6 +80,7 @@ func (s *Server) addOperations() {
 				"tenant replays that tenant's deliveries, also without tenant_id.", http.StatusAccepted),
 		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newReplay](), limit: maxSmallBody,
 	}, s.postOperation)
+
 	register(s, route{
 		Operation: op("list-operations", http.MethodGet, all, "List operations, newest first",
 			"A key that is bound to a tenant sees the operations with that tenant_id.", http.StatusOK),
@@ -89,6 +91,7 @@ func (s *Server) addOperations() {
 			http.StatusOK, http.StatusNotFound),
 		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getOperation)
+
 	for _, move := range []struct {
 		verb, summary, description string
 		do                         func(context.Context, pgx.Tx, uuid.UUID) (db.Operation, error)
@@ -121,6 +124,7 @@ func newOperationAnswer(r db.Operation, key principal) operation {
 		TotalCount: r.TotalCount, ReplayedCount: r.ReplayedCount, SkippedCount: r.SkippedCount, LastError: r.LastError,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), CompletedAt: utc(r.CompletedAt),
 	}
+
 	if r.LastError != nil && key.tenantID != "" {
 		trouble := "the server is in trouble: it tries again"
 		a.LastError = &trouble
@@ -141,6 +145,7 @@ func (s *Server) recoverEndpoint(ctx context.Context, in *endpointInput) (*newOp
 	if err != nil {
 		return nil, err
 	}
+
 	return s.startOperation(ctx, func(tx pgx.Tx) (row db.Operation, d done, err error) {
 		n, err := db.New().GetEndpoint(ctx, tx, in.ID)
 		if err != nil {
@@ -149,6 +154,7 @@ func (s *Server) recoverEndpoint(ctx context.Context, in *endpointInput) (*newOp
 		if err := checkVisible(ctx, n.TenantID); err != nil {
 			return row, d, err
 		}
+
 		row, err = jobs.Recover(ctx, tx, in.ID, filter)
 		detail := map[string]any{"operation_id": row.ID, "missed": row.Missed}
 		return row, done{"recover-endpoint", n.TenantID, objectEndpoint, in.ID.String(), detail}, err
@@ -160,11 +166,13 @@ func (s *Server) postOperation(ctx context.Context, _ *struct{}) (*newOperationO
 	if err != nil {
 		return nil, err
 	}
+
 	if filter.TenantID == nil {
 		filter.TenantID = requestOf(ctx).key.tenant()
 	} else if err := checkOwn(ctx, *filter.TenantID, "body.tenant_id"); err != nil {
 		return nil, err
 	}
+
 	return s.startOperation(ctx, func(tx pgx.Tx) (db.Operation, done, error) {
 		row, err := jobs.ReplayMany(ctx, tx, filter)
 		detail := map[string]any{
@@ -189,6 +197,7 @@ func (s *Server) startOperation(
 	if err != nil {
 		return nil, err
 	}
+
 	return &newOperationOutput{
 		Location: "/api/operations/" + row.ID.String(),
 		Body:     newOperationAnswer(row, requestOf(ctx).key),
@@ -202,6 +211,7 @@ func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*
 		return nil, err
 	}
 	p.Cursor = first(after)
+
 	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
 		return nil, err
 	}
@@ -215,6 +225,7 @@ func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*
 	if in.State != "" {
 		p.State = &in.State
 	}
+
 	var rows []db.Operation
 	err = s.list(ctx, func(tx pgx.Tx) error {
 		rows, err = db.New().ListOperations(ctx, tx, p)
@@ -223,6 +234,7 @@ func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*
 	if err != nil {
 		return nil, err
 	}
+
 	answer := func(r db.Operation) operation { return newOperationAnswer(r, requestOf(ctx).key) }
 	return newPage(rows, in.Limit, answer, func(r db.Operation) []uuid.UUID { return []uuid.UUID{r.ID} }), nil
 }
@@ -261,5 +273,6 @@ func (s *Server) moveOperation(
 	if err != nil {
 		return nil, err
 	}
+
 	return &operationOutput{Body: newOperationAnswer(row, requestOf(ctx).key)}, nil
 }

@@ -48,8 +48,10 @@ func decodeFilter(body []byte, ofEndpoint bool) (jobs.Filter, error) {
 	if err != nil {
 		return jobs.Filter{}, err
 	}
+
 	e := &filterEdit{ofEndpoint: ofEndpoint}
 	eachMember(object, "body", &e.faults, e.set)
+
 	switch {
 	case len(e.faults) > 0:
 	case e.Since.IsZero():
@@ -72,12 +74,14 @@ func (e *filterEdit) set(name string, value json.RawMessage) bool {
 			until := instant(value, "body.until", &e.faults)
 			e.Until = &until
 		}
+
 	case "event_types":
 		edit := endpointEdit{}
 		edit.setEventTypes(value)
 		e.EventTypes, e.faults = edit.row.EventTypes, append(e.faults, edit.faults...)
 	case "states":
 		e.setStates(value)
+
 	case "missed":
 		if !e.ofEndpoint {
 			return false
@@ -103,6 +107,7 @@ func (e *filterEdit) setScope(name string, value json.RawMessage) {
 	if isNull(value) {
 		return
 	}
+
 	if name == "tenant_id" {
 		id := tenantID(value, &e.faults)
 		e.TenantID = &id
@@ -120,10 +125,12 @@ func (e *filterEdit) setStates(value json.RawMessage) {
 	if isNull(value) {
 		return
 	}
+
 	known, message := []string{"failed", "cancelled"}, "must be failed or cancelled"
 	if !e.ofEndpoint {
 		known, message = append(known, "succeeded"), "must be failed, cancelled or succeeded"
 	}
+
 	for i, state := range texts(value, "body.states", &e.faults) {
 		if !slices.Contains(known, state) {
 			e.faults.add(elementLocation("body.states", i), message)

@@ -39,6 +39,7 @@ func newPage[R, T any](rows []R, limit int32, convert func(R) T, key func(R) []u
 		next := encodeCursor(key(rows[limit-1]))
 		out.Body.NextCursor = &next
 	}
+
 	out.Body.Items = make([]T, len(rows))
 	for i, row := range rows {
 		out.Body.Items[i] = convert(row)
@@ -60,10 +61,12 @@ func decodeCursor(cursor string, n int) ([]uuid.UUID, error) {
 	if cursor == "" {
 		return nil, nil
 	}
+
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(raw) != n*len(uuid.UUID{}) || strings.ContainsAny(cursor, "\r\n") { // which the decoder skips
 		return nil, invalid("query.cursor", "is not a next_cursor of this list")
 	}
+
 	ids := make([]uuid.UUID, n)
 	for i := range ids {
 		ids[i] = uuid.UUID(raw[i*len(uuid.UUID{}):])

@@ -98,10 +98,12 @@ func (s *Server) problem(ctx context.Context, err error) *problemError {
 	if known || p.Status < http.StatusInternalServerError {
 		return p
 	}
+
 	level, logger := slog.LevelError, s.cfg.Logger
 	if p.Status == http.StatusServiceUnavailable {
 		level, logger = slog.LevelWarn, s.cfg.calm // while the database is away, each request ends here
 	}
+
 	logger.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status),
 		slog.String("error", causeOf(err)), slog.String("request_id", requestOf(ctx).id))
 	return p
@@ -117,6 +119,7 @@ func problemOf(err error) *problemError {
 	var problem *problemError
 	var fromEcho *echo.HTTPError
 	var pgErr *pgconn.PgError
+
 	switch {
 	case errors.As(err, &problem):
 		return problem
@@ -124,6 +127,7 @@ func problemOf(err error) *problemError {
 		return newProblem(fromEcho.Code, echoDetail(fromEcho.Code))
 	case errors.Is(err, pgx.ErrNoRows), errors.Is(err, jobs.ErrNotFound), errors.Is(err, jobs.ErrNoOperation):
 		return newProblem(http.StatusNotFound, "nothing has this id: it may have been deleted, or expired with the retention")
+
 	case errors.Is(err, jobs.ErrPending):
 		return newProblem(http.StatusConflict, jobs.ErrPending.Error())
 	case errors.Is(err, jobs.ErrSettled):
@@ -136,11 +140,13 @@ func problemOf(err error) *problemError {
 		return newProblem(http.StatusConflict, jobs.ErrEndpointGone.Error())
 	case errors.Is(err, jobs.ErrPayloadGone):
 		return newProblem(http.StatusConflict, jobs.ErrPayloadGone.Error())
+
 	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrClosed):
 		return unavailable("the server is busy or stopping: nothing was stored; repeat the request", 1)
 	case errors.Is(err, batch.ErrInFlight):
 		return unavailable(
 			"the outcome is not known in time: repeat the request, with the same idempotency_key to store it once", 5)
+
 	case errors.As(err, &pgErr):
 		return pgProblem(pgErr.Code)
 	case isTrouble(err):
@@ -210,6 +216,7 @@ func (s *Server) writeError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
+
 	p := s.problem(c.Request().Context(), err)
 	header := c.Response().Header()
 	maps.Copy(header, p.GetHeaders())
@@ -229,6 +236,7 @@ func withoutInput(_ huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
+
 	p := newProblem(model.Status, model.Detail)
 	if model.Status == http.StatusUnprocessableEntity {
 		p.Detail = invalidRequest

@@ -48,13 +48,16 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if !requestIDPattern.MatchString(id) {
 			id = uuid.NewString()
 		}
+
 		ctx := context.WithValue(c.Request().Context(), requestKey{}, &request{id: id, http: c.Request()})
 		c.SetRequest(c.Request().WithContext(ctx))
 		setHeaders(c, id)
+
 		if err := s.guard(c, next); err != nil {
 			c.Error(err)
 		}
 		s.finish(c, started)
+
 		s.cfg.Logger.DebugContext(ctx, "request", slog.String("method", c.Request().Method), slog.String("route", c.Path()),
 			slog.Int("status_code", c.Response().Status), slog.Duration("duration", time.Since(started)),
 			slog.String("request_id", id))
@@ -81,6 +84,7 @@ func setHeaders(c echo.Context, id string) {
 	h.Set(echo.HeaderXContentTypeOptions, "nosniff")
 	h.Set(echo.HeaderXFrameOptions, "DENY")
 	h.Set(echo.HeaderReferrerPolicy, "no-referrer")
+
 	switch {
 	case isUI(c.Path()):
 		h.Set(echo.HeaderContentSecurityPolicy, uiPolicy)
@@ -91,6 +95,7 @@ func setHeaders(c echo.Context, id string) {
 	default:
 		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 	}
+
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
@@ -111,10 +116,12 @@ func (s *Server) guard(c echo.Context, next echo.HandlerFunc) (err error) {
 		if cause, ok := v.(error); ok && errors.Is(cause, http.ErrAbortHandler) {
 			panic(v)
 		}
+
 		ctx := c.Request().Context()
 		s.cfg.Logger.ErrorContext(ctx, "panic in a request", slog.String("route", c.Path()),
 			slog.String("error", panicText(v)), slog.String("stack", string(debug.Stack())),
 			slog.String("request_id", requestOf(ctx).id))
+
 		if c.Response().Committed {
 			panic(http.ErrAbortHandler)
 		}

@@ -66,6 +66,7 @@ func (s *Server) addSecrets(
 		access: tenantAccess, timeout: s.cfg.QueryTimeout,
 		body: reflect.TypeFor[rotation](), limit: maxSmallBody, optional: true,
 	}, s.rotateSecret)
+
 	register(s, route{
 		Operation: operation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", "",
 			http.StatusNotFound),
@@ -90,6 +91,7 @@ func decodeRotation(body []byte) (rotationOrder, error) {
 	if err != nil {
 		return o, err
 	}
+
 	e := &endpointEdit{secret: o.secret}
 	eachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
 		switch name {
@@ -107,6 +109,7 @@ func decodeRotation(body []byte) (rotationOrder, error) {
 		}
 		return true
 	})
+
 	o.secret = e.secret
 	return o, e.faults.problem(http.StatusUnprocessableEntity)
 }
@@ -115,6 +118,7 @@ func overlap(value json.RawMessage, f *faults) int32 {
 	if isNull(value) {
 		return defaultOverlap
 	}
+
 	before := len(*f)
 	n := integer(value, "body.overlap_seconds", f)
 	if len(*f) == before && (n < 0 || n > maxOverlap) {
@@ -128,6 +132,7 @@ func (s *Server) rotateSecret(ctx context.Context, in *endpointInput) (*rotatedO
 	if err != nil {
 		return nil, err
 	}
+
 	out := &rotatedOutput{Body: rotated{Secret: order.secret.Reveal()}}
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		// The lock lets one rotation after the other see the secrets.
@@ -159,6 +164,7 @@ func (s *Server) replaceSecret(
 	if err := s.checkRotation(live, order); err != nil {
 		return nil, err
 	}
+
 	var expires *time.Time
 	if len(live) > 0 {
 		current := live[0].ID
@@ -175,6 +181,7 @@ func (s *Server) replaceSecret(
 			*expires = expires.UTC()
 		}
 	}
+
 	keyID, sealed := s.cfg.Keyring.Seal(order.secret.Bytes(), in.ID[:])
 	return expires, q.InsertEndpointSecret(ctx, tx, in.ID, keyID, sealed)
 }
@@ -189,6 +196,7 @@ func (s *Server) checkRotation(live []db.EndpointSecret, order rotationOrder) er
 		return newProblem(http.StatusConflict, "two secrets are live"+until+
 			": wait, or repeat with \"force\": true, which ends the older one now")
 	}
+
 	for _, row := range live {
 		secret, err := s.openSecret(row)
 		if err != nil && order.force {
@@ -223,6 +231,7 @@ func (s *Server) getSecret(ctx context.Context, in *endpointInput) (*secretsOutp
 		if err != nil {
 			return err
 		}
+
 		rows, err := db.New().ListLiveSecrets(ctx, tx, in.ID)
 		if err != nil {
 			return err
@@ -239,6 +248,7 @@ func (s *Server) getSecret(ctx context.Context, in *endpointInput) (*secretsOutp
 			}
 			out.Body.Secrets = append(out.Body.Secrets, live)
 		}
+
 		return s.audit(ctx, tx, done{"get-secret", endpoint.TenantID, objectEndpoint, endpoint.ID.String(), nil})
 	})
 	if err != nil {

@@ -68,6 +68,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("validating api.Config: %w", err)
 	}
+
 	s := newServer(cfg)
 	s.store = newStore(cfg.Pool, cfg.calm, cfg.Metrics)
 	s.metrics = newAPIMetrics(cfg.Metrics, s.held.Load)
@@ -80,8 +81,10 @@ func New(cfg Config) (*Server, error) {
 		sum := sha256.Sum256([]byte(cfg.APIKey))
 		s.bootstrap = &sum
 	}
+
 	s.echo.Use(s.admit, s.authenticate)
 	s.huma = newHuma(s.echo, cfg.Version)
+
 	s.addEvents()
 	s.addDeliveries()
 	s.addTail()
@@ -92,6 +95,7 @@ func New(cfg Config) (*Server, error) {
 	s.addAudit()
 	s.addTenants()
 	s.addUI()
+
 	if err := s.addDocs(); err != nil {
 		return nil, err
 	}

@@ -76,6 +76,7 @@ func (s *Server) getStats(ctx context.Context, in *statsInput) (*statsOutput, er
 	if err != nil {
 		return nil, err
 	}
+
 	out := &statsOutput{}
 	err = s.list(ctx, func(tx pgx.Tx) (err error) {
 		out.Body, err = countStats(ctx, tx, tenantID, time.Duration(in.WindowS)*time.Second)
@@ -97,12 +98,14 @@ func countStats(ctx context.Context, tx pgx.Tx, tenantID *string, window time.Du
 	if v.Events, err = q.CountEvents(ctx, tx, v.Since, tenantID); err != nil {
 		return v, err
 	}
+
 	deliveries, err := q.GetDeliveryStats(ctx, tx, v.Since, tenantID)
 	if err != nil {
 		return v, err
 	}
 	v.Deliveries = deliveryStats{deliveries.Pending, deliveries.Succeeded, deliveries.Failed, deliveries.Cancelled}
 	v.LatencyMS = newPercentiles(deliveries.LatencyMS)
+
 	attempts, err := q.GetAttemptStats(ctx, tx, v.Since, tenantID)
 	if err != nil {
 		return v, err
@@ -111,6 +114,7 @@ func countStats(ctx context.Context, tx pgx.Tx, tenantID *string, window time.Du
 		attempts.Succeeded, attempts.Rejected, attempts.TimedOut, attempts.Unreachable, attempts.Blocked, attempts.Unknown,
 	}
 	v.AttemptMS = newPercentiles(attempts.DurationMS)
+
 	backlog, err := q.GetBacklogStats(ctx, tx, tenantID)
 	v.Backlog = backlogStats(backlog)
 	return v, err

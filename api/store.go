@@ -153,11 +153,13 @@ func (st *store) enqueue(
 	defer func() { st.metric.Observe(len(ins), began, err) }()
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
+
 	// In one round trip, as Postgres takes several statements in one message. A 2xx means durable, whatever the database's
 	// own setting is; remote_apply, which is more than on, stays.
 	begin := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; "+
 		"SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')",
 		locks.Milliseconds(), runTimeout.Milliseconds())
+
 	err = pgx.BeginTxFunc(ctx, st.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		rows, err := db.New().EnqueueMany(ctx, tx, columns(ins))
 		if err != nil {
@@ -181,6 +183,7 @@ func columns(ins []intake) (p db.EnqueueManyParams) {
 		p.IdempotencyKeys = append(p.IdempotencyKeys, in.keys...)
 		traced = traced || in.traceparent != ""
 	}
+
 	if traced {
 		p.Traceparents = make([]string, 0, len(p.TenantIds))
 		for _, in := range ins {
@@ -202,6 +205,7 @@ func perRequest(ins []intake, rows []db.EnqueueManyRow) ([][]db.EnqueueManyRow, 
 		if len(rows) < n {
 			return nil, errors.New("enqueue_many returned too few rows")
 		}
+
 		answers[i], rows = rows[:n:n], rows[n:]
 		for j, row := range answers[i] {
 			if row.Conflict && n > 1 {
@@ -246,6 +250,7 @@ func isHeldKey(err error) bool {
 func storeProblem(err error, at func(index int) string) error {
 	var conflict conflictError
 	var pgErr *pgconn.PgError
+
 	switch {
 	case errors.As(err, &conflict):
 		return keyConflict(at(int(conflict)) + ".idempotency_key")

@@ -102,28 +102,33 @@ func (s *Server) followAttempts(ctx context.Context, in *followInput) (*followOu
 	if p.EndpointID, err = filterID("query.endpoint_id", in.EndpointID); err != nil {
 		return nil, err
 	}
+
 	cursor, err := decodeFollowCursor(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
+
 	var rows []db.FollowAttemptsRow
 	err = s.list(ctx, func(tx pgx.Tx) error {
 		now, err := db.New().GetTransactionTime(ctx, tx)
 		if err != nil {
 			return err
 		}
+
 		cursor.start(now, in.Since)
 		p.FromTime, p.StartedFrom = cursor.From, cursor.From.Add(-followStart)
 		if cursor.After != nil {
 			p.AfterTime, p.AfterEventID, p.AfterEndpointID = cursor.After, &cursor.IDs[0], &cursor.IDs[1]
 			p.AfterNumber = cursor.Attempt
 		}
+
 		rows, err = db.New().FollowAttempts(ctx, tx, p)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+
 	return newFollowedPage(rows, in.Limit, cursor)
 }
 
@@ -134,6 +139,7 @@ func (c *followCursor) start(now, since time.Time) {
 			c.From = now
 		}
 	}
+
 	if oldest := now.Add(-maxFollowBack); c.From.Before(oldest) {
 		c.From = oldest
 	}
@@ -156,11 +162,13 @@ func newFollowedPage(rows []db.FollowAttemptsRow, limit int32, c followCursor) (
 		}
 		c = next
 	}
+
 	data, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
 	out.Body.NextCursor = base64.RawURLEncoding.EncodeToString(data)
+
 	out.Body.Items = make([]followedAttempt, len(rows))
 	for i, r := range rows {
 		out.Body.Items[i] = followedAttempt{
@@ -176,10 +184,12 @@ func decodeFollowCursor(text string) (c followCursor, err error) {
 	if text == "" {
 		return c, nil
 	}
+
 	data, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err == nil {
 		err = json.Unmarshal(data, &c)
 	}
+
 	position := []bool{c.After != nil, len(c.IDs) == 2, c.Attempt != nil}
 	if err != nil || c.From.IsZero() || slices.Contains(position, true) && slices.Contains(position, false) {
 		return c, invalid("query.cursor", "is not a next_cursor of this list")

@@ -69,6 +69,7 @@ func (s *Server) addTenants() {
 		},
 		access: adminAccess, timeout: s.cfg.QueryTimeout,
 	}, s.eraseTenant)
+
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "get-erasure", Method: http.MethodGet, Path: "/api/erasures/{id}", Tags: []string{tagTenants},
@@ -85,6 +86,7 @@ func newErasure(r db.TenantErasure) erasure {
 		EndpointCount: r.EndpointCount, DeliveryCount: r.DeliveryCount, PayloadCount: r.PayloadCount,
 		AttemptCount: r.AttemptCount, KeyCount: r.KeyCount,
 	}
+
 	if e.CompletedAt != nil {
 		e.State = "completed"
 	}
@@ -96,6 +98,7 @@ func (s *Server) eraseTenant(ctx context.Context, in *eraseInput) (*eraseOutput,
 	if err != nil {
 		return nil, err
 	}
+
 	var row db.TenantErasure
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		if row, err = jobs.OrderErasure(ctx, tx, *tenantID); err != nil {
@@ -107,6 +110,7 @@ func (s *Server) eraseTenant(ctx context.Context, in *eraseInput) (*eraseOutput,
 	if err != nil {
 		return nil, err
 	}
+
 	return &eraseOutput{Location: "/api/erasures/" + row.ID.String(), Body: newErasure(row)}, nil
 }
 

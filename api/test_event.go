@@ -62,6 +62,7 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 		p.retryAfter = 1
 		return nil, p
 	}
+
 	e, err := db.New().GetEndpoint(ctx, s.cfg.Pool, in.ID)
 	if err != nil {
 		return nil, err
@@ -72,6 +73,7 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 	if e.Status != db.EndpointStatusEnabled {
 		return nil, newProblem(http.StatusConflict, "the endpoint is "+string(e.Status)+": enable it, then test it")
 	}
+
 	eventID, err := s.insertTestEvent(ctx, e, traceOf(ctx, in.Traceparent))
 	if err != nil {
 		return nil, err
@@ -80,6 +82,7 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 	if err != nil {
 		return nil, err
 	}
+
 	a, err := newAttempt(row)
 	if err != nil {
 		return nil, err
@@ -115,6 +118,7 @@ func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent
 	if err != nil {
 		return id, fmt.Errorf("encoding a test event: %w", err)
 	}
+
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		id, err = db.New().InsertTestEvent(ctx, tx, db.InsertTestEventParams{
 			TenantID: e.TenantID, Type: jobs.TestEventType, Payload: payload,
@@ -123,6 +127,7 @@ func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent
 		if err != nil {
 			return err
 		}
+
 		d := done{"test-endpoint", e.TenantID, objectEndpoint, e.ID.String(), map[string]any{"event_id": id}}
 		if err := s.audit(ctx, tx, d); err != nil {
 			return err
@@ -138,6 +143,7 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 	defer cancel()
 	ticker := time.NewTicker(testPoll)
 	defer ticker.Stop()
+
 	for {
 		row, err := db.New().GetFirstAttempt(ctx, s.cfg.Pool, eventID, e.ID)
 		if err == nil {
@@ -150,6 +156,7 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 			case <-ctx.Done():
 			}
 		}
+
 		if ctx.Err() != nil {
 			return row, newProblem(http.StatusGatewayTimeout,
 				"no worker has recorded an attempt in time: check that a process with the role worker runs; "+

@@ -21,6 +21,7 @@ func traceOf(ctx context.Context, header string) string {
 		ctx = format.Extract(ctx, carrier)
 		carrier = propagation.MapCarrier{}
 	}
+
 	format.Inject(ctx, carrier)
 	return carrier.Get(headerTraceparent)
 }

@@ -43,6 +43,7 @@ func (s *Server) addUI() {
 	if s.cfg.UI == nil {
 		return
 	}
+
 	protection := http.NewCrossOriginProtection()
 	serve := func(c echo.Context) error {
 		r := c.Request()
@@ -57,6 +58,7 @@ func (s *Server) addUI() {
 		s.cfg.UI.ServeHTTP(c.Response(), c.Request())
 		return nil
 	}
+
 	methods := []string{
 		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 	}
@@ -77,10 +79,12 @@ func (s *Server) auditUI(c echo.Context) error {
 		return newProblem(http.StatusBadRequest, "the body ended before it was complete")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+
 	target := strings.TrimPrefix(r.URL.Path, uiPath)
 	if !uiTarget.MatchString(target) {
 		target = "/"
 	}
+
 	detail := map[string]any{"method": r.Method}
 	var order struct {
 		IDs []string `json:"ids"`
@@ -94,6 +98,7 @@ func (s *Server) auditUI(c echo.Context) error {
 		}
 		detail["jobs"], detail["job_count"] = jobs, len(order.IDs)
 	}
+
 	d := done{action: "river-ui", objectType: objectRiverUI, objectID: target, detail: detail}
 	return s.audit(r.Context(), s.cfg.Pool, d)
 }
