@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 )
 
 // access says whose keys a route admits. The zero value is the strictest.
@@ -71,7 +72,7 @@ func (p principal) tenant() *string {
 
 // errForbidden is the answer for a key whose scope a route does not admit, whatever the request asks for.
 func errForbidden(a access) error {
-	return newProblem(http.StatusForbidden,
+	return problem.New(http.StatusForbidden,
 		"this key's scope does not allow this: it takes a key with the scope "+strings.Join(scopeNames(a), " or "))
 }
 
@@ -90,8 +91,8 @@ func checkOwn(ctx context.Context, tenantID, at string) error {
 	if requestOf(ctx).key.sees(tenantID) {
 		return nil
 	}
-	return newProblem(http.StatusForbidden, "this key is bound to another tenant",
-		detail{at, "must be the tenant that the key is bound to"})
+	return problem.New(http.StatusForbidden, "this key is bound to another tenant",
+		problem.Detail{Location: at, Message: "must be the tenant that the key is bound to"})
 }
 
 // filterTenant returns the tenant whose objects a list shows, nil for all. A key that is bound to another one gets an

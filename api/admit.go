@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
+
+	"github.com/outhook/outhook/internal/problem"
 )
 
 const (
@@ -30,12 +32,12 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c)
 		}
 		if len(c.Request().RequestURI) > maxURLBytes {
-			return newProblem(http.StatusRequestURITooLong, fmt.Sprintf("the URL is longer than %d bytes", maxURLBytes))
+			return problem.New(http.StatusRequestURITooLong, fmt.Sprintf("the URL is longer than %d bytes", maxURLBytes))
 		}
 
 		defer s.active.Add(-1)
 		if s.active.Add(1) > int64(s.cfg.MaxRequests) {
-			return unavailable("the server serves as many requests as it can: repeat the request", 1)
+			return problem.Unavailable("the server serves as many requests as it can: repeat the request", 1)
 		}
 
 		return next(c)
@@ -69,7 +71,7 @@ func (g *guesses) check(r *http.Request) error {
 	if wait == 0 {
 		return nil
 	}
-	return tooMany("this address has tried too many API keys that are not valid: wait", wait)
+	return problem.TooMany("this address has tried too many API keys that are not valid: wait", seconds(wait))
 }
 
 // note counts a wrong key.
@@ -110,13 +112,8 @@ func (s *Server) checkRate(id uuid.UUID) error {
 		return nil
 	}
 	if wait := s.rates.take(id, time.Now()); wait > 0 {
-		return tooMany(fmt.Sprintf("this key may send %g requests a second: repeat the request later", s.cfg.RateLimit), wait)
+		text := fmt.Sprintf("this key may send %g requests a second: repeat the request later", s.cfg.RateLimit)
+		return problem.TooMany(text, seconds(wait))
 	}
 	return nil
-}
-
-func tooMany(text string, wait time.Duration) error {
-	p := newProblem(http.StatusTooManyRequests, text)
-	p.retryAfter = seconds(wait)
-	return p
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 )
 
 // authenticate lets requests for the API and River UI pass only with a key, of which it leaves the principal in the
@@ -38,7 +39,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 
 		if found.scope == "" {
 			c.Response().Header().Set(echo.HeaderWWWAuthenticate, challenge)
-			return newProblem(http.StatusUnauthorized, "give a valid API key: Authorization: Bearer <key>")
+			return problem.New(http.StatusUnauthorized, "give a valid API key: Authorization: Bearer <key>")
 		}
 		if err := s.checkRate(found.id); err != nil {
 			return err

@@ -14,6 +14,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
 	"github.com/labstack/echo/v4"
+
+	"github.com/outhook/outhook/internal/problem"
 )
 
 type bodyKey struct{}
@@ -61,7 +63,7 @@ func (s *Server) readBody(c echo.Context, limit int64) (body []byte, release fun
 	}
 	if s.held.Add(room) > int64(s.cfg.MaxHeldBytes) {
 		s.held.Add(-room)
-		return nil, nil, unavailable("the server holds as many requests as it can: repeat the request", 1)
+		return nil, nil, problem.Unavailable("the server holds as many requests as it can: repeat the request", 1)
 	}
 
 	release = func() { s.held.Add(-room) }
@@ -85,17 +87,17 @@ func (s *Server) readAll(c echo.Context, limit int64) ([]byte, error) {
 	case errors.As(err, &tooMuch):
 		return nil, tooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, newProblem(http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", s.cfg.BodyTimeout))
+		return nil, problem.New(http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", s.cfg.BodyTimeout))
 	case err != nil:
-		return nil, newProblem(http.StatusBadRequest, "the body ended before it was complete")
+		return nil, problem.New(http.StatusBadRequest, "the body ended before it was complete")
 	}
 
 	_ = control.SetReadDeadline(time.Now().Add(readTimeout))
 	return buf.Bytes(), nil
 }
 
-func tooLarge(limit int64) *problemError {
-	return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
+func tooLarge(limit int64) *problem.Error {
+	return problem.New(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
 }
 
 // checkContent accepts JSON as it is: no other media type, no compression.
@@ -104,11 +106,11 @@ func checkContent(h http.Header) error {
 	isJSON := media == echo.MIMEApplicationJSON ||
 		strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
 	if err != nil || !isJSON {
-		return newProblem(http.StatusUnsupportedMediaType, "send JSON: Content-Type: application/json")
+		return problem.New(http.StatusUnsupportedMediaType, "send JSON: Content-Type: application/json")
 	}
 
 	if encoding := h.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return newProblem(http.StatusUnsupportedMediaType, "send the body without Content-Encoding")
+		return problem.New(http.StatusUnsupportedMediaType, "send the body without Content-Encoding")
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -211,7 +212,7 @@ func decodeReplay(body []byte) (now bool, err error) {
 		return false, err
 	}
 
-	var f faults
+	var f problem.Faults
 	eachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
 		switch {
 		case name != "now":
@@ -219,10 +220,10 @@ func decodeReplay(body []byte) (now bool, err error) {
 		case string(value) == "true", string(value) == "false":
 			now = string(value) == "true"
 		default:
-			f.add("body.now", "must be true or false")
+			f.Add("body.now", "must be true or false")
 		}
 		return true
 	})
 
-	return now, f.problem(http.StatusUnprocessableEntity)
+	return now, f.Problem(http.StatusUnprocessableEntity)
 }

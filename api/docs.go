@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/outhook/outhook/internal/problem"
 )
 
 var (
@@ -123,7 +125,7 @@ func (d docs) operation(op *huma.Operation) docsOperation {
 
 	for _, code := range slices.Sorted(maps.Keys(op.Responses)) {
 		r := op.Responses[code]
-		if r.Content[contentProblem] != nil {
+		if r.Content[problem.MediaType] != nil {
 			o.Errors = append(o.Errors, code+" "+r.Description)
 			continue
 		}

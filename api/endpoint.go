@@ -16,7 +16,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -193,7 +195,7 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 		return row, err
 	}
 	if n >= int64(s.cfg.MaxEndpoints) {
-		return row, newProblem(http.StatusConflict,
+		return row, problem.New(http.StatusConflict,
 			fmt.Sprintf("the tenant has %d endpoints already, and that is the limit: delete one first", n))
 	}
 
@@ -396,6 +398,6 @@ func (s *Server) cancelDeliveries(ctx context.Context, id uuid.UUID, reason stri
 	defer cancel()
 	if err := jobs.CancelDeliveries(ctx, s.cfg.Pool, id, reason); err != nil {
 		s.cfg.Logger.WarnContext(ctx, "leaving pending deliveries of an ended endpoint to the workers",
-			slog.String("endpoint_id", id.String()), slog.String("error", causeOf(err)))
+			slog.String("endpoint_id", id.String()), slog.String("error", sqlstate.Text(err)))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
 )
@@ -80,7 +81,7 @@ type endpointEdit struct {
 	checkURL      func(string) error
 	retention     time.Duration
 	members       []string // the names of those that the body gives, sorted
-	faults        faults
+	faults        problem.Faults
 }
 
 // decodeNewEndpoint reads the body that creates an endpoint.
@@ -99,11 +100,11 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 
 	for _, required := range []struct{ name, value string }{{"tenant_id", e.row.TenantID}, {"url", e.row.URL}} {
 		if required.value == "" {
-			e.faults.add("body."+required.name, "is required")
+			e.faults.Add("body."+required.name, "is required")
 		}
 	}
 	e.checkDoubles()
-	return e, e.faults.problem(http.StatusUnprocessableEntity)
+	return e, e.faults.Problem(http.StatusUnprocessableEntity)
 }
 
 // decodeChange reads the body that changes an endpoint.
@@ -113,7 +114,7 @@ func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, erro
 		return nil, err
 	}
 	e.checkDoubles()
-	return e, e.faults.problem(http.StatusUnprocessableEntity)
+	return e, e.faults.Problem(http.StatusUnprocessableEntity)
 }
 
 func (e *endpointEdit) decode(body []byte, set func(name string, value json.RawMessage) bool) error {
@@ -158,7 +159,7 @@ func (e *endpointEdit) setChange(name string, value json.RawMessage) bool {
 	switch e.row.Status {
 	case db.EndpointStatusEnabled, db.EndpointStatusPaused, db.EndpointStatusDisabled:
 	default:
-		e.faults.add("body.status", "must be enabled, paused or disabled")
+		e.faults.Add("body.status", "must be enabled, paused or disabled")
 	}
 	return true
 }
@@ -198,21 +199,21 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 }
 
 // tenantID applies the rule of events to an endpoint's tenant. Endpoints of the operator tenant get operational events.
-func tenantID(value json.RawMessage, f *faults) string {
+func tenantID(value json.RawMessage, f *problem.Faults) string {
 	before := len(*f)
 	id := text(value, "body.tenant_id", f)
 	if len(*f) > before || id == jobs.OperatorTenant {
 		return id
 	}
 
-	if problem := tenantProblem(id); problem != "" {
-		f.add("body.tenant_id", problem)
+	if fault := tenantFault(id); fault != "" {
+		f.Add("body.tenant_id", fault)
 	}
 	return id
 }
 
-// tenantProblem returns what is wrong with a tenant's label, or "".
-func tenantProblem(id string) string {
+// tenantFault returns what is wrong with a tenant's label, or "".
+func tenantFault(id string) string {
 	var broken *outhook.InvalidEventError
 	e := outhook.Event{TenantID: id, Type: "any", Payload: json.RawMessage("null")}
 	if err := e.Validate(); errors.As(err, &broken) {
@@ -228,7 +229,7 @@ func (e *endpointEdit) setSecret(value json.RawMessage) {
 
 	secret, err := signature.ParseSecret(text(value, "body.secret", &e.faults))
 	if err != nil {
-		e.faults.add("body.secret", err.Error()) // says how to make one, and repeats nothing
+		e.faults.Add("body.secret", err.Error()) // says how to make one, and repeats nothing
 		return
 	}
 	e.secret = secret
@@ -242,7 +243,7 @@ func (e *endpointEdit) setURL(value json.RawMessage) {
 	}
 
 	if err := e.checkURL(e.row.URL); err != nil {
-		e.faults.add("body.url", err.Error())
+		e.faults.Add("body.url", err.Error())
 	}
 }
 
@@ -254,7 +255,7 @@ func (e *endpointEdit) setDescription(value json.RawMessage) {
 
 	e.row.Description = text(value, "body.description", &e.faults)
 	if utf8.RuneCountInString(e.row.Description) > maxDescription {
-		e.faults.add("body.description", fmt.Sprintf("is longer than %d characters", maxDescription))
+		e.faults.Add("body.description", fmt.Sprintf("is longer than %d characters", maxDescription))
 	}
 }
 
@@ -271,19 +272,19 @@ func (e *endpointEdit) setEventTypes(value json.RawMessage) {
 		return
 	}
 	if len(list) > maxEventTypes {
-		e.faults.add(at, fmt.Sprintf("has more than %d entries", maxEventTypes))
+		e.faults.Add(at, fmt.Sprintf("has more than %d entries", maxEventTypes))
 		return
 	}
 
 	for i, name := range list {
 		switch {
 		case name == "*":
-			e.faults.add(elementLocation(at, i), "must not be *: an empty list means all")
+			e.faults.Add(elementLocation(at, i), "must not be *: an empty list means all")
 		case !eventTypePattern.MatchString(name) || len(name) > maxTypeBytes:
-			e.faults.add(elementLocation(at, i),
+			e.faults.Add(elementLocation(at, i),
 				"must be a type like invoice.paid, or invoice.* for each type below invoice; at most 255 bytes")
 		case slices.Contains(list[:i], name):
-			e.faults.add(elementLocation(at, i), "is given twice")
+			e.faults.Add(elementLocation(at, i), "is given twice")
 		}
 	}
 
@@ -299,7 +300,7 @@ func (e *endpointEdit) setTimeout(value json.RawMessage) {
 	before := len(e.faults)
 	e.row.TimeoutMS = integer(value, "body.timeout_ms", &e.faults)
 	if len(e.faults) == before && (e.row.TimeoutMS < minTimeoutMS || e.row.TimeoutMS > maxTimeoutMS) {
-		e.faults.add("body.timeout_ms", fmt.Sprintf("must be %d to %d", minTimeoutMS, maxTimeoutMS))
+		e.faults.Add("body.timeout_ms", fmt.Sprintf("must be %d to %d", minTimeoutMS, maxTimeoutMS))
 	}
 }
 
@@ -314,9 +315,9 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	switch {
 	case len(e.faults) > before:
 	case err != nil:
-		e.faults.add("body.retry_schedule", strings.TrimPrefix(err.Error(), jobs.ErrInvalidSchedule.Error()+": "))
+		e.faults.Add("body.retry_schedule", strings.TrimPrefix(err.Error(), jobs.ErrInvalidSchedule.Error()+": "))
 	case schedule.Fits(e.retention) != nil:
-		e.faults.add("body.retry_schedule", fmt.Sprintf(
+		e.faults.Add("body.retry_schedule", fmt.Sprintf(
 			"is too long: all delays and a day must be less than the %d days that events are kept", e.retention/jobs.Day))
 	default:
 		e.row.RetrySchedule = schedule.Seconds()
@@ -339,7 +340,7 @@ func (e *endpointEdit) schedule(value json.RawMessage) (jobs.Schedule, error) {
 	for i, item := range texts(value, "body.retry_schedule", &e.faults) {
 		d, err := time.ParseDuration(item)
 		if err != nil {
-			e.faults.add(elementLocation("body.retry_schedule", i), "must be a duration like 30s, 1m or 2h")
+			e.faults.Add(elementLocation("body.retry_schedule", i), "must be a duration like 30s, 1m or 2h")
 		}
 		schedule = append(schedule, d)
 	}
@@ -357,7 +358,7 @@ func (e *endpointEdit) object(
 
 	stored, err := json.Marshal(m)
 	if err != nil {
-		e.faults.add(at, "must be an object of strings") // not for a map of strings
+		e.faults.Add(at, "must be an object of strings") // not for a map of strings
 	}
 	return stored
 }
@@ -384,16 +385,16 @@ func (e *endpointEdit) entries(
 			continue
 		}
 		if message := check(name, v); message != "" {
-			e.faults.add(memberLocation(at, name), message)
+			e.faults.Add(memberLocation(at, name), message)
 		}
 		if seen[strings.ToLower(name)] {
-			e.faults.add(memberLocation(at, name), "is given twice: case has no meaning here")
+			e.faults.Add(memberLocation(at, name), "is given twice: case has no meaning here")
 		}
 		seen[strings.ToLower(name)] = true
 	}
 
 	if len(m) > maxEntries || bytes > maxBytes {
-		e.faults.add(at, fmt.Sprintf("must have at most %d entries and %d bytes of names and values", maxEntries, maxBytes))
+		e.faults.Add(at, fmt.Sprintf("must have at most %d entries and %d bytes of names and values", maxEntries, maxBytes))
 	}
 	return m
 }
@@ -406,7 +407,7 @@ func (e *endpointEdit) checkDoubles() {
 
 	var plain map[string]string
 	if err := json.Unmarshal(e.row.Headers, &plain); err != nil {
-		e.faults.add("body.headers", "must be an object of strings") // not for what was decoded or stored before
+		e.faults.Add("body.headers", "must be an object of strings") // not for what was decoded or stored before
 	}
 
 	secret := map[string]bool{}
@@ -416,7 +417,7 @@ func (e *endpointEdit) checkDoubles() {
 	if e.secretHeaders == nil && len(e.row.SecretHeaders) > 0 {
 		_, names, err := signature.HeaderKeys(e.row.SecretHeaders)
 		if err != nil {
-			e.faults.add("body.secret_headers", "can't be read: give them again") // not for what was stored before
+			e.faults.Add("body.secret_headers", "can't be read: give them again") // not for what was stored before
 		}
 		for _, name := range names {
 			secret[name] = true
@@ -425,7 +426,7 @@ func (e *endpointEdit) checkDoubles() {
 
 	for name := range plain {
 		if secret[strings.ToLower(name)] {
-			e.faults.add(memberLocation("body.headers", name), "is among secret_headers too: a header has one value")
+			e.faults.Add(memberLocation("body.headers", name), "is among secret_headers too: a header has one value")
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -74,7 +75,7 @@ func (e *endpointEdit) bounded(value json.RawMessage, at string, most int32) int
 	before := len(e.faults)
 	n := integer(value, at, &e.faults)
 	if len(e.faults) == before && (n < 1 || n > most) {
-		e.faults.add(at, fmt.Sprintf("must be 1 to %d", most))
+		e.faults.Add(at, fmt.Sprintf("must be 1 to %d", most))
 	}
 	return n
 }
@@ -86,7 +87,7 @@ func (e *endpointEdit) setRateLimit(value json.RawMessage) {
 	case isNull(value):
 		return
 	case value[0] != '{':
-		e.faults.add(at, `must be an object like {"requests": 50, "per": "second", "burst": 1}`)
+		e.faults.Add(at, `must be an object like {"requests": 50, "per": "second", "burst": 1}`)
 		return
 	}
 
@@ -99,7 +100,7 @@ func (e *endpointEdit) setRateLimit(value json.RawMessage) {
 		case "per":
 			e.row.RatePer = text(value, location, &e.faults)
 			if e.row.RatePer != perSecond && e.row.RatePer != perMinute {
-				e.faults.add(location, "must be second or minute")
+				e.faults.Add(location, "must be second or minute")
 			}
 		case "burst":
 			e.row.RateBurst = e.bounded(value, location, maxRate)
@@ -110,7 +111,7 @@ func (e *endpointEdit) setRateLimit(value json.RawMessage) {
 	})
 
 	if e.row.RateLimit == nil {
-		e.faults.add(at+".requests", "is required")
+		e.faults.Add(at+".requests", "is required")
 	}
 }
 
@@ -126,7 +127,7 @@ func openLane(ctx context.Context, tx pgx.Tx, before, after db.Endpoint) error {
 			return err
 		}
 		if n > maxLimited {
-			return newProblem(http.StatusConflict,
+			return problem.New(http.StatusConflict,
 				fmt.Sprintf("%d endpoints have a rate limit, and more can't: remove one first", maxLimited))
 		}
 	}

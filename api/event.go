@@ -15,6 +15,7 @@ import (
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 )
 
 // event is an event without its payload.
@@ -164,7 +165,7 @@ func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventO
 
 func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchOutput, error) {
 	if in.IdempotencyKey != "" {
-		return nil, invalid("header.Idempotency-Key",
+		return nil, problem.Invalid("header.Idempotency-Key",
 			"must not be given with a batch: give each event its own idempotency_key")
 	}
 

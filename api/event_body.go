@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/internal/problem"
 )
 
 // newEvent documents the body of an event; decodeMembers reads it.
@@ -28,15 +29,15 @@ type newBatch struct {
 
 // eventFaults is what is wrong with events. A payload that is too large has a status of its own.
 type eventFaults struct {
-	faults
+	problem.Faults
 	large bool
 }
 
 func (f *eventFaults) problem() error {
 	if f.large {
-		return f.faults.problem(http.StatusRequestEntityTooLarge)
+		return f.Problem(http.StatusRequestEntityTooLarge)
 	}
-	return f.faults.problem(http.StatusUnprocessableEntity)
+	return f.Problem(http.StatusUnprocessableEntity)
 }
 
 func eventLocation(i int) string { return elementLocation("body.events", i) }
@@ -49,15 +50,15 @@ func (s *Server) decodeEvent(body []byte, headerKey string) (outhook.Event, erro
 	}
 
 	var f eventFaults
-	e := decodeMembers(object, "body", &f.faults)
+	e := decodeMembers(object, "body", &f.Faults)
 	switch {
 	case e.IdempotencyKey == "":
 		e.IdempotencyKey = headerKey
 	case headerKey != "" && headerKey != e.IdempotencyKey:
-		f.add("header.Idempotency-Key", "differs from idempotency_key in the body")
+		f.Add("header.Idempotency-Key", "differs from idempotency_key in the body")
 	}
 
-	if len(f.faults) == 0 {
+	if len(f.Faults) == 0 {
 		s.checkEvent(e, "body", &f)
 	}
 	return e, f.problem()
@@ -72,25 +73,25 @@ func (s *Server) decodeBatch(body []byte) (events []outhook.Event, err error) {
 
 	var list json.RawMessage
 	var f eventFaults
-	eachMember(object, "body", &f.faults, func(name string, value json.RawMessage) bool {
+	eachMember(object, "body", &f.Faults, func(name string, value json.RawMessage) bool {
 		if name == "events" {
 			list = value
 		}
 		return name == "events"
 	})
 	if list == nil || list[0] != '[' {
-		f.add("body.events", "must be an array of events")
+		f.Add("body.events", "must be an array of events")
 	}
-	if len(f.faults) > 0 {
+	if len(f.Faults) > 0 {
 		return nil, f.problem()
 	}
 
 	eachElement(list, func(i int, value json.RawMessage) bool {
 		events = append(events, s.decodeItem(value, i, &f))
-		return len(f.faults) == 0
+		return len(f.Faults) == 0
 	})
 	if len(events) == 0 {
-		f.add("body.events", "must hold at least one event")
+		f.Add("body.events", "must hold at least one event")
 	}
 	return events, f.problem()
 }
@@ -100,11 +101,11 @@ func (s *Server) decodeItem(value json.RawMessage, i int, f *eventFaults) (e out
 
 	switch {
 	case i >= s.cfg.MaxBatchEvents:
-		f.add("body.events", fmt.Sprintf("must hold at most %d events", s.cfg.MaxBatchEvents))
+		f.Add("body.events", fmt.Sprintf("must hold at most %d events", s.cfg.MaxBatchEvents))
 	case value[0] != '{':
-		f.add(at, "must be an object")
+		f.Add(at, "must be an object")
 	default:
-		if e = decodeMembers(value, at, &f.faults); len(f.faults) == 0 {
+		if e = decodeMembers(value, at, &f.Faults); len(f.Faults) == 0 {
 			s.checkEvent(e, at, f)
 		}
 	}
@@ -112,7 +113,7 @@ func (s *Server) decodeItem(value json.RawMessage, i int, f *eventFaults) (e out
 }
 
 // decodeMembers reads the members of an event. Its payload is the bytes that stand in object.
-func decodeMembers(object json.RawMessage, at string, f *faults) (e outhook.Event) {
+func decodeMembers(object json.RawMessage, at string, f *problem.Faults) (e outhook.Event) {
 	given := map[string]bool{}
 	eachMember(object, at, f, func(name string, value json.RawMessage) bool {
 		given[name] = true
@@ -135,7 +136,7 @@ func decodeMembers(object json.RawMessage, at string, f *faults) (e outhook.Even
 
 	for _, name := range []string{"tenant_id", "type", "payload"} {
 		if !given[name] {
-			f.add(at+"."+name, "is required")
+			f.Add(at+"."+name, "is required")
 		}
 	}
 	return e
@@ -145,11 +146,11 @@ func decodeMembers(object json.RawMessage, at string, f *faults) (e outhook.Even
 func (s *Server) checkEvent(e outhook.Event, at string, f *eventFaults) {
 	if len(e.Payload) > s.cfg.MaxPayloadBytes {
 		f.large = true
-		f.add(at+".payload", fmt.Sprintf("is larger than %d bytes: send a link to large data instead", s.cfg.MaxPayloadBytes))
+		f.Add(at+".payload", fmt.Sprintf("is larger than %d bytes: send a link to large data instead", s.cfg.MaxPayloadBytes))
 		return
 	}
 	if depth(e.Payload) > outhook.MaxDepth {
-		f.add(at+".payload", fmt.Sprintf("nests deeper than %d levels", outhook.MaxDepth))
+		f.Add(at+".payload", fmt.Sprintf("nests deeper than %d levels", outhook.MaxDepth))
 		return
 	}
 
@@ -158,6 +159,6 @@ func (s *Server) checkEvent(e outhook.Event, at string, f *eventFaults) {
 	var broken *outhook.InvalidEventError
 	if err := e.Validate(); errors.As(err, &broken) {
 		f.large = f.large || errors.Is(err, outhook.ErrPayloadTooLarge)
-		f.add(at+"."+broken.Field, broken.Problem)
+		f.Add(at+"."+broken.Field, broken.Problem)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/sqlstate"
 )
 
 // readyTimeout bounds each check of /readyz, and so its answer to the sum of them: below the usual 10 s of probes.
@@ -83,7 +84,7 @@ func (r *readiness) run(ctx context.Context, calls []struct{}) ([]health, error)
 	h, err := r.check(ctx)
 	switch {
 	case err != nil && !r.failing:
-		r.cfg.Logger.WarnContext(ctx, "not ready", slog.Any("checks", h.Checks), slog.String("error", causeOf(err)))
+		r.cfg.Logger.WarnContext(ctx, "not ready", slog.Any("checks", h.Checks), slog.String("error", sqlstate.Text(err)))
 	case err == nil && r.failing:
 		r.cfg.Logger.InfoContext(ctx, "ready")
 	}

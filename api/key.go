@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 )
 
 // maxKeyName bounds a key's name in bytes.
@@ -54,7 +55,7 @@ type NewKey struct {
 
 // Validate returns the name of the field that is wrong (name, scope, tenant_id or expires_at), and what is wrong with
 // it. Both are empty if nothing is.
-func (k NewKey) Validate(now time.Time) (field, problem string) {
+func (k NewKey) Validate(now time.Time) (field, fault string) {
 	scope := db.KeyScope(k.Scope)
 	switch scope {
 	case db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopePublish, db.KeyScopeRead:
@@ -78,8 +79,8 @@ func (k NewKey) Validate(now time.Time) (field, problem string) {
 	}
 
 	if k.TenantID != "" {
-		if problem := tenantProblem(k.TenantID); problem != "" {
-			return "tenant_id", problem
+		if fault := tenantFault(k.TenantID); fault != "" {
+			return "tenant_id", fault
 		}
 	}
 	return "", ""
@@ -211,7 +212,7 @@ func decodeNewKey(body []byte, now time.Time) (k NewKey, err error) {
 		return k, err
 	}
 
-	var f faults
+	var f problem.Faults
 	eachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
 		switch name {
 		case "name":
@@ -231,9 +232,9 @@ func decodeNewKey(body []byte, now time.Time) (k NewKey, err error) {
 	})
 
 	if len(f) == 0 {
-		if field, problem := k.Validate(now); problem != "" {
-			f.add("body."+field, problem)
+		if field, fault := k.Validate(now); fault != "" {
+			f.Add("body."+field, fault)
 		}
 	}
-	return k, f.problem(http.StatusUnprocessableEntity)
+	return k, f.Problem(http.StatusUnprocessableEntity)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/outhook/outhook/internal/problem"
 )
 
 // Bodies are decoded member by member: names are case-sensitive and unknown or repeated ones are refused, which
@@ -16,40 +18,23 @@ import (
 // maxParserDepth is the nesting beyond which encoding/json gives up and calls a text invalid.
 const maxParserDepth = 10_000
 
-// faults collects what is wrong with a body.
-type faults []detail
-
-func (f *faults) add(location, message string) {
-	if len(*f) < maxDetails {
-		*f = append(*f, detail{location, message})
-	}
-}
-
-// problem returns nil if there are no faults.
-func (f *faults) problem(status int) error {
-	if len(*f) == 0 {
-		return nil
-	}
-	return newProblem(status, invalidRequest, *f...)
-}
-
 // parseObject returns the JSON object that a body consists of, without the white space around it.
 func parseObject(body []byte) (json.RawMessage, error) {
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
-		return nil, newProblem(http.StatusBadRequest, "the body is empty: send a JSON object")
+		return nil, problem.New(http.StatusBadRequest, "the body is empty: send a JSON object")
 	case !utf8.Valid(body):
-		return nil, newProblem(http.StatusBadRequest, "the body is not valid UTF-8")
+		return nil, problem.New(http.StatusBadRequest, "the body is not valid UTF-8")
 	case json.Valid(body):
 	case depth(body) > maxParserDepth:
-		return nil, invalid("body", "nests too deeply")
+		return nil, problem.Invalid("body", "nests too deeply")
 	default:
-		return nil, newProblem(http.StatusBadRequest, "the body is not valid JSON")
+		return nil, problem.New(http.StatusBadRequest, "the body is not valid JSON")
 	}
 
 	object := bytes.Trim(body, " \t\r\n")
 	if object[0] != '{' {
-		return nil, invalid("body", "must be an object")
+		return nil, problem.Invalid("body", "must be an object")
 	}
 	return object, nil
 }
@@ -57,7 +42,7 @@ func parseObject(body []byte) (json.RawMessage, error) {
 // eachMember calls set with each member of a valid JSON object and notes the members that are repeated, or unknown to
 // set. at is the object's location.
 func eachMember(
-	object json.RawMessage, at string, f *faults, set func(name string, value json.RawMessage) (known bool),
+	object json.RawMessage, at string, f *problem.Faults, set func(name string, value json.RawMessage) (known bool),
 ) {
 	seen := map[string]bool{}
 	for i := nextToken(object, 1); object[i] != '}'; {
@@ -68,9 +53,9 @@ func eachMember(
 
 		switch {
 		case seen[name]:
-			f.add(memberLocation(at, name), "is given twice")
+			f.Add(memberLocation(at, name), "is given twice")
 		case !set(name, object[i:end:end]):
-			f.add(memberLocation(at, name), "is unknown")
+			f.Add(memberLocation(at, name), "is unknown")
 		}
 
 		seen[name] = true
@@ -169,7 +154,7 @@ func decodedName(quoted []byte) string {
 
 // memberLocation repeats a name only if it is a plain one.
 func memberLocation(at, name string) string {
-	if path := at + "." + name; safeLocation.MatchString(path) {
+	if path := at + "." + name; problem.IsPlain(path) {
 		return path
 	}
 	return at
@@ -181,32 +166,32 @@ func isNull(value json.RawMessage) bool { return string(value) == "null" }
 
 // text decodes a JSON string that is going to be stored as text: no NUL, which Postgres can't store, and no half of a
 // surrogate pair, for which Go's decoder would silently put U+FFFD.
-func text(value json.RawMessage, at string, f *faults) string {
+func text(value json.RawMessage, at string, f *problem.Faults) string {
 	var s string
 	switch {
 	case value[0] != '"':
-		f.add(at, "must be a string")
+		f.Add(at, "must be a string")
 	case json.Unmarshal(value, &s) != nil:
-		f.add(at, "must be a string")
+		f.Add(at, "must be a string")
 	case strings.ContainsRune(s, 0):
-		f.add(at, "must not contain NUL")
+		f.Add(at, "must not contain NUL")
 	case strings.ContainsRune(s, utf8.RuneError) && !bytes.ContainsRune(value, utf8.RuneError):
-		f.add(at, "must not contain half of a surrogate pair")
+		f.Add(at, "must not contain half of a surrogate pair")
 	}
 	return s
 }
 
 // textMap decodes a JSON object of strings.
-func textMap(value json.RawMessage, at string, f *faults) map[string]string {
+func textMap(value json.RawMessage, at string, f *problem.Faults) map[string]string {
 	if value[0] != '{' {
-		f.add(at, "must be an object of strings")
+		f.Add(at, "must be an object of strings")
 		return nil
 	}
 
 	m := map[string]string{}
 	eachMember(value, at, f, func(name string, value json.RawMessage) bool {
 		if strings.ContainsRune(name, 0) || strings.ContainsRune(name, utf8.RuneError) {
-			f.add(at, "names must not contain NUL or U+FFFD")
+			f.Add(at, "names must not contain NUL or U+FFFD")
 		}
 		m[name] = text(value, memberLocation(at, name), f)
 		return true
@@ -215,9 +200,9 @@ func textMap(value json.RawMessage, at string, f *faults) map[string]string {
 }
 
 // texts decodes a JSON array of strings.
-func texts(value json.RawMessage, at string, f *faults) []string {
+func texts(value json.RawMessage, at string, f *problem.Faults) []string {
 	if value[0] != '[' {
-		f.add(at, "must be an array of strings")
+		f.Add(at, "must be an array of strings")
 		return nil
 	}
 
@@ -230,16 +215,16 @@ func texts(value json.RawMessage, at string, f *faults) []string {
 }
 
 // integer decodes a JSON number without fraction and exponent.
-func integer(value json.RawMessage, at string, f *faults) int32 {
+func integer(value json.RawMessage, at string, f *problem.Faults) int32 {
 	n, err := strconv.ParseInt(string(value), 10, 32)
 	if err != nil {
-		f.add(at, "must be a whole number")
+		f.Add(at, "must be a whole number")
 	}
 	return int32(n)
 }
 
 // timeOrNull decodes a time of RFC 3339.
-func timeOrNull(value json.RawMessage, at string, f *faults) *time.Time {
+func timeOrNull(value json.RawMessage, at string, f *problem.Faults) *time.Time {
 	if isNull(value) {
 		return nil
 	}
@@ -247,7 +232,7 @@ func timeOrNull(value json.RawMessage, at string, f *faults) *time.Time {
 	before := len(*f)
 	t, err := time.Parse(time.RFC3339, text(value, at, f))
 	if err != nil && len(*f) == before {
-		f.add(at, "must be a time like 2026-01-02T15:04:05Z (RFC 3339)")
+		f.Add(at, "must be a time like 2026-01-02T15:04:05Z (RFC 3339)")
 	}
 	return &t
 }

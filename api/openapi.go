@@ -11,12 +11,13 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
 	"github.com/labstack/echo/v4"
+
+	"github.com/outhook/outhook/internal/problem"
 )
 
 const (
@@ -125,9 +126,13 @@ func tags() []*huma.Tag {
 	}
 }
 
-// schemaName names the document's schemas by their Go types.
+// schemaName names the document's schemas by their Go types, and where a type has another name here than a client
+// should see, by that one. Clients are generated from the document, so a name in it stays.
 func schemaName(t reflect.Type, hint string) string {
-	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Error")
+	if t == reflect.TypeFor[problem.Error]() {
+		return "Problem"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
 }
 
 // register adds an operation. A key that is not admitted is refused before anything of the request is read. The
@@ -190,7 +195,7 @@ func document(oapi *huma.OpenAPI, op *huma.Operation) {
 		status, err := strconv.Atoi(code)
 		if err != nil || status >= http.StatusBadRequest {
 			response.Content = map[string]*huma.MediaType{
-				contentProblem: {Schema: schemas.Schema(reflect.TypeFor[problemError](), true, "")},
+				problem.MediaType: {Schema: schemas.Schema(reflect.TypeFor[problem.Error](), true, "")},
 			}
 			continue
 		}

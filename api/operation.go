@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -218,7 +219,7 @@ func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*
 	if in.EndpointID != "" {
 		id, err := uuid.Parse(in.EndpointID)
 		if err != nil {
-			return nil, invalid("query.endpoint_id", "must be a UUID")
+			return nil, problem.Invalid("query.endpoint_id", "must be a UUID")
 		}
 		p.EndpointID = &id
 	}

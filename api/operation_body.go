@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -39,7 +40,7 @@ type newReplay struct {
 type filterEdit struct {
 	jobs.Filter
 	ofEndpoint bool // the endpoint is given already
-	faults     faults
+	faults     problem.Faults
 }
 
 // decodeFilter reads the body that starts an operation; of an endpoint, or by any filter.
@@ -55,13 +56,13 @@ func decodeFilter(body []byte, ofEndpoint bool) (jobs.Filter, error) {
 	switch {
 	case len(e.faults) > 0:
 	case e.Since.IsZero():
-		e.faults.add("body.since", "is required")
+		e.faults.Add("body.since", "is required")
 	case e.Since.After(time.Now()):
-		e.faults.add("body.since", "must not be in the future")
+		e.faults.Add("body.since", "must not be in the future")
 	case e.Until != nil && !e.Until.After(e.Since):
-		e.faults.add("body.until", "must be later than since")
+		e.faults.Add("body.until", "must be later than since")
 	}
-	return e.Filter, e.faults.problem(http.StatusUnprocessableEntity)
+	return e.Filter, e.faults.Problem(http.StatusUnprocessableEntity)
 }
 
 // set sets a member; null is its default.
@@ -90,7 +91,7 @@ func (e *filterEdit) set(name string, value json.RawMessage) bool {
 		case "true", "false", "null":
 			e.Missed = string(value) == "true"
 		default:
-			e.faults.add("body.missed", "must be true or false")
+			e.faults.Add("body.missed", "must be true or false")
 		}
 	case "tenant_id", "endpoint_id":
 		if e.ofEndpoint {
@@ -115,7 +116,7 @@ func (e *filterEdit) setScope(name string, value json.RawMessage) {
 	}
 	id, err := uuid.Parse(text(value, "body.endpoint_id", &e.faults))
 	if err != nil {
-		e.faults.add("body.endpoint_id", "must be a UUID")
+		e.faults.Add("body.endpoint_id", "must be a UUID")
 	}
 	e.EndpointID = &id
 }
@@ -133,18 +134,18 @@ func (e *filterEdit) setStates(value json.RawMessage) {
 
 	for i, state := range texts(value, "body.states", &e.faults) {
 		if !slices.Contains(known, state) {
-			e.faults.add(elementLocation("body.states", i), message)
+			e.faults.Add(elementLocation("body.states", i), message)
 		}
 		e.States = append(e.States, db.DeliveryState(state))
 	}
 }
 
 // instant decodes a time.
-func instant(value json.RawMessage, at string, f *faults) time.Time {
+func instant(value json.RawMessage, at string, f *problem.Faults) time.Time {
 	before := len(*f)
 	t, err := time.Parse(time.RFC3339, text(value, at, f))
 	if err != nil && len(*f) == before {
-		f.add(at, "must be a time like 2026-01-02T15:04:05Z (RFC 3339)")
+		f.Add(at, "must be a time like 2026-01-02T15:04:05Z (RFC 3339)")
 	}
 	return t
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/internal/problem"
 )
 
 // bound returns a bound of a list by time, nil for no time. An id can't hold a time before 1970.
@@ -64,7 +66,7 @@ func decodeCursor(cursor string, n int) ([]uuid.UUID, error) {
 
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(raw) != n*len(uuid.UUID{}) || strings.ContainsAny(cursor, "\r\n") { // which the decoder skips
-		return nil, invalid("query.cursor", "is not a next_cursor of this list")
+		return nil, problem.Invalid("query.cursor", "is not a next_cursor of this list")
 	}
 
 	ids := make([]uuid.UUID, n)
@@ -87,7 +89,7 @@ func filter(at, value string) (*string, error) {
 	case value == "":
 		return nil, nil
 	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):
-		return nil, invalid(at, "must be text: UTF-8 without NUL")
+		return nil, problem.Invalid(at, "must be text: UTF-8 without NUL")
 	}
 	return &value, nil
 }
@@ -99,7 +101,7 @@ func filterID(at, value string) (*uuid.UUID, error) {
 	}
 	id, err := uuid.Parse(value)
 	if err != nil {
-		return nil, invalid(at, "must be a UUID")
+		return nil, problem.Invalid(at, "must be a UUID")
 	}
 	return &id, nil
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/labstack/echo/v4"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/outhook/outhook/internal/problem"
 )
 
 // requestIDPattern is what is taken from a client as its request's id: it ends up in headers and log lines.
@@ -125,7 +127,7 @@ func (s *Server) guard(c echo.Context, next echo.HandlerFunc) (err error) {
 		if c.Response().Committed {
 			panic(http.ErrAbortHandler)
 		}
-		err = newProblem(http.StatusInternalServerError, "internal error")
+		err = problem.New(http.StatusInternalServerError, "internal error")
 	}()
 	return next(c)
 }

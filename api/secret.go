@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
 )
 
@@ -102,7 +103,7 @@ func decodeRotation(body []byte) (rotationOrder, error) {
 		case "force":
 			o.force = string(value) == "true"
 			if !o.force && string(value) != "false" {
-				e.faults.add("body.force", "must be true or false")
+				e.faults.Add("body.force", "must be true or false")
 			}
 		default:
 			return false
@@ -111,10 +112,10 @@ func decodeRotation(body []byte) (rotationOrder, error) {
 	})
 
 	o.secret = e.secret
-	return o, e.faults.problem(http.StatusUnprocessableEntity)
+	return o, e.faults.Problem(http.StatusUnprocessableEntity)
 }
 
-func overlap(value json.RawMessage, f *faults) int32 {
+func overlap(value json.RawMessage, f *problem.Faults) int32 {
 	if isNull(value) {
 		return defaultOverlap
 	}
@@ -122,7 +123,7 @@ func overlap(value json.RawMessage, f *faults) int32 {
 	before := len(*f)
 	n := integer(value, "body.overlap_seconds", f)
 	if len(*f) == before && (n < 0 || n > maxOverlap) {
-		f.add("body.overlap_seconds", fmt.Sprintf("must be 0 to %d", maxOverlap))
+		f.Add("body.overlap_seconds", fmt.Sprintf("must be 0 to %d", maxOverlap))
 	}
 	return n
 }
@@ -193,7 +194,7 @@ func (s *Server) checkRotation(live []db.EndpointSecret, order rotationOrder) er
 		if at := live[1].ExpiresAt; at != nil {
 			until = " until " + at.UTC().Format(time.RFC3339)
 		}
-		return newProblem(http.StatusConflict, "two secrets are live"+until+
+		return problem.New(http.StatusConflict, "two secrets are live"+until+
 			": wait, or repeat with \"force\": true, which ends the older one now")
 	}
 
@@ -206,7 +207,7 @@ func (s *Server) checkRotation(live []db.EndpointSecret, order rotationOrder) er
 			return err
 		}
 		if secret.Reveal() == order.secret.Reveal() {
-			return newProblem(http.StatusConflict, "this secret is live already: leave secret out to get a new one")
+			return problem.New(http.StatusConflict, "this secret is live already: leave secret out to get a new one")
 		}
 	}
 	return nil

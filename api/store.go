@@ -19,6 +19,8 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/metrics"
+	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/sqlstate"
 )
 
 const (
@@ -132,7 +134,8 @@ func (st *store) runPrompt(ctx context.Context, ins []intake) ([][]db.EnqueueMan
 func (st *store) runPatient(ctx context.Context, ins []intake) ([][]db.EnqueueManyRow, error) {
 	rows, err := st.enqueue(ctx, ins, patientLocks)
 	if isHeldKey(err) {
-		return nil, unavailable("another transaction holds this idempotency_key and has not ended yet: repeat the request", 5)
+		return nil, problem.Unavailable(
+			"another transaction holds this idempotency_key and has not ended yet: repeat the request", 5)
 	}
 	return rows, st.logged(ctx, err, len(ins))
 }
@@ -142,7 +145,7 @@ func (st *store) logged(ctx context.Context, err error, requests int) error {
 	if err == nil || isOnesFault(err) {
 		return err
 	}
-	st.logger.ErrorContext(ctx, "storing events", slog.Int("requests", requests), slog.String("error", causeOf(err)))
+	st.logger.ErrorContext(ctx, "storing events", slog.Int("requests", requests), slog.String("error", sqlstate.Text(err)))
 	return loggedError{err}
 }
 
@@ -226,7 +229,7 @@ func isOnesFault(err error) bool {
 	case errors.As(err, &conflict):
 		return true
 	case errors.As(err, &pgErr):
-		switch pgClass(pgErr.Code) {
+		switch sqlstate.Class(pgErr.Code) {
 		case "22", "40", "54":
 			return true
 		}
@@ -255,15 +258,15 @@ func storeProblem(err error, at func(index int) string) error {
 	case errors.As(err, &conflict):
 		return keyConflict(at(int(conflict)) + ".idempotency_key")
 	case errors.As(err, &pgErr) && pgErr.Code == "22023":
-		return newProblem(http.StatusUnprocessableEntity, pgErr.Message) // of check_events: names the index, repeats no value
-	case errors.As(err, &pgErr) && pgClass(pgErr.Code) == "54":
-		return newProblem(http.StatusRequestEntityTooLarge, "a payload is larger than the database takes")
+		return problem.New(http.StatusUnprocessableEntity, pgErr.Message) // names the index, repeats no value
+	case errors.As(err, &pgErr) && sqlstate.Class(pgErr.Code) == "54":
+		return problem.New(http.StatusRequestEntityTooLarge, "a payload is larger than the database takes")
 	}
 	return err
 }
 
-func keyConflict(at string) *problemError {
-	return newProblem(http.StatusConflict,
+func keyConflict(at string) *problem.Error {
+	return problem.New(http.StatusConflict,
 		"this idempotency_key belongs to an earlier event with another type or payload: nothing was stored; "+
-			"use a new key for a new event", detail{at, "is in use for another event"})
+			"use a new key for a new event", problem.Detail{Location: at, Message: "is in use for another event"})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 )
 
 const (
@@ -192,7 +193,7 @@ func decodeFollowCursor(text string) (c followCursor, err error) {
 
 	position := []bool{c.After != nil, len(c.IDs) == 2, c.Attempt != nil}
 	if err != nil || c.From.IsZero() || slices.Contains(position, true) && slices.Contains(position, false) {
-		return c, invalid("query.cursor", "is not a next_cursor of this list")
+		return c, problem.Invalid("query.cursor", "is not a next_cursor of this list")
 	}
 	return c, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -37,7 +38,7 @@ func (in *eraseInput) Resolve(ctx huma.Context) []error {
 	if u := ctx.URL(); u.RawPath != "" {
 		tenantID, err := url.PathUnescape(in.TenantID)
 		if err != nil {
-			return []error{invalid("path.tenant_id", "must be percent-encoded")}
+			return []error{problem.Invalid("path.tenant_id", "must be percent-encoded")}
 		}
 		in.TenantID = tenantID
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -58,9 +59,7 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 	case s.tests <- struct{}{}:
 		defer func() { <-s.tests }()
 	default:
-		p := newProblem(http.StatusTooManyRequests, fmt.Sprintf("%d tests are waiting already: repeat the request", maxTests))
-		p.retryAfter = 1
-		return nil, p
+		return nil, problem.TooMany(fmt.Sprintf("%d tests are waiting already: repeat the request", maxTests), 1)
 	}
 
 	e, err := db.New().GetEndpoint(ctx, s.cfg.Pool, in.ID)
@@ -71,7 +70,7 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 		return nil, err
 	}
 	if e.Status != db.EndpointStatusEnabled {
-		return nil, newProblem(http.StatusConflict, "the endpoint is "+string(e.Status)+": enable it, then test it")
+		return nil, problem.New(http.StatusConflict, "the endpoint is "+string(e.Status)+": enable it, then test it")
 	}
 
 	eventID, err := s.insertTestEvent(ctx, e, traceOf(ctx, in.Traceparent))
@@ -158,7 +157,7 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 		}
 
 		if ctx.Err() != nil {
-			return row, newProblem(http.StatusGatewayTimeout,
+			return row, problem.New(http.StatusGatewayTimeout,
 				"no worker has recorded an attempt in time: check that a process with the role worker runs; "+
 					"GET /api/events/"+eventID.String()+"/attempts shows the attempt once it is made")
 		}

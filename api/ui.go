@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/outhook/outhook/internal/problem"
 )
 
 const (
@@ -48,7 +50,7 @@ func (s *Server) addUI() {
 	serve := func(c echo.Context) error {
 		r := c.Request()
 		if err := protection.Check(r); err != nil {
-			return newProblem(http.StatusForbidden, "requests of other origins are refused")
+			return problem.New(http.StatusForbidden, "requests of other origins are refused")
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			if err := s.auditUI(c); err != nil {
@@ -76,7 +78,7 @@ func (s *Server) auditUI(c echo.Context) error {
 	case errors.As(err, &tooMuch):
 		return tooLarge(maxUIBody)
 	case err != nil:
-		return newProblem(http.StatusBadRequest, "the body ended before it was complete")
+		return problem.New(http.StatusBadRequest, "the body ended before it was complete")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 
