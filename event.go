@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/outhook/outhook/internal/jsondepth"
 )
 
 // Limits of an event. The SQL function has the same.
@@ -195,31 +197,10 @@ func checkPayload(p json.RawMessage) *InvalidEventError {
 		return e
 	case !utf8.Valid(p):
 		return invalid("payload", "is not valid UTF-8")
-	case depth(p) > MaxDepth:
+	case jsondepth.Of(p) > MaxDepth:
 		return invalid("payload", "nests deeper than 512 levels")
 	case !json.Valid(p):
 		return invalid("payload", "is not valid JSON")
 	}
 	return nil
-}
-
-// depth returns how deep brackets nest outside of strings. For valid JSON that is the depth of the value; it comes before
-// the check of validity, whose parser gives up at a depth of its own.
-func depth(p []byte) int {
-	level, deepest, inString := 0, 0, false
-	for i := 0; i < len(p); i++ {
-		switch c := p[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '[' || c == '{':
-			level++
-			deepest = max(deepest, level)
-		case c == ']' || c == '}':
-			level--
-		}
-	}
-	return deepest
 }

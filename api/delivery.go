@@ -13,6 +13,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/strictjson"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -207,22 +208,17 @@ func decodeReplay(body []byte) (now bool, err error) {
 	if len(body) == 0 {
 		return false, nil
 	}
-	object, err := parseObject(body)
+	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return false, err
 	}
 
 	var f problem.Faults
-	eachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
-		switch {
-		case name != "now":
-			return false
-		case string(value) == "true", string(value) == "false":
-			now = string(value) == "true"
-		default:
-			f.Add("body.now", "must be true or false")
+	strictjson.EachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
+		if name == "now" {
+			now = strictjson.Bool(value, "body.now", &f)
 		}
-		return true
+		return name == "now"
 	})
 
 	return now, f.Problem(http.StatusUnprocessableEntity)

@@ -16,6 +16,7 @@ import (
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/internal/strictjson"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -118,12 +119,12 @@ func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, erro
 }
 
 func (e *endpointEdit) decode(body []byte, set func(name string, value json.RawMessage) bool) error {
-	object, err := parseObject(body)
+	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return err
 	}
 
-	eachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
+	strictjson.EachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
 		e.members = append(e.members, name)
 		return set(name, value)
 	})
@@ -151,11 +152,11 @@ func (e *endpointEdit) setChange(name string, value json.RawMessage) bool {
 	}
 
 	e.row.Status = defaultStatus
-	if isNull(value) {
+	if strictjson.IsNull(value) {
 		return true
 	}
 
-	e.row.Status = db.EndpointStatus(text(value, "body.status", &e.faults))
+	e.row.Status = db.EndpointStatus(strictjson.Text(value, "body.status", &e.faults))
 	switch e.row.Status {
 	case db.EndpointStatusEnabled, db.EndpointStatusPaused, db.EndpointStatusDisabled:
 	default:
@@ -201,7 +202,7 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 // tenantID applies the rule of events to an endpoint's tenant. Endpoints of the operator tenant get operational events.
 func tenantID(value json.RawMessage, f *problem.Faults) string {
 	before := len(*f)
-	id := text(value, "body.tenant_id", f)
+	id := strictjson.Text(value, "body.tenant_id", f)
 	if len(*f) > before || id == jobs.OperatorTenant {
 		return id
 	}
@@ -223,11 +224,11 @@ func tenantFault(id string) string {
 }
 
 func (e *endpointEdit) setSecret(value json.RawMessage) {
-	if isNull(value) {
+	if strictjson.IsNull(value) {
 		return
 	}
 
-	secret, err := signature.ParseSecret(text(value, "body.secret", &e.faults))
+	secret, err := signature.ParseSecret(strictjson.Text(value, "body.secret", &e.faults))
 	if err != nil {
 		e.faults.Add("body.secret", err.Error()) // says how to make one, and repeats nothing
 		return
@@ -237,7 +238,7 @@ func (e *endpointEdit) setSecret(value json.RawMessage) {
 
 func (e *endpointEdit) setURL(value json.RawMessage) {
 	before := len(e.faults)
-	e.row.URL = text(value, "body.url", &e.faults)
+	e.row.URL = strictjson.Text(value, "body.url", &e.faults)
 	if len(e.faults) > before {
 		return
 	}
@@ -249,11 +250,11 @@ func (e *endpointEdit) setURL(value json.RawMessage) {
 
 func (e *endpointEdit) setDescription(value json.RawMessage) {
 	e.row.Description = ""
-	if isNull(value) {
+	if strictjson.IsNull(value) {
 		return
 	}
 
-	e.row.Description = text(value, "body.description", &e.faults)
+	e.row.Description = strictjson.Text(value, "body.description", &e.faults)
 	if utf8.RuneCountInString(e.row.Description) > maxDescription {
 		e.faults.Add("body.description", fmt.Sprintf("is longer than %d characters", maxDescription))
 	}
@@ -262,12 +263,12 @@ func (e *endpointEdit) setDescription(value json.RawMessage) {
 func (e *endpointEdit) setEventTypes(value json.RawMessage) {
 	const at = "body.event_types"
 	e.row.EventTypes = []string{}
-	if isNull(value) {
+	if strictjson.IsNull(value) {
 		return
 	}
 
 	before := len(e.faults)
-	list := texts(value, at, &e.faults)
+	list := strictjson.Texts(value, at, &e.faults)
 	if len(e.faults) > before {
 		return
 	}
@@ -279,12 +280,12 @@ func (e *endpointEdit) setEventTypes(value json.RawMessage) {
 	for i, name := range list {
 		switch {
 		case name == "*":
-			e.faults.Add(elementLocation(at, i), "must not be *: an empty list means all")
+			e.faults.Add(strictjson.ElementLocation(at, i), "must not be *: an empty list means all")
 		case !eventTypePattern.MatchString(name) || len(name) > maxTypeBytes:
-			e.faults.Add(elementLocation(at, i),
+			e.faults.Add(strictjson.ElementLocation(at, i),
 				"must be a type like invoice.paid, or invoice.* for each type below invoice; at most 255 bytes")
 		case slices.Contains(list[:i], name):
-			e.faults.Add(elementLocation(at, i), "is given twice")
+			e.faults.Add(strictjson.ElementLocation(at, i), "is given twice")
 		}
 	}
 
@@ -293,12 +294,12 @@ func (e *endpointEdit) setEventTypes(value json.RawMessage) {
 
 func (e *endpointEdit) setTimeout(value json.RawMessage) {
 	e.row.TimeoutMS = defaultTimeout
-	if isNull(value) {
+	if strictjson.IsNull(value) {
 		return
 	}
 
 	before := len(e.faults)
-	e.row.TimeoutMS = integer(value, "body.timeout_ms", &e.faults)
+	e.row.TimeoutMS = strictjson.Integer(value, "body.timeout_ms", &e.faults)
 	if len(e.faults) == before && (e.row.TimeoutMS < minTimeoutMS || e.row.TimeoutMS > maxTimeoutMS) {
 		e.faults.Add("body.timeout_ms", fmt.Sprintf("must be %d to %d", minTimeoutMS, maxTimeoutMS))
 	}
@@ -306,7 +307,7 @@ func (e *endpointEdit) setTimeout(value json.RawMessage) {
 
 func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	e.row.RetrySchedule = nil
-	if isNull(value) {
+	if strictjson.IsNull(value) {
 		return
 	}
 
@@ -327,7 +328,7 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 // schedule reads a preset's name or a list of durations.
 func (e *endpointEdit) schedule(value json.RawMessage) (jobs.Schedule, error) {
 	if value[0] == '"' {
-		switch text(value, "body.retry_schedule", &e.faults) {
+		switch strictjson.Text(value, "body.retry_schedule", &e.faults) {
 		case "fast":
 			return jobs.FastSchedule(), nil
 		case "standard":
@@ -337,10 +338,10 @@ func (e *endpointEdit) schedule(value json.RawMessage) (jobs.Schedule, error) {
 	}
 
 	schedule := jobs.Schedule{}
-	for i, item := range texts(value, "body.retry_schedule", &e.faults) {
+	for i, item := range strictjson.Texts(value, "body.retry_schedule", &e.faults) {
 		d, err := time.ParseDuration(item)
 		if err != nil {
-			e.faults.Add(elementLocation("body.retry_schedule", i), "must be a duration like 30s, 1m or 2h")
+			e.faults.Add(strictjson.ElementLocation("body.retry_schedule", i), "must be a duration like 30s, 1m or 2h")
 		}
 		schedule = append(schedule, d)
 	}
@@ -368,12 +369,12 @@ func (e *endpointEdit) object(
 func (e *endpointEdit) entries(
 	value json.RawMessage, at string, maxEntries, maxBytes int, check func(name, value string) string,
 ) map[string]string {
-	if isNull(value) {
+	if strictjson.IsNull(value) {
 		return nil
 	}
 
 	before := len(e.faults)
-	m := textMap(value, at, &e.faults)
+	m := strictjson.TextMap(value, at, &e.faults)
 	if len(e.faults) > before {
 		return nil
 	}
@@ -385,10 +386,10 @@ func (e *endpointEdit) entries(
 			continue
 		}
 		if message := check(name, v); message != "" {
-			e.faults.Add(memberLocation(at, name), message)
+			e.faults.Add(strictjson.MemberLocation(at, name), message)
 		}
 		if seen[strings.ToLower(name)] {
-			e.faults.Add(memberLocation(at, name), "is given twice: case has no meaning here")
+			e.faults.Add(strictjson.MemberLocation(at, name), "is given twice: case has no meaning here")
 		}
 		seen[strings.ToLower(name)] = true
 	}
@@ -426,7 +427,7 @@ func (e *endpointEdit) checkDoubles() {
 
 	for name := range plain {
 		if secret[strings.ToLower(name)] {
-			e.faults.Add(memberLocation("body.headers", name), "is among secret_headers too: a header has one value")
+			e.faults.Add(strictjson.MemberLocation("body.headers", name), "is among secret_headers too: a header has one value")
 		}
 	}
 }

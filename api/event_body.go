@@ -7,7 +7,9 @@ import (
 	"net/http"
 
 	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/internal/jsondepth"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/strictjson"
 )
 
 // newEvent documents the body of an event; decodeMembers reads it.
@@ -40,11 +42,11 @@ func (f *eventFaults) problem() error {
 	return f.Problem(http.StatusUnprocessableEntity)
 }
 
-func eventLocation(i int) string { return elementLocation("body.events", i) }
+func eventLocation(i int) string { return strictjson.ElementLocation("body.events", i) }
 
 // decodeEvent reads the body of one event. headerKey is the idempotency key of the request's header, or "".
 func (s *Server) decodeEvent(body []byte, headerKey string) (outhook.Event, error) {
-	object, err := parseObject(body)
+	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return outhook.Event{}, err
 	}
@@ -66,14 +68,14 @@ func (s *Server) decodeEvent(body []byte, headerKey string) (outhook.Event, erro
 
 // decodeBatch reads the body of a batch. It stops at the first event that is wrong.
 func (s *Server) decodeBatch(body []byte) (events []outhook.Event, err error) {
-	object, err := parseObject(body)
+	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return nil, err
 	}
 
 	var list json.RawMessage
 	var f eventFaults
-	eachMember(object, "body", &f.Faults, func(name string, value json.RawMessage) bool {
+	strictjson.EachMember(object, "body", &f.Faults, func(name string, value json.RawMessage) bool {
 		if name == "events" {
 			list = value
 		}
@@ -86,7 +88,7 @@ func (s *Server) decodeBatch(body []byte) (events []outhook.Event, err error) {
 		return nil, f.problem()
 	}
 
-	eachElement(list, func(i int, value json.RawMessage) bool {
+	strictjson.EachElement(list, func(i int, value json.RawMessage) bool {
 		events = append(events, s.decodeItem(value, i, &f))
 		return len(f.Faults) == 0
 	})
@@ -115,18 +117,18 @@ func (s *Server) decodeItem(value json.RawMessage, i int, f *eventFaults) (e out
 // decodeMembers reads the members of an event. Its payload is the bytes that stand in object.
 func decodeMembers(object json.RawMessage, at string, f *problem.Faults) (e outhook.Event) {
 	given := map[string]bool{}
-	eachMember(object, at, f, func(name string, value json.RawMessage) bool {
+	strictjson.EachMember(object, at, f, func(name string, value json.RawMessage) bool {
 		given[name] = true
 		switch name {
 		case "tenant_id":
-			e.TenantID = text(value, at+".tenant_id", f)
+			e.TenantID = strictjson.Text(value, at+".tenant_id", f)
 		case "type":
-			e.Type = text(value, at+".type", f)
+			e.Type = strictjson.Text(value, at+".type", f)
 		case "payload":
 			e.Payload = value
 		case "idempotency_key":
-			if !isNull(value) {
-				e.IdempotencyKey = text(value, at+".idempotency_key", f)
+			if !strictjson.IsNull(value) {
+				e.IdempotencyKey = strictjson.Text(value, at+".idempotency_key", f)
 			}
 		default:
 			return false
@@ -149,7 +151,7 @@ func (s *Server) checkEvent(e outhook.Event, at string, f *eventFaults) {
 		f.Add(at+".payload", fmt.Sprintf("is larger than %d bytes: send a link to large data instead", s.cfg.MaxPayloadBytes))
 		return
 	}
-	if depth(e.Payload) > outhook.MaxDepth {
+	if jsondepth.Of(e.Payload) > outhook.MaxDepth {
 		f.Add(at+".payload", fmt.Sprintf("nests deeper than %d levels", outhook.MaxDepth))
 		return
 	}

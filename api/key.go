@@ -17,6 +17,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/strictjson"
 )
 
 // maxKeyName bounds a key's name in bytes.
@@ -207,24 +208,24 @@ func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error)
 
 // decodeNewKey reads the body that creates a key.
 func decodeNewKey(body []byte, now time.Time) (k NewKey, err error) {
-	object, err := parseObject(body)
+	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return k, err
 	}
 
 	var f problem.Faults
-	eachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
+	strictjson.EachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
 		switch name {
 		case "name":
-			k.Name = text(value, "body.name", &f)
+			k.Name = strictjson.Text(value, "body.name", &f)
 		case "scope":
-			k.Scope = text(value, "body.scope", &f)
+			k.Scope = strictjson.Text(value, "body.scope", &f)
 		case "tenant_id":
-			if !isNull(value) {
+			if !strictjson.IsNull(value) {
 				k.TenantID = tenantID(value, &f)
 			}
 		case "expires_at":
-			k.ExpiresAt = timeOrNull(value, "body.expires_at", &f)
+			k.ExpiresAt = strictjson.TimeOrNull(value, "body.expires_at", &f)
 		default:
 			return false
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/strictjson"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -45,13 +46,13 @@ type filterEdit struct {
 
 // decodeFilter reads the body that starts an operation; of an endpoint, or by any filter.
 func decodeFilter(body []byte, ofEndpoint bool) (jobs.Filter, error) {
-	object, err := parseObject(body)
+	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return jobs.Filter{}, err
 	}
 
 	e := &filterEdit{ofEndpoint: ofEndpoint}
-	eachMember(object, "body", &e.faults, e.set)
+	strictjson.EachMember(object, "body", &e.faults, e.set)
 
 	switch {
 	case len(e.faults) > 0:
@@ -69,12 +70,9 @@ func decodeFilter(body []byte, ofEndpoint bool) (jobs.Filter, error) {
 func (e *filterEdit) set(name string, value json.RawMessage) bool {
 	switch name {
 	case "since":
-		e.Since = instant(value, "body.since", &e.faults)
+		e.Since = strictjson.Time(value, "body.since", &e.faults)
 	case "until":
-		if !isNull(value) {
-			until := instant(value, "body.until", &e.faults)
-			e.Until = &until
-		}
+		e.Until = strictjson.TimeOrNull(value, "body.until", &e.faults)
 
 	case "event_types":
 		edit := endpointEdit{}
@@ -87,12 +85,7 @@ func (e *filterEdit) set(name string, value json.RawMessage) bool {
 		if !e.ofEndpoint {
 			return false
 		}
-		switch string(value) {
-		case "true", "false", "null":
-			e.Missed = string(value) == "true"
-		default:
-			e.faults.Add("body.missed", "must be true or false")
-		}
+		e.Missed = !strictjson.IsNull(value) && strictjson.Bool(value, "body.missed", &e.faults)
 	case "tenant_id", "endpoint_id":
 		if e.ofEndpoint {
 			return false
@@ -105,7 +98,7 @@ func (e *filterEdit) set(name string, value json.RawMessage) bool {
 }
 
 func (e *filterEdit) setScope(name string, value json.RawMessage) {
-	if isNull(value) {
+	if strictjson.IsNull(value) {
 		return
 	}
 
@@ -114,7 +107,7 @@ func (e *filterEdit) setScope(name string, value json.RawMessage) {
 		e.TenantID = &id
 		return
 	}
-	id, err := uuid.Parse(text(value, "body.endpoint_id", &e.faults))
+	id, err := uuid.Parse(strictjson.Text(value, "body.endpoint_id", &e.faults))
 	if err != nil {
 		e.faults.Add("body.endpoint_id", "must be a UUID")
 	}
@@ -123,7 +116,7 @@ func (e *filterEdit) setScope(name string, value json.RawMessage) {
 
 func (e *filterEdit) setStates(value json.RawMessage) {
 	e.States = nil
-	if isNull(value) {
+	if strictjson.IsNull(value) {
 		return
 	}
 
@@ -132,20 +125,10 @@ func (e *filterEdit) setStates(value json.RawMessage) {
 		known, message = append(known, "succeeded"), "must be failed, cancelled or succeeded"
 	}
 
-	for i, state := range texts(value, "body.states", &e.faults) {
+	for i, state := range strictjson.Texts(value, "body.states", &e.faults) {
 		if !slices.Contains(known, state) {
-			e.faults.Add(elementLocation("body.states", i), message)
+			e.faults.Add(strictjson.ElementLocation("body.states", i), message)
 		}
 		e.States = append(e.States, db.DeliveryState(state))
 	}
-}
-
-// instant decodes a time.
-func instant(value json.RawMessage, at string, f *problem.Faults) time.Time {
-	before := len(*f)
-	t, err := time.Parse(time.RFC3339, text(value, at, f))
-	if err != nil && len(*f) == before {
-		f.Add(at, "must be a time like 2026-01-02T15:04:05Z (RFC 3339)")
-	}
-	return t
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/internal/strictjson"
 )
 
 const (
@@ -88,23 +89,20 @@ func decodeRotation(body []byte) (rotationOrder, error) {
 	if len(body) == 0 {
 		return o, nil
 	}
-	object, err := parseObject(body)
+	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return o, err
 	}
 
 	e := &endpointEdit{secret: o.secret}
-	eachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
+	strictjson.EachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
 		switch name {
 		case "overlap_seconds":
 			o.overlap = overlap(value, &e.faults)
 		case "secret":
 			e.setSecret(value)
 		case "force":
-			o.force = string(value) == "true"
-			if !o.force && string(value) != "false" {
-				e.faults.Add("body.force", "must be true or false")
-			}
+			o.force = strictjson.Bool(value, "body.force", &e.faults)
 		default:
 			return false
 		}
@@ -116,12 +114,12 @@ func decodeRotation(body []byte) (rotationOrder, error) {
 }
 
 func overlap(value json.RawMessage, f *problem.Faults) int32 {
-	if isNull(value) {
+	if strictjson.IsNull(value) {
 		return defaultOverlap
 	}
 
 	before := len(*f)
-	n := integer(value, "body.overlap_seconds", f)
+	n := strictjson.Integer(value, "body.overlap_seconds", f)
 	if len(*f) == before && (n < 0 || n > maxOverlap) {
 		f.Add("body.overlap_seconds", fmt.Sprintf("must be 0 to %d", maxOverlap))
 	}
