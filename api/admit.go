@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/outhook/outhook/internal/limit"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -47,7 +48,7 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 // guesses limits how many wrong keys an address may try. A wrong key that is sent again and again is a client with an
 // old key and no guess: it counts once, so that it does not shut out the others behind its address.
 type guesses struct {
-	buckets *buckets[netip.Prefix]
+	buckets *limit.Buckets[netip.Prefix]
 	server  *Server
 }
 
@@ -57,21 +58,21 @@ func newGuesses(s *Server) *guesses {
 		return nil
 	}
 	perMinute := s.cfg.FailedLogins
-	return &guesses{newBuckets[netip.Prefix](float64(perMinute)/time.Minute.Seconds(), perMinute), s}
+	return &guesses{limit.New[netip.Prefix](float64(perMinute)/time.Minute.Seconds(), perMinute), s}
 }
 
 // check refuses a request of an address that has tried too many keys. It must not matter whether this key is right, or
 // trying would not be limited.
 func (g *guesses) check(r *http.Request) error {
-	if g == nil || g.buckets.count.Load() == 0 {
+	if g == nil || g.buckets.Len() == 0 {
 		return nil
 	}
 
-	wait := g.buckets.empty(g.client(r), time.Now())
+	wait := g.buckets.Wait(g.client(r), time.Now())
 	if wait == 0 {
 		return nil
 	}
-	return problem.TooMany("this address has tried too many API keys that are not valid: wait", seconds(wait))
+	return problem.TooMany("this address has tried too many API keys that are not valid: wait", limit.Seconds(wait))
 }
 
 // note counts a wrong key.
@@ -88,7 +89,7 @@ func (g *guesses) note(ctx context.Context, r *http.Request, sum [sha256.Size]by
 		})
 	}
 
-	g.buckets.takeOnce(g.client(r), binary.BigEndian.Uint64(sum[:]), time.Now())
+	g.buckets.TakeOnce(g.client(r), binary.BigEndian.Uint64(sum[:]), time.Now())
 }
 
 // client returns the network that counts as one client.
@@ -111,9 +112,9 @@ func (s *Server) checkRate(id uuid.UUID) error {
 	if s.rates == nil {
 		return nil
 	}
-	if wait := s.rates.take(id, time.Now()); wait > 0 {
+	if wait := s.rates.Take(id, time.Now()); wait > 0 {
 		text := fmt.Sprintf("this key may send %g requests a second: repeat the request later", s.cfg.RateLimit)
-		return problem.TooMany(text, seconds(wait))
+		return problem.TooMany(text, limit.Seconds(wait))
 	}
 	return nil
 }

@@ -112,14 +112,6 @@ func TestFailedLogins(t *testing.T) {
 	})
 }
 
-func TestBucketsAreBounded(t *testing.T) {
-	t.Parallel()
-	kept, newest, oldest := api.FillBuckets(25_000)
-	require.Equal(t, 10_000, kept)
-	require.True(t, newest)
-	require.False(t, oldest)
-}
-
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(cfg *api.Config) { cfg.RateLimit = 0.01 })

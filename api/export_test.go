@@ -2,7 +2,6 @@ package api
 
 import (
 	"slices"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -30,16 +29,6 @@ func (s *Server) Held() int64 { return s.held.Load() }
 
 // Active returns how many requests are being served.
 func (s *Server) Active() int64 { return s.active.Load() }
-
-// FillBuckets uses n buckets, one after the other, and returns how many are kept, and whether the newest and the oldest
-// are among them.
-func FillBuckets(n int) (kept int, newest, oldest bool) {
-	b := newBuckets[int](1, 1)
-	for i := range n {
-		b.take(i, time.Now())
-	}
-	return len(b.byKey), b.byKey[n-1] != nil, b.byKey[0] != nil
-}
 
 // OpenAPI returns the document.
 func (s *Server) OpenAPI() *huma.OpenAPI { return s.huma.OpenAPI() }

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/limit"
 )
 
 const (
@@ -57,7 +58,7 @@ type Server struct {
 
 	active        atomic.Int64 // requests that are being served
 	guesses       *guesses     // nil: not limited
-	rates         *buckets[uuid.UUID]
+	rates         *limit.Buckets[uuid.UUID]
 	clientAddress func(*http.Request) netip.Addr
 	warnOfProxy   sync.Once
 }
@@ -75,7 +76,7 @@ func New(cfg Config) (*Server, error) {
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
 	s.clientAddress = clientAddress(cfg.TrustedProxies)
 	s.guesses = newGuesses(s)
-	s.rates = newBuckets[uuid.UUID](cfg.RateLimit, int(math.Ceil(cfg.RateLimit)))
+	s.rates = limit.New[uuid.UUID](cfg.RateLimit, int(math.Ceil(cfg.RateLimit)))
 	s.tests = make(chan struct{}, maxTests)
 	if cfg.APIKey != "" {
 		sum := sha256.Sum256([]byte(cfg.APIKey))

@@ -1,4 +1,8 @@
-package api
+// Package limit bounds how often each of very many clients may do something, in memory and for this process alone.
+//
+// [Buckets] is all of it: one token bucket for each key or address that was seen lately. [Seconds] turns a wait into what
+// an answer can say of it.
+package limit
 
 import (
 	"container/list"
@@ -12,7 +16,7 @@ import (
 )
 
 const (
-	// maxBuckets bounds the memory of each set of buckets: about 3 MiB. Beyond it the one that was used least recently is
+	// maxBuckets bounds the memory of a set of buckets: about 3 MiB. Beyond it the one that was used least recently is
 	// forgotten, which for its owner is as good as full.
 	maxBuckets = 10_000
 
@@ -20,8 +24,8 @@ const (
 	maxMarks = 8
 )
 
-// buckets are token buckets of keys or addresses: full when first seen.
-type buckets[K comparable] struct {
+// Buckets are token buckets of keys or addresses: full when first seen. Create them with [New].
+type Buckets[K comparable] struct {
 	rate  rate.Limit
 	burst int
 	max   int
@@ -38,19 +42,20 @@ type bucket[K comparable] struct {
 	marks   []uint64
 }
 
-// newBuckets returns nil for a rate of 0 or less: no limit.
-func newBuckets[K comparable](perSecond float64, burst int) *buckets[K] {
+// New returns buckets that gain perSecond tokens a second and hold at most burst. It returns nil for a rate of 0 or less:
+// no limit.
+func New[K comparable](perSecond float64, burst int) *Buckets[K] {
 	if perSecond <= 0 {
 		return nil
 	}
-	return &buckets[K]{
+	return &Buckets[K]{
 		rate: rate.Limit(perSecond), burst: max(burst, 1), max: maxBuckets,
 		byKey: map[K]*list.Element{}, recent: list.New(),
 	}
 }
 
-// take takes a token. Returns for how long there is none, or 0 if it was taken.
-func (b *buckets[K]) take(key K, now time.Time) time.Duration {
+// Take takes a token. Returns for how long there is none, or 0 if it was taken.
+func (b *Buckets[K]) Take(key K, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	limiter := b.get(key).limiter
@@ -60,8 +65,8 @@ func (b *buckets[K]) take(key K, now time.Time) time.Duration {
 	return b.wait(limiter, now)
 }
 
-// takeOnce takes a token, if there is one, unless one was taken for this mark lately.
-func (b *buckets[K]) takeOnce(key K, mark uint64, now time.Time) {
+// TakeOnce takes a token, if there is one, unless one was taken for this mark lately.
+func (b *Buckets[K]) TakeOnce(key K, mark uint64, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
@@ -77,8 +82,8 @@ func (b *buckets[K]) takeOnce(key K, mark uint64, now time.Time) {
 	k.limiter.AllowN(now, 1)
 }
 
-// empty returns for how long a bucket has no token. It takes none, and makes no bucket.
-func (b *buckets[K]) empty(key K, now time.Time) time.Duration {
+// Wait returns for how long a bucket has no token, 0 if it has one. It takes none, and makes no bucket.
+func (b *Buckets[K]) Wait(key K, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	element := b.byKey[key]
@@ -88,7 +93,10 @@ func (b *buckets[K]) empty(key K, now time.Time) time.Duration {
 	return b.wait(b.at(element).limiter, now)
 }
 
-func (b *buckets[K]) wait(limiter *rate.Limiter, now time.Time) time.Duration {
+// Len returns how many buckets there are. It takes no lock.
+func (b *Buckets[K]) Len() int { return int(b.count.Load()) }
+
+func (b *Buckets[K]) wait(limiter *rate.Limiter, now time.Time) time.Duration {
 	missing := 1 - limiter.TokensAt(now)
 	if missing <= 0 {
 		return 0
@@ -97,7 +105,7 @@ func (b *buckets[K]) wait(limiter *rate.Limiter, now time.Time) time.Duration {
 }
 
 // get returns the bucket of a key and makes it if there is none.
-func (b *buckets[K]) get(key K) *bucket[K] {
+func (b *Buckets[K]) get(key K) *bucket[K] {
 	if element := b.byKey[key]; element != nil {
 		b.recent.MoveToFront(element)
 		return b.at(element)
@@ -115,9 +123,9 @@ func (b *buckets[K]) get(key K) *bucket[K] {
 	return k
 }
 
-func (b *buckets[K]) at(element *list.Element) *bucket[K] {
+func (b *Buckets[K]) at(element *list.Element) *bucket[K] {
 	return element.Value.(*bucket[K]) //nolint:errcheck // the list holds nothing else
 }
 
-// seconds rounds a wait up to what the header Retry-After can say.
-func seconds(wait time.Duration) int { return max(int(math.Ceil(wait.Seconds())), 1) }
+// Seconds rounds a wait up to what the header Retry-After can say: whole seconds, at least one.
+func Seconds(wait time.Duration) int { return max(int(math.Ceil(wait.Seconds())), 1) }
