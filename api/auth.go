@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/apikey"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -89,7 +90,7 @@ func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte)
 	if s.bootstrap != nil && subtle.ConstantTimeCompare(sum[:], s.bootstrap[:]) == 1 {
 		return principal{name: bootstrapName, scope: db.KeyScopeAdmin}, nil
 	}
-	if !plausibleKey(key) {
+	if !apikey.Plausible(key) {
 		return principal{}, nil
 	}
 

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/internal/apikey"
 )
 
 func TestAuthenticate(t *testing.T) {
@@ -24,7 +25,7 @@ func TestAuthenticate(t *testing.T) {
 
 	t.Run("RefusesOthers", func(t *testing.T) {
 		t.Parallel()
-		other, _ := api.NewAPIKey()
+		other, _ := apikey.New()
 		for _, value := range []string{
 			"", "Bearer", "Bearer ", "Bearer  ", adminKey, "Basic " + adminKey, "Bearer " + adminKey + "x", "Bearer " + adminKey[1:],
 			"Bearer " + other, "Bearer " + key[:len(key)-1] + "!", "Bearer ohk_", "Bearer " + strings.ToUpper(key),
@@ -80,7 +81,7 @@ func TestConcurrentKeysAreToldApart(t *testing.T) {
 	b := setup(t)
 	var keys []string
 	for i := range 40 {
-		key, _ := api.NewAPIKey()
+		key, _ := apikey.New()
 		if i%2 == 0 {
 			key, _ = b.newKey("read", "")
 		}

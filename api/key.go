@@ -3,25 +3,19 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"reflect"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/apikey"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/strictjson"
 )
-
-// maxKeyName bounds a key's name in bytes.
-const maxKeyName = 255
 
 // key is an API key without its text.
 type key struct {
@@ -44,63 +38,6 @@ type newKey struct {
 	Scope     string     `json:"scope" enum:"admin,tenant,publish,read" example:"publish" doc:"admin: everything. tenant: everything with the objects of its tenant. publish: only enqueue. read: only read, payloads too."`
 	TenantID  *string    `json:"tenant_id,omitempty" nullable:"true" maxLength:"255" doc:"The tenant that it is bound to: required with the scope tenant, possible with publish and read."`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true" doc:"From when on it is refused. Absent: never."`
-}
-
-// NewKey is what a key is to be.
-type NewKey struct {
-	Name      string
-	Scope     string     // admin, tenant, publish or read
-	TenantID  string     // the tenant that it is bound to; "": none
-	ExpiresAt *time.Time // nil: never
-}
-
-// Validate returns the name of the field that is wrong (name, scope, tenant_id or expires_at), and what is wrong with
-// it. Both are empty if nothing is.
-func (k NewKey) Validate(now time.Time) (field, fault string) {
-	scope := db.KeyScope(k.Scope)
-	switch scope {
-	case db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopePublish, db.KeyScopeRead:
-	default:
-		return "scope", "must be admin, tenant, publish or read"
-	}
-
-	switch {
-	case strings.TrimSpace(k.Name) == "" || len(k.Name) > maxKeyName:
-		return "name", fmt.Sprintf("must have 1 to %d bytes", maxKeyName)
-	case !utf8.ValidString(k.Name) || strings.ContainsFunc(k.Name, unicode.IsControl):
-		return "name", "must be UTF-8 without control characters"
-	case scope == db.KeyScopeTenant && k.TenantID == "":
-		return "tenant_id", "is required with the scope tenant"
-	case scope == db.KeyScopeAdmin && k.TenantID != "":
-		return "tenant_id", "must be absent with the scope admin, which is for all tenants"
-	case k.ExpiresAt != nil && !k.ExpiresAt.After(now):
-		return "expires_at", "must be in the future"
-	case k.ExpiresAt != nil && k.ExpiresAt.Year() > 9999:
-		return "expires_at", "must be before the year 10000"
-	}
-
-	if k.TenantID != "" {
-		if fault := tenantFault(k.TenantID); fault != "" {
-			return "tenant_id", fault
-		}
-	}
-	return "", ""
-}
-
-// Params returns the row of the key.
-func (k NewKey) Params(hash []byte) db.InsertAPIKeyParams {
-	return db.InsertAPIKeyParams{
-		Name: k.Name, KeyHash: hash, Scope: db.KeyScope(k.Scope), TenantID: textOrNull(k.TenantID), ExpiresAt: k.ExpiresAt,
-	}
-}
-
-// Detail returns what the audit trail keeps of the key.
-func (k NewKey) Detail() map[string]any {
-	detail := map[string]any{"name": k.Name, "scope": k.Scope}
-	if k.ExpiresAt != nil {
-		detail["expires_at"] = k.ExpiresAt.UTC()
-	}
-	return detail
 }
 
 type postKeyOutput struct{ Body key }
@@ -157,7 +94,7 @@ func (s *Server) postKey(ctx context.Context, _ *struct{}) (*postKeyOutput, erro
 		return nil, err
 	}
 
-	text, hash := NewAPIKey()
+	text, hash := apikey.New()
 	var row db.APIKey
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		if row, err = db.New().InsertAPIKey(ctx, tx, k.Params(hash)); err != nil {
@@ -207,7 +144,7 @@ func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error)
 }
 
 // decodeNewKey reads the body that creates a key.
-func decodeNewKey(body []byte, now time.Time) (k NewKey, err error) {
+func decodeNewKey(body []byte, now time.Time) (k apikey.Spec, err error) {
 	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return k, err

@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/internal/apikey"
 )
 
 // together runs f n times at once and returns when all have.
@@ -213,7 +213,7 @@ func TestDatabaseDown(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	b := setupOn(t, pool)
-	key, _ := api.NewAPIKey()
+	key, _ := apikey.New()
 	for _, c := range []struct{ method, path, body, key string }{
 		{"POST", "/api/events", `{"tenant_id":"acme","type":"a","payload":1}`, adminKey},
 		{"POST", "/api/events/batch", `{"events":[{"tenant_id":"acme","type":"a","payload":1}]}`, adminKey},

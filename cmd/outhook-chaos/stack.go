@@ -15,7 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/internal/apikey"
 	"github.com/outhook/outhook/internal/localpg"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/migrations"
@@ -67,7 +67,7 @@ func build(ctx context.Context, dir, name, overlay string) (string, error) {
 
 func newStack(ctx context.Context, o options, dir string) (*stack, error) {
 	s := &stack{dir: dir}
-	s.apiKey, _ = api.NewAPIKey()
+	s.apiKey, _ = apikey.New()
 	var err error
 
 	if s.receivers, err = newReceivers(ctx, o.Seed); err != nil {

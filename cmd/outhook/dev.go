@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/internal/apikey"
 	"github.com/outhook/outhook/internal/localpg"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/migrations"
@@ -133,7 +133,7 @@ func (d *devCmd) demo(c *command, addr net.Addr, listenSecret string, ended chan
 // secret that the printed commands use.
 func (d *devCmd) keys() (listenSecret string, err error) {
 	if d.APIKey == "" {
-		if d.APIKey, err = d.keep("api-key", func() string { key, _ := api.NewAPIKey(); return key }); err != nil {
+		if d.APIKey, err = d.keep("api-key", func() string { key, _ := apikey.New(); return key }); err != nil {
 			return "", err
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/apikey"
 )
 
 // keysPage is how many keys are read at a time.
@@ -35,7 +35,7 @@ type keysCreateCmd struct {
 
 // Run creates a key. The key goes to stdout alone, so that a script can take it.
 func (k keysCreateCmd) Run(c *command) error {
-	spec := api.NewKey{Name: k.Name, Scope: k.Scope, TenantID: k.Tenant}
+	spec := apikey.Spec{Name: k.Name, Scope: k.Scope, TenantID: k.Tenant}
 	if k.ExpiresIn != 0 {
 		at := time.Now().Add(k.ExpiresIn)
 		spec.ExpiresAt = &at
@@ -47,7 +47,7 @@ func (k keysCreateCmd) Run(c *command) error {
 	}
 
 	return k.with(c, func(pool *pgxpool.Pool) error {
-		key, hash := api.NewAPIKey()
+		key, hash := apikey.New()
 
 		var row db.APIKey
 		err := pgx.BeginFunc(c.ctx, pool, func(tx pgx.Tx) (err error) {

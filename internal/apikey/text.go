@@ -1,4 +1,8 @@
-package api
+// Package apikey makes API keys: their text, and what the table api_keys holds of them.
+//
+// A [Spec] is what a key is to be, whoever asks for it: the API or the command line. [New] makes the text, which is
+// shown once, and its hash, which is stored. [Plausible] sorts out what can't be a key before the database is asked.
+package apikey
 
 import (
 	"crypto/rand"
@@ -9,36 +13,36 @@ import (
 )
 
 const (
-	keyPrefix = "ohk_"
+	prefix = "ohk_"
 
 	// 62^43 is the first power of 62 above 2^256, and 62^6 the first above 2^32.
-	keyDigits      = 43
+	secretDigits   = 43
 	checksumDigits = 6
 
 	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// NewAPIKey returns a fresh API key and its hash, which is what the table api_keys holds. A key is "ohk_", 43 base62
+// New returns a fresh API key and its hash, which is what the table api_keys holds. A key is "ohk_", 43 base62
 // digits of 32 bytes from crypto/rand and 6 base62 digits of the CRC-32 (IEEE) of all that stands before them: 53
 // bytes, which scanners for leaked credentials can tell from other text.
-func NewAPIKey() (key string, hash []byte) {
+func New() (key string, hash []byte) {
 	secret := make([]byte, 32)
 	rand.Read(secret) // never returns an error: crypto/rand ends the process instead
-	key = keyPrefix + toBase62(new(big.Int).SetBytes(secret), keyDigits)
+	key = prefix + toBase62(new(big.Int).SetBytes(secret), secretDigits)
 	key += checksum(key)
-	return key, HashAPIKey(key)
+	return key, Hash(key)
 }
 
-// HashAPIKey returns the SHA-256 of a key's text. A key has 256 random bits, so a plain hash is enough.
-func HashAPIKey(key string) []byte {
+// Hash returns the SHA-256 of a key's text. A key has 256 random bits, so a plain hash is enough.
+func Hash(key string) []byte {
 	sum := sha256.Sum256([]byte(key))
 	return sum[:]
 }
 
-// plausibleKey tells whether NewAPIKey may have made a key, so that typing errors and guesses cost no query.
-func plausibleKey(key string) bool {
-	const size = len(keyPrefix) + keyDigits
-	return len(key) == size+checksumDigits && strings.HasPrefix(key, keyPrefix) && checksum(key[:size]) == key[size:]
+// Plausible tells whether [New] may have made a key, so that typing errors and guesses cost no query.
+func Plausible(key string) bool {
+	const size = len(prefix) + secretDigits
+	return len(key) == size+checksumDigits && strings.HasPrefix(key, prefix) && checksum(key[:size]) == key[size:]
 }
 
 func checksum(text string) string {
