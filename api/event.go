@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
 	"slices"
@@ -12,10 +13,13 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/sqlstate"
 )
 
 // event is an event without its payload.
@@ -146,7 +150,7 @@ func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventO
 		return nil, err
 	}
 
-	rows, err := s.store.put(ctx, newIntake([]outhook.Event{e}, traceOf(ctx, in.Traceparent)))
+	rows, err := s.store.Put(ctx, []outhook.Event{e}, traceOf(ctx, in.Traceparent))
 	if err != nil {
 		return nil, storeProblem(err, func(int) string { return "body" })
 	}
@@ -180,7 +184,7 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 		return nil, checkOwn(ctx, events[i].TenantID, eventLocation(i)+".tenant_id")
 	}
 
-	rows, err := s.store.put(ctx, newIntake(events, traceOf(ctx, in.Traceparent)))
+	rows, err := s.store.Put(ctx, events, traceOf(ctx, in.Traceparent))
 	if err != nil {
 		return nil, storeProblem(err, eventLocation)
 	}
@@ -194,6 +198,31 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 		out.Body.Results[i] = newStored(events[i], row)
 	}
 	return out, nil
+}
+
+// storeProblem gives the errors that belong to an event of the request their place in it.
+func storeProblem(err error, at func(index int) string) error {
+	var conflict ingest.ConflictError
+	var pgErr *pgconn.PgError
+
+	switch {
+	case errors.Is(err, ingest.ErrKeyHeld):
+		return problem.Unavailable(
+			"another transaction holds this idempotency_key and has not ended yet: repeat the request", 5)
+	case errors.As(err, &conflict):
+		return keyConflict(at(int(conflict)) + ".idempotency_key")
+	case errors.As(err, &pgErr) && pgErr.Code == "22023":
+		return problem.New(http.StatusUnprocessableEntity, pgErr.Message) // names the index, repeats no value
+	case errors.As(err, &pgErr) && sqlstate.Class(pgErr.Code) == "54":
+		return problem.New(http.StatusRequestEntityTooLarge, "a payload is larger than the database takes")
+	}
+	return err
+}
+
+func keyConflict(at string) *problem.Error {
+	return problem.New(http.StatusConflict,
+		"this idempotency_key belongs to an earlier event with another type or payload: nothing was stored; "+
+			"use a new key for a new event", problem.Detail{Location: at, Message: "is in use for another event"})
 }
 
 func newStored(e outhook.Event, row db.EnqueueManyRow) stored {

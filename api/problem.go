@@ -17,21 +17,16 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs"
 )
 
-// loggedError is an error whose cause has been logged already, once for all requests of a group.
-type loggedError struct{ error }
-
-// Unwrap returns the cause.
-func (e loggedError) Unwrap() error { return e.error }
-
 // problem returns what to answer for an error, and logs it if it is ours.
 func (s *Server) problem(ctx context.Context, err error) *problem.Error {
 	p := problemOf(err)
-	var logged loggedError
+	var logged *ingest.GroupError
 	known := errors.As(err, &logged) || errors.Is(ctx.Err(), context.Canceled) || isProblem(err)
 	if known || p.Status < http.StatusInternalServerError {
 		return p

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/limit"
 )
 
@@ -50,7 +51,7 @@ type Server struct {
 	huma      huma.API
 	bootstrap *[sha256.Size]byte // of Config.APIKey; nil: there is none
 	keys      *batch.Group[[sha256.Size]byte, principal]
-	store     *store
+	store     *ingest.Store
 	ready     *readiness
 	metrics   *apiMetrics   // nil without the API
 	held      atomic.Int64  // bytes of bodies
@@ -71,7 +72,7 @@ func New(cfg Config) (*Server, error) {
 	}
 
 	s := newServer(cfg)
-	s.store = newStore(cfg.Pool, cfg.calm, cfg.Metrics)
+	s.store = ingest.New(cfg.Pool, cfg.calm, cfg.Metrics)
 	s.metrics = newAPIMetrics(cfg.Metrics, s.held.Load)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
 	s.clientAddress = clientAddress(cfg.TrustedProxies)
@@ -125,7 +126,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 // Close finishes what the ingestion holds. Call it once no request is being served. Returns ctx.Err() if ctx ended
 // first; the requests that waited then got 503.
 func (s *Server) Close(ctx context.Context) error {
-	if err := s.store.close(ctx); err != nil {
+	if err := s.store.Close(ctx); err != nil {
 		return fmt.Errorf("closing the ingestion: %w", err)
 	}
 	if err := s.keys.Close(ctx); err != nil {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -25,46 +24,6 @@ func together(n int, f func(i int)) {
 		wg.Go(func() { f(i) })
 	}
 	wg.Wait()
-}
-
-func TestConcurrentEventsAreStoredOnceEach(t *testing.T) {
-	t.Parallel()
-	const clients, each = 64, 50
-	b := setup(t)
-	endpoint := b.newEndpoint("acme", "")
-	answers := make([][]response, clients)
-	together(clients, func(i int) {
-		for j := range each {
-			r, err := b.try("POST", "/api/events", fmt.Sprintf(`{"tenant_id":"acme","type":"a.b","payload":{"i":%d,"j":%d}}`, i, j))
-			if err == nil {
-				answers[i] = append(answers[i], r)
-			}
-		}
-	})
-
-	seen := map[string]string{} // payload by id
-	for i := range clients {
-		require.Len(t, answers[i], each)
-		for j, r := range answers[i] {
-			id := b.requireObject(r, 202)["id"].(string)
-			require.NotContains(t, seen, id)
-			seen[id] = fmt.Sprintf(`{"i":%d,"j":%d}`, i, j)
-		}
-	}
-	rows, err := b.pool.Query(t.Context(), "SELECT id::text, payload::text FROM outhook.events") //nolint:rowserrcheck // ForEachRow checks it
-	require.NoError(t, err)
-	var id, payload string
-	_, err = pgx.ForEachRow(rows, []any{&id, &payload}, func() error {
-		if seen[id] != payload {
-			return fmt.Errorf("event %s has the payload %s", id, payload)
-		}
-		delete(seen, id)
-		return nil
-	})
-	require.NoError(t, err)
-	require.Empty(t, seen, "answered but not stored")
-	require.Equal(t, clients*each, b.count("SELECT count(*) FROM outhook.deliveries WHERE endpoint_id = $1", endpoint))
-	require.Zero(t, b.api.Held())
 }
 
 func TestBadRequestsOfAGroupFailAlone(t *testing.T) {
@@ -180,32 +139,6 @@ func TestHeldKeyDelaysItsOwnRequestOnly(t *testing.T) {
 	require.Equal(t, true, got["duplicate"])
 }
 
-// A lock on a table concerns every request: all wait for it together and none fails.
-func TestLockedTableDelaysAll(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	tx, err := b.pool.Begin(t.Context())
-	require.NoError(t, err)
-	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
-	_, err = tx.Exec(t.Context(), "LOCK TABLE outhook.event_keys IN ACCESS EXCLUSIVE MODE")
-	require.NoError(t, err)
-
-	statuses := make(chan int, 20)
-	go together(20, func(i int) {
-		r, _ := b.try("POST", "/api/events", fmt.Sprintf(`{"tenant_id":"acme","type":"a","payload":1,"idempotency_key":"k%d"}`, i))
-		statuses <- r.status
-	})
-	select {
-	case status := <-statuses:
-		require.Fail(t, "answered before the lock was released", "status %d", status)
-	case <-time.After(400 * time.Millisecond):
-	}
-	require.NoError(t, tx.Commit(t.Context()))
-	for range 20 {
-		require.Equal(t, 202, <-statuses)
-	}
-}
-
 func TestDatabaseDown(t *testing.T) {
 	t.Parallel()
 	// Nothing listens on port 1.
@@ -246,22 +179,4 @@ func TestServerThatIsClosedIs503(t *testing.T) {
 	b.requireProblem(r, 503)
 	require.Equal(t, "1", r.header.Get("Retry-After"))
 	require.Zero(t, b.count("SELECT count(*) FROM outhook.events"))
-}
-
-// An answer of 2xx means that the event survives a crash of the database, also where that is not the default.
-func TestCommitsAreDurable(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.exec(`CREATE TABLE seen (setting text)`)
-	b.exec(`CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
-		$$ BEGIN INSERT INTO public.seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$`)
-	b.exec(`CREATE TRIGGER look AFTER INSERT ON outhook.events FOR EACH ROW EXECUTE FUNCTION look()`)
-	for set, want := range map[string]string{"off": "on", "local": "on", "remote_apply": "remote_apply"} {
-		b.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = ` + set + `', current_database()); END $$`)
-		b.pool.Reset()
-		b.newEvent("acme", "a.b")
-		var setting string
-		require.NoError(t, b.pool.QueryRow(t.Context(), "DELETE FROM seen RETURNING setting").Scan(&setting))
-		require.Equal(t, want, setting, set)
-	}
 }

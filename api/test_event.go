@@ -121,7 +121,7 @@ func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		id, err = db.New().InsertTestEvent(ctx, tx, db.InsertTestEventParams{
 			TenantID: e.TenantID, Type: jobs.TestEventType, Payload: payload,
-			Traceparent: traceOrNone(traceparent), EndpointID: e.ID,
+			Traceparent: traceparent, EndpointID: e.ID,
 		})
 		if err != nil {
 			return err

@@ -1,0 +1,149 @@
+// Package ingest stores the events of many requests in one transaction: the requests that arrive while a group is being
+// committed make up the next one.
+//
+// Begin with [Store.Put], which returns once the events of one request are committed, all of them or none. A request
+// that is at fault fails alone ([ConflictError], [ErrKeyHeld], and what Postgres says of its events); what fails a
+// whole group is logged once and returned to each of its requests as a [GroupError].
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/metrics"
+	"github.com/outhook/outhook/internal/sqlstate"
+)
+
+const (
+	// parallel: two groups at a time are half as large each, which on few cores costs more than the overlap with a
+	// commit gains.
+	parallel = 1
+
+	// maxWaiting bounds the requests that wait. A group takes up to 500, so this is a wait of about eight groups.
+	maxWaiting = 4000
+
+	// patientParallel bounds the requests that may wait at the same time for an idempotency key that an open transaction
+	// holds, since each takes a connection.
+	patientParallel = 4
+
+	// patientWaiting bounds those that wait for one of these places.
+	patientWaiting = 100
+
+	// runTimeout bounds a group: less than the 15 s that a request waits by default, so that its outcome is known in time.
+	runTimeout = 12 * time.Second
+
+	// An application may hold its transaction open, and with it an idempotency key, for as long as it likes. A group must
+	// not wait for it, or nobody's events would be stored meanwhile: it gives up after promptLocks, which is more than the
+	// commit of another group takes, and the one request with that key waits again alone, for patientLocks.
+	promptLocks  = 50 * time.Millisecond
+	patientLocks = 8 * time.Second
+)
+
+// Store writes events. Create one with [New].
+type Store struct {
+	pool    *pgxpool.Pool
+	logger  *slog.Logger
+	prompt  *batch.Group[request, []db.EnqueueManyRow]
+	patient *batch.Group[request, []db.EnqueueManyRow]
+	metric  *metrics.Group
+}
+
+// New returns a store that takes 1 connection of the pool, and up to 4 more while events wait for an idempotency key
+// that an open transaction holds. The logger gets a line for each group that failed, and reg the metrics of the
+// groups (nil: they are counted and not shown).
+func New(pool *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *Store {
+	st := &Store{pool: pool, logger: logger}
+	prompt := batch.Config{Parallel: parallel, MaxWaiting: maxWaiting, Split: isOnesFault}
+	st.prompt = batch.New(prompt, request.size, st.runPrompt)
+	patient := batch.Config{Parallel: patientParallel, MaxWaiting: patientWaiting, MaxItems: 1}
+	st.patient = batch.New(patient, request.size, st.runPatient)
+	waiting := func() int { return st.prompt.Stats().Waiting + st.patient.Stats().Waiting }
+	st.metric = metrics.NewGroup(reg, "store", waiting)
+	return st
+}
+
+// Put stores the events of one request, all or none, and returns when they are committed. traceparent is the trace of
+// the request; "" is none, and so is what is no traceparent of version 00.
+//
+// Returns a [ConflictError] for one of several events; a conflict of a single event is in its row. Returns
+// [ErrKeyHeld] if an open transaction holds an idempotency key for longer than a request may wait.
+func (st *Store) Put(ctx context.Context, events []outhook.Event, traceparent string) ([]db.EnqueueManyRow, error) {
+	r := newRequest(events, traceparent)
+	rows, err := st.prompt.Do(ctx, r)
+	if isHeldKey(err) {
+		rows, err = st.patient.Do(ctx, r)
+	}
+	return rows, err
+}
+
+// Close finishes what waits and runs.
+func (st *Store) Close(ctx context.Context) error {
+	return errors.Join(st.prompt.Close(ctx), st.patient.Close(ctx))
+}
+
+// runPrompt is one group of requests. A lock other than a key's concerns all of them (a migration, say), so they wait
+// for it together.
+func (st *Store) runPrompt(ctx context.Context, rs []request) ([][]db.EnqueueManyRow, error) {
+	rows, err := st.enqueue(ctx, rs, promptLocks)
+	if isLockTimeout(err) && !isHeldKey(err) {
+		rows, err = st.enqueue(ctx, rs, patientLocks)
+	}
+	return rows, st.logged(ctx, err, len(rs))
+}
+
+// runPatient is one request that waits for a key.
+func (st *Store) runPatient(ctx context.Context, rs []request) ([][]db.EnqueueManyRow, error) {
+	rows, err := st.enqueue(ctx, rs, patientLocks)
+	if isHeldKey(err) {
+		return nil, ErrKeyHeld
+	}
+	return rows, st.logged(ctx, err, len(rs))
+}
+
+// logged logs an error that is nobody's fault once, for all requests of the group.
+func (st *Store) logged(ctx context.Context, err error, requests int) error {
+	if err == nil || isOnesFault(err) {
+		return err
+	}
+	st.logger.ErrorContext(ctx, "storing events", slog.Int("requests", requests), slog.String("error", sqlstate.Text(err)))
+	return &GroupError{err}
+}
+
+// enqueue stores a group in one transaction, which waits for locks for as long as given.
+func (st *Store) enqueue(
+	ctx context.Context, rs []request, locks time.Duration,
+) (answers [][]db.EnqueueManyRow, err error) {
+	began := time.Now()
+	defer func() { st.metric.Observe(len(rs), began, err) }()
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	defer cancel()
+
+	// In one round trip, as Postgres takes several statements in one message. A 2xx means durable, whatever the database's
+	// own setting is; remote_apply, which is more than on, stays.
+	begin := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; "+
+		"SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')",
+		locks.Milliseconds(), runTimeout.Milliseconds())
+
+	err = pgx.BeginTxFunc(ctx, st.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
+		rows, err := db.New().EnqueueMany(ctx, tx, columns(rs))
+		if err != nil {
+			return fmt.Errorf("enqueueing: %w", err)
+		}
+		answers, err = perRequest(rs, rows)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answers, nil
+}

@@ -1,0 +1,185 @@
+package ingest_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/dbtest"
+	"github.com/outhook/outhook/internal/ingest"
+)
+
+// testBundle is a store on a database of its own.
+type testBundle struct {
+	t     *testing.T
+	pool  *pgxpool.Pool
+	store *ingest.Store
+}
+
+func setup(t *testing.T) *testBundle {
+	t.Helper()
+	pool := dbtest.New(t)
+	store := ingest.New(pool, slog.New(slog.DiscardHandler), nil)
+	t.Cleanup(func() { require.NoError(t, store.Close(context.WithoutCancel(t.Context()))) })
+	return &testBundle{t, pool, store}
+}
+
+// put stores events of the tenant acme.
+func (b *testBundle) put(events ...outhook.Event) ([]db.EnqueueManyRow, error) {
+	for i := range events {
+		events[i].TenantID = "acme"
+	}
+	return b.store.Put(b.t.Context(), events, "")
+}
+
+func (b *testBundle) exec(query string) {
+	b.t.Helper()
+	_, err := b.pool.Exec(b.t.Context(), query)
+	require.NoError(b.t, err)
+}
+
+// count returns the number that a query returns.
+func (b *testBundle) count(query string) (n int) {
+	b.t.Helper()
+	require.NoError(b.t, b.pool.QueryRow(b.t.Context(), query).Scan(&n))
+	return n
+}
+
+func TestConcurrentEventsAreStoredOnceEach(t *testing.T) {
+	t.Parallel()
+	const clients, each = 64, 50
+	b := setup(t)
+	var mu sync.Mutex
+	seen := map[uuid.UUID]string{} // payload by id
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			for j := range each {
+				payload := fmt.Sprintf(`{"i":%d, "j":%d}`, i, j)
+				rows, err := b.put(outhook.Event{Type: "a.b", Payload: json.RawMessage(payload)})
+				if err != nil || len(rows) != 1 {
+					continue
+				}
+				mu.Lock()
+				seen[rows[0].EventID] = payload
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, seen, clients*each)
+
+	rows, err := b.pool.Query(t.Context(), "SELECT id, payload::text FROM outhook.events") //nolint:rowserrcheck // ForEachRow checks it
+	require.NoError(t, err)
+	var id uuid.UUID
+	var payload string
+	_, err = pgx.ForEachRow(rows, []any{&id, &payload}, func() error {
+		if seen[id] != payload {
+			return fmt.Errorf("event %s has the payload %s", id, payload)
+		}
+		delete(seen, id)
+		return nil
+	})
+	require.NoError(t, err)
+	require.Empty(t, seen, "answered but not stored")
+}
+
+func TestConflict(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := outhook.Event{Type: "a", Payload: json.RawMessage("1"), IdempotencyKey: "k"}
+	rows, err := b.put(first)
+	require.NoError(t, err)
+	require.False(t, rows[0].Duplicate)
+	id := rows[0].EventID
+
+	rows, err = b.put(first)
+	require.NoError(t, err)
+	require.True(t, rows[0].Duplicate)
+	require.Equal(t, id, rows[0].EventID)
+
+	other := outhook.Event{Type: "b", Payload: json.RawMessage("1"), IdempotencyKey: "k"}
+	rows, err = b.put(other)
+	require.NoError(t, err)
+	require.True(t, rows[0].Conflict)
+
+	var conflict ingest.ConflictError
+	_, err = b.put(outhook.Event{Type: "a", Payload: json.RawMessage("1")}, other)
+	require.ErrorAs(t, err, &conflict)
+	require.EqualValues(t, 1, conflict)
+	require.Equal(t, 1, b.count("SELECT count(*) FROM outhook.events"), "all or none")
+}
+
+// A lock on a table concerns every request: all wait for it together and none fails.
+func TestLockedTableDelaysAll(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tx, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = tx.Exec(t.Context(), "LOCK TABLE outhook.event_keys IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+
+	results := make(chan error, 20)
+	for i := range 20 {
+		go func() {
+			e := outhook.Event{Type: "a", Payload: json.RawMessage("1"), IdempotencyKey: fmt.Sprintf("k%d", i)}
+			_, err := b.put(e)
+			results <- err
+		}()
+	}
+	select {
+	case err := <-results:
+		require.Fail(t, "answered before the lock was released", "error %v", err)
+	case <-time.After(400 * time.Millisecond):
+	}
+	require.NoError(t, tx.Commit(t.Context()))
+	for range 20 {
+		require.NoError(t, <-results)
+	}
+}
+
+// What is stored survives a crash of the database, also where that is not the default.
+func TestCommitsAreDurable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`CREATE TABLE seen (setting text)`)
+	b.exec(`CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+		$$ BEGIN INSERT INTO public.seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$`)
+	b.exec(`CREATE TRIGGER look AFTER INSERT ON outhook.events FOR EACH ROW EXECUTE FUNCTION look()`)
+	for set, want := range map[string]string{"off": "on", "local": "on", "remote_apply": "remote_apply"} {
+		b.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = ` + set + `', current_database()); END $$`)
+		b.pool.Reset()
+		_, err := b.put(outhook.Event{Type: "a.b", Payload: json.RawMessage("1")})
+		require.NoError(t, err)
+		var setting string
+		require.NoError(t, b.pool.QueryRow(t.Context(), "DELETE FROM seen RETURNING setting").Scan(&setting))
+		require.Equal(t, want, setting, set)
+	}
+}
+
+// The failure of a group is nobody's fault: each of its requests gets it, and it has been logged.
+func TestGroupErrorIsTheDatabases(t *testing.T) {
+	t.Parallel()
+	// Nothing listens on port 1.
+	pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/none?connect_timeout=2")
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	store := ingest.New(pool, slog.New(slog.DiscardHandler), nil)
+	t.Cleanup(func() { require.NoError(t, store.Close(context.WithoutCancel(t.Context()))) })
+
+	var group *ingest.GroupError
+	_, err = store.Put(t.Context(), []outhook.Event{{TenantID: "acme", Type: "a", Payload: json.RawMessage("1")}}, "")
+	require.ErrorAs(t, err, &group)
+}
