@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"reflect"
-	"slices"
 	"strconv"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
 	"github.com/labstack/echo/v4"
 
+	"github.com/outhook/outhook/internal/docspage"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -216,7 +215,7 @@ func (s *Server) addDocs() error {
 	if err != nil {
 		return fmt.Errorf("encoding the OpenAPI document: %w", err)
 	}
-	page, policy, err := renderDocs(s.huma.OpenAPI())
+	page, policy, err := docspage.Render(s.huma.OpenAPI())
 	if err != nil {
 		return fmt.Errorf("rendering the documentation: %w", err)
 	}
@@ -231,15 +230,6 @@ func (s *Server) addDocs() error {
 	s.echo.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs") })
 	return nil
 }
-
-// operations returns the operations of a path in the order in which people look for them.
-func operations(item *huma.PathItem) []*huma.Operation {
-	all := []*huma.Operation{item.Post, item.Get, item.Patch, item.Delete}
-	return slices.DeleteFunc(all, func(op *huma.Operation) bool { return op == nil })
-}
-
-// sortedPaths returns the document's paths in a fixed order.
-func sortedPaths(oapi *huma.OpenAPI) []string { return slices.Sorted(maps.Keys(oapi.Paths)) }
 
 // encodeJSON encodes v without HTML escapes: what is JSON stays readable.
 func encodeJSON(v any) ([]byte, error) {

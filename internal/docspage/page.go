@@ -1,4 +1,8 @@
-package api
+// Package docspage makes a page for people of an OpenAPI document: what each operation takes and answers, with a
+// command that can be pasted. It needs no scripts and nothing from elsewhere.
+//
+// [Render] is all of it: it fills docs.html, whose style is docs.css.
+package docspage
 
 import (
 	"bytes"
@@ -29,54 +33,55 @@ var (
 // maxFieldDepth is how deep the fields of a body are listed.
 const maxFieldDepth = 4
 
-// docsPage is what docs.html shows.
-type docsPage struct {
+// page is what docs.html shows.
+type page struct {
 	Info   *huma.Info
 	Text   []string // paragraphs
 	Style  template.CSS
-	Groups []docsGroup
-	Errors []docsField // of a problem
+	Groups []group
+	Errors []field // of a problem
 }
 
-type docsGroup struct {
+type group struct {
 	Tag        *huma.Tag
-	Operations []docsOperation
+	Operations []operation
 }
 
-type docsOperation struct {
+type operation struct {
 	*huma.Operation
-	Params  []docsField
-	Body    []docsField
+	Params  []field
+	Body    []field
 	Curl    string
 	Scopes  []string // of the keys that are admitted
-	Answers []docsAnswer
+	Answers []answer
 	Errors  []string // statuses
 }
 
-type docsAnswer struct {
+type answer struct {
 	Status string
 	Text   string
-	Fields []docsField
+	Fields []field
 }
 
-type docsField struct {
+type field struct {
 	Name     string
 	Type     string
 	Text     string
 	Required bool
 }
 
-// renderDocs makes one page of the document, and the Content-Security-Policy that it needs: one style, nothing else.
-func renderDocs(oapi *huma.OpenAPI) (page []byte, policy string, err error) {
+// Render makes one page of the document, and the Content-Security-Policy that it needs: one style, nothing else. An
+// answer of the media type of problems is shown as an error, with the fields of the schema Problem.
+func Render(oapi *huma.OpenAPI) (html []byte, policy string, err error) {
 	t, err := template.New("docs").Parse(docsHTML)
 	if err != nil {
 		return nil, "", fmt.Errorf("parsing docs.html: %w", err)
 	}
 
-	d := docs{oapi}
-	data := docsPage{Info: oapi.Info, Style: template.CSS(docsCSS)} //nolint:gosec // G203: our own file
+	d := document{oapi}
+	data := page{Info: oapi.Info, Style: template.CSS(docsCSS)} //nolint:gosec // G203: our own file
 	data.Text = strings.Split(strings.ReplaceAll(oapi.Info.Description, "`", ""), "\n\n")
-	data.Errors = d.fields(nil, "", &huma.Schema{Ref: schemaPrefix + "Problem"}, 1)
+	data.Errors = d.fields(nil, "", d.oapi.Components.Schemas.Map()["Problem"], 1)
 	for _, tag := range oapi.Tags {
 		data.Groups = append(data.Groups, d.group(tag))
 	}
@@ -92,12 +97,12 @@ func renderDocs(oapi *huma.OpenAPI) (page []byte, policy string, err error) {
 	return buf.Bytes(), policy, nil
 }
 
-// docs reads the OpenAPI document.
-type docs struct{ oapi *huma.OpenAPI }
+// document is the OpenAPI document.
+type document struct{ oapi *huma.OpenAPI }
 
-func (d docs) group(tag *huma.Tag) docsGroup {
-	g := docsGroup{Tag: tag}
-	for _, path := range sortedPaths(d.oapi) {
+func (d document) group(tag *huma.Tag) group {
+	g := group{Tag: tag}
+	for _, path := range slices.Sorted(maps.Keys(d.oapi.Paths)) {
 		for _, op := range operations(d.oapi.Paths[path]) {
 			if slices.Contains(op.Tags, tag.Name) {
 				g.Operations = append(g.Operations, d.operation(op))
@@ -107,8 +112,20 @@ func (d docs) group(tag *huma.Tag) docsGroup {
 	return g
 }
 
-func (d docs) operation(op *huma.Operation) docsOperation {
-	o := docsOperation{Operation: op, Scopes: op.Security[0][securityScheme]}
+// operations returns the operations of a path in the order in which people look for them.
+func operations(item *huma.PathItem) []*huma.Operation {
+	all := []*huma.Operation{item.Post, item.Get, item.Patch, item.Delete}
+	return slices.DeleteFunc(all, func(op *huma.Operation) bool { return op == nil })
+}
+
+func (d document) operation(op *huma.Operation) operation {
+	o := operation{Operation: op}
+	for _, scheme := range op.Security {
+		for _, scopes := range scheme {
+			o.Scopes = append(o.Scopes, scopes...)
+		}
+	}
+
 	for _, p := range op.Parameters {
 		f := d.field(p.Name, p.Schema, p.Required)
 		f.Type += ", " + p.In
@@ -129,7 +146,7 @@ func (d docs) operation(op *huma.Operation) docsOperation {
 			o.Errors = append(o.Errors, code+" "+r.Description)
 			continue
 		}
-		a := docsAnswer{Status: code, Text: r.Description}
+		a := answer{Status: code, Text: r.Description}
 		if media := r.Content["application/json"]; media != nil {
 			a.Fields = d.fields(nil, "", media.Schema, 1)
 		}
@@ -138,7 +155,7 @@ func (d docs) operation(op *huma.Operation) docsOperation {
 	return o
 }
 
-func (d docs) resolve(s *huma.Schema) *huma.Schema {
+func (d document) resolve(s *huma.Schema) *huma.Schema {
 	for s.Ref != "" {
 		s = d.oapi.Components.Schemas.SchemaFromRef(s.Ref)
 	}
@@ -146,7 +163,7 @@ func (d docs) resolve(s *huma.Schema) *huma.Schema {
 }
 
 // fields lists the members of an object and of the objects in it, the required ones first.
-func (d docs) fields(list []docsField, prefix string, s *huma.Schema, level int) []docsField {
+func (d document) fields(list []field, prefix string, s *huma.Schema, level int) []field {
 	s = d.resolve(s)
 	names := slices.SortedFunc(maps.Keys(s.Properties), func(a, b string) int {
 		if required := slices.Contains(s.Required, a); required != slices.Contains(s.Required, b) {
@@ -173,11 +190,11 @@ func (d docs) fields(list []docsField, prefix string, s *huma.Schema, level int)
 	return list
 }
 
-func (d docs) field(name string, s *huma.Schema, required bool) docsField {
-	return docsField{Name: name, Type: d.typeOf(s), Text: s.Description + defaultText(s), Required: required}
+func (d document) field(name string, s *huma.Schema, required bool) field {
+	return field{Name: name, Type: d.typeOf(s), Text: s.Description + defaultText(s), Required: required}
 }
 
-func (d docs) typeOf(s *huma.Schema) string {
+func (d document) typeOf(s *huma.Schema) string {
 	s = d.resolve(s)
 	text := s.Type
 
@@ -210,7 +227,7 @@ func defaultText(s *huma.Schema) string {
 }
 
 // curl returns a command that can be pasted, with the examples of the body's members.
-func (d docs) curl(op *huma.Operation, body *huma.Schema) string {
+func (d document) curl(op *huma.Operation, body *huma.Schema) string {
 	const next = " \\\n  "
 	command := "curl"
 	if op.Method != http.MethodGet {
@@ -225,7 +242,7 @@ func (d docs) curl(op *huma.Operation, body *huma.Schema) string {
 }
 
 // example makes a value of the examples in a schema: of an object the required members, and those with an example.
-func (d docs) example(s *huma.Schema) []byte {
+func (d document) example(s *huma.Schema) []byte {
 	data, err := json.MarshalIndent(d.exampleValue(s), "  ", "  ")
 	if err != nil {
 		return []byte("{}") // an example that could not be encoded would have failed when the schema was made
@@ -233,7 +250,7 @@ func (d docs) example(s *huma.Schema) []byte {
 	return data
 }
 
-func (d docs) exampleValue(s *huma.Schema) any {
+func (d document) exampleValue(s *huma.Schema) any {
 	if len(s.Examples) > 0 {
 		return s.Examples[0]
 	}
