@@ -16,7 +16,7 @@ import (
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/internal/calm"
 	"github.com/outhook/outhook/internal/signature"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 const (
@@ -150,7 +150,7 @@ func (cfg Config) withDefaults() Config {
 	cfg.MaxRequests = cmp.Or(cfg.MaxRequests, 5000)
 	cfg.FailedLogins = cmp.Or(cfg.FailedLogins, 30)
 	cfg.MaxEndpoints = cmp.Or(cfg.MaxEndpoints, defaultMaxEndpoints)
-	cfg.Retention = cmp.Or(cfg.Retention, jobs.DefaultRetention)
+	cfg.Retention = cmp.Or(cfg.Retention, ledger.DefaultRetention)
 	cfg.StoreTimeout = cmp.Or(cfg.StoreTimeout, 15*time.Second)
 	cfg.QueryTimeout = cmp.Or(cfg.QueryTimeout, 5*time.Second)
 	cfg.BodyTimeout = cmp.Or(cfg.BodyTimeout, 20*time.Second)

@@ -12,9 +12,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/strictjson"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // delivery is one event for one endpoint.
@@ -100,16 +101,8 @@ func newDelivery(r db.GetDeliveryRow) delivery {
 	return delivery{
 		EventID: r.EventID, EndpointID: r.EndpointID, TenantID: r.TenantID, Type: r.Type, CreatedAt: r.CreatedAt.UTC(),
 		State: string(r.State), Reason: r.Reason, AttemptCount: r.AttemptCount, TryCount: r.TryCount,
-		NextAttemptAt: utc(r.NextAttemptAt), CompletedAt: utc(r.CompletedAt),
+		NextAttemptAt: pg.UTC(r.NextAttemptAt), CompletedAt: pg.UTC(r.CompletedAt),
 	}
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
 }
 
 func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*pageOutput[delivery], error) {
@@ -162,13 +155,13 @@ func (s *Server) replayDelivery(ctx context.Context, in *replayInput) (*delivery
 
 	d := done{action: "replay-delivery", detail: map[string]any{"now": now || in.Now}}
 	return s.order(ctx, deliveryInput{in.EventID, in.EndpointID}, d, func(tx pgx.Tx) error {
-		return jobs.Replay(ctx, tx, in.EventID, in.EndpointID, now || in.Now)
+		return ledger.Replay(ctx, tx, in.EventID, in.EndpointID, now || in.Now)
 	})
 }
 
 func (s *Server) cancelDelivery(ctx context.Context, in *deliveryInput) (*deliveryOutput, error) {
 	return s.order(ctx, *in, done{action: "cancel-delivery"}, func(tx pgx.Tx) error {
-		return jobs.Cancel(ctx, tx, in.EventID, in.EndpointID)
+		return ledger.Cancel(ctx, tx, in.EventID, in.EndpointID)
 	})
 }
 

@@ -19,7 +19,8 @@ import (
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/internal/sqlstate"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/health"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // cancelTimeout bounds the cancelling of an endpoint's pending deliveries within the request that ends it. What is left
@@ -306,7 +307,7 @@ func (s *Server) patchEndpoint(ctx context.Context, in *endpointInput) (*endpoin
 	}
 
 	if after.Status != before.Status && after.Status == db.EndpointStatusDisabled {
-		s.cancelDeliveries(ctx, in.ID, jobs.ReasonEndpointDisabled)
+		s.cancelDeliveries(ctx, in.ID, ledger.ReasonEndpointDisabled)
 	}
 	return s.answerEndpoint(ctx, after)
 }
@@ -344,14 +345,14 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 		return row, err
 	}
 	if before.Status == db.EndpointStatusDisabled && row.Status != before.Status {
-		if err := jobs.ResetHealth(ctx, tx, e.ID); err != nil {
+		if err := health.Reset(ctx, tx, e.ID); err != nil {
 			return row, err
 		}
 	}
 
-	unlimited := row.Lane != before.Lane && row.Lane == jobs.LaneNone && row.Status == db.EndpointStatusEnabled
+	unlimited := row.Lane != before.Lane && row.Lane == ledger.LaneNone && row.Status == db.EndpointStatusEnabled
 	if unlimited || row.Status != before.Status && row.Status != db.EndpointStatusPaused {
-		return row, jobs.ResumeEndpoint(ctx, tx, e.ID)
+		return row, ledger.ResumeEndpoint(ctx, tx, e.ID)
 	}
 	return row, nil
 }
@@ -382,13 +383,13 @@ func (s *Server) deleteEndpoint(ctx context.Context, in *endpointInput) (*struct
 		if err := db.New().DeleteEndpointSecrets(ctx, tx, in.ID); err != nil {
 			return err
 		}
-		return jobs.ResumeEndpoint(ctx, tx, in.ID)
+		return ledger.ResumeEndpoint(ctx, tx, in.ID)
 	})
 	if err != nil {
 		return nil, err
 	}
 
-	s.cancelDeliveries(ctx, in.ID, jobs.ReasonEndpointDeleted)
+	s.cancelDeliveries(ctx, in.ID, ledger.ReasonEndpointDeleted)
 	return nil, nil
 }
 
@@ -396,7 +397,7 @@ func (s *Server) deleteEndpoint(ctx context.Context, in *endpointInput) (*struct
 func (s *Server) cancelDeliveries(ctx context.Context, id uuid.UUID, reason string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
 	defer cancel()
-	if err := jobs.CancelDeliveries(ctx, s.cfg.Pool, id, reason); err != nil {
+	if err := ledger.CancelDeliveries(ctx, s.cfg.Pool, id, reason); err != nil {
 		s.cfg.Logger.WarnContext(ctx, "leaving pending deliveries of an ended endpoint to the workers",
 			slog.String("endpoint_id", id.String()), slog.String("error", sqlstate.Text(err)))
 	}

@@ -15,9 +15,11 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/internal/strictjson"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/health"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // Limits of an endpoint's members. It is read with each of its deliveries, so it must stay small.
@@ -203,7 +205,7 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 func tenantID(value json.RawMessage, f *problem.Faults) string {
 	before := len(*f)
 	id := strictjson.Text(value, "body.tenant_id", f)
-	if len(*f) > before || id == jobs.OperatorTenant {
+	if len(*f) > before || id == health.OperatorTenant {
 		return id
 	}
 
@@ -316,28 +318,28 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	switch {
 	case len(e.faults) > before:
 	case err != nil:
-		e.faults.Add("body.retry_schedule", strings.TrimPrefix(err.Error(), jobs.ErrInvalidSchedule.Error()+": "))
+		e.faults.Add("body.retry_schedule", strings.TrimPrefix(err.Error(), retry.ErrInvalid.Error()+": "))
 	case schedule.Fits(e.retention) != nil:
 		e.faults.Add("body.retry_schedule", fmt.Sprintf(
-			"is too long: all delays and a day must be less than the %d days that events are kept", e.retention/jobs.Day))
+			"is too long: all delays and a day must be less than the %d days that events are kept", e.retention/ledger.Day))
 	default:
 		e.row.RetrySchedule = schedule.Seconds()
 	}
 }
 
 // schedule reads a preset's name or a list of durations.
-func (e *endpointEdit) schedule(value json.RawMessage) (jobs.Schedule, error) {
+func (e *endpointEdit) schedule(value json.RawMessage) (retry.Schedule, error) {
 	if value[0] == '"' {
 		switch strictjson.Text(value, "body.retry_schedule", &e.faults) {
 		case "fast":
-			return jobs.FastSchedule(), nil
+			return retry.Fast(), nil
 		case "standard":
-			return jobs.StandardSchedule(), nil
+			return retry.Standard(), nil
 		}
 		return nil, errors.New(`must be a list of delays like ["1m", "2m", "4m"], or a preset: fast or standard`)
 	}
 
-	schedule := jobs.Schedule{}
+	schedule := retry.Schedule{}
 	for i, item := range strictjson.Texts(value, "body.retry_schedule", &e.faults) {
 		d, err := time.ParseDuration(item)
 		if err != nil {

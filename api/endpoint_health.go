@@ -8,7 +8,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/jobs/health"
 )
 
 // endpointHealth is what the workers saw of an endpoint, as of some seconds ago.
@@ -27,14 +28,14 @@ type endpointHealth struct {
 // newEndpointHealth returns the health of an endpoint; the zero h is that of one that has had no attempt.
 func newEndpointHealth(status db.EndpointStatus, h db.EndpointHealth) endpointHealth {
 	a := endpointHealth{
-		State: cmp.Or(h.State, jobs.HealthHealthy), StateChangedAt: utc(h.StateChangedAt),
-		ConsecutiveFailures: h.ConsecutiveFailures, FailingSince: utc(h.FailingSince),
-		LastSuccessAt: utc(h.LastSuccessAt), LastFailureAt: utc(h.LastFailureAt),
+		State: cmp.Or(h.State, health.Healthy), StateChangedAt: pg.UTC(h.StateChangedAt),
+		ConsecutiveFailures: h.ConsecutiveFailures, FailingSince: pg.UTC(h.FailingSince),
+		LastSuccessAt: pg.UTC(h.LastSuccessAt), LastFailureAt: pg.UTC(h.LastFailureAt),
 		LastStatusCode: h.LastStatusCode, LastError: h.LastError,
 	}
 
 	if status == db.EndpointStatusDisabled {
-		a.State, a.ProbeAt = jobs.HealthDisabled, utc(h.ProbeAt)
+		a.State, a.ProbeAt = health.Disabled, pg.UTC(h.ProbeAt)
 	}
 	return a
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/strictjson"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // Limits of an endpoint's traffic.
@@ -50,7 +50,7 @@ type lane struct {
 
 func newLane(r db.Endpoint) lane {
 	l := lane{State: r.Lane, Reason: r.LaneReason, Since: r.LaneChangedAt.UTC()}
-	if r.Lane == jobs.LaneNone {
+	if r.Lane == ledger.LaneNone {
 		l.State = "shared"
 	}
 	return l

@@ -13,7 +13,7 @@ import (
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/internal/signature"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/health"
 )
 
 // openSecrets returns the secrets that are stored for an endpoint, in their text form.
@@ -545,7 +545,7 @@ func TestEndpointHealth(t *testing.T) {
 	t.Run("TheOperatorTenantHasEndpointsAndNoPublisher", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		require.Equal(t, jobs.OperatorTenant, b.requireObject(b.do("GET", "/api/endpoints/"+
+		require.Equal(t, health.OperatorTenant, b.requireObject(b.do("GET", "/api/endpoints/"+
 			b.newEndpoint("outhook.operator", `,"event_types":["outhook.endpoint.*"]`).String(), ""), 200)["tenant_id"])
 		b.requireFault(b.do("POST", "/api/events", `{"tenant_id":"outhook.operator","type":"a","payload":{}}`), 422, "body.tenant_id", "reserved")
 		r := b.do("POST", "/api/events/batch", `{"events":[{"tenant_id":"outhook.operator","type":"a","payload":{}}]}`)

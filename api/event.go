@@ -211,7 +211,7 @@ func storeProblem(err error, at func(index int) string) error {
 			"another transaction holds this idempotency_key and has not ended yet: repeat the request", 5)
 	case errors.As(err, &conflict):
 		return keyConflict(at(int(conflict)) + ".idempotency_key")
-	case errors.As(err, &pgErr) && pgErr.Code == "22023":
+	case errors.As(err, &pgErr) && pgErr.Code == sqlstate.InvalidParameterValue:
 		return problem.New(http.StatusUnprocessableEntity, pgErr.Message) // names the index, repeats no value
 	case errors.As(err, &pgErr) && sqlstate.Class(pgErr.Code) == "54":
 		return problem.New(http.StatusRequestEntityTooLarge, "a payload is larger than the database takes")

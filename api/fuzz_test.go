@@ -11,7 +11,7 @@ import (
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/egress"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/internal/retry"
 )
 
 // requireRefusal requires that an error is the client's fault.
@@ -76,7 +76,7 @@ func requireStorable(t *testing.T, row db.Endpoint, checkURL func(string) error)
 	require.GreaterOrEqual(t, row.TimeoutMS, int32(1000))
 	require.LessOrEqual(t, row.TimeoutMS, int32(30_000))
 	if row.RetrySchedule != nil {
-		require.NoError(t, jobs.ScheduleFromSeconds(row.RetrySchedule).Validate())
+		require.NoError(t, retry.FromSeconds(row.RetrySchedule).Validate())
 	}
 	for _, text := range append([]string{row.TenantID, row.Description}, row.EventTypes...) {
 		require.True(t, utf8.ValidString(text))

@@ -30,8 +30,8 @@ const (
 // errReadOnly is the cause of a failed check of the database.
 var errReadOnly = errors.New("the database is read-only")
 
-// health is the answer of /livez and /readyz.
-type health struct {
+// healthAnswer is the answer of /livez and /readyz.
+type healthAnswer struct {
 	Status string            `json:"status"`
 	Checks map[string]string `json:"checks,omitempty"`
 }
@@ -40,7 +40,7 @@ type health struct {
 // anybody may ask as often as they like.
 type readiness struct {
 	cfg     Config
-	group   *batch.Group[struct{}, health]
+	group   *batch.Group[struct{}, healthAnswer]
 	failing bool // at the last check, so that only changes are logged
 }
 
@@ -54,7 +54,7 @@ func isHealth(route string) bool { return route == "/livez" || route == "/readyz
 
 func (s *Server) addHealth() {
 	methods := []string{http.MethodGet, http.MethodHead}
-	s.echo.Match(methods, "/livez", func(c echo.Context) error { return answerHealth(c, health{Status: checkOK}) })
+	s.echo.Match(methods, "/livez", func(c echo.Context) error { return answerHealth(c, healthAnswer{Status: checkOK}) })
 	s.echo.Match(methods, "/readyz", func(c echo.Context) error {
 		h, err := s.ready.group.Do(c.Request().Context(), struct{}{})
 		if err != nil {
@@ -64,7 +64,7 @@ func (s *Server) addHealth() {
 	})
 }
 
-func answerHealth(c echo.Context, h health) error {
+func answerHealth(c echo.Context, h healthAnswer) error {
 	status := http.StatusOK
 	if h.Status != checkOK {
 		status = http.StatusServiceUnavailable
@@ -80,7 +80,7 @@ func answerHealth(c echo.Context, h health) error {
 	return writeJSON(c.Response(), h)
 }
 
-func (r *readiness) run(ctx context.Context, calls []struct{}) ([]health, error) {
+func (r *readiness) run(ctx context.Context, calls []struct{}) ([]healthAnswer, error) {
 	h, err := r.check(ctx)
 	switch {
 	case err != nil && !r.failing:
@@ -90,15 +90,15 @@ func (r *readiness) run(ctx context.Context, calls []struct{}) ([]health, error)
 	}
 	r.failing = err != nil
 
-	answers := make([]health, len(calls))
+	answers := make([]healthAnswer, len(calls))
 	for i := range answers {
 		answers[i] = h
 	}
 	return answers, nil
 }
 
-func (r *readiness) check(ctx context.Context) (health, error) {
-	h := health{Status: checkOK, Checks: map[string]string{"database": checkOK, "schema": checkOK}}
+func (r *readiness) check(ctx context.Context) (healthAnswer, error) {
+	h := healthAnswer{Status: checkOK, Checks: map[string]string{"database": checkOK, "schema": checkOK}}
 	var schemaErr, workerErr error
 
 	dbErr := within(ctx, r.reach)

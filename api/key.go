@@ -13,6 +13,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/apikey"
+	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/strictjson"
 )
@@ -84,7 +85,7 @@ func (s *Server) addKeys() {
 func newKeyAnswer(r db.APIKey) key {
 	return key{
 		ID: r.ID, Name: r.Name, Scope: string(r.Scope), TenantID: r.TenantID, CreatedAt: r.CreatedAt.UTC(),
-		ExpiresAt: utc(r.ExpiresAt), LastUsedAt: utc(r.LastUsedAt), RevokedAt: utc(r.RevokedAt),
+		ExpiresAt: pg.UTC(r.ExpiresAt), LastUsedAt: pg.UTC(r.LastUsedAt), RevokedAt: pg.UTC(r.RevokedAt),
 	}
 }
 

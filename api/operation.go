@@ -11,8 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
-	"github.com/outhook/outhook/jobs"
+	joboperation "github.com/outhook/outhook/jobs/operation"
 )
 
 // operation is an order to replay many deliveries, carried out in the background.
@@ -99,12 +100,12 @@ func (s *Server) addOperations() {
 	}{
 		{
 			"pause", "Pause an operation",
-			"It stops after the chunk that it is at. What was replayed is delivered.", jobs.PauseOperation,
+			"It stops after the chunk that it is at. What was replayed is delivered.", joboperation.Pause,
 		},
-		{"resume", "Go on with a paused operation", "It goes on where it stopped.", jobs.ResumeOperation},
+		{"resume", "Go on with a paused operation", "It goes on where it stopped.", joboperation.Resume},
 		{
 			"cancel", "Give up an operation",
-			"It ends after the chunk that it is at. What was replayed is delivered.", jobs.CancelOperation,
+			"It ends after the chunk that it is at. What was replayed is delivered.", joboperation.Cancel,
 		},
 	} {
 		register(s, route{
@@ -123,7 +124,7 @@ func newOperationAnswer(r db.Operation, key principal) operation {
 		ID: r.ID, Kind: r.Kind, State: r.State, TenantID: r.TenantID, EndpointID: r.EndpointID,
 		EventTypes: r.EventTypes, States: r.States, Missed: r.Missed, Since: r.Since.UTC(), Until: r.Until.UTC(),
 		TotalCount: r.TotalCount, ReplayedCount: r.ReplayedCount, SkippedCount: r.SkippedCount, LastError: r.LastError,
-		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), CompletedAt: utc(r.CompletedAt),
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), CompletedAt: pg.UTC(r.CompletedAt),
 	}
 
 	if r.LastError != nil && key.tenantID != "" {
@@ -156,7 +157,7 @@ func (s *Server) recoverEndpoint(ctx context.Context, in *endpointInput) (*newOp
 			return row, d, err
 		}
 
-		row, err = jobs.Recover(ctx, tx, in.ID, filter)
+		row, err = joboperation.Recover(ctx, tx, in.ID, filter)
 		detail := map[string]any{"operation_id": row.ID, "missed": row.Missed}
 		return row, done{"recover-endpoint", n.TenantID, objectEndpoint, in.ID.String(), detail}, err
 	})
@@ -175,7 +176,7 @@ func (s *Server) postOperation(ctx context.Context, _ *struct{}) (*newOperationO
 	}
 
 	return s.startOperation(ctx, func(tx pgx.Tx) (db.Operation, done, error) {
-		row, err := jobs.ReplayMany(ctx, tx, filter)
+		row, err := joboperation.Replay(ctx, tx, filter)
 		detail := map[string]any{
 			"endpoint_id": row.EndpointID, "event_types": row.EventTypes, "states": row.States,
 			"since": row.Since.UTC(), "until": row.Until.UTC(),

@@ -11,7 +11,7 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/strictjson"
-	"github.com/outhook/outhook/jobs"
+	joboperation "github.com/outhook/outhook/jobs/operation"
 )
 
 // newRecover documents the body that recovers an endpoint; filterEdit reads it.
@@ -39,16 +39,16 @@ type newReplay struct {
 
 // filterEdit is a filter that a body sets member by member.
 type filterEdit struct {
-	jobs.Filter
+	joboperation.Filter
 	ofEndpoint bool // the endpoint is given already
 	faults     problem.Faults
 }
 
 // decodeFilter reads the body that starts an operation; of an endpoint, or by any filter.
-func decodeFilter(body []byte, ofEndpoint bool) (jobs.Filter, error) {
+func decodeFilter(body []byte, ofEndpoint bool) (joboperation.Filter, error) {
 	object, err := strictjson.ParseObject(body)
 	if err != nil {
-		return jobs.Filter{}, err
+		return joboperation.Filter{}, err
 	}
 
 	e := &filterEdit{ofEndpoint: ofEndpoint}

@@ -20,7 +20,8 @@ import (
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/sqlstate"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
+	joboperation "github.com/outhook/outhook/jobs/operation"
 )
 
 // problem returns what to answer for an error, and logs it if it is ours.
@@ -57,22 +58,22 @@ func problemOf(err error) *problem.Error {
 		return known
 	case errors.As(err, &fromEcho):
 		return problem.New(fromEcho.Code, echoDetail(fromEcho.Code))
-	case errors.Is(err, pgx.ErrNoRows), errors.Is(err, jobs.ErrNotFound), errors.Is(err, jobs.ErrNoOperation):
+	case errors.Is(err, pgx.ErrNoRows), errors.Is(err, ledger.ErrNotFound), errors.Is(err, joboperation.ErrNotFound):
 		return problem.New(http.StatusNotFound,
 			"nothing has this id: it may have been deleted, or expired with the retention")
 
-	case errors.Is(err, jobs.ErrPending):
-		return problem.New(http.StatusConflict, jobs.ErrPending.Error())
-	case errors.Is(err, jobs.ErrSettled):
-		return problem.New(http.StatusConflict, jobs.ErrSettled.Error())
-	case errors.Is(err, jobs.ErrOperationOver):
-		return problem.New(http.StatusConflict, jobs.ErrOperationOver.Error())
-	case errors.Is(err, jobs.ErrOperationUnderway):
-		return problem.New(http.StatusConflict, jobs.ErrOperationUnderway.Error())
-	case errors.Is(err, jobs.ErrEndpointGone):
-		return problem.New(http.StatusConflict, jobs.ErrEndpointGone.Error())
-	case errors.Is(err, jobs.ErrPayloadGone):
-		return problem.New(http.StatusConflict, jobs.ErrPayloadGone.Error())
+	case errors.Is(err, ledger.ErrPending):
+		return problem.New(http.StatusConflict, ledger.ErrPending.Error())
+	case errors.Is(err, ledger.ErrSettled):
+		return problem.New(http.StatusConflict, ledger.ErrSettled.Error())
+	case errors.Is(err, joboperation.ErrOver):
+		return problem.New(http.StatusConflict, joboperation.ErrOver.Error())
+	case errors.Is(err, joboperation.ErrUnderway):
+		return problem.New(http.StatusConflict, joboperation.ErrUnderway.Error())
+	case errors.Is(err, ledger.ErrEndpointGone):
+		return problem.New(http.StatusConflict, ledger.ErrEndpointGone.Error())
+	case errors.Is(err, ledger.ErrPayloadGone):
+		return problem.New(http.StatusConflict, ledger.ErrPayloadGone.Error())
 
 	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrClosed):
 		return problem.Unavailable("the server is busy or stopping: nothing was stored; repeat the request", 1)
@@ -91,7 +92,7 @@ func problemOf(err error) *problem.Error {
 // pgProblem maps SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html.
 func pgProblem(code string) *problem.Error {
 	switch {
-	case code == "23505": // unique_violation
+	case code == sqlstate.UniqueViolation:
 		return problem.New(http.StatusConflict, "it exists already")
 	case code == "57014": // query_canceled
 		return problem.Unavailable(
@@ -110,7 +111,7 @@ func isTroubleCode(code string) bool {
 	case "08", "40", "53", "57":
 		return true
 	}
-	return code == "55P03" || code == "25006"
+	return code == sqlstate.LockNotAvailable || code == sqlstate.ReadOnly
 }
 
 // isTrouble tells whether an error is that of a connection and not of a query.

@@ -11,8 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
-	"github.com/outhook/outhook/jobs"
+	joberasure "github.com/outhook/outhook/jobs/erasure"
 )
 
 // erasure is an order to erase a tenant's data, and what is done of it.
@@ -83,7 +84,7 @@ func (s *Server) addTenants() {
 func newErasure(r db.TenantErasure) erasure {
 	e := erasure{
 		ID: r.ID, TenantID: r.TenantID, State: "running",
-		RequestedAt: r.RequestedAt.UTC(), CompletedAt: utc(r.CompletedAt),
+		RequestedAt: r.RequestedAt.UTC(), CompletedAt: pg.UTC(r.CompletedAt),
 		EndpointCount: r.EndpointCount, DeliveryCount: r.DeliveryCount, PayloadCount: r.PayloadCount,
 		AttemptCount: r.AttemptCount, KeyCount: r.KeyCount,
 	}
@@ -102,7 +103,7 @@ func (s *Server) eraseTenant(ctx context.Context, in *eraseInput) (*eraseOutput,
 
 	var row db.TenantErasure
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
-		if row, err = jobs.OrderErasure(ctx, tx, *tenantID); err != nil {
+		if row, err = joberasure.Order(ctx, tx, *tenantID); err != nil {
 			return err
 		}
 		detail := map[string]any{"erasure_id": row.ID}

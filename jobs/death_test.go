@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // River counts a run when it fetches it. A number without a row is a worker that died.
@@ -38,7 +38,7 @@ func TestDeadWorkers(t *testing.T) {
 		b.pretendRuns(t, 10)
 		b.start(t, b.config(t))
 		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateFailed)
-		require.Equal(t, jobs.ReasonWorkerDied, *d.Reason)
+		require.Equal(t, ledger.ReasonWorkerDied, *d.Reason)
 		require.Equal(t, int32(10), d.AttemptCount)
 		require.Len(t, b.attempts(t, eventID), 10)
 		require.Empty(t, b.receiver.received())

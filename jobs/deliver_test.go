@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/internal/retry"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 func TestDeliver(t *testing.T) {
@@ -58,12 +59,12 @@ func TestDeliver(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.receiver.answers(status(http.StatusInternalServerError))
-		endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Second, time.Second}))
+		endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Second, time.Second}))
 		eventID := b.enqueue(t, `{}`)
 		b.start(t, b.config(t))
 
 		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateFailed)
-		require.Equal(t, jobs.ReasonExhausted, *d.Reason)
+		require.Equal(t, ledger.ReasonExhausted, *d.Reason)
 		require.Equal(t, int32(3), d.TryCount)
 		attempts := b.attempts(t, eventID)
 		require.Len(t, attempts, 3)

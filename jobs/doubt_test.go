@@ -14,7 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/health"
 )
 
 // A COMMIT of which nobody hears may have been carried out. What is then recorded once more must count once.
@@ -23,16 +25,16 @@ func TestAnOutcomeIsCountedOnceIfItsCommitIsInDoubt(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		status   int
-		schedule jobs.Schedule
+		schedule retry.Schedule
 		state    db.DeliveryState
 		late     bool // it is carried out only when it is recorded once more
 	}{
-		{"AFailure", http.StatusInternalServerError, jobs.Schedule{time.Hour, time.Hour}, db.DeliveryStatePending, false},
-		{"AFailureLate", http.StatusInternalServerError, jobs.Schedule{time.Hour, time.Hour}, db.DeliveryStatePending, true},
-		{"TheLastFailure", http.StatusInternalServerError, jobs.Schedule{}, db.DeliveryStateFailed, false},
-		{"TheLastFailureLate", http.StatusInternalServerError, jobs.Schedule{}, db.DeliveryStateFailed, true},
-		{"ASuccess", http.StatusNoContent, jobs.Schedule{time.Hour}, db.DeliveryStateSucceeded, false},
-		{"ASuccessLate", http.StatusNoContent, jobs.Schedule{time.Hour}, db.DeliveryStateSucceeded, true},
+		{"AFailure", http.StatusInternalServerError, retry.Schedule{time.Hour, time.Hour}, db.DeliveryStatePending, false},
+		{"AFailureLate", http.StatusInternalServerError, retry.Schedule{time.Hour, time.Hour}, db.DeliveryStatePending, true},
+		{"TheLastFailure", http.StatusInternalServerError, retry.Schedule{}, db.DeliveryStateFailed, false},
+		{"TheLastFailureLate", http.StatusInternalServerError, retry.Schedule{}, db.DeliveryStateFailed, true},
+		{"ASuccess", http.StatusNoContent, retry.Schedule{time.Hour}, db.DeliveryStateSucceeded, false},
+		{"ASuccessLate", http.StatusNoContent, retry.Schedule{time.Hour}, db.DeliveryStateSucceeded, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -69,7 +71,7 @@ func TestAnEndpointsFailuresAreCountedOnceIfTheCommitIsInDoubt(t *testing.T) {
 	b.receiver.answers(status(http.StatusInternalServerError))
 	eater := b.eatCommit(t, "LockEndpointHealth", false)
 	cfg := b.healthConfig(t)
-	cfg.Pool, cfg.FailingFailures = eater.pool, 7
+	cfg.Pool, cfg.Health.FailingFailures = eater.pool, 7
 	client, err := jobs.New(cfg)
 	require.NoError(t, err)
 	require.NoError(t, client.Start(b.ctx))
@@ -80,7 +82,7 @@ func TestAnEndpointsFailuresAreCountedOnceIfTheCommitIsInDoubt(t *testing.T) {
 	require.NoError(t, client.Stop(b.ctx))
 	require.EqualValues(t, 4, b.health(t, endpointID).ConsecutiveFailures)
 	require.Equal(t, 4, b.number(t, `SELECT count(*) FROM outhook.delivery_attempts`))
-	require.Empty(t, b.told(t, jobs.EventEndpointFailing))
+	require.Empty(t, b.told(t, health.EventEndpointFailing))
 }
 
 // What a transaction that was rolled back had of the health is written again.

@@ -2,48 +2,20 @@ package jobs
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/outhook/outhook/internal/dbclock"
+	"github.com/outhook/outhook/jobs/deliver"
+	"github.com/outhook/outhook/jobs/lane"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
-// ended holds the runs that have ended in the database already, by the recorder or by being given back, and that River
-// has not been told of yet.
-type ended struct {
-	mu   sync.Mutex
-	jobs map[int64]struct{}
-}
-
-func newEnded() *ended { return &ended{jobs: map[int64]struct{}{}} }
-
-// add notes that the run of a job is over in the database. Call it before Work returns.
-func (e *ended) add(jobID int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.jobs[jobID] = struct{}{}
-}
-
-// take forgets the jobs that it holds and returns the indexes of the others.
-func (e *ended) take(ids []int64) (others []int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-
-	for i, id := range ids {
-		if _, ok := e.jobs[id]; ok {
-			delete(e.jobs, id)
-			continue
-		}
-		others = append(others, i)
-	}
-
-	return others
-}
-
-// driver is River's driver for pgx on the database's clock, with a bulk queue that yields to others (see yield), and
+// driver is River's driver for pgx on the database's clock, with a bulk queue that yields to others (see lane.BulkLimiter), and
 // without the completion of runs that are over in the database.
 //
 // Its maintenance would compare times of the database with this process's own clock: its rescuer would take a running
@@ -55,14 +27,14 @@ func (e *ended) take(ids []int64) (others []int) {
 type driver struct {
 	*riverpgxv5.Driver
 
-	ended   *ended
-	clock   *clock
-	yield   *yield
-	fetches riverdriver.Executor // on the pool that keeps plans (see newFetchPool); set before River starts
+	finished *deliver.Finished
+	clock    *dbclock.Clock
+	bulk     *lane.BulkLimiter
+	fetches  riverdriver.Executor // on the pool that keeps plans (see pg.NewFetchPool); set before River starts
 }
 
-func newDriver(pool *pgxpool.Pool, e *ended, c *clock, y *yield) *driver {
-	return &driver{Driver: riverpgxv5.New(pool), ended: e, clock: c, yield: y}
+func newDriver(pool *pgxpool.Pool, f *deliver.Finished, c *dbclock.Clock, b *lane.BulkLimiter) *driver {
+	return &driver{Driver: riverpgxv5.New(pool), finished: f, clock: c, bulk: b}
 }
 
 // GetExecutor returns what River's client runs its statements with.
@@ -82,23 +54,23 @@ func (e *executor) JobGetAvailable(
 	ctx context.Context, params *riverdriver.JobGetAvailableParams,
 ) (*riverdriver.JobGetAvailableResult, error) {
 	began := time.Now()
-	if params.Queue != QueueDeliverBulk {
+	if params.Queue != ledger.QueueDeliverBulk {
 		res, err := e.driver.fetches.JobGetAvailable(ctx, params)
-		if err == nil && params.Queue == QueueDeliver {
-			e.driver.yield.other(time.Now(), time.Since(began), len(res.Jobs))
+		if err == nil && params.Queue == ledger.QueueDeliver {
+			e.driver.bulk.Other(time.Now(), time.Since(began), len(res.Jobs))
 		}
 		return res, err
 	}
 
 	bounded := *params
-	bounded.MaxToLock = e.driver.yield.most(began, params.MaxToLock)
+	bounded.MaxToLock = e.driver.bulk.Most(began, params.MaxToLock)
 	if bounded.MaxToLock == 0 {
 		return &riverdriver.JobGetAvailableResult{}, nil
 	}
 
 	res, err := e.driver.fetches.JobGetAvailable(ctx, &bounded)
 	if err == nil {
-		e.driver.yield.took(time.Now(), time.Since(began), len(res.Jobs), bounded.MaxToLock)
+		e.driver.bulk.Took(time.Now(), time.Since(began), len(res.Jobs), bounded.MaxToLock)
 	}
 	return res, err
 }
@@ -108,7 +80,7 @@ func (e *executor) JobGetAvailable(
 func (e *executor) JobSetStateIfRunningMany(
 	ctx context.Context, params *riverdriver.JobSetStateIfRunningManyParams,
 ) ([]*rivertype.JobRow, error) {
-	others := e.driver.ended.take(params.ID)
+	others := e.driver.finished.Take(params.ID)
 	switch len(others) {
 	case 0:
 		return nil, nil

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/internal/retry"
 )
 
 // River hears of a run's end up to 50 ms after the database. By then a person may have ordered the job again, and that
@@ -19,7 +19,7 @@ func TestRetryRightAfterTheEndIsNotLost(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	endpointID, _ := b.endpoint(t)
-	failing, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Hour}), func(p *db.InsertEndpointParams) { p.TenantID = "other" })
+	failing, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Hour}), func(p *db.InsertEndpointParams) { p.TenantID = "other" })
 	client := b.start(t, b.config(t))
 
 	for range 10 {

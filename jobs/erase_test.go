@@ -14,13 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/erasure"
+	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/operation"
 )
 
 func (b *testBundle) orderErasure(t *testing.T) (order db.TenantErasure) {
 	t.Helper()
 	require.NoError(t, pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) (err error) {
-		order, err = jobs.OrderErasure(b.ctx, tx, tenant)
+		order, err = erasure.Order(b.ctx, tx, tenant)
 		return err
 	}))
 	return order
@@ -94,7 +96,7 @@ func TestErasure(t *testing.T) {
 		require.Nil(t, a.RequestHeaders)
 		require.Nil(t, a.RemoteAddr)
 		require.Equal(t, db.AttemptOutcomeSucceeded, a.Outcome)
-		require.Equal(t, jobs.ReasonErased, *b.delivery(t, underWay, endpointID).Reason)
+		require.Equal(t, ledger.ReasonErased, *b.delivery(t, underWay, endpointID).Reason)
 		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver'
 			AND state IN ('available', 'retryable', 'scheduled', 'running')`))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = 'other' AND payload IS NOT NULL`))
@@ -105,15 +107,15 @@ func TestErasure(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		endpointID, _ := b.endpoint(t)
-		filter := jobs.Filter{Since: time.Now().Add(-time.Hour)}
+		filter := operation.Filter{Since: time.Now().Add(-time.Hour)}
 		ofEndpoint := filter
 		ofEndpoint.EndpointID = &endpointID
 		ofOther := filter
 		other := "other"
 		ofOther.TenantID = &other
 		b.recover(t, endpointID, filter)
-		for _, f := range []jobs.Filter{ofEndpoint, ofOther} {
-			b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, f) })
+		for _, f := range []operation.Filter{ofEndpoint, ofOther} {
+			b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, f) })
 		}
 		b.exec(t, `INSERT INTO outhook.endpoint_health (endpoint_id) VALUES ($1), ($2)`, endpointID, uuid.New())
 		b.exec(t, `INSERT INTO outhook.api_keys (name, key_hash, scope, tenant_id, created_at) VALUES

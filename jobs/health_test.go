@@ -13,14 +13,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/health"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // healthConfig is for workers that tell what they see at once and hold no state.
 func (b *testBundle) healthConfig(t *testing.T) jobs.Config {
 	t.Helper()
 	cfg := b.config(t)
-	cfg.HealthInterval, cfg.HealthHold = 10*time.Millisecond, time.Nanosecond
+	cfg.Health.Interval, cfg.Health.Hold = 10*time.Millisecond, time.Nanosecond
 	return cfg
 }
 
@@ -59,7 +62,7 @@ func (b *testBundle) awaitStatus(t *testing.T, id uuid.UUID, status db.EndpointS
 func (b *testBundle) operator(t *testing.T, types ...string) uuid.UUID {
 	t.Helper()
 	id, _ := b.endpoint(t, withURL(b.receiver.URL+"/operator"), func(p *db.InsertEndpointParams) {
-		p.TenantID, p.EventTypes = jobs.OperatorTenant, append([]string{}, types...)
+		p.TenantID, p.EventTypes = health.OperatorTenant, append([]string{}, types...)
 	})
 	return id
 }
@@ -120,16 +123,16 @@ func TestHealth(t *testing.T) {
 			b.enqueue(t, `{}`)
 		}
 		h := b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.ConsecutiveFailures == 4 })
-		require.Equal(t, jobs.HealthHealthy, h.State)
+		require.Equal(t, health.Healthy, h.State)
 		require.Nil(t, h.LastSuccessAt)
 		b.enqueue(t, `{}`)
-		h = b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.State == jobs.HealthFailing })
+		h = b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.State == health.Failing })
 		require.EqualValues(t, 5, h.ConsecutiveFailures)
 		require.EqualValues(t, 503, *h.LastStatusCode)
 		require.NotNil(t, h.FailingSince)
 		require.True(t, h.FailingSince.Before(*h.LastFailureAt))
 
-		failing := b.awaitTold(t, jobs.EventEndpointFailing, 1)
+		failing := b.awaitTold(t, health.EventEndpointFailing, 1)
 		require.Equal(t, endpointID.String(), failing[0].Data["endpoint_id"])
 		require.Equal(t, tenant, failing[0].Data["tenant_id"])
 		require.Equal(t, strings.TrimPrefix(b.receiver.URL, "http://"), failing[0].Data["host"])
@@ -138,13 +141,13 @@ func TestHealth(t *testing.T) {
 
 		code.Store(http.StatusOK)
 		b.enqueue(t, `{}`)
-		h = b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.State == jobs.HealthHealthy })
+		h = b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.State == health.Healthy })
 		require.Zero(t, h.ConsecutiveFailures)
 		require.Nil(t, h.FailingSince)
 		require.NotNil(t, h.LastSuccessAt)
-		b.awaitTold(t, jobs.EventEndpointRecovered, 1)
-		require.Len(t, b.told(t, jobs.EventEndpointFailing), 1)
-		require.Empty(t, b.told(t, jobs.EventDeliveryFailed), "the operator is not subscribed to it")
+		b.awaitTold(t, health.EventEndpointRecovered, 1)
+		require.Len(t, b.told(t, health.EventEndpointFailing), 1)
+		require.Empty(t, b.told(t, health.EventDeliveryFailed), "the operator is not subscribed to it")
 	})
 
 	t.Run("ManyWorkersAgreeAndARestartForgetsNothing", func(t *testing.T) {
@@ -153,7 +156,7 @@ func TestHealth(t *testing.T) {
 		b.receiver.answers(status(http.StatusInternalServerError))
 		endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.RetrySchedule = []int32{} })
 		cfg := b.healthConfig(t)
-		cfg.HealthInterval, cfg.MaxWorkers = time.Hour, 5 // nothing is told before the stop
+		cfg.Health.Interval, cfg.River.MaxWorkers = time.Hour, 5 // nothing is told before the stop
 		var clients []*jobs.Client
 		for range 3 {
 			client, err := jobs.New(cfg)
@@ -171,7 +174,7 @@ func TestHealth(t *testing.T) {
 		}
 		h := b.health(t, endpointID)
 		require.EqualValues(t, 60, h.ConsecutiveFailures)
-		require.Equal(t, jobs.HealthFailing, h.State)
+		require.Equal(t, health.Failing, h.State)
 		var first time.Time
 		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT min(started_at + duration_ms * interval '1 ms') FROM outhook.delivery_attempts`).Scan(&first))
 		require.WithinDuration(t, first, *h.FailingSince, time.Millisecond)
@@ -187,7 +190,7 @@ func TestHealth(t *testing.T) {
 		endpointID, _ := b.endpoint(t)
 		b.exec(t, `INSERT INTO outhook.endpoint_health (endpoint_id, state, state_changed_at) VALUES ($1, 'failing', now() - interval '10 min')`, endpointID)
 		b.start(t, b.healthConfig(t))
-		b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.State == jobs.HealthHealthy })
+		b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.State == health.Healthy })
 	})
 }
 
@@ -204,13 +207,13 @@ func TestAutoDisable(t *testing.T) {
 	t.Run("AfterTheConfiguredTimeAndFailures", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		b.operator(t, jobs.EventEndpointDisabled)
+		b.operator(t, health.EventEndpointDisabled)
 		var code atomic.Int32
 		code.Store(http.StatusInternalServerError)
 		b.answersBut(&code)
-		endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Hour}))
-		few, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Hour}))
-		recent, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Hour}))
+		endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Hour}))
+		few, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Hour}))
+		recent, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Hour}))
 		b.ail(t, endpointID, 19, 5*24*time.Hour)
 		b.ail(t, few, 18, 5*24*time.Hour)
 		b.ail(t, recent, 50, 5*24*time.Hour-10*time.Minute)
@@ -221,10 +224,10 @@ func TestAutoDisable(t *testing.T) {
 		require.Regexp(t, `^failing: 20 attempts in a row since 20.*Z$`, n.StatusReason)
 		require.WithinDuration(t, time.Now(), n.StatusChangedAt, time.Minute)
 		d := b.awaitState(t, waiting, endpointID, db.DeliveryStateCancelled)
-		require.Equal(t, jobs.ReasonEndpointDisabled, *d.Reason)
+		require.Equal(t, ledger.ReasonEndpointDisabled, *d.Reason)
 		jobState, _ := b.jobState(t, waiting, endpointID)
 		require.Equal(t, "cancelled", jobState)
-		told := b.awaitTold(t, jobs.EventEndpointDisabled, 1)
+		told := b.awaitTold(t, health.EventEndpointDisabled, 1)
 		require.Equal(t, n.StatusReason, told[0].Data["status_reason"])
 		require.Equal(t, "disabled", told[0].Data["status"])
 
@@ -232,7 +235,7 @@ func TestAutoDisable(t *testing.T) {
 		b.awaitHealth(t, recent, func(h db.EndpointHealth) bool { return h.ConsecutiveFailures == 51 })
 		require.Equal(t, db.EndpointStatusEnabled, b.endpointRow(t, few).Status)
 		require.Equal(t, db.EndpointStatusEnabled, b.endpointRow(t, recent).Status)
-		require.Len(t, b.told(t, jobs.EventEndpointDisabled), 1)
+		require.Len(t, b.told(t, health.EventEndpointDisabled), 1)
 	})
 
 	t.Run("NeverIfSoConfigured", func(t *testing.T) {
@@ -242,7 +245,7 @@ func TestAutoDisable(t *testing.T) {
 		endpointID, _ := b.endpoint(t)
 		b.ail(t, endpointID, 1000, 1000*time.Hour)
 		cfg := b.healthConfig(t)
-		cfg.DisableAfter = -1
+		cfg.Health.DisableAfter = 0
 		b.enqueue(t, `{}`)
 		b.start(t, cfg)
 		b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.ConsecutiveFailures == 1001 })
@@ -263,10 +266,10 @@ func TestAutoDisable(t *testing.T) {
 		b.start(t, b.healthConfig(t))
 		n := b.awaitStatus(t, endpointID, db.EndpointStatusDisabled)
 		require.Equal(t, "gone: it answered 410", n.StatusReason)
-		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = $1 AND type = $2`, jobs.OperatorTenant, jobs.EventEndpointDisabled))
-		b.awaitTold(t, jobs.EventEndpointDisabled, 1)
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = $1 AND type = $2`, health.OperatorTenant, health.EventEndpointDisabled))
+		b.awaitTold(t, health.EventEndpointDisabled, 1)
 		d := b.awaitState(t, later, endpointID, db.DeliveryStateCancelled)
-		require.Equal(t, jobs.ReasonEndpointDisabled, *d.Reason, "one that is not due for an hour is cancelled too")
+		require.Equal(t, ledger.ReasonEndpointDisabled, *d.Reason, "one that is not due for an hour is cancelled too")
 		require.Nil(t, b.health(t, endpointID).ProbeAt, "it said that it is gone")
 	})
 }
@@ -294,7 +297,7 @@ func TestProbe(t *testing.T) {
 		// The first one fails, and the next is due after twice the time.
 		before := len(b.receiver.received())
 		b.exec(t, `UPDATE outhook.endpoint_health SET probe_at = now()`)
-		require.NoError(t, jobs.Probe(b.ctx, cfg))
+		require.NoError(t, b.probe(cfg))
 		eventually(t, func() bool {
 			return b.count(t, `SELECT count(*) FROM outhook.deliveries d JOIN outhook.events e ON e.id = d.event_id
 			WHERE e.type = 'outhook.test' AND d.state = 'failed'`) == 1
@@ -302,19 +305,19 @@ func TestProbe(t *testing.T) {
 		require.Greater(t, len(b.receiver.received()), before)
 		require.Equal(t, db.EndpointStatusDisabled, b.endpointRow(t, endpointID).Status)
 		require.WithinDuration(t, time.Now().Add(2*time.Hour), *b.health(t, endpointID).ProbeAt, time.Minute)
-		require.NoError(t, jobs.Probe(b.ctx, cfg), "nothing is due")
+		require.NoError(t, b.probe(cfg), "nothing is due")
 
 		code.Store(http.StatusOK)
 		b.exec(t, `UPDATE outhook.endpoint_health SET probe_at = now()`)
-		require.NoError(t, jobs.Probe(b.ctx, cfg))
+		require.NoError(t, b.probe(cfg))
 		n := b.awaitStatus(t, endpointID, db.EndpointStatusEnabled)
 		require.Equal(t, "probe: it answered again", n.StatusReason)
 		h = b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.LastSuccessAt != nil })
-		require.Equal(t, jobs.HealthHealthy, h.State)
+		require.Equal(t, health.Healthy, h.State)
 		require.Zero(t, h.ConsecutiveFailures)
 		require.Nil(t, h.ProbeAt)
-		b.awaitTold(t, jobs.EventEndpointRecovered, 1)
-		require.Empty(t, b.told(t, jobs.EventDeliveryFailed), "a failed probe is no dead letter")
+		b.awaitTold(t, health.EventEndpointRecovered, 1)
+		require.Empty(t, b.told(t, health.EventDeliveryFailed), "a failed probe is no dead letter")
 	})
 
 	t.Run("AGoneEndpointIsNotProbedAgain", func(t *testing.T) {
@@ -326,7 +329,7 @@ func TestProbe(t *testing.T) {
 		b.exec(t, `UPDATE outhook.endpoints SET status = 'disabled', status_reason = 'failing: by hand'`)
 		b.exec(t, `UPDATE outhook.endpoint_health SET probe_at = now()`)
 		cfg := b.healthConfig(t)
-		require.NoError(t, jobs.Probe(b.ctx, cfg))
+		require.NoError(t, b.probe(cfg))
 		b.start(t, cfg)
 		b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.ProbeAt == nil })
 		require.Equal(t, db.EndpointStatusDisabled, b.endpointRow(t, endpointID).Status)
@@ -340,7 +343,7 @@ func TestProbe(t *testing.T) {
 		b.exec(t, `UPDATE outhook.endpoint_health SET probe_at = now()`)
 		b.exec(t, `UPDATE outhook.endpoints SET status = 'disabled', status_reason = 'failing: by hand'`)
 		cfg := b.healthConfig(t)
-		require.NoError(t, jobs.Probe(b.ctx, cfg))
+		require.NoError(t, b.probe(cfg))
 		b.exec(t, `UPDATE outhook.endpoints SET status_reason = 'api'`)
 		b.start(t, cfg)
 		eventually(t, func() bool {
@@ -356,7 +359,7 @@ func TestOperationalEvents(t *testing.T) {
 	t.Run("DeadLettersAreTold", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		operatorID := b.operator(t, jobs.EventDeliveryFailed)
+		operatorID := b.operator(t, health.EventDeliveryFailed)
 		var code atomic.Int32
 		code.Store(http.StatusTeapot)
 		b.answersBut(&code)
@@ -367,7 +370,7 @@ func TestOperationalEvents(t *testing.T) {
 			return err
 		}))
 		b.start(t, b.healthConfig(t))
-		list := b.awaitTold(t, jobs.EventDeliveryFailed, n)
+		list := b.awaitTold(t, health.EventDeliveryFailed, n)
 		events := map[any]bool{}
 		for _, e := range list {
 			events[e.Data["event_id"]] = true
@@ -386,7 +389,7 @@ func TestOperationalEvents(t *testing.T) {
 	t.Run("NobodySubscribedStoresNothing", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		b.operator(t, jobs.EventEndpointDisabled)
+		b.operator(t, health.EventEndpointDisabled)
 		var code atomic.Int32
 		code.Store(http.StatusTeapot)
 		b.answersBut(&code)
@@ -395,8 +398,8 @@ func TestOperationalEvents(t *testing.T) {
 			b.enqueue(t, `{}`)
 		}
 		b.start(t, b.healthConfig(t))
-		b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.ConsecutiveFailures == 10 && h.State == jobs.HealthFailing })
-		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = $1`, jobs.OperatorTenant))
+		b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.ConsecutiveFailures == 10 && h.State == health.Failing })
+		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = $1`, health.OperatorTenant))
 		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.event_keys`))
 	})
 
@@ -404,7 +407,7 @@ func TestOperationalEvents(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		operatorID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) {
-			p.TenantID, p.RetrySchedule = jobs.OperatorTenant, []int32{}
+			p.TenantID, p.RetrySchedule = health.OperatorTenant, []int32{}
 		})
 		b.receiver.answers(status(http.StatusInternalServerError))
 		endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.RetrySchedule = []int32{} })
@@ -414,12 +417,12 @@ func TestOperationalEvents(t *testing.T) {
 		}
 		cfg := b.healthConfig(t)
 		b.start(t, cfg)
-		b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.State == jobs.HealthFailing })
+		b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.State == health.Failing })
 		h := b.awaitHealth(t, operatorID, func(h db.EndpointHealth) bool { return h.ConsecutiveFailures == n+1 })
-		require.Equal(t, jobs.HealthFailing, h.State, "it has its health like any other")
-		require.Equal(t, n+1, b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = $1`, jobs.OperatorTenant))
+		require.Equal(t, health.Failing, h.State, "it has its health like any other")
+		require.Equal(t, n+1, b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = $1`, health.OperatorTenant))
 		code410 := b.count(t, `SELECT count(*) FROM outhook.events WHERE tenant_id = $1 AND payload::text LIKE '%' || $2 || '%'`,
-			jobs.OperatorTenant, operatorID.String())
+			health.OperatorTenant, operatorID.String())
 		require.Zero(t, code410)
 	})
 }

@@ -10,6 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/deliver"
+	"github.com/outhook/outhook/jobs/erasure"
+	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/operation"
+	"github.com/outhook/outhook/jobs/reconcile"
+	"github.com/outhook/outhook/jobs/retention"
 )
 
 // A job's kind and its arguments are stored: a version that renames one can't work what another has enqueued.
@@ -24,19 +30,19 @@ func TestStoredJobs(t *testing.T) {
 		args river.JobArgs
 		want string
 	}{
-		{jobs.DeliverArgs{EventID: event, EndpointID: endpoint}, `deliver {"event_id":"EVENT","endpoint_id":"ENDPOINT"}`},
+		{deliver.Args{EventID: event, EndpointID: endpoint}, `deliver {"event_id":"EVENT","endpoint_id":"ENDPOINT"}`},
 		{
-			jobs.DeliverArgs{EventID: event, EndpointID: endpoint, Base: &base, Repaired: true, Probe: true},
+			deliver.Args{EventID: event, EndpointID: endpoint, Base: &base, Repaired: true, Probe: true},
 			`deliver {"event_id":"EVENT","endpoint_id":"ENDPOINT","base":4,"repaired":true,"probe":true}`,
 		},
 		{
-			jobs.CancelDeliveriesArgs{EndpointID: endpoint, Reason: jobs.ReasonEndpointDisabled},
+			jobs.CancelDeliveriesArgs{EndpointID: endpoint, Reason: ledger.ReasonEndpointDisabled},
 			`cancel_deliveries {"endpoint_id":"ENDPOINT","reason":"endpoint_disabled"}`,
 		},
-		{jobs.EraseArgs{ErasureID: other}, `erase {"erasure_id":"OTHER"}`},
-		{jobs.OperateArgs{OperationID: other}, `operate {"operation_id":"OTHER"}`},
-		{jobs.ReconcileArgs{}, `reconcile {}`},
-		{jobs.RetainArgs{}, `retain {}`},
+		{erasure.Args{ErasureID: other}, `erase {"erasure_id":"OTHER"}`},
+		{operation.Args{OperationID: other}, `operate {"operation_id":"OTHER"}`},
+		{reconcile.Args{}, `reconcile {}`},
+		{retention.Args{}, `retain {}`},
 		{jobs.TendArgs{}, `tend {}`},
 	} {
 		args, err := json.Marshal(c.args)

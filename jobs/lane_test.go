@@ -14,6 +14,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // hanging answers nothing on its path until it is released, and counts how many requests hang at the same time.
@@ -112,27 +113,27 @@ func TestHangingEndpointTakesNoSlotsFromOthers(t *testing.T) {
 	b.enqueueFor(t, "slow", 100)
 	b.enqueueFor(t, tenant, 10)
 	cfg := b.config(t)
-	cfg.MaxWorkers = 20 // with 100 that hang in front of the others
-	cfg.LaneProve = time.Second
+	cfg.River.MaxWorkers = 20 // with 100 that hang in front of the others
+	cfg.Lane.Prove = time.Second
 	b.start(t, cfg)
 
 	b.awaitNonePending(t, healthy)
 	require.Equal(t, 100, b.pending(t, hanging))
-	b.awaitLane(t, hanging, jobs.LaneSlow)
+	b.awaitLane(t, hanging, ledger.LaneSlow)
 	_, reason := b.laneOf(t, hanging)
 	require.NotEmpty(t, reason)
 	b.enqueueFor(t, "slow", 10)
 	b.enqueueFor(t, tenant, 10)
 	b.awaitNonePending(t, healthy)
 	lane, _ := b.laneOf(t, healthy)
-	require.Equal(t, jobs.LaneNone, lane)
+	require.Equal(t, ledger.LaneNone, lane)
 	require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE args ->> 'endpoint_id' = $1 AND attempt > 1`, hanging.String()),
 		"being set aside takes no attempt")
 
 	h.release()
 	b.awaitNonePending(t, hanging)
 	require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.deliveries WHERE endpoint_id = $1 AND state <> 'succeeded'`, hanging))
-	b.awaitLane(t, hanging, jobs.LaneNone)
+	b.awaitLane(t, hanging, ledger.LaneNone)
 }
 
 func TestMaxInFlightIsATotalInALane(t *testing.T) {
@@ -203,7 +204,7 @@ func TestLanesAreBounded(t *testing.T) {
 	}
 	b.enqueueFor(t, tenant, 40)
 	cfg := b.config(t)
-	cfg.MaxLanes, cfg.LaneProve = 2, time.Second
+	cfg.Lane.MaxLanes, cfg.Lane.Prove = 2, time.Second
 	b.start(t, cfg)
 	var lanes []int
 	eventually(t, func() bool {
@@ -218,7 +219,7 @@ func TestLanesAreBounded(t *testing.T) {
 	h.release()
 	for _, id := range ids {
 		b.awaitNonePending(t, id)
-		b.awaitLane(t, id, jobs.LaneNone)
+		b.awaitLane(t, id, ledger.LaneNone)
 	}
 }
 
@@ -271,7 +272,7 @@ func TestPauseWinsOverALane(t *testing.T) {
 		if _, err := tx.Exec(b.ctx, `UPDATE outhook.endpoints SET status = 'enabled' WHERE id = $1`, endpointID); err != nil {
 			return err
 		}
-		return jobs.ResumeEndpoint(b.ctx, tx, endpointID)
+		return ledger.ResumeEndpoint(b.ctx, tx, endpointID)
 	}))
 	b.awaitNonePending(t, endpointID)
 	require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE args ->> 'endpoint_id' = $1 AND queue = 'deliver'`, endpointID.String()),

@@ -9,19 +9,10 @@ import (
 	"github.com/outhook/outhook/jobs"
 )
 
-// What a delivery costs in counting allocates nothing.
-func TestCountingAllocatesNothing(t *testing.T) { //nolint:paralleltest // it counts allocations, which others make too
-	count := jobs.CountDelivery(prometheus.NewRegistry())
+// What a fetch costs in counting allocates nothing.
+func TestCountingAFetchAllocatesNothing(t *testing.T) { //nolint:paralleltest // it counts allocations, which others make too
+	count := jobs.CountFetch(prometheus.NewRegistry())
 	require.Zero(t, testing.AllocsPerRun(1000, count))
-}
-
-// BenchmarkMetrics is the counting of one delivery: a fetch, a load, an attempt, a recorded outcome.
-func BenchmarkMetrics(b *testing.B) {
-	count := jobs.CountDelivery(prometheus.NewRegistry())
-	b.ReportAllocs()
-	for b.Loop() {
-		count()
-	}
 }
 
 // counted returns the sum of a counter's series.

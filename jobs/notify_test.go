@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/jobs"
 )
 
 // Of the transactions that are open at the same time only one notifies. An application may hold that one open for as long
@@ -16,7 +18,7 @@ func TestSkippedNotificationWaitsForThePollOnly(t *testing.T) {
 	b := setup(t)
 	b.endpoint(t)
 	cfg := b.config(t)
-	cfg.FetchCooldown, cfg.FetchPollInterval = 0, 0 // the defaults
+	cfg.River = jobs.DefaultConfig().River
 	b.start(t, cfg)
 
 	holder, err := b.pool.Begin(b.ctx)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/operation"
 )
 
 // ended stores n events whose deliveries have all been settled by one attempt, some time ago.
@@ -44,9 +46,9 @@ func (b *testBundle) operate(t *testing.T, start func(pgx.Tx) (db.Operation, err
 	return op
 }
 
-func (b *testBundle) recover(t *testing.T, endpointID uuid.UUID, f jobs.Filter) db.Operation {
+func (b *testBundle) recover(t *testing.T, endpointID uuid.UUID, f operation.Filter) db.Operation {
 	t.Helper()
-	return b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.Recover(b.ctx, tx, endpointID, f) })
+	return b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Recover(b.ctx, tx, endpointID, f) })
 }
 
 func (b *testBundle) awaitOperation(t *testing.T, id uuid.UUID, done func(db.Operation) bool) (op db.Operation) {
@@ -60,12 +62,12 @@ func (b *testBundle) awaitOperation(t *testing.T, id uuid.UUID, done func(db.Ope
 	return op
 }
 
-func completed(op db.Operation) bool { return op.State == jobs.OperationCompleted }
+func completed(op db.Operation) bool { return op.State == operation.StateCompleted }
 
 // lastHour is a filter whose until is long enough ago for one pass.
-func lastHour() jobs.Filter {
+func lastHour() operation.Filter {
 	until := time.Now().Add(-time.Minute)
-	return jobs.Filter{Since: time.Now().Add(-time.Hour), Until: &until}
+	return operation.Filter{Since: time.Now().Add(-time.Hour), Until: &until}
 }
 
 // replays returns how many deliveries have had how many replay jobs.
@@ -89,19 +91,19 @@ func TestRecover(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		endpointID, _ := b.endpoint(t)
-		b.ended(t, 600, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
-		b.ended(t, 20, "invoice.paid", db.DeliveryStateCancelled, jobs.ReasonEndpointDisabled, 10*time.Minute)
-		b.ended(t, 3, "invoice.paid", db.DeliveryStateCancelled, jobs.ReasonOperator, 10*time.Minute)
-		b.ended(t, 4, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, 2*time.Hour)
-		b.ended(t, 5, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Second)
+		b.ended(t, 600, "invoice.paid", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
+		b.ended(t, 20, "invoice.paid", db.DeliveryStateCancelled, ledger.ReasonEndpointDisabled, 10*time.Minute)
+		b.ended(t, 3, "invoice.paid", db.DeliveryStateCancelled, ledger.ReasonOperator, 10*time.Minute)
+		b.ended(t, 4, "invoice.paid", db.DeliveryStateFailed, ledger.ReasonExhausted, 2*time.Hour)
+		b.ended(t, 5, "invoice.paid", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Second)
 		b.ended(t, 6, "invoice.paid", db.DeliveryStateSucceeded, "", 10*time.Minute)
 		other, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.EventTypes = []string{"other"} })
 		b.exec(t, `UPDATE outhook.endpoints SET event_types = '{invoice.*}' WHERE id = $1`, endpointID)
-		b.ended(t, 7, "other", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+		b.ended(t, 7, "other", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
 
 		op := b.recover(t, endpointID, lastHour())
-		err := b.inTx(t, func(tx pgx.Tx) error { _, err := jobs.Recover(b.ctx, tx, endpointID, lastHour()); return err })
-		require.ErrorIs(t, err, jobs.ErrOperationUnderway)
+		err := b.inTx(t, func(tx pgx.Tx) error { _, err := operation.Recover(b.ctx, tx, endpointID, lastHour()); return err })
+		require.ErrorIs(t, err, operation.ErrUnderway)
 		b.start(t, b.config(t))
 		op = b.awaitOperation(t, op.ID, completed)
 		require.EqualValues(t, 620, *op.TotalCount)
@@ -126,11 +128,11 @@ func TestRecover(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		endpointID, _ := b.endpoint(t)
-		b.ended(t, 5, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, time.Second)
-		op := b.recover(t, endpointID, jobs.Filter{Since: time.Now().Add(-time.Hour)})
+		b.ended(t, 5, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, time.Second)
+		op := b.recover(t, endpointID, operation.Filter{Since: time.Now().Add(-time.Hour)})
 		b.start(t, b.config(t))
 		b.awaitOperation(t, op.ID, func(op db.Operation) bool { return op.ReplayedCount == 5 })
-		b.ended(t, 2, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 30*time.Second) // before the position
+		b.ended(t, 2, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, 30*time.Second) // before the position
 		op = b.awaitOperation(t, op.ID, completed)
 		require.EqualValues(t, 7, op.ReplayedCount)
 		require.Equal(t, map[int]int{1: 7}, b.replays(t))
@@ -141,12 +143,12 @@ func TestRecover(t *testing.T) {
 		b := setup(t)
 		before := b.enqueue(t, `{}`)
 		endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.EventTypes = []string{"invoice.*"} })
-		b.ended(t, 3, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, time.Second)
+		b.ended(t, 3, "invoice.paid", db.DeliveryStateFailed, ledger.ReasonExhausted, time.Second)
 		b.setStatus(t, endpointID, db.EndpointStatusDisabled)
 		b.exec(t, `SELECT count(outhook.enqueue($1, 'invoice.paid', '{}'::text)) FROM generate_series(1, 700)`, tenant)
 		b.exec(t, `SELECT outhook.enqueue($1, 'user.made', '{}'::text), outhook.enqueue('another', 'invoice.paid', '{}'::text)`, tenant)
 		b.setStatus(t, endpointID, db.EndpointStatusEnabled)
-		op := b.recover(t, endpointID, jobs.Filter{Since: time.Now().Add(-time.Hour), Missed: true})
+		op := b.recover(t, endpointID, operation.Filter{Since: time.Now().Add(-time.Hour), Missed: true})
 		b.start(t, b.config(t))
 		op = b.awaitOperation(t, op.ID, completed)
 		require.EqualValues(t, 703, op.ReplayedCount)
@@ -163,10 +165,10 @@ func TestRecover(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		endpointID, _ := b.endpoint(t)
-		b.ended(t, 5, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
-		b.ended(t, 2, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+		b.ended(t, 5, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
+		b.ended(t, 2, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
 		b.exec(t, `UPDATE outhook.events SET payload = NULL WHERE id IN (SELECT event_id FROM outhook.deliveries ORDER BY event_id DESC LIMIT 2)`)
-		op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
+		op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) })
 		client, err := jobs.New(b.config(t))
 		require.NoError(t, err)
 		require.NoError(t, client.Start(b.ctx))
@@ -181,8 +183,8 @@ func TestRecover(t *testing.T) {
 
 		op = b.recover(t, endpointID, lastHour())
 		b.setStatus(t, endpointID, db.EndpointStatusDisabled)
-		err = b.inTx(t, func(tx pgx.Tx) error { _, err := jobs.Recover(b.ctx, tx, endpointID, lastHour()); return err })
-		require.ErrorIs(t, err, jobs.ErrEndpointGone)
+		err = b.inTx(t, func(tx pgx.Tx) error { _, err := operation.Recover(b.ctx, tx, endpointID, lastHour()); return err })
+		require.ErrorIs(t, err, ledger.ErrEndpointGone)
 		b.start(t, b.config(t))
 		op = b.awaitOperation(t, op.ID, completed)
 		require.Zero(t, op.ReplayedCount)
@@ -198,18 +200,18 @@ func TestReplayMany(t *testing.T) {
 		b := setup(t)
 		b.endpoint(t)
 		b.ended(t, 5, "invoice.paid", db.DeliveryStateSucceeded, "", 10*time.Minute)
-		b.ended(t, 4, "invoice.paid", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+		b.ended(t, 4, "invoice.paid", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
 		b.ended(t, 3, "user.made", db.DeliveryStateSucceeded, "", 10*time.Minute)
 		b.ended(t, 2, "invoice.paid", db.DeliveryStateSucceeded, "", 2*time.Hour)
 		nobody, acme := "nobody", tenant
-		f := jobs.Filter{Since: time.Now().Add(-time.Hour)} // an event is never younger than the end of its delivery, as until would have it
+		f := operation.Filter{Since: time.Now().Add(-time.Hour)} // an event is never younger than the end of its delivery, as until would have it
 		f.States, f.EventTypes = []db.DeliveryState{db.DeliveryStateSucceeded}, []string{"invoice.*"}
 		f.TenantID = &nobody
-		none := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, f) })
+		none := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, f) })
 		b.start(t, b.config(t))
 		require.Zero(t, b.awaitOperation(t, none.ID, completed).ReplayedCount)
 		f.TenantID = &acme
-		some := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, f) })
+		some := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, f) })
 		require.EqualValues(t, 5, b.awaitOperation(t, some.ID, completed).ReplayedCount)
 		eventually(t, func() bool { return len(b.receiver.received()) == 5 }, func() any { return len(b.receiver.received()) })
 	})
@@ -218,10 +220,10 @@ func TestReplayMany(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.endpoint(t)
-		b.ended(t, 1500, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
+		b.ended(t, 1500, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
 		var ids []uuid.UUID
 		for range 2 {
-			ids = append(ids, b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) }).ID)
+			ids = append(ids, b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) }).ID)
 		}
 		b.start(t, b.config(t))
 		var sum int64
@@ -244,15 +246,15 @@ func TestOperationIsPacedPausedAndResumed(t *testing.T) {
 		}
 	})
 	b.endpoint(t, func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
-	b.ended(t, 1200, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
-	op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
+	b.ended(t, 1200, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
+	op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) })
 	cfg := b.config(t)
-	cfg.MaxBulkWorkers, cfg.ReplayBacklog = 1, 100
+	cfg.River.MaxBulkWorkers, cfg.Operation.Backlog = 1, 100
 	b.start(t, cfg)
 	// One chunk, and no more while it waits.
 	b.awaitOperation(t, op.ID, func(op db.Operation) bool { return op.ReplayedCount == 500 })
-	paused := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.PauseOperation(b.ctx, tx, op.ID) })
-	require.Equal(t, jobs.OperationPaused, paused.State)
+	paused := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Pause(b.ctx, tx, op.ID) })
+	require.Equal(t, operation.StatePaused, paused.State)
 	close(free)
 	eventually(t, func() bool { return len(b.receiver.received()) >= 500 }, func() any { return len(b.receiver.received()) })
 	eventually(t, func() bool {
@@ -260,26 +262,26 @@ func TestOperationIsPacedPausedAndResumed(t *testing.T) {
 	}, func() any { return nil })
 	require.EqualValues(t, 500, b.awaitOperation(t, op.ID, func(db.Operation) bool { return true }).ReplayedCount)
 
-	b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ResumeOperation(b.ctx, tx, op.ID) })
+	b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Resume(b.ctx, tx, op.ID) })
 	done := b.awaitOperation(t, op.ID, completed)
 	require.EqualValues(t, 1200, done.ReplayedCount)
 	require.EqualValues(t, 1200, *done.TotalCount)
 	require.Equal(t, map[int]int{1: 1200}, b.replays(t))
-	err := b.inTx(t, func(tx pgx.Tx) error { _, err := jobs.CancelOperation(b.ctx, tx, op.ID); return err })
-	require.ErrorIs(t, err, jobs.ErrOperationOver)
-	err = b.inTx(t, func(tx pgx.Tx) error { _, err := jobs.PauseOperation(b.ctx, tx, uuid.New()); return err })
-	require.ErrorIs(t, err, jobs.ErrNoOperation)
+	err := b.inTx(t, func(tx pgx.Tx) error { _, err := operation.Cancel(b.ctx, tx, op.ID); return err })
+	require.ErrorIs(t, err, operation.ErrOver)
+	err = b.inTx(t, func(tx pgx.Tx) error { _, err := operation.Pause(b.ctx, tx, uuid.New()); return err })
+	require.ErrorIs(t, err, operation.ErrNotFound)
 }
 
 func TestOperationWithoutAJobGetsOne(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.endpoint(t)
-	b.ended(t, 5, "a", db.DeliveryStateFailed, jobs.ReasonExhausted, 10*time.Minute)
-	op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
-	cancelled := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
-	b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.CancelOperation(b.ctx, tx, cancelled.ID) })
-	old := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return jobs.ReplayMany(b.ctx, tx, lastHour()) })
+	b.ended(t, 5, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
+	op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) })
+	cancelled := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) })
+	b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Cancel(b.ctx, tx, cancelled.ID) })
+	old := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) })
 	b.exec(t, `UPDATE outhook.operations SET state = 'completed', completed_at = now() - interval '31 days' WHERE id = $1`, old.ID)
 	b.exec(t, `DELETE FROM outhook.river_job WHERE kind = 'operate'`)
 	b.start(t, b.config(t)) // its first tend finds it

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/internal/retry"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 func (b *testBundle) inTx(t *testing.T, f func(pgx.Tx) error) error {
@@ -20,7 +21,7 @@ func (b *testBundle) inTx(t *testing.T, f func(pgx.Tx) error) error {
 
 func (b *testBundle) replay(t *testing.T, eventID, endpointID uuid.UUID, now bool) error {
 	t.Helper()
-	return b.inTx(t, func(tx pgx.Tx) error { return jobs.Replay(b.ctx, tx, eventID, endpointID, now) })
+	return b.inTx(t, func(tx pgx.Tx) error { return ledger.Replay(b.ctx, tx, eventID, endpointID, now) })
 }
 
 func TestReplay(t *testing.T) {
@@ -30,7 +31,7 @@ func TestReplay(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.receiver.answers(status(http.StatusInternalServerError))
-		endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Second}))
+		endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Second}))
 		eventID := b.enqueue(t, `{}`)
 		b.start(t, b.config(t))
 		b.awaitState(t, eventID, endpointID, db.DeliveryStateFailed)
@@ -66,13 +67,13 @@ func TestReplay(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.receiver.answers(status(http.StatusInternalServerError))
-		endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Hour, time.Hour}))
+		endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Hour, time.Hour}))
 		eventID := b.enqueue(t, `{}`)
 		b.start(t, b.config(t))
 		b.await(t, eventID, endpointID, func(d db.GetDeliveryRow) bool { return d.TryCount == 1 })
 		eventually(t, func() bool { s, _ := b.jobState(t, eventID, endpointID); return s == "retryable" }, func() any { return nil })
 
-		require.ErrorIs(t, b.replay(t, eventID, endpointID, false), jobs.ErrPending)
+		require.ErrorIs(t, b.replay(t, eventID, endpointID, false), ledger.ErrPending)
 		require.NoError(t, b.replay(t, eventID, endpointID, true))
 		b.await(t, eventID, endpointID, func(d db.GetDeliveryRow) bool { return d.TryCount == 2 })
 	})
@@ -82,10 +83,10 @@ func TestReplay(t *testing.T) {
 		b := setup(t)
 		endpointID, _ := b.endpoint(t)
 		eventID := b.enqueue(t, `{}`)
-		require.ErrorIs(t, b.replay(t, uuid.New(), endpointID, false), jobs.ErrNotFound)
+		require.ErrorIs(t, b.replay(t, uuid.New(), endpointID, false), ledger.ErrNotFound)
 		_, err := db.New().DisableEndpoint(b.ctx, b.pool, "test", endpointID)
 		require.NoError(t, err)
-		require.ErrorIs(t, b.replay(t, eventID, endpointID, true), jobs.ErrEndpointGone)
+		require.ErrorIs(t, b.replay(t, eventID, endpointID, true), ledger.ErrEndpointGone)
 	})
 }
 
@@ -95,13 +96,13 @@ func TestCancel(t *testing.T) {
 	endpointID, _ := b.endpoint(t)
 	eventID := b.enqueue(t, `{}`)
 	cancel := func() error {
-		return b.inTx(t, func(tx pgx.Tx) error { return jobs.Cancel(b.ctx, tx, eventID, endpointID) })
+		return b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, eventID, endpointID) })
 	}
 	require.NoError(t, cancel())
-	require.ErrorIs(t, cancel(), jobs.ErrSettled)
+	require.ErrorIs(t, cancel(), ledger.ErrSettled)
 	d := b.delivery(t, eventID, endpointID)
 	require.Equal(t, db.DeliveryStateCancelled, d.State)
-	require.Equal(t, jobs.ReasonOperator, *d.Reason)
+	require.Equal(t, ledger.ReasonOperator, *d.Reason)
 	state, _ := b.jobState(t, eventID, endpointID)
 	require.Equal(t, "cancelled", state)
 
@@ -171,7 +172,7 @@ func TestEndpointStatus(t *testing.T) {
 			if _, err := tx.Exec(b.ctx, `UPDATE outhook.endpoints SET status = 'enabled' WHERE id = $1`, endpointID); err != nil {
 				return err
 			}
-			return jobs.ResumeEndpoint(b.ctx, tx, endpointID)
+			return ledger.ResumeEndpoint(b.ctx, tx, endpointID)
 		}))
 		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 		require.Equal(t, int32(1), d.AttemptCount)
@@ -185,7 +186,7 @@ func TestEndpointStatus(t *testing.T) {
 		b.setStatus(t, endpointID, db.EndpointStatusDisabled)
 		b.start(t, b.config(t))
 		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateCancelled)
-		require.Equal(t, jobs.ReasonEndpointDisabled, *d.Reason)
+		require.Equal(t, ledger.ReasonEndpointDisabled, *d.Reason)
 		require.Zero(t, d.AttemptCount)
 		require.Empty(t, b.receiver.received())
 	})
@@ -200,7 +201,7 @@ func TestEndpointStatus(t *testing.T) {
 		require.NoError(t, err)
 		_, err = db.New().DeleteEndpoint(b.ctx, b.pool, endpointID)
 		require.NoError(t, err)
-		require.NoError(t, jobs.CancelDeliveries(b.ctx, b.pool, endpointID, jobs.ReasonEndpointDeleted))
+		require.NoError(t, ledger.CancelDeliveries(b.ctx, b.pool, endpointID, ledger.ReasonEndpointDeleted))
 		var deliveries, done int
 		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT
 			(SELECT count(*) FROM outhook.deliveries WHERE state = 'cancelled' AND reason = 'endpoint_deleted'),

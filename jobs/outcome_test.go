@@ -11,12 +11,14 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // once is a schedule with one attempt.
-func once() endpointOption { return withSchedule(jobs.Schedule{}) }
+func once() endpointOption { return withSchedule(retry.Schedule{}) }
 
 func TestOutcome(t *testing.T) {
 	t.Parallel()
@@ -55,7 +57,7 @@ func TestOutcome(t *testing.T) {
 		eventID := b.enqueue(t, `{}`)
 		cfg := b.config(t)
 		var err error
-		cfg.Egress, err = egress.New(egress.Config{})
+		cfg.Deliver.Egress, err = egress.New(egress.Config{})
 		require.NoError(t, err)
 		b.start(t, cfg)
 		b.awaitState(t, eventID, endpointID, db.DeliveryStateFailed)
@@ -99,7 +101,7 @@ func TestOutcome(t *testing.T) {
 		eventID := b.enqueue(t, `{}`)
 		b.start(t, b.config(t))
 		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateFailed)
-		require.Equal(t, jobs.ReasonGone, *d.Reason)
+		require.Equal(t, ledger.ReasonGone, *d.Reason)
 		n, err := db.New().GetEndpoint(b.ctx, b.pool, endpointID)
 		require.NoError(t, err)
 		require.Equal(t, db.EndpointStatusDisabled, n.Status)
@@ -112,7 +114,7 @@ func TestOutcome(t *testing.T) {
 		b.receiver.answers(status(http.StatusInternalServerError))
 		endpointID, _ := b.endpoint(t)
 		eventID, err := db.New().InsertTestEvent(b.ctx, b.pool, db.InsertTestEventParams{
-			TenantID: tenant, Type: jobs.TestEventType, Payload: []byte(`{}`), EndpointID: endpointID,
+			TenantID: tenant, Type: ledger.TestEventType, Payload: []byte(`{}`), EndpointID: endpointID,
 		})
 		require.NoError(t, err)
 		b.start(t, b.config(t))
@@ -129,7 +131,7 @@ func TestTroubleOfOursTakesNoNumber(t *testing.T) {
 	cfg := b.config(t)
 	other, err := signature.ParseKeyring(signature.NewKey())
 	require.NoError(t, err)
-	cfg.Keyring = other
+	cfg.Deliver.Keyring = other
 	b.start(t, cfg)
 
 	// Set back with a snooze: waiting again, with the number taken back.
@@ -161,7 +163,7 @@ func TestStopCutsAnAttempt(t *testing.T) {
 	endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
 	eventID := b.enqueue(t, `{}`)
 	cfg := b.config(t)
-	cfg.StopTimeout = 100 * time.Millisecond
+	cfg.River.StopTimeout = 100 * time.Millisecond
 	first, err := jobs.New(cfg)
 	require.NoError(t, err)
 	require.NoError(t, first.Start(b.ctx))

@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 func withRateLimit(n int32, per string, burst int32) endpointOption {
@@ -53,14 +55,16 @@ func TestRateLimit(t *testing.T) {
 		const rate, events = 20, 60
 		endpointID := b.limited(t, rate, "second")
 		b.enqueueFor(t, tenant, events)
+		began := time.Now()
 		for range 3 {
 			b.start(t, b.config(t))
 		}
 		b.awaitNonePending(t, endpointID)
 		at := times()
 		require.Len(t, at, events)
-		// A busy machine makes it slower, never quicker: what comes late is made up for in a fraction of a second.
-		require.Greater(t, at[events-1].Sub(at[0]), time.Second*(events-1)/rate-600*time.Millisecond)
+		// A busy machine makes it slower, never quicker: what leaves late is made up for in a fraction of a second. The first
+		// may arrive late, too, so that does not begin the time.
+		require.Greater(t, at[events-1].Sub(began), time.Second*(events-1)/rate-600*time.Millisecond)
 		require.Equal(t, events, b.count(t, `SELECT count(*) FROM outhook.delivery_attempts WHERE number = 1`))
 		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE metadata ? 'snoozes'`), "nothing is rescheduled")
 	})
@@ -96,7 +100,7 @@ func TestRateLimit(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		times := b.arrivals(http.StatusInternalServerError)
-		endpointID := b.limited(t, 1, "minute", withSchedule(jobs.Schedule{time.Second, time.Second}))
+		endpointID := b.limited(t, 1, "minute", withSchedule(retry.Schedule{time.Second, time.Second}))
 		eventID := b.enqueue(t, `{}`)
 		b.start(t, b.config(t))
 		b.await(t, eventID, endpointID, func(d db.GetDeliveryRow) bool { return d.AttemptCount == 1 })
@@ -148,7 +152,7 @@ func TestRetryAfter(t *testing.T) {
 				w.WriteHeader(http.StatusTooManyRequests)
 			}
 		})
-		endpointID, _ := b.endpoint(t, withURL(b.receiver.URL+"/throttled"), withSchedule(jobs.Schedule{time.Second, time.Second}))
+		endpointID, _ := b.endpoint(t, withURL(b.receiver.URL+"/throttled"), withSchedule(retry.Schedule{time.Second, time.Second}))
 		eventID := b.enqueue(t, `{}`)
 		b.start(t, b.config(t))
 		d := b.await(t, eventID, endpointID, func(d db.GetDeliveryRow) bool { return d.AttemptCount == 1 })
@@ -157,7 +161,7 @@ func TestRetryAfter(t *testing.T) {
 		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT started_at FROM outhook.delivery_attempts`).Scan(&began))
 		require.InDelta(t, 120, d.NextAttemptAt.Sub(began).Seconds(), 10)
 
-		b.awaitLane(t, endpointID, jobs.LaneSlow)
+		b.awaitLane(t, endpointID, ledger.LaneSlow)
 		_, reason := b.laneOf(t, endpointID)
 		require.Equal(t, "it answered 429", reason)
 		b.enqueueFor(t, tenant, 3) // they wait with it
@@ -179,35 +183,10 @@ func TestRetryAfter(t *testing.T) {
 		b.start(t, b.config(t))
 		d := b.await(t, eventID, endpointID, func(d db.GetDeliveryRow) bool { return d.AttemptCount == 1 })
 		require.InDelta(t, 60, time.Until(*d.NextAttemptAt).Seconds(), 15, "the delivery keeps its schedule")
-		b.awaitLane(t, endpointID, jobs.LaneSlow)
+		b.awaitLane(t, endpointID, ledger.LaneSlow)
 		require.Equal(t, 8, b.count(t, `SELECT width FROM outhook.lanes`))
 		b.receiver.answers(status(http.StatusNoContent))
 		b.enqueueFor(t, tenant, 5)
 		eventually(t, func() bool { return b.pending(t, endpointID) == 1 }, func() any { return b.pending(t, endpointID) })
-	})
-
-	t.Run("IsReadInBothForms", func(t *testing.T) {
-		t.Parallel()
-		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-		for value, want := range map[string]time.Duration{
-			"":                               0,
-			"7":                              7 * time.Second,
-			" 7 ":                            7 * time.Second,
-			"0":                              0,
-			"-7":                             0,
-			"7.5":                            0,
-			"soon":                           0,
-			"3600":                           time.Hour,
-			"3601":                           time.Hour,
-			"99999999999999999999":           0,
-			"9223372036854775807":            time.Hour,
-			"Fri, 02 Jan 2026 03:04:35 GMT":  30 * time.Second,
-			"Fri, 02 Jan 2026 03:04:05 GMT":  0,
-			"Thu, 01 Jan 2026 03:04:05 GMT":  0,
-			"Sat, 03 Jan 2026 03:04:05 GMT":  time.Hour,
-			"Friday, 02-Jan-26 03:04:35 GMT": 30 * time.Second,
-		} {
-			require.Equal(t, want, jobs.RetryAfter(value, now, time.Hour), value)
-		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/retention"
 )
 
 // openDuration is how long the business transaction of TestPartitionsAndAnOpenTransaction stays open. Nobody else's
@@ -27,10 +27,10 @@ func TestPartitions(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		require.Equal(t, 3*32, b.partitions(t))
-		made, err := jobs.CreatePartitions(b.ctx, b.pool, 30)
+		made, err := retention.CreatePartitions(b.ctx, b.pool, 30)
 		require.NoError(t, err)
 		require.Zero(t, made)
-		made, err = jobs.CreatePartitions(b.ctx, b.pool, 32)
+		made, err = retention.CreatePartitions(b.ctx, b.pool, 32)
 		require.NoError(t, err)
 		require.Equal(t, 6, made)
 	})
@@ -39,7 +39,7 @@ func TestPartitions(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		cfg := b.config(t)
-		cfg.PartitionsAhead = 33
+		cfg.Retention.PartitionsAhead = 33
 		b.start(t, cfg)
 		eventually(t, func() bool { return b.partitions(t) == 3*35 }, func() any { return b.partitions(t) })
 	})
@@ -62,14 +62,14 @@ func TestPartitionsAndAnOpenTransaction(t *testing.T) {
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(b.ctx)
 	wg.Go(func() {
-		made, err := jobs.CreatePartitions(ctx, b.pool, 40)
+		made, err := retention.CreatePartitions(ctx, b.pool, 40)
 		require.NoError(t, err)
 		require.Equal(t, 30, made)
 	})
 	dropped := make(chan struct{})
 	wg.Go(func() {
 		defer close(dropped)
-		b.retainUntil(t, b.config(t), func(r jobs.Retained) bool { return r.Tables == 15 })
+		b.retainUntil(t, b.config(t), func(r retention.Result) bool { return r.Tables == 15 })
 	})
 
 	worst, count := b.enqueueUntil(t, time.After(openDuration))

@@ -13,7 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // statements keeps, by name, the statements that workers send: River's fetch of the queue deliver, and the pacer's.
@@ -32,7 +34,7 @@ func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.
 	}
 	name := m[1]
 	for _, arg := range data.Args {
-		if name == "JobGetAvailable" && arg == jobs.QueueDeliver {
+		if name == "JobGetAvailable" && arg == ledger.QueueDeliver {
 			name = "fetch"
 		}
 	}
@@ -91,8 +93,8 @@ func TestABacklogCostsOthersNothing(t *testing.T) {
 		SELECT 'deliver', jsonb_build_object('event_id', gen_random_uuid(), 'endpoint_id', $1::text), $2, 1000, now() - interval '1 hour'
 		FROM generate_series(1, $3::integer)`
 	b.exec(t, backlog, endpointID.String(), "endpoint-"+endpointID.String(), 100_000)
-	b.exec(t, backlog, endpointID.String(), jobs.QueueDeliverBulk, 100_000)
-	b.exec(t, backlog, endpointID.String(), jobs.QueueDeliver, 200)
+	b.exec(t, backlog, endpointID.String(), ledger.QueueDeliverBulk, 100_000)
+	b.exec(t, backlog, endpointID.String(), ledger.QueueDeliver, 200)
 	for _, statistics := range []string{"none", "fresh"} {
 		if statistics == "fresh" {
 			b.exec(t, `ANALYZE outhook.river_job`)
@@ -132,7 +134,7 @@ func (b *testBundle) startTraced(t *testing.T) (*pgxpool.Pool, *jobs.Client, *st
 	t.Helper()
 	seen := &statements{seen: make(map[string]pgx.TraceQueryStartData)}
 	cfg := b.config(t)
-	cfg.Pool, cfg.KeptJobRate = b.workerPool(t, seen), -1
+	cfg.Pool, cfg.Deliver.KeptJobRate = b.workerPool(t, seen), 0
 	client, err := jobs.New(cfg)
 	require.NoError(t, err)
 	require.NoError(t, client.Start(b.ctx))
@@ -175,10 +177,10 @@ func TestKeptPlansReadAFewRows(t *testing.T) {
 	b.exec(t, `DELETE FROM outhook.river_job`)
 	b.exec(t, `VACUUM ANALYZE`)
 
-	keyPool, err := jobs.KeyPool(b.ctx, pool)
+	keyPool, err := pg.NewKeyPool(b.ctx, pool)
 	require.NoError(t, err)
 	defer keyPool.Close()
-	fetchPool, err := jobs.FetchPool(b.ctx, pool)
+	fetchPool, err := pg.NewFetchPool(b.ctx, pool)
 	require.NoError(t, err)
 	defer fetchPool.Close()
 	pools := map[string]*pgxpool.Pool{
@@ -190,7 +192,7 @@ func TestKeptPlansReadAFewRows(t *testing.T) {
 	}
 	b.exec(t, `INSERT INTO outhook.river_job (kind, args, queue, max_attempts, scheduled_at)
 		SELECT 'deliver', '{}', CASE WHEN i <= 25000 THEN $1 ELSE $2 END, 1000, now() - interval '1 hour'
-		FROM generate_series(1, 50000) AS i`, jobs.QueueDeliverBulk, jobs.QueueDeliver)
+		FROM generate_series(1, 50000) AS i`, ledger.QueueDeliverBulk, ledger.QueueDeliver)
 	b.exec(t, `WITH e AS (INSERT INTO outhook.events (id, created_at, tenant_id, type, payload)
 			SELECT outhook.uuid_v7(now(), i), now(), 'acme', 'a.b', '{}' FROM generate_series(1, 20000) AS i RETURNING id)
 		INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
@@ -246,7 +248,7 @@ func (b *testBundle) rowsRead(t *testing.T, pool *pgxpool.Pool, seen *statements
 	require.True(t, ok, name)
 	begin := pgx.TxOptions{}
 	if name != "fetch" && name != "LoadDeliveries" { // the recorder's
-		begin.BeginQuery = jobs.BeginByKey
+		begin.BeginQuery = pg.BeginByKey
 	}
 	tx, err := pool.BeginTx(b.ctx, begin)
 	require.NoError(t, err)
@@ -267,7 +269,7 @@ func (b *testBundle) rowsRead(t *testing.T, pool *pgxpool.Pool, seen *statements
 func TestKeyPoolKeepsPlans(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	keyPool, err := jobs.KeyPool(b.ctx, b.workerPool(t, nil))
+	keyPool, err := pg.NewKeyPool(b.ctx, b.workerPool(t, nil))
 	require.NoError(t, err)
 	defer keyPool.Close()
 	for setting, want := range map[string]string{"plan_cache_mode": "force_generic_plan", "jit": "off"} {

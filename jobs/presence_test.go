@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -118,7 +119,7 @@ func TestAWorkerWithoutItsLockSendsNothing(t *testing.T) {
 func TestWhatADeadWorkerLeft(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Hour}))
+	endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Hour}))
 	unrecorded, recorded, cancelled, alive := b.enqueue(t, `{}`), b.enqueue(t, `{}`), b.enqueue(t, `{}`), b.enqueue(t, `{}`)
 	cfg, other := b.config(t), b.config(t)
 	cfg.Metrics, other.Metrics = prometheus.NewRegistry(), prometheus.NewRegistry()

@@ -20,8 +20,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 const (
@@ -96,7 +98,7 @@ func newModel(t *testing.T, b *testBundle) *model {
 		e := &modelEndpoint{requests: make(map[string][]int)}
 		e.server = httptest.NewServer(e)
 		var secret signature.Secret
-		e.id, secret = b.endpoint(t, withURL(e.server.URL), withSchedule(jobs.Schedule{time.Second, time.Second}),
+		e.id, secret = b.endpoint(t, withURL(e.server.URL), withSchedule(retry.Schedule{time.Second, time.Second}),
 			func(p *db.InsertEndpointParams) { p.TenantID, p.TimeoutMS = m.tenant, 20_000 })
 		e.secrets = []signature.Secret{secret}
 		m.endpoints = append(m.endpoints, e)
@@ -107,7 +109,7 @@ func newModel(t *testing.T, b *testBundle) *model {
 
 func (m *model) startWorker() {
 	cfg := m.config(m.t)
-	cfg.KeptJobRate = -1
+	cfg.Deliver.KeptJobRate = 0
 	client, err := jobs.New(cfg)
 	require.NoError(m.t, err)
 	require.NoError(m.t, client.Start(m.ctx))
@@ -147,7 +149,7 @@ func (m *model) replay(r *rapid.T) {
 	now := rapid.Bool().Draw(r, "now")
 	settled := m.testBundle.delivery(m.t, d.eventID, d.endpointID).State != db.DeliveryStatePending
 	switch err := m.testBundle.replay(m.t, d.eventID, d.endpointID, now); {
-	case errors.Is(err, jobs.ErrPending):
+	case errors.Is(err, ledger.ErrPending):
 		require.False(m.t, now)
 	case err == nil && (settled || m.testBundle.delivery(m.t, d.eventID, d.endpointID).State != db.DeliveryStatePending):
 		m.replays[d]++
@@ -161,8 +163,8 @@ func (m *model) replay(r *rapid.T) {
 
 func (m *model) cancel(r *rapid.T) {
 	d := m.delivery(r)
-	err := m.inTx(m.t, func(tx pgx.Tx) error { return jobs.Cancel(m.ctx, tx, d.eventID, d.endpointID) })
-	if errors.Is(err, jobs.ErrSettled) {
+	err := m.inTx(m.t, func(tx pgx.Tx) error { return ledger.Cancel(m.ctx, tx, d.eventID, d.endpointID) })
+	if errors.Is(err, ledger.ErrSettled) {
 		return
 	}
 	require.NoError(m.t, err)
@@ -196,7 +198,7 @@ func (m *model) awaitSomething(r *rapid.T) {
 func (m *model) enable(e *modelEndpoint) {
 	require.NoError(m.t, m.inTx(m.t, func(tx pgx.Tx) error {
 		_, err := tx.Exec(m.ctx, `UPDATE outhook.endpoints SET status = 'enabled' WHERE id = $1`, e.id)
-		return errors.Join(err, jobs.ResumeEndpoint(m.ctx, tx, e.id))
+		return errors.Join(err, ledger.ResumeEndpoint(m.ctx, tx, e.id))
 	}))
 }
 
@@ -271,7 +273,7 @@ func (m *model) checkDelivery(e *modelEndpoint, eventID uuid.UUID, rows map[stri
 	case db.DeliveryStateSucceeded:
 		require.Positive(m.t, answered)
 	case db.DeliveryStateFailed:
-		require.Equal(m.t, jobs.ReasonExhausted, *d.Reason)
+		require.Equal(m.t, ledger.ReasonExhausted, *d.Reason)
 		require.GreaterOrEqual(m.t, failures, propertyTries, "given up with tries left")
 	case db.DeliveryStateCancelled:
 		require.True(m.t, m.cancelled[id], "cancelled by nobody")
@@ -329,10 +331,10 @@ func TestADeliveryDeletedDuringAnAttemptComesBack(t *testing.T) {
 					w.WriteHeader(status)
 				}
 			})
-			endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Second}), func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
+			endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Second}), func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
 			eventID := b.enqueue(t, `{}`)
 			cfg := b.config(t)
-			cfg.KeptJobRate = -1
+			cfg.Deliver.KeptJobRate = 0
 			b.start(t, cfg)
 			eventually(t, func() bool { return len(b.receiver.received()) == 1 }, func() any { return nil })
 			b.exec(t, `DELETE FROM outhook.deliveries WHERE event_id = $1`, eventID)

@@ -12,7 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/reconcile"
 )
 
 // inspect returns how often each invariant does not hold, without those that do.
@@ -21,19 +24,19 @@ func (b *testBundle) inspect(t *testing.T) map[string]int {
 	tx, err := b.pool.BeginTx(b.ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tx.Rollback(b.ctx)) }()
-	list, err := jobs.Inspect(b.ctx, tx)
+	list, err := reconcile.Inspect(b.ctx, tx)
 	require.NoError(t, err)
 	return counts(list)
 }
 
 func (b *testBundle) reconcile(t *testing.T) map[string]int {
 	t.Helper()
-	list, err := jobs.Reconcile(b.ctx, b.pool)
+	list, err := reconcile.Repair(b.ctx, b.pool)
 	require.NoError(t, err)
 	return counts(list)
 }
 
-func counts(list []jobs.Finding) map[string]int {
+func counts(list []reconcile.Finding) map[string]int {
 	found := make(map[string]int)
 	for _, f := range list {
 		if f.Count > 0 {
@@ -94,7 +97,7 @@ func TestReconcileKeepsTheLedgerAndTheSchedule(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.receiver.answers(status(http.StatusInternalServerError))
-	endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Hour, time.Hour}))
+	endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Hour, time.Hour}))
 	eventID := b.enqueue(t, `{}`)
 	b.start(t, b.config(t))
 	b.await(t, eventID, endpointID, func(d db.GetDeliveryRow) bool { return d.TryCount == 1 })
@@ -128,7 +131,7 @@ func TestReconcileKeepsAReplayAReplay(t *testing.T) {
 	b := setup(t)
 	endpointID, _ := b.endpoint(t)
 	eventID := b.enqueue(t, `{}`)
-	require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return jobs.Cancel(b.ctx, tx, eventID, endpointID) }))
+	require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, eventID, endpointID) }))
 	require.NoError(t, b.replay(t, eventID, endpointID, false))
 	b.exec(t, `UPDATE outhook.river_job SET state = 'discarded', finalized_at = now() WHERE state = 'available'`)
 	require.Equal(t, 1, b.reconcile(t)["deliveries_without_job"])
@@ -153,7 +156,7 @@ func TestRiverUICancelCancelsTheDelivery(t *testing.T) {
 		// Without a call: the job does it when a process becomes leader.
 		b.start(t, b.config(t))
 		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateCancelled)
-		require.Equal(t, jobs.ReasonOperator, *d.Reason)
+		require.Equal(t, ledger.ReasonOperator, *d.Reason)
 		require.Zero(t, d.AttemptCount)
 		require.Empty(t, b.receiver.received())
 		require.Empty(t, b.inspect(t))
@@ -241,7 +244,7 @@ func TestReconcileReportsAPersonsRetryAndLeavesIt(t *testing.T) {
 	b := setup(t)
 	endpointID, _ := b.endpoint(t)
 	eventID := b.enqueue(t, `{}`)
-	require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return jobs.Cancel(b.ctx, tx, eventID, endpointID) }))
+	require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, eventID, endpointID) }))
 	client, err := jobs.New(b.config(t))
 	require.NoError(t, err)
 	_, err = client.River().JobRetry(b.ctx, b.jobID(t, eventID, endpointID))
@@ -326,7 +329,7 @@ func TestReconcileRacesWithWorkersAndReplays(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
-	endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Second}))
+	endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Second}))
 	b.start(t, b.config(t))
 	done := make(chan struct{})
 	var wg sync.WaitGroup
@@ -338,7 +341,7 @@ func TestReconcileRacesWithWorkersAndReplays(t *testing.T) {
 				return
 			default:
 			}
-			list, err := jobs.Reconcile(b.ctx, b.pool)
+			list, err := reconcile.Repair(b.ctx, b.pool)
 			if err != nil || len(counts(list)) > 0 {
 				t.Errorf("reconciled %v: %v", counts(list), err)
 				return
@@ -417,7 +420,7 @@ func TestReconcileRacesWithItselfAndWithCancel(t *testing.T) {
 	repaired := make([]int, 3)
 	for i := range repaired {
 		wg.Go(func() {
-			list, err := jobs.Reconcile(b.ctx, b.pool)
+			list, err := reconcile.Repair(b.ctx, b.pool)
 			if err != nil {
 				t.Errorf("reconciling: %v", err)
 			}
@@ -425,7 +428,7 @@ func TestReconcileRacesWithItselfAndWithCancel(t *testing.T) {
 		})
 	}
 	for _, eventID := range toCancel {
-		require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return jobs.Cancel(b.ctx, tx, eventID, endpointID) }))
+		require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, eventID, endpointID) }))
 	}
 	wg.Wait()
 	b.reconcile(t) // what a cancel or another reconcile had locked and did not mend

@@ -11,6 +11,7 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/rekey"
 )
 
 // keys returns how many secrets each key has sealed.
@@ -55,18 +56,18 @@ func TestReencryptWhileWorkersDeliver(t *testing.T) {
 	b.start(t, b.config(t))
 
 	const events = 20
-	var done jobs.Reencrypted
+	var done rekey.Result
 	ended := make(chan error, 1)
 	go func() {
 		var err error
-		done, err = jobs.Reencrypt(b.ctx, b.pool, both, 1)
+		done, err = rekey.Run(b.ctx, b.pool, both, 1)
 		ended <- err
 	}()
 	for range events / 2 {
 		b.enqueue(t, `{"n": 1}`)
 	}
 	require.NoError(t, <-ended)
-	require.Equal(t, jobs.Reencrypted{Secrets: 40, Headers: 40, Unreadable: map[string]int{}}, done)
+	require.Equal(t, rekey.Result{Secrets: 40, Headers: 40, Unreadable: map[string]int{}}, done)
 	require.Equal(t, map[string]int{both.KeyID(): 40}, b.keys(t))
 	require.NotContains(t, b.keys(t), oldID)
 	for range events / 2 {
@@ -90,9 +91,9 @@ func TestReencryptWhileWorkersDeliver(t *testing.T) {
 	// The old key can go.
 	alone, err := signature.ParseKeyring(newKey)
 	require.NoError(t, err)
-	done, err = jobs.Reencrypt(b.ctx, b.pool, alone, 7)
+	done, err = rekey.Run(b.ctx, b.pool, alone, 7)
 	require.NoError(t, err)
-	require.Equal(t, jobs.Reencrypted{Unreadable: map[string]int{}}, done)
+	require.Equal(t, rekey.Result{Unreadable: map[string]int{}}, done)
 }
 
 func TestReencryptGoesOnAfterAStopAndTellsWhatItCantRead(t *testing.T) {
@@ -108,7 +109,7 @@ func TestReencryptGoesOnAfterAStopAndTellsWhatItCantRead(t *testing.T) {
 	only, err := signature.ParseKeyring(newKey)
 	require.NoError(t, err)
 	// Without the key that sealed them nothing is lost, and it is told.
-	done, err := jobs.Reencrypt(b.ctx, b.pool, only, 2)
+	done, err := rekey.Run(b.ctx, b.pool, only, 2)
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{lost: 5}, done.Unreadable)
 	require.Equal(t, map[string]int{lost: 5}, b.keys(t))
@@ -130,9 +131,9 @@ func TestReencryptGoesOnAfterAStopAndTellsWhatItCantRead(t *testing.T) {
 	// One row is done already, as after a call that was cut short.
 	keyID, sealed := both.Seal(signature.NewSecret().Bytes(), ids[2][:])
 	b.exec(t, `UPDATE outhook.endpoint_secrets SET key_id = $2, sealed = $3 WHERE endpoint_id = $1`, ids[2], keyID, sealed)
-	done, err = jobs.Reencrypt(b.ctx, b.pool, both, 2)
+	done, err = rekey.Run(b.ctx, b.pool, both, 2)
 	require.NoError(t, err)
-	require.Equal(t, jobs.Reencrypted{Secrets: 3, Unreadable: map[string]int{old.KeyID(): 1}}, done)
+	require.Equal(t, rekey.Result{Secrets: 3, Unreadable: map[string]int{old.KeyID(): 1}}, done)
 	require.Equal(t, map[string]int{both.KeyID(): 4, old.KeyID(): 1}, b.keys(t))
 }
 
@@ -144,7 +145,7 @@ func TestUnknownKeyLosesNothing(t *testing.T) {
 	cfg := b.config(t)
 	stranger, err := signature.ParseKeyring(signature.NewKey())
 	require.NoError(t, err)
-	cfg.Keyring = stranger
+	cfg.Deliver.Keyring = stranger
 	ignorant, err := jobs.New(cfg)
 	require.NoError(t, err)
 	require.NoError(t, ignorant.Start(b.ctx))

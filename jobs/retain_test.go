@@ -14,7 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/retention"
 )
 
 // daysAgo makes the partitions of a day and returns its noon.
@@ -86,20 +89,20 @@ func TestRetention(t *testing.T) {
 		b.oldEvents(t, last.Add(time.Hour), 3, endpointID, "succeeded", "completed")
 		keptIDs := b.oldEvents(t, kept, 1, endpointID, "pending", "scheduled")
 		today := b.enqueue(t, `{}`)
-		var told []jobs.Retained
+		var told []retention.Result
 		cfg := b.config(t)
-		cfg.OnRetained = func(r jobs.Retained) { told = append(told, r) }
+		cfg.Retention.OnRetained = func(r retention.Result) { told = append(told, r) }
 
-		done, err := jobs.Retain(b.ctx, cfg)
+		done, err := b.retain(b.ctx, cfg)
 		require.NoError(t, err)
-		require.Equal(t, jobs.Retained{Expired: 2500, Tables: 3}, done)
-		require.Equal(t, []jobs.Retained{done}, told)
+		require.Equal(t, retention.Result{Expired: 2500, Tables: 3}, done)
+		require.Equal(t, []retention.Result{done}, told)
 		require.Equal(t, 2500, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'cancelled' AND finalized_at IS NOT NULL`))
 		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.events`))
 		for _, id := range append(keptIDs, today) {
 			require.Equal(t, db.DeliveryStatePending, b.delivery(t, id, endpointID).State)
 		}
-		done, err = jobs.Retain(b.ctx, cfg)
+		done, err = b.retain(b.ctx, cfg)
 		require.NoError(t, err)
 		require.Zero(t, done)
 	})
@@ -113,9 +116,9 @@ func TestRetention(t *testing.T) {
 		// A replay after the day's deliveries had expired, and a process that died between the detach and the drop.
 		_, err := b.pool.Exec(b.ctx, `ALTER TABLE outhook.deliveries DETACH PARTITION outhook.deliveries_p`+day)
 		require.NoError(t, err)
-		done, err := jobs.Retain(b.ctx, b.config(t))
+		done, err := b.retain(b.ctx, b.config(t))
 		require.NoError(t, err)
-		require.Equal(t, jobs.Retained{Expired: 2, Tables: 3}, done)
+		require.Equal(t, retention.Result{Expired: 2, Tables: 3}, done)
 		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'cancelled'`))
 	})
 
@@ -127,9 +130,9 @@ func TestRetention(t *testing.T) {
 				WHEN n % 2 = 0 THEN interval '30 days' ELSE interval '30 days 1 microsecond' END
 			FROM generate_series(1, 60000) AS n`)
 		require.NoError(t, err)
-		done, err := jobs.Retain(b.ctx, b.config(t))
+		done, err := b.retain(b.ctx, b.config(t))
 		require.NoError(t, err)
-		require.Equal(t, jobs.Retained{Keys: 30000}, done)
+		require.Equal(t, retention.Result{Keys: 30000}, done)
 		require.Equal(t, 30000, b.count(t, `SELECT count(*) FROM outhook.event_keys WHERE right(idempotency_key, 1) IN ('0', '2', '4', '6', '8')`))
 	})
 
@@ -140,7 +143,7 @@ func TestRetention(t *testing.T) {
 		b.oldEvents(t, b.daysAgo(t, 8), 2, endpointID, "failed", "cancelled")
 		log := &lineBuffer{}
 		cfg := b.config(t)
-		cfg.Retention, cfg.Logger = 7*jobs.Day, slog.New(slog.NewJSONHandler(log, nil))
+		cfg.Retention.Keep, cfg.Logger = 7*ledger.Day, slog.New(slog.NewJSONHandler(log, nil))
 		b.start(t, cfg)
 		eventually(t, func() bool { return strings.Contains(log.String(), `"msg":"retained","partitions":3,"expired":0`) },
 			func() any { return log.String() })
@@ -157,7 +160,7 @@ func TestRetention(t *testing.T) {
 			endpointID, otherID)
 		require.NoError(t, err)
 		cfg := b.config(t)
-		cfg.NotOwner = true
+		cfg.Retention.NotOwner = true
 		b.start(t, cfg)
 		eventually(t, func() bool {
 			return b.count(t, `SELECT count(*) FROM outhook.endpoint_secrets WHERE key_id = 'expired'`) == 0
@@ -174,12 +177,12 @@ func TestRetention(t *testing.T) {
 		held, err := db.New().TakeRetention(b.ctx, conn)
 		require.NoError(t, err)
 		require.True(t, held)
-		done, err := jobs.Retain(b.ctx, b.config(t))
+		done, err := b.retain(b.ctx, b.config(t))
 		require.NoError(t, err)
 		require.Zero(t, done)
 		require.NoError(t, db.New().ReleaseRetention(b.ctx, conn))
 		conn.Release()
-		done, err = jobs.Retain(b.ctx, b.config(t))
+		done, err = b.retain(b.ctx, b.config(t))
 		require.NoError(t, err)
 		require.Equal(t, 3, done.Tables)
 	})
@@ -187,12 +190,12 @@ func TestRetention(t *testing.T) {
 	t.Run("MustBeLongerThanTheSchedulesAndADay", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		require.NoError(t, jobs.CheckRetention(b.ctx, b.pool, 2*jobs.Day, jobs.FastSchedule()))
-		require.ErrorIs(t, jobs.CheckRetention(b.ctx, b.pool, jobs.Day, jobs.FastSchedule()), jobs.ErrRetention)
-		require.ErrorIs(t, jobs.CheckRetention(b.ctx, b.pool, 4*jobs.Day, jobs.StandardSchedule()), jobs.ErrRetention)
-		b.endpoint(t, withSchedule(jobs.Schedule{12 * time.Hour, 12 * time.Hour}))
-		require.ErrorContains(t, jobs.CheckRetention(b.ctx, b.pool, 2*jobs.Day, jobs.FastSchedule()), "an endpoint")
-		require.NoError(t, jobs.CheckRetention(b.ctx, b.pool, 3*jobs.Day, jobs.FastSchedule()))
+		require.NoError(t, retention.Check(b.ctx, b.pool, 2*ledger.Day, retry.Fast()))
+		require.ErrorIs(t, retention.Check(b.ctx, b.pool, ledger.Day, retry.Fast()), retry.ErrRetention)
+		require.ErrorIs(t, retention.Check(b.ctx, b.pool, 4*ledger.Day, retry.Standard()), retry.ErrRetention)
+		b.endpoint(t, withSchedule(retry.Schedule{12 * time.Hour, 12 * time.Hour}))
+		require.ErrorContains(t, retention.Check(b.ctx, b.pool, 2*ledger.Day, retry.Fast()), "an endpoint")
+		require.NoError(t, retention.Check(b.ctx, b.pool, 3*ledger.Day, retry.Fast()))
 	})
 }
 
@@ -215,9 +218,9 @@ func TestPayloadRetention(t *testing.T) {
 		}
 		before := size()
 		cfg := b.config(t)
-		cfg.PayloadRetention = 2 * jobs.Day
-		done := b.retainUntil(t, cfg, func(r jobs.Retained) bool { return r.Payloads == 5000 && size() < before/3 })
-		require.Equal(t, jobs.Retained{Payloads: 5000}, done)
+		cfg.Retention.KeepPayloads = 2 * ledger.Day
+		done := b.retainUntil(t, cfg, func(r retention.Result) bool { return r.Payloads == 5000 && size() < before/3 })
+		require.Equal(t, retention.Result{Payloads: 5000}, done)
 		require.Equal(t, 5025, b.count(t, `SELECT count(*) FROM outhook.events`))
 		require.Zero(t, b.count(t, rest), "nothing but the payload has changed")
 		require.Equal(t, 25, b.count(t, `SELECT count(*) FROM outhook.events WHERE payload IS NOT NULL`))
@@ -225,9 +228,9 @@ func TestPayloadRetention(t *testing.T) {
 
 		_, err = b.pool.Exec(b.ctx, `UPDATE outhook.deliveries SET state = 'failed', completed_at = now() WHERE state = 'pending'`)
 		require.NoError(t, err)
-		b.retainUntil(t, cfg, func(r jobs.Retained) bool { return r.Payloads == 20 })
+		b.retainUntil(t, cfg, func(r retention.Result) bool { return r.Payloads == 20 })
 		require.Equal(t, 5, b.count(t, `SELECT count(*) FROM outhook.events WHERE payload IS NOT NULL`))
-		done, err = jobs.Retain(b.ctx, cfg)
+		done, err = b.retain(b.ctx, cfg)
 		require.NoError(t, err)
 		require.Zero(t, done, "each day once")
 	})
@@ -242,11 +245,11 @@ func TestPayloadRetention(t *testing.T) {
 		_, err = open.Exec(b.ctx, `SELECT outhook.enqueue($1, 'a.b', '{}')`, tenant)
 		require.NoError(t, err)
 		cfg := b.config(t)
-		cfg.PayloadRetention = jobs.Day
-		_, err = jobs.Retain(b.ctx, cfg)
-		require.ErrorIs(t, err, jobs.ErrInTheWay)
+		cfg.Retention.KeepPayloads = ledger.Day
+		_, err = b.retain(b.ctx, cfg)
+		require.ErrorIs(t, err, retention.ErrInTheWay)
 		require.NoError(t, open.Commit(b.ctx))
-		b.retainUntil(t, cfg, func(jobs.Retained) bool {
+		b.retainUntil(t, cfg, func(retention.Result) bool {
 			return b.count(t, `SELECT count(*) FROM outhook.events WHERE payload IS NOT NULL`) == 1
 		})
 	})
@@ -260,21 +263,21 @@ func TestPayloadRetention(t *testing.T) {
 		require.NoError(t, err)
 		b.start(t, b.config(t))
 		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateCancelled)
-		require.Equal(t, jobs.ReasonPayloadGone, *d.Reason)
+		require.Equal(t, ledger.ReasonPayloadGone, *d.Reason)
 		require.Empty(t, b.receiver.received())
 		require.ErrorIs(t, pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) error {
-			return jobs.Replay(b.ctx, tx, eventID, endpointID, false)
-		}), jobs.ErrPayloadGone)
+			return ledger.Replay(b.ctx, tx, eventID, endpointID, false)
+		}), ledger.ErrPayloadGone)
 	})
 }
 
 // retainUntil repeats runs, which other tests' transactions may hold up, and returns the sum of what they did.
-func (b *testBundle) retainUntil(t *testing.T, cfg jobs.Config, done func(jobs.Retained) bool) (sum jobs.Retained) {
+func (b *testBundle) retainUntil(t *testing.T, cfg jobs.Config, done func(retention.Result) bool) (sum retention.Result) {
 	t.Helper()
 	var last error
 	eventually(t, func() bool {
-		var r jobs.Retained
-		r, last = jobs.Retain(context.WithoutCancel(b.ctx), cfg)
+		var r retention.Result
+		r, last = b.retain(context.WithoutCancel(b.ctx), cfg)
 		sum.Expired, sum.Tables, sum.Payloads, sum.Keys = sum.Expired+r.Expired, sum.Tables+r.Tables, sum.Payloads+r.Payloads, sum.Keys+r.Keys
 		return done(sum)
 	}, func() any { return fmt.Sprintf("%+v, %v", sum, last) })

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/internal/retry"
 )
 
 // stubClock stands still until it is set.
@@ -45,7 +45,7 @@ func TestDefaultScheduleExactly(t *testing.T) {
 	b.start(t, cfg)
 
 	due := start
-	for number, delay := range append(jobs.FastSchedule(), 0) {
+	for number, delay := range append(retry.Fast(), 0) {
 		clock.set(due)
 		d := b.await(t, eventID, endpointID, func(d db.GetDeliveryRow) bool { return int(d.AttemptCount) == number+1 })
 		if delay == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -27,10 +28,10 @@ func TestKeptJobs(t *testing.T) {
 				w.WriteHeader(http.StatusGone)
 			}
 		})
-		for _, test := range []struct{ rate, least, most int }{{-1, 0, 0}, {5, 5, 25}, {1_000_000, 50, 50}} {
+		for _, test := range []struct{ rate, least, most int }{{0, 0, 0}, {5, 5, 25}, {1_000_000, 50, 50}} {
 			b.exec(t, `DELETE FROM outhook.river_job WHERE kind = 'deliver'`)
 			cfg := b.config(t)
-			cfg.KeptJobRate = test.rate
+			cfg.Deliver.KeptJobRate = test.rate
 			client, err := jobs.New(cfg)
 			require.NoError(t, err)
 			b.exec(t, `UPDATE outhook.endpoints SET status = 'enabled'`)
@@ -72,7 +73,7 @@ func TestKeptJobs(t *testing.T) {
 			}
 		})
 		cfg := b.config(t)
-		cfg.KeptJobRate = -1
+		cfg.Deliver.KeptJobRate = 0
 		b.start(t, cfg)
 		await(t, arrived[0])
 		b.exec(t, `UPDATE outhook.river_job SET state = 'available' WHERE kind = 'deliver' AND attempt = 1`)
@@ -99,7 +100,7 @@ func TestKeptJobs(t *testing.T) {
 func TestLateOutcomeTakesThePlaceOfAnUnknownOne(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Hour}), func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
+	endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Hour}), func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
 	eventID := b.enqueue(t, `{}`)
 	arrived, held := make(chan struct{}), make(chan struct{})
 	release := sync.OnceFunc(func() { close(held) })
@@ -131,7 +132,7 @@ func TestKeptJobRateHasABound(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	cfg := b.config(t)
-	cfg.KeptJobRate = 1_000_001
+	cfg.Deliver.KeptJobRate = 1_000_001
 	_, err := jobs.New(cfg)
 	require.ErrorContains(t, err, "KeptJobRate")
 }

@@ -17,10 +17,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/dbclock"
 	"github.com/outhook/outhook/internal/dbtest"
 	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/health"
+	"github.com/outhook/outhook/jobs/retention"
 )
 
 const tenant = "acme"
@@ -46,11 +50,22 @@ func (b *testBundle) config(t *testing.T) jobs.Config {
 	client, err := egress.New(egress.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	return jobs.Config{
-		Pool: b.pool, Keyring: b.keyring, Egress: client, MaxWorkers: 50, Version: "test",
-		FetchCooldown: time.Millisecond, FetchPollInterval: 10 * time.Millisecond, StopTimeout: 5 * time.Second,
-		KeptJobRate: 1_000_000, // tests count jobs; those of crashes and volume drop them, as a busy system does
-	}
+	cfg := jobs.DefaultConfig()
+	cfg.Pool, cfg.Deliver.Keyring, cfg.Deliver.Egress, cfg.Deliver.Version = b.pool, b.keyring, client, "test"
+	cfg.Deliver.KeptJobRate = 1_000_000 // tests count jobs; those of crashes and volume drop them, as a busy system does
+	cfg.River.MaxWorkers, cfg.River.StopTimeout = 50, 5*time.Second
+	cfg.River.FetchCooldown, cfg.River.FetchPollInterval = time.Millisecond, 10*time.Millisecond
+	return cfg
+}
+
+// retain runs the retention once.
+func (b *testBundle) retain(ctx context.Context, cfg jobs.Config) (retention.Result, error) {
+	return retention.Run(ctx, cfg.Pool, cfg.Retention, cfg.Logger)
+}
+
+// probe begins the probes that are due.
+func (b *testBundle) probe(cfg jobs.Config) error {
+	return health.NewKeeper(cfg.Health, cfg.Pool, cfg.Logger, &health.Tracker{}, &dbclock.Clock{}).Probe(b.ctx)
 }
 
 // start starts workers and stops them at the end of the test.
@@ -75,7 +90,7 @@ func (b *testBundle) run(t *testing.T, client *jobs.Client) {
 
 type endpointOption func(*db.InsertEndpointParams)
 
-func withSchedule(s jobs.Schedule) endpointOption {
+func withSchedule(s retry.Schedule) endpointOption {
 	return func(p *db.InsertEndpointParams) { p.RetrySchedule = s.Seconds() }
 }
 

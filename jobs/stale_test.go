@@ -18,7 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // A worker loses its database while it loads a delivery. The job is rescued and another worker is in the middle of the
@@ -26,7 +28,7 @@ import (
 func TestRunThatWasRescuedGivesBackNoNumberOfAnother(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	endpointID, _ := b.endpoint(t, withSchedule(jobs.Schedule{time.Second, time.Second, time.Second}),
+	endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Second, time.Second, time.Second}),
 		func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
 	eventID := b.enqueue(t, `{}`)
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -109,7 +111,7 @@ func TestReplayDuringAnAttemptTakesANumberOfItsOwn(t *testing.T) {
 	})
 	b.start(t, b.config(t))
 	await(t, arrived)
-	require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return jobs.Cancel(b.ctx, tx, eventID, endpointID) }))
+	require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, eventID, endpointID) }))
 	require.NoError(t, b.replay(t, eventID, endpointID, false))
 	b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 	close(release)

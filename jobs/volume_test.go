@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/internal/retry"
 )
 
 // receipt is what a receiver can tell of one request.
@@ -40,14 +40,14 @@ func TestTenThousandEvents(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
-	schedule := withSchedule(jobs.Schedule{time.Second, time.Second})
+	schedule := withSchedule(retry.Schedule{time.Second, time.Second})
 	paths := make(map[uuid.UUID]string)
 	for _, path := range []string{"/first", "/second", "/fails"} {
 		id, _ := b.endpoint(t, schedule, withURL(b.receiver.URL+path))
 		paths[id] = path
 	}
 	cfg := b.config(t)
-	cfg.MaxWorkers, cfg.KeptJobRate = 200, -1
+	cfg.River.MaxWorkers, cfg.Deliver.KeptJobRate = 200, 0
 	b.start(t, cfg)
 	for range events / groupSize {
 		var n int

@@ -3,10 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/outhook/outhook/internal/bench"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/retention"
 )
 
 // measureRetention measures what the retention costs, prints the report, and fails if the measure is missed.
@@ -49,7 +50,9 @@ func (b *benchRetainCmd) Run(c *command) error {
 	defer pool.Close()
 
 	began := time.Now()
-	done, err := jobs.Retain(c.ctx, jobs.Config{Pool: pool, Retention: time.Duration(b.Retention)})
+	cfg := retention.DefaultConfig()
+	cfg.Keep = time.Duration(b.Retention)
+	done, err := retention.Run(c.ctx, pool, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

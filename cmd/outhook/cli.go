@@ -83,6 +83,9 @@ func parse(args []string, stdout, stderr io.Writer) (kctx *kong.Context, err err
 
 	kctx, err = parser.Parse(args)
 	if err != nil {
+		if gone := removedFlag(args); gone != nil {
+			return nil, usageError{gone}
+		}
 		return nil, usageError{fmt.Errorf("%w (outhook --help)", err)}
 	}
 	return kctx, nil

@@ -33,10 +33,11 @@ func checkEnvironment(kctx *kong.Context, environ []string) error {
 	return unknownVariables(kctx.Model.Node, environ)
 }
 
-// unknownVariables returns an error that names the variables of ours in an environment that no command reads.
+// unknownVariables returns an error that names the variables of ours in an environment that no command reads, and of those
+// that once were settings what holds in their place.
 func unknownVariables(root *kong.Node, environ []string) error {
-	known := variables(root)
-	var wrong []string
+	known, gone := variables(root), removed()
+	var wrong, old []string
 
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
@@ -45,19 +46,23 @@ func unknownVariables(root *kong.Node, environ []string) error {
 		case ok, !strings.HasPrefix(name, variablePrefix):
 		case strings.HasPrefix(name, "OUTHOOK_TEST_"): // of the tests
 		case name == "OUTHOOK_VERSION": // of compose.yaml: the image's tag
+		case gone[name] != "":
+			old = append(old, fmt.Sprintf("%s is no setting any more: %s; unset it", name, gone[name]))
 		default:
 			wrong = append(wrong, name+suggestion(name, known))
 		}
 	}
 
-	if len(wrong) == 0 {
+	if len(wrong) > 0 {
+		slices.Sort(wrong)
+		old = append(old, fmt.Sprintf("no setting has this name: %s (docs/configuration.md lists all)", strings.Join(wrong, ", ")))
+	}
+	if len(old) == 0 {
 		return nil
 	}
 
-	slices.Sort(wrong)
-	return usageError{
-		fmt.Errorf("no setting has this name: %s (docs/configuration.md lists all)", strings.Join(wrong, ", ")),
-	}
+	slices.Sort(old)
+	return usageError{errors.New(strings.Join(old, "; "))}
 }
 
 // suggestion names the known variable that is nearest, if one is near.

@@ -184,7 +184,7 @@ func TestAnUnknownVariableStopsTheStart(t *testing.T) {
 
 func TestContradictionsStopTheStart(t *testing.T) {
 	t.Parallel()
-	_, err := output(t, serveArgs("postgres://127.0.0.1:1/none", "--max-batch-bytes", "1000")...)
+	_, err := output(t, serveArgs("postgres://127.0.0.1:1/none", "--retention", "7d", "--payload-retention", "8d")...)
 	require.Equal(t, exitUsage, codeOf(err))
-	require.ErrorContains(t, err, "OUTHOOK_MAX_BATCH_BYTES (1000) is smaller than OUTHOOK_MAX_PAYLOAD_BYTES (262144)")
+	require.ErrorContains(t, err, "OUTHOOK_PAYLOAD_RETENTION must not be longer than OUTHOOK_RETENTION (7d)")
 }

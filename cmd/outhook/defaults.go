@@ -18,26 +18,17 @@ func defaults(cfg server.Config) kong.Vars {
 		"metrics_listen": cfg.Telemetry.MetricsListen,
 		"river_ui":       strconv.FormatBool(cfg.RiverUI),
 		"egress_ports":   ports(cfg.Egress.Ports),
-		"retention":      days(cfg.Jobs.Retention).String(),
-		"retry_schedule": shortList(cfg.Jobs.Schedule),
+		"retention":      days(cfg.Jobs.Retention.Keep).String(),
+		"retry_schedule": shortList(cfg.Jobs.Deliver.Schedule),
 	}
 
 	for name, n := range map[string]int{
 		"max_payload_bytes": cfg.API.MaxPayloadBytes,
-		"max_batch_bytes":   cfg.API.MaxBatchBytes,
-		"max_requests":      cfg.API.MaxRequests,
 		"max_endpoints":     cfg.API.MaxEndpoints,
 		"failed_logins":     cfg.API.FailedLogins,
 
-		"max_workers":         cfg.Jobs.MaxWorkers,
-		"max_bulk_workers":    cfg.Jobs.MaxBulkWorkers,
-		"max_slow_workers":    cfg.Jobs.MaxSlowWorkers,
-		"max_limited_workers": cfg.Jobs.MaxLimitedWorkers,
-		"max_lanes":           cfg.Jobs.MaxLanes,
-		"kept_job_rate":       cfg.Jobs.KeptJobRate,
-		"failing_failures":    cfg.Jobs.FailingFailures,
-		"disable_failures":    cfg.Jobs.DisableFailures,
-		"replay_backlog":      cfg.Jobs.ReplayBacklog,
+		"max_workers":      cfg.Jobs.River.MaxWorkers,
+		"max_slow_workers": cfg.Jobs.Lane.MaxSlowWorkers,
 
 		"response_bytes": cfg.Egress.KeepBytes,
 	} {
@@ -45,10 +36,9 @@ func defaults(cfg server.Config) kong.Vars {
 	}
 
 	for name, d := range map[string]time.Duration{
-		"job_retention":   cfg.Jobs.SettledJobRetention,
-		"max_retry_after": cfg.Jobs.MaxRetryAfter,
-		"disable_after":   cfg.Jobs.DisableAfter,
-		"probe_after":     cfg.Jobs.ProbeAfter,
+		"job_retention": cfg.Jobs.River.SettledJobRetention,
+		"disable_after": cfg.Jobs.Health.DisableAfter,
+		"probe_after":   cfg.Jobs.Health.ProbeAfter,
 	} {
 		vars[name] = short(d)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/reconcile"
 	"github.com/outhook/outhook/migrations"
 )
 
@@ -32,7 +32,7 @@ type report struct {
 	Repaired []finding `json:"repaired,omitempty"`
 }
 
-// finding is a jobs.Finding in JSON.
+// finding is a reconcile.Finding in JSON.
 type finding struct {
 	Check     string   `json:"check"`
 	Violation bool     `json:"violation"`
@@ -57,7 +57,7 @@ func (d doctorCmd) Run(c *command) error {
 		if err := auditUpkeep(c.ctx, pool, "doctor-repair", map[string]any{}); err != nil {
 			return err
 		}
-		repaired, err := jobs.Reconcile(c.ctx, pool)
+		repaired, err := reconcile.Repair(c.ctx, pool)
 		if err != nil {
 			return fmt.Errorf("repairing: %w", err)
 		}
@@ -83,14 +83,14 @@ func (d doctorCmd) Run(c *command) error {
 }
 
 // inspect reads everything in one snapshot, in a transaction that can't write.
-func (d doctorCmd) inspect(ctx context.Context, pool *pgxpool.Pool) (found []jobs.Finding, err error) {
+func (d doctorCmd) inspect(ctx context.Context, pool *pgxpool.Pool) (found []reconcile.Finding, err error) {
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 
 	err = pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", d.Timeout.Milliseconds())); err != nil {
 			return err
 		}
-		found, err = jobs.Inspect(ctx, tx)
+		found, err = reconcile.Inspect(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func (d doctorCmd) inspect(ctx context.Context, pool *pgxpool.Pool) (found []job
 }
 
 // repairs leaves out what a repair found in order, and what it only reports.
-func repairs(found []jobs.Finding) []finding {
+func repairs(found []reconcile.Finding) []finding {
 	var list []finding
 	for _, f := range found {
 		if f.Violation && f.Count > 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 	"github.com/outhook/outhook/migrations"
 )
 
@@ -101,7 +101,7 @@ func newPartitionDays(rows []db.ListPartitionSizesRow, today time.Time, retentio
 		}
 
 		if day := at.Format(time.DateOnly); last == nil || last.Day != day {
-			last = &partitionDay{Day: day, AgeDays: int(today.Sub(at) / jobs.Day), Payloads: "kept"}
+			last = &partitionDay{Day: day, AgeDays: int(today.Sub(at) / ledger.Day), Payloads: "kept"}
 			list.Days = append(list.Days, last)
 		}
 
@@ -114,7 +114,7 @@ func newPartitionDays(rows []db.ListPartitionSizesRow, today time.Time, retentio
 		}
 
 		switch {
-		case r.PayloadStep == jobs.PayloadsGone:
+		case r.PayloadStep == ledger.PayloadsGone:
 			last.Payloads = "gone"
 		case r.PayloadStep >= 0:
 			last.Payloads = "leaving"
@@ -124,7 +124,7 @@ func newPartitionDays(rows []db.ListPartitionSizesRow, today time.Time, retentio
 	}
 
 	for _, d := range list.Days {
-		d.judge(int(retention / jobs.Day))
+		d.judge(int(retention / ledger.Day))
 		switch {
 		case d.State == "due":
 			list.Due++

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/internal/dbtest"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/internal/pg"
 )
 
 // pgbouncer returns the URL of a database by way of a PgBouncer of the test's own.
@@ -147,7 +147,7 @@ func TestPgBouncer(t *testing.T) {
 			<-p.done
 			err := p.err
 			p.err = nil
-			require.ErrorIs(t, err, jobs.ErrNoSession)
+			require.ErrorIs(t, err, pg.ErrNoSession)
 			require.ErrorContains(t, err, "pool_mode = transaction")
 		}
 	})

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // maxRetentionDays is ten years: each day is three partitions, and every query that can't prune looks at all of them.
@@ -31,12 +31,12 @@ func (d *days) UnmarshalText(text []byte) error {
 		if err != nil || n < 0 || n > maxRetentionDays {
 			return errDays
 		}
-		*d = days(time.Duration(n) * jobs.Day)
+		*d = days(time.Duration(n) * ledger.Day)
 		return nil
 	}
 
 	n, err := time.ParseDuration(s)
-	if err != nil || n < 0 || n > maxRetentionDays*jobs.Day || n%jobs.Day != 0 {
+	if err != nil || n < 0 || n > maxRetentionDays*ledger.Day || n%ledger.Day != 0 {
 		return errDays
 	}
 	*d = days(n)
@@ -44,17 +44,17 @@ func (d *days) UnmarshalText(text []byte) error {
 }
 
 // String writes whole days.
-func (d days) String() string { return strconv.Itoa(int(time.Duration(d)/jobs.Day)) + "d" }
+func (d days) String() string { return strconv.Itoa(int(time.Duration(d)/ledger.Day)) + "d" }
 
-// checkRetention checks what needs no database; jobs.CheckRetention does the rest.
+// checkRetention checks what needs no database; retention.Check does the rest.
 func (f serverFlags) checkRetention() error {
 	switch {
-	case time.Duration(f.Retention) < jobs.Day:
+	case time.Duration(f.Retention) < ledger.Day:
 		return errors.New("OUTHOOK_RETENTION must be at least 1d")
 	case f.PayloadRetention > f.Retention:
 		return fmt.Errorf("OUTHOOK_PAYLOAD_RETENTION must not be longer than OUTHOOK_RETENTION (%s): "+
 			"payloads leave with their events", f.Retention)
-	case f.JobRetention < time.Minute || f.JobRetention > 7*jobs.Day:
+	case f.JobRetention < time.Minute || f.JobRetention > 7*ledger.Day:
 		return errors.New("OUTHOOK_JOB_RETENTION must be 1m to 168h")
 	}
 	return nil

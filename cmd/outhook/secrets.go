@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook/internal/signature"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/rekey"
 )
 
 // reencryptChunk is how many rows are encrypted anew in one transaction, which locks them for milliseconds.
@@ -41,7 +41,7 @@ func (s secretsReencryptCmd) Run(c *command) error {
 			return err
 		}
 
-		done, err := jobs.Reencrypt(c.ctx, pool, keyring, reencryptChunk)
+		done, err := rekey.Run(c.ctx, pool, keyring, reencryptChunk)
 		c.printf("encrypted %d secrets and the secret headers of %d endpoints with the key %s\n",
 			done.Secrets, done.Headers, keyring.KeyID())
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/cmd/outhook/internal/server"
 	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
 )
@@ -39,21 +40,13 @@ type serverFlags struct {
 
 	PayloadRetention days          `env:"OUTHOOK_PAYLOAD_RETENTION" default:"0d" placeholder:"DAYS" help:"How long payloads are kept, if shorter than everything else, like 7d; 0d: as long. Those of pending deliveries stay."`
 	JobRetention     time.Duration `env:"OUTHOOK_JOB_RETENTION" default:"${job_retention}" help:"How long River's jobs of succeeded deliveries are kept, for River UI: 1m to 168h. Those of cancelled ones stay a day, of failed ones 7 days."`
-	KeptJobRate      int           `env:"OUTHOOK_KEPT_JOB_RATE" default:"${kept_job_rate}" help:"How many of River's jobs of succeeded deliveries a process keeps a second for River UI; the others are deleted at once. 0: none."`
 
-	MaxWorkers        int           `env:"OUTHOOK_MAX_WORKERS" default:"${max_workers}" help:"Deliveries that this process attempts at the same time."`
-	MaxBulkWorkers    int           `env:"OUTHOOK_MAX_BULK_WORKERS" default:"${max_bulk_workers}" help:"The same for bursts (100 or more deliveries of one endpoint in one call)."`
-	BulkRate          int           `env:"OUTHOOK_BULK_RATE" default:"0" help:"The most deliveries of bursts that one process begins a second while it has others too; 0: 1000 for each processor."`
-	MaxSlowWorkers    int           `env:"OUTHOOK_MAX_SLOW_WORKERS" default:"${max_slow_workers}" help:"Deliveries to slow endpoints that all processes together attempt at the same time."`
-	MaxLimitedWorkers int           `env:"OUTHOOK_MAX_LIMITED_WORKERS" default:"${max_limited_workers}" help:"The same for endpoints with a rate limit."`
-	MaxLanes          int           `env:"OUTHOOK_MAX_LANES" default:"${max_lanes}" help:"Slow endpoints that have a queue of their own; any more share that of bursts."`
-	MaxRetryAfter     time.Duration `env:"OUTHOOK_MAX_RETRY_AFTER" default:"${max_retry_after}" help:"The longest wait that an answer's Retry-After may ask for."`
-	MaxEndpoints      int           `env:"OUTHOOK_MAX_ENDPOINTS" default:"${max_endpoints}" help:"Endpoints that one tenant may have: an event's deliveries are made inside the publisher's transaction."`
+	MaxWorkers     int `env:"OUTHOOK_MAX_WORKERS" default:"${max_workers}" help:"Deliveries that this process attempts at the same time."`
+	MaxSlowWorkers int `env:"OUTHOOK_MAX_SLOW_WORKERS" default:"${max_slow_workers}" help:"Deliveries to slow endpoints that all processes together attempt at the same time."`
+	MaxEndpoints   int `env:"OUTHOOK_MAX_ENDPOINTS" default:"${max_endpoints}" help:"Endpoints that one tenant may have: an event's deliveries are made inside the publisher's transaction."`
 
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"${max_payload_bytes}" help:"The largest payload that the API takes; the database takes at most 262144."`
-	MaxBatchBytes   int  `env:"OUTHOOK_MAX_BATCH_BYTES" default:"${max_batch_bytes}" help:"The largest body of POST /api/events/batch."`
 	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"${response_bytes}" help:"How much of an answer's body is kept with the attempt; at most 16384."`
-	MaxRequests     int  `env:"OUTHOOK_MAX_REQUESTS" default:"${max_requests}" help:"Requests that are served at the same time; one more gets 503."`
 	RiverUI         bool `name:"river-ui" env:"OUTHOOK_RIVER_UI" default:"${river_ui}" negatable:"" help:"Serve River UI at /riverui/."`
 
 	RateLimit      float64 `env:"OUTHOOK_RATE_LIMIT" default:"0" help:"Requests a second that each API key may send to this process; one more gets 429. 0: no limit."`
@@ -78,7 +71,7 @@ func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 	f.setJobs(&cfg.Jobs)
 
 	var err error
-	if cfg.Jobs.Schedule, err = jobs.ParseSchedule(f.RetrySchedule); err != nil {
+	if cfg.Jobs.Deliver.Schedule, err = retry.Parse(f.RetrySchedule); err != nil {
 		return cfg, fmt.Errorf("OUTHOOK_RETRY_SCHEDULE: %w", err)
 	}
 	if cfg.Egress.Allow, err = egress.ParsePrefixes(f.EgressAllow); err != nil {
@@ -106,32 +99,17 @@ func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 // setAPI sets what the flags say of the API.
 func (f serverFlags) setAPI(cfg *api.Config) {
 	cfg.APIKey = f.APIKey
-	cfg.MaxPayloadBytes, cfg.MaxBatchBytes = f.MaxPayloadBytes, f.MaxBatchBytes
-	cfg.MaxRequests, cfg.MaxEndpoints = f.MaxRequests, f.MaxEndpoints
+	cfg.MaxPayloadBytes, cfg.MaxEndpoints = f.MaxPayloadBytes, f.MaxEndpoints
 	cfg.RateLimit = f.RateLimit
 	cfg.FailedLogins = cmp.Or(f.FailedLogins, -1)
 }
 
 // setJobs sets what the flags say of the workers.
 func (f serverFlags) setJobs(cfg *jobs.Config) {
-	cfg.Retention, cfg.PayloadRetention = time.Duration(f.Retention), time.Duration(f.PayloadRetention)
-	cfg.SettledJobRetention, cfg.KeptJobRate = f.JobRetention, cmp.Or(f.KeptJobRate, -1)
-	cfg.MaxWorkers, cfg.MaxBulkWorkers = f.MaxWorkers, f.MaxBulkWorkers
-	cfg.BulkRate = cmp.Or(f.BulkRate, cfg.BulkRate)
-	cfg.MaxSlowWorkers, cfg.MaxLimitedWorkers, cfg.MaxLanes = f.MaxSlowWorkers, f.MaxLimitedWorkers, f.MaxLanes
-	cfg.MaxRetryAfter = f.MaxRetryAfter
-
-	cfg.FailingFailures, cfg.DisableFailures = f.FailingFailures, f.DisableFailures
-	cfg.DisableAfter, cfg.ProbeAfter = orNever(f.DisableAfter), orNever(f.ProbeAfter)
-	cfg.ReplayBacklog = f.ReplayBacklog
-}
-
-// orNever turns the 0 of a flag, which means never, into what it is in jobs.Config.
-func orNever(d time.Duration) time.Duration {
-	if d == 0 {
-		return -1
-	}
-	return d
+	cfg.Retention.Keep, cfg.Retention.KeepPayloads = time.Duration(f.Retention), time.Duration(f.PayloadRetention)
+	cfg.River.SettledJobRetention = f.JobRetention
+	cfg.River.MaxWorkers, cfg.Lane.MaxSlowWorkers = f.MaxWorkers, f.MaxSlowWorkers
+	cfg.Health.DisableAfter, cfg.Health.ProbeAfter = f.DisableAfter, f.ProbeAfter
 }
 
 // setEgress sets what the flags say of where deliveries may go, beside the prefixes.
@@ -174,34 +152,18 @@ func (f serverFlags) checkLimits() error {
 	}{
 		{"OUTHOOK_RESPONSE_BYTES", f.ResponseBytes, 1, 16384},
 		{"OUTHOOK_MAX_WORKERS", f.MaxWorkers, 1, 10000},
-		{"OUTHOOK_MAX_BULK_WORKERS", f.MaxBulkWorkers, 1, 10000},
 		{"OUTHOOK_MAX_SLOW_WORKERS", f.MaxSlowWorkers, 1, 10000},
-		{"OUTHOOK_MAX_LIMITED_WORKERS", f.MaxLimitedWorkers, 1, 10000},
-		{"OUTHOOK_MAX_LANES", f.MaxLanes, 1, 10000},
 		{"OUTHOOK_MAX_ENDPOINTS", f.MaxEndpoints, 1, 1000000},
 		{"OUTHOOK_MAX_PAYLOAD_BYTES", f.MaxPayloadBytes, 1, outhook.MaxPayloadBytes},
-		{"OUTHOOK_KEPT_JOB_RATE", f.KeptJobRate, 0, 1_000_000},
-		{"OUTHOOK_MAX_REQUESTS", f.MaxRequests, 1, 1_000_000},
 		{"OUTHOOK_FAILED_LOGINS", f.FailedLogins, 0, 1_000_000},
-		{"OUTHOOK_MAX_BATCH_BYTES", f.MaxBatchBytes, 1, 256 << 20},
 	} {
 		if limit.value < limit.min || limit.value > limit.max {
 			return fmt.Errorf("%s must be %d to %d", limit.name, limit.min, limit.max)
 		}
 	}
 
-	if f.BulkRate != 0 && (f.BulkRate < 20 || f.BulkRate > 1_000_000) {
-		return errors.New("OUTHOOK_BULK_RATE must be 0 or 20 to 1000000")
-	}
-	if f.MaxBatchBytes < f.MaxPayloadBytes {
-		return fmt.Errorf("OUTHOOK_MAX_BATCH_BYTES (%d) is smaller than OUTHOOK_MAX_PAYLOAD_BYTES (%d): "+
-			"a batch must hold at least one event", f.MaxBatchBytes, f.MaxPayloadBytes)
-	}
 	if !(f.RateLimit >= 0 && f.RateLimit <= 1_000_000) {
 		return errors.New("OUTHOOK_RATE_LIMIT must be 0 to 1000000")
-	}
-	if f.MaxRetryAfter < time.Second || f.MaxRetryAfter > jobs.MaxDelay {
-		return fmt.Errorf("OUTHOOK_MAX_RETRY_AFTER must be 1s to %v", jobs.MaxDelay)
 	}
 	return nil
 }

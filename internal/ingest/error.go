@@ -42,7 +42,7 @@ func isOnesFault(err error) bool {
 }
 
 func isLockTimeout(err error) bool {
-	return sqlstate.Of(err) == "55P03" // lock_not_available
+	return sqlstate.Of(err) == sqlstate.LockNotAvailable
 }
 
 // isHeldKey tells whether a lock timeout was that of waiting for another transaction's idempotency key. Postgres tells

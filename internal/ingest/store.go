@@ -21,6 +21,7 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/metrics"
+	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/sqlstate"
 )
 
@@ -130,8 +131,7 @@ func (st *Store) enqueue(
 
 	// In one round trip, as Postgres takes several statements in one message. A 2xx means durable, whatever the database's
 	// own setting is; remote_apply, which is more than on, stays.
-	begin := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; "+
-		"SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')",
+	begin := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; "+pg.SurviveCrash,
 		locks.Milliseconds(), runTimeout.Milliseconds())
 
 	err = pgx.BeginTxFunc(ctx, st.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {

@@ -10,6 +10,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// SQLSTATEs that we act on.
+const (
+	InvalidParameterValue = "22023"
+	UniqueViolation       = "23505"
+	ReadOnly              = "25006"
+	LockNotAvailable      = "55P03" // after lock_timeout, or at once with NOWAIT
+)
+
 // Of returns the SQLSTATE of an error that Postgres has answered with, "" for any other.
 func Of(err error) string {
 	var pgErr *pgconn.PgError

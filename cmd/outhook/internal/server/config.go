@@ -50,8 +50,8 @@ type Config struct {
 	// Defaults to the API's own, and no APIKey: only the keys of the database are accepted.
 	API api.Config
 
-	// Jobs configures the workers; Retention and Schedule hold for the API too. Run sets Keyring, Version, Logger and what
-	// it makes itself: Pool, OwnerPool, NotOwner, Egress, Metrics and Tracing.
+	// Jobs configures the workers; Retention.Keep and Deliver.Schedule hold for the API too. Run sets the logger, the
+	// version and the keyring, and what it makes itself: pools, egress, metrics and tracing.
 	//
 	// Defaults to the workers' own.
 	Jobs jobs.Config
@@ -160,7 +160,7 @@ func DefaultConfig() Config {
 			MaxEndpoints:    1000,
 			FailedLogins:    30,
 		},
-		Jobs:   defaultJobs(),
+		Jobs:   jobs.DefaultConfig(),
 		Egress: egress.Config{Ports: []uint16{80, 443, 8080, 8443}, HTTPSOnly: true, KeepBytes: 1024},
 
 		Version: "dev",

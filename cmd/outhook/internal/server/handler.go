@@ -67,7 +67,7 @@ func (s *Server) apiConfig(pool *pgxpool.Pool, reg prometheus.Registerer) api.Co
 	cfg := s.cfg.API
 	cfg.Pool, cfg.Keyring, cfg.CheckURL = pool, s.cfg.Keyring, s.egress.CheckURL
 	cfg.Version, cfg.Logger, cfg.Metrics = s.cfg.Version, s.cfg.Logger, reg
-	cfg.Retention = s.cfg.Jobs.Retention
+	cfg.Retention = s.cfg.Jobs.Retention.Keep
 	cfg.CheckSchema = func(ctx context.Context) error { return migrations.Check(ctx, pool) }
 	return cfg
 }

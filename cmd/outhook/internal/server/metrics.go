@@ -49,7 +49,7 @@ func (s *Server) newRegistry(pool *pgxpool.Pool) *prometheus.Registry {
 
 	reg.MustRegister(info, role,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		metrics.NewPool("api", pool.Stat), jobs.NewBacklog(pool, s.cfg.Logger))
+		metrics.NewPool("api", pool.Stat), jobs.NewCollector(pool, s.cfg.Logger))
 	return reg
 }
 

@@ -25,7 +25,8 @@ import (
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/internal/egress"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/jobs/retention"
 	"github.com/outhook/outhook/migrations"
 )
 
@@ -59,7 +60,7 @@ func New(cfg Config) (*Server, error) {
 // once.
 //
 // Returns nil after an orderly stop. Before it serves it returns ErrNoDatabase, ErrDatabaseURL, ErrNoAPIKey,
-// [migrations.ErrSchemaTooOld], [jobs.ErrNoSession] or a [FieldError] for what would go wrong later.
+// [migrations.ErrSchemaTooOld], [pg.ErrNoSession] or a [FieldError] for what would go wrong later.
 func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	if err := s.openEgress(); err != nil {
 		return err
@@ -120,7 +121,7 @@ func (s *Server) openEgress() (err error) {
 // check stops the start for what would go wrong later.
 func (s *Server) check(ctx context.Context, pool *pgxpool.Pool) error {
 	if s.cfg.Roles.Worker {
-		if err := jobs.CheckSession(ctx, pool.Config().ConnConfig); err != nil {
+		if err := pg.CheckSession(ctx, pool.Config().ConnConfig); err != nil {
 			return err
 		}
 	}
@@ -132,7 +133,7 @@ func (s *Server) check(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	}
 
-	if err := jobs.CheckRetention(ctx, pool, s.cfg.Jobs.Retention, s.cfg.Jobs.Schedule); err != nil {
+	if err := retention.Check(ctx, pool, s.cfg.Jobs.Retention.Keep, s.cfg.Jobs.Deliver.Schedule); err != nil {
 		return &FieldError{FieldRetention, err}
 	}
 	return nil

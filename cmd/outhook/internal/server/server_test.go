@@ -14,7 +14,7 @@ import (
 	"github.com/outhook/outhook/cmd/outhook/internal/server"
 	"github.com/outhook/outhook/internal/dbtest"
 	"github.com/outhook/outhook/internal/signature"
-	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 	"github.com/outhook/outhook/migrations"
 )
 
@@ -118,7 +118,7 @@ func TestRunSaysWhatStopsTheStart(t *testing.T) {
 		"DatabaseURL": {func(_ *testing.T, c *server.Config) { c.Database.URL = "postgres://u:hunter2@[bad" }, is(server.ErrDatabaseURL)},
 		"NoAPIKey":    {func(_ *testing.T, c *server.Config) { c.API.APIKey = "" }, is(server.ErrNoAPIKey)},
 		"NoSchema":    {func(t *testing.T, c *server.Config) { t.Helper(); c.Database.URL = dbtest.Empty(t) }, is(migrations.ErrSchemaTooOld)},
-		"Retention":   {func(_ *testing.T, c *server.Config) { c.Jobs.Retention = jobs.Day }, field(server.FieldRetention)},
+		"Retention":   {func(_ *testing.T, c *server.Config) { c.Jobs.Retention.Keep = ledger.Day }, field(server.FieldRetention)},
 		"Listen":      {func(_ *testing.T, c *server.Config) { c.Listen = "127.0.0.1:-1" }, field(server.FieldListen)},
 		"MetricsListen": {
 			func(_ *testing.T, c *server.Config) { c.Telemetry.MetricsListen = "127.0.0.1:-1" },

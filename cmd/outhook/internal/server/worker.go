@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -108,29 +106,20 @@ func (s *Server) openOwnerPool(ctx context.Context, pool *pgxpool.Pool, owns boo
 	return ownerPool, nil
 }
 
-// defaultJobs returns the workers' defaults, in numbers.
-func defaultJobs() jobs.Config {
-	return jobs.Config{
-		Schedule: jobs.FastSchedule(), MaxRetryAfter: time.Hour,
-		MaxWorkers: 500, MaxBulkWorkers: 100, BulkRate: 1000 * runtime.GOMAXPROCS(0),
-		MaxSlowWorkers: 200, MaxLimitedWorkers: 200, MaxLanes: 1000,
-		Retention: jobs.DefaultRetention, SettledJobRetention: 15 * time.Minute, KeptJobRate: 20,
-		FailingFailures: 5, DisableAfter: 5 * jobs.Day, DisableFailures: 20, ProbeAfter: time.Hour,
-		ReplayBacklog: 1000,
-	}
-}
-
 // jobsConfig returns Config.Jobs with what the workers share with the API and what was made for them.
 func (s *Server) jobsConfig(pool, ownerPool *pgxpool.Pool, owns bool, reg prometheus.Registerer) jobs.Config {
 	cfg := s.cfg.Jobs
-	cfg.Pool, cfg.OwnerPool, cfg.NotOwner = pool, ownerPool, !owns
-	cfg.Keyring, cfg.Egress = s.cfg.Keyring, s.egress
-	cfg.Version, cfg.Logger = s.cfg.Version, s.cfg.Logger
-	cfg.Metrics, cfg.Tracing = reg, s.tracing.tracerProvider()
+	cfg.Pool, cfg.Logger, cfg.Metrics = pool, s.cfg.Logger, reg
+	cfg.Deliver.Keyring, cfg.Deliver.Egress = s.cfg.Keyring, s.egress
+	cfg.Deliver.Version, cfg.Deliver.Tracing = s.cfg.Version, s.tracing.tracerProvider()
+	cfg.Retention.NotOwner = !owns
+	if ownerPool != pool {
+		cfg.Retention.OwnerPool = ownerPool
+	}
 	return cfg
 }
 
 // slots is how many attempts may be under way at the same time.
 func slots(cfg jobs.Config) int {
-	return cfg.MaxWorkers + cfg.MaxBulkWorkers + cfg.MaxSlowWorkers + cfg.MaxLimitedWorkers
+	return cfg.River.MaxWorkers + cfg.River.MaxBulkWorkers + cfg.Lane.MaxSlowWorkers + cfg.Lane.MaxLimitedWorkers
 }

@@ -1,0 +1,152 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/jobs/ledger"
+)
+
+const (
+	// testGrace is what a test waits beyond the endpoint's timeout: a worker fetches a job within 50 ms and records its
+	// outcome within milliseconds, unless it is busy.
+	testGrace = 5 * time.Second
+
+	// testPoll is how often a test looks for its attempt: below what a person notices, and with all tests that may run at
+	// the same time 640 small queries a second.
+	testPoll = 25 * time.Millisecond
+
+	// maxTests bounds the tests that wait at the same time.
+	maxTests = 16
+)
+
+// tested is the first attempt of a test event.
+type tested struct {
+	EventID           uuid.UUID         `json:"event_id" format:"uuid" doc:"The id of the test event."`
+	EndpointID        uuid.UUID         `json:"endpoint_id" format:"uuid"`
+	Number            int32             `json:"number"`
+	Trigger           string            `json:"trigger" enum:"scheduled,manual"`
+	StartedAt         time.Time         `json:"started_at"`
+	DurationMS        *int32            `json:"duration_ms"`
+	Outcome           string            `json:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown"`
+	StatusCode        *int32            `json:"status_code"`
+	Error             *string           `json:"error"`
+	RemoteAddr        *string           `json:"remote_addr"`
+	RequestHeaders    map[string]string `json:"request_headers" nullable:"true"`
+	ResponseHeaders   map[string]string `json:"response_headers" nullable:"true"`
+	ResponseBody      *string           `json:"response_body"`
+	ResponseTruncated bool              `json:"response_truncated"`
+}
+
+type testEndpointInput struct {
+	ID          uuid.UUID `path:"id" format:"uuid" doc:"The endpoint's id."`
+	Traceparent string    `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its receivers. A value of another form than version 00 is ignored."`
+}
+
+type testEndpointOutput struct{ Body tested }
+
+func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*testEndpointOutput, error) {
+	select {
+	case s.tests <- struct{}{}:
+		defer func() { <-s.tests }()
+	default:
+		return nil, problem.TooMany(fmt.Sprintf("%d tests are waiting already: repeat the request", maxTests), 1)
+	}
+
+	e, err := db.New().GetEndpoint(ctx, s.cfg.Pool, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkVisible(ctx, e.TenantID); err != nil {
+		return nil, err
+	}
+	if e.Status != db.EndpointStatusEnabled {
+		return nil, problem.New(http.StatusConflict, "the endpoint is "+string(e.Status)+": enable it, then test it")
+	}
+
+	eventID, err := s.insertTestEvent(ctx, e, traceOf(ctx, in.Traceparent))
+	if err != nil {
+		return nil, err
+	}
+	row, err := s.awaitAttempt(ctx, eventID, e)
+	if err != nil {
+		return nil, err
+	}
+
+	a, err := newAttempt(row)
+	if err != nil {
+		return nil, err
+	}
+	return &testEndpointOutput{Body: newTested(eventID, a)}, nil
+}
+
+func newTested(eventID uuid.UUID, a attempt) tested {
+	return tested{
+		EventID: eventID, EndpointID: a.EndpointID, Number: a.Number, Trigger: a.Trigger, StartedAt: a.StartedAt,
+		DurationMS: a.DurationMS, Outcome: a.Outcome, StatusCode: a.StatusCode, Error: a.Error, RemoteAddr: a.RemoteAddr,
+		RequestHeaders: a.RequestHeaders, ResponseHeaders: a.ResponseHeaders, ResponseBody: a.ResponseBody,
+		ResponseTruncated: a.ResponseTruncated,
+	}
+}
+
+// insertTestEvent stores a test event for one endpoint and wakes the workers.
+func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent string) (id uuid.UUID, err error) {
+	payload, err := ledger.TestPayload(e.ID)
+	if err != nil {
+		return id, fmt.Errorf("encoding a test event: %w", err)
+	}
+
+	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+		id, err = db.New().InsertTestEvent(ctx, tx, db.InsertTestEventParams{
+			TenantID: e.TenantID, Type: ledger.TestEventType, Payload: payload,
+			Traceparent: traceparent, EndpointID: e.ID,
+		})
+		if err != nil {
+			return err
+		}
+
+		d := done{"test-endpoint", e.TenantID, objectEndpoint, e.ID.String(), map[string]any{"event_id": id}}
+		if err := s.audit(ctx, tx, d); err != nil {
+			return err
+		}
+		return db.New().NotifyQueue(ctx, tx, ledger.QueueDeliver)
+	})
+	return id, err
+}
+
+// awaitAttempt returns the first attempt of a test event once it is recorded.
+func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpoint) (db.DeliveryAttempt, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(e.TimeoutMS)*time.Millisecond+testGrace)
+	defer cancel()
+	ticker := time.NewTicker(testPoll)
+	defer ticker.Stop()
+
+	for {
+		row, err := db.New().GetFirstAttempt(ctx, s.cfg.Pool, eventID, e.ID)
+		if err == nil {
+			return row, nil
+		}
+		if errors.Is(err, pgx.ErrNoRows) {
+			select {
+			case <-ticker.C:
+				continue
+			case <-ctx.Done():
+			}
+		}
+
+		if ctx.Err() != nil {
+			return row, problem.New(http.StatusGatewayTimeout,
+				"no worker has recorded an attempt in time: check that a process with the role worker runs; "+
+					"GET /api/events/"+eventID.String()+"/attempts shows the attempt once it is made")
+		}
+		return row, err
+	}
+}

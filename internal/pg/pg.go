@@ -1,0 +1,52 @@
+package pg
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Schema holds River's tables and ours (package migrations).
+const Schema = "outhook"
+
+const (
+	// ByKey makes a transaction's joins look each row up by its key. With few statistics the planner takes the bounds on
+	// event_id for a narrow range and would scan all that lies between them.
+	ByKey = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+
+	// SurviveCrash makes a transaction's commit wait until it survives a crash, whatever the database's own setting is: what
+	// is promised on its answer is not said again.
+	SurviveCrash = "SELECT set_config('synchronous_commit', 'on', true) " +
+		"WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+
+	// BeginByKey begins a transaction with both, in one round trip.
+	BeginByKey = "BEGIN; " + ByKey + "; " + SurviveCrash
+
+	// BeginRepair is BeginByKey for what looks after others' rows; none of its statements should take a second.
+	BeginRepair = BeginByKey + "; SET LOCAL statement_timeout = 30000"
+)
+
+// Bounds returns the smallest and the greatest id of a group that is not empty. Queries take them beside the ids, so
+// that the planner can prune partitions.
+func Bounds(ids []uuid.UUID) (low, high uuid.UUID) {
+	low, high = ids[0], ids[0]
+	for _, id := range ids[1:] {
+		if bytes.Compare(id[:], low[:]) < 0 {
+			low = id
+		}
+		if bytes.Compare(id[:], high[:]) > 0 {
+			high = id
+		}
+	}
+	return low, high
+}
+
+// UTC returns a time of the database in UTC, as JSON shows it; nil for NULL.
+func UTC(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	utc := t.UTC()
+	return &utc
+}

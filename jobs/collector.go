@@ -1,0 +1,181 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/outhook/outhook/db"
+)
+
+const (
+	// readingLife is how long what was read of the database is told again: the usual interval of scrapes.
+	readingLife = 15 * time.Second
+
+	// backlogShare: what was read is kept for at least so many times the time it took, so that it costs at most 2 % of one
+	// connection.
+	readingShare = 50
+
+	// readingTimeout bounds a read, and with it a scrape while the database is away.
+	readingTimeout = 2 * time.Second
+
+	// maxJobs is how far jobs are counted, by queue and state.
+	maxJobs = 50_000
+
+	// jobAvailable is River's state of a job that is due.
+	jobAvailable = "available"
+
+	// beginReading keeps the planner to the index that the query is made for, and away from compiling.
+	beginReading = "BEGIN READ ONLY; SET LOCAL statement_timeout = 2000; SET LOCAL enable_seqscan = off; " +
+		"SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
+)
+
+// Collector collects what only the database knows: the depth of the queues, what was enqueued by whomever, and how far
+// ahead the partitions are. Every process may have one, with or without workers, so that a queue that nobody works is
+// seen. Create one with [NewBacklog].
+type Collector struct {
+	pool   *pgxpool.Pool
+	logger *slog.Logger
+
+	depth, oldest, partitions, events, deliveries, took, failures *prometheus.Desc
+
+	mu      sync.Mutex
+	next    time.Time // when to read again
+	read    *reading  // nil: the last read failed
+	inserts map[int64]int64
+	counted [2]float64 // deliveries, events
+	errors  float64
+	seconds float64
+}
+
+// reading is one read.
+type reading struct {
+	queues []db.ReadBacklogRow
+	ahead  int32
+}
+
+// NewCollector returns a collector that reads the database with pool when it is scraped, at most every 15 s.
+func NewCollector(pool *pgxpool.Pool, logger *slog.Logger) *Collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("outhook_"+name, help, labels, nil)
+	}
+	const all = " Of the whole database: the same in every process."
+
+	return &Collector{
+		pool: pool, logger: logger,
+		depth: desc("queue_jobs",
+			"Jobs of deliveries by queue (lane: all of the queues endpoint-<id> together) and state: available (due), "+
+				"retryable and scheduled (later), running. Counted up to 50,000."+all, "queue", "state"),
+		oldest: desc("oldest_due_seconds",
+			"For how long the oldest job that is due has waited; 0: none is. "+
+				"A paused endpoint's deliveries are due in their lane."+all, "queue"),
+		partitions: desc("partitions_ahead_days", "Days after today for which the partitions exist."+all),
+		events: desc("events_enqueued_total",
+			"Events that any publisher has stored since this process began to look, by Postgres' statistics, "+
+				"with those of transactions that rolled back."+all),
+		deliveries: desc("deliveries_created_total", "The same of deliveries."+all),
+		took:       desc("database_read_seconds", "How long the last read of these took."),
+		failures:   desc("database_read_errors_total", "Reads of these that failed; then they are missing."),
+	}
+}
+
+// Describe sends the descriptions.
+func (b *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{b.depth, b.oldest, b.partitions, b.events, b.deliveries, b.took, b.failures} {
+		ch <- d
+	}
+}
+
+// Collect reads the database unless the last read is fresh, and sends what it says. What can't be read is not sent.
+func (b *Collector) Collect(ch chan<- prometheus.Metric) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	if now := time.Now(); !now.Before(b.next) {
+		b.refresh()
+		took := time.Since(now)
+		b.seconds = took.Seconds()
+		b.next = time.Now().Add(max(readingLife, readingShare*took) - time.Second) // scrapes are not exact to the second
+	}
+
+	send := func(d *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, t, v, labels...)
+	}
+
+	send(b.took, prometheus.GaugeValue, b.seconds)
+	send(b.failures, prometheus.CounterValue, b.errors)
+	if b.read == nil {
+		return
+	}
+
+	for _, q := range b.read.queues {
+		send(b.depth, prometheus.GaugeValue, float64(q.Jobs), q.Queue, q.State)
+		if q.State == jobAvailable {
+			send(b.oldest, prometheus.GaugeValue, q.OldestSeconds, q.Queue)
+		}
+	}
+
+	send(b.partitions, prometheus.GaugeValue, float64(b.read.ahead))
+	send(b.deliveries, prometheus.CounterValue, b.counted[0])
+	send(b.events, prometheus.CounterValue, b.counted[1])
+}
+
+// refresh reads the database.
+func (b *Collector) refresh() {
+	ctx, cancel := context.WithTimeout(context.Background(), readingTimeout)
+	defer cancel()
+
+	var read reading
+	var inserts []db.CountInsertsRow
+	err := pgx.BeginTxFunc(ctx, b.pool, pgx.TxOptions{BeginQuery: beginReading}, func(tx pgx.Tx) (err error) {
+		q := db.New()
+		if read.queues, err = q.ReadBacklog(ctx, tx, maxJobs); err != nil {
+			return fmt.Errorf("counting jobs: %w", err)
+		}
+		if read.ahead, err = q.CountPartitionsAhead(ctx, tx); err != nil {
+			return fmt.Errorf("counting partitions: %w", err)
+		}
+		if inserts, err = q.CountInserts(ctx, tx); err != nil {
+			return fmt.Errorf("reading statistics: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		b.read = nil
+		b.errors++
+		b.logger.WarnContext(ctx, "reading the backlog for the metrics", slog.Any("error", err))
+		return
+	}
+
+	b.read = &read
+	b.count(inserts)
+}
+
+// count adds what was inserted since the last read. A partition's count falls when it is dropped, or when Postgres has
+// lost its statistics in a crash: then it begins again at 0.
+func (b *Collector) count(rows []db.CountInsertsRow) {
+	before := b.inserts
+	b.inserts = make(map[int64]int64, len(rows))
+
+	for _, r := range rows {
+		b.inserts[r.PartitionID] = r.Inserts
+		last := before[r.PartitionID]
+		if before == nil {
+			last = r.Inserts
+		} else if r.Inserts < last {
+			last = 0
+		}
+
+		i := 0
+		if r.IsEvent {
+			i = 1
+		}
+		b.counted[i] += float64(r.Inserts - last)
+	}
+}

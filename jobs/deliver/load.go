@@ -1,0 +1,105 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/dbclock"
+	"github.com/outhook/outhook/internal/metrics"
+	"github.com/outhook/outhook/internal/pg"
+)
+
+// loadTimeout bounds one load. It is a primary-key lookup for at most loadItems jobs.
+const (
+	loadTimeout = 10 * time.Second
+	loadItems   = 200
+)
+
+// loadKey names the delivery of one job.
+type loadKey struct {
+	eventID    uuid.UUID
+	endpointID uuid.UUID
+	jobID      int64
+}
+
+// loaded is a delivery with its endpoint, of which the rows of one query share what is made of it.
+type loaded struct {
+	*db.LoadDeliveriesRow
+	opened *opened
+}
+
+// loader reads what deliveries need, many in one query. Nothing is cached from one query to the next: a rotated secret,
+// a new URL or a pause holds for every run that loads after its commit.
+type loader struct {
+	pool   *pgxpool.Pool
+	clock  *dbclock.Clock
+	logger *slog.Logger
+	group  *batch.Group[loadKey, *loaded]
+	metric *metrics.Group
+}
+
+func newLoader(p Parts) *loader {
+	l := &loader{clock: p.Clock, logger: p.Calm}
+	l.group = batch.New(batch.Config{MaxItems: loadItems, Parallel: 1}, func(loadKey) int { return 0 }, l.run)
+	l.metric = metrics.NewGroup(p.Metrics, "load", func() int { return l.group.Stats().Waiting })
+	return l
+}
+
+// load returns nil if the delivery does not exist (any more).
+func (l *loader) load(ctx context.Context, key loadKey) (*loaded, error) {
+	return l.group.Do(ctx, key)
+}
+
+func (l *loader) run(ctx context.Context, keys []loadKey) ([]*loaded, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+
+	var params db.LoadDeliveriesParams
+	for _, k := range keys {
+		params.EventIDs = append(params.EventIDs, k.eventID)
+		params.EndpointIDs = append(params.EndpointIDs, k.endpointID)
+		params.JobIDs = append(params.JobIDs, k.jobID)
+	}
+	params.Low, params.High = pg.Bounds(params.EventIDs)
+
+	sent := time.Now()
+	rows, err := db.New().LoadDeliveries(ctx, l.pool, params)
+	l.metric.Observe(len(keys), sent, err)
+	if err != nil {
+		l.logger.WarnContext(ctx, "loading deliveries", slog.Int("count", len(keys)), slog.Any("error", err))
+		return nil, fmt.Errorf("loading %d deliveries: %w", len(keys), err)
+	}
+
+	if len(rows) > 0 {
+		l.clock.Observe(sent, time.Now(), rows[0].DatabaseTime)
+	}
+
+	return align(keys, rows), nil
+}
+
+// align puts the rows, which come in any order and without those that are gone, in the order of the keys. A key may
+// stand in a group twice (a job that was rescued and fetched again).
+func align(keys []loadKey, rows []db.LoadDeliveriesRow) []*loaded {
+	byKey := make(map[loadKey]*loaded, len(rows))
+	endpoints := map[uuid.UUID]*opened{}
+	for i := range rows {
+		r := &rows[i]
+		if endpoints[r.EndpointID] == nil {
+			endpoints[r.EndpointID] = &opened{}
+		}
+		byKey[loadKey{r.EventID, r.EndpointID, r.LoadedJobID}] = &loaded{r, endpoints[r.EndpointID]}
+	}
+
+	out := make([]*loaded, len(keys))
+	for i, k := range keys {
+		out[i] = byKey[k]
+	}
+	return out
+}

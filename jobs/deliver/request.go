@@ -1,0 +1,185 @@
+package deliver
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/signature"
+)
+
+// Headers that every request carries beside those of Standard Webhooks.
+const (
+	headerEventType = "outhook-event-type"
+	headerAttempt   = "outhook-attempt"
+
+	statusGone = http.StatusGone
+	redacted   = "[redacted]"
+)
+
+// opened is what an endpoint's row holds, decrypted and decoded by the first delivery of a query that needs it.
+type opened struct {
+	once    sync.Once
+	secrets []signature.Secret // live ones, newest first; during a rotation there are two and both sign
+	header  http.Header        // the endpoint's own; not to be changed
+	err     error
+}
+
+// open returns the endpoint's secrets and headers.
+func (w *Worker) open(r *run) ([]signature.Secret, http.Header, error) {
+	o := r.opened
+	o.once.Do(func() {
+		if o.secrets, o.err = w.secrets(r); o.err == nil {
+			o.header, o.err = w.headers(r)
+		}
+	})
+	return o.secrets, o.header, o.err
+}
+
+// sign returns the request's headers: the endpoint's own, then ours, which nobody can override. webhook-id is the
+// event's id, the same on every attempt; webhook-timestamp is this attempt's second on the database's clock.
+func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
+	secrets, own, err := w.open(r)
+	if err != nil {
+		return nil, err
+	}
+
+	id := r.EventID.String()
+	value, err := signature.Sign(secrets, id, at, body)
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+
+	header := make(http.Header, len(own)+12)
+	maps.Copy(header, own)
+	header.Set(signature.HeaderID, id)
+	header.Set(signature.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
+	header.Set(signature.HeaderSignature, value)
+	header.Set(headerEventType, r.Type)
+	header.Set(headerAttempt, strconv.Itoa(int(r.number)))
+	header.Set("user-agent", "Outhook/"+w.cfg.Version)
+	header.Set("content-type", "application/json")
+	return header, nil
+}
+
+// noHeaders is the JSON of no headers, which most endpoints have.
+const noHeaders = "{}"
+
+// headers returns the endpoint's headers, those that are stored encrypted last.
+func (w *Worker) headers(r *run) (http.Header, error) {
+	header := http.Header{}
+
+	if string(r.Headers) != noHeaders {
+		var custom map[string]string
+		if err := json.Unmarshal(r.Headers, &custom); err != nil {
+			return nil, fmt.Errorf("reading the endpoint's headers: %w", err)
+		}
+		for name, value := range custom {
+			header.Set(name, value)
+		}
+	}
+
+	if string(r.SecretHeaders) != noHeaders {
+		secret, err := w.cfg.Keyring.OpenHeaders(r.SecretHeaders, r.EndpointID[:])
+		if err != nil {
+			return nil, fmt.Errorf("decrypting the endpoint's secret headers: %w", err)
+		}
+		for name, value := range secret {
+			header.Set(name, value)
+		}
+	}
+
+	return header, nil
+}
+
+// secrets returns the live secrets, newest first.
+func (w *Worker) secrets(r *run) ([]signature.Secret, error) {
+	secrets := make([]signature.Secret, len(r.SealedSecrets))
+	for i, sealed := range r.SealedSecrets {
+		raw, err := w.cfg.Keyring.Open(r.SecretKeyIds[i], sealed, r.EndpointID[:])
+		if err != nil {
+			return nil, fmt.Errorf("decrypting a secret: %w", err)
+		}
+		if secrets[i], err = signature.SecretFromBytes(raw); err != nil {
+			return nil, fmt.Errorf("reading a secret: %w", err)
+		}
+	}
+	return secrets, nil
+}
+
+// ownHeaders are kept with their value; the values of an endpoint's own headers may be credentials.
+func ownHeader(name string) bool {
+	switch name {
+	case "Webhook-Id", "Webhook-Timestamp",
+		"Outhook-Event-Type", "Outhook-Attempt",
+		"User-Agent", "Content-Type", "Traceparent":
+		return true
+	}
+	return false
+}
+
+// keptRequestHeaders returns the JSON of the headers as they are kept with the attempt: names in lower case, the
+// signature and the values of the endpoint's own headers redacted.
+func keptRequestHeaders(header http.Header) string {
+	return headerJSON(header, func(name string) string {
+		if ownHeader(name) {
+			return header.Get(name)
+		}
+		return redacted
+	})
+}
+
+func keptResponseHeaders(header http.Header) string {
+	if len(header) == 0 {
+		return ""
+	}
+	return headerJSON(header, header.Get)
+}
+
+func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Result) *attempt {
+	trigger := db.AttemptTriggerScheduled
+
+	// The first attempt of a person's order: River UI's Retry of a settled delivery, or a replay.
+	if r.reopened || (r.job.Args.Base != nil && !r.job.Args.Repaired && r.TryCount == 0) {
+		trigger = db.AttemptTriggerManual
+	}
+
+	return &attempt{
+		startedAt:       startedAt,
+		durationMS:      int32(res.Duration.Milliseconds()), //nolint:gosec // at most 30 s
+		outcome:         outcome(res.Outcome),
+		trigger:         trigger,
+		statusCode:      int32(res.StatusCode), //nolint:gosec // three digits
+		error:           res.Error,
+		remoteAddr:      res.RemoteAddr,
+		requestHeaders:  keptRequestHeaders(header),
+		responseHeaders: keptResponseHeaders(res.Header),
+		responseBody:    storable(res.Body),
+		truncated:       res.BodyTruncated,
+	}
+}
+
+// outcome maps the egress client's outcome to the stored one; an unknown value of a later version must not get lost.
+func outcome(o egress.Outcome) db.AttemptOutcome {
+	switch o {
+	case egress.Succeeded:
+		return db.AttemptOutcomeSucceeded
+	case egress.Rejected:
+		return db.AttemptOutcomeRejected
+	case egress.TimedOut:
+		return db.AttemptOutcomeTimedOut
+	case egress.Unreachable:
+		return db.AttemptOutcomeUnreachable
+	case egress.Blocked:
+		return db.AttemptOutcomeBlocked
+	case egress.Unknown:
+	}
+
+	return db.AttemptOutcomeUnknown
+}

@@ -1,0 +1,14 @@
+package ledger
+
+// Reasons that deliveries.reason may hold. For people and reports; the API documents them.
+const (
+	ReasonExhausted        = "exhausted"         // failed: the retry schedule is used up
+	ReasonGone             = "gone"              // failed: the endpoint answered 410
+	ReasonWorkerDied       = "worker_died"       // failed: ten workers in a row died while they worked it
+	ReasonEndpointDisabled = "endpoint_disabled" // cancelled
+	ReasonEndpointDeleted  = "endpoint_deleted"  // cancelled
+	ReasonExpired          = "expired"           // cancelled: it was pending at the end of the retention
+	ReasonErased           = "erased"            // cancelled: the tenant's data was erased
+	ReasonPayloadGone      = "payload_gone"      // cancelled: the payload was erased before it was delivered
+	ReasonOperator         = "operator"          // cancelled by a person, through the API or River UI
+)

@@ -1,0 +1,120 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+)
+
+// JobCancelled is River's state of a job that a person, or the end of its endpoint, has cancelled.
+const JobCancelled = "cancelled"
+
+// Errors of Replay and Cancel. Nothing was changed.
+var (
+	ErrNotFound = errors.New("no such delivery")
+	ErrPending  = errors.New("delivery is pending: it will be attempted anyway; " +
+		"order it with now=true to bring the next attempt forward")
+	ErrSettled     = errors.New("delivery is settled: only a pending delivery can be cancelled")
+	ErrPayloadGone = errors.New("payload is gone, by the retention or because the tenant was erased: " +
+		"it can't be delivered again")
+	ErrEndpointGone = errors.New("endpoint is disabled or deleted: enable it, then replay")
+)
+
+// Replay orders a delivery again: new attempts with the whole retry schedule, the same event id, numbers that go on
+// where the log ends. It takes effect when tx commits.
+//
+// Returns ErrPending if the delivery is pending and now is false; with now, its next attempt is brought forward
+// instead. Returns ErrNotFound if there is no such delivery, ErrEndpointGone if its endpoint gets nothing any more, and
+// ErrPayloadGone if there is nothing to send.
+func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now bool) error {
+	d, err := lock(ctx, tx, eventID, endpointID)
+	if err != nil {
+		return err
+	}
+
+	switch {
+	case d.Deleted || d.Status == db.EndpointStatusDisabled:
+		return ErrEndpointGone
+	case d.PayloadGone:
+		return ErrPayloadGone
+	case d.State != db.DeliveryStatePending:
+		return reopen(ctx, tx, d)
+	case !now:
+		return ErrPending
+	}
+
+	return hasten(ctx, tx, d)
+}
+
+// Cancel ends a pending delivery. An attempt that is under way ends as it does and is logged, but none follows. It
+// takes effect when tx commits. Returns ErrNotFound or ErrSettled.
+func Cancel(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID) error {
+	d, err := lock(ctx, tx, eventID, endpointID)
+	if err != nil {
+		return err
+	}
+	if d.State != db.DeliveryStatePending {
+		return ErrSettled
+	}
+
+	q, reason := db.New(), ReasonOperator
+	if err := q.CancelDelivery(ctx, tx, &reason, eventID, endpointID); err != nil {
+		return fmt.Errorf("cancelling delivery: %w", err)
+	}
+	if err := CancelJobs(ctx, tx, d.JobID); err != nil {
+		return fmt.Errorf("cancelling job %d: %w", d.JobID, err)
+	}
+	return nil
+}
+
+func lock(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID) (db.LockDeliveryRow, error) {
+	d, err := db.New().LockDelivery(ctx, tx, eventID, endpointID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return d, ErrNotFound
+	}
+	if err != nil {
+		return d, fmt.Errorf("locking delivery: %w", err)
+	}
+	return d, nil
+}
+
+func reopen(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow) error {
+	q := db.New()
+
+	// The job before this one may be live: River UI's Retry. One order is enough.
+	if err := CancelJobs(ctx, tx, d.JobID); err != nil {
+		return fmt.Errorf("cancelling job %d: %w", d.JobID, err)
+	}
+
+	jobID, err := q.InsertReplayJob(ctx, tx, db.InsertReplayJobParams{
+		EventID: d.EventID, EndpointID: d.EndpointID, AttemptCount: d.AttemptCount, PreviousJobID: d.JobID,
+	})
+	if err != nil {
+		return fmt.Errorf("inserting a job: %w", err)
+	}
+	if err := q.ReplayDelivery(ctx, tx, jobID, d.EventID, d.EndpointID); err != nil {
+		return fmt.Errorf("reopening delivery: %w", err)
+	}
+
+	return Notify(ctx, tx, QueueDeliver)
+}
+
+func hasten(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow) error {
+	q := db.New()
+	if err := q.HastenJob(ctx, tx, d.JobID); err != nil {
+		return fmt.Errorf("bringing job %d forward: %w", d.JobID, err)
+	}
+	if err := q.HastenDelivery(ctx, tx, d.EventID, d.EndpointID); err != nil {
+		return fmt.Errorf("bringing delivery forward: %w", err)
+	}
+	return Notify(ctx, tx, QueueDeliver)
+}
+
+func CancelJobs(ctx context.Context, tx pgx.Tx, jobIDs ...int64) error {
+	return db.New().FinishJobs(ctx, tx, JobCancelled, jobIDs)
+}

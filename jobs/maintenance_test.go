@@ -1,0 +1,65 @@
+package jobs_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/jobs"
+)
+
+// River's rescuer and cleaner read the process's clock.
+func TestMaintenanceRunsOnTheDatabasesClock(t *testing.T) {
+	t.Parallel()
+	const ahead = 2 * time.Minute
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	eventID := b.enqueue(t, `{}`)
+	b.exec(t, `UPDATE outhook.river_job SET state = 'running', attempt = 1, attempted_at = now() - interval '30 seconds', attempted_by = '{alive}'`)
+	wrongNow := func() time.Time { return time.Now().Add(ahead) }
+	stuck := func() int {
+		list, err := jobs.ExecutorOf(b.pool, -ahead).JobGetStuck(b.ctx, &riverdriver.JobGetStuckParams{
+			Max: 10, Schema: "outhook", StuckHorizon: wrongNow().Add(-75 * time.Second),
+		})
+		require.NoError(t, err)
+		return len(list)
+	}
+	require.Zero(t, stuck())
+	params := riverdriver.JobRescueManyParams{
+		ID: []int64{b.jobID(t, eventID, endpointID)}, Error: [][]byte{[]byte(`{}`)}, FinalizedAt: []*time.Time{nil},
+		ScheduledAt: []time.Time{time.Now()}, Schema: "outhook", State: []string{"retryable"}, StuckHorizon: wrongNow().Add(-75 * time.Second),
+	}
+	_, err := jobs.ExecutorOf(b.pool, -ahead).JobRescueMany(b.ctx, &params)
+	require.NoError(t, err)
+	state, _ := b.jobState(t, eventID, endpointID)
+	require.Equal(t, "running", state)
+
+	b.exec(t, `UPDATE outhook.river_job SET attempted_at = now() - interval '80 seconds'`)
+	require.Equal(t, 1, stuck())
+
+	b.exec(t, `UPDATE outhook.river_job SET state = 'completed', finalized_at = now() - interval '30 seconds'`)
+	deleted, err := jobs.ExecutorOf(b.pool, -ahead).JobDeleteBefore(b.ctx, &riverdriver.JobDeleteBeforeParams{
+		CompletedDoDelete: true, CompletedFinalizedAtHorizon: wrongNow().Add(-75 * time.Second), Max: 10, Schema: "outhook",
+	})
+	require.NoError(t, err)
+	require.Zero(t, deleted)
+}
+
+// A worker that is two minutes off is not ready, and one that has nothing to do notices that its clock is right again.
+func TestAWrongClockIsNotReady(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	client := b.start(t, b.config(t))
+	eventually(t, func() bool { return client.Ready(b.ctx) == nil }, func() any { return nil })
+	for _, off := range []time.Duration{-2 * time.Minute, 2 * time.Minute} {
+		eventually(t, func() bool {
+			now := time.Now()
+			jobs.ClockOf(client).Observe(now, now, now.Add(off))
+			return errors.Is(client.Ready(b.ctx), jobs.ErrWrongClock)
+		}, func() any { return nil })
+		eventually(t, func() bool { return client.Ready(b.ctx) == nil }, func() any { return client.Ready(b.ctx) })
+	}
+}

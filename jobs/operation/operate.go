@@ -1,0 +1,364 @@
+package operation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/jobs/ledger"
+)
+
+const (
+	// scanRows is how many deliveries one chunk looks at, and so the most that it replays.
+	scanRows = 500
+
+	// turn is how long one run of the job goes on before it lets another operation have its turn.
+	turn = 15 * time.Second
+
+	// fullWait is how long an operation waits when enough of its deliveries wait for their turn.
+	fullWait = 100 * time.Millisecond
+
+	// grace is how long after until the last pass begins: an outcome is recorded within ledger.RecordTimeout of its time
+	// unless the database is in trouble.
+	grace = ledger.RecordTimeout
+
+	// phaseMissed is the phase after the deliveries that have ended. A stored format.
+	phaseMissed = "missed"
+
+	// countTimeout bounds the count of what matches, which is only for people.
+	countTimeout = 10 * time.Second
+
+	// begin begins each chunk. The plan must know the filter's values: an index serves one and not the other.
+	begin = "BEGIN; SET LOCAL statement_timeout = 60000; SET LOCAL plan_cache_mode = force_custom_plan; " +
+		"SET LOCAL jit = off"
+)
+
+// Args are the arguments of an "operate" job, which carries an operation out: a stored format.
+type Args struct {
+	OperationID uuid.UUID `json:"operation_id"`
+}
+
+// Kind returns "operate".
+func (Args) Kind() string { return "operate" }
+
+type Worker struct {
+	river.WorkerDefaults[Args]
+
+	cfg    Config
+	pool   *pgxpool.Pool
+	logger *slog.Logger
+}
+
+func NewWorker(cfg Config, pool *pgxpool.Pool, logger *slog.Logger) *Worker {
+	return &Worker{cfg: cfg, pool: pool, logger: logger}
+}
+
+// NextRetry lets a failed run rest for some seconds.
+func (w *Worker) NextRetry(*river.Job[Args]) time.Time {
+	return time.Now().Add(ledger.TroubleDelay)
+}
+
+// Work replays chunk after chunk until the operation is over, is paused, or has had its turn. The operation's row is
+// locked for each chunk, so two jobs of one operation do no harm.
+func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
+	id := job.Args.OperationID
+	for began := time.Now(); ; {
+		wait, err := w.step(ctx, id)
+		switch {
+		case errors.Is(err, errNotRunning):
+			return nil
+		case err != nil:
+			return w.failed(ctx, id, err)
+		case wait > fullWait || time.Since(began) > turn:
+			return river.JobSnooze(wait)
+		}
+
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// errNotRunning ends the job of an operation that does not run: it is over, paused, or gone.
+var errNotRunning = errors.New("the operation does not run")
+
+// failed keeps what went wrong with the operation, for whoever looks at it.
+func (w *Worker) failed(ctx context.Context, id uuid.UUID, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+
+	w.logger.WarnContext(ctx, "carrying an operation out",
+		slog.String("operation_id", id.String()), slog.Any("error", err))
+	text := err.Error()
+	return errors.Join(err, db.New().SetOperationError(ctx, w.pool, &text, id))
+}
+
+// step does one chunk and says how long to wait before the next. Returns errOperationOver if there is none.
+func (w *Worker) step(ctx context.Context, id uuid.UUID) (wait time.Duration, err error) {
+	err = pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
+		op, err := db.New().LockOperation(ctx, tx, id)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows), err == nil && op.State != StateRunning:
+			return errNotRunning
+		case err != nil:
+			return fmt.Errorf("locking: %w", err)
+		}
+
+		full, err := w.full(ctx, tx, op)
+		switch {
+		case err != nil:
+			return err
+		case full:
+			wait = fullWait
+			return nil
+		case op.PassBeganAt == nil:
+			return db.New().BeginPass(ctx, tx, countMatches(ctx, tx, op), id)
+		}
+
+		if op.Phase == phaseMissed {
+			return chunkMissed(ctx, tx, op)
+		}
+		wait, err = chunk(ctx, tx, op)
+		return err
+	})
+	return wait, err
+}
+
+// full tells whether enough deliveries wait for their turn already: in the queue of bursts, or in the endpoint's lane.
+func (w *Worker) full(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (bool, error) {
+	queues := []string{ledger.QueueDeliverBulk}
+	if op.EndpointID != nil {
+		queues = append(queues, ledger.EndpointQueuePrefix+op.EndpointID.String())
+	}
+
+	n, err := db.New().CountAvailableJobs(ctx, tx, queues, int32(w.cfg.Backlog)) //nolint:gosec // validated
+	if err != nil {
+		return false, fmt.Errorf("counting what waits: %w", err)
+	}
+	return n >= int64(w.cfg.Backlog), nil
+}
+
+// countMatches counts for the progress that people look at; nil if that takes too long.
+func countMatches(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (total *int64) {
+	if scansLog(op) || op.Missed {
+		return nil
+	}
+
+	// In a savepoint, so that a timeout does not end the chunk's transaction.
+	err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
+		bound := fmt.Sprintf("SET LOCAL statement_timeout = %d", countTimeout.Milliseconds())
+		if _, err := savepoint.Exec(ctx, bound); err != nil {
+			return err
+		}
+
+		n, err := db.New().CountEndedDeliveries(ctx, savepoint, db.CountEndedDeliveriesParams{
+			States: op.States, Since: op.Since, Until: op.Until, EndpointID: op.EndpointID, TenantID: op.TenantID,
+			EventTypes: op.EventTypes, ByEndpointOnly: op.Kind == KindRecover,
+		})
+		total = &n
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return total
+}
+
+// scansLog tells whether the operation has to look through all deliveries.
+func scansLog(op db.LockOperationRow) bool {
+	return slices.Contains(op.States, string(db.DeliveryStateSucceeded))
+}
+
+// chunk looks at the next deliveries, replays those that match, and moves the operation on, all in tx.
+func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Duration, err error) {
+	rows, err := scan(ctx, tx, op)
+	if err != nil {
+		return 0, fmt.Errorf("looking at deliveries: %w", err)
+	}
+
+	var eventIDs, endpointIDs []uuid.UUID
+	for _, r := range rows {
+		if r.Matches {
+			eventIDs, endpointIDs = append(eventIDs, r.EventID), append(endpointIDs, r.EndpointID)
+		}
+	}
+
+	replayed, err := replayChunk(ctx, tx, op, eventIDs, endpointIDs)
+	if err != nil {
+		return 0, err
+	}
+
+	if len(rows) > 0 {
+		last := rows[len(rows)-1]
+		if err := db.New().AdvanceOperation(ctx, tx, db.AdvanceOperationParams{
+			ID: op.ID, Replayed: int64(replayed), Skipped: int64(len(eventIDs) - replayed),
+			CursorCompletedAt: &last.CompletedAt, CursorEventID: &last.EventID, CursorEndpointID: &last.EndpointID,
+		}); err != nil {
+			return 0, fmt.Errorf("moving on: %w", err)
+		}
+	}
+
+	if len(rows) == scanRows {
+		return 0, nil
+	}
+	return endPass(ctx, tx, op)
+}
+
+// endPass ends the phase of an operation whose pass began late enough, or begins the last pass when its time has come.
+func endPass(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Duration, err error) {
+	due := op.Until.Add(grace)
+	switch {
+	case !op.PassBeganAt.Before(due) && op.Missed:
+		return 0, db.New().BeginMissed(ctx, tx, op.ID)
+	case !op.PassBeganAt.Before(due):
+		return 0, complete(ctx, tx, op)
+	}
+
+	if left := due.Sub(op.DatabaseTime); left > 0 {
+		return max(left, 2*fullWait), nil
+	}
+	return 0, db.New().BeginPass(ctx, tx, nil, op.ID)
+}
+
+func complete(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
+	if _, err := db.New().SetOperationState(ctx, tx, StateCompleted, op.ID, []string{StateRunning}); err != nil {
+		return fmt.Errorf("completing: %w", err)
+	}
+	return nil
+}
+
+// chunkMissed looks at the next events of the endpoint's tenant, makes the deliveries that are missing, and moves the
+// operation on, all in tx.
+func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
+	p := db.ScanMissedEventsParams{
+		EndpointID: *op.EndpointID, EventTypes: op.EventTypes,
+		Since: op.Since, Until: op.Until, MaxRows: scanRows,
+	}
+	if op.CursorEventID != nil {
+		p.CursorEventID = *op.CursorEventID
+	}
+
+	rows, err := db.New().ScanMissedEvents(ctx, tx, p)
+	if err != nil {
+		return fmt.Errorf("looking at events: %w", err)
+	}
+
+	var eventIDs []uuid.UUID
+	for _, r := range rows {
+		if r.Matches {
+			eventIDs = append(eventIDs, r.EventID)
+		}
+	}
+
+	var made int64
+	if len(eventIDs) > 0 {
+		if made, err = db.New().InsertMissedDeliveries(ctx, tx, eventIDs, *op.EndpointID); err != nil {
+			return fmt.Errorf("making %d deliveries: %w", len(eventIDs), err)
+		}
+		if err := ledger.Notify(ctx, tx, ledger.QueueDeliverBulk); err != nil {
+			return err
+		}
+	}
+
+	if len(rows) > 0 {
+		if err := db.New().AdvanceOperation(ctx, tx, db.AdvanceOperationParams{
+			ID: op.ID, Replayed: made, CursorEventID: &rows[len(rows)-1].EventID,
+		}); err != nil {
+			return fmt.Errorf("moving on: %w", err)
+		}
+	}
+
+	if len(rows) == scanRows {
+		return nil
+	}
+	return complete(ctx, tx, op)
+}
+
+// scan returns the deliveries after the operation's position.
+func scan(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) ([]db.ScanEndedDeliveriesRow, error) {
+	var cursorAt time.Time
+	var cursorEventID, cursorEndpointID uuid.UUID
+	if op.CursorEventID != nil {
+		cursorAt, cursorEventID, cursorEndpointID = *op.CursorCompletedAt, *op.CursorEventID, *op.CursorEndpointID
+	}
+
+	if !scansLog(op) {
+		return db.New().ScanEndedDeliveries(ctx, tx, db.ScanEndedDeliveriesParams{
+			States: op.States, TenantID: op.TenantID, EndpointID: op.EndpointID, EventTypes: op.EventTypes,
+			ByEndpointOnly: op.Kind == KindRecover,
+			Since:          later(op.Since, cursorAt), Until: op.Until, MaxRows: scanRows,
+			CursorCompletedAt: cursorAt, CursorEventID: cursorEventID, CursorEndpointID: cursorEndpointID,
+		})
+	}
+
+	rows, err := db.New().ScanDeliveries(ctx, tx, db.ScanDeliveriesParams{
+		States: op.States, TenantID: op.TenantID, EndpointID: op.EndpointID, EventTypes: op.EventTypes,
+		Since: op.Since, Until: op.Until, MaxRows: scanRows,
+		CursorEventID: cursorEventID, CursorEndpointID: cursorEndpointID,
+	})
+	ended := make([]db.ScanEndedDeliveriesRow, len(rows))
+	for i, r := range rows {
+		ended[i] = db.ScanEndedDeliveriesRow(r)
+	}
+	return ended, err
+}
+
+// later returns the later time: where the index is to be entered, which a comparison of rows does not tell it.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// replayChunk replays those of the deliveries that still match once they are locked, and returns how many that are. The
+// order of locks is everybody's: deliveries, then jobs.
+func replayChunk(
+	ctx context.Context, tx pgx.Tx, op db.LockOperationRow, eventIDs, endpointIDs []uuid.UUID,
+) (int, error) {
+	if len(eventIDs) == 0 {
+		return 0, nil
+	}
+
+	if _, err := tx.Exec(ctx, pg.ByKey); err != nil {
+		return 0, fmt.Errorf("preparing: %w", err)
+	}
+
+	p := db.LockEndedDeliveriesParams{
+		EventIDs: eventIDs, EndpointIDs: endpointIDs, States: op.States, Since: op.Since, Until: op.Until,
+	}
+	p.Low, p.High = pg.Bounds(eventIDs)
+	locked, err := db.New().LockEndedDeliveries(ctx, tx, p)
+	if err != nil || len(locked) == 0 {
+		return 0, err
+	}
+
+	r := db.ReplayDeliveriesParams{Low: p.Low, High: p.High}
+	jobIDs := make([]int64, len(locked))
+	for i, d := range locked {
+		r.EventIDs, r.EndpointIDs, jobIDs[i] = append(r.EventIDs, d.EventID), append(r.EndpointIDs, d.EndpointID), d.JobID
+	}
+
+	// A job before may be live: River UI's Retry. One order is enough.
+	if err := ledger.CancelJobs(ctx, tx, jobIDs...); err != nil {
+		return 0, fmt.Errorf("cancelling %d jobs: %w", len(jobIDs), err)
+	}
+
+	if err := db.New().ReplayDeliveries(ctx, tx, r); err != nil {
+		return 0, fmt.Errorf("replaying %d deliveries: %w", len(locked), err)
+	}
+	return len(locked), ledger.Notify(ctx, tx, ledger.QueueDeliverBulk)
+}
