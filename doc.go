@@ -1,8 +1,8 @@
 // Package outhook enqueues webhook events in the caller's own Postgres transaction.
 //
-// An event enqueued with [Enqueue] exists if and only if the transaction commits. The same commit holds one delivery for
-// each subscribed endpoint and the job that will attempt it, so there is nothing to lose between your database and a
-// queue:
+// An event enqueued with [Enqueue] exists if and only if the transaction commits. The same commit holds one delivery
+// for each subscribed endpoint and the job that will attempt it, so there is nothing to lose between your database and
+// a queue:
 //
 //	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 //		if _, err := tx.Exec(ctx, "UPDATE invoices SET paid = true WHERE id = $1", id); err != nil {
@@ -29,8 +29,8 @@
 // A savepoint that is rolled back takes the events enqueued after it along.
 //
 // Under READ COMMITTED an event waits for another transaction that has taken the same idempotency key and not committed
-// yet. Under REPEATABLE READ and SERIALIZABLE such an event fails with SQLSTATE 40001: roll back and run the transaction
-// again.
+// yet. Under REPEATABLE READ and SERIALIZABLE such an event fails with SQLSTATE 40001: roll back and run the
+// transaction again.
 //
 // Importing this package raises the importing module's requirements to what Outhook's go.mod lists, because client and
 // server are one module; only pgx is linked. See docs/go-client.md.

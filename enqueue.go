@@ -10,16 +10,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// enqueueSQL calls the SQL function that every publisher calls. The arrays are in the order of the events, and so are the
-// rows.
+// enqueueSQL calls the SQL function that every publisher calls. The arrays are in the order of the events, and so are
+// the rows.
 const enqueueSQL = `SELECT event_id::text, created_at, duplicate, conflict, delivery_count
 FROM outhook.enqueue_many($1::text[], $2::text[], $3::text[], $4::text[], false, $5::text[]) ORDER BY index`
 
-// Enqueue stores an event in tx: the event, a delivery for each subscribed endpoint and their jobs exist if and only if tx
-// commits. It is one round trip.
+// Enqueue stores an event in tx: the event, a delivery for each subscribed endpoint and their jobs exist if and only if
+// tx commits. It is one round trip.
 //
-// Returns an error that wraps ErrInvalidEvent, before any SQL, if the event breaks a rule: tx is still usable. After any
-// other error roll back.
+// Returns an error that wraps ErrInvalidEvent, before any SQL, if the event breaks a rule: tx is still usable. After
+// any other error roll back.
 func Enqueue(ctx context.Context, tx pgx.Tx, event Event) (Result, error) {
 	results, err := EnqueueMany(ctx, tx, []Event{event})
 	if err != nil {
@@ -35,7 +35,8 @@ func EnqueueMany(ctx context.Context, tx pgx.Tx, events []Event) ([]Result, erro
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}
-	rows, err := tx.Query(ctx, enqueueSQL, a.tenantIDs, a.types, a.payloads, a.keys, a.traces) //nolint:rowserrcheck // collect does
+	rows, err := tx.Query(ctx, enqueueSQL, //nolint:rowserrcheck // collect does
+		a.tenantIDs, a.types, a.payloads, a.keys, a.traces)
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -52,15 +53,16 @@ func EnqueueSQL(ctx context.Context, tx *sql.Tx, event Event) (Result, error) {
 	return results[0], nil
 }
 
-// EnqueueManySQL is EnqueueMany for database/sql. Drivers do not agree on how a Go slice becomes an array, so the arrays
-// are sent in Postgres' own text form.
+// EnqueueManySQL is EnqueueMany for database/sql. Drivers do not agree on how a Go slice becomes an array, so the
+// arrays are sent in Postgres' own text form.
 func EnqueueManySQL(ctx context.Context, tx *sql.Tx, events []Event) ([]Result, error) {
 	a, err := arraysOf(ctx, events)
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}
 	rows, err := tx.QueryContext(ctx, enqueueSQL, //nolint:rowserrcheck // collect does
-		arrayLiteral(a.tenantIDs), arrayLiteral(a.types), arrayLiteral(a.payloads), arrayLiteral(a.keys), tracesLiteral(a.traces))
+		arrayLiteral(a.tenantIDs), arrayLiteral(a.types), arrayLiteral(a.payloads), arrayLiteral(a.keys),
+		tracesLiteral(a.traces))
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -68,8 +70,8 @@ func EnqueueManySQL(ctx context.Context, tx *sql.Tx, events []Event) ([]Result, 
 	return collect(rows, len(events))
 }
 
-// arrays are the arguments of the SQL function. A key or a trace of "" means none there too; without any trace, traces is
-// nil.
+// arrays are the arguments of the SQL function. A key or a trace of "" means none there too; without any trace, traces
+// is nil.
 type arrays struct{ tenantIDs, types, payloads, keys, traces []string }
 
 func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
@@ -169,4 +171,5 @@ func arrayLiteral(items []string) string {
 	return b.String()
 }
 
-var escaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`) //nolint:gochecknoglobals // immutable, and safe for concurrent use
+//nolint:gochecknoglobals // immutable, and safe for concurrent use
+var escaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

@@ -5,8 +5,8 @@ import "context"
 // traceKey is the key of a context's traceparent.
 type traceKey struct{}
 
-// ContextWithTraceparent returns a copy of ctx with which the events that are enqueued belong to a trace, unless they name
-// one themselves ([Event].Traceparent). Set it once where a request comes in, from its header:
+// ContextWithTraceparent returns a copy of ctx with which the events that are enqueued belong to a trace, unless they
+// name one themselves ([Event].Traceparent). Set it once where a request comes in, from its header:
 //
 //	ctx = outhook.ContextWithTraceparent(ctx, r.Header.Get("traceparent"))
 //
@@ -21,8 +21,8 @@ func ContextWithTraceparent(ctx context.Context, traceparent string) context.Con
 	return context.WithValue(ctx, traceKey{}, traceparent)
 }
 
-// traceparent returns the event's trace, or "". An unusable one is not sent, since its text may be anything, even bytes that
-// Postgres refuses.
+// traceparent returns the event's trace, or "". An unusable one is not sent, since its text may be anything, even bytes
+// that Postgres refuses.
 func traceparent(ctx context.Context, e Event) string {
 	value := e.Traceparent
 	if value == "" {
@@ -34,8 +34,8 @@ func traceparent(ctx context.Context, e Event) string {
 	return value
 }
 
-// isTraceparent tells whether s is a traceparent of version 00 (W3C Trace Context, section 3.2): 00, trace id, span id and
-// flags in lower-case hexadecimal, neither id all zeros. The SQL function has the same rule.
+// isTraceparent tells whether s is a traceparent of version 00 (W3C Trace Context, section 3.2): 00, trace id, span id
+// and flags in lower-case hexadecimal, neither id all zeros. The SQL function has the same rule.
 func isTraceparent(s string) bool {
 	if len(s) != 55 || s[:3] != "00-" || s[35] != '-' || s[52] != '-' {
 		return false
