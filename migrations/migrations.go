@@ -205,9 +205,9 @@ func checkEncoding(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// locked calls f while this session holds the lock of migrations. goose has such a lock too, but creates its version table
-// before it takes it. A session that waits asks again and again: one statement that waits would have a snapshot, which
-// CREATE INDEX CONCURRENTLY in turn waits for.
+// locked calls f while this session holds the lock of migrations. goose has such a lock too, but creates its version
+// table before it takes it. A session that waits asks again and again: one statement that waits would have a snapshot,
+// which CREATE INDEX CONCURRENTLY in turn waits for.
 func locked(ctx context.Context, pool *pgxpool.Pool, f func(*goose.Provider) error) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
