@@ -47,7 +47,10 @@ func draw() error {
 		return fmt.Errorf("reading growth.json: %w", err)
 	}
 	titles := map[string]string{
-		"stored": "events stored before", "endpoints": "endpoints of each event", "payload": "bytes of payload", "workers": "worker processes",
+		"stored":    "events stored before",
+		"endpoints": "endpoints of each event",
+		"payload":   "bytes of payload",
+		"workers":   "worker processes",
 	}
 	for series, title := range titles {
 		if err := bars(runs, series, title); err != nil {
@@ -63,7 +66,10 @@ func bars(runs []run, series, title string) error {
 	p.X.Label.Text, p.Y.Label.Text = title, "delivered and logged /s"
 	p.Y.Min = 0
 	p.Legend.Top = true
-	colors := map[string]color.Color{"rest": color.RGBA{R: 0x2b, G: 0x6c, B: 0xb0, A: 255}, "drain": color.RGBA{R: 0xc0, G: 0x56, B: 0x21, A: 255}}
+	colors := map[string]color.Color{
+		"rest":  color.RGBA{R: 0x2b, G: 0x6c, B: 0xb0, A: 255},
+		"drain": color.RGBA{R: 0xc0, G: 0x56, B: 0x21, A: 255},
+	}
 	var labels []string
 	for i, mode := range []string{"rest", "drain"} {
 		var values plotter.Values
