@@ -257,8 +257,8 @@ func (g *Group[In, Out]) abort() bool {
 	return true
 }
 
-// work runs one group in a goroutine of its own, in the slot that its starter has taken. What must follow is deferred, so
-// that a run that calls runtime.Goexit loses neither calls nor the slot.
+// work runs one group in a goroutine of its own, in the slot that its starter has taken. What must follow is deferred,
+// so that a run that calls runtime.Goexit loses neither calls nor the slot.
 func (g *Group[In, Out]) work() {
 	defer g.next()
 	// Whoever is about to call, and could if only it had the processor, comes into this group: the goroutines that one
