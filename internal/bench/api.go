@@ -17,9 +17,9 @@ import (
 // answerTimeout bounds one request of the load and its answer.
 const answerTimeout = time.Minute
 
-// api is the API as a load tool calls it: HTTP/1.1 over kept connections, one request at a time on each, without the two
-// goroutines a connection and the bookkeeping of http.Transport. On a machine that is shared with what is measured these
-// took as much of the processor as the API's own handling of a request.
+// api is the API as a load tool calls it: HTTP/1.1 over kept connections, one request at a time on each, without the
+// two goroutines a connection and the bookkeeping of http.Transport. On a machine that is shared with what is measured
+// these took as much of the processor as the API's own handling of a request.
 type api struct {
 	url  *url.URL
 	head string // of a request, after its path
@@ -40,8 +40,12 @@ func newAPI(base, key string, conns int) (*api, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, errors.New("the API's URL must be like http://127.0.0.1:8080")
 	}
-	return &api{url: u, idle: make(chan *apiConn, max(conns, 1)), head: " HTTP/1.1\r\nHost: " + u.Host + "\r\nAuthorization: Bearer " + key +
-		"\r\nContent-Type: application/json\r\nContent-Length: "}, nil
+	return &api{
+		url:  u,
+		idle: make(chan *apiConn, max(conns, 1)),
+		head: " HTTP/1.1\r\nHost: " + u.Host + "\r\nAuthorization: Bearer " + key +
+			"\r\nContent-Type: application/json\r\nContent-Length: ",
+	}, nil
 }
 
 // post sends JSON and returns the answer of at most 4 MiB. Any status but 2xx is an error.

@@ -47,8 +47,8 @@ type group struct {
 	latency *hdrhistogram.Histogram
 }
 
-// ServeCrowd is the process of such a receiver: POST /<behaviour>/<group>/<anything>, GET /groups, POST /reset. It prints
-// its address to stdout.
+// ServeCrowd is the process of such a receiver: POST /<behaviour>/<group>/<anything>, GET /groups, POST /reset. It
+// prints its address to stdout.
 func ServeCrowd(ctx context.Context, stdout io.Writer) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -163,7 +163,8 @@ func (r *remote) reset(ctx context.Context) error {
 	return res.Body.Close()
 }
 
-// awaitGroup waits until so many requests of a group have arrived, and returns the last counts when none has for patience.
+// awaitGroup waits until so many requests of a group have arrived, and returns the last counts when none has for
+// patience.
 func (r *remote) awaitGroup(ctx context.Context, name string, n int64) (map[string]GroupCounts, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

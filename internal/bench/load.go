@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// enqueueFunc enqueues events whose payloads hold the time they were due, and returns the ids of those that are committed.
-// conn is the number of the connection, from 0.
+// enqueueFunc enqueues events whose payloads hold the time they were due, and returns the ids of those that are
+// committed. conn is the number of the connection, from 0.
 type enqueueFunc func(ctx context.Context, conn int, due time.Time) ([]uuid.UUID, error)
 
 // load is what clients saw.
@@ -27,8 +27,8 @@ type load struct {
 }
 
 // generate enqueues for a time over a number of connections: in a closed loop, each the next when the one before has
-// ended, or at a rate, where each of the connections takes the next that is due. An enqueue that starts late because all
-// connections are busy is measured from when it was due, so that a stall is not left out.
+// ended, or at a rate, where each of the connections takes the next that is due. An enqueue that starts late because
+// all connections are busy is measured from when it was due, so that a stall is not left out.
 func generate(ctx context.Context, cfg Config, enqueue enqueueFunc, progress func(int64)) (*load, error) {
 	l := &load{latency: newHistogram(), began: time.Now()}
 	end := l.began.Add(cfg.Duration)

@@ -83,7 +83,10 @@ func (st *stage) add(part string, c *child) {
 }
 
 func (st *stage) startReceiver(ctx context.Context) error {
-	c, err := st.spawn([]string{"bench-receiver", "--answer-bytes", strconv.Itoa(st.cfg.AnswerBytes), "--fail-first", strconv.Itoa(st.cfg.FailFirst)})
+	c, err := st.spawn([]string{
+		"bench-receiver",
+		"--answer-bytes", strconv.Itoa(st.cfg.AnswerBytes), "--fail-first", strconv.Itoa(st.cfg.FailFirst),
+	})
 	if err != nil {
 		return err
 	}
@@ -169,7 +172,8 @@ func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
 // enqueueREST posts an event or a batch, each connection to one of the APIs.
 func enqueueREST(apis []*api, cfg Config) enqueueFunc {
 	event := func(due time.Time) []byte {
-		return fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`, cfg.Tenant, eventType, payload(due, cfg.PayloadBytes))
+		return fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`,
+			cfg.Tenant, eventType, payload(due, cfg.PayloadBytes))
 	}
 	if cfg.Mode != ModeBatch {
 		return func(ctx context.Context, conn int, due time.Time) ([]uuid.UUID, error) {
@@ -213,7 +217,9 @@ func enqueueClient(pool *pgxpool.Pool, cfg Config) enqueueFunc {
 			if err := insertBusiness(ctx, tx, cfg.Tenant, conn); err != nil {
 				return err
 			}
-			result, err := outhook.Enqueue(ctx, tx, outhook.Event{TenantID: cfg.Tenant, Type: eventType, Payload: payload(due, cfg.PayloadBytes)})
+			result, err := outhook.Enqueue(ctx, tx, outhook.Event{
+				TenantID: cfg.Tenant, Type: eventType, Payload: payload(due, cfg.PayloadBytes),
+			})
 			if err != nil {
 				return err
 			}
@@ -341,7 +347,9 @@ func (st *stage) drain(ctx context.Context, settle func(context.Context) error,
 	return f, nil
 }
 
-func (st *stage) backlog(ctx context.Context, enqueue func(ctx context.Context, n int) ([]uuid.UUID, error)) ([]uuid.UUID, error) {
+func (st *stage) backlog(
+	ctx context.Context, enqueue func(ctx context.Context, n int) ([]uuid.UUID, error),
+) ([]uuid.UUID, error) {
 	done, progress := st.progress("backlog", int64(st.cfg.Events))
 	defer done()
 	var next, count atomic.Int64
@@ -398,7 +406,8 @@ func (st *stage) progress(what string, total int64) (done func(), set func(int64
 	if st.cfg.Progress == nil {
 		return func() {}, func(int64) {}
 	}
-	bar := progressbar.NewOptions64(total, progressbar.OptionSetWriter(st.cfg.Progress), progressbar.OptionSetDescription(st.database+" "+what),
+	bar := progressbar.NewOptions64(total,
+		progressbar.OptionSetWriter(st.cfg.Progress), progressbar.OptionSetDescription(st.database+" "+what),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionThrottle(200*time.Millisecond),
 		progressbar.OptionClearOnFinish())
 	var last atomic.Int64

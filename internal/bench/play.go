@@ -94,7 +94,8 @@ func (p *play) pulse(ctx context.Context, tenants []string, rate float64) ([]int
 	}
 	_, err = generate(ctx, cfg, func(ctx context.Context, _ int, due time.Time) ([]uuid.UUID, error) {
 		i := int(next.Add(1)-1) % len(tenants)
-		body := fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`, tenants[i], eventType, payload(due, p.cfg.PayloadBytes))
+		body := fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`,
+			tenants[i], eventType, payload(due, p.cfg.PayloadBytes))
 		if _, err := a.post(ctx, "/api/events", body); err != nil {
 			return nil, err
 		}
@@ -108,9 +109,11 @@ func (p *play) pulse(ctx context.Context, tenants []string, rate float64) ([]int
 	return accepted, err
 }
 
-// measureGroup pulses and returns what a group of the receiver got of it. Of the tenants the first n have their endpoints in
-// that group.
-func (p *play) measureGroup(ctx context.Context, tenants []string, n int, rate float64, group string) (GroupCounts, error) {
+// measureGroup pulses and returns what a group of the receiver got of it. Of the tenants the first n have their
+// endpoints in that group.
+func (p *play) measureGroup(
+	ctx context.Context, tenants []string, n int, rate float64, group string,
+) (GroupCounts, error) {
 	if err := p.receiver.reset(ctx); err != nil {
 		return GroupCounts{}, err
 	}
@@ -127,7 +130,8 @@ func (p *play) measureGroup(ctx context.Context, tenants []string, n int, rate f
 		return GroupCounts{}, err
 	}
 	if got[group].Count < want {
-		return got[group], fmt.Errorf("%d of %d deliveries to %s endpoints did not arrive", want-got[group].Count, want, group)
+		return got[group], fmt.Errorf("%d of %d deliveries to %s endpoints did not arrive",
+			want-got[group].Count, want, group)
 	}
 	return got[group], nil
 }
@@ -259,7 +263,10 @@ func (p *play) enqueueBurst(ctx context.Context, tenant string) error {
 func (p *play) burst(ctx context.Context) error {
 	const group = "other"
 	tenants := []string{"other"}
-	if err := errors.Join(p.endpoint(ctx, tenants[0], behaveQuick, group, ""), p.endpoint(ctx, "burst", behaveQuick, "burst", "")); err != nil {
+	err := errors.Join(
+		p.endpoint(ctx, tenants[0], behaveQuick, group, ""),
+		p.endpoint(ctx, "burst", behaveQuick, "burst", ""))
+	if err != nil {
 		return err
 	}
 	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
@@ -352,7 +359,8 @@ func (p *play) replayed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	order := fmt.Appendf(nil, `{"tenant_id":%q,"since":%q,"states":["succeeded"]}`, groupAgain, time.Now().Add(-time.Hour).Format(time.RFC3339))
+	order := fmt.Appendf(nil, `{"tenant_id":%q,"since":%q,"states":["succeeded"]}`,
+		groupAgain, time.Now().Add(-time.Hour).Format(time.RFC3339))
 	if _, err := a.post(ctx, "/api/operations", order); err != nil {
 		return fmt.Errorf("ordering a replay: %w", err)
 	}

@@ -60,7 +60,9 @@ func (st *stage) preload(ctx context.Context) error {
 	done, progress := st.progress("preload", days)
 	defer done()
 	first := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
-	if _, err := st.pool.Exec(ctx, "SELECT outhook.create_partitions($1::date, $2::date)", first, first.AddDate(0, 0, days)); err != nil {
+	_, err := st.pool.Exec(ctx, "SELECT outhook.create_partitions($1::date, $2::date)",
+		first, first.AddDate(0, 0, days))
+	if err != nil {
 		return fmt.Errorf("creating partitions: %w", err)
 	}
 	endpoint := uuid.Must(uuid.NewV7())

@@ -89,7 +89,8 @@ func NewReceiver(answerBytes, failFirst int) *Receiver {
 	}
 }
 
-// Serve receives on a listener until ctx ends. Beside webhooks it answers its benchmark: GET /count, /receipts and /ids.
+// Serve receives on a listener until ctx ends. Beside webhooks it answers its benchmark: GET /count, /receipts and
+// /ids.
 //
 // It is HTTP/1.1 without http.Server, which has a second goroutine for each connection and would take as much of the
 // processor that it shares with what is measured as the receivers of two webhooks do here.
@@ -139,7 +140,8 @@ func (r *Receiver) converse(c net.Conn) {
 }
 
 func answer(out *bufio.Writer, status int, body []byte) {
-	_, _ = out.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\nContent-Type: text/plain\r\nContent-Length: ")
+	_, _ = out.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) +
+		"\r\nContent-Type: text/plain\r\nContent-Length: ")
 	_, _ = out.WriteString(strconv.Itoa(len(body)))
 	_, _ = out.WriteString("\r\n\r\n")
 	_, _ = out.Write(body)
@@ -249,7 +251,10 @@ type remote struct {
 }
 
 func newRemote(url string) *remote {
-	return &remote{url: url, client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}}
+	return &remote{url: url, client: &http.Client{
+		Timeout:   time.Minute,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 1},
+	}}
 }
 
 func (r *remote) get(ctx context.Context, path string) (io.ReadCloser, error) {
@@ -301,8 +306,8 @@ func (r *remote) await(ctx context.Context, n int64, patience time.Duration, pro
 	}
 }
 
-// compare counts, of the events that were accepted, the deliveries that did not arrive, and the requests beyond one for each
-// delivery.
+// compare counts, of the events that were accepted, the deliveries that did not arrive, and the requests beyond one for
+// each delivery.
 func (r *remote) compare(ctx context.Context, accepted []uuid.UUID, endpoints int) (lost, duplicates int64, err error) {
 	body, err := r.get(ctx, "/ids")
 	if err != nil {

@@ -56,8 +56,12 @@ func measureRemote(ctx context.Context, cfg Config, receiverURL string) (*Figure
 		return nil, err
 	}
 	f := &Figures{
-		Accepted: int64(len(l.ids)), Delivered: got.Count, AcceptedPerS: perSecond(int64(len(l.ids)), l.ended.Sub(began)),
-		DeliveredPerS: perSecond(got.Count, time.Unix(0, got.LastNanos).Sub(began)), AcceptMS: newLatency(l.latency), ReceiptMS: got.latency(),
+		Accepted:      int64(len(l.ids)),
+		Delivered:     got.Count,
+		AcceptedPerS:  perSecond(int64(len(l.ids)), l.ended.Sub(began)),
+		DeliveredPerS: perSecond(got.Count, time.Unix(0, got.LastNanos).Sub(began)),
+		AcceptMS:      newLatency(l.latency),
+		ReceiptMS:     got.latency(),
 	}
 	f.Lost, f.Duplicates, err = receiver.compare(ctx, l.ids, cfg.Endpoints)
 	return f, err

@@ -29,7 +29,13 @@ func newLatency(h *hdrhistogram.Histogram) Latency {
 
 func (r receipts) latency() Latency {
 	ms := func(us int64) float64 { return float64(us) / 1000 }
-	return Latency{P50: ms(r.ReceiptP50), P90: ms(r.ReceiptP90), P99: ms(r.ReceiptP99), P999: ms(r.ReceiptP999), Max: ms(r.ReceiptMax)}
+	return Latency{
+		P50:  ms(r.ReceiptP50),
+		P90:  ms(r.ReceiptP90),
+		P99:  ms(r.ReceiptP99),
+		P999: ms(r.ReceiptP999),
+		Max:  ms(r.ReceiptMax),
+	}
 }
 
 // Figures are those of one measurement, or the median of several.
@@ -38,8 +44,8 @@ type Figures struct {
 	Accepted  int64 `json:"accepted"`
 	Delivered int64 `json:"delivered"`
 
-	// AcceptedPerS counts from the first enqueue to the end of the last, DeliveredPerS to the moment at which every delivery
-	// was taken and, with Outhook, logged; in mode drain from the first receipt.
+	// AcceptedPerS counts from the first enqueue to the end of the last, DeliveredPerS to the moment at which every
+	// delivery was taken and, with Outhook, logged; in mode drain from the first receipt.
 	AcceptedPerS  float64 `json:"accepted_per_s"`
 	DeliveredPerS float64 `json:"delivered_per_s"`
 
@@ -61,7 +67,8 @@ type Figures struct {
 	DiskByTable  map[string]float64 `json:"disk_bytes_by_table,omitempty"`
 }
 
-// Report is the result: medians over the pairs, and ratios of Outhook to each baseline, the median of those in each pair.
+// Report is the result: medians over the pairs, and ratios of Outhook to each baseline, the median of those in each
+// pair.
 type Report struct {
 	Mode string `json:"mode"`
 
@@ -81,7 +88,13 @@ type Report struct {
 }
 
 func newReport(cfg Config) *Report {
-	return &Report{Mode: cfg.Mode, Baselines: map[string]*Figures{}, Ratios: map[string]float64{}, Runs: map[string][]*Figures{}, cfg: cfg}
+	return &Report{
+		Mode:      cfg.Mode,
+		Baselines: map[string]*Figures{},
+		Ratios:    map[string]float64{},
+		Runs:      map[string][]*Figures{},
+		cfg:       cfg,
+	}
 }
 
 const outhookRuns = "outhook"
@@ -93,8 +106,8 @@ func (r *Report) add(baseline string, f *Figures) {
 	r.Runs[baseline] = append(r.Runs[baseline], f)
 }
 
-// reference is bare River on the machine of docs/performance.md: events a second. A run whose baseline is further away than
-// tolerance says nothing about that machine.
+// reference is bare River on the machine of docs/performance.md: events a second. A run whose baseline is further away
+// than tolerance says nothing about that machine.
 func reference(mode string) float64 {
 	if mode == ModeDrain {
 		return 11_400
@@ -121,8 +134,10 @@ func (r *Report) finish() {
 	}
 	if b, ok := r.Baselines[BaselineRiver]; ok && !r.cfg.AnyMachine && r.cfg.Rate == 0 {
 		if want := reference(r.cfg.Mode); math.Abs(b.DeliveredPerS/want-1) > tolerance {
-			r.Void = fmt.Sprintf("bare River delivered %.0f/s, more than %.0f %% from the %.0f/s of the machine in docs/performance.md: "+
-				"on another machine use --any-machine, on that one run it again when nothing else runs", b.DeliveredPerS, tolerance*100, want)
+			r.Void = fmt.Sprintf("bare River delivered %.0f/s, more than %.0f %% from the %.0f/s "+
+				"of the machine in docs/performance.md: "+
+				"on another machine use --any-machine, on that one run it again when nothing else runs",
+				b.DeliveredPerS, tolerance*100, want)
 		}
 	}
 }

@@ -83,9 +83,9 @@ SELECT id, $3::uuid, 1, created_at, 3, 'succeeded', 'scheduled', 204, '192.0.2.1
     '{"content-type": "text/plain", "date": "Tue, 24 Nov 2026 12:00:00 GMT", "content-length": "0"}'
 FROM e`
 
-// MeasureRetention stores events of 40 days, cfg.Preload in all, and drops those of the oldest 10 while others are enqueued
-// by REST at cfg.Rate. It measures how long that takes, what enqueueing takes with and without it, and what an event needs
-// on disk.
+// MeasureRetention stores events of 40 days, cfg.Preload in all, and drops those of the oldest 10 while others are
+// enqueued by REST at cfg.Rate. It measures how long that takes, what enqueueing takes with and without it, and what an
+// event needs on disk.
 func MeasureRetention(ctx context.Context, cfg Config) (*RetentionReport, error) {
 	cfg.Mode = ModeRetention
 	cfg.Tenant = cmp.Or(cfg.Tenant, "bench")
@@ -138,13 +138,16 @@ func (st *stage) age(ctx context.Context) error {
 	done, progress := st.progress("days", agedDays)
 	defer done()
 	first := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -agedDays)
-	if _, err := st.pool.Exec(ctx, "SELECT outhook.create_partitions($1::date, $2::date)", first, first.AddDate(0, 0, agedDays)); err != nil {
+	_, err := st.pool.Exec(ctx, "SELECT outhook.create_partitions($1::date, $2::date)",
+		first, first.AddDate(0, 0, agedDays))
+	if err != nil {
 		return fmt.Errorf("creating partitions: %w", err)
 	}
 	endpoint := uuid.Must(uuid.NewV7())
 	text := max(st.cfg.PayloadBytes-len(`{"n" : 12345, "text" : ""}`), 0)
 	for day := range agedDays {
-		if _, err := st.pool.Exec(ctx, agedSQL, first.AddDate(0, 0, day), st.cfg.Preload/agedDays, endpoint, text); err != nil {
+		_, err := st.pool.Exec(ctx, agedSQL, first.AddDate(0, 0, day), st.cfg.Preload/agedDays, endpoint, text)
+		if err != nil {
 			return fmt.Errorf("storing a day's events: %w", err)
 		}
 		progress(int64(day))
@@ -236,7 +239,8 @@ func (st *stage) dropDays(ctx context.Context, r *RetentionReport) error {
 	if err := sleepUntil(ctx, time.Now().Add(st.cfg.Duration/4)); err != nil {
 		return err
 	}
-	c, err := st.spawn([]string{"bench-retain", fmt.Sprintf("--retention=%dd", keptDays)}, "OUTHOOK_DATABASE_URL="+st.pg.URL(st.database))
+	c, err := st.spawn([]string{"bench-retain", fmt.Sprintf("--retention=%dd", keptDays)},
+		"OUTHOOK_DATABASE_URL="+st.pg.URL(st.database))
 	if err != nil {
 		return err
 	}
@@ -261,8 +265,8 @@ func WriteRetained(w io.Writer, tables int, took time.Duration) {
 	_, _ = fmt.Fprintf(w, "%s%d %.1f\n", retainedPrefix, tables, took.Seconds()*1000)
 }
 
-// Missed says what of the measure was missed, or "": 10 days are dropped in less than 5 s, and the p99 of an enqueue is what
-// it was, with a quarter and 5 ms for the machine's own drift.
+// Missed says what of the measure was missed, or "": 10 days are dropped in less than 5 s, and the p99 of an enqueue is
+// what it was, with a quarter and 5 ms for the machine's own drift.
 func (r *RetentionReport) Missed() string {
 	switch limit := r.BeforeMS.P99*1.25 + 5; {
 	case r.DropMS >= maxDropMS:
@@ -282,7 +286,8 @@ func (r *RetentionReport) WriteJSON(w io.Writer) error {
 
 // WriteTable writes the report for people.
 func (r *RetentionReport) WriteTable(out io.Writer) error {
-	_, _ = fmt.Fprintf(out, "%d events over %d days; %d days (%d tables) dropped in %.0f ms\n\n", r.Events, r.Days, r.DroppedDays, r.DroppedTables, r.DropMS)
+	_, _ = fmt.Fprintf(out, "%d events over %d days; %d days (%d tables) dropped in %.0f ms\n\n",
+		r.Events, r.Days, r.DroppedDays, r.DroppedTables, r.DropMS)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(w, "accept ms\tp50\tp99\tp99.9\tmax\t")
 	for _, l := range []struct {

@@ -20,8 +20,8 @@ import (
 	"github.com/outhook/outhook/migrations"
 )
 
-// The baseline is River as its users set it up for speed: as many workers, a pool as large and a receiver as ours, a short
-// cooldown. Its tables are those of our migrations, so without the GIN indexes and with autovacuum for a queue.
+// The baseline is River as its users set it up for speed: as many workers, a pool as large and a receiver as ours, a
+// short cooldown. Its tables are those of our migrations, so without the GIN indexes and with autovacuum for a queue.
 const (
 	riverWorkers  = 500
 	riverCooldown = 10 * time.Millisecond

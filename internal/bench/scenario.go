@@ -157,8 +157,12 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 	st.add("api", server)
 	p := &play{stage: st, url: url, r: &ScenarioReport{Scenario: s.cfg.Mode, OK: true}}
 	run := map[string]func(context.Context) error{
-		ScenarioDead: p.dead, ScenarioBurst: p.burst, ScenarioBacklog: p.backlogged, ScenarioSpread: p.spread, ScenarioLimited: p.limited,
-		ScenarioReplay: p.replayed,
+		ScenarioDead:    p.dead,
+		ScenarioBurst:   p.burst,
+		ScenarioBacklog: p.backlogged,
+		ScenarioSpread:  p.spread,
+		ScenarioLimited: p.limited,
+		ScenarioReplay:  p.replayed,
 	}[s.cfg.Mode]
 	if err := run(ctx); err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", s.cfg.Mode, err)

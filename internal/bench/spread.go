@@ -22,7 +22,10 @@ func (p *play) spread(ctx context.Context) error {
 	if err := p.endpoint(ctx, "one", behaveQuick, "one", ""); err != nil {
 		return err
 	}
-	if err := p.spreadPart(ctx, "1 endpoint × N events", "one", n, func() error { return p.enqueueBurst(ctx, "one") }); err != nil {
+	err := p.spreadPart(ctx, "1 endpoint × N events", "one", n, func() error {
+		return p.enqueueBurst(ctx, "one")
+	})
+	if err != nil {
 		return err
 	}
 	wide, many := make([]string, n), names("tenant", n)
@@ -32,8 +35,10 @@ func (p *play) spread(ctx context.Context) error {
 	if err := p.endpoints(ctx, wide, "wide"); err != nil {
 		return err
 	}
-	err := p.spreadPart(ctx, "N endpoints × 1 event", "wide", n, func() error {
-		return p.enqueueCall(ctx, []outhook.Event{{TenantID: "wide", Type: eventType, Payload: payload(time.Now(), p.cfg.PayloadBytes)}})
+	err = p.spreadPart(ctx, "N endpoints × 1 event", "wide", n, func() error {
+		return p.enqueueCall(ctx, []outhook.Event{{
+			TenantID: "wide", Type: eventType, Payload: payload(time.Now(), p.cfg.PayloadBytes),
+		}})
 	})
 	if err != nil {
 		return err
@@ -122,7 +127,8 @@ func peakMiB(pid int) float64 {
 
 // limited measures the rate that an endpoint with a rate limit and a long backlog gets from several workers.
 func (p *play) limited(ctx context.Context) error {
-	if err := p.endpoint(ctx, "limited", behaveQuick, "limited", fmt.Sprintf(`,"rate_limit":{"requests":%d}`, limitedRate)); err != nil {
+	limit := fmt.Sprintf(`,"rate_limit":{"requests":%d}`, limitedRate)
+	if err := p.endpoint(ctx, "limited", behaveQuick, "limited", limit); err != nil {
 		return err
 	}
 	if err := p.enqueueBurst(ctx, "limited"); err != nil {
@@ -158,7 +164,8 @@ func (p *play) limited(ctx context.Context) error {
 	p.r.atLeast("requests/s", rate, 0.9*limitedRate)
 	p.r.atMost("requests/s", rate, 1.1*limitedRate)
 	var again float64
-	if err := p.pool.QueryRow(ctx, "SELECT count(*) FROM outhook.delivery_attempts WHERE number > 1").Scan(&again); err != nil {
+	count := "SELECT count(*) FROM outhook.delivery_attempts WHERE number > 1"
+	if err := p.pool.QueryRow(ctx, count).Scan(&again); err != nil {
 		return fmt.Errorf("counting attempts: %w", err)
 	}
 	p.r.atMost("attempts beyond the first", again, 0)

@@ -29,7 +29,8 @@ const (
 func settings() map[string]string {
 	return map[string]string{
 		"shared_buffers": "1GB", "max_wal_size": "4GB", "max_connections": "300", "checkpoint_timeout": "15min",
-		// A COMMIT waits for all WAL before its own, also that of large transactions, unless it has been flushed along the way.
+		// A COMMIT waits for all WAL before its own, also that of large transactions, unless it has been flushed along the
+		// way.
 		"wal_writer_delay": "3ms", "wal_writer_flush_after": "256kB",
 	}
 }
@@ -51,7 +52,8 @@ func startSystem(ctx context.Context, cfg Config, dir string) (*system, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting Postgres: %w", err)
 	}
-	s := &system{cfg: cfg, pg: pg, key: rand.Text(), secret: base64.StdEncoding.EncodeToString([]byte((rand.Text() + rand.Text())[:32]))}
+	secret := []byte((rand.Text() + rand.Text())[:32])
+	s := &system{cfg: cfg, pg: pg, key: rand.Text(), secret: base64.StdEncoding.EncodeToString(secret)}
 	if s.admin, err = pgxpool.New(ctx, pg.URL("postgres")); err == nil {
 		// The postmaster is the parent of our backend.
 		var backend int
@@ -100,7 +102,8 @@ func (s *system) newDatabase(ctx context.Context, name string) (pool *pgxpool.Po
 		drop()
 		return nil, nil, fmt.Errorf("migrating: %w", err)
 	}
-	_, err = pool.Exec(ctx, "CREATE TABLE business (id bigserial PRIMARY KEY, customer text NOT NULL, amount integer NOT NULL)")
+	_, err = pool.Exec(ctx,
+		"CREATE TABLE business (id bigserial PRIMARY KEY, customer text NOT NULL, amount integer NOT NULL)")
 	if err != nil {
 		drop()
 		return nil, nil, fmt.Errorf("creating the business table: %w", err)
@@ -122,7 +125,11 @@ func (s *system) spawn(args []string, env ...string) (*child, error) {
 }
 
 func spawn(executable string, args []string, env ...string) (*child, error) {
-	c := &child{cmd: exec.Command(executable, args...), done: make(chan struct{}), out: &tail{}} //nolint:gosec,noctx // stopped by stop
+	c := &child{
+		cmd:  exec.Command(executable, args...), //nolint:gosec,noctx // stopped by stop
+		done: make(chan struct{}),
+		out:  &tail{},
+	}
 	c.cmd.Env = env
 	c.cmd.Stdout, c.cmd.Stderr = c.out, c.out
 	c.cmd.SysProcAttr = dieWithParent()
