@@ -1,5 +1,5 @@
-// Package calm keeps trouble from flooding the log: what is said again and again is said once in a while, with the number
-// of times that it was not.
+// Package calm keeps trouble from flooding the log: what is said again and again is said once in a while, with the
+// number of times that it was not.
 package calm
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Interval is how often the same message is passed on. While the database is away there is one line per fetch, per group
-// and per request, which are hundreds per second.
+// Interval is how often the same message is passed on. While the database is away there is one line per fetch, per
+// group and per request, which are hundreds per second.
 const Interval = 10 * time.Second
 
 // handler passes on what is at least a warning, the same message at most once in Interval.
@@ -30,8 +30,9 @@ type saying struct {
 	omitted int // since then
 }
 
-// Handler returns a handler that passes warnings and errors on to h, those with the same level and message at most once in
-// [Interval]. The attribute omitted counts those before it that were not passed on. It drops what is below a warning.
+// Handler returns a handler that passes warnings and errors on to h, those with the same level and message at most once
+// in [Interval]. The attribute omitted counts those before it that were not passed on. It drops what is below a
+// warning.
 func Handler(h slog.Handler) slog.Handler {
 	return &handler{Handler: h, memory: &memory{said: make(map[string]*saying)}}
 }
