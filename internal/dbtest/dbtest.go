@@ -1,12 +1,13 @@
 // Package dbtest gives each test a fresh, migrated database on a real PostgreSQL server.
 //
 // A package that uses it hands its TestMain to [Main], and a test calls [New]. The first call of a test binary starts a
-// server ([localpg]) and migrates a template; each test's database is a clone of it, dropped when the test ends. A database
-// rather than a schema: NOTIFY channels are per database, and no schema name needs to be threaded through the code.
+// server ([localpg]) and migrates a template; each test's database is a clone of it, dropped when the test ends. A
+// database rather than a schema: NOTIFY channels are per database, and no schema name needs to be threaded through the
+// code.
 //
 // Environment:
-//   - OUTHOOK_TEST_DATABASE_URL: use this server (PostgreSQL 15 or later; the user needs CREATEDB) instead of starting one.
-//     The databases of failed tests stay there to be looked at.
+//   - OUTHOOK_TEST_DATABASE_URL: use this server (PostgreSQL 15 or later; the user needs CREATEDB) instead of starting
+//     one. The databases of failed tests stay there to be looked at.
 //   - OUTHOOK_TEST_POSTGRES_BIN: start the server from the binaries in this folder.
 //   - OUTHOOK_TEST_REQUIRE=all: fail instead of skipping where a tool is missing; see [RequireTool].
 package dbtest
@@ -56,8 +57,8 @@ func run(m *testing.M) int {
 }
 
 // New returns a pool of at most 10 connections on a fresh database with all migrations. When the test ends, the pool is
-// closed (a connection that is still in use 10 s later fails the test) and the database is dropped; if the test failed, the
-// database stays and its URL is logged. Cleanups that the test registered after New run before that.
+// closed (a connection that is still in use 10 s later fails the test) and the database is dropped; if the test failed,
+// the database stays and its URL is logged. Cleanups that the test registered after New run before that.
 func New(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	return shared.newPool(t)
@@ -77,8 +78,8 @@ func Empty(t testing.TB) string {
 	return shared.newDatabase(t, emptyTemplate)
 }
 
-// AdminURL returns the URL of the server's maintenance database, for what belongs to the whole server, such as roles. Its
-// user may create databases and, unless the server is that of OUTHOOK_TEST_DATABASE_URL, is a superuser.
+// AdminURL returns the URL of the server's maintenance database, for what belongs to the whole server, such as roles.
+// Its user may create databases and, unless the server is that of OUTHOOK_TEST_DATABASE_URL, is a superuser.
 func AdminURL(t testing.TB) string {
 	t.Helper()
 	shared.require(t)

@@ -35,8 +35,8 @@ const (
 	minServerVersion = 150000
 )
 
-// shared is the test binary's server.
-var shared server //nolint:gochecknoglobals // started by the first test that needs it, and used by all: testing has no place for it
+// shared is the test binary's server, started by the first test that needs it, and used by all.
+var shared server //nolint:gochecknoglobals // testing has no place for it
 
 // server is a PostgreSQL server that makes databases for tests. The zero value starts itself on first use.
 type server struct {
@@ -76,7 +76,8 @@ func (s *server) start(ctx context.Context, address, binDir string) error {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return errors.New("parsing " + serverVariable + ": it is no URL of the form postgres://user:password@host:port/database")
+		return errors.New("parsing " + serverVariable +
+			": it is no URL of the form postgres://user:password@host:port/database")
 	}
 	s.address = u
 	cfg, err := pgxpool.ParseConfig(address)
@@ -178,7 +179,8 @@ func closePool(t testing.TB, pool *pgxpool.Pool, limit time.Duration) {
 	select {
 	case <-closed:
 	case <-time.After(limit):
-		t.Errorf("closing the test's pool: %d connections are still in use %s after the test: stop what holds them, or close the rows",
+		t.Errorf("closing the test's pool: %d connections are still in use %s after the test: "+
+			"stop what holds them, or close the rows",
 			pool.Stat().AcquiredConns(), limit)
 	}
 }

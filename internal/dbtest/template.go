@@ -31,12 +31,15 @@ func (s *server) template(t testing.TB) string {
 	return s.templateName
 }
 
-// prepareTemplate makes sure of the template that up makes. It is named by the hash of the migrations and by the day, since
-// they create the partitions of the days to come: a fresh database should be one that was migrated today.
+// prepareTemplate makes sure of the template that up makes. It is named by the hash of the migrations and by the day,
+// since they create the partitions of the days to come: a fresh database should be one that was migrated today.
 //
-// Two advisory locks of the maintenance database order the test binaries that share a server: each holds a shared lock on
-// the template that it uses, so that nobody drops it, and the exclusive build lock while it looks whether the template is there.
-func (s *server) prepareTemplate(ctx context.Context, hash string, up func(context.Context, *pgxpool.Pool) error) error {
+// Two advisory locks of the maintenance database order the test binaries that share a server: each holds a shared lock
+// on the template that it uses, so that nobody drops it, and the exclusive build lock while it looks whether the
+// template is there.
+func (s *server) prepareTemplate(
+	ctx context.Context, hash string, up func(context.Context, *pgxpool.Pool) error,
+) error {
 	conn, err := s.admin.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
@@ -61,7 +64,9 @@ func lockTemplate(ctx context.Context, conn *pgxpool.Conn, name string) error {
 }
 
 // buildOnce builds the template unless it is complete. datistemplate is set last, so it says that.
-func (s *server) buildOnce(ctx context.Context, conn *pgxpool.Conn, up func(context.Context, *pgxpool.Pool) error) (err error) {
+func (s *server) buildOnce(
+	ctx context.Context, conn *pgxpool.Conn, up func(context.Context, *pgxpool.Pool) error,
+) (err error) {
 	key := s.templateName + " build"
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", key); err != nil {
 		return fmt.Errorf("locking the building of template %s: %w", s.templateName, err)
@@ -84,8 +89,8 @@ func (s *server) buildOnce(ctx context.Context, conn *pgxpool.Conn, up func(cont
 	return nil
 }
 
-// build makes the template anew; what is there is the half of one that a test binary did not finish. Nobody can connect to
-// the finished one, since a connection to a template keeps others from cloning it.
+// build makes the template anew; what is there is the half of one that a test binary did not finish. Nobody can connect
+// to the finished one, since a connection to a template keeps others from cloning it.
 func (s *server) build(ctx context.Context, conn *pgxpool.Conn, up func(context.Context, *pgxpool.Pool) error) error {
 	name := quote(s.templateName)
 	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
