@@ -73,8 +73,8 @@ type Config struct {
 	// Defaults to 1024.
 	KeepBytes int
 
-	// RootCAs replaces the system's certificate authorities. To add to those, start from [x509.SystemCertPool], as [ReadCAs]
-	// does. Nil: the system's. There is no way to switch verification off.
+	// RootCAs replaces the system's certificate authorities. To add to those, start from [x509.SystemCertPool], as
+	// [ReadCAs] does. Nil: the system's. There is no way to switch verification off.
 	RootCAs *x509.CertPool
 
 	// Resolver looks host names up. Nil: [net.DefaultResolver].
@@ -211,11 +211,11 @@ type Request struct {
 // drained (KeepBytes and 64 KiB): one that is cut is [Unreachable], one that is not ready at the deadline [TimedOut],
 // both with the status code. The body of another status may break: it was a no already.
 //
-// A request leaves at most once. net/http by itself repeats a request on a new connection if an idle one turns out to be
-// dead; Post leaves it that only if no byte was written. It does not leave it the repetition of requests with an
+// A request leaves at most once. net/http by itself repeats a request on a new connection if an idle one turns out to
+// be dead; Post leaves it that only if no byte was written. It does not leave it the repetition of requests with an
 // Idempotency-Key header, and over HTTP/2 none after the request's header was written: not for GOAWAY and
-// REFUSED_STREAM, by which a server says that it did not process the request, and not for PROTOCOL_ERROR, where it
-// may have. Such an attempt is [Unreachable].
+// REFUSED_STREAM, by which a server says that it did not process the request, and not for PROTOCOL_ERROR, where it may
+// have. Such an attempt is [Unreachable].
 //
 // If ctx ends first, the outcome is [Unknown]; [Result.Sent] tells whether the request may have left.
 func (c *Client) Post(ctx context.Context, r Request) Result {

@@ -88,15 +88,15 @@ func (g guard) allowsPort(port uint16) bool {
 	return len(g.ports) == 0 || slices.Contains(g.ports, port)
 }
 
-// isISATAP tells whether an IPv6 address ends in ::0:5efe:<IPv4> or ::200:5efe:<IPv4> (RFC 5214, section 6.1): a tunnel to
-// that IPv4 address, which is nearly always a private one.
+// isISATAP tells whether an IPv6 address ends in ::0:5efe:<IPv4> or ::200:5efe:<IPv4> (RFC 5214, section 6.1): a tunnel
+// to that IPv4 address, which is nearly always a private one.
 func isISATAP(a netip.Addr) bool {
 	b := a.As16()
 	return a.Is6() && b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
 }
 
-// control is a net.Dialer's ControlContext function: it sees each address right before the connection, after DNS, so that
-// an answer of DNS that changes between two look-ups changes nothing.
+// control is a net.Dialer's ControlContext function: it sees each address right before the connection, after DNS, so
+// that an answer of DNS that changes between two look-ups changes nothing.
 func (g guard) control(ctx context.Context, network, address string, conn syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	switch {
@@ -119,8 +119,9 @@ type dnsAnswers struct {
 	forbidden atomic.Bool // an address that is blocked was among them
 }
 
-// judge returns a dial's context that remembers whether an address that is blocked is among all that the dial's own look-up
-// finds. A name with mixed answers belongs to nobody who means well: it is used to get past a check of the first one.
+// judge returns a dial's context that remembers whether an address that is blocked is among all that the dial's own
+// look-up finds. A name with mixed answers belongs to nobody who means well: it is used to get past a check of the
+// first one.
 func (g guard) judge(ctx context.Context, address string) context.Context {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// ParsePorts reads a comma-separated list of ports, for example "80,443". Spaces around an item are ignored; "any" is the
-// empty list, which means any port. Errors name the item.
+// ParsePorts reads a comma-separated list of ports, for example "80,443". Spaces around an item are ignored; "any" is
+// the empty list, which means any port. Errors name the item.
 func ParsePorts(s string) ([]uint16, error) {
 	if strings.TrimSpace(s) == "any" {
 		return nil, nil

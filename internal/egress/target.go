@@ -29,9 +29,10 @@ const (
 
 func invalidURL(text string) error { return fmt.Errorf("%w: %s", ErrInvalidURL, text) }
 
-// CheckURL reports whether an endpoint may have this URL: absolute, http or https (https with Config.HTTPSOnly), at most
-// 2048 bytes, a host, a port of Config.Ports, no user information, no fragment, no spaces and control characters. An IP address must be written in its usual form
-// and is judged at once (ErrBlocked); a name is judged at each connection, by the address that it then has.
+// CheckURL reports whether an endpoint may have this URL: absolute, http or https (https with Config.HTTPSOnly), at
+// most 2048 bytes, a host, a port of Config.Ports, no user information, no fragment, no spaces and control characters.
+// An IP address must be written in its usual form and is judged at once (ErrBlocked); a name is judged at each
+// connection, by the address that it then has.
 //
 // Returns ErrInvalidURL or ErrBlocked, with a text for the person who wrote the URL that never repeats it.
 func (c *Client) CheckURL(raw string) error {
@@ -113,7 +114,8 @@ func (g guard) port(u *url.URL) (uint16, error) {
 	}
 	port := uint16(n)
 	if !g.allowsPort(port) {
-		return 0, invalidURL("the port must be one of " + strings.Trim(strings.ReplaceAll(fmt.Sprint(g.ports), " ", ", "), "[]"))
+		list := strings.ReplaceAll(fmt.Sprint(g.ports), " ", ", ")
+		return 0, invalidURL("the port must be one of " + strings.Trim(list, "[]"))
 	}
 	return port, nil
 }
