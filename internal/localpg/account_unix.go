@@ -20,7 +20,8 @@ type account struct {
 	gid  int
 }
 
-// chooseAccount is the owner of the cluster if it exists, else ourselves, or, if we are root, the user postgres or nobody.
+// chooseAccount is the owner of the cluster if it exists, else ourselves, or, if we are root, the user postgres or
+// nobody.
 func chooseAccount(clusterDir string) (account, error) {
 	owner, err := ownerOf(clusterDir)
 	if err != nil {
@@ -70,8 +71,8 @@ func firstAccount(names ...string) (account, error) {
 		gid, gidErr := strconv.Atoi(u.Gid)
 		return account{name: name, uid: uid, gid: gid}, errors.Join(uidErr, gidErr)
 	}
-	return account{}, fmt.Errorf("choosing a user to run PostgreSQL, which refuses to run as root: this machine has none of %q: "+
-		"create one of them or run as an ordinary user", names)
+	return account{}, fmt.Errorf("choosing a user to run PostgreSQL, which refuses to run as root: "+
+		"this machine has none of %q: create one of them or run as an ordinary user", names)
 }
 
 func (a account) ours() bool { return a.uid == 0 }
@@ -89,7 +90,8 @@ func (a account) own(paths ...string) error {
 	return nil
 }
 
-// attributes make a child run as the account, in a process group of its own, and end with us where the system can do that.
+// attributes make a child run as the account, in a process group of its own, and end with us where the system can do
+// that.
 func (a account) attributes() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	endWithParent(attr)

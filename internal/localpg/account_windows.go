@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// account is always ourselves on Windows, where PostgreSQL refuses to run with administrator rights: start it without them.
+// account is always ourselves on Windows, where PostgreSQL refuses to run with administrator rights: start it without
+// them.
 type account struct{ name string }
 
 func chooseAccount(string) (account, error) { return account{}, nil }
@@ -66,8 +67,8 @@ func killPID(pid int) error {
 
 func resume(int) {}
 
-// alive and commandLine tell nothing on Windows: a server that was left running is not found, and PostgreSQL's own check
-// of the pid file makes the start fail with a message that says so.
+// alive and commandLine tell nothing on Windows: a server that was left running is not found, and PostgreSQL's own
+// check of the pid file makes the start fail with a message that says so.
 func alive(int) bool { return false }
 
 func commandLine(context.Context, int) string { return "" }

@@ -29,10 +29,10 @@ type binaries struct {
 	major   int
 }
 
-// FindBinaries returns the folder of an installed PostgreSQL server, version 15 or later: that of the initdb or pg_config on
-// the PATH, else the newest in the places where Debian, Red Hat, Alpine, Homebrew, Postgres.app, Windows and a source build
-// put it. A folder counts only if it holds initdb, postgres and pg_ctl. Returns [ErrNoBinaries], with what was wrong with
-// each folder that came near, if there is none.
+// FindBinaries returns the folder of an installed PostgreSQL server, version 15 or later: that of the initdb or
+// pg_config on the PATH, else the newest in the places where Debian, Red Hat, Alpine, Homebrew, Postgres.app, Windows
+// and a source build put it. A folder counts only if it holds initdb, postgres and pg_ctl. Returns [ErrNoBinaries],
+// with what was wrong with each folder that came near, if there is none.
 func FindBinaries() (string, error) {
 	ctx := context.Background()
 	b, err := selectBinaries(ctx, candidates(ctx), 0)
@@ -106,7 +106,8 @@ func (b binaries) path(tool string) string {
 	return filepath.Join(b.dir, tool)
 }
 
-// parseVersion reads the output of postgres --version: "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", "… 18beta1".
+// parseVersion reads the output of postgres --version: "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", "…
+// 18beta1".
 func parseVersion(output string) (string, int, error) {
 	_, rest, ok := strings.Cut(output, "(PostgreSQL) ")
 	fields := strings.Fields(rest)
@@ -138,7 +139,8 @@ func candidates(ctx context.Context) []string {
 	return dirs
 }
 
-// pathCandidates follows PATH's initdb to where it really lies (Debian and Homebrew link it), and asks PATH's pg_config.
+// pathCandidates follows PATH's initdb to where it really lies (Debian and Homebrew link it), and asks PATH's
+// pg_config.
 func pathCandidates(ctx context.Context) []string {
 	var dirs []string
 	if initdb, err := exec.LookPath("initdb"); err == nil {

@@ -64,8 +64,8 @@ func (c cluster) major() (int, error) {
 	return major, nil
 }
 
-// initialise makes the cluster if there is none. It is made in a folder beside its place and then renamed, so a process that
-// is killed in between leaves nothing half done.
+// initialise makes the cluster if there is none. It is made in a folder beside its place and then renamed, so a process
+// that is killed in between leaves nothing half done.
 func (c cluster) initialise(ctx context.Context, folder, password string, temporary bool) error {
 	c.removeWork(ctx, folder)
 	if c.exists() {
@@ -107,8 +107,8 @@ func (c cluster) initialiseIn(ctx context.Context, work, password string, tempor
 	return nil
 }
 
-// initdb runs initdb with the locale C.UTF-8, whose order is that of code points on any machine, or with C (the same order;
-// but upper and lower case know ASCII only) where the system has no C.UTF-8.
+// initdb runs initdb with the locale C.UTF-8, whose order is that of code points on any machine, or with C (the same
+// order; but upper and lower case know ASCII only) where the system has no C.UTF-8.
 func (c cluster) initdb(ctx context.Context, args []string) error {
 	out, err := c.output(ctx, "initdb", append(args, "--locale=C.UTF-8")...)
 	if err != nil && strings.Contains(out, "locale") && ctx.Err() == nil {
@@ -133,9 +133,9 @@ func (c cluster) removeWork(ctx context.Context, folder string) {
 	}
 }
 
-// command prepares one of the binaries to run as the cluster's account, in its own process group (a Ctrl-C in the terminal
-// reaches us alone, and we stop it in order), in a folder that the account can enter, and with nothing in its environment that would
-// change what it does or the language it says it in. Run it with [spawn].
+// command prepares one of the binaries to run as the cluster's account, in its own process group (a Ctrl-C in the
+// terminal reaches us alone, and we stop it in order), in a folder that the account can enter, and with nothing in its
+// environment that would change what it does or the language it says it in. Run it with [spawn].
 func (c cluster) command(ctx context.Context, tool string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.bin.path(tool), args...)
 	cmd.Dir = filepath.Dir(c.dir)
@@ -146,13 +146,14 @@ func (c cluster) command(ctx context.Context, tool string, args ...string) *exec
 	return cmd
 }
 
-// environment drops what steers libpq and the server (PG…) and the locale. TZ=UTC spares initdb the search for the name of
-// the machine's time zone and gives each cluster the same one.
+// environment drops what steers libpq and the server (PG…) and the locale. TZ=UTC spares initdb the search for the
+// name of the machine's time zone and gives each cluster the same one.
 func environment(all []string) []string {
 	var kept []string
 	for _, entry := range all {
 		name, _, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, "PG") && !strings.HasPrefix(name, "LC_") && name != "LANG" && name != "LANGUAGE" && name != "TZ" {
+		locale := strings.HasPrefix(name, "LC_") || name == "LANG" || name == "LANGUAGE"
+		if !strings.HasPrefix(name, "PG") && !locale && name != "TZ" {
 			kept = append(kept, entry)
 		}
 	}
@@ -175,8 +176,8 @@ func (c cluster) output(ctx context.Context, tool string, args ...string) (strin
 	return out.String(), p.err
 }
 
-// checkReach makes sure that another account than ours can run the binaries and enter the data folder: it tries. Its error
-// names the first folder that keeps the account out.
+// checkReach makes sure that another account than ours can run the binaries and enter the data folder: it tries. Its
+// error names the first folder that keeps the account out.
 func (c cluster) checkReach(ctx context.Context) error {
 	if c.account.ours() {
 		return nil
@@ -190,15 +191,16 @@ func (c cluster) checkReach(ctx context.Context) error {
 	}
 	for _, dir := range ancestors(target) {
 		if err := c.enter(ctx, dir); err != nil {
-			return fmt.Errorf("entering %s as user %s, who runs PostgreSQL for root: %w: choose a folder that user %s can reach, "+
-				"for example --data-dir /var/lib/outhook", dir, c.account.name, err, c.account.name)
+			return fmt.Errorf("entering %s as user %s, who runs PostgreSQL for root: %w: "+
+				"choose a folder that user %s can reach, for example --data-dir /var/lib/outhook",
+				dir, c.account.name, err, c.account.name)
 		}
 	}
 	return nil
 }
 
-// enter starts one of the binaries as the account with dir as its working folder, for which the account needs the right to
-// traverse each folder above and dir itself.
+// enter starts one of the binaries as the account with dir as its working folder, for which the account needs the right
+// to traverse each folder above and dir itself.
 func (c cluster) enter(ctx context.Context, dir string) error {
 	cmd := c.command(ctx, "postgres", "--version")
 	cmd.Dir = dir

@@ -26,7 +26,8 @@ func cacheDir() string {
 	return filepath.Join(dir, "outhook")
 }
 
-// fetchBinaries downloads a PostgreSQL into a folder below cache, unless it is there already, and returns its bin folder.
+// fetchBinaries downloads a PostgreSQL into a folder below cache, unless it is there already, and returns its bin
+// folder.
 func fetchBinaries(ctx context.Context, cache string) (string, error) {
 	return fetchFrom(ctx, cache, embeddedpostgres.DefaultConfig())
 }
@@ -56,9 +57,10 @@ func fetchFrom(ctx context.Context, cache string, config embeddedpostgres.Config
 	return filepath.Join(place, "bin"), nil
 }
 
-// unpack makes the library download and unpack its binaries, and no more. It offers that only as the first half of Start, whose
-// second half (initdb, a server) fails for root. The user name, which no process can be given as an argument, makes
-// the second half fail for everybody before it runs anything; what counts is whether the binaries are there and whole.
+// unpack makes the library download and unpack its binaries, and no more. It offers that only as the first half of
+// Start, whose second half (initdb, a server) fails for root. The user name, which no process can be given as an
+// argument, makes the second half fail for everybody before it runs anything; what counts is whether the binaries are
+// there and whole.
 func unpack(ctx context.Context, work, made string, config embeddedpostgres.Config) error {
 	port, err := freePort(ctx)
 	if err != nil {

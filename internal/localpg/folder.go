@@ -128,7 +128,8 @@ func openLog(path string) (*os.File, error) {
 
 func (f *folder) clusterDir() string { return filepath.Join(f.path, clusterName) }
 
-// loadPassword reads the superuser's password, 64 hexadecimal digits, or draws one for a cluster that is still to be made.
+// loadPassword reads the superuser's password, 64 hexadecimal digits, or draws one for a cluster that is still to be
+// made.
 func (f *folder) loadPassword(clusterExists bool) (string, error) {
 	path := filepath.Join(f.path, passwordName)
 	text, err := os.ReadFile(path)

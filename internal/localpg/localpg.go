@@ -1,9 +1,9 @@
 // Package localpg runs a PostgreSQL server of our own on loopback: the database of `outhook dev` and of the tests.
 //
 // It starts an installed PostgreSQL's binaries, as another user where we are root, and keeps everything in one folder.
-// It needs no shell, no service manager and no configuration file. The server listens on 127.0.0.1 only, asks for a random
-// password, and ends with the process that started it where the operating system allows that (Linux); elsewhere the next
-// [Start] on the same folder finds the orphan and ends it.
+// It needs no shell, no service manager and no configuration file. The server listens on 127.0.0.1 only, asks for a
+// random password, and ends with the process that started it where the operating system allows that (Linux); elsewhere
+// the next [Start] on the same folder finds the orphan and ends it.
 package localpg
 
 import (
@@ -61,9 +61,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// temporarySettings are for data that nobody keeps: no fsync, so a crash of the machine may lose the cluster. A crash of
-// the server process loses nothing, because the kernel has the pages. synchronous_commit stays on, so that commits wait
-// for WAL writes as they do in production. 300 connections hold 30 test pools of 10.
+// temporarySettings are for data that nobody keeps: no fsync, so a crash of the machine may lose the cluster. A crash
+// of the server process loses nothing, because the kernel has the pages. synchronous_commit stays on, so that commits
+// wait for WAL writes as they do in production. 300 connections hold 30 test pools of 10.
 func temporarySettings() map[string]string {
 	return map[string]string{
 		"fsync":              "off",
@@ -99,8 +99,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// arguments are the server's settings as command line arguments. What makes it reachable comes last, since the last wins.
-// No Unix socket: its path may not be longer than about 100 bytes, and a data folder's can be.
+// arguments are the server's settings as command line arguments. What makes it reachable comes last, since the last
+// wins. No Unix socket: its path may not be longer than about 100 bytes, and a data folder's can be.
 func (c Config) arguments(port int) []string {
 	var args []string
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
@@ -125,9 +125,9 @@ type Server struct {
 	stopped bool
 }
 
-// Start brings up a server and returns once it accepts connections and the database "outhook" (UTF8) exists. A data folder
-// that holds nothing yet is initialised, in a way that a crash in the middle leaves nothing half done. An orphan that a
-// killed process left on the folder is stopped first.
+// Start brings up a server and returns once it accepts connections and the database "outhook" (UTF8) exists. A data
+// folder that holds nothing yet is initialised, in a way that a crash in the middle leaves nothing half done. An orphan
+// that a killed process left on the folder is stopped first.
 //
 // The context bounds the start alone; give it a deadline, since a crash recovery can take long. Returns [ErrLocked] if
 // another live process uses the folder, [ErrNoBinaries] if there is no PostgreSQL to start, and an error with the last
@@ -217,17 +217,17 @@ func (s *Server) Stop(ctx context.Context) error {
 }
 
 // Kill ends the server's main process with SIGKILL, as a crash would, and returns once it is gone. Its backends notice
-// and end by themselves, those in the middle of a computation later. The folder's lock stays held: follow it with Restart
-// or Stop.
+// and end by themselves, those in the middle of a computation later. The folder's lock stays held: follow it with
+// Restart or Stop.
 func (s *Server) Kill() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.run.kill()
 }
 
-// Restart brings the server up again on the same port and data: after a Kill, which makes it recover from the write-ahead
-// log, or after a fast shutdown of its own if it is running. The context bounds it as it does Start. If it fails, the
-// server is down and Restart can be called again.
+// Restart brings the server up again on the same port and data: after a Kill, which makes it recover from the
+// write-ahead log, or after a fast shutdown of its own if it is running. The context bounds it as it does Start. If it
+// fails, the server is down and Restart can be called again.
 func (s *Server) Restart(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

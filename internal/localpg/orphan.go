@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// pidFile is what we use of postmaster.pid, which a server writes when it starts and removes when it has ended in order.
-// Its lines are a documented format (miscadmin.h, "LOCK_FILE_LINE_"): 1 is the pid, 8 the status.
+// pidFile is what we use of postmaster.pid, which a server writes when it starts and removes when it has ended in
+// order. Its lines are a documented format (miscadmin.h, "LOCK_FILE_LINE_"): 1 is the pid, 8 the status.
 type pidFile struct {
 	pid    int
 	status string // "starting", "ready", "stopping"
@@ -46,7 +46,8 @@ func orphanLimits() []struct{ mode, seconds string } {
 }
 
 // clearOrphans ends what a killed process of ours has left of a server on this cluster: a running postmaster, backends
-// without one, a pid file that names somebody else's process. The caller holds the folder's lock, so it is nobody's server.
+// without one, a pid file that names somebody else's process. The caller holds the folder's lock, so it is nobody's
+// server.
 func (c cluster) clearOrphans(ctx context.Context) error {
 	left, err := c.readPIDFile()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -90,7 +91,8 @@ func (c cluster) stopOrphan(ctx context.Context, pid int) error {
 	return c.awaitEnd(ctx, pid)
 }
 
-// awaitEnd waits for a postmaster that is about to be gone: pg_ctl returns when the pid file is, which is a moment earlier.
+// awaitEnd waits for a postmaster that is about to be gone: pg_ctl returns when the pid file is, which is a moment
+// earlier.
 func (c cluster) awaitEnd(ctx context.Context, pid int) error {
 	for wait := firstPoll; c.isPostmaster(ctx, pid); wait = min(2*wait, lastPoll) {
 		select {
@@ -102,14 +104,15 @@ func (c cluster) awaitEnd(ctx context.Context, pid int) error {
 	return nil
 }
 
-// isPostmaster says whether a pid of the pid file is alive and serves this cluster. Pids are used again: after a reboot, or in a
-// container where they are small, the file may name a process that has nothing to do with us and must not be signalled.
+// isPostmaster says whether a pid of the pid file is alive and serves this cluster. Pids are used again: after a
+// reboot, or in a container where they are small, the file may name a process that has nothing to do with us and must
+// not be signalled.
 func (c cluster) isPostmaster(ctx context.Context, pid int) bool {
 	return pid > 0 && strings.Contains(commandLine(ctx, pid)+" ", "-D "+c.dir+" ")
 }
 
-// killLeftovers ends backends that outlived their postmaster: one that computes notices its death late. With no postmaster
-// left, SIGKILL harms nothing; the next start recovers.
+// killLeftovers ends backends that outlived their postmaster: one that computes notices its death late. With no
+// postmaster left, SIGKILL harms nothing; the next start recovers.
 func (c cluster) killLeftovers(ctx context.Context) error {
 	for wait := firstPoll; ; wait = min(2*wait, lastPoll) {
 		pids := backends(c.dir)
@@ -129,9 +132,9 @@ func (c cluster) killLeftovers(ctx context.Context) error {
 	}
 }
 
-// removeStalePIDFile removes a pid file over which PostgreSQL would refuse to start although there is no server: it is empty,
-// as a power failure leaves it, or names a living process that is no server of this cluster. Any other stale file is
-// PostgreSQL's to judge, since it also checks the shared memory that the file names.
+// removeStalePIDFile removes a pid file over which PostgreSQL would refuse to start although there is no server: it is
+// empty, as a power failure leaves it, or names a living process that is no server of this cluster. Any other stale
+// file is PostgreSQL's to judge, since it also checks the shared memory that the file names.
 func (c cluster) removeStalePIDFile() error {
 	left, err := c.readPIDFile()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !alive(left.pid) {

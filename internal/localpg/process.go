@@ -33,8 +33,8 @@ type process struct {
 	err  error         // of Wait; read it after done
 }
 
-// spawn starts a child on an OS thread of its own, which lives as long as the child: on Linux the kernel signals a child
-// when the thread that forked it ends, not the process, and Go ends a thread when a locked goroutine returns.
+// spawn starts a child on an OS thread of its own, which lives as long as the child: on Linux the kernel signals a
+// child when the thread that forked it ends, not the process, and Go ends a thread when a locked goroutine returns.
 func spawn(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)
@@ -85,8 +85,9 @@ func (e *exitError) Error() string {
 	return fmt.Sprintf("postgres exited early (%s); its log ends with:\n%s", e.state, e.log)
 }
 
-// boot clears the way and starts the server until it answers. Two early exits are worth another try: a port that was free a
-// moment ago is taken, or backends of a killed server are still at work on the data (PostgreSQL refuses to start beside them).
+// boot clears the way and starts the server until it answers. Two early exits are worth another try: a port that was
+// free a moment ago is taken, or backends of a killed server are still at work on the data (PostgreSQL refuses to start
+// beside them).
 func (s *Server) boot(ctx context.Context) error {
 	draw := s.port == 0
 	for wait := firstPoll; ; wait = min(2*wait, lastPoll) {
@@ -141,7 +142,8 @@ func (s *Server) bootOnce(ctx context.Context, draw bool) error {
 	return nil
 }
 
-// freePort asks the kernel for a port that nobody listens on. Somebody may take it before the server does: boot draws again.
+// freePort asks the kernel for a port that nobody listens on. Somebody may take it before the server does: boot draws
+// again.
 func freePort(ctx context.Context) (int, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp4", loopback+":0")
 	if err != nil {
@@ -188,7 +190,8 @@ func (s *Server) greet(ctx context.Context) error {
 
 func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
 	var exists bool
-	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", applicationDatabase).Scan(&exists)
+	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", applicationDatabase).
+		Scan(&exists)
 	if err == nil && !exists {
 		_, err = conn.Exec(ctx, "CREATE DATABASE "+applicationDatabase+" ENCODING 'UTF8' TEMPLATE template0")
 	}
@@ -212,7 +215,9 @@ func (c cluster) shutdown(ctx context.Context, run *process) error {
 		return nil
 	case <-ctx.Done():
 	}
-	err := errors.Join(fmt.Errorf("stopping postgres in order: %w", context.Cause(ctx)), c.signal(ctx, run, immediateShutdown))
+	err := errors.Join(
+		fmt.Errorf("stopping postgres in order: %w", context.Cause(ctx)),
+		c.signal(ctx, run, immediateShutdown))
 	select {
 	case <-run.done:
 		return err

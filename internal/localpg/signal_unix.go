@@ -28,8 +28,8 @@ func (c cluster) signal(_ context.Context, run *process, signal syscall.Signal) 
 	return nil
 }
 
-// tryLock takes an exclusive lock on an open file, or returns ErrLocked at once. It belongs to the open file: a second open
-// in the same process competes like any other. Go opens files close-on-exec, so no child inherits it.
+// tryLock takes an exclusive lock on an open file, or returns ErrLocked at once. It belongs to the open file: a second
+// open in the same process competes like any other. Go opens files close-on-exec, so no child inherits it.
 func tryLock(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -68,13 +68,14 @@ func alive(pid int) bool {
 	return err == nil || errors.Is(err, syscall.EPERM)
 }
 
-// commandLine is a process' arguments joined with spaces, or "" if it is gone or a zombie. Anybody may read /proc's; where
-// there is no /proc (macOS), ps tells.
+// commandLine is a process' arguments joined with spaces, or "" if it is gone or a zombie. Anybody may read /proc's;
+// where there is no /proc (macOS), ps tells.
 func commandLine(ctx context.Context, pid int) string {
 	if text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")); err == nil {
 		return strings.TrimSpace(string(bytes.ReplaceAll(text, []byte{0}, []byte{' '})))
 	}
-	out, err := exec.CommandContext(context.WithoutCancel(ctx), "ps", "-ww", "-o", "args=", "-p", strconv.Itoa(pid)).Output()
+	ps := exec.CommandContext(context.WithoutCancel(ctx), "ps", "-ww", "-o", "args=", "-p", strconv.Itoa(pid))
+	out, err := ps.Output()
 	if err != nil {
 		return ""
 	}
@@ -82,8 +83,8 @@ func commandLine(ctx context.Context, pid int) string {
 }
 
 // backends are the processes of PostgreSQL whose working folder is the cluster, as it is for each of a server. It finds
-// nothing where there is no /proc, and nothing of another user where we lack the right to look (root in a container without
-// CAP_SYS_PTRACE): then PostgreSQL itself refuses to start until they have ended, and boot tries again.
+// nothing where there is no /proc, and nothing of another user where we lack the right to look (root in a container
+// without CAP_SYS_PTRACE): then PostgreSQL itself refuses to start until they have ended, and boot tries again.
 func backends(clusterDir string) []int {
 	links, err := filepath.Glob("/proc/[0-9]*/cwd")
 	if err != nil {

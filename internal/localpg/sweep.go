@@ -13,8 +13,9 @@ import (
 // making a folder and locking it.
 const sweepAge = time.Minute
 
-// sweepTemporary removes the temporary folders of processes that died without a Stop (a test binary that panicked or was
-// killed leaves about 40 MB), and ends a server that still runs in one. What can't be removed now is left for the next start.
+// sweepTemporary removes the temporary folders of processes that died without a Stop (a test binary that panicked or
+// was killed leaves about 40 MB), and ends a server that still runs in one. What can't be removed now is left for the
+// next start.
 func sweepTemporary(ctx context.Context, own cluster) {
 	folders, err := filepath.Glob(filepath.Join(os.TempDir(), temporaryPrefix+"*"))
 	if err != nil {
