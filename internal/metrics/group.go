@@ -16,8 +16,8 @@ type Group struct {
 	errors   prometheus.Counter
 }
 
-// NewGroup registers the metrics of a group with reg; nil registers nothing. name is the label group, and waiting returns
-// how many calls wait at this moment.
+// NewGroup registers the metrics of a group with reg; nil registers nothing. name is the label group, and waiting
+// returns how many calls wait at this moment.
 func NewGroup(reg prometheus.Registerer, name string, waiting func() int) *Group {
 	labels := prometheus.Labels{"group": name}
 	factory := promauto.With(reg)
@@ -28,7 +28,8 @@ func NewGroup(reg prometheus.Registerer, name string, waiting func() int) *Group
 	return &Group{
 		size: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "outhook_group_size", ConstLabels: labels, Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500},
-			Help: "Calls in one group: requests that are committed together (store), deliveries that are read (load) or whose outcomes are committed together (record).",
+			Help: "Calls in one group: requests that are committed together (store), deliveries that are read (load) " +
+				"or whose outcomes are committed together (record).",
 		}),
 		duration: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "outhook_group_duration_seconds", ConstLabels: labels,
@@ -37,7 +38,8 @@ func NewGroup(reg prometheus.Registerer, name string, waiting func() int) *Group
 		}),
 		errors: factory.NewCounter(prometheus.CounterOpts{
 			Name: "outhook_group_errors_total", ConstLabels: labels,
-			Help: "Groups that failed as a whole: the database is in trouble, or, for store and record, one item was refused and the rest is tried again without it.",
+			Help: "Groups that failed as a whole: the database is in trouble, or, for store and record, " +
+				"one item was refused and the rest is tried again without it.",
 		}),
 	}
 }

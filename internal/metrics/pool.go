@@ -18,14 +18,15 @@ func NewPool(name string, stat func() *pgxpool.Stat) prometheus.Collector {
 		return prometheus.NewDesc("outhook_pool_"+metric, help, labels, prometheus.Labels{"pool": name})
 	}
 	return &pool{
-		stat:        stat,
-		connections: desc("connections", "Connections to Postgres by what they do: acquired, idle, or constructing.", "state"),
-		limit:       desc("connections_limit", "Connections that the pool may have."),
-		acquires:    desc("acquires_total", "Connections that were taken from the pool."),
-		waits:       desc("acquire_waits_total", "Acquires that had to wait: no connection was idle."),
-		waited:      desc("acquire_wait_seconds_total", "Time that acquires took altogether."),
-		cancelled:   desc("acquires_cancelled_total", "Acquires whose caller gave up first."),
-		opened:      desc("connections_opened_total", "Connections that were opened."),
+		stat: stat,
+		connections: desc("connections",
+			"Connections to Postgres by what they do: acquired, idle, or constructing.", "state"),
+		limit:     desc("connections_limit", "Connections that the pool may have."),
+		acquires:  desc("acquires_total", "Connections that were taken from the pool."),
+		waits:     desc("acquire_waits_total", "Acquires that had to wait: no connection was idle."),
+		waited:    desc("acquire_wait_seconds_total", "Time that acquires took altogether."),
+		cancelled: desc("acquires_cancelled_total", "Acquires whose caller gave up first."),
+		opened:    desc("connections_opened_total", "Connections that were opened."),
 	}
 }
 
