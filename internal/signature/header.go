@@ -13,8 +13,8 @@ type sealedHeader struct {
 	Sealed []byte `json:"sealed"`
 }
 
-// SealHeaders encrypts the values of request headers and returns what is stored: a JSON object of names in lower case, each
-// with an object of key_id and sealed (the base64 of what [Keyring.Seal] returns). Associated data is owner, the
+// SealHeaders encrypts the values of request headers and returns what is stored: a JSON object of names in lower case,
+// each with an object of key_id and sealed (the base64 of what [Keyring.Seal] returns). Associated data is owner, the
 // endpoint's id, followed by the name, so that no value can be moved to another name or endpoint.
 func (k *Keyring) SealHeaders(headers map[string]string, owner []byte) (json.RawMessage, error) {
 	stored := make(map[string]sealedHeader, len(headers))

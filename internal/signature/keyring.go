@@ -101,7 +101,8 @@ func newCipher(key []byte) (cipher.AEAD, error) {
 // bytes, the ciphertext, a tag of 16 bytes. Associated data is not stored but must be given again to [Keyring.Open]:
 // it ties the sealed bytes to their place, for example a row's key, so that they can't be moved to another.
 func (k *Keyring) Seal(plaintext, associated []byte) (keyID string, sealed []byte) {
-	return k.primary, k.ciphers[k.primary]().Seal(nil, nil, plaintext, associated) //nolint:gosec // the cipher draws the nonce
+	sealed = k.ciphers[k.primary]().Seal(nil, nil, plaintext, associated) //nolint:gosec // the cipher draws the nonce
+	return k.primary, sealed
 }
 
 // KeyID returns the id of the key that encrypts.
