@@ -35,11 +35,13 @@ func EnqueueMany(ctx context.Context, tx pgx.Tx, events []Event) ([]Result, erro
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}
+
 	rows, err := tx.Query(ctx, enqueueSQL, //nolint:rowserrcheck // collect does
 		a.tenantIDs, a.types, a.payloads, a.keys, a.traces)
 	if err != nil {
 		return nil, explain(err)
 	}
+
 	defer rows.Close()
 	return collect(rows, len(events))
 }
@@ -60,12 +62,14 @@ func EnqueueManySQL(ctx context.Context, tx *sql.Tx, events []Event) ([]Result, 
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}
+
 	rows, err := tx.QueryContext(ctx, enqueueSQL, //nolint:rowserrcheck // collect does
 		arrayLiteral(a.tenantIDs), arrayLiteral(a.types), arrayLiteral(a.payloads), arrayLiteral(a.keys),
 		tracesLiteral(a.traces))
 	if err != nil {
 		return nil, explain(err)
 	}
+
 	defer rows.Close() //nolint:errcheck // collect has read them to the end
 	return collect(rows, len(events))
 }
@@ -83,6 +87,7 @@ func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
 			}
 			return a, err
 		}
+
 		a.tenantIDs = append(a.tenantIDs, e.TenantID)
 		a.types = append(a.types, e.Type)
 		a.payloads = append(a.payloads, string(e.Payload))
@@ -90,6 +95,7 @@ func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
 		a.traces = append(a.traces, traceparent(ctx, e))
 		traced = traced || a.traces[i] != ""
 	}
+
 	if !traced {
 		a.traces = nil
 	}
@@ -112,6 +118,7 @@ func collect(rows scanner, n int) ([]Result, error) {
 		}
 		results = append(results, r)
 	}
+
 	if err := rows.Err(); err != nil {
 		return nil, explain(err)
 	}
@@ -130,6 +137,7 @@ func explain(err error) error {
 	if !errors.As(err, &stater) {
 		return fmt.Errorf("enqueuing: %w", err)
 	}
+
 	switch stater.SQLState() {
 	case "22023", "54000":
 		return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
@@ -156,6 +164,7 @@ func arrayLiteral(items []string) string {
 	for _, s := range items {
 		size += len(s) + 3
 	}
+
 	var b strings.Builder
 	b.Grow(size)
 	b.WriteByte('{')

@@ -184,6 +184,7 @@ func isDotted(s string) bool {
 			return false
 		}
 	}
+
 	return !dot
 }
 
@@ -195,6 +196,7 @@ func checkPayload(p json.RawMessage) *InvalidEventError {
 		e := invalid("payload", "is larger than 262144 bytes; send a link to large data instead")
 		e.tooLarge = true
 		return e
+
 	case !utf8.Valid(p):
 		return invalid("payload", "is not valid UTF-8")
 	case jsondepth.Of(p) > MaxDepth:

@@ -28,6 +28,7 @@ func traceparent(ctx context.Context, e Event) string {
 	if value == "" {
 		value, _ = ctx.Value(traceKey{}).(string)
 	}
+
 	if !isTraceparent(value) {
 		return ""
 	}
