@@ -74,6 +74,7 @@ func Up(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := checkEncoding(ctx, pool); err != nil {
 		return err
 	}
+
 	return locked(ctx, pool, func(p *goose.Provider) error {
 		if err := createSchema(ctx, pool); err != nil {
 			return fmt.Errorf("creating schema %s: %w", Schema, err)
@@ -94,9 +95,11 @@ func DownTo(ctx context.Context, pool *pgxpool.Pool, version int64) error {
 				return fmt.Errorf("revoking the rights of outhook_server: %w", err)
 			}
 		}
+
 		if _, err := p.DownTo(ctx, version); err != nil {
 			return fmt.Errorf("migrating down to %d: %w", version, err)
 		}
+
 		if version == 0 {
 			return nil
 		}
@@ -119,6 +122,7 @@ func List(ctx context.Context, pool *pgxpool.Pool) ([]Status, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var list []Status
 	err = withProvider(pool, func(p *goose.Provider) error {
 		for _, s := range p.ListSources() {
@@ -130,6 +134,7 @@ func List(ctx context.Context, pool *pgxpool.Pool) ([]Status, error) {
 		}
 		return nil
 	})
+
 	return list, err
 }
 
@@ -154,6 +159,7 @@ func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return err
 	}
+
 	if needed := Latest(); current < needed {
 		return fmt.Errorf("%w (it is at version %d, this binary needs %d)", ErrSchemaTooOld, current, needed)
 	}
@@ -176,6 +182,7 @@ func Latest() int64 {
 func Hash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "river %d\n%s", riverVersion, grantServer)
+
 	for _, name := range names() {
 		data, err := files.ReadFile(name)
 		if err != nil {
@@ -183,6 +190,7 @@ func Hash() string {
 		}
 		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
 	}
+
 	return hex.EncodeToString(h.Sum(nil))
 }
 
@@ -213,11 +221,13 @@ func locked(ctx context.Context, pool *pgxpool.Pool, f func(*goose.Provider) err
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
+
 	// Closed, not released: the lock ends with the session, whatever happened to it.
 	defer func() {
 		conn.Conn().Close(context.WithoutCancel(ctx))
 		conn.Release()
 	}()
+
 	ticker := time.NewTicker(lockPoll)
 	defer ticker.Stop()
 	for held := false; !held; {
@@ -227,12 +237,14 @@ func locked(ctx context.Context, pool *pgxpool.Pool, f func(*goose.Provider) err
 		if held {
 			break
 		}
+
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for another migration to end: %w", ctx.Err())
 		case <-ticker.C:
 		}
 	}
+
 	return withProvider(pool, f)
 }
 
@@ -243,6 +255,7 @@ func createSchema(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := pool.QueryRow(ctx, "SELECT to_regnamespace('outhook') IS NOT NULL").Scan(&exists); err != nil || exists {
 		return err
 	}
+
 	_, err := pool.Exec(ctx, "CREATE SCHEMA outhook")
 	return err
 }
@@ -250,6 +263,7 @@ func createSchema(ctx context.Context, pool *pgxpool.Pool) error {
 func withProvider(pool *pgxpool.Pool, f func(*goose.Provider) error) error {
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close() //nolint:errcheck // closes the wrapper only, the pool stays
+
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
 		goose.WithTableName(Schema+".goose_db_version"),
 		goose.WithDisableGlobalRegistry(true),
@@ -260,6 +274,7 @@ func withProvider(pool *pgxpool.Pool, f func(*goose.Provider) error) error {
 	if err != nil {
 		return fmt.Errorf("reading the migrations: %w", err)
 	}
+
 	return f(provider)
 }
 
@@ -274,6 +289,7 @@ func migrateRiver(pool *pgxpool.Pool, dir rivermigrate.Direction, target int) fu
 		if err != nil {
 			return fmt.Errorf("preparing River's migrations: %w", err)
 		}
+
 		if _, err := migrator.Migrate(ctx, dir, &rivermigrate.MigrateOpts{TargetVersion: target}); err != nil {
 			return fmt.Errorf("running River's migrations: %w", err)
 		}
