@@ -42,16 +42,19 @@ func draw() error {
 	if err != nil {
 		return err
 	}
+
 	var runs []run
 	if err := json.Unmarshal(data, &runs); err != nil {
 		return fmt.Errorf("reading growth.json: %w", err)
 	}
+
 	titles := map[string]string{
 		"stored":    "events stored before",
 		"endpoints": "endpoints of each event",
 		"payload":   "bytes of payload",
 		"workers":   "worker processes",
 	}
+
 	for series, title := range titles {
 		if err := bars(runs, series, title); err != nil {
 			return fmt.Errorf("drawing %s: %w", series, err)
@@ -66,10 +69,12 @@ func bars(runs []run, series, title string) error {
 	p.X.Label.Text, p.Y.Label.Text = title, "delivered and logged /s"
 	p.Y.Min = 0
 	p.Legend.Top = true
+
 	colors := map[string]color.Color{
 		"rest":  color.RGBA{R: 0x2b, G: 0x6c, B: 0xb0, A: 255},
 		"drain": color.RGBA{R: 0xc0, G: 0x56, B: 0x21, A: 255},
 	}
+
 	var labels []string
 	for i, mode := range []string{"rest", "drain"} {
 		var values plotter.Values
@@ -79,19 +84,23 @@ func bars(runs []run, series, title string) error {
 				values, labels = append(values, r.Report.DeliveredPerS), append(labels, r.Label)
 			}
 		}
+
 		if len(values) == 0 {
 			return fmt.Errorf("growth.json has no runs of mode %s", mode)
 		}
+
 		width := vg.Points(24)
 		b, err := plotter.NewBarChart(values, width)
 		if err != nil {
 			return err
 		}
+
 		b.Color, b.LineStyle.Width = colors[mode], 0
 		b.Offset = width*vg.Length(i) - width/2
 		p.Add(b)
 		p.Legend.Add(mode, b)
 	}
+
 	p.Add(plotter.NewGrid())
 	p.NominalX(labels...)
 	p.X.Min, p.X.Max = -0.5, float64(len(labels))-0.5
