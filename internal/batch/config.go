@@ -53,6 +53,7 @@ func (c Config) withDefaults() Config {
 		panic(fmt.Sprintf("batch: negative limit: MaxItems %d, MaxBytes %d, Parallel %d, MaxWaiting %d",
 			c.MaxItems, c.MaxBytes, c.Parallel, c.MaxWaiting))
 	}
+
 	c.MaxItems = cmp.Or(c.MaxItems, 500)
 	c.MaxBytes = cmp.Or(c.MaxBytes, 8<<20)
 	c.Parallel = cmp.Or(c.Parallel, 1)

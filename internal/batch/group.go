@@ -84,11 +84,13 @@ func (g *Group[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	if err := ctx.Err(); err != nil {
 		return *new(Out), err
 	}
+
 	c := g.newCall(in)
 	if err := g.enter(c); err != nil {
 		g.recycle(c)
 		return *new(Out), err
 	}
+
 	select {
 	case <-c.done:
 		return g.collect(c)
@@ -115,6 +117,7 @@ func (g *Group[In, Out]) Close(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+
 	if !g.abort() {
 		return nil
 	}
@@ -145,12 +148,14 @@ func (g *Group[In, Out]) newCall(in In) *call[In, Out] {
 func (g *Group[In, Out]) enter(c *call[In, Out]) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	switch {
 	case g.closed:
 		return ErrClosed
 	case g.cfg.MaxWaiting > 0 && g.running == g.cfg.Parallel && g.waiting.n >= g.cfg.MaxWaiting+g.starting*g.cfg.MaxItems:
 		return ErrFull
 	}
+
 	c.waiting = true
 	g.waiting.push(c)
 	if g.running < g.cfg.Parallel {
@@ -166,6 +171,7 @@ func (g *Group[In, Out]) leave(ctx context.Context, c *call[In, Out]) (Out, erro
 		g.recycle(c)
 		return *new(Out), ctx.Err()
 	}
+
 	select {
 	case <-c.done:
 		return g.collect(c)
@@ -208,6 +214,7 @@ func (g *Group[In, Out]) start() {
 func (g *Group[In, Out]) take() (group queue[In, Out]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	g.starting--
 	room := g.cfg.MaxBytes
 	for c := g.waiting.head; c != nil; c = g.waiting.head {
@@ -218,6 +225,7 @@ func (g *Group[In, Out]) take() (group queue[In, Out]) {
 		c.waiting = false
 		group.push(g.waiting.pop())
 	}
+
 	if group.n > 0 {
 		g.stats.Groups++
 		g.stats.Items += int64(group.n)
@@ -231,6 +239,7 @@ func (g *Group[In, Out]) take() (group queue[In, Out]) {
 func (g *Group[In, Out]) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+
 	if g.waiting.n > 0 {
 		g.start()
 		return
@@ -249,6 +258,7 @@ func (g *Group[In, Out]) abort() bool {
 	if g.running == 0 {
 		return false
 	}
+
 	g.cancel()
 	for c := g.waiting.pop(); c != nil; c = g.waiting.pop() {
 		c.waiting = false
@@ -261,9 +271,11 @@ func (g *Group[In, Out]) abort() bool {
 // so that a run that calls runtime.Goexit loses neither calls nor the slot.
 func (g *Group[In, Out]) work() {
 	defer g.next()
+
 	// Whoever is about to call, and could if only it had the processor, comes into this group: the goroutines that one
 	// event woke together (a fetch of jobs, a poll of the network) would otherwise make a group of one and then a second.
 	runtime.Gosched()
+
 	group := g.take()
 	if group.n == 0 {
 		return
@@ -274,6 +286,7 @@ func (g *Group[In, Out]) work() {
 	for c := group.head; c != nil; c = c.next {
 		in = append(in, c.in)
 	}
+
 	g.settle(&group, in)
 }
 
@@ -287,6 +300,7 @@ func (g *Group[In, Out]) settle(group *queue[In, Out], in []In) {
 		g.settle(group, in[half:])
 		return
 	}
+
 	if err == nil && len(out) != len(in) {
 		err = fmt.Errorf("batch: run returned %d outputs for %d inputs", len(out), len(in))
 	}

@@ -49,11 +49,13 @@ func (q *queue[In, Out]) remove(c *call[In, Out]) {
 	} else {
 		c.prev.next = c.next
 	}
+
 	if c.next == nil {
 		q.tail = c.prev
 	} else {
 		c.next.prev = c.prev
 	}
+
 	c.prev, c.next = nil, nil
 	q.n--
 }
