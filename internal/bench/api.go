@@ -40,6 +40,7 @@ func newAPI(base, key string, conns int) (*api, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, errors.New("the API's URL must be like http://127.0.0.1:8080")
 	}
+
 	return &api{
 		url:  u,
 		idle: make(chan *apiConn, max(conns, 1)),
@@ -54,6 +55,7 @@ func (a *api) post(ctx context.Context, path string, body []byte) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API: %w", err)
 	}
+
 	status, answer, last, err := c.exchange(a.url.Path+path, a.head, body)
 	if err != nil || last {
 		c.stop()
@@ -64,6 +66,7 @@ func (a *api) post(ctx context.Context, path string, body []byte) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("posting to the API: %w", err)
 	}
+
 	if status/100 != 2 {
 		return nil, errors.New("the API answered " + strconv.Itoa(status) + ": " + string(answer))
 	}
@@ -77,12 +80,15 @@ func (a *api) conn(ctx context.Context) (*apiConn, error) {
 		return c, nil
 	default:
 	}
+
 	host, port := a.url.Hostname(), a.url.Port()
 	if port == "" {
 		port = a.url.Scheme
 	}
+
 	dialCtx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+
 	var c net.Conn
 	var err error
 	if a.url.Scheme == "https" {
@@ -101,12 +107,14 @@ func (c *apiConn) exchange(path, head string, body []byte) (status int, answer [
 	if err := c.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return 0, nil, true, err
 	}
+
 	c.out = append(append(append(c.out[:0], "POST "...), path...), head...)
 	c.out = append(strconv.AppendInt(c.out, int64(len(body)), 10), "\r\n\r\n"...)
 	c.out = append(c.out, body...)
 	if _, err := c.Write(c.out); err != nil {
 		return 0, nil, true, err
 	}
+
 	res, err := http.ReadResponse(c.in, nil)
 	if err != nil {
 		return 0, nil, true, err

@@ -119,6 +119,7 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s must be %d to %d", limit.flag, limit.min, limit.max)
 		}
 	}
+
 	switch {
 	case c.Rate < 0 || c.Rate > 100_000:
 		return errors.New("--rate must be 0 to 100000 a second")
@@ -143,10 +144,12 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+
 	cfg.Tenant = cmp.Or(cfg.Tenant, "bench")
 	if cfg.URL != "" {
 		return runRemote(ctx, cfg)
 	}
+
 	var report *Report
 	err := withSystem(ctx, cfg, func(s *system) (err error) {
 		report, err = s.measureAll(ctx)
@@ -165,6 +168,7 @@ func withSystem(ctx context.Context, cfg Config, measure func(*system) error) er
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // where we are root, the database's user must get through
 		return fmt.Errorf("opening a folder: %w", err)
 	}
+
 	s, err := startSystem(ctx, cfg, dir)
 	if err != nil {
 		return err
@@ -180,6 +184,7 @@ func (s *system) measureAll(ctx context.Context) (*Report, error) {
 		if pair%2 == 1 { // no order is always the first
 			slices.Reverse(names)
 		}
+
 		for _, name := range names {
 			figures, err := s.measure(ctx, name, pair)
 			if err != nil {
@@ -188,6 +193,7 @@ func (s *system) measureAll(ctx context.Context) (*Report, error) {
 			r.add(name, figures)
 		}
 	}
+
 	r.finish()
 	return r, nil
 }

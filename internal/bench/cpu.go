@@ -39,6 +39,7 @@ func cpuOfTree(pid int) (float64, error) {
 		return 0, err
 	}
 	sum := root.CPUTime() + float64(root.CUTime+root.CSTime)/ticksPerSecond
+
 	all, err := procfs.AllProcs()
 	if err != nil {
 		return 0, fmt.Errorf("listing processes: %w", err)

@@ -55,14 +55,17 @@ func ServeCrowd(ctx context.Context, stdout io.Writer) error {
 		return fmt.Errorf("listening: %w", err)
 	}
 	_, _ = fmt.Fprintf(stdout, "%s%s\n", addressPrefix, l.Addr())
+
 	c := &crowd{groups: map[string]*group{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /reset", c.reset)
 	mux.HandleFunc("GET /groups", c.counts)
 	mux.HandleFunc("POST /", c.receive)
+
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
+
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("receiving: %w", err)
 	}
@@ -79,8 +82,10 @@ func (c *crowd) receive(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "not a webhook of the benchmark", http.StatusBadRequest)
 		return
 	}
+
 	g := c.begin(path[2], sent, time.Now())
 	defer c.end(g)
+
 	var wait <-chan time.Time // never, for one that hangs
 	switch path[1] {
 	case behaveQuick:
@@ -90,6 +95,7 @@ func (c *crowd) receive(w http.ResponseWriter, req *http.Request) {
 		defer timer.Stop()
 		wait = timer.C
 	}
+
 	select {
 	case <-wait:
 	case <-req.Context().Done():
@@ -99,15 +105,18 @@ func (c *crowd) receive(w http.ResponseWriter, req *http.Request) {
 func (c *crowd) begin(name string, sent, now time.Time) *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	g := c.groups[name]
 	if g == nil {
 		g = &group{latency: newHistogram()}
 		g.FirstNanos = now.UnixNano()
 		c.groups[name] = g
 	}
+
 	g.Count++
 	g.LastNanos = now.UnixNano()
 	record(g.latency, now.Sub(sent))
+
 	g.now++
 	g.MaxAtOnce = max(g.MaxAtOnce, g.now)
 	return g
@@ -133,6 +142,7 @@ func (c *crowd) counts(w http.ResponseWriter, _ *http.Request) {
 		g.ReceiptMS = newLatency(g.latency)
 		answer[name] = g.GroupCounts
 	}
+
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer)
 }
@@ -144,6 +154,7 @@ func (r *remote) groups(ctx context.Context) (counts map[string]GroupCounts, err
 		return nil, err
 	}
 	defer body.Close()
+
 	if err := json.NewDecoder(body).Decode(&counts); err != nil {
 		return nil, fmt.Errorf("reading the receiver's counts: %w", err)
 	}
@@ -156,6 +167,7 @@ func (r *remote) reset(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making a request: %w", err)
 	}
+
 	res, err := r.client.Do(req)
 	if err != nil {
 		return fmt.Errorf("resetting the receiver: %w", err)
@@ -168,18 +180,21 @@ func (r *remote) reset(ctx context.Context) error {
 func (r *remote) awaitGroup(ctx context.Context, name string, n int64) (map[string]GroupCounts, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+
 	before, since := int64(-1), time.Now()
 	for {
 		counts, err := r.groups(ctx)
 		if err != nil || counts[name].Count >= n {
 			return counts, err
 		}
+
 		if counts[name].Count != before {
 			before, since = counts[name].Count, time.Now()
 		}
 		if time.Since(since) > patience {
 			return counts, nil
 		}
+
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()

@@ -32,6 +32,7 @@ type load struct {
 func generate(ctx context.Context, cfg Config, enqueue enqueueFunc, progress func(int64)) (*load, error) {
 	l := &load{latency: newHistogram(), began: time.Now()}
 	end := l.began.Add(cfg.Duration)
+
 	var mu sync.Mutex
 	var next, count atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
@@ -50,14 +51,17 @@ func generate(ctx context.Context, cfg Config, enqueue enqueueFunc, progress fun
 				if err := sleepUntil(ctx, due); err != nil {
 					return err
 				}
+
 				got, err := enqueue(ctx, conn, due)
 				if err != nil {
 					return fmt.Errorf("enqueueing: %w", err)
 				}
+
 				record(latency, time.Since(due))
 				ids = append(ids, got...)
 				progress(count.Add(int64(len(got))))
 			}
+
 			mu.Lock()
 			defer mu.Unlock()
 			l.ids = append(l.ids, ids...)
@@ -65,6 +69,7 @@ func generate(ctx context.Context, cfg Config, enqueue enqueueFunc, progress fun
 			return nil
 		})
 	}
+
 	err := g.Wait()
 	l.ended, l.enqueues = time.Now(), l.latency.TotalCount()
 	return l, err
@@ -75,6 +80,7 @@ func sleepUntil(ctx context.Context, at time.Time) error {
 	if wait <= 0 {
 		return ctx.Err()
 	}
+
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

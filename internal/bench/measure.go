@@ -55,9 +55,11 @@ func (s *system) measure(ctx context.Context, baseline string, pair int) (f *Fig
 		err = errors.Join(err, st.close())
 		drop()
 	}()
+
 	if err := st.startReceiver(ctx); err != nil {
 		return nil, err
 	}
+
 	switch baseline {
 	case BaselineRiver:
 		return st.measureRiver(ctx)
@@ -91,6 +93,7 @@ func (st *stage) startReceiver(ctx context.Context) error {
 		return err
 	}
 	st.add("receiver", c)
+
 	address, err := c.value(ctx, addressPrefix, "\n")
 	if err != nil {
 		return err
@@ -108,6 +111,7 @@ func ServeReceiver(ctx context.Context, stdout io.Writer, address string, answer
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", address, err)
 	}
+
 	_, _ = fmt.Fprintf(stdout, "%s%s\n", addressPrefix, l.Addr())
 	return NewReceiver(answerBytes, failFirst).Serve(ctx, l)
 }
@@ -131,6 +135,7 @@ func (st *stage) startAPIs(ctx context.Context) (apis []*api, err error) {
 			return nil, err
 		}
 		st.add("api", c)
+
 		a, err := newAPI(url, st.key, st.cfg.Conns)
 		if err != nil {
 			return nil, err
@@ -148,10 +153,12 @@ func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
 	if err := st.preload(ctx); err != nil {
 		return nil, err
 	}
+
 	apis, err := st.startAPIs(ctx)
 	if err != nil {
 		return nil, err
 	}
+
 	if st.cfg.Mode == ModeDrain {
 		return st.drain(ctx, st.awaitSettled, func(ctx context.Context, n int) ([]uuid.UUID, error) {
 			return enqueueMany(ctx, st.pool, outhook.Event{
@@ -159,9 +166,11 @@ func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
 			}, n)
 		}, func(ctx context.Context) error { return st.startWorkers(ctx, st.cfg.Workers, keepAll) })
 	}
+
 	if err := st.startWorkers(ctx, st.cfg.Workers, keepAll); err != nil {
 		return nil, err
 	}
+
 	enqueue := enqueueREST(apis, st.cfg)
 	if st.cfg.Mode == ModeClient {
 		enqueue = enqueueClient(st.pool, st.cfg)
@@ -175,6 +184,7 @@ func enqueueREST(apis []*api, cfg Config) enqueueFunc {
 		return fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`,
 			cfg.Tenant, eventType, payload(due, cfg.PayloadBytes))
 	}
+
 	if cfg.Mode != ModeBatch {
 		return func(ctx context.Context, conn int, due time.Time) ([]uuid.UUID, error) {
 			var answer struct{ ID uuid.UUID }
@@ -185,6 +195,7 @@ func enqueueREST(apis []*api, cfg Config) enqueueFunc {
 			return []uuid.UUID{answer.ID}, err
 		}
 	}
+
 	return func(ctx context.Context, conn int, due time.Time) ([]uuid.UUID, error) {
 		body := []byte(`{"events":[`)
 		for i := range cfg.BatchSize {
@@ -194,14 +205,17 @@ func enqueueREST(apis []*api, cfg Config) enqueueFunc {
 			body = append(body, event(due)...)
 		}
 		body = append(body, "]}"...)
+
 		data, err := apis[conn%len(apis)].post(ctx, "/api/events/batch", body)
 		if err != nil {
 			return nil, err
 		}
+
 		var answer struct{ Results []struct{ ID uuid.UUID } }
 		if err := json.Unmarshal(data, &answer); err != nil {
 			return nil, fmt.Errorf("reading the API's answer: %w", err)
 		}
+
 		ids := make([]uuid.UUID, len(answer.Results))
 		for i, r := range answer.Results {
 			ids[i] = r.ID
@@ -217,12 +231,14 @@ func enqueueClient(pool *pgxpool.Pool, cfg Config) enqueueFunc {
 			if err := insertBusiness(ctx, tx, cfg.Tenant, conn); err != nil {
 				return err
 			}
+
 			result, err := outhook.Enqueue(ctx, tx, outhook.Event{
 				TenantID: cfg.Tenant, Type: eventType, Payload: payload(due, cfg.PayloadBytes),
 			})
 			if err != nil {
 				return err
 			}
+
 			ids, err = parseIDs(result)
 			return err
 		})
@@ -252,6 +268,7 @@ func enqueueMany(ctx context.Context, pool *pgxpool.Pool, event outhook.Event, n
 	for i := range events {
 		events[i] = event
 	}
+
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		// A backlog of one endpoint would go to the bulk queue, which has fewer workers: one event a call would not.
 		for part := range chunks(events, bulkFrom-1) {
@@ -291,12 +308,14 @@ func (st *stage) flow(ctx context.Context, settle func(context.Context) error, e
 	if err != nil {
 		return nil, err
 	}
+
 	done, progress := st.progress(st.cfg.Mode, -1)
 	l, err := generate(ctx, st.cfg, enqueue, progress)
 	done()
 	if err != nil {
 		return nil, err
 	}
+
 	if st.cfg.Workers > 0 {
 		if err := st.receiver.await(ctx, int64(len(l.ids)*st.cfg.Endpoints), patience, func(int64) {}); err != nil {
 			return nil, err
@@ -305,10 +324,12 @@ func (st *stage) flow(ctx context.Context, settle func(context.Context) error, e
 			return nil, err
 		}
 	}
+
 	f, err := m.end(ctx, l.ids)
 	if err != nil {
 		return nil, err
 	}
+
 	f.AcceptedPerS = perSecond(f.Accepted, l.ended.Sub(l.began))
 	f.AcceptMS = newLatency(l.latency)
 	f.DeliveredPerS = perSecond(f.Delivered, m.ended.Sub(l.began))
@@ -323,6 +344,7 @@ func (st *stage) drain(ctx context.Context, settle func(context.Context) error,
 	if err != nil {
 		return nil, err
 	}
+
 	m, err := st.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -330,6 +352,7 @@ func (st *stage) drain(ctx context.Context, settle func(context.Context) error,
 	if err := start(ctx); err != nil {
 		return nil, err
 	}
+
 	done, progress := st.progress("drain", int64(len(ids)*st.cfg.Endpoints))
 	err = st.receiver.await(ctx, int64(len(ids)*st.cfg.Endpoints), patience, progress)
 	done()
@@ -339,10 +362,12 @@ func (st *stage) drain(ctx context.Context, settle func(context.Context) error,
 	if err != nil {
 		return nil, err
 	}
+
 	f, err := m.end(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
+
 	f.DeliveredPerS = perSecond(f.Delivered, m.ended.Sub(time.Unix(0, m.received.FirstNanos)))
 	return f, nil
 }
@@ -352,6 +377,7 @@ func (st *stage) backlog(
 ) ([]uuid.UUID, error) {
 	done, progress := st.progress("backlog", int64(st.cfg.Events))
 	defer done()
+
 	var next, count atomic.Int64
 	parts := make([][]uuid.UUID, min(st.cfg.Conns, 4))
 	g, ctx := errgroup.WithContext(ctx)
@@ -362,15 +388,18 @@ func (st *stage) backlog(
 				if first >= int64(st.cfg.Events) {
 					return nil
 				}
+
 				ids, err := enqueue(ctx, int(min(backlogBatch, int64(st.cfg.Events)-first)))
 				if err != nil {
 					return fmt.Errorf("enqueueing the backlog: %w", err)
 				}
+
 				parts[i] = append(parts[i], ids...)
 				progress(count.Add(int64(len(ids))))
 			}
 		})
 	}
+
 	err := g.Wait()
 	var all []uuid.UUID
 	for _, p := range parts {
@@ -383,6 +412,7 @@ func (st *stage) backlog(
 func (st *stage) awaitSettled(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+
 	deadline := time.Now().Add(patience)
 	for {
 		var waiting bool
@@ -393,6 +423,7 @@ func (st *stage) awaitSettled(ctx context.Context) error {
 		if !waiting || time.Now().After(deadline) {
 			return nil
 		}
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -406,10 +437,12 @@ func (st *stage) progress(what string, total int64) (done func(), set func(int64
 	if st.cfg.Progress == nil {
 		return func() {}, func(int64) {}
 	}
+
 	bar := progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(st.cfg.Progress), progressbar.OptionSetDescription(st.database+" "+what),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionThrottle(200*time.Millisecond),
 		progressbar.OptionClearOnFinish())
+
 	var last atomic.Int64
 	return func() { _ = bar.Finish() }, func(n int64) {
 		if n-last.Load() > 100 {
@@ -433,6 +466,7 @@ func (st *stage) begin(ctx context.Context) (*meter, error) {
 	if _, err := st.admin.Exec(ctx, "CHECKPOINT"); err != nil {
 		return nil, fmt.Errorf("writing a checkpoint: %w", err)
 	}
+
 	m := &meter{st: st}
 	var err error
 	if m.disk, err = diskBytes(ctx, st.pool); err != nil {
@@ -441,6 +475,7 @@ func (st *stage) begin(ctx context.Context) (*meter, error) {
 	if m.wal, err = st.walPosition(ctx); err != nil {
 		return nil, fmt.Errorf("reading the WAL position: %w", err)
 	}
+
 	m.cpu = st.cpu()
 	return m, nil
 }
@@ -454,6 +489,7 @@ func (st *stage) cpu() map[string]float64 {
 			sums[part] += seconds
 		}
 	}
+
 	sums["postgres"], _ = cpuOfTree(st.pgPID)
 	sums["client"], _ = cpuOf(os.Getpid())
 	return sums
@@ -462,16 +498,19 @@ func (st *stage) cpu() map[string]float64 {
 func (m *meter) end(ctx context.Context, ids []uuid.UUID) (*Figures, error) {
 	m.ended = time.Now()
 	f := &Figures{Accepted: int64(len(ids)), CPUByPart: map[string]float64{}, DiskByTable: map[string]float64{}}
+
 	for part, seconds := range m.st.cpu() {
 		used := perEvent((seconds-m.cpu[part])*1e6, len(ids))
 		f.CPUByPart[part] = used
 		f.CPUPerEvent += used
 	}
+
 	wal, err := m.st.walPosition(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the WAL position: %w", err)
 	}
 	f.WALPerEvent = perEvent(float64(wal-m.wal), len(ids))
+
 	disk, err := diskBytes(ctx, m.st.pool)
 	if err != nil {
 		return nil, err
@@ -482,11 +521,13 @@ func (m *meter) end(ctx context.Context, ids []uuid.UUID) (*Figures, error) {
 			f.DiskPerEvent += grown
 		}
 	}
+
 	if m.received, err = m.st.receiver.receipts(ctx, "/receipts"); err != nil {
 		return nil, err
 	}
 	f.Delivered = m.received.Count
 	f.ReceiptMS = m.received.latency()
+
 	if m.st.cfg.Workers > 0 {
 		f.Lost, f.Duplicates, err = m.st.receiver.compare(ctx, ids, m.st.cfg.Endpoints)
 	}

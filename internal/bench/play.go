@@ -69,6 +69,7 @@ func (p *play) endpointAt(ctx context.Context, tenant, url, more string) error {
 	if err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // closes its connection
 	return addEndpoint(ctx, a, tenant, url, more)
@@ -88,10 +89,12 @@ func (p *play) pulse(ctx context.Context, tenants []string, rate float64) ([]int
 	counts := make([]atomic.Int64, len(tenants))
 	cfg := p.cfg
 	cfg.Rate = rate
+
 	a, err := p.client(cfg.Conns)
 	if err != nil {
 		return nil, err
 	}
+
 	_, err = generate(ctx, cfg, func(ctx context.Context, _ int, due time.Time) ([]uuid.UUID, error) {
 		i := int(next.Add(1)-1) % len(tenants)
 		body := fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`,
@@ -102,6 +105,7 @@ func (p *play) pulse(ctx context.Context, tenants []string, rate float64) ([]int
 		counts[i].Add(1)
 		return []uuid.UUID{{}}, nil
 	}, func(int64) {})
+
 	accepted := make([]int64, len(tenants))
 	for i := range counts {
 		accepted[i] = counts[i].Load()
@@ -117,10 +121,12 @@ func (p *play) measureGroup(
 	if err := p.receiver.reset(ctx); err != nil {
 		return GroupCounts{}, err
 	}
+
 	counts, err := p.pulse(ctx, tenants, rate)
 	if err != nil {
 		return GroupCounts{}, err
 	}
+
 	var want int64
 	for _, c := range counts[:n] {
 		want += c
@@ -129,6 +135,7 @@ func (p *play) measureGroup(
 	if err != nil {
 		return GroupCounts{}, err
 	}
+
 	if got[group].Count < want {
 		return got[group], fmt.Errorf("%d of %d deliveries to %s endpoints did not arrive",
 			want-got[group].Count, want, group)
@@ -143,6 +150,7 @@ func (p *play) warm(ctx context.Context, tenants []string, rate float64, group s
 	system := *p.system
 	system.cfg.Duration = time.Second
 	stage.system, warm.stage = &system, &stage
+
 	_, err := warm.measureGroup(ctx, tenants, len(tenants), rate, group)
 	return err
 }
@@ -175,12 +183,14 @@ func (p *play) healthy(ctx context.Context, tenants []string, rate float64) (Gro
 			return GroupCounts{}, err
 		}
 	}
+
 	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
 		return GroupCounts{}, err
 	}
 	if err := p.warm(ctx, tenants, rate, groupHealthy); err != nil {
 		return GroupCounts{}, err
 	}
+
 	return p.measureGroup(ctx, tenants, len(tenants), rate, groupHealthy)
 }
 
@@ -194,6 +204,7 @@ func (p *play) compare(alone, beside GroupCounts) {
 func (p *play) compareRest(alone, beside GroupCounts) {
 	throughput := func(g GroupCounts) float64 { return float64(g.Count) / max(g.seconds(), p.cfg.Duration.Seconds()) }
 	p.r.atLeast("healthy deliveries/s", throughput(beside), 0.9*throughput(alone))
+
 	p.r.figure("healthy receipt p50 ms alone", alone.ReceiptMS.P50)
 	p.r.figure("healthy receipt p99 ms alone", alone.ReceiptMS.P99)
 	p.r.figure("healthy receipt p50 ms", beside.ReceiptMS.P50)
@@ -210,6 +221,7 @@ func (p *play) dead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	nobody, err := refusing(ctx)
 	if err != nil {
 		return err
@@ -224,10 +236,12 @@ func (p *play) dead(ctx context.Context) error {
 			return err
 		}
 	}
+
 	beside, err := p.measureGroup(ctx, tenants, good, p.rate(), groupHealthy)
 	if err != nil {
 		return err
 	}
+
 	p.compare(alone, beside)
 	return p.lanes(ctx)
 }
@@ -251,6 +265,7 @@ func (p *play) enqueueBurst(ctx context.Context, tenant string) error {
 			for i := range events {
 				events[i] = outhook.Event{TenantID: tenant, Type: eventType, Payload: json.RawMessage(body)}
 			}
+
 			if _, err := outhook.EnqueueMany(ctx, tx, events); err != nil {
 				return fmt.Errorf("enqueueing a burst: %w", err)
 			}
@@ -269,19 +284,23 @@ func (p *play) burst(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
 		return err
 	}
 	if err := p.warm(ctx, tenants, 100, group); err != nil {
 		return err
 	}
+
 	alone, err := p.measureGroup(ctx, tenants, 1, lonelyRate, group)
 	if err != nil {
 		return err
 	}
+
 	var beside GroupCounts
 	began := time.Now()
 	var stored time.Duration
+
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := p.enqueueBurst(gctx, "burst")
@@ -295,10 +314,12 @@ func (p *play) burst(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+
 	counts, err := p.receiver.groups(ctx)
 	if err != nil {
 		return err
 	}
+
 	p.r.atMost("other tenant's receipt p99 ms", beside.ReceiptMS.P99, min(3*alone.ReceiptMS.P99, 250))
 	p.r.figure("other tenant's receipt p99 ms alone", alone.ReceiptMS.P99)
 	p.r.figure("other tenant's receipt p50 ms alone", alone.ReceiptMS.P50)
@@ -317,12 +338,14 @@ func (p *play) backlogged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	if err := p.endpoint(ctx, groupSlow, behaveSlow, groupSlow, ""); err != nil {
 		return err
 	}
 	if err := p.enqueueBurst(ctx, groupSlow); err != nil {
 		return err
 	}
+
 	beside, err := p.measureGroup(ctx, tenants, len(tenants), p.rate(), groupHealthy)
 	if err != nil {
 		return err
@@ -331,6 +354,7 @@ func (p *play) backlogged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	p.compare(alone, beside)
 	p.r.figure("slow endpoint's requests at once", float64(counts[groupSlow].MaxAtOnce))
 	return p.lanes(ctx)
@@ -343,18 +367,21 @@ func (p *play) replayed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	if err := p.endpoint(ctx, groupAgain, behaveQuick, groupAgain, ""); err != nil {
 		return err
 	}
 	if err := p.enqueueBurst(ctx, groupAgain); err != nil {
 		return err
 	}
+
 	if _, err := p.receiver.awaitGroup(ctx, groupAgain, int64(p.cfg.Events)); err != nil {
 		return err
 	}
 	if err := p.awaitSettled(ctx); err != nil {
 		return err
 	}
+
 	a, err := p.client(1)
 	if err != nil {
 		return err
@@ -364,6 +391,7 @@ func (p *play) replayed(ctx context.Context) error {
 	if _, err := a.post(ctx, "/api/operations", order); err != nil {
 		return fmt.Errorf("ordering a replay: %w", err)
 	}
+
 	beside, err := p.measureGroup(ctx, tenants, len(tenants), p.rate(), groupHealthy)
 	if err != nil {
 		return err
@@ -372,6 +400,7 @@ func (p *play) replayed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	p.r.atMost("healthy receipt p99 ms", beside.ReceiptMS.P99, min(3*alone.ReceiptMS.P99, 250))
 	p.compareRest(alone, beside)
 	p.r.figure("replayed deliveries", float64(counts[groupAgain].Count))

@@ -56,15 +56,18 @@ func (st *stage) preload(ctx context.Context) error {
 	if st.cfg.Preload == 0 {
 		return nil
 	}
+
 	const days = 40
 	done, progress := st.progress("preload", days)
 	defer done()
+
 	first := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -days)
 	_, err := st.pool.Exec(ctx, "SELECT outhook.create_partitions($1::date, $2::date)",
 		first, first.AddDate(0, 0, days))
 	if err != nil {
 		return fmt.Errorf("creating partitions: %w", err)
 	}
+
 	endpoint := uuid.Must(uuid.NewV7())
 	for day := range days {
 		if _, err := st.pool.Exec(ctx, preloadSQL, first.AddDate(0, 0, day), st.cfg.Preload/days, endpoint); err != nil {
@@ -72,6 +75,7 @@ func (st *stage) preload(ctx context.Context) error {
 		}
 		progress(int64(day))
 	}
+
 	if _, err := st.pool.Exec(ctx, "VACUUM (ANALYZE)"); err != nil {
 		return fmt.Errorf("vacuuming: %w", err)
 	}

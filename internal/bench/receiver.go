@@ -100,6 +100,7 @@ func (r *Receiver) Serve(ctx context.Context, l net.Listener) error {
 	defer conns.Wait()
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+
 	for {
 		c, err := l.Accept()
 		switch {
@@ -108,6 +109,7 @@ func (r *Receiver) Serve(ctx context.Context, l net.Listener) error {
 		case err != nil:
 			return fmt.Errorf("receiving: %w", err)
 		}
+
 		conns.Go(func() {
 			defer c.Close()
 			defer context.AfterFunc(ctx, func() { _ = c.Close() })()
@@ -124,15 +126,18 @@ func (r *Receiver) converse(c net.Conn) {
 		if err != nil {
 			return
 		}
+
 		if req.Header.Get("Expect") == "100-continue" {
 			_, _ = out.WriteString("HTTP/1.1 100 Continue\r\n\r\n")
 			_ = out.Flush()
 		}
+
 		if req.Method == http.MethodPost {
 			r.receive(out, req)
 		} else {
 			r.report(out, req.URL.Path)
 		}
+
 		if _, err = io.Copy(io.Discard, req.Body); err != nil || out.Flush() != nil || req.Close {
 			return
 		}
@@ -153,6 +158,7 @@ func (r *Receiver) receive(out *bufio.Writer, req *http.Request) {
 	_, err := io.Copy(io.Discard, req.Body)
 	id, idErr := uuid.Parse(req.Header.Get("webhook-id"))
 	sent, ok := sentAt(head[:n])
+
 	switch {
 	case err != nil || idErr != nil || !ok:
 		answer(out, http.StatusBadRequest, []byte("not a webhook of the benchmark\n"))
@@ -183,16 +189,19 @@ func (r *Receiver) report(out *bufio.Writer, path string) {
 func (r *Receiver) take(key receipt, sent, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	seen := r.seen[key]
 	if seen == nil {
 		seen = new([2]int32)
 		r.seen[key] = seen
 	}
+
 	if int(seen[1]) < r.failFirst {
 		seen[1]++
 		r.refused++
 		return false
 	}
+
 	seen[0]++
 	if r.first.IsZero() {
 		r.first = now
@@ -215,9 +224,11 @@ func (r *Receiver) receipts() []byte {
 		ReceiptP50: r.latency.ValueAtQuantile(50), ReceiptP90: r.latency.ValueAtQuantile(90),
 		ReceiptP99: r.latency.ValueAtQuantile(99), ReceiptP999: r.latency.ValueAtQuantile(99.9), ReceiptMax: r.latency.Max(),
 	}
+
 	if !r.first.IsZero() {
 		all.FirstNanos, all.LastNanos = r.first.UnixNano(), r.last.UnixNano()
 	}
+
 	data, _ := json.Marshal(all)
 	return data
 }
@@ -230,11 +241,13 @@ func (r *Receiver) ids() []byte {
 		if seen[0] == 0 {
 			continue
 		}
+
 		c := byEvent[key.id]
 		c.taken += uint32(seen[0]) //nolint:gosec // a count
 		c.deliveries++
 		byEvent[key.id] = c
 	}
+
 	out := make([]byte, 0, 24*len(byEvent))
 	for id, c := range byEvent {
 		out = append(out, id[:]...)
@@ -262,6 +275,7 @@ func (r *remote) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a request: %w", err)
 	}
+
 	res, err := r.client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("asking the receiver: %w", err)
@@ -285,12 +299,14 @@ func (r *remote) receipts(ctx context.Context, path string) (counted receipts, e
 func (r *remote) await(ctx context.Context, n int64, patience time.Duration, progress func(int64)) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+
 	before, since := int64(-1), time.Now()
 	for {
 		got, err := r.receipts(ctx, "/count")
 		if err != nil || got.Count >= n {
 			return err
 		}
+
 		progress(got.Count)
 		if got.Count+got.Refused != before {
 			before, since = got.Count+got.Refused, time.Now()
@@ -298,6 +314,7 @@ func (r *remote) await(ctx context.Context, n int64, patience time.Duration, pro
 		if time.Since(since) > patience {
 			return nil
 		}
+
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -314,6 +331,7 @@ func (r *remote) compare(ctx context.Context, accepted []uuid.UUID, endpoints in
 		return 0, 0, err
 	}
 	defer body.Close()
+
 	delivered := make(map[uuid.UUID]uint32, len(accepted))
 	for in := bufio.NewReaderSize(body, 1<<16); ; {
 		var row [24]byte
@@ -322,10 +340,12 @@ func (r *remote) compare(ctx context.Context, accepted []uuid.UUID, endpoints in
 		} else if err != nil {
 			return 0, 0, fmt.Errorf("reading the receiver's log: %w", err)
 		}
+
 		taken, deliveries := binary.BigEndian.Uint32(row[16:]), binary.BigEndian.Uint32(row[20:])
 		delivered[uuid.UUID(row[:16])] = deliveries
 		duplicates += int64(taken) - int64(deliveries)
 	}
+
 	for _, id := range accepted {
 		lost += max(int64(endpoints)-int64(delivered[id]), 0)
 	}

@@ -15,9 +15,11 @@ func runRemote(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w (choose another with --receiver-address)", cfg.ReceiverAddress, err)
 	}
+
 	receiverCtx, stop := context.WithCancel(ctx)
 	g, gctx := errgroup.WithContext(receiverCtx)
 	g.Go(func() error { return NewReceiver(cfg.AnswerBytes, cfg.FailFirst).Serve(gctx, l) })
+
 	r := newReport(cfg)
 	f, err := measureRemote(ctx, cfg, "http://"+l.Addr().String())
 	stop()
@@ -27,6 +29,7 @@ func runRemote(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	r.add("", f)
 	r.finish()
 	return r, nil
@@ -38,11 +41,13 @@ func measureRemote(ctx context.Context, cfg Config, receiverURL string) (*Figure
 	if err != nil {
 		return nil, err
 	}
+
 	// A tenant of this run's own, or the endpoints of the run before would get its events too.
 	cfg.Tenant = fmt.Sprintf("bench-%d", time.Now().UnixMilli())
 	if err := a.addEndpoints(ctx, cfg.Tenant, receiverURL, cfg.Endpoints); err != nil {
 		return nil, err
 	}
+
 	began, progress := time.Now(), func(int64) {}
 	l, err := generate(ctx, cfg, enqueueREST([]*api{a}, cfg), progress)
 	if err != nil {
@@ -51,10 +56,12 @@ func measureRemote(ctx context.Context, cfg Config, receiverURL string) (*Figure
 	if err := receiver.await(ctx, int64(len(l.ids)*cfg.Endpoints), patience, progress); err != nil {
 		return nil, err
 	}
+
 	got, err := receiver.receipts(ctx, "/receipts")
 	if err != nil {
 		return nil, err
 	}
+
 	f := &Figures{
 		Accepted:      int64(len(l.ids)),
 		Delivered:     got.Count,

@@ -119,9 +119,11 @@ const tolerance = 0.25
 
 func (r *Report) finish() {
 	r.Figures = medians(r.Runs[outhookRuns])
+
 	for _, name := range r.cfg.Baselines {
 		f := medians(r.Runs[name])
 		r.Baselines[name] = &f
+
 		var ratios []float64
 		for i, b := range r.Runs[name] {
 			ours, theirs := r.Runs[outhookRuns][i].DeliveredPerS, b.DeliveredPerS
@@ -130,8 +132,10 @@ func (r *Report) finish() {
 			}
 			ratios = append(ratios, ours/theirs)
 		}
+
 		r.Ratios[name] = math.Round(median(ratios)*1000) / 1000
 	}
+
 	if b, ok := r.Baselines[BaselineRiver]; ok && !r.cfg.AnyMachine && r.cfg.Rate == 0 {
 		if want := reference(r.cfg.Mode); math.Abs(b.DeliveredPerS/want-1) > tolerance {
 			r.Void = fmt.Sprintf("bare River delivered %.0f/s, more than %.0f %% from the %.0f/s "+
@@ -151,6 +155,7 @@ func medians(runs []*Figures) Figures {
 		}
 		return median(values)
 	}
+
 	latency := func(get func(*Figures) Latency) Latency {
 		return Latency{
 			P50: of(func(f *Figures) float64 { return get(f).P50 }), P90: of(func(f *Figures) float64 { return get(f).P90 }),
@@ -158,6 +163,7 @@ func medians(runs []*Figures) Figures {
 			Max: of(func(f *Figures) float64 { return get(f).Max }),
 		}
 	}
+
 	byCPU := slices.SortedFunc(slices.Values(runs), func(a, b *Figures) int {
 		return int(math.Copysign(1, a.CPUPerEvent-b.CPUPerEvent))
 	})
@@ -167,6 +173,7 @@ func medians(runs []*Figures) Figures {
 	m.AcceptMS = latency(func(f *Figures) Latency { return f.AcceptMS })
 	m.ReceiptMS = latency(func(f *Figures) Latency { return f.ReceiptMS })
 	m.WALPerEvent = of(func(f *Figures) float64 { return f.WALPerEvent })
+
 	m.Accepted, m.Delivered, m.Lost, m.Duplicates = 0, 0, 0, 0
 	for _, f := range runs { // every one of them counts
 		m.Accepted, m.Delivered = m.Accepted+f.Accepted, m.Delivered+f.Delivered
@@ -201,6 +208,7 @@ func (r *Report) WriteTable(out io.Writer) error {
 		_, _ = fmt.Fprintf(w, "%s\tratio\t", cmpName(name))
 	}
 	_, _ = fmt.Fprintln(w)
+
 	row := func(name, format string, get func(*Figures) float64) {
 		_, _ = fmt.Fprintf(w, "%s\t", name)
 		for i, f := range columns {
@@ -215,12 +223,14 @@ func (r *Report) WriteTable(out io.Writer) error {
 		}
 		_, _ = fmt.Fprintln(w)
 	}
+
 	row("accepted /s", "%.0f", func(f *Figures) float64 { return f.AcceptedPerS })
 	row("delivered /s", "%.0f", func(f *Figures) float64 { return f.DeliveredPerS })
 	row("accept p50 ms", "%.2f", func(f *Figures) float64 { return f.AcceptMS.P50 })
 	row("accept p99 ms", "%.2f", func(f *Figures) float64 { return f.AcceptMS.P99 })
 	row("receipt p50 ms", "%.2f", func(f *Figures) float64 { return f.ReceiptMS.P50 })
 	row("receipt p99 ms", "%.2f", func(f *Figures) float64 { return f.ReceiptMS.P99 })
+
 	row("events", "%.0f", func(f *Figures) float64 { return float64(f.Accepted) })
 	row("lost", "%.0f", func(f *Figures) float64 { return float64(f.Lost) })
 	row("duplicates", "%.0f", func(f *Figures) float64 { return float64(f.Duplicates) })
@@ -230,9 +240,11 @@ func (r *Report) WriteTable(out io.Writer) error {
 	}
 	row("WAL bytes/event", "%.0f", func(f *Figures) float64 { return f.WALPerEvent })
 	row("disk bytes/event", "%.0f", func(f *Figures) float64 { return f.DiskPerEvent })
+
 	if err := w.Flush(); err != nil {
 		return err
 	}
+
 	if r.Void != "" {
 		_, _ = fmt.Fprintln(out, strings.ToUpper("void")+": "+r.Void)
 	}

@@ -95,12 +95,14 @@ func MeasureRetention(ctx context.Context, cfg Config) (*RetentionReport, error)
 	if cfg.Rate == 0 {
 		cfg.Rate = agedRate
 	}
+
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if cfg.URL != "" || len(cfg.Baselines) > 0 {
 		return nil, errors.New("the mode retention has a server of its own and no baseline: leave out --url and --baseline")
 	}
+
 	var report *RetentionReport
 	err := withSystem(ctx, cfg, func(s *system) (err error) {
 		report, err = s.measureRetention(ctx)
@@ -120,12 +122,14 @@ func (s *system) measureRetention(ctx context.Context) (r *RetentionReport, err 
 		err = errors.Join(err, st.close())
 		drop()
 	}()
+
 	if err := st.startReceiver(ctx); err != nil {
 		return nil, err
 	}
 	if err := st.age(ctx); err != nil {
 		return nil, err
 	}
+
 	r = &RetentionReport{Events: s.cfg.Preload / agedDays * agedDays, Days: agedDays}
 	if r.Sizes, err = st.agedSizes(ctx, r.Events); err != nil {
 		return nil, err
@@ -137,12 +141,14 @@ func (s *system) measureRetention(ctx context.Context) (r *RetentionReport, err 
 func (st *stage) age(ctx context.Context) error {
 	done, progress := st.progress("days", agedDays)
 	defer done()
+
 	first := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -agedDays)
 	_, err := st.pool.Exec(ctx, "SELECT outhook.create_partitions($1::date, $2::date)",
 		first, first.AddDate(0, 0, agedDays))
 	if err != nil {
 		return fmt.Errorf("creating partitions: %w", err)
 	}
+
 	endpoint := uuid.Must(uuid.NewV7())
 	text := max(st.cfg.PayloadBytes-len(`{"n" : 12345, "text" : ""}`), 0)
 	for day := range agedDays {
@@ -152,6 +158,7 @@ func (st *stage) age(ctx context.Context) error {
 		}
 		progress(int64(day))
 	}
+
 	if _, err := st.pool.Exec(ctx, "VACUUM (ANALYZE)"); err != nil {
 		return fmt.Errorf("vacuuming: %w", err)
 	}
@@ -169,6 +176,7 @@ func (st *stage) agedSizes(ctx context.Context, events int) (sizes []TableSize, 
 	if err != nil {
 		return nil, fmt.Errorf("reading sizes: %w", err)
 	}
+
 	var t TableSize
 	_, err = pgx.ForEachRow(rows, []any{&t.Table, &t.Heap, &t.Index, &t.Toast}, func() error {
 		sizes = append(sizes, TableSize{
@@ -188,15 +196,18 @@ func (st *stage) enqueueAndDrop(ctx context.Context, r *RetentionReport) error {
 	if err := st.startWorkers(ctx, st.cfg.Workers, keepAll); err != nil {
 		return err
 	}
+
 	warm := st.cfg
 	warm.Duration = 2 * time.Second
 	if _, err := generate(ctx, warm, enqueueREST(anew(apis), st.cfg), func(int64) {}); err != nil {
 		return err
 	}
+
 	m, err := st.begin(ctx)
 	if err != nil {
 		return err
 	}
+
 	done, progress := st.progress("before", -1)
 	before, err := generate(ctx, st.cfg, enqueueREST(anew(apis), st.cfg), progress)
 	done()
@@ -206,6 +217,7 @@ func (st *stage) enqueueAndDrop(ctx context.Context, r *RetentionReport) error {
 	if err != nil {
 		return err
 	}
+
 	wal, err := st.walPosition(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the WAL position: %w", err)
@@ -221,6 +233,7 @@ func (st *stage) enqueueAndDrop(ctx context.Context, r *RetentionReport) error {
 	if err = errors.Join(err, <-dropped); err != nil {
 		return err
 	}
+
 	r.DuringMS = newLatency(during.latency)
 	return st.awaitSettled(ctx)
 }
@@ -239,18 +252,22 @@ func (st *stage) dropDays(ctx context.Context, r *RetentionReport) error {
 	if err := sleepUntil(ctx, time.Now().Add(st.cfg.Duration/4)); err != nil {
 		return err
 	}
+
 	c, err := st.spawn([]string{"bench-retain", fmt.Sprintf("--retention=%dd", keptDays)},
 		"OUTHOOK_DATABASE_URL="+st.pg.URL(st.database))
 	if err != nil {
 		return err
 	}
+
 	line, err := c.value(ctx, retainedPrefix, "\n")
 	if err = errors.Join(err, c.stop()); err != nil {
 		return err
 	}
+
 	if _, err := fmt.Sscan(line, &r.DroppedTables, &r.DropMS); err != nil {
 		return fmt.Errorf("reading what was dropped: %w", err)
 	}
+
 	r.DroppedDays = r.DroppedTables / 3
 	if r.DroppedDays != agedDays-keptDays {
 		return fmt.Errorf("the retention dropped %d tables instead of those of %d days", r.DroppedTables, agedDays-keptDays)
@@ -288,6 +305,7 @@ func (r *RetentionReport) WriteJSON(w io.Writer) error {
 func (r *RetentionReport) WriteTable(out io.Writer) error {
 	_, _ = fmt.Fprintf(out, "%d events over %d days; %d days (%d tables) dropped in %.0f ms\n\n",
 		r.Events, r.Days, r.DroppedDays, r.DroppedTables, r.DropMS)
+
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(w, "accept ms\tp50\tp99\tp99.9\tmax\t")
 	for _, l := range []struct {
@@ -296,12 +314,14 @@ func (r *RetentionReport) WriteTable(out io.Writer) error {
 	}{{"before", r.BeforeMS}, {"while days are dropped", r.DuringMS}} {
 		_, _ = fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t\n", l.name, l.P50, l.P99, l.P999, l.Max)
 	}
+
 	_, _ = fmt.Fprintln(w, "\t\t\t\t\t\nbytes an event\ttable\tindex\ttoast\tall\t")
 	var sum TableSize
 	for _, t := range r.Sizes {
 		_, _ = fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f\t%.0f\t\n", t.Table, t.Heap, t.Index, t.Toast, t.Heap+t.Index+t.Toast)
 		sum.Heap, sum.Index, sum.Toast = sum.Heap+t.Heap, sum.Index+t.Index, sum.Toast+t.Toast
 	}
+
 	_, _ = fmt.Fprintf(w, "all\t%.0f\t%.0f\t%.0f\t%.0f\t\n", sum.Heap, sum.Index, sum.Toast, sum.Heap+sum.Index+sum.Toast)
 	_, _ = fmt.Fprintf(w, "WAL\t\t\t\t%.0f\t\n", math.Round(r.WALPerEvent))
 	return w.Flush()

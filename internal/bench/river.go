@@ -54,6 +54,7 @@ func (w *postWorker) Work(ctx context.Context, job *river.Job[postArgs]) error {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Webhook-Id", job.Args.ID.String())
+
 	res, err := w.client.Do(req)
 	if err != nil {
 		return err
@@ -62,6 +63,7 @@ func (w *postWorker) Work(ctx context.Context, job *river.Job[postArgs]) error {
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		return err
 	}
+
 	if res.StatusCode/100 != 2 {
 		return errors.New("refused")
 	}
@@ -74,6 +76,7 @@ func newRiver(pool *pgxpool.Pool, workers *river.Workers) (*river.Client[pgx.Tx]
 		cfg.Workers, cfg.FetchCooldown, cfg.FetchPollInterval = workers, riverCooldown, riverPoll
 		cfg.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: riverWorkers}}
 	}
+
 	client, err := river.NewClient(riverpgxv5.New(pool), cfg)
 	if err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
@@ -93,8 +96,10 @@ func ServeRiver(ctx context.Context, stdout io.Writer, databaseURL string) error
 		return fmt.Errorf("opening the database: %w", err)
 	}
 	defer pool.Close()
+
 	transport := &http.Transport{MaxIdleConns: riverWorkers, MaxIdleConnsPerHost: riverWorkers, DisableCompression: true}
 	defer transport.CloseIdleConnections()
+
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &postWorker{client: &http.Client{Transport: transport}})
 	client, err := newRiver(pool, workers)
@@ -104,8 +109,10 @@ func ServeRiver(ctx context.Context, stdout io.Writer, databaseURL string) error
 	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("starting River: %w", err)
 	}
+
 	_, _ = fmt.Fprintln(stdout, addressPrefix+"none")
 	<-ctx.Done()
+
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return client.Stop(stopCtx)
@@ -116,6 +123,7 @@ func (st *stage) measureRiver(ctx context.Context) (*Figures, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	start := func(ctx context.Context) error {
 		for range st.cfg.Workers {
 			c, err := st.spawn([]string{"bench-river"}, "OUTHOOK_DATABASE_URL="+st.pg.URL(st.database))
@@ -129,6 +137,7 @@ func (st *stage) measureRiver(ctx context.Context) (*Figures, error) {
 		}
 		return nil
 	}
+
 	url := st.receiver.url + "/0"
 	settled := func(context.Context) error { return nil }
 	if st.cfg.Mode == ModeDrain {
@@ -142,6 +151,7 @@ func (st *stage) measureRiver(ctx context.Context) (*Figures, error) {
 			return ids, err
 		}, start)
 	}
+
 	if err := start(ctx); err != nil {
 		return nil, err
 	}

@@ -94,6 +94,7 @@ func (r *ScenarioReport) WriteTable(out io.Writer) error {
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%g\t%s %g\t%s\n", c.Name, c.Value, sign, c.Bound, verdict)
 	}
+
 	for _, f := range r.Figures {
 		_, _ = fmt.Fprintf(w, "%s\t%g\t\t\n", f.Name, f.Value)
 	}
@@ -114,6 +115,7 @@ func RunScenario(ctx context.Context, cfg Config) (r *ScenarioReport, err error)
 	if cfg.Workers == 0 {
 		return nil, errors.New("a scenario needs workers: leave out --workers 0")
 	}
+
 	dir, err := os.MkdirTemp("", "outhook-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("making a folder: %w", err)
@@ -122,6 +124,7 @@ func RunScenario(ctx context.Context, cfg Config) (r *ScenarioReport, err error)
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // where we are root, the database's user must get through
 		return nil, fmt.Errorf("opening a folder: %w", err)
 	}
+
 	s, err := startSystem(ctx, cfg, dir)
 	if err != nil {
 		return nil, err
@@ -140,6 +143,7 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 	st.pool = pool
 	defer drop()
 	defer func() { err = errors.Join(err, st.close()) }()
+
 	receiver, err := s.spawn([]string{"bench-crowd"})
 	if err != nil {
 		return nil, err
@@ -150,11 +154,13 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 		return nil, err
 	}
 	st.receiver = newRemote("http://" + address)
+
 	server, url, err := s.serve(ctx, st.database, "api")
 	if err != nil {
 		return nil, err
 	}
 	st.add("api", server)
+
 	p := &play{stage: st, url: url, r: &ScenarioReport{Scenario: s.cfg.Mode, OK: true}}
 	run := map[string]func(context.Context) error{
 		ScenarioDead:    p.dead,

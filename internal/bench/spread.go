@@ -19,6 +19,7 @@ func (p *play) spread(ctx context.Context) error {
 	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
 		return err
 	}
+
 	if err := p.endpoint(ctx, "one", behaveQuick, "one", ""); err != nil {
 		return err
 	}
@@ -28,6 +29,7 @@ func (p *play) spread(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	wide, many := make([]string, n), names("tenant", n)
 	for i := range wide {
 		wide[i] = "wide"
@@ -43,6 +45,7 @@ func (p *play) spread(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	if err := p.endpoints(ctx, many, "many"); err != nil {
 		return err
 	}
@@ -52,6 +55,7 @@ func (p *play) spread(ctx context.Context) error {
 			for i, tenant := range part {
 				events[i] = outhook.Event{TenantID: tenant, Type: eventType, Payload: payload(time.Now(), p.cfg.PayloadBytes)}
 			}
+
 			if err := p.enqueueCall(ctx, events); err != nil {
 				return err
 			}
@@ -75,6 +79,7 @@ func (p *play) endpoints(ctx context.Context, tenants []string, group string) er
 	if err != nil {
 		return err
 	}
+
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(conns)
 	for _, tenant := range tenants {
@@ -88,11 +93,13 @@ func (p *play) spreadPart(ctx context.Context, name, group string, n int, enqueu
 	if err := p.receiver.reset(ctx); err != nil {
 		return err
 	}
+
 	began := time.Now()
 	if err := enqueue(); err != nil {
 		return fmt.Errorf("enqueueing: %w", err)
 	}
 	p.r.figure(name+": enqueued after s", time.Since(began).Seconds())
+
 	counts, err := p.receiver.awaitGroup(ctx, group, int64(n))
 	if err != nil {
 		return err
@@ -100,6 +107,7 @@ func (p *play) spreadPart(ctx context.Context, name, group string, n int, enqueu
 	if err := p.awaitSettled(ctx); err != nil {
 		return err
 	}
+
 	p.r.atLeast(name+": delivered", float64(counts[group].Count), float64(n))
 	p.r.figure(name+": delivered and logged after s", time.Since(began).Seconds())
 	for _, part := range []string{"api", "worker"} {
@@ -134,12 +142,14 @@ func (p *play) limited(ctx context.Context) error {
 	if err := p.enqueueBurst(ctx, "limited"); err != nil {
 		return err
 	}
+
 	if err := p.startWorkers(ctx, max(p.cfg.Workers, 3)); err != nil {
 		return err
 	}
 	if _, err := p.receiver.awaitGroup(ctx, "limited", limitedRate/2); err != nil { // it has begun
 		return err
 	}
+
 	m, err := p.begin(ctx)
 	if err != nil {
 		return err
@@ -150,6 +160,7 @@ func (p *play) limited(ctx context.Context) error {
 	if err := sleepUntil(ctx, time.Now().Add(p.cfg.Duration)); err != nil {
 		return err
 	}
+
 	counts, err := p.receiver.groups(ctx)
 	if err != nil {
 		return err
@@ -158,16 +169,19 @@ func (p *play) limited(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the WAL position: %w", err)
 	}
+
 	cpu := p.cpu()
 	got := counts["limited"]
 	rate := float64(got.Count-1) / got.seconds()
 	p.r.atLeast("requests/s", rate, 0.9*limitedRate)
 	p.r.atMost("requests/s", rate, 1.1*limitedRate)
+
 	var again float64
 	count := "SELECT count(*) FROM outhook.delivery_attempts WHERE number > 1"
 	if err := p.pool.QueryRow(ctx, count).Scan(&again); err != nil {
 		return fmt.Errorf("counting attempts: %w", err)
 	}
+
 	p.r.atMost("attempts beyond the first", again, 0)
 	p.r.figure("deliveries", float64(got.Count))
 	p.r.figure("WAL bytes per delivery", perEvent(float64(wal-m.wal), int(got.Count)))

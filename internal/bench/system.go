@@ -48,10 +48,12 @@ type system struct {
 func startSystem(ctx context.Context, cfg Config, dir string) (*system, error) {
 	startCtx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+
 	pg, err := localpg.Start(startCtx, localpg.Config{DataDir: dir + "/pg", Settings: settings()})
 	if err != nil {
 		return nil, fmt.Errorf("starting Postgres: %w", err)
 	}
+
 	secret := []byte((rand.Text() + rand.Text())[:32])
 	s := &system{cfg: cfg, pg: pg, key: rand.Text(), secret: base64.StdEncoding.EncodeToString(secret)}
 	if s.admin, err = pgxpool.New(ctx, pg.URL("postgres")); err == nil {
@@ -70,6 +72,7 @@ func startSystem(ctx context.Context, cfg Config, dir string) (*system, error) {
 func (s *system) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
+
 	if s.admin != nil {
 		s.admin.Close()
 	}
@@ -84,6 +87,7 @@ func (s *system) newDatabase(ctx context.Context, name string) (pool *pgxpool.Po
 	if _, err := s.admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		return nil, nil, fmt.Errorf("creating a database: %w", err)
 	}
+
 	cfg, err := pgxpool.ParseConfig(s.pg.URL(name))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading a URL: %w", err)
@@ -92,12 +96,14 @@ func (s *system) newDatabase(ctx context.Context, name string) (pool *pgxpool.Po
 	if pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, nil, fmt.Errorf("opening the database: %w", err)
 	}
+
 	drop = func() {
 		pool.Close()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		_, _ = s.admin.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
 	}
+
 	if err := migrations.Up(ctx, pool); err != nil {
 		drop()
 		return nil, nil, fmt.Errorf("migrating: %w", err)
@@ -133,9 +139,11 @@ func spawn(executable string, args []string, env ...string) (*child, error) {
 	c.cmd.Env = env
 	c.cmd.Stdout, c.cmd.Stderr = c.out, c.out
 	c.cmd.SysProcAttr = dieWithParent()
+
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", args[0], err)
 	}
+
 	go func() {
 		defer close(c.done)
 		c.err = c.cmd.Wait()
@@ -155,6 +163,7 @@ func (c *child) stop() error {
 		_ = c.cmd.Process.Kill()
 		<-c.done
 	}
+
 	if c.err != nil {
 		return fmt.Errorf("%s ended with %w: %s", c.cmd.Args[1], c.err, c.out)
 	}
@@ -165,6 +174,7 @@ func (c *child) stop() error {
 func (c *child) value(ctx context.Context, prefix, end string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for ended := false; ; {
@@ -173,9 +183,11 @@ func (c *child) value(ctx context.Context, prefix, end string) (string, error) {
 				return v, nil
 			}
 		}
+
 		if ended {
 			return "", fmt.Errorf("%s ended: %s", c.cmd.Args[1], c.out)
 		}
+
 		select {
 		case <-c.done:
 			ended = true // look once more: it may have spoken since
@@ -219,6 +231,7 @@ func (s *system) serve(ctx context.Context, database, role string, env ...string
 	if err != nil {
 		return nil, "", err
 	}
+
 	address, err := c.value(ctx, `"address":"`, `"`)
 	if err != nil {
 		return nil, "", errors.Join(err, c.stop())
@@ -240,6 +253,7 @@ func diskBytes(ctx context.Context, pool *pgxpool.Pool) (map[string]int64, error
 	if err != nil {
 		return nil, fmt.Errorf("reading sizes: %w", err)
 	}
+
 	sizes := map[string]int64{}
 	var name string
 	var size int64
