@@ -48,10 +48,12 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	if !ok {
 		return nil
 	}
+
 	if omitted > 0 {
 		r = r.Clone()
 		r.AddAttrs(slog.Int("omitted", omitted))
 	}
+
 	return h.Handler.Handle(ctx, r)
 }
 
@@ -69,16 +71,19 @@ func (h *handler) WithGroup(name string) slog.Handler {
 func (m *memory) say(r slog.Record) (omitted int, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+
 	key := r.Level.String() + " " + r.Message
 	s := m.said[key]
 	if s == nil {
 		m.said[key] = &saying{at: r.Time}
 		return 0, true
 	}
+
 	if r.Time.Sub(s.at) < Interval {
 		s.omitted++
 		return 0, false
 	}
+
 	omitted, s.at, s.omitted = s.omitted, r.Time, 0
 	return omitted, true
 }
