@@ -47,6 +47,7 @@ func run(m *testing.M) int {
 	if code != 0 {
 		return code
 	}
+
 	// A link of toxiproxy that ends while a toxic is added to it now and then leaves its toxics' goroutines behind.
 	toxic := goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")
 	if err := goleak.Find(toxic); err != nil {

@@ -74,12 +74,14 @@ func (s *server) start(ctx context.Context, address, binDir string) error {
 		}
 		s.local, address = local, local.URL("postgres")
 	}
+
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
 		return errors.New("parsing " + serverVariable +
 			": it is no URL of the form postgres://user:password@host:port/database")
 	}
 	s.address = u
+
 	cfg, err := pgxpool.ParseConfig(address)
 	if err != nil {
 		return fmt.Errorf("parsing %s: %w", serverVariable, err)
@@ -87,6 +89,7 @@ func (s *server) start(ctx context.Context, address, binDir string) error {
 	if s.admin, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return err
 	}
+
 	return s.checkVersion(ctx)
 }
 
@@ -114,15 +117,18 @@ func (s *server) url(database string) string {
 func (s *server) newDatabase(t testing.TB, template string) string {
 	t.Helper()
 	s.require(t)
+
 	name := cloneName(t.Name())
 	create := "CREATE DATABASE " + quote(name) + " ENCODING 'UTF8' TEMPLATE " + quote(template)
 	if s.local != nil {
 		// Without fsync, copying files beats writing each page to the WAL: 150 ms against 230 for 13 MB, 4 tests at once.
 		create += " STRATEGY file_copy"
 	}
+
 	if _, err := s.admin.Exec(t.Context(), create); err != nil {
 		t.Fatalf("creating a database for the test: %v", err)
 	}
+
 	t.Cleanup(func() { s.drop(t, name) })
 	return s.url(name)
 }
@@ -134,6 +140,7 @@ func (s *server) drop(t testing.TB, name string) {
 		t.Log(s.keptMessage(name))
 		return
 	}
+
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), setUpLimit)
 	defer cancel()
 	if _, err := s.admin.Exec(ctx, "DROP DATABASE "+quote(name)+" WITH (FORCE)"); err != nil {
@@ -147,6 +154,7 @@ func (s *server) keptMessage(name string) string {
 		return "the test failed; its database lives until this test binary ends (set " + serverVariable +
 			" to a server of yours to keep it): " + s.url(name)
 	}
+
 	u := *s.address
 	u.Path = "/" + name
 	return "the test failed; its database is kept: " + u.Redacted()
@@ -159,11 +167,13 @@ func (s *server) newPool(t testing.TB) *pgxpool.Pool {
 	if err != nil {
 		t.Fatalf("parsing the test database's URL: %v", err)
 	}
+
 	cfg.MaxConns = poolConns
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(t.Context()), cfg)
 	if err != nil {
 		t.Fatalf("opening a pool on the test's database: %v", err)
 	}
+
 	t.Cleanup(func() { closePool(t, pool, closeLimit) })
 	return pool
 }
@@ -171,11 +181,13 @@ func (s *server) newPool(t testing.TB) *pgxpool.Pool {
 // closePool waits for the pool's connections to be given back, which Close alone would do for ever.
 func closePool(t testing.TB, pool *pgxpool.Pool, limit time.Duration) {
 	t.Helper()
+
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
 		pool.Close()
 	}()
+
 	select {
 	case <-closed:
 	case <-time.After(limit):
@@ -209,5 +221,6 @@ func cloneName(test string) string {
 		}
 		return -1
 	}, strings.ToLower(strings.ReplaceAll(test, "/", "_")))
+
 	return clonePrefix + slug[:min(len(slug), 40)] + "_" + strings.ToLower(rand.Text()[:10])
 }

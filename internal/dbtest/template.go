@@ -45,8 +45,10 @@ func (s *server) prepareTemplate(
 		return fmt.Errorf("connecting: %w", err)
 	}
 	s.templateUse = conn
+
 	day := time.Now().UTC().Format("20060102")
 	s.templateName = templatePrefix + hash[:min(len(hash), 16)] + "_" + day
+
 	if err := lockTemplate(ctx, conn, s.templateName); err != nil {
 		return err
 	}
@@ -75,6 +77,7 @@ func (s *server) buildOnce(
 		_, unlockErr := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(hashtextextended($1, 0))", key)
 		err = errors.Join(err, unlockErr)
 	}()
+
 	var complete bool
 	err = conn.QueryRow(ctx, "SELECT datistemplate FROM pg_database WHERE datname = $1", s.templateName).Scan(&complete)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -83,6 +86,7 @@ func (s *server) buildOnce(
 	if complete {
 		return nil
 	}
+
 	if err := s.build(ctx, conn, up); err != nil {
 		return fmt.Errorf("building template %s: %w", s.templateName, err)
 	}
@@ -99,6 +103,7 @@ func (s *server) build(ctx context.Context, conn *pgxpool.Conn, up func(context.
 	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name+" ENCODING 'UTF8' TEMPLATE "+emptyTemplate); err != nil {
 		return err
 	}
+
 	if err := s.migrate(ctx, up); err != nil {
 		return err
 	}
@@ -126,6 +131,7 @@ func dropOldTemplates(ctx context.Context, conn *pgxpool.Conn, keep string) erro
 	if err != nil {
 		return fmt.Errorf("listing old templates: %w", err)
 	}
+
 	for _, name := range old {
 		if err := dropIfUnused(ctx, conn, name); err != nil {
 			return fmt.Errorf("dropping old template %s: %w", name, err)
@@ -144,11 +150,13 @@ func dropIfUnused(ctx context.Context, conn *pgxpool.Conn, name string) (err err
 		_, unlockErr := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(hashtextextended($1, 0))", name)
 		err = errors.Join(err, unlockErr)
 	}()
+
 	var exists bool // somebody may have dropped it between our list and our lock
 	err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists)
 	if err != nil || !exists {
 		return err
 	}
+
 	if _, err := conn.Exec(ctx, "ALTER DATABASE "+quote(name)+" IS_TEMPLATE false"); err != nil {
 		return err
 	}
