@@ -123,6 +123,7 @@ func (cfg Config) validate() error {
 	if cfg.KeepBytes < 0 || cfg.KeepBytes > maxKeepBytes {
 		return fmt.Errorf("KeepBytes is %d: must be 0 to %d", cfg.KeepBytes, maxKeepBytes)
 	}
+
 	for _, field := range []struct {
 		name  string
 		value int64
@@ -136,6 +137,7 @@ func (cfg Config) validate() error {
 			return fmt.Errorf("%s is negative", field.name)
 		}
 	}
+
 	if slices.Contains(cfg.Ports, 0) {
 		return errors.New("field Ports holds 0")
 	}
@@ -159,6 +161,7 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+
 	cfg = cfg.withDefaults()
 	g := newGuard(cfg)
 	return &Client{guard: g, keepBytes: cfg.KeepBytes, transport: newTransport(cfg, g)}, nil
@@ -166,6 +169,7 @@ func New(cfg Config) (*Client, error) {
 
 func newTransport(cfg Config, g guard) *http.Transport {
 	dialer := &net.Dialer{ControlContext: g.control, Resolver: cfg.Resolver}
+
 	return &http.Transport{
 		Proxy:                  nil, // a proxy would connect where the guard can't see
 		DialContext:            dialContext(dialer, g),
@@ -230,10 +234,12 @@ func (c *Client) post(ctx context.Context, r Request) Result {
 	if err != nil {
 		return Result{Outcome: Blocked, Error: printable("blocked: "+err.Error(), maxErrorBytes)}
 	}
+
 	ctx, cancel := context.WithTimeoutCause(ctx, orDefault(r.Timeout, defaultTimeout), errTimeout)
 	defer cancel()
 	ctx = withRequest(ctx)
 	var t trace
+
 	// RoundTrip and not http.Client: it has no redirects, cookies and authentication to be switched off.
 	resp, err := c.transport.RoundTrip(newRequest(ctx, &t, target, r))
 	if err != nil {
@@ -268,6 +274,7 @@ func newRequest(ctx context.Context, t *trace, target *url.URL, r Request) *http
 			return newBody(r.Body), nil
 		},
 	}
+
 	return req.WithContext(httptrace.WithClientTrace(ctx, t.hooks()))
 }
 

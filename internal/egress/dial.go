@@ -23,6 +23,7 @@ func dialContext(dialer *net.Dialer, g guard) func(ctx context.Context, network,
 		if !found {
 			return dialer.DialContext(ctx, network, address)
 		}
+
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(request, cancel)() //nolint:contextcheck // the request ends the dial

@@ -34,12 +34,14 @@ func (k traced) classify(ctx context.Context, err error) (Outcome, string) {
 	case ctx.Err() != nil:
 		return Unknown, "stopped: " + k.phase.String()
 	}
+
 	if errno, local := localTrouble(err); local && !k.sent {
 		return Unknown, "local: " + errno.Error()
 	}
 	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() && k.phase != phaseDNS {
 		return TimedOut, "timeout: " + k.phase.String()
 	}
+
 	return Unreachable, k.cause(err)
 }
 
@@ -65,12 +67,14 @@ func (k traced) cause(err error) string {
 	if text := connCause(err); text != "" {
 		return text
 	}
+
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "remote error" {
 		return "tls: the receiver says: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
 	}
 	if k.phase == phaseTLS {
 		return "tls: " + tlsCause(err)
 	}
+
 	return k.httpCause(err)
 }
 
@@ -94,6 +98,7 @@ func connCause(err error) string {
 	if !errors.As(err, &errno) {
 		return ""
 	}
+
 	among := func(list ...syscall.Errno) bool { return slices.Contains(list, errno) }
 	switch {
 	case among(syscall.ECONNREFUSED):
@@ -104,6 +109,7 @@ func connCause(err error) string {
 		syscall.EADDRNOTAVAIL): // also for an IPv6 address where this machine has no IPv6
 		return "no_route: " + errno.Error()
 	}
+
 	return "network: " + errno.Error()
 }
 
@@ -122,6 +128,7 @@ func tlsCause(err error) string {
 		invalid x509.CertificateInvalidError
 		record  tls.RecordHeaderError
 	)
+
 	switch {
 	case errors.As(err, &host):
 		return "the certificate is not valid for this host"
@@ -146,6 +153,7 @@ func (k traced) httpCause(err error) string {
 		return "http2: the receiver ended the stream in the body"
 	case k.http2:
 		return "http2: the receiver ended the stream or its connection before an answer; not sent again"
+
 	case k.phase == phaseBody && broken:
 		return "connection_closed: in the response body"
 	case k.phase == phaseBody:

@@ -53,6 +53,7 @@ func newGuardian(allow []netip.Prefix) *ssrf.Guardian {
 			v6 = append(v6, p)
 		}
 	}
+
 	return ssrf.New(
 		ssrf.WithAnyPort(),
 		ssrf.WithAllowedV4Prefixes(v4...),
@@ -105,6 +106,7 @@ func (g guard) control(ctx context.Context, network, address string, conn syscal
 	case !g.allowsPort(target.Port()):
 		return errPort
 	}
+
 	if answers, found := ctx.Value(answersKey{}).(*dnsAnswers); found && answers.forbidden.Load() {
 		return errMixed
 	}
@@ -131,9 +133,11 @@ func (g guard) judge(ctx context.Context, address string) context.Context {
 	if err != nil {
 		return ctx
 	}
+
 	target := uint16(n)
 	answers := &dnsAnswers{}
 	ctx = context.WithValue(ctx, answersKey{}, answers)
+
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{DNSDone: func(info httptrace.DNSDoneInfo) {
 		for _, found := range info.Addrs {
 			// An IPv4-mapped answer is dialled as IPv4.
@@ -151,6 +155,7 @@ func ParsePrefixes(s string) ([]netip.Prefix, error) {
 	if s = strings.TrimSpace(s); s == "" || s == "none" {
 		return nil, nil
 	}
+
 	var prefixes []netip.Prefix
 	for item := range strings.SplitSeq(s, ",") {
 		p, err := parsePrefix(strings.TrimSpace(item))

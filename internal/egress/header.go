@@ -90,6 +90,7 @@ func printable(s string, n int) string {
 		}
 		return r // an invalid byte is U+FFFD by now
 	}, s)
+
 	if len(s) <= n {
 		return s
 	}

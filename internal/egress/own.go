@@ -20,6 +20,7 @@ func (c *Client) Block(addr netip.AddrPort) {
 	if !addr.IsValid() || o.has(addr) {
 		return
 	}
+
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.list = append(o.list, addr)

@@ -71,10 +71,12 @@ func (c *Client) answer(ctx context.Context, t *trace, resp *http.Response) Resu
 		RemoteAddr: known.remoteAddr, Sent: true,
 	}
 	res.RetryAfter = res.Header.Get("Retry-After")
+
 	if resp.StatusCode < 100 { // net/http takes any three digits
 		res.StatusCode, res.Outcome, res.Error = 0, Unreachable, "protocol: the status code is below 100"
 		return res
 	}
+
 	err := c.readBody(&res, resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		res.Outcome, res.Error = Rejected, statusText(resp.StatusCode)
@@ -92,6 +94,7 @@ func (c *Client) readBody(res *Result, resp *http.Response) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil // what follows is not HTTP, and has no end
 	}
+
 	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(c.keepBytes)+1))
 	res.Body, res.BodyTruncated = body, err != nil
 	if len(body) > c.keepBytes {
@@ -100,6 +103,7 @@ func (c *Client) readBody(res *Result, resp *http.Response) error {
 	if err != nil {
 		return err
 	}
+
 	if _, err = io.CopyN(io.Discard, resp.Body, drainBytes); errors.Is(err, io.EOF) {
 		return nil
 	}

@@ -15,6 +15,7 @@ func ParsePorts(s string) ([]uint16, error) {
 	if strings.TrimSpace(s) == "any" {
 		return nil, nil
 	}
+
 	var ports []uint16
 	for item := range strings.SplitSeq(s, ",") {
 		n, err := strconv.ParseUint(strings.TrimSpace(item), 10, 16)
@@ -32,6 +33,7 @@ func ReadCAs(path string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate authorities: %w", err)
 	}
+
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		return nil, fmt.Errorf("reading the system's certificate authorities: %w", err)

@@ -45,10 +45,12 @@ func (g guard) parse(raw string) (*url.URL, error) {
 	if err := checkText(raw); err != nil {
 		return nil, err
 	}
+
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, invalidURL("it can't be parsed") // err repeats the URL
 	}
+
 	switch {
 	case g.httpsOnly && u.Scheme != "https":
 		return nil, invalidURL("it must start with https://")
@@ -59,6 +61,7 @@ func (g guard) parse(raw string) (*url.URL, error) {
 	case u.Hostname() == "":
 		return nil, invalidURL("it needs a host")
 	}
+
 	u.Host, err = g.host(u)
 	return u, err
 }
@@ -86,10 +89,12 @@ func (g guard) host(u *url.URL) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	// A name is judged by the addresses that it has when it is connected to.
 	if a, err := netip.ParseAddr(host); err == nil && !g.allows(netip.AddrPortFrom(a, port)) {
 		return "", fmt.Errorf("the host: %w", ErrBlocked)
 	}
+
 	switch {
 	case u.Port() != "":
 		return net.JoinHostPort(host, u.Port()), nil
@@ -108,10 +113,12 @@ func (g guard) port(u *url.URL) (uint16, error) {
 			text = "80"
 		}
 	}
+
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 || strconv.FormatUint(n, 10) != text {
 		return 0, invalidURL("the port must be a number from 1 to 65535")
 	}
+
 	port := uint16(n)
 	if !g.allowsPort(port) {
 		list := strings.ReplaceAll(fmt.Sprint(g.ports), " ", ", ")
@@ -127,12 +134,14 @@ func (g guard) hostname(u *url.URL) (string, error) {
 	if strings.HasPrefix(u.Host, "[") {
 		return g.addr(host, netip.Addr.Is6)
 	}
+
 	if !isASCII(host) {
 		var err error
 		if host, err = idna.Lookup.ToASCII(host); err != nil {
 			return "", invalidURL("the host is not a valid international domain name")
 		}
 	}
+
 	if err := checkName(host); err != nil {
 		return "", err
 	}
@@ -166,6 +175,7 @@ func checkName(host string) error {
 	if len(host) > maxHostBytes {
 		return invalidURL("the host must be at most 253 bytes long")
 	}
+
 	for label := range strings.SplitSeq(host, ".") {
 		if label == "" || len(label) > maxLabelBytes || strings.Trim(label, labelBytes) != "" {
 			return invalidURL("the host must be labels of 1 to 63 letters, digits, - or _, joined by full stops")
