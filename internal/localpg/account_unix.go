@@ -27,6 +27,7 @@ func chooseAccount(clusterDir string) (account, error) {
 	if err != nil {
 		return account{}, err
 	}
+
 	if os.Geteuid() != 0 {
 		if owner != nil && owner.uid != os.Geteuid() {
 			return account{}, fmt.Errorf("opening %s: it belongs to user %s: run as that user or choose another --data-dir",
@@ -34,6 +35,7 @@ func chooseAccount(clusterDir string) (account, error) {
 		}
 		return account{}, nil
 	}
+
 	if owner != nil && owner.uid != 0 {
 		return *owner, nil
 	}
@@ -49,10 +51,12 @@ func ownerOf(dir string) (*account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking up the data folder's owner: %w", err)
 	}
+
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil, fmt.Errorf("looking up the owner of %s: this system does not say", dir)
 	}
+
 	owner := &account{uid: int(stat.Uid), gid: int(stat.Gid), name: strconv.Itoa(int(stat.Uid))}
 	if u, err := user.LookupId(owner.name); err == nil {
 		owner.name = u.Username

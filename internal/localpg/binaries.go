@@ -44,10 +44,12 @@ func locateBinaries(ctx context.Context, dir string, major int) (binaries, error
 	if dir != "" {
 		return inspect(ctx, dir, major)
 	}
+
 	b, err := selectBinaries(ctx, candidates(ctx), major)
 	if !errors.Is(err, ErrNoBinaries) {
 		return b, err
 	}
+
 	fetched, fetchErr := fetchBinaries(ctx, cacheDir())
 	if fetchErr != nil {
 		return binaries{}, fmt.Errorf("%w; downloading one failed too: %w", err, fetchErr)
@@ -68,6 +70,7 @@ func selectBinaries(ctx context.Context, dirs []string, major int) (binaries, er
 		}
 		reasons = append(reasons, err.Error())
 	}
+
 	if len(reasons) == 0 {
 		return binaries{}, ErrNoBinaries
 	}
@@ -82,6 +85,7 @@ func inspect(ctx context.Context, dir string, major int) (binaries, error) {
 			return binaries{}, fmt.Errorf("looking for PostgreSQL in %s: it has no %s", dir, tool)
 		}
 	}
+
 	out, err := exec.CommandContext(ctx, b.path("postgres"), "--version").Output()
 	if err != nil {
 		return binaries{}, fmt.Errorf("asking the version of %s: %w", b.path("postgres"), err)
@@ -89,6 +93,7 @@ func inspect(ctx context.Context, dir string, major int) (binaries, error) {
 	if b.version, b.major, err = parseVersion(string(out)); err != nil {
 		return binaries{}, fmt.Errorf("asking the version of %s: %w", b.path("postgres"), err)
 	}
+
 	if b.major < minMajor {
 		return binaries{}, fmt.Errorf("%s is PostgreSQL %s, older than %d", dir, b.version, minMajor)
 	}
@@ -114,6 +119,7 @@ func parseVersion(output string) (string, int, error) {
 	if !ok || len(fields) == 0 {
 		return "", 0, fmt.Errorf("parsing %q: not a PostgreSQL version", output)
 	}
+
 	major, err := strconv.Atoi(leadingDigits.FindString(fields[0]))
 	if err != nil {
 		return "", 0, fmt.Errorf("parsing %q: %w", output, err)
@@ -148,6 +154,7 @@ func pathCandidates(ctx context.Context) []string {
 			dirs = append(dirs, filepath.Dir(target))
 		}
 	}
+
 	if config, err := exec.LookPath("pg_config"); err == nil {
 		if out, err := exec.CommandContext(ctx, config, "--bindir").Output(); err == nil {
 			dirs = append(dirs, strings.TrimSpace(string(out)))
@@ -183,6 +190,7 @@ func newestFirst(dirs []string) []string {
 		}
 		return n
 	}
+
 	slices.SortStableFunc(dirs, func(a, b string) int { return cmp.Compare(version(b), version(a)) })
 	return dirs
 }

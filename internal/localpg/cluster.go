@@ -57,6 +57,7 @@ func (c cluster) major() (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading the data folder's PostgreSQL version: %w", err)
 	}
+
 	major, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
 		return 0, fmt.Errorf("reading the data folder's PostgreSQL version: %w", err)
@@ -71,10 +72,12 @@ func (c cluster) initialise(ctx context.Context, folder, password string, tempor
 	if c.exists() {
 		return nil
 	}
+
 	work, err := os.MkdirTemp(folder, workPrefix)
 	if err != nil {
 		return fmt.Errorf("making the cluster: %w", err)
 	}
+
 	err = c.initialiseIn(ctx, work, password, temporary)
 	if removeErr := os.RemoveAll(work); err == nil && removeErr != nil {
 		err = fmt.Errorf("removing what initdb worked in: %w", removeErr)
@@ -90,6 +93,7 @@ func (c cluster) initialiseIn(ctx context.Context, work, password string, tempor
 	if err := c.account.own(work, passwordFile); err != nil {
 		return fmt.Errorf("giving the new cluster to its account: %w", err)
 	}
+
 	made := filepath.Join(work, clusterName)
 	args := []string{
 		"--pgdata=" + made, "--encoding=UTF8", "--username=" + superuser,
@@ -98,6 +102,7 @@ func (c cluster) initialiseIn(ctx context.Context, work, password string, tempor
 	if temporary {
 		args = append(args, "--no-sync")
 	}
+
 	if err := c.initdb(ctx, args); err != nil {
 		return err
 	}
@@ -125,6 +130,7 @@ func (c cluster) removeWork(ctx context.Context, folder string) {
 	if err != nil {
 		return // a folder with a bracket in its name keeps them; they are in nobody's way
 	}
+
 	for _, work := range left {
 		if err := os.RemoveAll(work); err != nil {
 			c.logger.WarnContext(ctx, "removing an unfinished cluster failed",
@@ -165,11 +171,13 @@ func (c cluster) output(ctx context.Context, tool string, args ...string) (strin
 	var out bytes.Buffer
 	cmd := c.command(ctx, tool, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
+
 	p, err := spawn(cmd)
 	if err != nil {
 		return "", err
 	}
 	<-p.done
+
 	if p.err != nil && ctx.Err() != nil {
 		return out.String(), context.Cause(ctx)
 	}
@@ -182,10 +190,12 @@ func (c cluster) checkReach(ctx context.Context) error {
 	if c.account.ours() {
 		return nil
 	}
+
 	target := filepath.Dir(c.dir)
 	if c.enter(ctx, target) == nil {
 		return nil
 	}
+
 	if err := c.enter(ctx, string(filepath.Separator)); err != nil {
 		return fmt.Errorf("running the binaries in %s as user %s: %w", c.bin.dir, c.account.name, err)
 	}
@@ -204,6 +214,7 @@ func (c cluster) checkReach(ctx context.Context) error {
 func (c cluster) enter(ctx context.Context, dir string) error {
 	cmd := c.command(ctx, "postgres", "--version")
 	cmd.Dir = dir
+
 	p, err := spawn(cmd)
 	if err != nil {
 		return errors.Unwrap(err) // the cause alone: exec's text would name the binary, not the folder

@@ -19,6 +19,7 @@ func cacheDir() string {
 	if os.Geteuid() == 0 {
 		return "/var/cache/outhook"
 	}
+
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		dir = os.TempDir() // no HOME: better fetched again after a reboot than not at all
@@ -37,6 +38,7 @@ func fetchFrom(ctx context.Context, cache string, config embeddedpostgres.Config
 	if _, err := inspect(ctx, filepath.Join(place, "bin"), 0); err == nil {
 		return filepath.Join(place, "bin"), nil
 	}
+
 	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // the user who runs PostgreSQL for root must enter it
 		return "", err
 	}
@@ -45,6 +47,7 @@ func fetchFrom(ctx context.Context, cache string, config embeddedpostgres.Config
 		return "", err
 	}
 	defer os.RemoveAll(work) //nolint:errcheck // what stays is in nobody's way
+
 	made := filepath.Join(work, "postgres")
 	if err := unpack(ctx, work, made, config); err != nil {
 		return "", err
@@ -54,6 +57,7 @@ func fetchFrom(ctx context.Context, cache string, config embeddedpostgres.Config
 			return "", err
 		} // else another process was quicker, and its download is as good
 	}
+
 	return filepath.Join(place, "bin"), nil
 }
 
@@ -66,8 +70,10 @@ func unpack(ctx context.Context, work, made string, config embeddedpostgres.Conf
 	if err != nil {
 		return err
 	}
+
 	config = config.Version(download).Port(uint32(port)).Username("\x00").Logger(io.Discard). //nolint:gosec // a port fits
 													CachePath(filepath.Join(work, "archive")).RuntimePath(filepath.Join(work, "run")).BinariesPath(made)
+
 	failed := make(chan error, 1)
 	go func() { failed <- embeddedpostgres.NewDatabase(config).Start() }()
 	select {
@@ -75,6 +81,7 @@ func unpack(ctx context.Context, work, made string, config embeddedpostgres.Conf
 	case <-ctx.Done():
 		return context.Cause(ctx) // the library can't be interrupted; it ends with its connection
 	}
+
 	if _, inspectErr := inspect(ctx, filepath.Join(made, "bin"), 0); inspectErr != nil {
 		return fmt.Errorf("%w: %w", inspectErr, err)
 	}

@@ -49,6 +49,7 @@ func openFolder(name string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making data folder: %w", err)
 	}
+
 	f := &folder{path: path, temporary: name == ""}
 	if f.lock, err = lockFolder(path); err != nil {
 		return nil, err
@@ -64,6 +65,7 @@ func makeFolder(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	if name == "" {
 		path, err = os.MkdirTemp("", temporaryPrefix)
 	} else if _, statErr := os.Stat(path); statErr == nil {
@@ -71,6 +73,7 @@ func makeFolder(name string) (string, error) {
 	} else {
 		err = os.MkdirAll(path, folderMode())
 	}
+
 	if err == nil {
 		err = os.Chmod(path, folderMode()) // MkdirTemp and the umask know nothing of the server's account
 	}
@@ -95,11 +98,13 @@ func lockFolder(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening lock of data folder: %w", err)
 	}
+
 	if err := tryLock(f); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 20)) // only to name it: an unreadable one is no other error
 		err = fmt.Errorf("locking %s (process %s): %w", path, strings.TrimSpace(string(holder)), err)
 		return nil, errors.Join(err, f.Close())
 	}
+
 	if err := writePID(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("writing lock of data folder: %w", err), f.Close())
 	}
@@ -119,6 +124,7 @@ func openLog(path string) (*os.File, error) {
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLogBytes {
 		flags |= os.O_TRUNC
 	}
+
 	f, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening postgres' log: %w", err)
@@ -139,6 +145,7 @@ func (f *folder) loadPassword(clusterExists bool) (string, error) {
 	if clusterExists || !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("reading the cluster's password: %w", err)
 	}
+
 	secret := make([]byte, passwordBytes)
 	rand.Read(secret) // never fails, as its documentation says
 	password := hex.EncodeToString(secret)
@@ -154,6 +161,7 @@ func writeSynced(path, text string) error {
 	if err != nil {
 		return err
 	}
+
 	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
@@ -180,6 +188,7 @@ func (f *folder) logTail(since int64) string {
 		return err.Error()
 	}
 	defer r.Close() //nolint:errcheck // it was only read
+
 	start := max(since, f.logSize()-maxTailBytes)
 	text, err := io.ReadAll(io.NewSectionReader(r, start, maxTailBytes))
 	if err != nil {

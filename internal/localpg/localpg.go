@@ -90,6 +90,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+
 	settings := map[string]string{}
 	if c.DataDir == "" {
 		settings = temporarySettings()
@@ -136,10 +137,12 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+
 	folder, err := openFolder(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
+
 	s := &Server{cfg: cfg.withDefaults(), folder: folder, port: cfg.Port}
 	if err := s.setUp(ctx); err != nil {
 		return nil, errors.Join(err, folder.close())
@@ -152,9 +155,11 @@ func (s *Server) setUp(ctx context.Context) error {
 	if s.cluster, err = openCluster(ctx, s.folder.clusterDir(), s.cfg.BinDir, s.cfg.Logger); err != nil {
 		return err
 	}
+
 	if s.folder.temporary {
 		sweepTemporary(ctx, s.cluster)
 	}
+
 	if s.password, err = s.folder.loadPassword(s.cluster.exists()); err != nil {
 		return err
 	}
@@ -205,6 +210,7 @@ func (s *Server) Done() <-chan struct{} {
 func (s *Server) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.stopped {
 		return nil
 	}
@@ -231,6 +237,7 @@ func (s *Server) Kill() error {
 func (s *Server) Restart(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.stopped {
 		return errors.New("restarting postgres: the server was stopped for good")
 	}

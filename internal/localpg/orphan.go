@@ -27,11 +27,13 @@ func (c cluster) readPIDFile() (pidFile, error) {
 	if err != nil {
 		return pidFile{}, err
 	}
+
 	lines := strings.Split(string(text), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
 	if err != nil {
 		return pidFile{}, fmt.Errorf("parsing %s: %w", c.pidPath(), err)
 	}
+
 	p := pidFile{pid: pid}
 	if len(lines) >= 8 {
 		p.status = strings.TrimSpace(lines[7])
@@ -53,12 +55,14 @@ func (c cluster) clearOrphans(ctx context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it ended in order
 	}
+
 	if err = c.stopOrphan(ctx, left.pid); err == nil { // a file that can't be read names pid 0, which is nobody
 		err = c.killLeftovers(ctx)
 	}
 	if err == nil {
 		err = c.removeStalePIDFile()
 	}
+
 	if err != nil {
 		return fmt.Errorf("clearing what is left of a server in %s: %w", c.dir, err)
 	}
@@ -70,6 +74,7 @@ func (c cluster) stopOrphan(ctx context.Context, pid int) error {
 		if !c.isPostmaster(ctx, pid) {
 			return nil
 		}
+
 		c.logger.WarnContext(ctx, "stopping an orphaned postgres",
 			slog.Int("pid", pid), slog.String("mode", limit.mode), slog.String("data_dir", c.dir))
 		resume(pid) // one that is suspended hears no other signal
@@ -82,6 +87,7 @@ func (c cluster) stopOrphan(ctx context.Context, pid int) error {
 		}
 		c.logger.WarnContext(ctx, "stopping an orphaned postgres failed", slog.String("output", lastLines(out)))
 	}
+
 	if !c.isPostmaster(ctx, pid) {
 		return nil
 	}
@@ -119,11 +125,13 @@ func (c cluster) killLeftovers(ctx context.Context) error {
 		if len(pids) == 0 {
 			return nil
 		}
+
 		for _, pid := range pids {
 			if err := killPID(pid); err != nil {
 				return err
 			}
 		}
+
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for backends %v to end: %w", pids, context.Cause(ctx))
@@ -140,6 +148,7 @@ func (c cluster) removeStalePIDFile() error {
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !alive(left.pid) {
 		return nil
 	}
+
 	if err := os.Remove(c.pidPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

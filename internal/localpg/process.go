@@ -48,6 +48,7 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 			p.err = cmd.Wait()
 		}
 	}()
+
 	if err := <-started; err != nil {
 		return nil, err
 	}
@@ -68,6 +69,7 @@ func (p *process) kill() error {
 	if p.ended() {
 		return nil
 	}
+
 	if err := p.cmd.Process.Kill(); err != nil && !p.ended() {
 		return fmt.Errorf("killing postgres: %w", err)
 	}
@@ -94,10 +96,12 @@ func (s *Server) boot(ctx context.Context) error {
 		if err := s.cluster.clearOrphans(ctx); err != nil {
 			return err
 		}
+
 		err := s.bootOnce(ctx, draw)
 		if err == nil || !retryable(err, draw) {
 			return err
 		}
+
 		s.cluster.logger.WarnContext(ctx, "starting postgres again", slog.Any("error", err))
 		select {
 		case <-ctx.Done():
@@ -121,6 +125,7 @@ func (s *Server) bootOnce(ctx context.Context, draw bool) error {
 		}
 		s.port = port
 	}
+
 	start, logSize := time.Now(), s.folder.logSize()
 	cmd := s.cluster.command(context.WithoutCancel(ctx), "postgres",
 		append([]string{"-D", s.cluster.dir}, s.cfg.arguments(s.port)...)...)
@@ -130,12 +135,14 @@ func (s *Server) bootOnce(ctx context.Context, draw bool) error {
 		return fmt.Errorf("starting postgres: %w", err)
 	}
 	s.run = run
+
 	if err := s.await(ctx, logSize); err != nil {
 		stopped, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		cancel()                         // at once, not in order: nobody has used it yet
 		s.cluster.shutdown(stopped, run) //nolint:errcheck // err says more than that the shutdown was not in order
 		return err
 	}
+
 	s.cluster.logger.InfoContext(ctx, "postgres started",
 		slog.String("version", s.Version()), slog.Int("port", s.port), slog.String("data_dir", s.folder.path),
 		slog.Duration("duration", time.Since(start)))
@@ -149,6 +156,7 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("drawing a free port: %w", err)
 	}
+
 	addr, err := netip.ParseAddrPort(l.Addr().String())
 	if err = errors.Join(err, l.Close()); err != nil {
 		return 0, fmt.Errorf("drawing a free port: %w", err)
@@ -163,6 +171,7 @@ func (s *Server) await(ctx context.Context, logSize int64) error {
 		if _, answered := errors.AsType[*pgconn.PgError](err); err == nil || answered {
 			return err
 		}
+
 		select {
 		case <-s.run.done:
 			return &exitError{state: s.run.cmd.ProcessState.String(), log: s.folder.logTail(logSize)}
@@ -180,6 +189,7 @@ func (s *Server) greet(ctx context.Context) error {
 	if p, err := s.cluster.readPIDFile(); err != nil || p.pid != s.run.cmd.Process.Pid || p.status != "ready" {
 		return errors.New("postgres is not ready")
 	}
+
 	conn, err := pgx.Connect(ctx, s.url("postgres"))
 	if err != nil {
 		return fmt.Errorf("connecting to the new server: %w", err)
@@ -206,15 +216,18 @@ func (c cluster) shutdown(ctx context.Context, run *process) error {
 	if run == nil || run.ended() {
 		return nil
 	}
+
 	if err := c.signal(ctx, run, fastShutdown); err != nil && !run.ended() {
 		return fmt.Errorf("stopping postgres: %w", err)
 	}
+
 	select {
 	case <-run.done:
 		c.logger.InfoContext(ctx, "postgres stopped")
 		return nil
 	case <-ctx.Done():
 	}
+
 	err := errors.Join(
 		fmt.Errorf("stopping postgres in order: %w", context.Cause(ctx)),
 		c.signal(ctx, run, immediateShutdown))

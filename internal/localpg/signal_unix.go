@@ -74,6 +74,7 @@ func commandLine(ctx context.Context, pid int) string {
 	if text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")); err == nil {
 		return strings.TrimSpace(string(bytes.ReplaceAll(text, []byte{0}, []byte{' '})))
 	}
+
 	ps := exec.CommandContext(context.WithoutCancel(ctx), "ps", "-ww", "-o", "args=", "-p", strconv.Itoa(pid))
 	out, err := ps.Output()
 	if err != nil {
@@ -90,11 +91,13 @@ func backends(clusterDir string) []int {
 	if err != nil {
 		return nil // a constant pattern
 	}
+
 	var pids []int
 	for _, link := range links {
 		if cwd, err := os.Readlink(link); err != nil || cwd != clusterDir {
 			continue
 		}
+
 		name, err := os.ReadFile(filepath.Join(filepath.Dir(link), "comm"))
 		pid, pidErr := strconv.Atoi(filepath.Base(filepath.Dir(link)))
 		if err == nil && pidErr == nil && strings.TrimSpace(string(name)) == "postgres" {

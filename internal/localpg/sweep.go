@@ -21,6 +21,7 @@ func sweepTemporary(ctx context.Context, own cluster) {
 	if err != nil {
 		return // the pattern is a constant; a TMPDIR with a bracket in its name goes unswept
 	}
+
 	for _, path := range folders {
 		if err := sweepFolder(ctx, path, own); err != nil && !errors.Is(err, ErrLocked) {
 			own.logger.WarnContext(ctx, "removing a dead process' data folder failed",
@@ -34,10 +35,12 @@ func sweepFolder(ctx context.Context, path string, own cluster) error {
 	if err != nil || !info.IsDir() || !ownedByUs(info) || time.Since(info.ModTime()) < sweepAge {
 		return nil //nolint:nilerr // a folder that is gone has been swept by somebody else
 	}
+
 	lock, err := lockFolder(path)
 	if err != nil {
 		return err
 	}
+
 	f := &folder{path: path, temporary: true, lock: lock}
 	dead := own
 	dead.dir = f.clusterDir()
