@@ -21,10 +21,12 @@ type Group struct {
 func NewGroup(reg prometheus.Registerer, name string, waiting func() int) *Group {
 	labels := prometheus.Labels{"group": name}
 	factory := promauto.With(reg)
+
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "outhook_group_waiting", ConstLabels: labels,
 		Help: "Calls that wait for the next group.",
 	}, func() float64 { return float64(waiting()) })
+
 	return &Group{
 		size: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "outhook_group_size", ConstLabels: labels, Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500},

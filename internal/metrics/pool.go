@@ -17,6 +17,7 @@ func NewPool(name string, stat func() *pgxpool.Stat) prometheus.Collector {
 	desc := func(metric, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("outhook_pool_"+metric, help, labels, prometheus.Labels{"pool": name})
 	}
+
 	return &pool{
 		stat: stat,
 		connections: desc("connections",
@@ -43,16 +44,19 @@ func (p *pool) Collect(ch chan<- prometheus.Metric) {
 	if s == nil {
 		return
 	}
+
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	counter := func(d *prometheus.Desc, v float64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
 	}
+
 	gauge(p.connections, float64(s.AcquiredConns()), "acquired")
 	gauge(p.connections, float64(s.IdleConns()), "idle")
 	gauge(p.connections, float64(s.ConstructingConns()), "constructing")
 	gauge(p.limit, float64(s.MaxConns()))
+
 	counter(p.acquires, float64(s.AcquireCount()))
 	counter(p.waits, float64(s.EmptyAcquireCount()))
 	counter(p.waited, s.AcquireDuration().Seconds())
