@@ -23,6 +23,7 @@ func (k *Keyring) SealHeaders(headers map[string]string, owner []byte) (json.Raw
 		keyID, sealed := k.Seal([]byte(value), headerData(owner, name))
 		stored[name] = sealedHeader{keyID, sealed}
 	}
+
 	data, err := json.Marshal(stored)
 	if err != nil {
 		return nil, fmt.Errorf("encoding sealed headers: %w", err)
@@ -36,6 +37,7 @@ func (k *Keyring) OpenHeaders(stored json.RawMessage, owner []byte) (map[string]
 	if err := json.Unmarshal(stored, &sealed); err != nil {
 		return nil, fmt.Errorf("reading sealed headers: %w", err)
 	}
+
 	headers := make(map[string]string, len(sealed))
 	for name, s := range sealed {
 		value, err := k.Open(s.KeyID, s.Sealed, headerData(owner, name))
@@ -44,6 +46,7 @@ func (k *Keyring) OpenHeaders(stored json.RawMessage, owner []byte) (map[string]
 		}
 		headers[name] = string(value)
 	}
+
 	return headers, nil
 }
 
@@ -54,10 +57,12 @@ func HeaderKeys(stored json.RawMessage) (keyIDs, names []string, err error) {
 	if err := json.Unmarshal(stored, &sealed); err != nil {
 		return nil, nil, fmt.Errorf("reading sealed headers: %w", err)
 	}
+
 	names = make([]string, 0, len(sealed))
 	for name, s := range sealed {
 		keyIDs, names = append(keyIDs, s.KeyID), append(names, name)
 	}
+
 	slices.Sort(keyIDs)
 	slices.Sort(names)
 	return slices.Compact(keyIDs), names, nil

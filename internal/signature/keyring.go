@@ -65,14 +65,17 @@ func (k *Keyring) add(encoded string) error {
 	if err != nil || len(key) != keyBytes {
 		return ErrInvalidKeyring
 	}
+
 	id := idOf(key)
 	if _, found := k.ciphers[id]; found {
 		return fmt.Errorf("two keys have the id %s: %w", id, ErrInvalidKeyring)
 	}
+
 	aead, err := newCipher(key)
 	if err != nil {
 		return err
 	}
+
 	k.ciphers[id] = func() cipher.AEAD { return aead }
 	if k.primary == "" {
 		k.primary = id
@@ -114,6 +117,7 @@ func (k *Keyring) Open(keyID string, sealed, associated []byte) ([]byte, error) 
 	if !found {
 		return nil, fmt.Errorf("key id %q: %w", keyID, ErrUnknownKey)
 	}
+
 	plaintext, err := aead().Open(nil, nil, sealed, associated)
 	if err != nil {
 		return nil, ErrDecrypt

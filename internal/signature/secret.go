@@ -62,6 +62,7 @@ func ParseSecret(s string) (Secret, error) {
 	if !found {
 		return Secret{}, ErrInvalidSecret
 	}
+
 	raw, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || base64.StdEncoding.EncodeToString(raw) != encoded {
 		return Secret{}, ErrInvalidSecret

@@ -52,6 +52,7 @@ func Sign(secrets []Secret, id string, at time.Time, payload []byte) (string, er
 	if !validID(id) {
 		return "", ErrInvalidID
 	}
+
 	signatures := make([]string, len(secrets))
 	for i, s := range secrets {
 		if s.key == nil {
@@ -62,6 +63,7 @@ func Sign(secrets []Secret, id string, at time.Time, payload []byte) (string, er
 			return "", fmt.Errorf("signing %s: %w", id, err)
 		}
 	}
+
 	return strings.Join(signatures, " "), nil
 }
 
@@ -71,6 +73,7 @@ func validID(id string) bool {
 	if id == "" || len(id) > maxIDBytes {
 		return false
 	}
+
 	for i := range len(id) {
 		if c := id[i]; c <= ' ' || c > '~' || c == '.' {
 			return false
@@ -91,6 +94,7 @@ func Verify(secrets []Secret, header http.Header, payload []byte, now time.Time,
 			return fmt.Errorf("%w: %s", ErrMissingHeader, name)
 		}
 	}
+
 	at, err := parseTimestamp(header.Get(HeaderTimestamp))
 	if err != nil {
 		return err
@@ -98,6 +102,7 @@ func Verify(secrets []Secret, header http.Header, payload []byte, now time.Time,
 	if away := now.Sub(at).Abs(); away > tolerance {
 		return fmt.Errorf("%w: %v away, %v allowed", ErrTimestampOutside, away.Round(time.Second), tolerance)
 	}
+
 	expected, err := Sign(secrets, header.Get(HeaderID), at, payload)
 	if err != nil {
 		return err
