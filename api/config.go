@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outhook/outhook"
-	"github.com/outhook/outhook/internal/calm"
+	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs/ledger"
 )
@@ -158,7 +158,7 @@ func (cfg Config) withDefaults() Config {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	cfg.calm = slog.New(calm.Handler(cfg.Logger.Handler()))
+	cfg.calm = slog.New(logthrottle.Handler(cfg.Logger.Handler()))
 	return cfg
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/outhook/outhook/db"
-	calmlog "github.com/outhook/outhook/internal/calm"
 	"github.com/outhook/outhook/internal/dbclock"
+	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/jobs/deliver"
 	"github.com/outhook/outhook/jobs/erasure"
@@ -83,7 +83,7 @@ func New(cfg Config) (*Client, error) {
 	}
 
 	// What one process has of each.
-	calm := slog.New(calmlog.Handler(cfg.Logger.Handler()))
+	calm := slog.New(logthrottle.Handler(cfg.Logger.Handler()))
 	c := &Client{
 		cfg: cfg, clock: &dbclock.Clock{Stub: cfg.Now}, giveUp: make(chan struct{}), fetches: newFetchMetrics(cfg.Metrics),
 	}

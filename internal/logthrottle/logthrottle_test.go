@@ -1,4 +1,4 @@
-package calm_test
+package logthrottle_test
 
 import (
 	"bytes"
@@ -11,14 +11,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/outhook/outhook/internal/calm"
+	"github.com/outhook/outhook/internal/logthrottle"
 )
 
 func TestTheSameMessageIsSaidOnceInAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		logger := slog.New(calm.Handler(slog.NewTextHandler(&out, nil)))
+		logger := slog.New(logthrottle.Handler(slog.NewTextHandler(&out, nil)))
 		for range 1000 {
 			logger.With(slog.Int("n", 1)).Warn("no database")
 		}
@@ -31,12 +31,12 @@ func TestTheSameMessageIsSaidOnceInAWhile(t *testing.T) {
 		require.NotContains(t, out.String(), "an attempt")
 		require.NotContains(t, out.String(), "omitted")
 
-		<-time.After(calm.Interval)
+		<-time.After(logthrottle.Interval)
 		out.Reset()
 		logger.Warn("no database")
 		require.Contains(t, out.String(), fmt.Sprintf(`msg="no database" omitted=%d`, 999))
 
-		<-time.After(calm.Interval)
+		<-time.After(logthrottle.Interval)
 		out.Reset()
 		logger.Warn("no database")
 		require.NotContains(t, out.String(), "omitted")

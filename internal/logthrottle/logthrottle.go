@@ -1,6 +1,6 @@
-// Package calm keeps trouble from flooding the log: what is said again and again is said once in a while, with the
-// number of times that it was not.
-package calm
+// Package logthrottle keeps trouble from flooding the log: what is said again and again is said once in a while, with
+// the number of times that it was not.
+package logthrottle
 
 import (
 	"context"
