@@ -41,7 +41,7 @@ const (
 	// operationWorkers is how many long operations and cancellations one process works at the same time.
 	operationWorkers = 2
 
-	// rescueAfter is above ledger.JobTimeout by the worst stall of River's completer (10 s × 3 tries): a run that is still
+	// rescueAfter is above ledger.JobTimeout by the worst stall of River's completer (10 s × 3 tries): a run that is
 	// going on is not rescued. What a dead worker left runs again long before that (see package presence); a paused one's
 	// deliveries run again in at most rescueAfter + 30 s (the tick of River's rescuer) + 5 s (its scheduler) + a poll.
 	rescueAfter = 75 * time.Second
@@ -82,15 +82,17 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 
-	// What one process has of each.
 	calm := slog.New(logthrottle.Handler(cfg.Logger.Handler()))
 	c := &Client{
 		cfg: cfg, clock: &dbclock.Clock{Stub: cfg.Now}, giveUp: make(chan struct{}), fetches: newFetchMetrics(cfg.Metrics),
 	}
+
+	// What one process has one of, and what works with all of it.
 	c.presence = presence.NewLock(cfg.Pool, c.clock, cfg.Logger, calm, cfg.Metrics)
 	tracker, bulk := &health.Tracker{}, lane.NewBulkLimiter(cfg.Lane.BulkRate)
 	c.health = health.NewKeeper(cfg.Health, cfg.Pool, cfg.Logger, tracker, c.clock)
 	c.pacer = lane.NewPacer(cfg.Lane, cfg.Pool, cfg.Logger)
+
 	c.deliver = deliver.NewWorker(cfg.Deliver, deliver.Parts{
 		Pool: cfg.Pool, Clock: c.clock, Presence: c.presence, Lanes: lane.NewKeeper(cfg.Lane, cfg.Pool),
 		Bulk: bulk, Tracker: tracker, Logger: cfg.Logger, Calm: calm, Done: c.giveUp, Metrics: cfg.Metrics,
@@ -221,9 +223,9 @@ func (c *Client) closePools() {
 	c.fetchPool.Close()
 }
 
-// Stop takes no more jobs and lets attempts finish for RiverConfig.StopTimeout; then it cuts them, and they are logged as
-// unknown and attempted again by another worker. Outcomes are still recorded. When ctx ends first, what is not recorded
-// is given up: it becomes an unknown attempt of a later run.
+// Stop takes no more jobs and lets attempts finish for RiverConfig.StopTimeout; then it cuts them, and they are
+// logged as unknown and attempted again by another worker. Outcomes are still recorded. When ctx ends first, what is
+// not recorded is given up: it becomes an unknown attempt of a later run.
 func (c *Client) Stop(ctx context.Context) error {
 	c.pacer.Stop() // what it would release goes to another process then
 

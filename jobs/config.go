@@ -16,12 +16,13 @@ import (
 	"github.com/outhook/outhook/jobs/retention"
 )
 
-// Config configures New. Begin with DefaultConfig, and set what has no default: Pool, Deliver.Keyring and Deliver.Egress.
+// Config configures New. Begin with DefaultConfig, and set what has no default: Pool, Deliver.Keyring and
+// Deliver.Egress.
 type Config struct {
 	// Pool is the database, directly or through a pooler in session mode (LISTEN needs a session). Required. New workers
 	// need about 14 connections: a listener, River's completer and maintenance. Beside the pool, with its configuration,
-	// are up to 3 of the loader and the recorder, 7 of the fetches, one of the worker's lock (see package presence) and one
-	// of the pacer.
+	// are up to 3 of the loader and the recorder, 7 of the fetches, one of the worker's lock (see package presence) and
+	// one of the pacer.
 	Pool *pgxpool.Pool
 
 	// Deliver is how deliveries are worked.
@@ -139,13 +140,13 @@ func (c Config) validate() error {
 func (c RiverConfig) validate() error {
 	switch {
 	case c.MaxWorkers < 1 || c.MaxWorkers > maxSlots:
-		return fmt.Errorf("MaxWorkers is %d, it must be 1 to %d", c.MaxWorkers, maxSlots)
+		return fmt.Errorf("field MaxWorkers is %d, it must be 1 to %d", c.MaxWorkers, maxSlots)
 	case c.MaxBulkWorkers < 1 || c.MaxBulkWorkers > maxSlots:
-		return fmt.Errorf("MaxBulkWorkers is %d, it must be 1 to %d", c.MaxBulkWorkers, maxSlots)
+		return fmt.Errorf("field MaxBulkWorkers is %d, it must be 1 to %d", c.MaxBulkWorkers, maxSlots)
 	case c.FetchPollInterval < c.FetchCooldown || c.FetchCooldown < time.Millisecond:
-		return errors.New("FetchCooldown must be at least 1 ms and at most FetchPollInterval")
+		return errors.New("field FetchCooldown must be at least 1 ms and at most FetchPollInterval")
 	case c.SettledJobRetention <= 0 || c.StopTimeout <= 0:
-		return errors.New("SettledJobRetention and StopTimeout must be above 0")
+		return errors.New("field SettledJobRetention and StopTimeout must be above 0")
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
-// driver is River's driver for pgx on the database's clock, with a bulk queue that yields to others (see lane.BulkLimiter), and
-// without the completion of runs that are over in the database.
+// driver is River's driver for pgx on the database's clock, with a bulk queue that yields to others (see
+// lane.BulkLimiter), and without the completion of runs that are over in the database.
 //
 // Its maintenance would compare times of the database with this process's own clock: its rescuer would take a running
 // delivery for a dead worker's if that clock were 2 minutes ahead.

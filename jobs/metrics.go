@@ -42,7 +42,8 @@ func newFetchMetrics(reg prometheus.Registerer) *fetchMetrics {
 	m.fetched = map[string]prometheus.Counter{}
 	m.fetchTime = map[string]prometheus.Observer{}
 	for _, queue := range []string{
-		ledger.QueueDeliver, ledger.QueueDeliverBulk, ledger.QueueDeliverSlow, ledger.QueueDeliverLimited, queueLane, ledger.QueueOperations, ledger.QueueMaintenance,
+		ledger.QueueDeliver, ledger.QueueDeliverBulk, ledger.QueueDeliverSlow, ledger.QueueDeliverLimited, queueLane,
+		ledger.QueueOperations, ledger.QueueMaintenance,
 	} {
 		m.fetches[queue] = fetches.WithLabelValues(queue)
 		m.fetched[queue] = fetched.WithLabelValues(queue)

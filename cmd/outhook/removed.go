@@ -8,6 +8,7 @@ import (
 // removed holds the settings that there were, by their variables, and what holds in their place: nobody could choose them
 // well. Who still has one is told, since what it said does not hold any more.
 func removed() map[string]string {
+	// In words, since that is what people get to read; a test compares the numbers.
 	return map[string]string{
 		"OUTHOOK_BULK_RATE":           "while a process has other deliveries it begins at most 1000 of bursts a second for each processor",
 		"OUTHOOK_DISABLE_FAILURES":    "an endpoint is disabled after 20 failed attempts in a row at the earliest",

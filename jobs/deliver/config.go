@@ -52,11 +52,11 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	switch {
 	case c.Keyring == nil:
-		return errors.New("Keyring is missing")
+		return errors.New("field Keyring is missing")
 	case c.Egress == nil:
-		return errors.New("Egress is missing")
+		return errors.New("field Egress is missing")
 	case c.KeptJobRate < 0 || c.KeptJobRate > 1_000_000:
-		return fmt.Errorf("KeptJobRate is %d, it must be 0 to 1000000", c.KeptJobRate)
+		return fmt.Errorf("field KeptJobRate is %d, it must be 0 to 1000000", c.KeptJobRate)
 	}
 	return c.Schedule.Validate()
 }

@@ -29,8 +29,8 @@ const (
 // errGivenBack is what a run returns that gave itself back. River stores nothing of it: the job is no longer running.
 var errGivenBack = errors.New("nothing left, and the run was given back")
 
-// Finished holds the runs that have ended in the database already, by the recorder or by being given back, and that River
-// has not been told of yet.
+// Finished holds the runs that have ended in the database already, by the recorder or by being given back, and that
+// River has not been told of yet.
 type Finished struct {
 	mu   sync.Mutex
 	jobs map[int64]struct{}

@@ -86,7 +86,8 @@ func (m *meters) addSettled(factory promauto.Factory) {
 	for state, reasons := range map[db.DeliveryState][]string{
 		db.DeliveryStateFailed: {ledger.ReasonExhausted, ledger.ReasonGone, ledger.ReasonWorkerDied, reasonOther},
 		db.DeliveryStateCancelled: {
-			ledger.ReasonEndpointDisabled, ledger.ReasonEndpointDeleted, ledger.ReasonPayloadGone, ledger.ReasonOperator, reasonOther,
+			ledger.ReasonEndpointDisabled, ledger.ReasonEndpointDeleted, ledger.ReasonPayloadGone, ledger.ReasonOperator,
+			reasonOther,
 		},
 	} {
 		for _, reason := range reasons {

@@ -59,6 +59,7 @@ func Order(ctx context.Context, tx pgx.Tx, tenantID string) (db.TenantErasure, e
 	return order, ledger.Notify(ctx, tx, ledger.QueueMaintenance)
 }
 
+// Worker carries erasures out.
 type Worker struct {
 	river.WorkerDefaults[Args]
 
@@ -66,6 +67,7 @@ type Worker struct {
 	logger *slog.Logger
 }
 
+// NewWorker returns a Worker.
 func NewWorker(pool *pgxpool.Pool, logger *slog.Logger) *Worker {
 	return &Worker{pool: pool, logger: logger}
 }

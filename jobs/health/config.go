@@ -23,8 +23,8 @@ type Config struct {
 	// Defaults to 20.
 	DisableFailures int
 
-	// ProbeAfter is how long after it was disabled for failing an endpoint is probed, at least 1 s: by one event of the type
-	// outhook.test, whose success enables it again. The wait doubles with each probe, four times. 0: never.
+	// ProbeAfter is how long after it was disabled for failing an endpoint is probed, at least 1 s: by one event of the
+	// type outhook.test, whose success enables it again. The wait doubles with each probe, four times. 0: never.
 	//
 	// Defaults to 1 hour.
 	ProbeAfter time.Duration
@@ -54,13 +54,13 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	switch {
 	case c.FailingFailures < 1 || c.DisableFailures < c.FailingFailures:
-		return errors.New("FailingFailures must be at least 1 and at most DisableFailures")
+		return errors.New("field FailingFailures must be at least 1 and at most DisableFailures")
 	case c.DisableAfter != 0 && c.DisableAfter < time.Minute:
-		return errors.New("DisableAfter must be at least 1 min, or 0: never")
+		return errors.New("field DisableAfter must be at least 1 min, or 0: never")
 	case c.ProbeAfter != 0 && c.ProbeAfter < time.Second:
-		return errors.New("ProbeAfter must be at least 1 s, or 0: never")
+		return errors.New("field ProbeAfter must be at least 1 s, or 0: never")
 	case c.Interval < 10*time.Millisecond || c.Hold < 0:
-		return errors.New("Interval must be at least 10 ms and Hold not below 0")
+		return errors.New("field Interval must be at least 10 ms and Hold not below 0")
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package health knows how endpoints do, and what follows: an endpoint that fails for too long is disabled, and probed until
-// it works again.
+// Package health knows how endpoints do, and what follows: an endpoint that fails for too long is disabled, and
+// probed until it works again.
 //
 //   - tracker.go adds up what this process sees of each endpoint.
 //   - keeper.go tells the database every few seconds, changes states and disables.

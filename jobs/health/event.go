@@ -63,7 +63,8 @@ func Announce(
 		payload, err := json.Marshal(event{Type: eventType, Timestamp: at.UTC(), Data: data{
 			EndpointID: e.EndpointID, TenantID: e.TenantID, Host: hostOf(e.URL),
 			Status: string(e.Status), StatusReason: e.StatusReason,
-			ConsecutiveFailures: e.ConsecutiveFailures, FailingSince: pg.UTC(e.FailingSince), LastSuccessAt: pg.UTC(e.LastSuccessAt),
+			ConsecutiveFailures: e.ConsecutiveFailures, FailingSince: pg.UTC(e.FailingSince),
+			LastSuccessAt: pg.UTC(e.LastSuccessAt),
 			LastFailureAt: pg.UTC(e.LastFailureAt), LastStatusCode: e.LastStatusCode, LastError: e.LastError,
 		}})
 		if err != nil {

@@ -48,12 +48,14 @@ type doubt struct {
 	due         map[uuid.UUID]seen
 }
 
+// NewKeeper returns a Keeper of what tracker sees, which does nothing before Start.
 func NewKeeper(
 	cfg Config, pool *pgxpool.Pool, logger *slog.Logger, tracker *Tracker, clock *dbclock.Clock,
 ) *Keeper {
 	return &Keeper{cfg: cfg, pool: pool, logger: logger, tracker: tracker, clock: clock}
 }
 
+// Start begins to tell the database, until Stop.
 func (k *Keeper) Start(ctx context.Context) {
 	ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	k.done = make(chan struct{})

@@ -142,12 +142,14 @@ func (t *Tracker) Observe(list []Observation) {
 	if t.endpoints == nil {
 		t.endpoints = make(map[uuid.UUID]*tracked)
 	}
+
 	for _, o := range list {
 		e := t.endpoints[o.EndpointID]
 		if e == nil {
 			e = &tracked{}
 			t.endpoints[o.EndpointID] = e
 		}
+
 		e.fresh = true
 		if o.Succeeded {
 			e.success(o.At)

@@ -42,8 +42,8 @@ const (
 	saveFor = 50 * time.Millisecond
 )
 
-// BulkLimiter bounds how fast a process takes deliveries of the bulk queue while it has others too. Workers of their own keep
-// a burst from standing in front of others, but not from taking all processors, where the others then wait.
+// BulkLimiter bounds how fast a process takes deliveries of the bulk queue while it has others too. Workers of their
+// own keep a burst from standing in front of others, but not from taking all processors, where the others then wait.
 type BulkLimiter struct {
 	rate int // the most deliveries a second while there are others
 

@@ -24,14 +24,14 @@ type Config struct {
 	// Defaults to 1,000.
 	MaxLanes int
 
-	// Prove is how long a slow endpoint must answer quickly before its deliveries wait with everybody's again, from 1 ms to
-	// 1 h. It doubles, up to an hour, each time that the endpoint turns out to be slow again soon afterwards.
+	// Prove is how long a slow endpoint must answer quickly before its deliveries wait with everybody's again, from 1 ms
+	// to 1 h. It doubles, up to an hour, each time that the endpoint turns out to be slow again soon afterwards.
 	//
 	// Defaults to 1 minute.
 	Prove time.Duration
 
-	// BulkRate is the most deliveries of bursts that one process begins a second while it has others too, so that they find a
-	// processor free, from 20 to 1,000,000; fewer while the others wait longer. Without others there is no bound.
+	// BulkRate is the most deliveries of bursts that one process begins a second while it has others too, so that they
+	// find a processor free, from 20 to 1,000,000; fewer while the others wait longer. Without others there is no bound.
 	//
 	// Defaults to 1,000 for each processor.
 	BulkRate int
@@ -59,15 +59,15 @@ func (c Config) Validate() error {
 		{"MaxLanes", c.MaxLanes},
 	} {
 		if limit.value < 1 || limit.value > 10_000 {
-			return fmt.Errorf("%s is %d, it must be 1 to 10000", limit.name, limit.value)
+			return fmt.Errorf("field %s is %d, it must be 1 to 10000", limit.name, limit.value)
 		}
 	}
 
 	switch {
 	case c.Prove < time.Millisecond || c.Prove > time.Hour:
-		return fmt.Errorf("Prove is %v, it must be 1ms to 1h", c.Prove)
+		return fmt.Errorf("field Prove is %v, it must be 1ms to 1h", c.Prove)
 	case c.BulkRate < minBulkRate || c.BulkRate > 1_000_000:
-		return fmt.Errorf("BulkRate is %d, it must be %d to 1000000", c.BulkRate, minBulkRate)
+		return fmt.Errorf("field BulkRate is %d, it must be %d to 1000000", c.BulkRate, minBulkRate)
 	}
 	return nil
 }

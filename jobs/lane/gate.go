@@ -57,6 +57,7 @@ type flow struct {
 	slow    int              // how many in a row were slow
 }
 
+// NewGate returns a Gate that knows no endpoint.
 func NewGate() *Gate { return &Gate{flows: make(map[uuid.UUID]*flow)} }
 
 // Enter waits until one more request of the endpoint may start, and returns the time, for leave. Returns errBusy

@@ -62,8 +62,8 @@ func NewKeeper(cfg Config, pool *pgxpool.Pool) *Keeper {
 	return k
 }
 
-// SetAside gives a run back and moves its job to its endpoint's queue, after it has noted the signal, if any. It returns
-// false if the endpoint has no lane and is not paused (any more), or the run is over.
+// SetAside gives a run back and moves its job to its endpoint's queue, after it has noted the signal, if any. It
+// returns false if the endpoint has no lane and is not paused (any more), or the run is over.
 func (k *Keeper) SetAside(
 	ctx context.Context, endpointID uuid.UUID, jobID int64, attempt int32, s *Signal,
 ) (bool, error) {

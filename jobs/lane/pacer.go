@@ -58,6 +58,7 @@ type Pacer struct {
 	done   chan struct{}
 }
 
+// NewPacer returns a Pacer that does nothing before Start.
 func NewPacer(cfg Config, pool *pgxpool.Pool, logger *slog.Logger) *Pacer {
 	return &Pacer{cfg: cfg, logger: logger, conn: pg.SideConn(pool, "pacer"), done: make(chan struct{})}
 }

@@ -4,8 +4,8 @@ import "fmt"
 
 // Config is how recover and replay go. Begin with DefaultConfig.
 type Config struct {
-	// Backlog is how many deliveries of bursts and operations may wait for their turn while an operation goes on, from 1 to
-	// 1,000,000: with more, it waits.
+	// Backlog is how many deliveries of bursts and operations may wait for their turn while an operation goes on, from 1
+	// to 1,000,000: with more, it waits.
 	//
 	// Defaults to 1,000.
 	Backlog int
@@ -17,7 +17,7 @@ func DefaultConfig() Config { return Config{Backlog: 1000} }
 // Validate returns an error that names the field that is wrong.
 func (c Config) Validate() error {
 	if c.Backlog < 1 || c.Backlog > 1_000_000 {
-		return fmt.Errorf("Backlog is %d, it must be 1 to 1000000", c.Backlog)
+		return fmt.Errorf("field Backlog is %d, it must be 1 to 1000000", c.Backlog)
 	}
 	return nil
 }

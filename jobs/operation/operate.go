@@ -51,6 +51,7 @@ type Args struct {
 // Kind returns "operate".
 func (Args) Kind() string { return "operate" }
 
+// Worker carries operations out.
 type Worker struct {
 	river.WorkerDefaults[Args]
 
@@ -59,6 +60,7 @@ type Worker struct {
 	logger *slog.Logger
 }
 
+// NewWorker returns a Worker.
 func NewWorker(cfg Config, pool *pgxpool.Pool, logger *slog.Logger) *Worker {
 	return &Worker{cfg: cfg, pool: pool, logger: logger}
 }

@@ -40,6 +40,7 @@ type Args struct{}
 // Kind returns "reconcile".
 func (Args) Kind() string { return "reconcile" }
 
+// Worker repairs what it finds, every minute.
 type Worker struct {
 	river.WorkerDefaults[Args]
 

@@ -11,14 +11,14 @@ import (
 
 // Config is how long the log is kept, and by whom. Begin with DefaultConfig.
 type Config struct {
-	// Keep is how long events, deliveries, attempts and idempotency keys are kept, in whole days. It must be more than a day
-	// longer than any retry schedule: see Check.
+	// Keep is how long events, deliveries, attempts and idempotency keys are kept, in whole days. It must be more than a
+	// day longer than any retry schedule: see Check.
 	//
 	// Defaults to 30 days.
 	Keep time.Duration
 
-	// KeepPayloads is how long payloads are kept, in whole days, at most Keep. Those of pending deliveries stay. 0: as long
-	// as everything else.
+	// KeepPayloads is how long payloads are kept, in whole days, at most Keep. Those of pending deliveries stay. 0: as
+	// long as everything else.
 	//
 	// Defaults to 0.
 	KeepPayloads time.Duration
@@ -28,14 +28,14 @@ type Config struct {
 	// Defaults to 30.
 	PartitionsAhead int
 
-	// OwnerPool is the database as the schema's owner, for what only an owner may do: to remove old partitions and to finish
-	// interrupted removals. Needed if the worker's user is not the owner.
+	// OwnerPool is the database as the schema's owner, for what only an owner may do: to remove old partitions and to
+	// finish interrupted removals. Needed if the worker's user is not the owner.
 	//
 	// Defaults to nil: the worker's own pool.
 	OwnerPool *pgxpool.Pool
 
-	// NotOwner says that the worker's user is not the schema's owner: River's nightly REINDEX of its table is left out, and
-	// without an OwnerPool the retention is too.
+	// NotOwner says that the worker's user is not the schema's owner: River's nightly REINDEX of its table is left out,
+	// and without an OwnerPool the retention is too.
 	NotOwner bool
 
 	// OnRetained is told what each run of the retention has done, also one that ended with an error. Nil: nobody is.
@@ -51,11 +51,11 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	switch {
 	case c.PartitionsAhead < 1 || c.PartitionsAhead > 365:
-		return fmt.Errorf("PartitionsAhead is %d, it must be 1 to 365", c.PartitionsAhead)
+		return fmt.Errorf("field PartitionsAhead is %d, it must be 1 to 365", c.PartitionsAhead)
 	case c.Keep < ledger.Day || c.Keep%ledger.Day != 0:
-		return fmt.Errorf("Keep is %v, it must be whole days", c.Keep)
+		return fmt.Errorf("field Keep is %v, it must be whole days", c.Keep)
 	case c.KeepPayloads < 0 || c.KeepPayloads%ledger.Day != 0 || c.KeepPayloads > c.Keep:
-		return fmt.Errorf("KeepPayloads is %v, it must be whole days and at most Keep", c.KeepPayloads)
+		return fmt.Errorf("field KeepPayloads is %v, it must be whole days and at most Keep", c.KeepPayloads)
 	}
 	return nil
 }

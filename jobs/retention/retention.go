@@ -75,6 +75,7 @@ type Result struct {
 	Keys int
 }
 
+// Worker keeps the partitions and the log.
 type Worker struct {
 	river.WorkerDefaults[Args]
 
@@ -85,10 +86,11 @@ type Worker struct {
 	dropped prometheus.Counter
 }
 
-func NewWorker(
-	cfg Config, pool *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer,
-) *Worker {
+// NewWorker returns a worker that keeps partitions and the log as cfg says, and registers its metrics with reg; nil
+// registers nothing.
+func NewWorker(cfg Config, pool *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *Worker {
 	factory := promauto.With(reg)
+
 	return &Worker{
 		cfg: cfg, pool: pool, logger: logger,
 		expired: factory.NewCounter(prometheus.CounterOpts{
