@@ -94,15 +94,14 @@ func (a account) own(paths ...string) error {
 	return nil
 }
 
-// attributes make a child run as the account, in a process group of its own, and end with us where the system can do
-// that.
+// attributes make a child run as the account.
 func (a account) attributes() *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Setpgid: true}
-	endWithParent(attr)
-	if !a.ours() {
-		attr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)} //nolint:gosec // ids are 32 bits wide
+	if a.ours() {
+		return nil
 	}
-	return attr
+	return &syscall.SysProcAttr{
+		Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}, //nolint:gosec // ids are 32 bits wide
+	}
 }
 
 func ownedByUs(info fs.FileInfo) bool {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/outhook/outhook/internal/child"
 )
 
 // account is always ourselves on Windows, where PostgreSQL refuses to run with administrator rights: start it without
@@ -22,9 +24,7 @@ func (account) ours() bool { return true }
 
 func (account) own(...string) error { return nil }
 
-func (account) attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
-}
+func (account) attributes() *syscall.SysProcAttr { return nil }
 
 func ownedByUs(fs.FileInfo) bool { return true } // the temporary folder is the user's own
 
@@ -35,8 +35,8 @@ const (
 )
 
 // signal goes through pg_ctl, because Windows has no signals and PostgreSQL emulates them over a named pipe.
-func (c cluster) signal(ctx context.Context, run *process, signal string) error {
-	cmd := c.command(context.WithoutCancel(ctx), "pg_ctl", "kill", signal, strconv.Itoa(run.cmd.Process.Pid))
+func (c cluster) signal(ctx context.Context, run *child.Process, signal string) error {
+	cmd := c.command(context.WithoutCancel(ctx), "pg_ctl", "kill", signal, strconv.Itoa(run.Cmd.Process.Pid))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, lastLines(string(out)))
 	}

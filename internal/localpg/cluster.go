@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/outhook/outhook/internal/child"
 )
 
 // workPrefix names the folders in which clusters are made; one that a killed process left is removed by the next start.
@@ -147,6 +149,7 @@ func (c cluster) command(ctx context.Context, tool string, args ...string) *exec
 	cmd.Dir = filepath.Dir(c.dir)
 	cmd.Env = environment(os.Environ())
 	cmd.SysProcAttr = c.account.attributes()
+	child.OwnGroup(cmd)
 	cmd.Cancel = func() error { return killGroup(cmd.Process) }
 	cmd.WaitDelay = 5 * time.Second // a grandchild that escaped the kill may hold the output pipe
 	return cmd
@@ -176,12 +179,11 @@ func (c cluster) output(ctx context.Context, tool string, args ...string) (strin
 	if err != nil {
 		return "", err
 	}
-	<-p.done
-
-	if p.err != nil && ctx.Err() != nil {
+	err = p.Wait()
+	if err != nil && ctx.Err() != nil {
 		return out.String(), context.Cause(ctx)
 	}
-	return out.String(), p.err
+	return out.String(), err
 }
 
 // checkReach makes sure that another account than ours can run the binaries and enter the data folder: it tries. Its
@@ -219,8 +221,7 @@ func (c cluster) enter(ctx context.Context, dir string) error {
 	if err != nil {
 		return errors.Unwrap(err) // the cause alone: exec's text would name the binary, not the folder
 	}
-	<-p.done
-	return p.err
+	return p.Wait()
 }
 
 // ancestors are the folders from the root down to dir.

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/outhook/outhook/internal/child"
 )
 
 const (
@@ -122,7 +124,7 @@ type Server struct {
 
 	mu      sync.Mutex // held for the whole of Restart, Kill and Stop; guards what follows
 	port    int
-	run     *process
+	run     *child.Process
 	stopped bool
 }
 
@@ -201,7 +203,7 @@ func (s *Server) DataDir() string { return s.folder.path }
 func (s *Server) Done() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.run.done
+	return s.run.Done()
 }
 
 // Stop shuts the server down: open transactions are rolled back, a checkpoint is written, the folder's lock is released
@@ -228,7 +230,7 @@ func (s *Server) Stop(ctx context.Context) error {
 func (s *Server) Kill() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.run.kill()
+	return kill(s.run)
 }
 
 // Restart brings the server up again on the same port and data: after a Kill, which makes it recover from the

@@ -36,7 +36,7 @@ func runChild(dir string) int {
 	return 0
 }
 
-type child struct {
+type owner struct {
 	cmd     *exec.Cmd
 	stdin   io.Closer
 	dataDir string
@@ -45,7 +45,7 @@ type child struct {
 }
 
 // startChild starts this binary again, with a server in dir.
-func startChild(t *testing.T, dir string) *child {
+func startChild(t *testing.T, dir string) *owner {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+dir)
@@ -59,13 +59,13 @@ func startChild(t *testing.T, dir string) *child {
 	require.NoError(t, err)
 	fields := strings.Fields(line)
 	require.Len(t, fields, 3)
-	c := &child{cmd: cmd, stdin: stdin, dataDir: fields[1], url: fields[2]}
+	c := &owner{cmd: cmd, stdin: stdin, dataDir: fields[1], url: fields[2]}
 	c.pid = postmasterPID(t, c.dataDir)
 	return c
 }
 
 // die ends the child with SIGKILL and waits for it.
-func (c *child) die(t *testing.T) {
+func (c *owner) die(t *testing.T) {
 	t.Helper()
 	require.NoError(t, c.cmd.Process.Kill())
 	require.Error(t, c.cmd.Wait())
@@ -152,7 +152,7 @@ func TestStalePIDFile(t *testing.T) {
 	bystander.Path, bystander.Args = "/bin/sleep", []string{"sleep", "600"}
 	p, err := spawn(bystander)
 	require.NoError(t, err)
-	defer p.kill() //nolint:errcheck // the test's end
+	defer p.Kill() //nolint:errcheck // the test's end
 
 	for _, test := range []struct{ name, text string }{
 		{"BystandersPID", strconv.Itoa(bystander.Process.Pid) + "\n" + dir + "\n"},
@@ -167,7 +167,7 @@ func TestStalePIDFile(t *testing.T) {
 			again, err := Start(t.Context(), Config{DataDir: dir})
 			require.NoError(t, err)
 			require.NoError(t, again.Stop(t.Context()))
-			require.False(t, p.ended(), "the bystander lives")
+			require.False(t, p.Ended(), "the bystander lives")
 		})
 	}
 }

@@ -8,12 +8,14 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
-	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/outhook/outhook/internal/child"
 )
 
 const (
@@ -26,54 +28,14 @@ const (
 	immediateLimit = 10 * time.Second
 )
 
-// process is a child that has been started and is being waited for.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the child has ended
-	err  error         // of Wait; read it after done
-}
+// spawn starts a child that is asked to end when we do. To a server SIGINT is a fast shutdown: it leaves in order.
+func spawn(cmd *exec.Cmd) (*child.Process, error) { return child.Start(cmd, syscall.SIGINT) }
 
-// spawn starts a child on an OS thread of its own, which lives as long as the child: on Linux the kernel signals a
-// child when the thread that forked it ends, not the process, and Go ends a thread when a locked goroutine returns.
-func spawn(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	started := make(chan error, 1)
-	go func() {
-		defer close(p.done)
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = cmd.Wait()
-		}
-	}()
-
-	if err := <-started; err != nil {
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// kill ends the child with SIGKILL and waits for that.
-func (p *process) kill() error {
-	if p.ended() {
-		return nil
-	}
-
-	if err := p.cmd.Process.Kill(); err != nil && !p.ended() {
+// kill ends a server with SIGKILL and waits for that.
+func kill(run *child.Process) error {
+	if err := run.Kill(); err != nil {
 		return fmt.Errorf("killing postgres: %w", err)
 	}
-	<-p.done
 	return nil
 }
 
@@ -173,8 +135,8 @@ func (s *Server) await(ctx context.Context, logSize int64) error {
 		}
 
 		select {
-		case <-s.run.done:
-			return &exitError{state: s.run.cmd.ProcessState.String(), log: s.folder.logTail(logSize)}
+		case <-s.run.Done():
+			return &exitError{state: s.run.Cmd.ProcessState.String(), log: s.folder.logTail(logSize)}
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for postgres to accept connections: %w (%w); its log ends with:\n%s",
 				context.Cause(ctx), err, s.folder.logTail(logSize))
@@ -186,7 +148,7 @@ func (s *Server) await(ctx context.Context, logSize int64) error {
 // greet connects and makes sure of the application's database. It does not knock before the server's own pid file says
 // "ready": until then the port may be somebody else's.
 func (s *Server) greet(ctx context.Context) error {
-	if p, err := s.cluster.readPIDFile(); err != nil || p.pid != s.run.cmd.Process.Pid || p.status != "ready" {
+	if p, err := s.cluster.readPIDFile(); err != nil || p.pid != s.run.Cmd.Process.Pid || p.status != "ready" {
 		return errors.New("postgres is not ready")
 	}
 
@@ -212,17 +174,16 @@ func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // shutdown ends a run in order, or at once when ctx ends: then the data is whole, but the next start has to recover it.
-func (c cluster) shutdown(ctx context.Context, run *process) error {
-	if run == nil || run.ended() {
+func (c cluster) shutdown(ctx context.Context, run *child.Process) error {
+	if run == nil || run.Ended() {
 		return nil
 	}
-
-	if err := c.signal(ctx, run, fastShutdown); err != nil && !run.ended() {
+	if err := c.signal(ctx, run, fastShutdown); err != nil && !run.Ended() {
 		return fmt.Errorf("stopping postgres: %w", err)
 	}
 
 	select {
-	case <-run.done:
+	case <-run.Done():
 		c.logger.InfoContext(ctx, "postgres stopped")
 		return nil
 	case <-ctx.Done():
@@ -232,9 +193,9 @@ func (c cluster) shutdown(ctx context.Context, run *process) error {
 		fmt.Errorf("stopping postgres in order: %w", context.Cause(ctx)),
 		c.signal(ctx, run, immediateShutdown))
 	select {
-	case <-run.done:
+	case <-run.Done():
 		return err
 	case <-time.After(immediateLimit):
-		return errors.Join(err, run.kill())
+		return errors.Join(err, kill(run))
 	}
 }

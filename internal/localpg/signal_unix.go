@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/outhook/outhook/internal/child"
 )
 
 // The postmaster's signals (PostgreSQL manual, "Shutting Down the Server").
@@ -21,8 +23,8 @@ const (
 	immediateShutdown = syscall.SIGQUIT
 )
 
-func (c cluster) signal(_ context.Context, run *process, signal syscall.Signal) error {
-	if err := run.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+func (c cluster) signal(_ context.Context, run *child.Process, signal syscall.Signal) error {
+	if err := run.Cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	return nil
