@@ -40,12 +40,12 @@ type stage struct {
 	database string
 	pool     *pgxpool.Pool
 	receiver *remote
-	parts    map[string][]*child // by the name under which their CPU time is counted
+	parts    map[string][]*process // by the name under which their CPU time is counted
 	closers  []func() error
 }
 
 func (s *system) measure(ctx context.Context, baseline string, pair int) (f *Figures, err error) {
-	st := &stage{system: s, database: fmt.Sprintf("bench_%s_%d", baseline, pair), parts: map[string][]*child{}}
+	st := &stage{system: s, database: fmt.Sprintf("bench_%s_%d", baseline, pair), parts: map[string][]*process{}}
 	pool, drop, err := s.newDatabase(ctx, st.database)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (st *stage) close() error {
 	return errors.Join(all...)
 }
 
-func (st *stage) add(part string, c *child) {
+func (st *stage) add(part string, c *process) {
 	st.parts[part] = append(st.parts[part], c)
 	st.closers = append(st.closers, c.stop)
 }

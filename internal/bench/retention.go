@@ -112,7 +112,7 @@ func MeasureRetention(ctx context.Context, cfg Config) (*RetentionReport, error)
 }
 
 func (s *system) measureRetention(ctx context.Context) (r *RetentionReport, err error) {
-	st := &stage{system: s, database: "bench_retention", parts: map[string][]*child{}}
+	st := &stage{system: s, database: "bench_retention", parts: map[string][]*process{}}
 	pool, drop, err := s.newDatabase(ctx, st.database)
 	if err != nil {
 		return nil, err

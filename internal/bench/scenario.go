@@ -135,7 +135,7 @@ func RunScenario(ctx context.Context, cfg Config) (r *ScenarioReport, err error)
 
 // scenario makes a database and a receiver, and runs what is asked for.
 func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
-	st := &stage{system: s, database: "bench_scenario", parts: map[string][]*child{}}
+	st := &stage{system: s, database: "bench_scenario", parts: map[string][]*process{}}
 	pool, drop, err := s.newDatabase(ctx, st.database)
 	if err != nil {
 		return nil, err

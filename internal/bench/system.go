@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/outhook/outhook/internal/child"
 	"github.com/outhook/outhook/internal/localpg"
 	"github.com/outhook/outhook/migrations"
 )
@@ -117,61 +118,49 @@ func (s *system) newDatabase(ctx context.Context, name string) (pool *pgxpool.Po
 	return pool, drop, nil
 }
 
-// child is a process that was started for the benchmark.
-type child struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-	out  *tail
-	err  error
+// process is one that was started for the benchmark.
+type process struct {
+	*child.Process
+
+	out *tail
 }
 
 // spawn starts the binary with arguments and an environment. It is killed when this process dies.
-func (s *system) spawn(args []string, env ...string) (*child, error) {
+func (s *system) spawn(args []string, env ...string) (*process, error) {
 	return spawn(s.cfg.Executable, args, env...)
 }
 
-func spawn(executable string, args []string, env ...string) (*child, error) {
-	c := &child{
-		cmd:  exec.Command(executable, args...), //nolint:gosec,noctx // stopped by stop
-		done: make(chan struct{}),
-		out:  &tail{},
-	}
-	c.cmd.Env = env
-	c.cmd.Stdout, c.cmd.Stderr = c.out, c.out
-	c.cmd.SysProcAttr = dieWithParent()
+func spawn(executable string, args []string, env ...string) (*process, error) {
+	cmd, out := exec.Command(executable, args...), &tail{} //nolint:gosec,noctx // stopped by stop
+	cmd.Env = env
+	cmd.Stdout, cmd.Stderr = out, out
 
-	if err := c.cmd.Start(); err != nil {
+	p, err := child.Start(cmd, syscall.SIGKILL)
+	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", args[0], err)
 	}
-
-	go func() {
-		defer close(c.done)
-		c.err = c.cmd.Wait()
-	}()
-	return c, nil
+	return &process{p, out}, nil
 }
 
 // pid is the process's id.
-func (c *child) pid() int { return c.cmd.Process.Pid }
+func (c *process) pid() int { return c.Cmd.Process.Pid }
 
 // stop ends the process gracefully, or after a while by force.
-func (c *child) stop() error {
-	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+func (c *process) stop() error {
+	_ = c.Cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-c.done:
+	case <-c.Done():
 	case <-time.After(stopTimeout):
-		_ = c.cmd.Process.Kill()
-		<-c.done
+		_ = c.Kill() // Wait says how it ended
 	}
-
-	if c.err != nil {
-		return fmt.Errorf("%s ended with %w: %s", c.cmd.Args[1], c.err, c.out)
+	if err := c.Wait(); err != nil {
+		return fmt.Errorf("%s ended with %w: %s", c.Cmd.Args[1], err, c.out)
 	}
 	return nil
 }
 
 // value waits for a line of the process's output that holds prefix, and returns what follows it up to end.
-func (c *child) value(ctx context.Context, prefix, end string) (string, error) {
+func (c *process) value(ctx context.Context, prefix, end string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 
@@ -185,14 +174,14 @@ func (c *child) value(ctx context.Context, prefix, end string) (string, error) {
 		}
 
 		if ended {
-			return "", fmt.Errorf("%s ended: %s", c.cmd.Args[1], c.out)
+			return "", fmt.Errorf("%s ended: %s", c.Cmd.Args[1], c.out)
 		}
 
 		select {
-		case <-c.done:
+		case <-c.Done():
 			ended = true // look once more: it may have spoken since
 		case <-ctx.Done():
-			return "", fmt.Errorf("waiting for %s: %w", c.cmd.Args[1], ctx.Err())
+			return "", fmt.Errorf("waiting for %s: %w", c.Cmd.Args[1], ctx.Err())
 		case <-tick.C:
 		}
 	}
@@ -222,7 +211,7 @@ func (t *tail) String() string {
 }
 
 // serve starts an Outhook process with a role on a database and returns it with its URL.
-func (s *system) serve(ctx context.Context, database, role string, env ...string) (*child, string, error) {
+func (s *system) serve(ctx context.Context, database, role string, env ...string) (*process, string, error) {
 	c, err := s.spawn([]string{"serve"}, append(env,
 		"OUTHOOK_DATABASE_URL="+s.pg.URL(database), "OUTHOOK_API_KEY="+s.key, "OUTHOOK_ENCRYPTION_KEY="+s.secret,
 		"OUTHOOK_ROLES="+role, "OUTHOOK_LISTEN=127.0.0.1:0", "OUTHOOK_EGRESS_ALLOW=127.0.0.0/8",
