@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/outhook/outhook/internal/child"
 )
 
 const (
@@ -45,8 +46,7 @@ type node struct {
 	frozen  atomic.Bool  // it is paused for long, and nothing else is to act on it
 
 	mu   sync.Mutex
-	proc *os.Process
-	gone chan struct{} // closed when proc has ended
+	proc *child.Process
 }
 
 // supervise runs the process until ctx ends, and then stops it in order.
@@ -71,40 +71,29 @@ func (n *node) supervise(ctx context.Context) error {
 	return nil
 }
 
-// start starts the process on an OS thread of its own, which lives as long as the process: the kernel ends a child with
-// the thread that forked it.
+// start starts the process.
 func (n *node) start(ctx context.Context) error {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), n.binary, "serve") //nolint:gosec // the binary that we built
-	cmd.Env, cmd.SysProcAttr = n.env, childAttributes()
+	cmd.Env = n.env
 	out := &addressWriter{node: n}
 	cmd.Stdout, cmd.Stderr = out, out
+	child.OwnGroup(cmd)
 
-	gone, started := make(chan struct{}), make(chan error, 1)
-	go func() {
-		defer close(gone)
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is in its log
-		}
-	}()
-
-	if err := <-started; err != nil {
+	p, err := child.Start(cmd, syscall.SIGKILL)
+	if err != nil {
 		return fmt.Errorf("starting %s: %w", n.name, err)
 	}
 
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.proc, n.gone = cmd.Process, gone
+	n.proc = p // how it ended is in its log
 	return nil
 }
 
 func (n *node) process() (*os.Process, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.proc, n.gone
+	return n.proc.Cmd.Process, n.proc.Done()
 }
 
 func (n *node) ended() <-chan struct{} {
