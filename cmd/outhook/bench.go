@@ -108,28 +108,3 @@ func (b *benchCmd) scenario(c *command, cfg bench.Config) error {
 	}
 	return nil
 }
-
-// benchCrowdCmd is the receiver of a scenario.
-type benchCrowdCmd struct{}
-
-// Run receives until ctx ends.
-func (b *benchCrowdCmd) Run(c *command) error { return bench.ServeCrowd(c.ctx, c.stdout) }
-
-// benchReceiverCmd and benchRiverCmd are processes that bench starts.
-type benchReceiverCmd struct {
-	Address     string `default:"127.0.0.1:0"`
-	AnswerBytes int
-	FailFirst   int
-}
-
-// Run receives until ctx ends.
-func (b *benchReceiverCmd) Run(c *command) error {
-	return bench.ServeReceiver(c.ctx, c.stdout, b.Address, b.AnswerBytes, b.FailFirst)
-}
-
-type benchRiverCmd struct{ databaseFlags }
-
-// Run works River's jobs until ctx ends.
-func (b *benchRiverCmd) Run(c *command) error {
-	return bench.ServeRiver(c.ctx, c.stdout, b.DatabaseURL)
-}

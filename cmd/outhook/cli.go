@@ -36,11 +36,8 @@ type cli struct {
 	Config     configCmd     `cmd:"" help:"Print the effective configuration, without secrets, and check it; exit 2 if serve would refuse it."`
 	Completion completionCmd `cmd:"" help:"Print the script that completes commands in bash, zsh or fish."`
 
-	Complete      completeCmd      `cmd:"" hidden:""`
-	BenchReceiver benchReceiverCmd `cmd:"" hidden:""`
-	BenchCrowd    benchCrowdCmd    `cmd:"" hidden:""`
-	BenchRiver    benchRiverCmd    `cmd:"" hidden:""`
-	BenchRetain   benchRetainCmd   `cmd:"" hidden:""`
+	Complete   completeCmd   `cmd:"" hidden:""`
+	BenchChild benchChildCmd `cmd:"" hidden:""`
 }
 
 // newParser returns the parser of the command line. Its output goes to the writers; at --help it panics with an

@@ -85,8 +85,7 @@ func (st *stage) add(part string, c *process) {
 }
 
 func (st *stage) startReceiver(ctx context.Context) error {
-	c, err := st.spawn([]string{
-		"bench-receiver",
+	c, err := st.spawnKind(KindReceiver, []string{
 		"--answer-bytes", strconv.Itoa(st.cfg.AnswerBytes), "--fail-first", strconv.Itoa(st.cfg.FailFirst),
 	})
 	if err != nil {

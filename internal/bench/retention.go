@@ -252,8 +252,7 @@ func (st *stage) dropDays(ctx context.Context, r *RetentionReport) error {
 	if err := sleepUntil(ctx, time.Now().Add(st.cfg.Duration/4)); err != nil {
 		return err
 	}
-
-	c, err := st.spawn([]string{"bench-retain", fmt.Sprintf("--retention=%dd", keptDays)},
+	c, err := st.spawnKind(KindRetain, []string{fmt.Sprintf("--retention=%dd", keptDays)},
 		"OUTHOOK_DATABASE_URL="+st.pg.URL(st.database))
 	if err != nil {
 		return err

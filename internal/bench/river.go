@@ -126,7 +126,7 @@ func (st *stage) measureRiver(ctx context.Context) (*Figures, error) {
 
 	start := func(ctx context.Context) error {
 		for range st.cfg.Workers {
-			c, err := st.spawn([]string{"bench-river"}, "OUTHOOK_DATABASE_URL="+st.pg.URL(st.database))
+			c, err := st.spawnKind(KindRiver, nil, "OUTHOOK_DATABASE_URL="+st.pg.URL(st.database))
 			if err != nil {
 				return err
 			}

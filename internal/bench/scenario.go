@@ -143,8 +143,7 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 	st.pool = pool
 	defer drop()
 	defer func() { err = errors.Join(err, st.close()) }()
-
-	receiver, err := s.spawn([]string{"bench-crowd"})
+	receiver, err := s.spawnKind(KindCrowd, nil)
 	if err != nil {
 		return nil, err
 	}

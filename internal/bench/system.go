@@ -1,22 +1,16 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os/exec"
-	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/outhook/outhook/internal/child"
 	"github.com/outhook/outhook/internal/localpg"
 	"github.com/outhook/outhook/migrations"
 )
@@ -116,98 +110,6 @@ func (s *system) newDatabase(ctx context.Context, name string) (pool *pgxpool.Po
 		return nil, nil, fmt.Errorf("creating the business table: %w", err)
 	}
 	return pool, drop, nil
-}
-
-// process is one that was started for the benchmark.
-type process struct {
-	*child.Process
-
-	out *tail
-}
-
-// spawn starts the binary with arguments and an environment. It is killed when this process dies.
-func (s *system) spawn(args []string, env ...string) (*process, error) {
-	return spawn(s.cfg.Executable, args, env...)
-}
-
-func spawn(executable string, args []string, env ...string) (*process, error) {
-	cmd, out := exec.Command(executable, args...), &tail{} //nolint:gosec,noctx // stopped by stop
-	cmd.Env = env
-	cmd.Stdout, cmd.Stderr = out, out
-
-	p, err := child.Start(cmd, syscall.SIGKILL)
-	if err != nil {
-		return nil, fmt.Errorf("starting %s: %w", args[0], err)
-	}
-	return &process{p, out}, nil
-}
-
-// pid is the process's id.
-func (c *process) pid() int { return c.Cmd.Process.Pid }
-
-// stop ends the process gracefully, or after a while by force.
-func (c *process) stop() error {
-	_ = c.Cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-c.Done():
-	case <-time.After(stopTimeout):
-		_ = c.Kill() // Wait says how it ended
-	}
-	if err := c.Wait(); err != nil {
-		return fmt.Errorf("%s ended with %w: %s", c.Cmd.Args[1], err, c.out)
-	}
-	return nil
-}
-
-// value waits for a line of the process's output that holds prefix, and returns what follows it up to end.
-func (c *process) value(ctx context.Context, prefix, end string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for ended := false; ; {
-		if _, rest, ok := strings.Cut(c.out.String(), prefix); ok {
-			if v, _, ok := strings.Cut(rest, end); ok {
-				return v, nil
-			}
-		}
-
-		if ended {
-			return "", fmt.Errorf("%s ended: %s", c.Cmd.Args[1], c.out)
-		}
-
-		select {
-		case <-c.Done():
-			ended = true // look once more: it may have spoken since
-		case <-ctx.Done():
-			return "", fmt.Errorf("waiting for %s: %w", c.Cmd.Args[1], ctx.Err())
-		case <-tick.C:
-		}
-	}
-}
-
-// tail keeps the first 64 KiB that a process says.
-type tail struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-// Write keeps what there is room for.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if room := 64<<10 - t.buf.Len(); room > 0 {
-		t.buf.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
-}
-
-// String returns what was kept.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.buf.String()
 }
 
 // serve starts an Outhook process with a role on a database and returns it with its URL.
