@@ -21,8 +21,8 @@ type Process struct {
 	err  error         // of Cmd.Wait; read it after done
 }
 
-// Start starts a command. The child gets the signal last when this process ends, in whatever way, and it is still running:
-// SIGKILL ends it, another asks it to end. What cmd.SysProcAttr says otherwise stays.
+// Start starts a command. The child gets the signal last when this process ends, in whatever way, and it is still
+// running: SIGKILL ends it, another asks it to end. What cmd.SysProcAttr says otherwise stays.
 //
 // The child is started on an OS thread of its own, which lives as long as the child: what the kernel watches is not this
 // process but the thread that forked, and Go ends a thread when a goroutine that is locked to it returns.

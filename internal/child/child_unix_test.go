@@ -61,8 +61,10 @@ func startParent(t *testing.T, signal syscall.Signal, script string) parent {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux signals a child when its parent ends")
 	}
+
 	cmd := exec.CommandContext(t.Context(), os.Args[0], script)
 	cmd.Env = append(os.Environ(), parentEnv+"="+strconv.Itoa(int(signal)))
+
 	stdin, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	r, w, err := os.Pipe() // not StdoutPipe, which Wait closes: the child goes on with it
@@ -71,6 +73,7 @@ func startParent(t *testing.T, signal syscall.Signal, script string) parent {
 	cmd.Stdout = w
 	require.NoError(t, cmd.Start())
 	require.NoError(t, w.Close())
+
 	require.NoError(t, r.SetReadDeadline(time.Now().Add(limit)))
 	out := bufio.NewReader(r)
 	line, err := out.ReadString('\n')
@@ -119,10 +122,12 @@ func cat(t *testing.T, change func(*exec.Cmd)) (p *child.Process, lives func() b
 	require.NoError(t, err)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
+
 	change(cmd)
 	p, err = child.Start(cmd, syscall.SIGKILL)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Kill()) })
+
 	out := bufio.NewReader(stdout)
 	return p, func() bool {
 		if _, err := io.WriteString(stdin, "word\n"); err != nil {
@@ -139,6 +144,7 @@ func TestAChildOutlivesTheThreadThatAskedForIt(t *testing.T) {
 	var lives func() bool
 	task := make(chan string)
 	var ask func()
+
 	ask = func() {
 		runtime.LockOSThread()
 		thread := threadOf(t)
@@ -150,6 +156,7 @@ func TestAChildOutlivesTheThreadThatAskedForIt(t *testing.T) {
 		_, lives = cat(t, func(*exec.Cmd) {})
 		task <- thread
 	}
+
 	go ask()
 	thread := <-task
 	require.Eventually(t, func() bool {
