@@ -44,7 +44,7 @@ func until(at *time.Time) string {
 	if at == nil {
 		return "current"
 	}
-	return "signs until " + at.UTC().Format(time.RFC3339)
+	return "signs until " + utc(*at)
 }
 
 type endpointsRotateCmd struct {

@@ -86,7 +86,7 @@ func (k keysListCmd) Run(c *command) error {
 				if key.TenantID != nil {
 					tenant = *key.TenantID
 				}
-				c.printf(row, key.ID, key.Scope, tenant, key.CreatedAt.UTC().Format(time.RFC3339), timeOrDash(key.ExpiresAt),
+				c.printf(row, key.ID, key.Scope, tenant, utc(key.CreatedAt), timeOrDash(key.ExpiresAt),
 					timeOrDash(key.LastUsedAt), timeOrDash(key.RevokedAt), key.Name)
 			}
 
@@ -96,13 +96,6 @@ func (k keysListCmd) Run(c *command) error {
 			cursor = &keys[len(keys)-1].ID
 		}
 	})
-}
-
-func timeOrDash(t *time.Time) string {
-	if t == nil {
-		return "-"
-	}
-	return t.UTC().Format(time.RFC3339)
 }
 
 type keysRevokeCmd struct {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 	"unicode"
 
 	"golang.org/x/term"
@@ -113,3 +114,13 @@ func number(n *int32) string {
 	}
 	return fmt.Sprint(*n)
 }
+
+func timeOrDash(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return utc(*t)
+}
+
+// utc is how a time is shown, whatever the zone of the terminal.
+func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }
