@@ -359,11 +359,11 @@ func (e *endpointEdit) object(
 		return json.RawMessage(emptyJSONObject)
 	}
 
-	stored, err := json.Marshal(m)
+	data, err := json.Marshal(m)
 	if err != nil {
 		e.faults.Add(at, "must be an object of strings") // not for a map of strings
 	}
-	return stored
+	return data
 }
 
 // entries reads an object of strings with at most maxEntries and maxBytes. It returns nil for null and for what is

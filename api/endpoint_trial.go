@@ -28,8 +28,8 @@ const (
 	maxTests = 16
 )
 
-// tested is the first attempt of a test event.
-type tested struct {
+// trial is the first attempt of a test event.
+type trial struct {
 	EventID           uuid.UUID         `json:"event_id" format:"uuid" doc:"The id of the test event."`
 	EndpointID        uuid.UUID         `json:"endpoint_id" format:"uuid"`
 	Number            int32             `json:"number"`
@@ -46,12 +46,15 @@ type tested struct {
 	ResponseTruncated bool              `json:"response_truncated"`
 }
 
+// SchemaName tells the OpenAPI document what a client knows it by.
+func (trial) SchemaName() string { return "Tested" }
+
 type testEndpointInput struct {
 	ID          uuid.UUID `path:"id" format:"uuid" doc:"The endpoint's id."`
 	Traceparent string    `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its receivers. A value of another form than version 00 is ignored."`
 }
 
-type testEndpointOutput struct{ Body tested }
+type testEndpointOutput struct{ Body trial }
 
 func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*testEndpointOutput, error) {
 	select {
@@ -85,11 +88,11 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 	if err != nil {
 		return nil, err
 	}
-	return &testEndpointOutput{Body: newTested(eventID, a)}, nil
+	return &testEndpointOutput{Body: newTrial(eventID, a)}, nil
 }
 
-func newTested(eventID uuid.UUID, a attempt) tested {
-	return tested{
+func newTrial(eventID uuid.UUID, a attempt) trial {
+	return trial{
 		EventID: eventID, EndpointID: a.EndpointID, Number: a.Number, Trigger: a.Trigger, StartedAt: a.StartedAt,
 		DurationMS: a.DurationMS, Outcome: a.Outcome, StatusCode: a.StatusCode, Error: a.Error, RemoteAddr: a.RemoteAddr,
 		RequestHeaders: a.RequestHeaders, ResponseHeaders: a.ResponseHeaders, ResponseBody: a.ResponseBody,

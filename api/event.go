@@ -31,8 +31,8 @@ type event struct {
 	DeliveryCount int64     `json:"delivery_count" example:"1" doc:"How many deliveries it has made: one for each endpoint that was subscribed."`
 }
 
-// stored is the answer for an event that is committed.
-type stored struct {
+// receipt is the answer for an event that is committed.
+type receipt struct {
 	ID            uuid.UUID `json:"id" format:"uuid" doc:"The event's id, a UUIDv7: the header webhook-id of every attempt."`
 	TenantID      string    `json:"tenant_id" example:"acme"`
 	Type          string    `json:"type" example:"invoice.paid"`
@@ -40,6 +40,9 @@ type stored struct {
 	DeliveryCount int32     `json:"delivery_count" example:"1" doc:"How many deliveries it has made: one for each endpoint that was subscribed."`
 	Duplicate     bool      `json:"duplicate" doc:"True if an earlier event has this idempotency key: nothing was stored, and id is the earlier event's."`
 }
+
+// SchemaName tells the OpenAPI document what a client knows it by.
+func (receipt) SchemaName() string { return "Stored" }
 
 // fullEvent is an event with its deliveries. The payload is added by hand, after the rest was encoded.
 type fullEvent struct {
@@ -52,10 +55,13 @@ type fullEvent struct {
 	Payload    any        `json:"payload,omitempty" required:"true" doc:"The payload, byte for byte as it was published and as it is sent."`
 }
 
-// storedBatch is the answer for a batch.
-type storedBatch struct {
-	Results []stored `json:"results" nullable:"false" doc:"One for each event, in the same order."`
+// batchReceipt is the answer for a batch.
+type batchReceipt struct {
+	Results []receipt `json:"results" nullable:"false" doc:"One for each event, in the same order."`
 }
+
+// SchemaName tells the OpenAPI document what a client knows it by.
+func (batchReceipt) SchemaName() string { return "StoredBatch" }
 
 type postEventInput struct {
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"The same as idempotency_key in the body. If both are given they must be equal."`
@@ -69,10 +75,10 @@ type postBatchInput struct {
 
 type postEventOutput struct {
 	Status int
-	Body   stored
+	Body   receipt
 }
 
-type postBatchOutput struct{ Body storedBatch }
+type postBatchOutput struct{ Body batchReceipt }
 
 type listEventsInput struct {
 	TenantID string    `query:"tenant_id" maxLength:"255" doc:"Only events of this tenant."`
@@ -104,7 +110,7 @@ func (s *Server) addEvents() {
 			Errors:    []int{http.StatusConflict},
 		},
 		access: publishAccess, timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxPayloadBytes) + envelopeBytes,
-		body: reflect.TypeFor[newEvent](), answer: reflect.TypeFor[stored](),
+		body: reflect.TypeFor[newEvent](), answer: reflect.TypeFor[receipt](),
 	}, s.postEvent)
 	register(s, route{
 		Operation: huma.Operation{
@@ -160,7 +166,7 @@ func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventO
 		return nil, keyConflict("body.idempotency_key")
 	}
 
-	out := &postEventOutput{Status: http.StatusAccepted, Body: newStored(e, rows[0])}
+	out := &postEventOutput{Status: http.StatusAccepted, Body: newReceipt(e, rows[0])}
 	if rows[0].Duplicate {
 		out.Status = http.StatusOK
 	}
@@ -189,13 +195,13 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 		return nil, storeProblem(err, eventLocation)
 	}
 
-	out := &postBatchOutput{Body: storedBatch{Results: make([]stored, len(rows))}}
+	out := &postBatchOutput{Body: batchReceipt{Results: make([]receipt, len(rows))}}
 	for i, row := range rows {
 		s.metrics.event(row.Duplicate, row.Conflict)
 		if row.Conflict { // of a batch of one, which is stored like a single event
 			return nil, keyConflict(eventLocation(i) + ".idempotency_key")
 		}
-		out.Body.Results[i] = newStored(events[i], row)
+		out.Body.Results[i] = newReceipt(events[i], row)
 	}
 	return out, nil
 }
@@ -225,8 +231,8 @@ func keyConflict(at string) *problem.Error {
 			"use a new key for a new event", problem.Detail{Location: at, Message: "is in use for another event"})
 }
 
-func newStored(e outhook.Event, row db.EnqueueManyRow) stored {
-	return stored{
+func newReceipt(e outhook.Event, row db.EnqueueManyRow) receipt {
+	return receipt{
 		ID: row.EventID, TenantID: e.TenantID, Type: e.Type, CreatedAt: row.CreatedAt.UTC(),
 		DeliveryCount: row.DeliveryCount, Duplicate: row.Duplicate,
 	}

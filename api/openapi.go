@@ -125,11 +125,11 @@ func tags() []*huma.Tag {
 	}
 }
 
-// schemaName names the document's schemas by their Go types, and where a type has another name here than a client
-// should see, by that one. Clients are generated from the document, so a name in it stays.
+// schemaName names the document's schemas by their Go types, unless a type says another name itself. Clients are
+// generated from the document, so a name in it stays when the type's changes.
 func schemaName(t reflect.Type, hint string) string {
-	if t == reflect.TypeFor[problem.Error]() {
-		return "Problem"
+	if named, ok := reflect.New(t).Interface().(interface{ SchemaName() string }); ok {
+		return named.SchemaName()
 	}
 	return huma.DefaultSchemaNamer(t, hint)
 }

@@ -36,13 +36,16 @@ type rotation struct {
 	Force          bool    `json:"force,omitempty" doc:"With two live secrets, end the older one now."`
 }
 
-// rotated is the answer of a rotation.
-type rotated struct {
+// replacement is the answer of a rotation.
+type replacement struct {
 	Secret            string     `json:"secret" doc:"The new secret: it signs from now on."`
 	PreviousExpiresAt *time.Time `json:"previous_expires_at" doc:"Until when the one before it signs too. Null: it has ended."`
 }
 
-type rotatedOutput struct{ Body rotated }
+// SchemaName tells the OpenAPI document what a client knows it by.
+func (replacement) SchemaName() string { return "Rotated" }
+
+type replacementOutput struct{ Body replacement }
 
 // liveSecret is a secret that signs.
 type liveSecret struct {
@@ -126,13 +129,13 @@ func overlap(value json.RawMessage, f *problem.Faults) int32 {
 	return n
 }
 
-func (s *Server) rotateSecret(ctx context.Context, in *endpointInput) (*rotatedOutput, error) {
+func (s *Server) rotateSecret(ctx context.Context, in *endpointInput) (*replacementOutput, error) {
 	order, err := decodeRotation(bodyOf(ctx))
 	if err != nil {
 		return nil, err
 	}
 
-	out := &rotatedOutput{Body: rotated{Secret: order.secret.Reveal()}}
+	out := &replacementOutput{Body: replacement{Secret: order.secret.Reveal()}}
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		// The lock lets one rotation after the other see the secrets.
 		row, err := lockEndpoint(ctx, tx, in.ID)

@@ -29,7 +29,7 @@ type parcel struct {
 func newDocument() *huma.OpenAPI {
 	schemas := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
 		if t == reflect.TypeFor[problem.Error]() {
-			return "Problem"
+			return new(problem.Error).SchemaName()
 		}
 		return huma.DefaultSchemaNamer(t, hint)
 	})

@@ -60,6 +60,9 @@ func TooMany(text string, retryAfter int) *Error {
 	return p
 }
 
+// SchemaName tells the OpenAPI document what a client knows it by.
+func (p *Error) SchemaName() string { return "Problem" }
+
 // Error returns the detail.
 func (p *Error) Error() string { return p.Detail }
 
