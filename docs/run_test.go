@@ -1,4 +1,5 @@
-// Package docs_test runs the documentation: every fenced block of README.md and docs/*.md, against a real server.
+// Package docs_test runs the documentation: every fenced block of README.md, docs/*.md and the examples' README.md, against a
+// real server.
 //
 // The rules, for whoever writes a page:
 //
@@ -63,10 +64,14 @@ func TestEveryBlockRuns(t *testing.T) {
 	root, err := filepath.Abs("..")
 	require.NoError(t, err)
 	outhook := build(t, root)
-	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	require.NoError(t, err)
-	require.NotEmpty(t, pages)
-	for _, path := range append([]string{filepath.Join(root, "README.md")}, pages...) {
+	pages := []string{filepath.Join(root, "README.md")}
+	for _, pattern := range []string{"docs/*.md", "examples/*/README.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		require.NoError(t, err)
+		require.NotEmpty(t, found, pattern)
+		pages = append(pages, found...)
+	}
+	for _, path := range pages {
 		name, err := filepath.Rel(root, path)
 		require.NoError(t, err)
 		t.Run(name, func(t *testing.T) {
