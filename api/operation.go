@@ -94,6 +94,14 @@ func (s *Server) addOperations() {
 		access: readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getOperation)
 
+	s.addOperationMoves(func(verb, summary, description string) huma.Operation {
+		return op(verb+"-operation", http.MethodPost, one+"/"+verb, summary, description,
+			http.StatusOK, http.StatusNotFound, http.StatusConflict)
+	})
+}
+
+// addOperationMoves adds what pauses, resumes and cancels an operation; op describes one.
+func (s *Server) addOperationMoves(op func(verb, summary, description string) huma.Operation) {
 	for _, move := range []struct {
 		verb, summary, description string
 		do                         func(context.Context, pgx.Tx, uuid.UUID) (db.Operation, error)
@@ -109,9 +117,7 @@ func (s *Server) addOperations() {
 		},
 	} {
 		register(s, route{
-			Operation: op(move.verb+"-operation", http.MethodPost, one+"/"+move.verb, move.summary, move.description,
-				http.StatusOK, http.StatusNotFound, http.StatusConflict),
-			access: tenantAccess, timeout: s.cfg.QueryTimeout,
+			Operation: op(move.verb, move.summary, move.description), access: tenantAccess, timeout: s.cfg.QueryTimeout,
 		}, func(ctx context.Context, in *operationInput) (*operationOutput, error) {
 			return s.moveOperation(ctx, in.ID, move.verb+"-operation", move.do)
 		})

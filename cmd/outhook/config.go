@@ -33,8 +33,8 @@ func checkEnvironment(kctx *kong.Context, environ []string) error {
 	return unknownVariables(kctx.Model.Node, environ)
 }
 
-// unknownVariables returns an error that names the variables of ours in an environment that no command reads, and of those
-// that once were settings what holds in their place.
+// unknownVariables returns an error that names the variables of ours in an environment that no command reads, and of
+// those that once were settings what holds in their place.
 func unknownVariables(root *kong.Node, environ []string) error {
 	known, gone := variables(root), removed()
 	var wrong, old []string
@@ -55,7 +55,8 @@ func unknownVariables(root *kong.Node, environ []string) error {
 
 	if len(wrong) > 0 {
 		slices.Sort(wrong)
-		old = append(old, fmt.Sprintf("no setting has this name: %s (docs/configuration.md lists all)", strings.Join(wrong, ", ")))
+		names := strings.Join(wrong, ", ")
+		old = append(old, fmt.Sprintf("no setting has this name: %s (docs/configuration.md lists all)", names))
 	}
 	if len(old) == 0 {
 		return nil

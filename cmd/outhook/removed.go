@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// removed holds the settings that there were, by their variables, and what holds in their place: nobody could choose them
-// well. Who still has one is told, since what it said does not hold any more.
+// removed holds the settings that there were, by their variables, and what holds in their place: nobody could choose
+// them well. Who still has one is told, since what it said does not hold any more.
 func removed() map[string]string {
 	// In words, since that is what people get to read; a test compares the numbers.
 	return map[string]string{
-		"OUTHOOK_BULK_RATE":           "while a process has other deliveries it begins at most 1000 of bursts a second for each processor",
+		"OUTHOOK_BULK_RATE":           "beside others a process begins at most 1000 deliveries of bursts a second for each processor",
 		"OUTHOOK_DISABLE_FAILURES":    "an endpoint is disabled after 20 failed attempts in a row at the earliest",
 		"OUTHOOK_FAILING_FAILURES":    "5 failed attempts in a row make an endpoint failing",
 		"OUTHOOK_KEPT_JOB_RATE":       "a process keeps 20 of River's jobs of succeeded deliveries a second for River UI",

@@ -1,7 +1,7 @@
 // Package child starts processes that end with this one, also where this one is killed and can stop nobody.
 //
-// On Linux the kernel sees to that (PR_SET_PDEATHSIG of prctl(2)). Elsewhere the children of a process that was killed go
-// on: whoever starts one there must be able to live with that, or find it later.
+// On Linux the kernel sees to that (PR_SET_PDEATHSIG of prctl(2)). Elsewhere the children of a process that was
+// killed go on: whoever starts one there must be able to live with that, or find it later.
 package child
 
 import (
@@ -24,8 +24,8 @@ type Process struct {
 // Start starts a command. The child gets the signal last when this process ends, in whatever way, and it is still
 // running: SIGKILL ends it, another asks it to end. What cmd.SysProcAttr says otherwise stays.
 //
-// The child is started on an OS thread of its own, which lives as long as the child: what the kernel watches is not this
-// process but the thread that forked, and Go ends a thread when a goroutine that is locked to it returns.
+// The child is started on an OS thread of its own, which lives as long as the child: what the kernel watches is not
+// this process but the thread that forked, and Go ends a thread when a goroutine that is locked to it returns.
 //
 // Returns the error of [exec.Cmd.Start] as it is.
 func Start(cmd *exec.Cmd, last syscall.Signal) (*Process, error) {

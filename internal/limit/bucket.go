@@ -1,7 +1,7 @@
 // Package limit bounds how often each of very many clients may do something, in memory and for this process alone.
 //
-// [Buckets] is all of it: one token bucket for each key or address that was seen lately. [Seconds] turns a wait into what
-// an answer can say of it.
+// [Buckets] is all of it: one token bucket for each key or address that was seen lately. [Seconds] turns a wait into
+// what an answer can say of it.
 package limit
 
 import (
@@ -42,8 +42,8 @@ type bucket[K comparable] struct {
 	marks   []uint64
 }
 
-// New returns buckets that gain perSecond tokens a second and hold at most burst. It returns nil for a rate of 0 or less:
-// no limit.
+// New returns buckets that gain perSecond tokens a second and hold at most burst. It returns nil for a rate of 0 or
+// less: no limit.
 func New[K comparable](perSecond float64, burst int) *Buckets[K] {
 	if perSecond <= 0 {
 		return nil
