@@ -64,10 +64,7 @@ func (p principal) sees(tenantID string) bool {
 
 // tenant returns the tenant that the key is bound to, nil for all.
 func (p principal) tenant() *string {
-	if p.tenantID == "" {
-		return nil
-	}
-	return &p.tenantID
+	return textOrNull(p.tenantID)
 }
 
 // errForbidden is the answer for a key whose scope a route does not admit, whatever the request asks for.
@@ -93,22 +90,4 @@ func checkOwn(ctx context.Context, tenantID, at string) error {
 	}
 	return problem.New(http.StatusForbidden, "this key is bound to another tenant",
 		problem.Detail{Location: at, Message: "must be the tenant that the key is bound to"})
-}
-
-// filterTenant returns the tenant whose objects a list shows, nil for all. A key that is bound to another one gets an
-// empty list: the tenant "" has no objects, since nothing can be made for it.
-func filterTenant(ctx context.Context, value string) (*string, error) {
-	asked, err := filter("query.tenant_id", value)
-	key := requestOf(ctx).key
-
-	switch {
-	case err != nil:
-		return nil, err
-	case asked == nil:
-		return key.tenant(), nil
-	case !key.sees(*asked):
-		nobody := ""
-		return &nobody, nil
-	}
-	return asked, nil
 }

@@ -108,45 +108,18 @@ func (s *Server) addAudit() {
 }
 
 func (s *Server) listAudit(ctx context.Context, in *listAuditInput) (*pageOutput[auditEntry], error) {
-	after, err := decodeCursor(in.Cursor, 1)
-	if err != nil {
-		return nil, err
-	}
-
+	f := newPaging(ctx, in.Limit, in.Cursor)
 	p := db.ListAuditEntriesParams{
-		Since: bound(in.Since), Until: bound(in.Until), Cursor: first(after), MaxRows: in.Limit + 1,
-	}
-	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
-		return nil, err
-	}
-	if p.ObjectID, err = filter("query.object_id", in.ObjectID); err != nil {
-		return nil, err
-	}
-	if p.Action, err = filter("query.action", in.Action); err != nil {
-		return nil, err
-	}
-	if p.KeyID, err = filterID("query.key_id", in.KeyID); err != nil {
-		return nil, err
+		Cursor: f.after(1)[0], MaxRows: f.maxRows(), Since: bound(in.Since), Until: bound(in.Until),
+		TenantID: f.tenant(in.TenantID), ObjectID: f.text("query.object_id", in.ObjectID),
+		Action: f.text("query.action", in.Action), KeyID: f.id("query.key_id", in.KeyID),
 	}
 
-	var rows []db.ListAuditEntriesRow
-	err = s.list(ctx, func(tx pgx.Tx) error {
-		rows, err = db.New().ListAuditEntries(ctx, tx, p)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-
-	var broken error
-	out := newPage(rows, in.Limit, func(r db.ListAuditEntriesRow) auditEntry {
-		e, err := newAuditEntry(r, requestOf(ctx).key)
-		if err != nil {
-			broken = err
-		}
-		return e
+	return list(ctx, s, f, func(tx pgx.Tx) ([]db.ListAuditEntriesRow, error) {
+		return db.New().ListAuditEntries(ctx, tx, p)
+	}, func(r db.ListAuditEntriesRow) (auditEntry, error) {
+		return newAuditEntry(r, f.key)
 	}, func(r db.ListAuditEntriesRow) []uuid.UUID { return []uuid.UUID{r.ID} })
-	return out, broken
 }
 
 // newAuditEntry hides from a tenant which person or program of the operator did something, and from where.
@@ -165,11 +138,4 @@ func newAuditEntry(r db.ListAuditEntriesRow, key principal) (auditEntry, error) 
 		return e, fmt.Errorf("reading audit entry %s: %w", r.ID, err)
 	}
 	return e, nil
-}
-
-func textOrNull(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
 }

@@ -106,37 +106,19 @@ func newDelivery(r db.GetDeliveryRow) delivery {
 }
 
 func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*pageOutput[delivery], error) {
-	p := db.ListDeliveriesParams{Since: bound(in.Since), Until: bound(in.Until), MaxRows: in.Limit + 1}
-	after, err := decodeCursor(in.Cursor, 2)
-	if err != nil {
-		return nil, err
-	}
-	if after != nil {
-		p.CursorEventID, p.CursorEndpointID = &after[0], &after[1]
-	}
-
-	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
-		return nil, err
-	}
-	if p.EndpointID, err = filterID("query.endpoint_id", in.EndpointID); err != nil {
-		return nil, err
-	}
-	if in.State != "" {
-		p.State = &in.State
+	f := newPaging(ctx, in.Limit, in.Cursor)
+	after := f.after(2)
+	p := db.ListDeliveriesParams{
+		CursorEventID: after[0], CursorEndpointID: after[1], MaxRows: f.maxRows(),
+		Since: bound(in.Since), Until: bound(in.Until), TenantID: f.tenant(in.TenantID),
+		EndpointID: f.id("query.endpoint_id", in.EndpointID), State: textOrNull(in.State),
 	}
 
-	var rows []db.ListDeliveriesRow
-	err = s.list(ctx, func(tx pgx.Tx) error {
-		rows, err = db.New().ListDeliveries(ctx, tx, p)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-
-	return newPage(rows, in.Limit,
-		func(r db.ListDeliveriesRow) delivery { return newDelivery(db.GetDeliveryRow(r)) },
-		func(r db.ListDeliveriesRow) []uuid.UUID { return []uuid.UUID{r.EventID, r.EndpointID} }), nil
+	return list(ctx, s, f, func(tx pgx.Tx) ([]db.ListDeliveriesRow, error) {
+		return db.New().ListDeliveries(ctx, tx, p)
+	}, func(r db.ListDeliveriesRow) (delivery, error) {
+		return newDelivery(db.GetDeliveryRow(r)), nil
+	}, func(r db.ListDeliveriesRow) []uuid.UUID { return []uuid.UUID{r.EventID, r.EndpointID} })
 }
 
 func (s *Server) getDelivery(ctx context.Context, in *deliveryInput) (*deliveryOutput, error) {

@@ -239,36 +239,22 @@ func (s *Server) setSecretHeaders(
 }
 
 func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pageOutput[endpoint], error) {
-	after, err := decodeCursor(in.Cursor, 1)
-	if err != nil {
-		return nil, err
-	}
-	tenantID, err := filterTenant(ctx, in.TenantID)
-	if err != nil {
-		return nil, err
-	}
-
-	var rows []db.Endpoint
+	f := newPaging(ctx, in.Limit, in.Cursor)
+	after, tenantID := f.after(1)[0], f.tenant(in.TenantID)
 	var healths map[uuid.UUID]db.EndpointHealth
-	err = s.list(ctx, func(tx pgx.Tx) error {
-		if rows, err = db.New().ListEndpoints(ctx, tx, tenantID, first(after), in.Limit+1); err != nil {
-			return err
+
+	return list(ctx, s, f, func(tx pgx.Tx) ([]db.Endpoint, error) {
+		rows, err := db.New().ListEndpoints(ctx, tx, tenantID, after, f.maxRows())
+		if err != nil {
+			return nil, err
 		}
 		healths, err = healthsOf(ctx, tx, rows)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-
-	var broken []error
-	out := newPage(rows, in.Limit, func(r db.Endpoint) endpoint {
+		return rows, err
+	}, func(r db.Endpoint) (endpoint, error) {
 		e, err := newEndpointAnswer(r)
-		broken = append(broken, err)
 		e.Health = newEndpointHealth(r.Status, healths[r.ID])
-		return e
+		return e, err
 	}, func(r db.Endpoint) []uuid.UUID { return []uuid.UUID{r.ID} })
-	return out, errors.Join(broken...)
 }
 
 func (s *Server) getEndpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {

@@ -239,29 +239,15 @@ func newReceipt(e outhook.Event, row db.EnqueueManyRow) receipt {
 }
 
 func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutput[event], error) {
-	after, err := decodeCursor(in.Cursor, 1)
-	if err != nil {
-		return nil, err
+	f := newPaging(ctx, in.Limit, in.Cursor)
+	p := db.ListEventsParams{
+		Cursor: f.after(1)[0], MaxRows: f.maxRows(), Since: bound(in.Since), Until: bound(in.Until),
+		TenantID: f.tenant(in.TenantID), Type: f.text("query.type", in.Type),
 	}
 
-	p := db.ListEventsParams{Since: bound(in.Since), Until: bound(in.Until), Cursor: first(after), MaxRows: in.Limit + 1}
-	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
-		return nil, err
-	}
-	if p.Type, err = filter("query.type", in.Type); err != nil {
-		return nil, err
-	}
-
-	var rows []db.ListEventsRow
-	err = s.list(ctx, func(tx pgx.Tx) error {
-		rows, err = db.New().ListEvents(ctx, tx, p)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-
-	return newPage(rows, in.Limit, newEventAnswer, func(r db.ListEventsRow) []uuid.UUID { return []uuid.UUID{r.ID} }), nil
+	return list(ctx, s, f, func(tx pgx.Tx) ([]db.ListEventsRow, error) {
+		return db.New().ListEvents(ctx, tx, p)
+	}, always(newEventAnswer), func(r db.ListEventsRow) []uuid.UUID { return []uuid.UUID{r.ID} })
 }
 
 func newEventAnswer(r db.ListEventsRow) event {

@@ -113,20 +113,12 @@ func (s *Server) postKey(ctx context.Context, _ *struct{}) (*postKeyOutput, erro
 }
 
 func (s *Server) listKeys(ctx context.Context, in *listKeysInput) (*pageOutput[key], error) {
-	after, err := decodeCursor(in.Cursor, 1)
-	if err != nil {
-		return nil, err
-	}
-	tenantID, err := filterTenant(ctx, in.TenantID)
-	if err != nil {
-		return nil, err
-	}
+	f := newPaging(ctx, in.Limit, in.Cursor)
+	after, tenantID := f.after(1)[0], f.tenant(in.TenantID)
 
-	rows, err := db.New().ListAPIKeys(ctx, s.cfg.Pool, tenantID, first(after), in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	return newPage(rows, in.Limit, newKeyAnswer, func(r db.APIKey) []uuid.UUID { return []uuid.UUID{r.ID} }), nil
+	return list(ctx, s, f, func(tx pgx.Tx) ([]db.APIKey, error) {
+		return db.New().ListAPIKeys(ctx, tx, tenantID, after, f.maxRows())
+	}, always(newKeyAnswer), func(r db.APIKey) []uuid.UUID { return []uuid.UUID{r.ID} })
 }
 
 func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error) {

@@ -128,7 +128,7 @@ func tags() []*huma.Tag {
 // schemaName names the document's schemas by their Go types, unless a type says another name itself. Clients are
 // generated from the document, so a name in it stays when the type's changes.
 func schemaName(t reflect.Type, hint string) string {
-	if named, ok := reflect.New(t).Interface().(interface{ SchemaName() string }); ok {
+	if named, ok := reflect.TypeAssert[interface{ SchemaName() string }](reflect.New(t)); ok {
 		return named.SchemaName()
 	}
 	return huma.DefaultSchemaNamer(t, hint)

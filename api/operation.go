@@ -12,7 +12,6 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
-	"github.com/outhook/outhook/internal/problem"
 	joboperation "github.com/outhook/outhook/jobs/operation"
 )
 
@@ -213,38 +212,17 @@ func (s *Server) startOperation(
 }
 
 func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*pageOutput[operation], error) {
-	p := db.ListOperationsParams{MaxRows: in.Limit + 1}
-	after, err := decodeCursor(in.Cursor, 1)
-	if err != nil {
-		return nil, err
-	}
-	p.Cursor = first(after)
-
-	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
-		return nil, err
-	}
-	if in.EndpointID != "" {
-		id, err := uuid.Parse(in.EndpointID)
-		if err != nil {
-			return nil, problem.Invalid("query.endpoint_id", "must be a UUID")
-		}
-		p.EndpointID = &id
-	}
-	if in.State != "" {
-		p.State = &in.State
+	f := newPaging(ctx, in.Limit, in.Cursor)
+	p := db.ListOperationsParams{
+		Cursor: f.after(1)[0], MaxRows: f.maxRows(), TenantID: f.tenant(in.TenantID),
+		EndpointID: f.id("query.endpoint_id", in.EndpointID), State: textOrNull(in.State),
 	}
 
-	var rows []db.Operation
-	err = s.list(ctx, func(tx pgx.Tx) error {
-		rows, err = db.New().ListOperations(ctx, tx, p)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-
-	answer := func(r db.Operation) operation { return newOperationAnswer(r, requestOf(ctx).key) }
-	return newPage(rows, in.Limit, answer, func(r db.Operation) []uuid.UUID { return []uuid.UUID{r.ID} }), nil
+	return list(ctx, s, f, func(tx pgx.Tx) ([]db.Operation, error) {
+		return db.New().ListOperations(ctx, tx, p)
+	}, func(r db.Operation) (operation, error) {
+		return newOperationAnswer(r, f.key), nil
+	}, func(r db.Operation) []uuid.UUID { return []uuid.UUID{r.ID} })
 }
 
 func (s *Server) getOperation(ctx context.Context, in *operationInput) (*operationOutput, error) {

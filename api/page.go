@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -14,15 +12,31 @@ import (
 	"github.com/outhook/outhook/internal/problem"
 )
 
-// bound returns a bound of a list by time, nil for no time. An id can't hold a time before 1970.
-func bound(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
+// paging reads the parameters of a list that has pages.
+type paging struct {
+	filters
+	limit  int32
+	cursor string
+}
+
+func newPaging(ctx context.Context, limit int32, cursor string) *paging {
+	return &paging{filters: newFilters(ctx), limit: limit, cursor: cursor}
+}
+
+// maxRows returns how many rows to query: one more than the page holds, which tells that there is another page.
+func (p *paging) maxRows() int32 { return p.limit + 1 }
+
+// after returns the n ids of the cursor, which are nil if there is none.
+func (p *paging) after(n int) []*uuid.UUID {
+	after := make([]*uuid.UUID, n)
+	ids, err := decodeCursor(p.cursor, n)
+	if err != nil {
+		p.fail(err)
 	}
-	if epoch := time.Unix(0, 0); t.Before(epoch) {
-		t = epoch
+	for i := range ids {
+		after[i] = &ids[i]
 	}
-	return &t
+	return after
 }
 
 // page is the answer of every list.
@@ -33,20 +47,52 @@ type page[T any] struct {
 
 type pageOutput[T any] struct{ Body page[T] }
 
-// newPage makes a page of rows, of which there may be one more than limit. key is a row's position in the list.
-func newPage[R, T any](rows []R, limit int32, convert func(R) T, key func(R) []uuid.UUID) *pageOutput[T] {
-	out := &pageOutput[T]{}
-	if len(rows) > int(limit) {
-		rows = rows[:limit]
-		next := encodeCursor(key(rows[limit-1]))
-		out.Body.NextCursor = &next
+// list answers with a page of the rows that query returns, unless a parameter is wrong. position is a row's place in
+// the list: one or two ids.
+func list[R, T any](
+	ctx context.Context, s *Server, p *paging,
+	query func(pgx.Tx) ([]R, error), answer func(R) (T, error), position func(R) []uuid.UUID,
+) (*pageOutput[T], error) {
+	if p.err != nil {
+		return nil, p.err
 	}
 
+	var rows []R
+	err := s.read(ctx, func(tx pgx.Tx) (err error) {
+		rows, err = query(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	out := &pageOutput[T]{}
+	if limit := int(p.limit); len(rows) > limit {
+		rows = rows[:limit]
+		next := encodeCursor(position(rows[limit-1]))
+		out.Body.NextCursor = &next
+	}
 	out.Body.Items = make([]T, len(rows))
 	for i, row := range rows {
-		out.Body.Items[i] = convert(row)
+		if out.Body.Items[i], err = answer(row); err != nil {
+			return nil, err
+		}
 	}
-	return out
+	return out, nil
+}
+
+// always makes an answer of a function that can't fail one that does not.
+func always[R, T any](answer func(R) T) func(R) (T, error) {
+	return func(row R) (T, error) { return answer(row), nil }
+}
+
+// read runs a query of a list in a transaction that makes Postgres plan it with the values that it has: a plan for any
+// values could use neither the index of a filter nor the bounds that prune partitions.
+func (s *Server) read(ctx context.Context, query func(pgx.Tx) error) error {
+	begin := fmt.Sprintf("BEGIN READ ONLY; "+
+		"SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL statement_timeout = %d",
+		s.cfg.QueryTimeout.Milliseconds())
+	return pgx.BeginTxFunc(ctx, s.cfg.Pool, pgx.TxOptions{BeginQuery: begin}, query)
 }
 
 // encodeCursor writes a position, which is one or two ids, as text that is not meant to be read.
@@ -74,43 +120,4 @@ func decodeCursor(cursor string, n int) ([]uuid.UUID, error) {
 		ids[i] = uuid.UUID(raw[i*len(uuid.UUID{}):])
 	}
 	return ids, nil
-}
-
-func first(ids []uuid.UUID) *uuid.UUID {
-	if len(ids) == 0 {
-		return nil
-	}
-	return &ids[0]
-}
-
-// filter returns nil for an absent text.
-func filter(at, value string) (*string, error) {
-	switch {
-	case value == "":
-		return nil, nil
-	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):
-		return nil, problem.Invalid(at, "must be text: UTF-8 without NUL")
-	}
-	return &value, nil
-}
-
-// filterID returns nil for an absent id.
-func filterID(at, value string) (*uuid.UUID, error) {
-	if value == "" {
-		return nil, nil
-	}
-	id, err := uuid.Parse(value)
-	if err != nil {
-		return nil, problem.Invalid(at, "must be a UUID")
-	}
-	return &id, nil
-}
-
-// list runs a query of a list in a transaction that makes Postgres plan it with the values that it has: a plan for any
-// values could use neither the index of a filter nor the bounds that prune partitions.
-func (s *Server) list(ctx context.Context, query func(pgx.Tx) error) error {
-	begin := fmt.Sprintf("BEGIN READ ONLY; "+
-		"SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL statement_timeout = %d",
-		s.cfg.QueryTimeout.Milliseconds())
-	return pgx.BeginTxFunc(ctx, s.cfg.Pool, pgx.TxOptions{BeginQuery: begin}, query)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/internal/strictjson"
@@ -180,7 +181,7 @@ func (s *Server) replaceSecret(
 			if expires, err = q.ExpireSecret(ctx, tx, float64(order.overlap), in.ID, current); err != nil {
 				return nil, err
 			}
-			*expires = expires.UTC()
+			expires = pg.UTC(expires)
 		}
 	}
 
@@ -243,12 +244,9 @@ func (s *Server) getSecret(ctx context.Context, in *endpointInput) (*secretsOutp
 			if err != nil {
 				return err
 			}
-			live := liveSecret{Secret: secret.Reveal(), CreatedAt: row.CreatedAt.UTC()}
-			if row.ExpiresAt != nil {
-				at := row.ExpiresAt.UTC()
-				live.ExpiresAt = &at
-			}
-			out.Body.Secrets = append(out.Body.Secrets, live)
+			out.Body.Secrets = append(out.Body.Secrets, liveSecret{
+				Secret: secret.Reveal(), CreatedAt: row.CreatedAt.UTC(), ExpiresAt: pg.UTC(row.ExpiresAt),
+			})
 		}
 
 		return s.audit(ctx, tx, done{"get-secret", endpoint.TenantID, objectEndpoint, endpoint.ID.String(), nil})

@@ -72,13 +72,14 @@ func (s *Server) addStats() {
 }
 
 func (s *Server) getStats(ctx context.Context, in *statsInput) (*statsOutput, error) {
-	tenantID, err := filterTenant(ctx, in.TenantID)
-	if err != nil {
-		return nil, err
+	f := newFilters(ctx)
+	tenantID := f.tenant(in.TenantID)
+	if f.err != nil {
+		return nil, f.err
 	}
 
 	out := &statsOutput{}
-	err = s.list(ctx, func(tx pgx.Tx) (err error) {
+	err := s.read(ctx, func(tx pgx.Tx) (err error) {
 		out.Body, err = countStats(ctx, tx, tenantID, time.Duration(in.WindowS)*time.Second)
 		return err
 	})

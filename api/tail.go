@@ -89,19 +89,16 @@ func (s *Server) addTail() {
 }
 
 func (s *Server) followAttempts(ctx context.Context, in *followInput) (*followOutput, error) {
-	p := db.FollowAttemptsParams{Outcomes: in.Outcome, MaxRows: in.Limit + 1}
+	f := newFilters(ctx)
+	p := db.FollowAttemptsParams{
+		TenantID: f.tenant(in.TenantID), Type: f.text("query.type", in.Type),
+		EndpointID: f.id("query.endpoint_id", in.EndpointID), Outcomes: in.Outcome, MaxRows: in.Limit + 1,
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
 	if p.Outcomes == nil {
 		p.Outcomes = []string{}
-	}
-	var err error
-	if p.TenantID, err = filterTenant(ctx, in.TenantID); err != nil {
-		return nil, err
-	}
-	if p.Type, err = filter("query.type", in.Type); err != nil {
-		return nil, err
-	}
-	if p.EndpointID, err = filterID("query.endpoint_id", in.EndpointID); err != nil {
-		return nil, err
 	}
 
 	cursor, err := decodeFollowCursor(in.Cursor)
@@ -110,7 +107,7 @@ func (s *Server) followAttempts(ctx context.Context, in *followInput) (*followOu
 	}
 
 	var rows []db.FollowAttemptsRow
-	err = s.list(ctx, func(tx pgx.Tx) error {
+	err = s.read(ctx, func(tx pgx.Tx) error {
 		now, err := db.New().GetTransactionTime(ctx, tx)
 		if err != nil {
 			return err

@@ -96,13 +96,14 @@ func newErasure(r db.TenantErasure) erasure {
 }
 
 func (s *Server) eraseTenant(ctx context.Context, in *eraseInput) (*eraseOutput, error) {
-	tenantID, err := filter("path.tenant_id", in.TenantID)
-	if err != nil {
-		return nil, err
+	f := newFilters(ctx)
+	tenantID := f.text("path.tenant_id", in.TenantID)
+	if f.err != nil {
+		return nil, f.err
 	}
 
 	var row db.TenantErasure
-	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
 		if row, err = joberasure.Order(ctx, tx, *tenantID); err != nil {
 			return err
 		}

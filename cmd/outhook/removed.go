@@ -10,7 +10,7 @@ import (
 func removed() map[string]string {
 	// In words, since that is what people get to read; a test compares the numbers.
 	return map[string]string{
-		"OUTHOOK_BULK_RATE":           "beside others a process begins at most 1000 deliveries of bursts a second for each processor",
+		"OUTHOOK_BULK_RATE":           "beside others at most 1000 deliveries of bursts begin a second for each processor",
 		"OUTHOOK_DISABLE_FAILURES":    "an endpoint is disabled after 20 failed attempts in a row at the earliest",
 		"OUTHOOK_FAILING_FAILURES":    "5 failed attempts in a row make an endpoint failing",
 		"OUTHOOK_KEPT_JOB_RATE":       "a process keeps 20 of River's jobs of succeeded deliveries a second for River UI",

@@ -1,0 +1,80 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/outhook/outhook/internal/problem"
+)
+
+// filters reads the parameters of a list, one after the other. err is the problem of the first that is wrong, so that
+// it needs to be looked at once, after all.
+type filters struct {
+	key principal
+	err error
+}
+
+func newFilters(ctx context.Context) filters { return filters{key: requestOf(ctx).key} }
+
+func (f *filters) fail(err error) {
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+// text returns nil for an absent text.
+func (f *filters) text(at, value string) *string {
+	if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+		f.fail(problem.Invalid(at, "must be text: UTF-8 without NUL"))
+	}
+	return textOrNull(value)
+}
+
+// id returns nil for an absent id.
+func (f *filters) id(at, value string) *uuid.UUID {
+	if value == "" {
+		return nil
+	}
+	id, err := uuid.Parse(value)
+	if err != nil {
+		f.fail(problem.Invalid(at, "must be a UUID"))
+	}
+	return &id
+}
+
+// tenant returns the tenant whose objects a list shows, nil for all. A key that is bound to another one gets an empty
+// list: the tenant "" has no objects, since nothing can be made for it.
+func (f *filters) tenant(value string) *string {
+	asked := f.text("query.tenant_id", value)
+	switch {
+	case asked == nil:
+		return f.key.tenant()
+	case !f.key.sees(*asked):
+		nobody := ""
+		return &nobody
+	}
+	return asked
+}
+
+// bound returns a bound of a list by time, nil for no time. An id can't hold a time before 1970.
+func bound(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	if epoch := time.Unix(0, 0); t.Before(epoch) {
+		t = epoch
+	}
+	return &t
+}
+
+// textOrNull returns nil for an empty text.
+func textOrNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
