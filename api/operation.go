@@ -101,7 +101,7 @@ func (s *Server) addOperations() {
 
 // addOperationMoves adds what pauses, resumes and cancels an operation; op describes one.
 func (s *Server) addOperationMoves(op func(verb, summary, description string) huma.Operation) {
-	for _, move := range []struct {
+	moves := []struct {
 		verb, summary, description string
 		do                         func(context.Context, pgx.Tx, uuid.UUID) (db.Operation, error)
 	}{
@@ -114,7 +114,9 @@ func (s *Server) addOperationMoves(op func(verb, summary, description string) hu
 			"cancel", "Give up an operation",
 			"It ends after the chunk that it is at. What was replayed is delivered.", joboperation.Cancel,
 		},
-	} {
+	}
+
+	for _, move := range moves {
 		register(s, route{
 			Operation: op(move.verb, move.summary, move.description), access: tenantAccess, timeout: s.cfg.QueryTimeout,
 		}, func(ctx context.Context, in *operationInput) (*operationOutput, error) {

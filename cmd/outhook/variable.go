@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/outhook/outhook/cmd/outhook/internal/server"
+	"github.com/outhook/outhook/internal/pg"
 )
 
 // errDatabaseURL does not repeat the URL, which holds a password.
@@ -36,6 +37,9 @@ func named(err error) error {
 		return errNoDatabase
 	case errors.Is(err, server.ErrDatabaseURL):
 		return errDatabaseURL
+	case errors.Is(err, pg.ErrNoSession):
+		return fmt.Errorf("%w. Let OUTHOOK_DATABASE_URL of processes with the role worker lead to PostgreSQL itself, "+
+			"or to a pooler in session mode (the role api may use transaction mode)", err)
 	case errors.Is(err, server.ErrNoAPIKey):
 		return fmt.Errorf("%w: set OUTHOOK_API_KEY (openssl rand -hex 32) "+
 			"or run `outhook keys create NAME --scope admin`", err)

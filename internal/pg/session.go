@@ -14,9 +14,7 @@ const notificationLimit = 5 * time.Second
 
 // ErrNoSession is returned by CheckSession.
 var ErrNoSession = errors.New("workers need a database session of their own, and this connection has none: " +
-	"LISTEN gets no notification, as through PgBouncer with pool_mode = transaction. " +
-	"Let OUTHOOK_DATABASE_URL of processes with the role worker lead to PostgreSQL itself, " +
-	"or to a pooler in session mode (the role api may use transaction mode)")
+	"LISTEN gets no notification, as through PgBouncer with pool_mode = transaction")
 
 // CheckSession returns ErrNoSession if a connection with this configuration does not keep its session between
 // transactions. Workers would run through it and seem to work, but hear of no new job, and hold no lock.
