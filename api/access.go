@@ -1,13 +1,11 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
@@ -73,21 +71,10 @@ func errForbidden(a access) error {
 		"this key's scope does not allow this: it takes a key with the scope "+strings.Join(scopeNames(a), " or "))
 }
 
-// checkVisible returns pgx.ErrNoRows, as for an object that does not exist, if it is a tenant's that the request's
-// key is not bound to.
-func checkVisible(ctx context.Context, tenantID string) error {
-	if requestOf(ctx).key.sees(tenantID) {
-		return nil
+func scopeNames(a access) []string {
+	var names []string
+	for _, scope := range a.scopes() {
+		names = append(names, string(scope))
 	}
-	return pgx.ErrNoRows
-}
-
-// checkOwn refuses to make an object for a tenant that the request's key is not bound to. A tenant is a label, so this
-// tells nothing.
-func checkOwn(ctx context.Context, tenantID, at string) error {
-	if requestOf(ctx).key.sees(tenantID) {
-		return nil
-	}
-	return problem.New(http.StatusForbidden, "this key is bound to another tenant",
-		problem.Detail{Location: at, Message: "must be the tenant that the key is bound to"})
+	return names
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/outhook/outhook/db"
@@ -34,6 +36,17 @@ type attemptList struct {
 }
 
 type listAttemptsOutput struct{ Body attemptList }
+
+func (s *Server) addAttempts() {
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "list-event-attempts", Method: http.MethodGet, Path: "/api/events/{id}/attempts",
+			Tags: []string{tagEvents}, Summary: "List all attempts of an event, oldest first",
+			Errors: []int{http.StatusNotFound},
+		},
+		access: readAccess, timeout: s.cfg.QueryTimeout,
+	}, s.listAttempts)
+}
 
 func newAttempt(r db.DeliveryAttempt) (attempt, error) {
 	a := attempt{

@@ -71,15 +71,16 @@ type listEndpointsInput struct {
 	Cursor   string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
 }
 
-func (s *Server) addEndpoints() {
-	operation := func(id, method, path, summary, description string, errors ...int) huma.Operation {
-		return huma.Operation{
-			OperationID: id, Method: method, Path: "/api/endpoints" + path, Tags: []string{tagEndpoints}, Summary: summary,
-			Description: description, Errors: errors,
-		}
+// endpointOperation returns an operation of endpoints. path begins behind theirs.
+func endpointOperation(id, method, path, summary, description string, errors ...int) huma.Operation {
+	return huma.Operation{
+		OperationID: id, Method: method, Path: "/api/endpoints" + path, Tags: []string{tagEndpoints}, Summary: summary,
+		Description: description, Errors: errors,
 	}
+}
 
-	created := operation("create-endpoint", http.MethodPost, "", "Create an endpoint",
+func (s *Server) addEndpoints() {
+	created := endpointOperation("create-endpoint", http.MethodPost, "", "Create an endpoint",
 		"The secret that signs its webhooks is in this answer and in no other.", http.StatusConflict)
 	created.DefaultStatus = http.StatusCreated
 	register(s, route{
@@ -88,39 +89,28 @@ func (s *Server) addEndpoints() {
 	}, s.postEndpoint)
 
 	register(s, route{
-		Operation: operation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""),
+		Operation: endpointOperation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""),
 		access:    readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.listEndpoints)
 	register(s, route{
-		Operation: operation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint", "", http.StatusNotFound),
+		Operation: endpointOperation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint", "", http.StatusNotFound),
 		access:    readAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getEndpoint)
 
 	register(s, route{
-		Operation: operation("update-endpoint", http.MethodPatch, "/{id}", "Change an endpoint",
+		Operation: endpointOperation("update-endpoint", http.MethodPatch, "/{id}", "Change an endpoint",
 			"Members that are not given stay as they are; null sets a member back to its default. "+
 				"Disabling cancels the pending deliveries.",
 			http.StatusNotFound),
 		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
 	}, s.patchEndpoint)
 	register(s, route{
-		Operation: operation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",
+		Operation: endpointOperation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",
 			"Erases its secrets and cancels its pending deliveries. "+
 				"Its past deliveries and attempts stay until the retention ends.",
 			http.StatusNotFound),
 		access: tenantAccess, timeout: s.cfg.QueryTimeout,
 	}, s.deleteEndpoint)
-
-	register(s, route{
-		Operation: operation("test-endpoint", http.MethodPost, "/{id}/test",
-			"Send a test event and wait for its first attempt",
-			"Stores an event of the type outhook.test for this endpoint alone, whatever its event types are. "+
-				"It is signed, sent and logged like any other, but not retried.",
-			http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusGatewayTimeout),
-		access: tenantAccess, timeout: maxHandling,
-	}, s.testEndpoint)
-
-	s.addSecrets(operation)
 }
 
 func newEndpointAnswer(r db.Endpoint) (endpoint, error) {

@@ -56,6 +56,17 @@ type testEndpointInput struct {
 
 type testEndpointOutput struct{ Body trial }
 
+func (s *Server) addTrials() {
+	register(s, route{
+		Operation: endpointOperation("test-endpoint", http.MethodPost, "/{id}/test",
+			"Send a test event and wait for its first attempt",
+			"Stores an event of the type outhook.test for this endpoint alone, whatever its event types are. "+
+				"It is signed, sent and logged like any other, but not retried.",
+			http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusGatewayTimeout),
+		access: tenantAccess, timeout: maxHandling,
+	}, s.testEndpoint)
+}
+
 func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*testEndpointOutput, error) {
 	select {
 	case s.tests <- struct{}{}:

@@ -137,14 +137,6 @@ func (s *Server) addEvents() {
 		},
 		access: readAccess, timeout: s.cfg.QueryTimeout, answer: reflect.TypeFor[fullEvent](),
 	}, s.getEvent)
-	register(s, route{
-		Operation: huma.Operation{
-			OperationID: "list-event-attempts", Method: http.MethodGet, Path: "/api/events/{id}/attempts",
-			Tags: []string{tagEvents}, Summary: "List all attempts of an event, oldest first",
-			Errors: []int{http.StatusNotFound},
-		},
-		access: readAccess, timeout: s.cfg.QueryTimeout,
-	}, s.listAttempts)
 }
 
 func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventOutput, error) {

@@ -1,56 +1,10 @@
 package api
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
-
-	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/internal/batch"
-	"github.com/outhook/outhook/internal/sqlstate"
 )
-
-// readyTimeout bounds each check of /readyz, and so its answer to the sum of them: below the usual 10 s of probes.
-const readyTimeout = 2 * time.Second
-
-// Results of a check. What exactly is wrong is logged, not told to strangers.
-const (
-	checkOK          = "ok"
-	checkUnreachable = "unreachable"
-	checkReadOnly    = "read_only"
-	checkUnknown     = "unknown" // the check before it failed
-	checkNotReady    = "not_ready"
-)
-
-// errReadOnly is the cause of a failed check of the database.
-var errReadOnly = errors.New("the database is read-only")
-
-// healthAnswer is the answer of /livez and /readyz.
-type healthAnswer struct {
-	Status string            `json:"status"`
-	Checks map[string]string `json:"checks,omitempty"`
-}
-
-// readiness checks whether this process can do its work. Calls that come while a check runs share the next one, so that
-// anybody may ask as often as they like.
-type readiness struct {
-	cfg     Config
-	group   *batch.Group[struct{}, healthAnswer]
-	failing bool // at the last check, so that only changes are logged
-}
-
-func newReadiness(cfg Config) *readiness {
-	r := &readiness{cfg: cfg}
-	r.group = batch.New(batch.Config{}, func(struct{}) int { return 0 }, r.run)
-	return r
-}
-
-func isHealth(route string) bool { return route == "/livez" || route == "/readyz" }
 
 func (s *Server) addHealth() {
 	methods := []string{http.MethodGet, http.MethodHead}
@@ -78,72 +32,4 @@ func answerHealth(c echo.Context, h healthAnswer) error {
 		return nil
 	}
 	return writeJSON(c.Response(), h)
-}
-
-func (r *readiness) run(ctx context.Context, calls []struct{}) ([]healthAnswer, error) {
-	h, err := r.check(ctx)
-	switch {
-	case err != nil && !r.failing:
-		r.cfg.Logger.WarnContext(ctx, "not ready", slog.Any("checks", h.Checks), slog.String("error", sqlstate.Text(err)))
-	case err == nil && r.failing:
-		r.cfg.Logger.InfoContext(ctx, "ready")
-	}
-	r.failing = err != nil
-
-	answers := make([]healthAnswer, len(calls))
-	for i := range answers {
-		answers[i] = h
-	}
-	return answers, nil
-}
-
-func (r *readiness) check(ctx context.Context) (healthAnswer, error) {
-	h := healthAnswer{Status: checkOK, Checks: map[string]string{"database": checkOK, "schema": checkOK}}
-	var schemaErr, workerErr error
-
-	dbErr := within(ctx, r.reach)
-	switch {
-	case errors.Is(dbErr, errReadOnly):
-		h.Checks["database"], h.Checks["schema"] = checkReadOnly, checkUnknown
-	case dbErr != nil:
-		h.Checks["database"], h.Checks["schema"] = checkUnreachable, checkUnknown
-	default:
-		if schemaErr = within(ctx, r.cfg.CheckSchema); schemaErr != nil {
-			h.Checks["schema"] = checkNotReady
-		}
-	}
-
-	if r.cfg.Ready != nil {
-		h.Checks["worker"] = checkOK
-		if workerErr = within(ctx, r.cfg.Ready); workerErr != nil {
-			h.Checks["worker"] = checkNotReady
-		}
-	}
-
-	err := errors.Join(dbErr, schemaErr, workerErr)
-	if err != nil {
-		h.Status = checkNotReady
-	}
-	return h, err
-}
-
-// reach returns nil if something could be stored. Connections to a server that has become read-only are given up, so
-// that new ones find the primary.
-func (r *readiness) reach(ctx context.Context) error {
-	readOnly, err := db.New().IsReadOnly(ctx, r.cfg.Pool)
-	if err != nil {
-		return fmt.Errorf("reaching the database: %w", err)
-	}
-
-	if readOnly {
-		r.cfg.Pool.Reset()
-		return errReadOnly
-	}
-	return nil
-}
-
-func within(ctx context.Context, check func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	return check(ctx)
 }

@@ -1,15 +1,11 @@
 package api
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"reflect"
 	"strconv"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
@@ -36,17 +32,6 @@ const (
 	metaOptional = "optional"
 	metaOK       = "ok"
 )
-
-// route is an operation and what huma does not know of it.
-type route struct {
-	huma.Operation
-	access   access        // whose keys are admitted; admins' if nothing is said
-	timeout  time.Duration // of the handler
-	body     reflect.Type  // the document's schema of the body; nil: no body
-	limit    int64         // of the body in bytes
-	optional bool          // the body may be absent
-	answer   reflect.Type  // the document's schema of the answer, if the handler writes bytes
-}
 
 // newHuma returns huma on Echo without its own pages, hooks and links.
 func newHuma(e *echo.Echo, version string) huma.API {
@@ -134,52 +119,6 @@ func schemaName(t reflect.Type, hint string) string {
 	return huma.DefaultSchemaNamer(t, hint)
 }
 
-// register adds an operation. A key that is not admitted is refused before anything of the request is read. The
-// handler's context ends with the operation's timeout, and its error is answered as the table in problemOf says.
-func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O, error)) {
-	op := r.Operation
-	op.Security = []map[string][]string{{securityScheme: scopeNames(r.access)}}
-	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests,
-		http.StatusServiceUnavailable)
-	op.Middlewares = huma.Middlewares{authorize(r.access)}
-	op.Metadata = map[string]any{metaBody: r.body, metaOptional: r.optional, metaOK: r.answer}
-
-	if r.body != nil {
-		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge,
-			http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
-		op.Middlewares = append(op.Middlewares, s.withBody(r.limit, r.optional))
-	}
-
-	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
-		ctx, cancel := context.WithTimeout(ctx, r.timeout)
-		defer cancel()
-		out, err := handle(ctx, in)
-		if err != nil {
-			return nil, s.problem(ctx, err)
-		}
-		return out, nil
-	})
-}
-
-// authorize is the middleware that admits the keys of a route.
-func authorize(a access) func(huma.Context, func(huma.Context)) {
-	return func(hc huma.Context, next func(huma.Context)) {
-		if c := humaecho.Unwrap(hc); !requestOf(c.Request().Context()).key.may(a) {
-			c.Error(errForbidden(a))
-			return
-		}
-		next(hc)
-	}
-}
-
-func scopeNames(a access) []string {
-	var names []string
-	for _, scope := range a.scopes() {
-		names = append(names, string(scope))
-	}
-	return names
-}
-
 // document completes an operation of the OpenAPI document: the body that we decode ourselves, an answer that we encode
 // ourselves, and our problems instead of huma's.
 func document(oapi *huma.OpenAPI, op *huma.Operation) {
@@ -228,26 +167,5 @@ func (s *Server) addDocs() error {
 		return c.HTMLBlob(http.StatusOK, page)
 	})
 	s.echo.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs") })
-	return nil
-}
-
-// encodeJSON encodes v without HTML escapes: what is JSON stays readable.
-func encodeJSON(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("encoding an answer: %w", err)
-	}
-	return buf.Bytes(), nil
-}
-
-// writeJSON writes v in one piece. huma panics on an error, so that of a client that is gone must not be one.
-func writeJSON(w io.Writer, v any) error {
-	data, err := encodeJSON(v)
-	if err != nil {
-		return err
-	}
-	_, _ = w.Write(data)
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
@@ -61,11 +60,9 @@ type secretsOutput struct {
 	}
 }
 
-func (s *Server) addSecrets(
-	operation func(id, method, path, summary, description string, errors ...int) huma.Operation,
-) {
+func (s *Server) addSecrets() {
 	register(s, route{
-		Operation: operation("rotate-secret", http.MethodPost, "/{id}/rotate-secret", "Replace the secret that signs",
+		Operation: endpointOperation("rotate-secret", http.MethodPost, "/{id}/rotate-secret", "Replace the secret that signs",
 			"Both secrets sign until the overlap ends, so that the receiver can change over at any moment of it. "+
 				"At most two are live: a third rotation within the overlap needs force, which ends the oldest.",
 			http.StatusNotFound, http.StatusConflict),
@@ -74,7 +71,7 @@ func (s *Server) addSecrets(
 	}, s.rotateSecret)
 
 	register(s, route{
-		Operation: operation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", "",
+		Operation: endpointOperation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", "",
 			http.StatusNotFound),
 		access: tenantAccess, timeout: s.cfg.QueryTimeout,
 	}, s.getSecret)

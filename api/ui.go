@@ -15,13 +15,6 @@ import (
 )
 
 const (
-	uiPath = "/riverui"
-
-	// uiPolicy lets River UI's own scripts run and no inline one; its styles are inline. It talks to this server alone.
-	uiPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
-		"font-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; " +
-		"frame-ancestors 'none'"
-
 	// maxUIBody holds the ids of 10,000 jobs.
 	maxUIBody = 256 << 10
 
@@ -35,9 +28,6 @@ var (
 
 	jobIDPattern = regexp.MustCompile(`^[0-9]{1,19}$`)
 )
-
-// isUI tells whether a route is River UI's.
-func isUI(route string) bool { return route == uiPath || strings.HasPrefix(route, uiPath+"/") }
 
 // addUI mounts River UI. A browser adds the password of Basic authentication to every request by itself, also to those
 // that another site's page makes, so requests of other origins are refused.

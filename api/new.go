@@ -1,0 +1,74 @@
+package api
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math"
+	"net/http"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/ingest"
+	"github.com/outhook/outhook/internal/limit"
+)
+
+// New returns the API. Returns an error that names the field if cfg is not valid.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("validating api.Config: %w", err)
+	}
+
+	s := newServer(cfg)
+	s.store = ingest.New(cfg.Pool, cfg.calm, cfg.Metrics)
+	s.metrics = newAPIMetrics(cfg.Metrics, s.held.Load)
+	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
+	s.clientAddress = clientAddress(cfg.TrustedProxies)
+	s.guesses = newGuesses(cfg, s.clientAddress)
+	s.rates = limit.New[uuid.UUID](cfg.RateLimit, int(math.Ceil(cfg.RateLimit)))
+	s.tests = make(chan struct{}, maxTests)
+	if cfg.APIKey != "" {
+		sum := sha256.Sum256([]byte(cfg.APIKey))
+		s.bootstrap = &sum
+	}
+
+	s.echo.Use(s.admit, s.authenticate)
+	s.huma = newHuma(s.echo, cfg.Version)
+
+	s.addEvents()
+	s.addAttempts()
+	s.addDeliveries()
+	s.addTail()
+	s.addStats()
+	s.addEndpoints()
+	s.addTrials()
+	s.addSecrets()
+	s.addOperations()
+	s.addKeys()
+	s.addAudit()
+	s.addTenants()
+	s.addUI()
+
+	if err := s.addDocs(); err != nil {
+		return nil, err
+	}
+	s.metrics.addRoutes(s.echo.Routes())
+	return s, nil
+}
+
+// NewHealth returns a handler that serves /livez and /readyz only, for a process without the API. It uses the Pool, the
+// Logger, CheckSchema and Ready of cfg.
+func NewHealth(cfg Config) http.Handler {
+	return newServer(cfg.withDefaults())
+}
+
+// newServer returns a server with what belongs to every request and with the health checks.
+func newServer(cfg Config) *Server {
+	s := &Server{cfg: cfg, echo: echo.New(), ready: newReadiness(cfg)}
+	s.echo.HTTPErrorHandler = s.writeError
+	s.echo.Use(s.observe)
+	s.addHealth()
+	return s
+}

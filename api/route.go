@@ -1,0 +1,60 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+)
+
+// route is an operation and what huma does not know of it.
+type route struct {
+	huma.Operation
+	access   access        // whose keys are admitted; admins' if nothing is said
+	timeout  time.Duration // of the handler
+	body     reflect.Type  // the document's schema of the body; nil: no body
+	limit    int64         // of the body in bytes
+	optional bool          // the body may be absent
+	answer   reflect.Type  // the document's schema of the answer, if the handler writes bytes
+}
+
+// register adds an operation. A key that is not admitted is refused before anything of the request is read. The
+// handler's context ends with the operation's timeout, and its error is answered as the table in problemOf says.
+func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O, error)) {
+	op := r.Operation
+	op.Security = []map[string][]string{{securityScheme: scopeNames(r.access)}}
+	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests,
+		http.StatusServiceUnavailable)
+	op.Middlewares = huma.Middlewares{authorize(r.access)}
+	op.Metadata = map[string]any{metaBody: r.body, metaOptional: r.optional, metaOK: r.answer}
+
+	if r.body != nil {
+		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge,
+			http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
+		op.Middlewares = append(op.Middlewares, s.withBody(r.limit, r.optional))
+	}
+
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		ctx, cancel := context.WithTimeout(ctx, r.timeout)
+		defer cancel()
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// authorize is the middleware that admits the keys of a route.
+func authorize(a access) func(huma.Context, func(huma.Context)) {
+	return func(hc huma.Context, next func(huma.Context)) {
+		if c := humaecho.Unwrap(hc); !requestOf(c.Request().Context()).key.may(a) {
+			c.Error(errForbidden(a))
+			return
+		}
+		next(hc)
+	}
+}
