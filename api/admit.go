@@ -27,7 +27,7 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 
 		defer s.active.Add(-1)
-		if s.active.Add(1) > int64(s.cfg.MaxRequests) {
+		if s.active.Add(1) > int64(s.cfg.Limits.MaxRequests) {
 			return problem.Unavailable("the server serves as many requests as it can: repeat the request", 1)
 		}
 
@@ -41,7 +41,7 @@ func (s *Server) checkRate(id uuid.UUID) error {
 		return nil
 	}
 	if wait := s.rates.Take(id, time.Now()); wait > 0 {
-		text := fmt.Sprintf("this key may send %g requests a second: repeat the request later", s.cfg.RateLimit)
+		text := fmt.Sprintf("this key may send %g requests a second: repeat the request later", s.cfg.Access.RateLimit)
 		return problem.TooMany(text, limit.Seconds(wait))
 	}
 	return nil

@@ -38,7 +38,7 @@ func TestFailedLogins(t *testing.T) {
 	setup := func(t *testing.T) *testBundle {
 		t.Helper()
 		return setup(t, func(cfg *api.Config) {
-			cfg.FailedLogins, cfg.TrustedProxies, cfg.UI = 3, loopback, http.NotFoundHandler()
+			cfg.Access.FailedLogins, cfg.Access.TrustedProxies, cfg.UI = 3, loopback, http.NotFoundHandler()
 		})
 	}
 	exhaust := func(b *testBundle, from string) {
@@ -64,7 +64,7 @@ func TestFailedLogins(t *testing.T) {
 
 	t.Run("AreForgottenWithTime", func(t *testing.T) {
 		t.Parallel()
-		b := setupOn(t, setup(t).pool, func(cfg *api.Config) { cfg.FailedLogins, cfg.TrustedProxies = 60, loopback })
+		b := setupOn(t, setup(t).pool, func(cfg *api.Config) { cfg.Access.FailedLogins, cfg.Access.TrustedProxies = 60, loopback })
 		require.Eventually(t, func() bool { return b.guess(int(time.Now().UnixNano()), "203.0.113.1").status == 429 }, time.Minute, time.Microsecond)
 		require.Eventually(t, func() bool {
 			return b.as(adminKey, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status == 200
@@ -95,7 +95,7 @@ func TestFailedLogins(t *testing.T) {
 
 	t.Run("TakeTheConnectionsAddressWithoutProxies", func(t *testing.T) {
 		t.Parallel()
-		b := setupOn(t, setup(t).pool, func(cfg *api.Config) { cfg.FailedLogins = 3 })
+		b := setupOn(t, setup(t).pool, func(cfg *api.Config) { cfg.Access.FailedLogins = 3 })
 		for i := range 3 {
 			b.requireProblem(b.guess(i, fmt.Sprintf("198.51.100.%d", i)), 401)
 		}
@@ -105,7 +105,7 @@ func TestFailedLogins(t *testing.T) {
 
 	t.Run("CanBeUnlimited", func(t *testing.T) {
 		t.Parallel()
-		b := setupOn(t, setup(t).pool, func(cfg *api.Config) { cfg.FailedLogins = -1 })
+		b := setupOn(t, setup(t).pool, func(cfg *api.Config) { cfg.Access.FailedLogins = 0 })
 		for i := range 50 {
 			b.requireProblem(b.guess(i, ""), 401)
 		}
@@ -114,7 +114,7 @@ func TestFailedLogins(t *testing.T) {
 
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *api.Config) { cfg.RateLimit = 0.01 })
+	b := setup(t, func(cfg *api.Config) { cfg.Access.RateLimit = 0.01 })
 	first, _ := b.newKey("read", "")
 	b.requireProblem(b.do("GET", "/api/events", ""), 429) // of the bootstrap key, which has made the other
 	get := func() response { return b.as(first, "GET", "/api/events", "") }
@@ -128,7 +128,7 @@ func TestRateLimit(t *testing.T) {
 
 func TestRequestsAreBounded(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *api.Config) { cfg.MaxRequests = 2 })
+	b := setup(t, func(cfg *api.Config) { cfg.Limits.MaxRequests = 2 })
 	var slow []net.Conn
 	for range 2 {
 		conn := b.dial()

@@ -44,7 +44,7 @@ func (s *Server) addAttempts() {
 			Tags: []string{tagEvents}, Summary: "List all attempts of an event, oldest first",
 			Errors: []int{http.StatusNotFound},
 		},
-		access: readAccess, timeout: s.cfg.QueryTimeout,
+		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listAttempts)
 }
 

@@ -103,7 +103,7 @@ func (s *Server) addAudit() {
 			Summary:     "List what was done, newest first",
 			Description: "A tenant's key is shown what was done with the tenant's objects.",
 		},
-		access: tenantAccess, timeout: s.cfg.QueryTimeout,
+		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listAudit)
 }
 

@@ -94,7 +94,7 @@ func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte)
 		return principal{}, nil
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.Query)
 	defer cancel()
 	found, err := s.keys.Do(ctx, sum)
 	if err != nil {
@@ -108,7 +108,7 @@ func hashSize([sha256.Size]byte) int { return sha256.Size }
 // findKeys looks up the keys of the requests that arrive at the same time in one query. Nothing is remembered, so
 // that a revoked key stops working at once.
 func (s *Server) findKeys(ctx context.Context, sums [][sha256.Size]byte) ([]principal, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeouts.Query)
 	defer cancel()
 
 	hashes := make([][]byte, len(sums))

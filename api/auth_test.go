@@ -99,7 +99,7 @@ func TestConcurrentKeysAreToldApart(t *testing.T) {
 
 func TestEmptyBootstrapKeyMatchesNothing(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *api.Config) { cfg.APIKey = "" })
+	b := setup(t, func(cfg *api.Config) { cfg.Access.APIKey = "" })
 	for _, value := range []string{"", "Bearer ", "Bearer " + adminKey} {
 		b.requireProblem(b.do("GET", "/api/events", "", "Authorization", value), 401)
 	}

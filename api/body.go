@@ -61,7 +61,7 @@ func (s *Server) readBody(c echo.Context, limit int64) (body []byte, release fun
 	if room < 0 {
 		room = limit
 	}
-	if s.held.Add(room) > int64(s.cfg.MaxHeldBytes) {
+	if s.held.Add(room) > int64(s.cfg.Limits.MaxHeldBytes) {
 		s.held.Add(-room)
 		return nil, nil, problem.Unavailable("the server holds as many requests as it can: repeat the request", 1)
 	}
@@ -78,7 +78,7 @@ func (s *Server) readBody(c echo.Context, limit int64) (body []byte, release fun
 // left of a body before it answers, does not wait for it either. In a test without a connection there are no deadlines.
 func (s *Server) readAll(c echo.Context, limit int64) ([]byte, error) {
 	control := http.NewResponseController(c.Response())
-	_ = control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout))
+	_ = control.SetReadDeadline(time.Now().Add(s.cfg.Timeouts.Body))
 
 	var buf bytes.Buffer
 	_, err := buf.ReadFrom(http.MaxBytesReader(c.Response().Writer, c.Request().Body, limit))
@@ -87,7 +87,7 @@ func (s *Server) readAll(c echo.Context, limit int64) ([]byte, error) {
 	case errors.As(err, &tooMuch):
 		return nil, tooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, problem.New(http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", s.cfg.BodyTimeout))
+		return nil, problem.New(http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", s.cfg.Timeouts.Body))
 	case err != nil:
 		return nil, problem.New(http.StatusBadRequest, "the body ended before it was complete")
 	}

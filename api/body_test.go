@@ -67,7 +67,7 @@ func TestLargeBodyIsRefusedBeforeItIsRead(t *testing.T) {
 
 func TestSlowBodyIsGivenUp(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *api.Config) { cfg.BodyTimeout = 100 * time.Millisecond })
+	b := setup(t, func(cfg *api.Config) { cfg.Timeouts.Body = 100 * time.Millisecond })
 	conn := b.dial()
 	_, err := io.WriteString(conn, head("Content-Length: 100")+`{"tenant_id":`)
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestSlowBodyIsGivenUp(t *testing.T) {
 // net/http ends a request's context when the deadline for reading passes, even if the body was read before.
 func TestDeadlineOfTheBodyDoesNotEndTheRequest(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *api.Config) { cfg.BodyTimeout = 200 * time.Millisecond })
+	b := setup(t, func(cfg *api.Config) { cfg.Timeouts.Body = 200 * time.Millisecond })
 	tx, err := b.pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
@@ -103,7 +103,7 @@ func TestDeadlineOfTheBodyDoesNotEndTheRequest(t *testing.T) {
 
 func TestBodiesThatAreHeldAreBounded(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *api.Config) { cfg.MaxBatchBytes = 1000; cfg.MaxHeldBytes = 1000 })
+	b := setup(t, func(cfg *api.Config) { cfg.Limits.MaxBatchBytes = 1000; cfg.Limits.MaxHeldBytes = 1000 })
 	conn := b.dial()
 	_, err := io.WriteString(conn, head("Content-Length: 900")+"{")
 	require.NoError(t, err)

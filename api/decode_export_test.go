@@ -9,12 +9,12 @@ import (
 
 // DecodeBatch reads the body of POST /api/events/batch.
 func DecodeBatch(body []byte, maxPayloadBytes int) ([]outhook.Event, error) {
-	return (&Server{cfg: Config{MaxPayloadBytes: maxPayloadBytes}}).decodeBatch(body)
+	return (&Server{cfg: Config{Limits: Limits{MaxPayloadBytes: maxPayloadBytes}}}).decodeBatch(body)
 }
 
 // DecodeNewEndpoint reads the body of POST /api/endpoints, into the row that would be stored.
 func DecodeNewEndpoint(body []byte, checkURL func(string) error) (db.Endpoint, error) {
-	e, err := (&Server{cfg: Config{CheckURL: checkURL}}).decodeNewEndpoint(body)
+	e, err := (&Server{cfg: Config{Checks: Checks{URL: checkURL}}}).decodeNewEndpoint(body)
 	if err != nil {
 		return db.Endpoint{}, err
 	}
@@ -23,7 +23,7 @@ func DecodeNewEndpoint(body []byte, checkURL func(string) error) (db.Endpoint, e
 
 // DecodeEndpointChange reads the body of PATCH /api/endpoints/{id}.
 func DecodeEndpointChange(body []byte, row db.Endpoint, checkURL func(string) error) (db.Endpoint, error) {
-	e, err := (&Server{cfg: Config{CheckURL: checkURL}}).decodeChange(body, row)
+	e, err := (&Server{cfg: Config{Checks: Checks{URL: checkURL}}}).decodeChange(body, row)
 	if err != nil {
 		return db.Endpoint{}, err
 	}

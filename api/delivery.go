@@ -74,11 +74,11 @@ func (s *Server) addDeliveries() {
 
 	register(s, route{
 		Operation: operation("list-deliveries", http.MethodGet, "", "List deliveries, newest event first", ""),
-		access:    readAccess, timeout: s.cfg.QueryTimeout,
+		access:    readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listDeliveries)
 	register(s, route{
 		Operation: operation("get-delivery", http.MethodGet, one, "Get a delivery", "", http.StatusNotFound),
-		access:    readAccess, timeout: s.cfg.QueryTimeout,
+		access:    readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getDelivery)
 
 	register(s, route{
@@ -86,14 +86,14 @@ func (s *Server) addDeliveries() {
 			"Orders new attempts with the whole retry schedule; the event id stays the same and the attempt numbers go on. "+
 				"A pending delivery is refused (409), or attempted at once with now=true.",
 			http.StatusNotFound, http.StatusConflict),
-		access: tenantAccess, timeout: s.cfg.QueryTimeout,
+		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
 	}, s.replayDelivery)
 	register(s, route{
 		Operation: operation("cancel-delivery", http.MethodPost, one+"/cancel", "Give up a pending delivery",
 			"An attempt that is under way ends as it does and is logged, but none follows.",
 			http.StatusNotFound, http.StatusConflict),
-		access: tenantAccess, timeout: s.cfg.QueryTimeout,
+		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.cancelDelivery)
 }
 

@@ -84,17 +84,17 @@ func (s *Server) addEndpoints() {
 		"The secret that signs its webhooks is in this answer and in no other.", http.StatusConflict)
 	created.DefaultStatus = http.StatusCreated
 	register(s, route{
-		Operation: created, access: tenantAccess, timeout: s.cfg.QueryTimeout,
+		Operation: created, access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
 	}, s.postEndpoint)
 
 	register(s, route{
 		Operation: endpointOperation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""),
-		access:    readAccess, timeout: s.cfg.QueryTimeout,
+		access:    readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listEndpoints)
 	register(s, route{
 		Operation: endpointOperation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint", "", http.StatusNotFound),
-		access:    readAccess, timeout: s.cfg.QueryTimeout,
+		access:    readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getEndpoint)
 
 	register(s, route{
@@ -102,14 +102,14 @@ func (s *Server) addEndpoints() {
 			"Members that are not given stay as they are; null sets a member back to its default. "+
 				"Disabling cancels the pending deliveries.",
 			http.StatusNotFound),
-		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
+		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
 	}, s.patchEndpoint)
 	register(s, route{
 		Operation: endpointOperation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",
 			"Erases its secrets and cancels its pending deliveries. "+
 				"Its past deliveries and attempts stay until the retention ends.",
 			http.StatusNotFound),
-		access: tenantAccess, timeout: s.cfg.QueryTimeout,
+		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.deleteEndpoint)
 }
 
@@ -185,7 +185,7 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 	if err != nil {
 		return row, err
 	}
-	if n >= int64(s.cfg.MaxEndpoints) {
+	if n >= int64(s.cfg.Limits.MaxEndpoints) {
 		return row, problem.New(http.StatusConflict,
 			fmt.Sprintf("the tenant has %d endpoints already, and that is the limit: delete one first", n))
 	}

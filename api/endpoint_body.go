@@ -95,7 +95,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 			Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight,
 			RatePer: perSecond, RateBurst: 1,
 		},
-		secret: signature.NewSecret(), checkURL: s.cfg.CheckURL, retention: s.cfg.Retention,
+		secret: signature.NewSecret(), checkURL: s.cfg.Checks.URL, retention: s.cfg.Retention,
 	}
 	if err := e.decode(body, e.setNew); err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 
 // decodeChange reads the body that changes an endpoint.
 func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, error) {
-	e := &endpointEdit{row: row, checkURL: s.cfg.CheckURL, retention: s.cfg.Retention}
+	e := &endpointEdit{row: row, checkURL: s.cfg.Checks.URL, retention: s.cfg.Retention}
 	if err := e.decode(body, e.setChange); err != nil {
 		return nil, err
 	}

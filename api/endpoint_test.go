@@ -258,7 +258,7 @@ func TestEndpointRefuses(t *testing.T) {
 
 func TestEndpointsOfATenantAreLimited(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *api.Config) { cfg.MaxEndpoints = 2 })
+	b := setup(t, func(cfg *api.Config) { cfg.Limits.MaxEndpoints = 2 })
 	first := b.newEndpoint("acme", "")
 	b.newEndpoint("acme", "")
 	const body = `{"tenant_id":"acme","url":"https://example.com"}`

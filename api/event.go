@@ -109,7 +109,7 @@ func (s *Server) addEvents() {
 			Responses: map[string]*huma.Response{"200": {Description: "Duplicate: an earlier event has this idempotency key"}},
 			Errors:    []int{http.StatusConflict},
 		},
-		access: publishAccess, timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxPayloadBytes) + envelopeBytes,
+		access: publishAccess, timeout: s.cfg.Timeouts.Store, limit: int64(s.cfg.Limits.MaxPayloadBytes) + envelopeBytes,
 		body: reflect.TypeFor[newEvent](), answer: reflect.TypeFor[receipt](),
 	}, s.postEvent)
 	register(s, route{
@@ -119,7 +119,7 @@ func (s *Server) addEvents() {
 			Description: "One invalid event or one conflict refuses the whole batch and is named by its index.",
 			Errors:      []int{http.StatusConflict},
 		},
-		access: publishAccess, timeout: s.cfg.StoreTimeout, limit: int64(s.cfg.MaxBatchBytes),
+		access: publishAccess, timeout: s.cfg.Timeouts.Store, limit: int64(s.cfg.Limits.MaxBatchBytes),
 		body: reflect.TypeFor[newBatch](),
 	}, s.postBatch)
 
@@ -128,14 +128,14 @@ func (s *Server) addEvents() {
 			OperationID: "list-events", Method: http.MethodGet, Path: "/api/events", Tags: []string{tagEvents},
 			Summary: "List events, newest first", Description: "Without payloads.",
 		},
-		access: readAccess, timeout: s.cfg.QueryTimeout,
+		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listEvents)
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "get-event", Method: http.MethodGet, Path: "/api/events/{id}", Tags: []string{tagEvents},
 			Summary: "Get an event with its payload and deliveries", Errors: []int{http.StatusNotFound},
 		},
-		access: readAccess, timeout: s.cfg.QueryTimeout, answer: reflect.TypeFor[fullEvent](),
+		access: readAccess, timeout: s.cfg.Timeouts.Query, answer: reflect.TypeFor[fullEvent](),
 	}, s.getEvent)
 }
 

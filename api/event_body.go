@@ -102,8 +102,8 @@ func (s *Server) decodeItem(value json.RawMessage, i int, f *eventFaults) (e out
 	at := eventLocation(i)
 
 	switch {
-	case i >= s.cfg.MaxBatchEvents:
-		f.Add("body.events", fmt.Sprintf("must hold at most %d events", s.cfg.MaxBatchEvents))
+	case i >= s.cfg.Limits.MaxBatchEvents:
+		f.Add("body.events", fmt.Sprintf("must hold at most %d events", s.cfg.Limits.MaxBatchEvents))
 	case value[0] != '{':
 		f.Add(at, "must be an object")
 	default:
@@ -146,9 +146,9 @@ func decodeMembers(object json.RawMessage, at string, f *problem.Faults) (e outh
 
 // checkEvent applies the rules that all ways of enqueueing share, and the server's own limit.
 func (s *Server) checkEvent(e outhook.Event, at string, f *eventFaults) {
-	if len(e.Payload) > s.cfg.MaxPayloadBytes {
+	if most := s.cfg.Limits.MaxPayloadBytes; len(e.Payload) > most {
 		f.large = true
-		f.Add(at+".payload", fmt.Sprintf("is larger than %d bytes: send a link to large data instead", s.cfg.MaxPayloadBytes))
+		f.Add(at+".payload", fmt.Sprintf("is larger than %d bytes: send a link to large data instead", most))
 		return
 	}
 	if jsondepth.Of(e.Payload) > outhook.MaxDepth {

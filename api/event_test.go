@@ -259,7 +259,7 @@ func TestPayloadIsKeptByteForByte(t *testing.T) {
 
 func TestPostBatch(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *api.Config) { cfg.MaxBatchEvents = 50; cfg.MaxBatchBytes = 64 << 10 })
+	b := setup(t, func(cfg *api.Config) { cfg.Limits.MaxBatchEvents = 50; cfg.Limits.MaxBatchBytes = 64 << 10 })
 	b.newEndpoint("acme", "")
 	item := func(tenant, rest string) string {
 		return `{"tenant_id":"` + tenant + `","type":"a.b","payload":{"n":1}` + rest + `}`
@@ -337,7 +337,7 @@ func TestPostBatch(t *testing.T) {
 
 func TestPayloadLimitCanBeLowered(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *api.Config) { cfg.MaxPayloadBytes = 100 })
+	b := setup(t, func(cfg *api.Config) { cfg.Limits.MaxPayloadBytes = 100 })
 	event := func(n int) string {
 		return `{"tenant_id":"a","type":"a","payload":"` + strings.Repeat("x", n-2) + `"}`
 	}

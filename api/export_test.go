@@ -10,7 +10,7 @@ import (
 
 // DecodeEvent reads the body of POST /api/events.
 func DecodeEvent(body []byte, maxPayloadBytes int) (outhook.Event, error) {
-	s := &Server{cfg: Config{MaxPayloadBytes: maxPayloadBytes}}
+	s := &Server{cfg: Config{Limits: Limits{MaxPayloadBytes: maxPayloadBytes}}}
 	return s.decodeEvent(body, "")
 }
 

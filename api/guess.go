@@ -31,12 +31,13 @@ type guesses struct {
 
 // newGuesses returns nil for no limit.
 func newGuesses(cfg Config, clientAddress func(*http.Request) netip.Addr) *guesses {
-	if cfg.FailedLogins < 0 {
+	if cfg.Access.FailedLogins == 0 {
 		return nil
 	}
 	return &guesses{
-		buckets:       limit.New[netip.Prefix](float64(cfg.FailedLogins)/time.Minute.Seconds(), cfg.FailedLogins),
-		clientAddress: clientAddress, logger: cfg.Logger, proxied: len(cfg.TrustedProxies) > 0,
+		buckets: limit.New[netip.Prefix](
+			float64(cfg.Access.FailedLogins)/time.Minute.Seconds(), cfg.Access.FailedLogins),
+		clientAddress: clientAddress, logger: cfg.Logger, proxied: len(cfg.Access.TrustedProxies) > 0,
 	}
 }
 

@@ -33,14 +33,19 @@ func failIf(failing *atomic.Bool) func(context.Context) error {
 	}
 }
 
+// checked is what the health checks need.
+func checked(pool *pgxpool.Pool, checks api.Checks) api.Config {
+	cfg := api.DefaultConfig()
+	cfg.Pool, cfg.Checks = pool, checks
+	return cfg
+}
+
 func TestHealth(t *testing.T) {
 	t.Parallel()
 
 	t.Run("IsOKWhenEverythingIs", func(t *testing.T) {
 		t.Parallel()
-		h := api.NewHealth(api.Config{
-			Pool: dbtest.New(t), CheckSchema: healthy, Ready: healthy,
-		})
+		h := api.NewHealth(checked(dbtest.New(t), api.Checks{Schema: healthy, Ready: healthy}))
 		w := serve(t, h, "GET", "/readyz")
 		require.Equal(t, 200, w.Code)
 		require.JSONEq(t, `{"status":"ok","checks":{"database":"ok","schema":"ok","worker":"ok"}}`, w.Body.String())
@@ -63,9 +68,9 @@ func TestHealth(t *testing.T) {
 		pool := dbtest.New(t)
 		var failing, tooOld atomic.Bool
 		log := &logBuffer{}
-		h := api.NewHealth(api.Config{
-			Pool: pool, Logger: jsonLogger(log), CheckSchema: failIf(&tooOld), Ready: failIf(&failing),
-		})
+		cfg := checked(pool, api.Checks{Schema: failIf(&tooOld), Ready: failIf(&failing)})
+		cfg.Logger = jsonLogger(log)
+		h := api.NewHealth(cfg)
 		failing.Store(true)
 		for range 3 {
 			w := serve(t, h, "GET", "/readyz")
@@ -89,7 +94,7 @@ func TestHealth(t *testing.T) {
 		pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/none")
 		require.NoError(t, err)
 		t.Cleanup(pool.Close)
-		w := serve(t, api.NewHealth(api.Config{Pool: pool, CheckSchema: healthy}), "GET", "/readyz")
+		w := serve(t, api.NewHealth(checked(pool, api.Checks{Schema: healthy})), "GET", "/readyz")
 		require.Equal(t, 503, w.Code)
 		require.JSONEq(t, `{"status":"not_ready","checks":{"database":"unreachable","schema":"unknown"}}`, w.Body.String())
 	})
@@ -98,12 +103,12 @@ func TestHealth(t *testing.T) {
 		t.Parallel()
 		var checks atomic.Int32
 		started, release := make(chan struct{}, 100), make(chan struct{})
-		h := api.NewHealth(api.Config{Pool: dbtest.New(t), CheckSchema: healthy, Ready: func(context.Context) error {
+		h := api.NewHealth(checked(dbtest.New(t), api.Checks{Schema: healthy, Ready: func(context.Context) error {
 			checks.Add(1)
 			started <- struct{}{}
 			<-release
 			return nil
-		}})
+		}}))
 		var codes atomic.Int32
 		done := make(chan struct{})
 		go func() {

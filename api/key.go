@@ -60,7 +60,7 @@ func (s *Server) addKeys() {
 			Summary: "Create an API key", DefaultStatus: http.StatusCreated,
 			Description: "The key is in this answer and in no other: only its hash is stored.",
 		},
-		access: adminAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newKey](), limit: envelopeBytes,
+		access: adminAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newKey](), limit: envelopeBytes,
 	}, s.postKey)
 
 	register(s, route{
@@ -69,7 +69,7 @@ func (s *Server) addKeys() {
 			Summary:     "List API keys, oldest first",
 			Description: "The revoked and expired ones too. OUTHOOK_API_KEY is not among them.",
 		},
-		access: adminAccess, timeout: s.cfg.QueryTimeout,
+		access: adminAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listKeys)
 	register(s, route{
 		Operation: huma.Operation{
@@ -78,7 +78,7 @@ func (s *Server) addKeys() {
 			Description: "It stops working at once, and stays in the list. 404 if it is revoked already.",
 			Errors:      []int{http.StatusNotFound},
 		},
-		access: adminAccess, timeout: s.cfg.QueryTimeout,
+		access: adminAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.revokeKey)
 }
 

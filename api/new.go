@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 
@@ -12,25 +13,25 @@ import (
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/limit"
+	"github.com/outhook/outhook/internal/logthrottle"
 )
 
 // New returns the API. Returns an error that names the field if cfg is not valid.
 func New(cfg Config) (*Server, error) {
-	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("validating api.Config: %w", err)
 	}
 
 	s := newServer(cfg)
-	s.store = ingest.New(cfg.Pool, cfg.calm, cfg.Metrics)
+	s.store = ingest.New(cfg.Pool, s.calm, cfg.Metrics)
 	s.metrics = newAPIMetrics(cfg.Metrics, s.held.Load)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
-	s.clientAddress = clientAddress(cfg.TrustedProxies)
+	s.clientAddress = clientAddress(cfg.Access.TrustedProxies)
 	s.guesses = newGuesses(cfg, s.clientAddress)
-	s.rates = limit.New[uuid.UUID](cfg.RateLimit, int(math.Ceil(cfg.RateLimit)))
+	s.rates = limit.New[uuid.UUID](cfg.Access.RateLimit, int(math.Ceil(cfg.Access.RateLimit)))
 	s.tests = make(chan struct{}, maxTests)
-	if cfg.APIKey != "" {
-		sum := sha256.Sum256([]byte(cfg.APIKey))
+	if cfg.Access.APIKey != "" {
+		sum := sha256.Sum256([]byte(cfg.Access.APIKey))
 		s.bootstrap = &sum
 	}
 
@@ -59,14 +60,17 @@ func New(cfg Config) (*Server, error) {
 }
 
 // NewHealth returns a handler that serves /livez and /readyz only, for a process without the API. It uses the Pool, the
-// Logger, CheckSchema and Ready of cfg.
+// Logger and the Checks of cfg.
 func NewHealth(cfg Config) http.Handler {
-	return newServer(cfg.withDefaults())
+	return newServer(cfg)
 }
 
 // newServer returns a server with what belongs to every request and with the health checks.
 func newServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, echo: echo.New(), ready: newReadiness(cfg)}
+	s := &Server{
+		cfg: cfg, calm: slog.New(logthrottle.Handler(cfg.Logger.Handler())),
+		echo: echo.New(), ready: newReadiness(cfg),
+	}
 	s.echo.HTTPErrorHandler = s.writeError
 	s.echo.Use(s.observe)
 	s.addHealth()

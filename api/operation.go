@@ -71,7 +71,7 @@ func (s *Server) addOperations() {
 				"while it was disabled are delivered too. Enable the endpoint first. While one is under way, another "+
 				"is refused (409).",
 			http.StatusAccepted, http.StatusNotFound, http.StatusConflict),
-		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
+		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
 	}, s.recoverEndpoint)
 	register(s, route{
 		Operation: op("create-operation", http.MethodPost, all, "Replay deliveries by a filter",
@@ -79,18 +79,18 @@ func (s *Server) addOperations() {
 				"attempts with the whole retry schedule, behind live traffic. What is replayed no longer matches, so "+
 				"an order that is repeated, or cut short by a crash, replays nothing twice. A key that is bound to a "+
 				"tenant replays that tenant's deliveries, also without tenant_id.", http.StatusAccepted),
-		access: tenantAccess, timeout: s.cfg.QueryTimeout, body: reflect.TypeFor[newReplay](), limit: maxSmallBody,
+		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newReplay](), limit: maxSmallBody,
 	}, s.postOperation)
 
 	register(s, route{
 		Operation: op("list-operations", http.MethodGet, all, "List operations, newest first",
 			"A key that is bound to a tenant sees the operations with that tenant_id.", http.StatusOK),
-		access: readAccess, timeout: s.cfg.QueryTimeout,
+		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listOperations)
 	register(s, route{
 		Operation: op("get-operation", http.MethodGet, one, "Get an operation and its progress", "",
 			http.StatusOK, http.StatusNotFound),
-		access: readAccess, timeout: s.cfg.QueryTimeout,
+		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getOperation)
 
 	s.addOperationMoves(func(verb, summary, description string) huma.Operation {
@@ -118,7 +118,7 @@ func (s *Server) addOperationMoves(op func(verb, summary, description string) hu
 
 	for _, move := range moves {
 		register(s, route{
-			Operation: op(move.verb, move.summary, move.description), access: tenantAccess, timeout: s.cfg.QueryTimeout,
+			Operation: op(move.verb, move.summary, move.description), access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 		}, func(ctx context.Context, in *operationInput) (*operationOutput, error) {
 			return s.moveOperation(ctx, in.ID, move.verb+"-operation", move.do)
 		})

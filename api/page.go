@@ -91,7 +91,7 @@ func always[R, T any](answer func(R) T) func(R) (T, error) {
 func (s *Server) read(ctx context.Context, query func(pgx.Tx) error) error {
 	begin := fmt.Sprintf("BEGIN READ ONLY; "+
 		"SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL statement_timeout = %d",
-		s.cfg.QueryTimeout.Milliseconds())
+		s.cfg.Timeouts.Query.Milliseconds())
 	return pgx.BeginTxFunc(ctx, s.cfg.Pool, pgx.TxOptions{BeginQuery: begin}, query)
 }
 

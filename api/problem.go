@@ -35,7 +35,7 @@ func (s *Server) problem(ctx context.Context, err error) *problem.Error {
 
 	level, logger := slog.LevelError, s.cfg.Logger
 	if p.Status == http.StatusServiceUnavailable {
-		level, logger = slog.LevelWarn, s.cfg.calm // while the database is away, each request ends here
+		level, logger = slog.LevelWarn, s.calm // while the database is away, each request ends here
 	}
 
 	logger.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status),

@@ -75,14 +75,14 @@ func (r *readiness) check(ctx context.Context) (healthAnswer, error) {
 	case dbErr != nil:
 		h.Checks["database"], h.Checks["schema"] = checkUnreachable, checkUnknown
 	default:
-		if schemaErr = within(ctx, r.cfg.CheckSchema); schemaErr != nil {
+		if schemaErr = within(ctx, r.cfg.Checks.Schema); schemaErr != nil {
 			h.Checks["schema"] = checkNotReady
 		}
 	}
 
-	if r.cfg.Ready != nil {
+	if r.cfg.Checks.Ready != nil {
 		h.Checks["worker"] = checkOK
-		if workerErr = within(ctx, r.cfg.Ready); workerErr != nil {
+		if workerErr = within(ctx, r.cfg.Checks.Ready); workerErr != nil {
 			h.Checks["worker"] = checkNotReady
 		}
 	}

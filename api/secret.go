@@ -66,14 +66,14 @@ func (s *Server) addSecrets() {
 			"Both secrets sign until the overlap ends, so that the receiver can change over at any moment of it. "+
 				"At most two are live: a third rotation within the overlap needs force, which ends the oldest.",
 			http.StatusNotFound, http.StatusConflict),
-		access: tenantAccess, timeout: s.cfg.QueryTimeout,
+		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[rotation](), limit: maxSmallBody, optional: true,
 	}, s.rotateSecret)
 
 	register(s, route{
 		Operation: endpointOperation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", "",
 			http.StatusNotFound),
-		access: tenantAccess, timeout: s.cfg.QueryTimeout,
+		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getSecret)
 }
 

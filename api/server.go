@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 // Server is the API as an [http.Handler]. Create one with [New].
 type Server struct {
 	cfg       Config
+	calm      *slog.Logger // says of trouble that may come with each request what cfg.Logger would say, but seldom
 	echo      *echo.Echo
 	huma      huma.API
 	bootstrap *[sha256.Size]byte // of Config.APIKey; nil: there is none

@@ -44,10 +44,9 @@ func setupOn(t *testing.T, pool *pgxpool.Pool, changes ...func(*api.Config)) *te
 	keyring, err := signature.ParseKeyring(signature.NewKey())
 	require.NoError(t, err)
 	b := &testBundle{t: t, pool: pool, keyring: keyring, log: &logBuffer{}}
-	cfg := api.Config{
-		Pool: pool, Keyring: keyring, CheckURL: checkURL, CheckSchema: healthy, APIKey: adminKey, Version: "test",
-		Logger: jsonLogger(b.log),
-	}
+	cfg := api.DefaultConfig()
+	cfg.Pool, cfg.Keyring, cfg.Checks = pool, keyring, api.Checks{URL: checkURL, Schema: healthy}
+	cfg.Access.APIKey, cfg.Version, cfg.Logger = adminKey, "test", jsonLogger(b.log)
 	for _, change := range changes {
 		change(&cfg)
 	}

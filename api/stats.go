@@ -67,7 +67,7 @@ func (s *Server) addStats() {
 			Description: "Counts rows, so its cost grows with the window and the backlog; " +
 				"it gives up after 5 seconds (503). For a graph, use metrics.",
 		},
-		access: readAccess, timeout: s.cfg.QueryTimeout,
+		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getStats)
 }
 

@@ -69,7 +69,7 @@ func (s *Server) addTenants() {
 				"retention ends. What is enqueued later is not erased. A second order while one is running starts " +
 				"that one anew.",
 		},
-		access: adminAccess, timeout: s.cfg.QueryTimeout,
+		access: adminAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.eraseTenant)
 
 	register(s, route{
@@ -77,7 +77,7 @@ func (s *Server) addTenants() {
 			OperationID: "get-erasure", Method: http.MethodGet, Path: "/api/erasures/{id}", Tags: []string{tagTenants},
 			Summary: "See how far an erasure is", Errors: []int{http.StatusNotFound},
 		},
-		access: adminAccess, timeout: s.cfg.QueryTimeout,
+		access: adminAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getErasure)
 }
 

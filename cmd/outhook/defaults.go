@@ -23,9 +23,9 @@ func defaults(cfg server.Config) kong.Vars {
 	}
 
 	for name, n := range map[string]int{
-		"max_payload_bytes": cfg.API.MaxPayloadBytes,
-		"max_endpoints":     cfg.API.MaxEndpoints,
-		"failed_logins":     cfg.API.FailedLogins,
+		"max_payload_bytes": cfg.API.Limits.MaxPayloadBytes,
+		"max_endpoints":     cfg.API.Limits.MaxEndpoints,
+		"failed_logins":     cfg.API.Access.FailedLogins,
 
 		"max_workers":      cfg.Jobs.River.MaxWorkers,
 		"max_slow_workers": cfg.Jobs.Lane.MaxSlowWorkers,

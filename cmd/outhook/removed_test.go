@@ -42,9 +42,9 @@ func TestWhatHoldsInPlaceOfRemovedSettings(t *testing.T) {
 	for name, value := range map[string]any{
 		"OUTHOOK_BULK_RATE": lane.BulkRatePerProcessor, "OUTHOOK_DISABLE_FAILURES": cfg.Jobs.Health.DisableFailures,
 		"OUTHOOK_FAILING_FAILURES": cfg.Jobs.Health.FailingFailures, "OUTHOOK_KEPT_JOB_RATE": cfg.Jobs.Deliver.KeptJobRate,
-		"OUTHOOK_MAX_BATCH_BYTES": cfg.API.MaxBatchBytes, "OUTHOOK_MAX_BULK_WORKERS": cfg.Jobs.River.MaxBulkWorkers,
+		"OUTHOOK_MAX_BATCH_BYTES": cfg.API.Limits.MaxBatchBytes, "OUTHOOK_MAX_BULK_WORKERS": cfg.Jobs.River.MaxBulkWorkers,
 		"OUTHOOK_MAX_LANES": cfg.Jobs.Lane.MaxLanes, "OUTHOOK_MAX_LIMITED_WORKERS": cfg.Jobs.Lane.MaxLimitedWorkers,
-		"OUTHOOK_MAX_REQUESTS": cfg.API.MaxRequests, "OUTHOOK_MAX_RETRY_AFTER": short(retry.MaxAfter),
+		"OUTHOOK_MAX_REQUESTS": cfg.API.Limits.MaxRequests, "OUTHOOK_MAX_RETRY_AFTER": short(retry.MaxAfter),
 		"OUTHOOK_REPLAY_BACKLOG": cfg.Jobs.Operation.Backlog,
 	} {
 		require.Contains(t, removed()[name], fmt.Sprint(value), name)

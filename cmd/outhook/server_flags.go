@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -85,7 +84,7 @@ func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 	if err := f.setEgress(&cfg.Egress); err != nil {
 		return cfg, err
 	}
-	if cfg.API.TrustedProxies, err = egress.ParsePrefixes(f.TrustedProxies); err != nil {
+	if cfg.API.Access.TrustedProxies, err = egress.ParsePrefixes(f.TrustedProxies); err != nil {
 		return cfg, fmt.Errorf("OUTHOOK_TRUSTED_PROXIES: %w", err)
 	}
 
@@ -98,10 +97,10 @@ func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 
 // setAPI sets what the flags say of the API.
 func (f serverFlags) setAPI(cfg *api.Config) {
-	cfg.APIKey = f.APIKey
-	cfg.MaxPayloadBytes, cfg.MaxEndpoints = f.MaxPayloadBytes, f.MaxEndpoints
-	cfg.RateLimit = f.RateLimit
-	cfg.FailedLogins = cmp.Or(f.FailedLogins, -1)
+	cfg.Access.APIKey = f.APIKey
+	cfg.Limits.MaxPayloadBytes, cfg.Limits.MaxEndpoints = f.MaxPayloadBytes, f.MaxEndpoints
+	cfg.Access.RateLimit = f.RateLimit
+	cfg.Access.FailedLogins = f.FailedLogins
 }
 
 // setJobs sets what the flags say of the workers.

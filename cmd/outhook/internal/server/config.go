@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/signature"
@@ -45,7 +44,7 @@ type Config struct {
 	Keyring *signature.Keyring
 
 	// API configures the API. Run sets what both roles share (Keyring, Version, Logger, and Retention to that of Jobs) and
-	// what it makes itself: Pool, CheckURL, CheckSchema, Ready, Metrics and UI.
+	// what it makes itself: Pool, Checks, Metrics and UI.
 	//
 	// Defaults to the API's own, and no APIKey: only the keys of the database are accepted.
 	API api.Config
@@ -153,13 +152,7 @@ func DefaultConfig() Config {
 		RiverUI:   true,
 		Telemetry: Telemetry{MetricsListen: defaultMetricsListen},
 
-		API: api.Config{
-			MaxPayloadBytes: outhook.MaxPayloadBytes,
-			MaxBatchBytes:   8 << 20,
-			MaxRequests:     5000,
-			MaxEndpoints:    1000,
-			FailedLogins:    30,
-		},
+		API:    api.DefaultConfig(),
 		Jobs:   jobs.DefaultConfig(),
 		Egress: egress.Config{Ports: []uint16{80, 443, 8080, 8443}, HTTPSOnly: true, KeepBytes: 1024},
 

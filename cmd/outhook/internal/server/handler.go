@@ -19,7 +19,7 @@ const apiConns = 16
 
 // checkAPIKeys refuses to serve an API that nobody has a key for.
 func (s *Server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool) error {
-	if !s.cfg.Roles.API || s.cfg.API.APIKey != "" {
+	if !s.cfg.Roles.API || s.cfg.API.Access.APIKey != "" {
 		return nil
 	}
 
@@ -39,7 +39,7 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := s.apiConfig(pool, reg)
 	if worker != nil {
-		cfg.Ready = worker.Ready
+		cfg.Checks.Ready = worker.Ready
 	}
 
 	if !s.cfg.Roles.API {
@@ -65,9 +65,9 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 // apiConfig returns Config.API with what the API shares with the workers and what was made for it.
 func (s *Server) apiConfig(pool *pgxpool.Pool, reg prometheus.Registerer) api.Config {
 	cfg := s.cfg.API
-	cfg.Pool, cfg.Keyring, cfg.CheckURL = pool, s.cfg.Keyring, s.egress.CheckURL
+	cfg.Pool, cfg.Keyring, cfg.Checks.URL = pool, s.cfg.Keyring, s.egress.CheckURL
 	cfg.Version, cfg.Logger, cfg.Metrics = s.cfg.Version, s.cfg.Logger, reg
 	cfg.Retention = s.cfg.Jobs.Retention.Keep
-	cfg.CheckSchema = func(ctx context.Context) error { return migrations.Check(ctx, pool) }
+	cfg.Checks.Schema = func(ctx context.Context) error { return migrations.Check(ctx, pool) }
 	return cfg
 }

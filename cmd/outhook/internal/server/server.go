@@ -2,7 +2,7 @@
 // and River UI. `outhook serve` and `outhook dev` run it, and a test can run it in its own process.
 //
 //	cfg := server.DefaultConfig()
-//	cfg.Database.URL, cfg.Keyring, cfg.API.APIKey = url, keyring, key
+//	cfg.Database.URL, cfg.Keyring, cfg.API.Access.APIKey = url, keyring, key
 //	srv, err := server.New(cfg)
 //	...
 //	err = srv.Run(ctx, func(addr net.Addr) { ... })

@@ -25,7 +25,7 @@ func config(t *testing.T) server.Config {
 	require.NoError(t, err)
 
 	cfg := server.DefaultConfig()
-	cfg.Database.URL, cfg.Keyring, cfg.API.APIKey = dbtest.NewURL(t), keyring, "an-admin-key-for-tests"
+	cfg.Database.URL, cfg.Keyring, cfg.API.Access.APIKey = dbtest.NewURL(t), keyring, "an-admin-key-for-tests"
 	cfg.Listen, cfg.Telemetry.MetricsListen = "127.0.0.1:0", "127.0.0.1:0"
 	return cfg
 }
@@ -116,7 +116,7 @@ func TestRunSaysWhatStopsTheStart(t *testing.T) {
 	}{
 		"NoDatabase":  {func(_ *testing.T, c *server.Config) { c.Database.URL = "" }, is(server.ErrNoDatabase)},
 		"DatabaseURL": {func(_ *testing.T, c *server.Config) { c.Database.URL = "postgres://u:hunter2@[bad" }, is(server.ErrDatabaseURL)},
-		"NoAPIKey":    {func(_ *testing.T, c *server.Config) { c.API.APIKey = "" }, is(server.ErrNoAPIKey)},
+		"NoAPIKey":    {func(_ *testing.T, c *server.Config) { c.API.Access.APIKey = "" }, is(server.ErrNoAPIKey)},
 		"NoSchema":    {func(t *testing.T, c *server.Config) { t.Helper(); c.Database.URL = dbtest.Empty(t) }, is(migrations.ErrSchemaTooOld)},
 		"Retention":   {func(_ *testing.T, c *server.Config) { c.Jobs.Retention.Keep = ledger.Day }, field(server.FieldRetention)},
 		"Listen":      {func(_ *testing.T, c *server.Config) { c.Listen = "127.0.0.1:-1" }, field(server.FieldListen)},
