@@ -87,7 +87,8 @@ func (s *Server) readAll(c echo.Context, limit int64) ([]byte, error) {
 	case errors.As(err, &tooMuch):
 		return nil, tooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, problem.New(http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", s.cfg.Timeouts.Body))
+		return nil, problem.New(http.StatusRequestTimeout,
+			fmt.Sprintf("the body did not come within %v", s.cfg.Timeouts.Body))
 	case err != nil:
 		return nil, problem.New(http.StatusBadRequest, "the body ended before it was complete")
 	}

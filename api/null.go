@@ -20,12 +20,3 @@ func bound(t time.Time) *time.Time {
 	}
 	return &t
 }
-
-// utc returns a time as it is shown, nil for none.
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
-}

@@ -13,7 +13,7 @@ import (
 )
 
 // Who has a setting that was removed is told that it is gone, and what holds.
-func TestARemovedSettingStopsTheStart(t *testing.T) { //nolint:paralleltest // it sets variables
+func TestARemovedSettingStopsTheStart(t *testing.T) {
 	for name, holds := range removed() {
 		t.Run(name, func(t *testing.T) {
 			flag := "--" + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, variablePrefix), "_", "-"))
