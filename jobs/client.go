@@ -154,7 +154,7 @@ func (c *Client) riverConfig(workers *river.Workers, calm *slog.Logger) *river.C
 		ReindexerTimeout:    15 * time.Minute,
 
 		PeriodicJobs: []*river.PeriodicJob{retention.Periodic(), reconcile.Periodic(), tendPeriodically()},
-		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.observe)},
+		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.noteFetch)},
 		Logger:       calm,
 		Test:         river.TestConfig{Time: c.clock},
 	}
@@ -183,7 +183,7 @@ func (c *Client) Start(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reaching the database: %w", err)
 		}
-		c.clock.Observe(sent, time.Now(), databaseTime)
+		c.clock.Sample(sent, time.Now(), databaseTime)
 	}
 
 	if err := c.openPools(ctx); err != nil {
@@ -269,8 +269,8 @@ func (c *Client) Ready(context.Context) error {
 	return nil
 }
 
-// observe notes each fetch that succeeded.
-func (c *Client) observe(_ context.Context, params *rivertype.HookMetricEmitParams) {
+// noteFetch notes each fetch that succeeded.
+func (c *Client) noteFetch(_ context.Context, params *rivertype.HookMetricEmitParams) {
 	c.fetches.fetch(params.Metric)
 	if m, ok := params.Metric.(*rivertype.JobGetAvailableCountMetric); ok && m.Queue == ledger.QueueDeliver {
 		c.lastFetch.Store(time.Now().UnixNano())

@@ -17,7 +17,7 @@ import (
 // ExecutorOf returns what River's maintenance uses in a process whose clock the database's is ahead of by offset.
 func ExecutorOf(pool *pgxpool.Pool, offset time.Duration) riverdriver.Executor {
 	clock, now := &dbclock.Clock{}, time.Now()
-	clock.Observe(now, now, now.Add(offset))
+	clock.Sample(now, now, now.Add(offset))
 	return newDriver(pool, deliver.NewFinished(), clock, lane.NewBulkLimiter(lane.DefaultConfig().BulkRate)).GetExecutor()
 }
 

@@ -57,7 +57,7 @@ func TestAWrongClockIsNotReady(t *testing.T) {
 	for _, off := range []time.Duration{-2 * time.Minute, 2 * time.Minute} {
 		eventually(t, func() bool {
 			now := time.Now()
-			jobs.ClockOf(client).Observe(now, now, now.Add(off))
+			jobs.ClockOf(client).Sample(now, now, now.Add(off))
 			return errors.Is(client.Ready(b.ctx), jobs.ErrWrongClock)
 		}, func() any { return nil })
 		eventually(t, func() bool { return client.Ready(b.ctx) == nil }, func() any { return client.Ready(b.ctx) })

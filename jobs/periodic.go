@@ -33,10 +33,10 @@ type tendWorker struct {
 	keep   time.Duration // how long ended operations are kept
 }
 
-// Work settles held states, begins the probes that are due, and gives operations without a job one.
+// Work revisits held states, begins the probes that are due, and gives operations without a job one.
 func (w *tendWorker) Work(ctx context.Context, _ *river.Job[TendArgs]) error {
 	err := errors.Join(
-		w.health.Settle(ctx), w.health.Probe(ctx), operation.Tend(ctx, w.pool, w.logger, w.keep))
+		w.health.Revisit(ctx), w.health.Probe(ctx), operation.Tend(ctx, w.pool, w.logger, w.keep))
 	if err != nil {
 		w.logger.ErrorContext(ctx, "tending", slog.Any("error", err))
 	}

@@ -51,9 +51,9 @@ func (c *Clock) Offset() time.Duration {
 	return c.offset
 }
 
-// Observe takes a sample: the database said databaseTime between sent and received. It is taken to be the middle. A
+// Sample takes a sample: the database said databaseTime between sent and received. It is taken to be the middle. A
 // sample that contradicts the one before, whatever their errors, means that one of the clocks was set.
-func (c *Clock) Observe(sent, received, databaseTime time.Time) {
+func (c *Clock) Sample(sent, received, databaseTime time.Time) {
 	trip := received.Sub(sent)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -29,10 +29,10 @@ type loadKey struct {
 	jobID      int64
 }
 
-// loaded is a delivery with its endpoint, of which the rows of one query share what is made of it.
-type loaded struct {
+// delivery is what was loaded of one with its endpoint, whose credentials the rows of one query share.
+type delivery struct {
 	*db.LoadDeliveriesRow
-	opened *opened
+	credentials *credentials
 }
 
 // loader reads what deliveries need, many in one query. Nothing is cached from one query to the next: a rotated secret,
@@ -41,7 +41,7 @@ type loader struct {
 	pool   *pgxpool.Pool
 	clock  *dbclock.Clock
 	logger *slog.Logger
-	group  *batch.Group[loadKey, *loaded]
+	group  *batch.Group[loadKey, *delivery]
 	metric *metrics.Group
 }
 
@@ -53,11 +53,11 @@ func newLoader(p Parts) *loader {
 }
 
 // load returns nil if the delivery does not exist (any more).
-func (l *loader) load(ctx context.Context, key loadKey) (*loaded, error) {
+func (l *loader) load(ctx context.Context, key loadKey) (*delivery, error) {
 	return l.group.Do(ctx, key)
 }
 
-func (l *loader) run(ctx context.Context, keys []loadKey) ([]*loaded, error) {
+func (l *loader) run(ctx context.Context, keys []loadKey) ([]*delivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 
@@ -78,7 +78,7 @@ func (l *loader) run(ctx context.Context, keys []loadKey) ([]*loaded, error) {
 	}
 
 	if len(rows) > 0 {
-		l.clock.Observe(sent, time.Now(), rows[0].DatabaseTime)
+		l.clock.Sample(sent, time.Now(), rows[0].DatabaseTime)
 	}
 
 	return align(keys, rows), nil
@@ -86,18 +86,18 @@ func (l *loader) run(ctx context.Context, keys []loadKey) ([]*loaded, error) {
 
 // align puts the rows, which come in any order and without those that are gone, in the order of the keys. A key may
 // stand in a group twice (a job that was rescued and fetched again).
-func align(keys []loadKey, rows []db.LoadDeliveriesRow) []*loaded {
-	byKey := make(map[loadKey]*loaded, len(rows))
-	endpoints := map[uuid.UUID]*opened{}
+func align(keys []loadKey, rows []db.LoadDeliveriesRow) []*delivery {
+	byKey := make(map[loadKey]*delivery, len(rows))
+	endpoints := map[uuid.UUID]*credentials{}
 	for i := range rows {
 		r := &rows[i]
 		if endpoints[r.EndpointID] == nil {
-			endpoints[r.EndpointID] = &opened{}
+			endpoints[r.EndpointID] = &credentials{}
 		}
-		byKey[loadKey{r.EventID, r.EndpointID, r.LoadedJobID}] = &loaded{r, endpoints[r.EndpointID]}
+		byKey[loadKey{r.EventID, r.EndpointID, r.LoadedJobID}] = &delivery{r, endpoints[r.EndpointID]}
 	}
 
-	out := make([]*loaded, len(keys))
+	out := make([]*delivery, len(keys))
 	for i, k := range keys {
 		out[i] = byKey[k]
 	}

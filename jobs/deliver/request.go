@@ -23,8 +23,8 @@ const (
 	redacted   = "[redacted]"
 )
 
-// opened is what an endpoint's row holds, decrypted and decoded by the first delivery of a query that needs it.
-type opened struct {
+// credentials are what an endpoint's row holds, decrypted and decoded by the first delivery of a query that needs it.
+type credentials struct {
 	once    sync.Once
 	secrets []signature.Secret // live ones, newest first; during a rotation there are two and both sign
 	header  http.Header        // the endpoint's own; not to be changed
@@ -33,13 +33,13 @@ type opened struct {
 
 // open returns the endpoint's secrets and headers.
 func (w *Worker) open(r *run) ([]signature.Secret, http.Header, error) {
-	o := r.opened
-	o.once.Do(func() {
-		if o.secrets, o.err = w.secrets(r); o.err == nil {
-			o.header, o.err = w.headers(r)
+	c := r.credentials
+	c.once.Do(func() {
+		if c.secrets, c.err = w.secrets(r); c.err == nil {
+			c.header, c.err = w.headers(r)
 		}
 	})
-	return o.secrets, o.header, o.err
+	return c.secrets, c.header, c.err
 }
 
 // sign returns the request's headers: the endpoint's own, then ours, which nobody can override. webhook-id is the

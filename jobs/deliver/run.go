@@ -12,7 +12,7 @@ import (
 
 // run is one run of a job, with what was loaded for it.
 type run struct {
-	*loaded
+	*delivery
 	job      *river.Job[Args]
 	number   int32
 	reopened bool

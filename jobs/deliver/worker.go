@@ -117,7 +117,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 		return errors.New("this run is over: the job was rescued while it was held up")
 	}
 
-	r := &run{loaded: row, job: job, number: int32(job.Attempt)} //nolint:gosec // at most 1000
+	r := &run{delivery: row, job: job, number: int32(job.Attempt)} //nolint:gosec // at most 1000
 	if job.Args.Base != nil {
 		r.number += int32(*job.Args.Base) //nolint:gosec // an attempt number, an integer in the database
 	}
@@ -234,7 +234,7 @@ func (w *Worker) attempt(ctx context.Context, r *run, leave func(time.Duration) 
 	w.log(ctx, r, &rec, res)
 
 	err = w.save(ctx, rec)
-	if err := w.lanes.Judge(ctx, r.EndpointID, r.Lane, res, w.clock.Now(), inARow); err != nil {
+	if err := w.lanes.NoteSignal(ctx, r.EndpointID, r.Lane, res, w.clock.Now(), inARow); err != nil {
 		w.logger.LogAttrs(ctx, slog.LevelWarn, "noting that an endpoint is slow", r.attrs(slog.Any("error", err))...)
 	}
 	if err != nil || rec.state != db.DeliveryStatePending {

@@ -100,7 +100,7 @@ func (k *Keeper) flush(ctx context.Context, patience time.Duration) {
 			return
 		}
 
-		if err := k.tell(ctx, due); err != nil {
+		if err := k.report(ctx, due); err != nil {
 			k.warn(ctx, err)
 			return
 		}
@@ -110,8 +110,8 @@ func (k *Keeper) flush(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// tell writes what is due. What could not be written is put back, but in doubt if its COMMIT was on its way.
-func (k *Keeper) tell(ctx context.Context, due map[uuid.UUID]seen) error {
+// report writes what is due. What could not be written is put back, but in doubt if its COMMIT was on its way.
+func (k *Keeper) report(ctx context.Context, due map[uuid.UUID]seen) error {
 	healthy, transaction, err := k.write(ctx, due)
 	switch {
 	case err == nil:
@@ -165,8 +165,8 @@ func (k *Keeper) warn(ctx context.Context, err error) {
 	}
 }
 
-// Settle looks at endpoints whose state has been held back.
-func (k *Keeper) Settle(ctx context.Context) error {
+// Revisit looks at endpoints whose state has been held back.
+func (k *Keeper) Revisit(ctx context.Context) error {
 	failing := int32(k.cfg.FailingFailures) //nolint:gosec // a small number
 	ids, err := db.New().ListUnsettledHealth(ctx, k.pool, failing, chunk)
 	if err != nil || len(ids) == 0 {

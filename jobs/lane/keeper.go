@@ -71,9 +71,9 @@ func (k *Keeper) SetAside(
 	return k.group.Do(context.WithoutCancel(ctx), call)
 }
 
-// Judge looks at a request that has ended for a signal that its endpoint is slow, and notes it. inARow is how many in a
+// NoteSignal looks at a request that has ended for a signal that its endpoint is slow, and notes it. inARow is how many in a
 // row were slow. Returns an error if the database did not take it.
-func (k *Keeper) Judge(
+func (k *Keeper) NoteSignal(
 	ctx context.Context, endpointID uuid.UUID, lane string, res egress.Result, now time.Time, inARow int,
 ) error {
 	s := &Signal{}

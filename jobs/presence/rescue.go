@@ -53,7 +53,7 @@ func (r *rescuer) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the database's clock: %w", err)
 	}
-	r.clock.Observe(sent, time.Now(), databaseTime)
+	r.clock.Sample(sent, time.Now(), databaseTime)
 
 	dead, err := db.New().NoteSilentClients(ctx, r.conn, db.NoteSilentClientsParams{
 		ClientID:        r.clientID,
