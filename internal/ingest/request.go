@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"unicode/utf8"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
@@ -16,7 +15,7 @@ type request struct {
 }
 
 func newRequest(events []outhook.Event, traceparent string) request {
-	r := request{traceparent: traceOrNone(traceparent)}
+	r := request{traceparent: traceparent}
 	for _, e := range events {
 		r.tenantIDs = append(r.tenantIDs, e.TenantID)
 		r.types = append(r.types, e.Type)
@@ -25,16 +24,6 @@ func newRequest(events []outhook.Event, traceparent string) request {
 		r.bytes += len(e.TenantID) + len(e.Type) + len(e.Payload) + len(e.IdempotencyKey)
 	}
 	return r
-}
-
-// traceOrNone drops what is no traceparent for sure: Postgres refuses bytes that are no UTF-8, and with them the
-// whole group.
-func traceOrNone(traceparent string) string {
-	const size = 55 // of version 00
-	if len(traceparent) != size || !utf8.ValidString(traceparent) {
-		return ""
-	}
-	return traceparent
 }
 
 func (r request) size() int { return r.bytes }

@@ -74,7 +74,7 @@ func New(pool *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *St
 }
 
 // Put stores the events of one request, all or none, and returns when they are committed. traceparent is the trace of
-// the request; "" is none, and so is what is no traceparent of version 00.
+// the request, or "": bytes that are no UTF-8 would fail a whole group, so whoever reads a header checks it.
 //
 // Returns a [ConflictError] for one of several events; a conflict of a single event is in its row. Returns
 // [ErrKeyHeld] if an open transaction holds an idempotency key for longer than a request may wait.
