@@ -43,14 +43,20 @@ func (b *benchCmd) Run(c *command) error {
 	}
 
 	cfg := bench.Config{
-		Mode: b.Mode, Conns: b.Conns, Rate: b.Rate, Duration: b.Duration, Events: b.Events,
-		BatchSize: b.BatchSize, PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst,
-		Endpoints: b.Endpoints, Workers: b.Workers, APIs: b.APIs, Preload: b.Preload,
-		Pairs: b.Pairs, Baselines: b.Baseline, AnyMachine: b.AnyMachine,
-		URL: b.URL, Key: b.Key, ReceiverAddress: b.ReceiverAddress, Executable: executable,
+		Mode: b.Mode,
+		Load: bench.Load{
+			Conns: b.Conns, Rate: b.Rate, Duration: b.Duration, Count: b.Events, BatchSize: b.BatchSize,
+		},
+		Events: bench.Events{
+			PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst, Endpoints: b.Endpoints,
+			Preload: b.Preload,
+		},
+		Processes:  bench.Processes{APIs: b.APIs, Workers: b.Workers, Executable: executable},
+		Comparison: bench.Comparison{Pairs: b.Pairs, Baselines: b.Baseline, AnyMachine: b.AnyMachine},
+		Target:     bench.Target{URL: b.URL, Key: b.Key, ReceiverAddress: b.ReceiverAddress},
 	}
-	if cfg.Events == 0 {
-		cfg.Events = bench.DefaultEvents(cfg.Mode)
+	if cfg.Count == 0 {
+		cfg.Count = bench.DefaultEvents(cfg.Mode)
 	}
 
 	if slices.Contains(bench.Scenarios(), cfg.Mode) {

@@ -33,6 +33,23 @@ type Config struct {
 	// Mode is one of the modes above.
 	Mode string
 
+	Load
+	Events
+	Processes
+	Comparison
+	Target
+
+	// Tenant is whose events they are.
+	//
+	// Defaults to "bench".
+	Tenant string
+
+	// Progress gets a progress bar. Nil: none.
+	Progress io.Writer
+}
+
+// Load is how much is enqueued, and how fast.
+type Load struct {
 	// Conns is the number of connections that enqueue at the same time.
 	Conns int
 
@@ -43,12 +60,15 @@ type Config struct {
 	// Duration is how long is enqueued, in every mode but drain.
 	Duration time.Duration
 
-	// Events is how many are enqueued in mode drain.
-	Events int
+	// Count is how many events are enqueued in mode drain.
+	Count int
 
 	// BatchSize is the number of events of a request in mode batch.
 	BatchSize int
+}
 
+// Events is what the events are like, and what stands in the tables before.
+type Events struct {
 	// PayloadBytes is the size of each payload, at least 64.
 	PayloadBytes int
 
@@ -61,6 +81,12 @@ type Config struct {
 	// Endpoints is the number of endpoints that get each event.
 	Endpoints int
 
+	// Preload is how many delivered events stand in the tables before, spread over 40 days.
+	Preload int
+}
+
+// Processes are those of Outhook that are measured.
+type Processes struct {
 	// APIs is the number of API processes, among which the connections are divided.
 	//
 	// Defaults to 1.
@@ -69,9 +95,12 @@ type Config struct {
 	// Workers is the number of worker processes. 0: events are enqueued and not delivered.
 	Workers int
 
-	// Preload is how many delivered events stand in the tables before, spread over 40 days.
-	Preload int
+	// Executable is the outhook binary, started with the arguments of its commands.
+	Executable string
+}
 
+// Comparison is what Outhook is measured beside.
+type Comparison struct {
 	// Pairs is how often all is measured, each time with the baselines in turn. Figures are medians.
 	Pairs int
 
@@ -80,21 +109,12 @@ type Config struct {
 
 	// AnyMachine accepts baselines that are not near those of the machine in docs/performance.md.
 	AnyMachine bool
+}
 
-	// URL and Key are those of a running server that is measured instead of one of our own. Then the receiver listens on
-	// ReceiverAddress, which the server must reach.
+// Target is a running server that is measured instead of one of our own.
+type Target struct {
+	// URL and Key are the server's. Then the receiver listens on ReceiverAddress, which the server must reach.
 	URL, Key, ReceiverAddress string
-
-	// Tenant is whose events they are.
-	//
-	// Defaults to "bench".
-	Tenant string
-
-	// Executable is the outhook binary, started with the arguments of its commands.
-	Executable string
-
-	// Progress gets a progress bar. Nil: none.
-	Progress io.Writer
 }
 
 // Validate checks what the flags allow and the benchmark does not. Errors name the flag.
@@ -104,7 +124,7 @@ func (c Config) Validate() error {
 		value, min, max int
 	}{
 		{"--conns", c.Conns, 1, 1000},
-		{"--events", c.Events, 1, 10_000_000},
+		{"--events", c.Count, 1, 10_000_000},
 		{"--batch-size", c.BatchSize, 1, 1000},
 		{"--payload-bytes", c.PayloadBytes, 64, 262_144},
 		{"--answer-bytes", c.AnswerBytes, 0, 1 << 20},

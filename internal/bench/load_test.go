@@ -16,7 +16,7 @@ func TestAStallIsNotLeftOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		latency, err := bench.Generate(t.Context(), bench.Config{Conns: 1, Rate: 100, Duration: 2 * time.Second}, func() error {
+		latency, err := bench.Generate(t.Context(), bench.Config{Load: bench.Load{Conns: 1, Rate: 100, Duration: 2 * time.Second}}, func() error {
 			if n++; n == 100 {
 				<-time.After(500 * time.Millisecond)
 			}
@@ -33,7 +33,7 @@ func TestAStallIsNotLeftOut(t *testing.T) {
 func TestAClosedLoopIsAsFastAsItsConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		latency, err := bench.Generate(t.Context(), bench.Config{Conns: 4, Duration: 2 * time.Second}, func() error {
+		latency, err := bench.Generate(t.Context(), bench.Config{Load: bench.Load{Conns: 4, Duration: 2 * time.Second}}, func() error {
 			<-time.After(10 * time.Millisecond)
 			return nil
 		})
@@ -46,6 +46,6 @@ func TestAClosedLoopIsAsFastAsItsConnections(t *testing.T) {
 func TestAFailedEnqueueEndsTheRun(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("refused")
-	_, err := bench.Generate(t.Context(), bench.Config{Conns: 2, Duration: time.Hour}, func() error { return refused })
+	_, err := bench.Generate(t.Context(), bench.Config{Load: bench.Load{Conns: 2, Duration: time.Hour}}, func() error { return refused })
 	require.ErrorIs(t, err, refused)
 }

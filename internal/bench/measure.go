@@ -374,7 +374,7 @@ func (st *stage) drain(ctx context.Context, settle func(context.Context) error,
 func (st *stage) backlog(
 	ctx context.Context, enqueue func(ctx context.Context, n int) ([]uuid.UUID, error),
 ) ([]uuid.UUID, error) {
-	done, progress := st.progress("backlog", int64(st.cfg.Events))
+	done, progress := st.progress("backlog", int64(st.cfg.Count))
 	defer done()
 
 	var next, count atomic.Int64
@@ -384,11 +384,11 @@ func (st *stage) backlog(
 		g.Go(func() error {
 			for {
 				first := next.Add(backlogBatch) - backlogBatch
-				if first >= int64(st.cfg.Events) {
+				if first >= int64(st.cfg.Count) {
 					return nil
 				}
 
-				ids, err := enqueue(ctx, int(min(backlogBatch, int64(st.cfg.Events)-first)))
+				ids, err := enqueue(ctx, int(min(backlogBatch, int64(st.cfg.Count)-first)))
 				if err != nil {
 					return fmt.Errorf("enqueueing the backlog: %w", err)
 				}

@@ -259,7 +259,7 @@ func (p *play) lanes(ctx context.Context) error {
 // enqueueBurst enqueues the scenario's events for a tenant in one transaction.
 func (p *play) enqueueBurst(ctx context.Context, tenant string) error {
 	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		for rest := p.cfg.Events; rest > 0; rest -= callEvents {
+		for rest := p.cfg.Count; rest > 0; rest -= callEvents {
 			events := make([]outhook.Event, min(rest, callEvents))
 			body := payload(time.Now(), p.cfg.PayloadBytes)
 			for i := range events {
@@ -375,7 +375,7 @@ func (p *play) replayed(ctx context.Context) error {
 		return err
 	}
 
-	if _, err := p.receiver.awaitGroup(ctx, groupAgain, int64(p.cfg.Events)); err != nil {
+	if _, err := p.receiver.awaitGroup(ctx, groupAgain, int64(p.cfg.Count)); err != nil {
 		return err
 	}
 	if err := p.awaitSettled(ctx); err != nil {

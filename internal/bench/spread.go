@@ -15,7 +15,7 @@ import (
 // spread measures one endpoint with many events, many endpoints of one tenant with one event, and many tenants with one
 // endpoint and one event each.
 func (p *play) spread(ctx context.Context) error {
-	n := p.cfg.Events
+	n := p.cfg.Count
 	if err := p.startWorkers(ctx, p.cfg.Workers); err != nil {
 		return err
 	}

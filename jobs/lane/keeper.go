@@ -71,8 +71,8 @@ func (k *Keeper) SetAside(
 	return k.group.Do(context.WithoutCancel(ctx), call)
 }
 
-// NoteSignal looks at a request that has ended for a signal that its endpoint is slow, and notes it. inARow is how many in a
-// row were slow. Returns an error if the database did not take it.
+// NoteSignal looks at a request that has ended for a signal that its endpoint is slow, and notes it. inARow is how
+// many in a row were slow. Returns an error if the database did not take it.
 func (k *Keeper) NoteSignal(
 	ctx context.Context, endpointID uuid.UUID, lane string, res egress.Result, now time.Time, inARow int,
 ) error {
