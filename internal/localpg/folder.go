@@ -208,7 +208,7 @@ func (f *folder) close() error {
 	if f.log != nil {
 		err = f.log.Close()
 	}
-	err = errors.Join(err, f.lock.Close())
+	err = errors.Join(err, unlock(f.lock), f.lock.Close())
 	if f.temporary {
 		err = errors.Join(err, os.RemoveAll(f.path))
 	}

@@ -30,8 +30,9 @@ func (c cluster) signal(_ context.Context, run *child.Process, signal syscall.Si
 	return nil
 }
 
-// tryLock takes an exclusive lock on an open file, or returns ErrLocked at once. It belongs to the open file: a second
-// open in the same process competes like any other. Go opens files close-on-exec, so no child inherits it.
+// tryLock takes an exclusive lock on an open file, or returns ErrLocked at once. It belongs to the open file: a
+// second open in the same process competes like any other. Go opens files close-on-exec, so no child inherits it for
+// longer than until its exec; see unlock.
 func tryLock(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -39,6 +40,10 @@ func tryLock(f *os.File) error {
 	}
 	return err
 }
+
+// unlock gives the lock back. To close the file would not do: a child that is between fork and exec has it open as
+// well.
+func unlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
 
 func killGroup(p *os.Process) error {
 	return ignoreGone(syscall.Kill(-p.Pid, syscall.SIGKILL))
