@@ -145,6 +145,7 @@ func serverRights() []string {
 		"endpoint_health":           "SELECT INSERT UPDATE DELETE",
 		"lanes":                     "SELECT INSERT UPDATE",
 		"silent_clients":            "SELECT INSERT UPDATE DELETE",
+		"leases":                    "SELECT INSERT UPDATE DELETE",
 		"report_endpoints":          "SELECT",
 		"endpoint_secrets":          "SELECT INSERT UPDATE DELETE",
 		"endpoints":                 "SELECT INSERT UPDATE",

@@ -20,6 +20,7 @@ DECLARE
         ['SELECT, INSERT, UPDATE, DELETE', 'endpoint_health'],
         ['SELECT, INSERT, UPDATE', 'lanes'],
         ['SELECT, INSERT, UPDATE, DELETE', 'silent_clients'],
+        ['SELECT, INSERT, UPDATE, DELETE', 'leases'],
         -- Append-only.
         ['SELECT, INSERT', 'audit_entries'],
         ['SELECT, INSERT, UPDATE, DELETE', 'operations'],
