@@ -10,21 +10,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const dropJobs = `-- name: DropJobs :execrows
-DELETE FROM outhook.river_job
-WHERE id = ANY ($1::bigint[]) AND attempt = $2::integer AND state::text = 'running'
-`
-
-// Deletes jobs of succeeded deliveries at once, each unless a later run of it than the given one has been fetched: such a
-// run may be in the middle of its request, and a replay counts on from its number. A third of what it takes to settle them.
-func (q *Queries) DropJobs(ctx context.Context, db DBTX, jobIDs []int64, attempt int32) (int64, error) {
-	result, err := db.Exec(ctx, dropJobs, jobIDs, attempt)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const finishJobs = `-- name: FinishJobs :exec
 
 UPDATE outhook.river_job SET state = ($1::text)::outhook.river_job_state, finalized_at = now()
@@ -50,25 +35,6 @@ func (q *Queries) GetDatabaseTime(ctx context.Context, db DBTX) (time.Time, erro
 	var column_1 time.Time
 	err := row.Scan(&column_1)
 	return column_1, err
-}
-
-const giveBackJob = `-- name: GiveBackJob :execrows
-UPDATE outhook.river_job
-SET state = CASE WHEN $1::float8 < 5 THEN 'available' ELSE 'scheduled' END::outhook.river_job_state,
-    attempt = attempt - 1, scheduled_at = now() + make_interval(secs => $1::float8),
-    metadata = metadata || jsonb_build_object('snoozes', coalesce((metadata ->> 'snoozes')::bigint, 0) + 1)
-WHERE id = $2 AND state = 'running' AND attempt = $3::integer
-`
-
-// Ends a run of which nothing left: the job waits, and the run's number is free again. Only if the run is still the job's
-// current one, which River's snooze, by id and state alone, would not see: it would give back the number of another run.
-// A short wait is available at once, as River does it too: its scheduler looks every 5 s.
-func (q *Queries) GiveBackJob(ctx context.Context, db DBTX, delaySeconds float64, jobID int64, attempt int32) (int64, error) {
-	result, err := db.Exec(ctx, giveBackJob, delaySeconds, jobID, attempt)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }
 
 const hastenJob = `-- name: HastenJob :exec
@@ -123,6 +89,21 @@ func (q *Queries) IsReadOnly(ctx context.Context, db DBTX) (bool, error) {
 	return read_only, err
 }
 
+const markBegun = `-- name: MarkBegun :execrows
+UPDATE outhook.river_job
+SET metadata = metadata || jsonb_build_object('begun', coalesce((metadata ->> 'begun')::integer, 0) + 1)
+WHERE id = $1 AND state = 'running' AND attempt = $2::integer AND attempted_at = $3
+`
+
+// Notes that a run whose job has brought workers down is about to send. 0: it is not the job's current run any more.
+func (q *Queries) MarkBegun(ctx context.Context, db DBTX, jobID int64, attempt int32, attemptedAt *time.Time) (int64, error) {
+	result, err := db.Exec(ctx, markBegun, jobID, attempt, attemptedAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const notifyQueue = `-- name: NotifyQueue :exec
 SELECT pg_notify('outhook.river_insert', json_build_object('queue', $1::text)::text)
 `
@@ -143,6 +124,24 @@ WHERE n.id = $1::uuid AND j.queue = 'endpoint-' || $1::uuid
 // Not those of an enabled endpoint that has a lane: they wait where they should.
 func (q *Queries) ResumeEndpointJobs(ctx context.Context, db DBTX, endpointID uuid.UUID) (int64, error) {
 	result, err := db.Exec(ctx, resumeEndpointJobs, endpointID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const wakeJobs = `-- name: WakeJobs :execrows
+WITH due AS MATERIALIZED (
+    SELECT s.id FROM outhook.river_job AS s
+    WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= $1::timestamptz
+    ORDER BY s.scheduled_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE outhook.river_job AS j SET state = 'available' FROM due WHERE j.id = due.id
+`
+
+// Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting.
+func (q *Queries) WakeJobs(ctx context.Context, db DBTX, at time.Time, maxRows int32) (int64, error) {
+	result, err := db.Exec(ctx, wakeJobs, at, maxRows)
 	if err != nil {
 		return 0, err
 	}

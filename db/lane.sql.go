@@ -288,45 +288,6 @@ func (q *Queries) ReleaseJobs(ctx context.Context, db DBTX, arg ReleaseJobsParam
 	return result.RowsAffected(), nil
 }
 
-const setAsideJobs = `-- name: SetAsideJobs :many
-WITH k AS (
-    SELECT unnest($1::bigint[]) AS id, unnest($2::integer[]) AS attempt, unnest($3::uuid[]) AS endpoint_id
-), held AS MATERIALIZED (
-    SELECT n.id, outhook.lane_queue(n.id, n.lane, n.status, 'deliver') AS queue FROM outhook.endpoints AS n
-    WHERE n.id = ANY ($3::uuid[]) AND n.deleted_at IS NULL
-        AND (n.status = 'paused' OR (n.status = 'enabled' AND n.lane <> ''))
-    ORDER BY n.id FOR SHARE
-)
-UPDATE outhook.river_job AS j SET queue = h.queue, state = 'available', attempt = j.attempt - 1,
-    scheduled_at = CASE WHEN h.queue = j.queue THEN now() + make_interval(secs => 2 + random() * 8) ELSE j.scheduled_at END
-FROM k JOIN held AS h ON h.id = k.endpoint_id
-WHERE j.id = k.id AND j.state = 'running' AND j.attempt = k.attempt
-RETURNING j.id
-`
-
-// Gives back runs and moves their jobs to where their endpoint's jobs wait: its own queue if it has a lane or is paused.
-// Returns those that were moved. The lock on the endpoint makes it wait for, or be seen by, the change that enables the
-// endpoint again and moves these jobs back. A job of the queue of bursts that can only stay there comes again a little later.
-func (q *Queries) SetAsideJobs(ctx context.Context, db DBTX, jobIDs []int64, attempts []int32, endpointIDs []uuid.UUID) ([]int64, error) {
-	rows, err := db.Query(ctx, setAsideJobs, jobIDs, attempts, endpointIDs)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []int64{}
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const slowEndpoints = `-- name: SlowEndpoints :exec
 WITH k AS MATERIALIZED (
     SELECT r.id, r.reason, r.hold, r.throttled, row_number() OVER (ORDER BY r.id) AS rank

@@ -62,6 +62,7 @@ type Client struct {
 	lastFetch atomic.Int64 // Unix nanoseconds, 0 before the first
 
 	deliver  *deliver.Worker
+	due      *deliver.Due
 	presence *presence.Lock
 	pacer    *lane.Pacer
 	health   *health.Keeper
@@ -97,7 +98,8 @@ func New(cfg Config) (*Client, error) {
 		Pool: cfg.Pool, Clock: c.clock, Presence: c.presence, Lanes: lane.NewKeeper(cfg.Lane, cfg.Pool),
 		Bulk: bulk, Tracker: tracker, Logger: cfg.Logger, Calm: calm, Done: c.giveUp, Metrics: cfg.Metrics,
 	})
-	c.driver = newDriver(cfg.Pool, c.deliver.Finished(), c.clock, bulk)
+	c.due = deliver.NewDue(cfg.Pool, c.clock, calm)
+	c.driver = newDriver(cfg.Pool, c.clock, bulk)
 
 	var err error
 	if c.river, err = river.NewClient[pgx.Tx](c.driver, c.riverConfig(c.workers(), calm)); err != nil {
@@ -199,6 +201,7 @@ func (c *Client) Start(ctx context.Context) error {
 		return fmt.Errorf("starting River: %w", err)
 	}
 
+	c.due.Start(ctx)
 	c.pacer.Start(ctx)
 	c.health.Start(ctx)
 	return nil
@@ -227,6 +230,7 @@ func (c *Client) closePools() {
 // logged as unknown and attempted again by another worker. Outcomes are still recorded. When ctx ends first, what is
 // not recorded is given up: it becomes an unknown attempt of a later run.
 func (c *Client) Stop(ctx context.Context) error {
+	c.due.Stop()
 	c.pacer.Stop() // what it would release goes to another process then
 
 	err := c.river.Stop(ctx)

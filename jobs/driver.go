@@ -16,25 +16,24 @@ import (
 )
 
 // driver is River's driver for pgx on the database's clock, with a bulk queue that yields to others (see
-// lane.BulkLimiter), and without the completion of runs that are over in the database.
+// lane.BulkLimiter), without the completion of runs that have ended in the database, and without River's scheduler.
 //
 // Its maintenance would compare times of the database with this process's own clock: its rescuer would take a running
 // delivery for a dead worker's if that clock were 2 minutes ahead.
 //
-// For runs that are over, the completer would lock and log each row once more, up to 50 ms late: 21 µs of Postgres for
-// each delivery, and an order that a person gives by River UI's Retry in that time, so that the job runs again, would
-// be taken for done.
+// The completer would match a run by its job's id alone, up to 50 ms late: it would take the job's next run, or a
+// person's order of that time, for this one's end. And it would lock and log each row once more, 21 µs of Postgres for
+// each delivery.
 type driver struct {
 	*riverpgxv5.Driver
 
-	finished *deliver.Finished
-	clock    *dbclock.Clock
-	bulk     *lane.BulkLimiter
-	fetches  riverdriver.Executor // on the pool that keeps plans (see pg.NewFetchPool); set before River starts
+	clock   *dbclock.Clock
+	bulk    *lane.BulkLimiter
+	fetches riverdriver.Executor // on the pool that keeps plans (see pg.NewFetchPool); set before River starts
 }
 
-func newDriver(pool *pgxpool.Pool, f *deliver.Finished, c *dbclock.Clock, b *lane.BulkLimiter) *driver {
-	return &driver{Driver: riverpgxv5.New(pool), finished: f, clock: c, bulk: b}
+func newDriver(pool *pgxpool.Pool, c *dbclock.Clock, b *lane.BulkLimiter) *driver {
+	return &driver{Driver: riverpgxv5.New(pool), clock: c, bulk: b}
 }
 
 // GetExecutor returns what River's client runs its statements with.
@@ -75,19 +74,30 @@ func (e *executor) JobGetAvailable(
 	return res, err
 }
 
-// JobSetStateIfRunningMany ends runs, of which River's completer collects many. Should it fail, River repeats it: a run
-// that is forgotten by then is no longer running and changes nothing.
+// JobSchedule has nothing to do: every worker process looks for what is due (deliver.Due).
+func (e *executor) JobSchedule(
+	context.Context, *riverdriver.JobScheduleParams,
+) ([]*riverdriver.JobScheduleResult, error) {
+	return nil, nil
+}
+
+// JobSetStateIfRunningMany ends runs, of which River's completer collects many, but for those of deliveries.
 func (e *executor) JobSetStateIfRunningMany(
 	ctx context.Context, params *riverdriver.JobSetStateIfRunningManyParams,
 ) ([]*rivertype.JobRow, error) {
-	others := e.driver.finished.Take(params.ID)
+	var others []int
+	for i, updates := range params.MetadataUpdates {
+		if !deliver.Settled(updates) {
+			others = append(others, i)
+		}
+	}
+
 	switch len(others) {
 	case 0:
 		return nil, nil
 	case len(params.ID):
 		return e.Executor.JobSetStateIfRunningMany(ctx, params)
 	}
-
 	return e.Executor.JobSetStateIfRunningMany(ctx, only(params, others))
 }
 

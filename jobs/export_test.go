@@ -9,7 +9,6 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/outhook/outhook/internal/dbclock"
-	"github.com/outhook/outhook/jobs/deliver"
 	"github.com/outhook/outhook/jobs/lane"
 	"github.com/outhook/outhook/jobs/ledger"
 )
@@ -18,7 +17,7 @@ import (
 func ExecutorOf(pool *pgxpool.Pool, offset time.Duration) riverdriver.Executor {
 	clock, now := &dbclock.Clock{}, time.Now()
 	clock.Sample(now, now, now.Add(offset))
-	return newDriver(pool, deliver.NewFinished(), clock, lane.NewBulkLimiter(lane.DefaultConfig().BulkRate)).GetExecutor()
+	return newDriver(pool, clock, lane.NewBulkLimiter(lane.DefaultConfig().BulkRate)).GetExecutor()
 }
 
 // InFlight returns how many runs of a client's have begun and not ended.

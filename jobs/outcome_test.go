@@ -102,9 +102,13 @@ func TestOutcome(t *testing.T) {
 		b.start(t, b.config(t))
 		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateFailed)
 		require.Equal(t, ledger.ReasonGone, *d.Reason)
-		n, err := db.New().GetEndpoint(b.ctx, b.pool, endpointID)
-		require.NoError(t, err)
-		require.Equal(t, db.EndpointStatusDisabled, n.Status)
+		var n db.Endpoint
+		eventually(t, func() bool {
+			var err error
+			n, err = db.New().GetEndpoint(b.ctx, b.pool, endpointID)
+			require.NoError(t, err)
+			return n.Status == db.EndpointStatusDisabled
+		}, func() any { return n })
 		require.Contains(t, n.StatusReason, "410")
 	})
 

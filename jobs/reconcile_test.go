@@ -292,9 +292,9 @@ func TestReconcileAndPartitions(t *testing.T) {
 	require.Equal(t, 1, b.number(t, `SELECT count(*) FROM pg_class WHERE relname = 'events_p20200101'`), "the data stays")
 }
 
-func (b *testBundle) number(t *testing.T, sql string) (n int) {
+func (b *testBundle) number(t *testing.T, sql string, args ...any) (n int) {
 	t.Helper()
-	require.NoError(t, b.pool.QueryRow(b.ctx, sql).Scan(&n))
+	require.NoError(t, b.pool.QueryRow(b.ctx, sql, args...).Scan(&n))
 	return n
 }
 

@@ -8,12 +8,6 @@
 UPDATE outhook.river_job SET state = (@ended::text)::outhook.river_job_state, finalized_at = now()
 WHERE id = ANY (@job_ids::bigint[]) AND state::text IN ('running', 'available', 'retryable', 'scheduled', 'pending');
 
--- name: DropJobs :execrows
--- Deletes jobs of succeeded deliveries at once, each unless a later run of it than the given one has been fetched: such a
--- run may be in the middle of its request, and a replay counts on from its number. A third of what it takes to settle them.
-DELETE FROM outhook.river_job
-WHERE id = ANY (@job_ids::bigint[]) AND attempt = @attempt::integer AND state::text = 'running';
-
 -- name: InsertReplayJob :one
 -- base, the number that the new job's attempts count from, is the highest that is in the log or that a run of the job
 -- before it has taken: such a run may be in the middle of its request. That job must be finished already.
@@ -28,16 +22,6 @@ RETURNING id;
 UPDATE outhook.river_job SET state = 'available', scheduled_at = now()
 WHERE id = @id AND state IN ('retryable', 'scheduled', 'available');
 
--- name: GiveBackJob :execrows
--- Ends a run of which nothing left: the job waits, and the run's number is free again. Only if the run is still the job's
--- current one, which River's snooze, by id and state alone, would not see: it would give back the number of another run.
--- A short wait is available at once, as River does it too: its scheduler looks every 5 s.
-UPDATE outhook.river_job
-SET state = CASE WHEN @delay_seconds::float8 < 5 THEN 'available' ELSE 'scheduled' END::outhook.river_job_state,
-    attempt = attempt - 1, scheduled_at = now() + make_interval(secs => @delay_seconds::float8),
-    metadata = metadata || jsonb_build_object('snoozes', coalesce((metadata ->> 'snoozes')::bigint, 0) + 1)
-WHERE id = @job_id AND state = 'running' AND attempt = @attempt::integer;
-
 -- name: ResumeEndpointJobs :execrows
 -- Not those of an enabled endpoint that has a lane: they wait where they should.
 UPDATE outhook.river_job AS j SET queue = 'deliver'
@@ -45,6 +29,21 @@ FROM outhook.endpoints AS n
 WHERE n.id = @endpoint_id::uuid AND j.queue = 'endpoint-' || @endpoint_id::uuid
     AND j.state IN ('available', 'retryable', 'scheduled', 'running')
     AND (n.lane NOT IN ('slow', 'limited') OR n.status <> 'enabled' OR n.deleted_at IS NOT NULL);
+
+-- name: WakeJobs :execrows
+-- Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting.
+WITH due AS MATERIALIZED (
+    SELECT s.id FROM outhook.river_job AS s
+    WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= @at::timestamptz
+    ORDER BY s.scheduled_at LIMIT @max_rows FOR UPDATE SKIP LOCKED
+)
+UPDATE outhook.river_job AS j SET state = 'available' FROM due WHERE j.id = due.id;
+
+-- name: MarkBegun :execrows
+-- Notes that a run whose job has brought workers down is about to send. 0: it is not the job's current run any more.
+UPDATE outhook.river_job
+SET metadata = metadata || jsonb_build_object('begun', coalesce((metadata ->> 'begun')::integer, 0) + 1)
+WHERE id = @job_id AND state = 'running' AND attempt = @attempt::integer AND attempted_at = @attempted_at;
 
 -- name: NotifyQueue :exec
 SELECT pg_notify('outhook.river_insert', json_build_object('queue', @queue::text)::text);

@@ -41,24 +41,6 @@ ON CONFLICT (endpoint_id) DO UPDATE SET
 -- The row of an endpoint with a rate limit.
 INSERT INTO outhook.lanes (endpoint_id) VALUES (@endpoint_id) ON CONFLICT DO NOTHING;
 
--- name: SetAsideJobs :many
--- Gives back runs and moves their jobs to where their endpoint's jobs wait: its own queue if it has a lane or is paused.
--- Returns those that were moved. The lock on the endpoint makes it wait for, or be seen by, the change that enables the
--- endpoint again and moves these jobs back. A job of the queue of bursts that can only stay there comes again a little later.
-WITH k AS (
-    SELECT unnest(@job_ids::bigint[]) AS id, unnest(@attempts::integer[]) AS attempt, unnest(@endpoint_ids::uuid[]) AS endpoint_id
-), held AS MATERIALIZED (
-    SELECT n.id, outhook.lane_queue(n.id, n.lane, n.status, 'deliver') AS queue FROM outhook.endpoints AS n
-    WHERE n.id = ANY (@endpoint_ids::uuid[]) AND n.deleted_at IS NULL
-        AND (n.status = 'paused' OR (n.status = 'enabled' AND n.lane <> ''))
-    ORDER BY n.id FOR SHARE
-)
-UPDATE outhook.river_job AS j SET queue = h.queue, state = 'available', attempt = j.attempt - 1,
-    scheduled_at = CASE WHEN h.queue = j.queue THEN now() + make_interval(secs => 2 + random() * 8) ELSE j.scheduled_at END
-FROM k JOIN held AS h ON h.id = k.endpoint_id
-WHERE j.id = k.id AND j.state = 'running' AND j.attempt = k.attempt
-RETURNING j.id;
-
 -- name: LookAtLanes :many
 -- What the pacer needs to know of each open lane, or of those that are named. in_flight: jobs that were released and have
 -- not ended, of which unstarted have not been fetched. waiting: jobs that are due, at most max_in_flight.

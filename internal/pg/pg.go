@@ -20,6 +20,10 @@ const (
 	SurviveCrash = "SELECT set_config('synchronous_commit', 'on', true) " +
 		"WHERE current_setting('synchronous_commit') IN ('off', 'local')"
 
+	// survivingCrash does the same for a session, until it ends.
+	survivingCrash = "SELECT set_config('synchronous_commit', 'on', false) " +
+		"WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+
 	// BeginByKey begins a transaction with both, in one round trip.
 	BeginByKey = "BEGIN; " + ByKey + "; " + SurviveCrash
 

@@ -23,10 +23,10 @@ const (
 	keyPlanAge   = 10 * time.Second
 )
 
-// NewKeyPool returns a pool for the two groups' statements, which look rows up by their keys. To
-// plan one takes up to 20 ms.
+// NewKeyPool returns a pool for the two groups' statements, which look rows up by their keys. To plan one takes up to
+// 20 ms. What it commits survives a crash, as with SurviveCrash.
 func NewKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
-	return newPlanPool(ctx, pool, keyConns, keyPlanAge, "SET enable_seqscan = off")
+	return newPlanPool(ctx, pool, keyConns, keyPlanAge, "SET enable_seqscan = off; "+survivingCrash)
 }
 
 // NewFetchPool returns a pool for River's fetches. With few jobs the best plan reads all of them for each one that it

@@ -1,8 +1,6 @@
 package deliver
 
 import (
-	"time"
-
 	"github.com/google/uuid"
 )
 
@@ -21,10 +19,6 @@ type Args struct {
 
 	// Probe says that the delivery is to find out whether a disabled endpoint works again.
 	Probe bool `json:"probe,omitempty"`
-
-	// next is when Work wants the job to run again. It is not stored: NextRetry gets the same job that Work got, the
-	// rescuer of a dead worker's job gets a fresh one.
-	next time.Time
 }
 
 // Kind returns "deliver".

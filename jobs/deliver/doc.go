@@ -8,7 +8,8 @@
 //   - load.go reads what many runs need in one query; run.go is one run with what was loaded for it.
 //   - request.go makes the request's headers, signed, and the attempt that is logged of it; trace.go its span;
 //     text.go what Postgres can hold of an answer.
-//   - record.go writes the outcomes of many runs in one transaction: attempts, deliveries, jobs. tell.go does what they
-//     mean beyond that.
-//   - finish.go is how a run ends: settled, given back, or to be tried again.
+//   - record.go ends many runs in one statement: attempts, deliveries, jobs. tell.go does what that means for the
+//     endpoint.
+//   - finish.go is how a run ends that sent nothing, and what keeps River from ending it; due.go makes jobs available
+//     whose time has come.
 package deliver

@@ -1,11 +1,12 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"sync"
+	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -15,107 +16,110 @@ import (
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
-const (
-	// staleDelay is how long a job waits whose run found that it is no longer the job's current run.
-	staleDelay = time.Minute
+// markSettled is the key that the completion of each run of ours carries. River's completer has nothing to do for it:
+// the run has ended in the database before it ended here.
+const markSettled = "outhook_settled"
 
-	// panicDelay is the wait after a run that ended without saying when to try again.
-	panicDelay = time.Minute
-
-	// rescueSlack tells a rescue from a run that ended late.
-	rescueSlack = 5 * time.Second
-)
-
-// errGivenBack is what a run returns that gave itself back. River stores nothing of it: the job is no longer running.
-var errGivenBack = errors.New("nothing left, and the run was given back")
-
-// Finished holds the runs that have ended in the database already, by the recorder or by being given back, and that
-// River has not been told of yet.
-type Finished struct {
-	mu   sync.Mutex
-	jobs map[int64]struct{}
+// Settled tells whether a completion's metadata are those of a run that has ended already.
+func Settled(metadataUpdates []byte) bool {
+	return bytes.Contains(metadataUpdates, []byte(`"`+markSettled+`":`))
 }
 
-// NewFinished returns one that holds nothing.
-func NewFinished() *Finished { return &Finished{jobs: map[int64]struct{}{}} }
-
-// add notes that the run of a job is over in the database. Call it before Work returns.
-func (f *Finished) add(jobID int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.jobs[jobID] = struct{}{}
+// Middleware returns what stands around each run of a delivery's job.
+func (w *Worker) Middleware(*rivertype.JobRow) []rivertype.WorkerMiddleware {
+	return []rivertype.WorkerMiddleware{&keeper{worker: w}}
 }
 
-// Take forgets the jobs that it holds and returns the indexes of the others.
-func (f *Finished) Take(ids []int64) (others []int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// keeper keeps River from ending a run, whichever way it goes: Work has ended it in the database when it returns nil.
+type keeper struct {
+	river.MiddlewareDefaults
 
-	for i, id := range ids {
-		if _, ok := f.jobs[id]; ok {
-			delete(f.jobs, id)
-			continue
-		}
-		others = append(others, i)
+	worker *Worker
+}
+
+// Work marks the run before anything can go wrong in it.
+func (k *keeper) Work(ctx context.Context, row *rivertype.JobRow, inner func(context.Context) error) error {
+	if err := river.MetadataSet(ctx, markSettled, true); err != nil {
+		return fmt.Errorf("marking the run: %w", err)
 	}
 
-	return others
+	err := inner(ctx)
+	if err == nil {
+		return nil
+	}
+
+	// Work was not called: a person has inserted a job whose arguments nobody can read.
+	k.worker.calm.ErrorContext(ctx, "discarding a job that can't be read",
+		slog.Int64("job_id", row.ID), slog.Any("error", err))
+	k.worker.endJob(ctx, newRun(&river.Job[Args]{JobRow: row}), "the arguments can't be read")
+	return nil
 }
 
-// NextRetry returns when the job runs again. River calls it after Work with the same job, or, when it rescues the job
-// of a dead worker, with a fresh one: that one runs again at once.
+// NextRetry returns when a job runs again that has failed as often as it was attempted: the default schedule's delay,
+// and after the last one the same once more. The worker itself asks for each delivery's own schedule (see judge), and
+// ends those whose schedule is used up.
 func (w *Worker) NextRetry(job *river.Job[Args]) time.Time {
-	now := w.clock.Now()
-	switch {
-	case !job.Args.next.IsZero() && job.Args.next.After(now):
-		return job.Args.next
-	case !job.Args.next.IsZero():
-		return now.Add(time.Millisecond) // River takes a time in the past for a mistake
-	case job.AttemptedAt != nil && now.Sub(*job.AttemptedAt) > ledger.JobTimeout+rescueSlack:
-		return now.Add(time.Millisecond)
+	schedule := w.cfg.Schedule
+	delay, ok := schedule.Delay(job.Attempt)
+	if !ok && len(schedule) > 0 {
+		delay = schedule[len(schedule)-1]
 	}
-
-	return now.Add(panicDelay)
+	return w.clock.Now().Add(max(delay, time.Second))
 }
 
 // interrupted ends a run that our own side ended before anything left.
-func (w *Worker) interrupted(ctx context.Context, job *river.Job[Args]) error {
+func (w *Worker) interrupted(ctx context.Context, r *run) {
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(cause, rivertype.ErrJobCancelledRemotely):
-		return cause
+		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonOperator)
 	case cause == nil || errors.Is(cause, context.DeadlineExceeded):
-		return w.giveBack(ctx, job, ledger.TroubleWait())
+		w.giveBack(ctx, r, ledger.TroubleWait())
+	default:
+		w.giveBack(ctx, r, handOverDelay)
 	}
-
-	return w.giveBack(ctx, job, handOverDelay)
 }
 
-// giveBack ends a run of which nothing left: its job waits for delay and its number is free again. A run that is no
-// longer the job's current one changes nothing. It goes on until the database has heard it or the process
-// gives up; then the number is an unknown attempt. No snooze of River's: its completer gives a number back
-// whoever has it by then.
-func (w *Worker) giveBack(ctx context.Context, job *river.Job[Args], delay time.Duration) error {
-	ctx = context.WithoutCancel(ctx)
-	jobAttempt := int32(job.Attempt) //nolint:gosec // at most 1000
+// giveBack ends a run of which nothing left: its job waits for delay and its number is free again. It goes on until the
+// database has heard it or the process gives up; then the number is an unknown attempt.
+func (w *Worker) giveBack(ctx context.Context, r *run, delay time.Duration) {
 	w.metrics.givenBack.Inc()
+	rec := r.record(back, w.clock.Now().Add(delay))
+	w.save(ctx, &rec)
+}
 
-	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		tryCtx, cancel := context.WithTimeout(ctx, loadTimeout)
-		_, err := db.New().GiveBackJob(tryCtx, w.pool, delay.Seconds(), job.ID, jobAttempt)
-		cancel()
+// settle ends the delivery without a request. One that a person has ordered again stays as it was: the order can't be
+// carried out, and only its job ends.
+func (w *Worker) settle(ctx context.Context, r *run, state db.DeliveryState, reason string) {
+	rec := r.record(done, w.clock.Now())
+	rec.state, rec.reason = state, reason
+	w.save(ctx, &rec)
+}
 
-		// Should the job be running again when River hears of the error, it is only brought forward.
-		job.Args.next = w.clock.Now().Add(delay)
-		if err == nil {
-			w.finished.add(job.ID)
-			return errGivenBack
-		}
+// endJob ends a job that has no delivery of its own: as completed, or as discarded if there is an error.
+func (w *Worker) endJob(ctx context.Context, r *run, jobError string) {
+	rec := r.record(done, w.clock.Now())
+	rec.jobError = jobError
+	w.save(ctx, &rec)
+}
 
-		select {
-		case <-time.After(backoff/2 + rand.N(backoff/2)):
-		case <-w.done:
-			return fmt.Errorf("giving a run back: %w", err)
+// panicked ends a run that did, if it did. Its delivery is tried again a while later, ten times at most, as if the
+// worker had died; what left has its row. Only the type of what it panicked with is told: it may hold anything.
+func (w *Worker) panicked(ctx context.Context, r *run) {
+	p := recover()
+	if p == nil {
+		return
+	}
+
+	w.logger.LogAttrs(ctx, slog.LevelError, "a run panicked",
+		r.attrs(slog.String("panic", fmt.Sprintf("%T", p)), slog.String("stack", string(debug.Stack())))...)
+	now := w.clock.Now()
+	rec := r.record(back, now.Add(panicDelay))
+	if r.sent {
+		rec.ending, rec.attempt = wait, &attempt{
+			startedAt: now, durationMS: -1, outcome: db.AttemptOutcomeUnknown, trigger: r.trigger(), error: "panic: the run failed",
 		}
 	}
+	rec.died, rec.jobError = true, "panic"
+	w.save(ctx, &rec)
 }

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -32,24 +33,50 @@ const (
 	maxBackoff = 5 * time.Second
 )
 
-// record is what one run found out about its delivery.
+// errLocked says that somebody has locked a run's delivery or job.
+var errLocked = errors.New("the delivery or its job is locked by another transaction")
+
+// ending is how a run ends, as SettleRuns has it.
+type ending string
+
+const (
+	done  ending = "done"  // the delivery ends, or the job alone
+	wait  ending = "wait"  // another attempt follows
+	back  ending = "back"  // no request left; the job waits
+	aside ending = "aside" // no request left; the job goes where its endpoint's jobs wait
+)
+
+// record is how one run ends, and what it found out about its delivery.
 type record struct {
-	eventID    uuid.UUID
-	endpointID uuid.UUID
-	jobID      int64
-	jobAttempt int32 // the run, as River counts it
-	number     int32
-	attempt    *attempt         // nil if no request left
-	state      db.DeliveryState // the delivery's state from now on
-	reason     string
-	failed     bool      // a known failure, which uses up one delay of the schedule
-	reopened   bool      // the delivery was settled and a person ordered it again
-	gap        bool      // numbers below this one have no row
-	gone       bool      // the endpoint answered 410 and is to be disabled
-	probe      bool      // it was to find out whether a disabled endpoint works again
-	drop       bool      // its job is not kept for River UI if this run is the last one
-	repeated   bool      // an earlier try to record it failed, or its COMMIT did and nobody knows what became of it
-	at         time.Time // when the next attempt is due if state is pending, else when the delivery was settled
+	ending      ending
+	eventID     uuid.UUID
+	endpointID  uuid.UUID
+	jobID       int64
+	jobAttempt  int32 // the run, as River counts it, and
+	attemptedAt time.Time
+	number      int32
+	attempt     *attempt         // nil if no request left
+	state       db.DeliveryState // the delivery's state from now on
+	reason      string
+	jobError    string    // for River UI
+	failed      bool      // a known failure, which uses up one delay of the schedule
+	reopened    bool      // the delivery was settled and a person ordered it again
+	gone        bool      // the endpoint answered 410 and is to be disabled
+	probe       bool      // it was to find out whether a disabled endpoint works again
+	drop        bool      // its job is not kept for River UI if this run is the last one
+	died        bool      // the run panicked
+	at          time.Time // when the job is due if it waits, else when the delivery was settled
+}
+
+// jobState is the state of the job of a run that is done.
+func (r *record) jobState() string {
+	switch {
+	case r.state == db.DeliveryStateCancelled:
+		return ledger.JobCancelled
+	case r.state == db.DeliveryStateFailed || r.state == db.DeliveryStatePending && r.jobError != "":
+		return "discarded"
+	}
+	return "completed"
 }
 
 // attempt is one request that left, or that could not leave for a reason of the receiver's.
@@ -67,6 +94,9 @@ type attempt struct {
 	truncated       bool
 }
 
+// texts returns the length of what came from outside.
+func (a attempt) texts() int { return len(a.remoteAddr) + len(a.responseHeaders) + len(a.responseBody) }
+
 // bare returns the attempt without what came from outside, for the case that the database refuses to store that.
 func (a attempt) bare() *attempt {
 	a.error, a.truncated = "unrecordable: the answer could not be stored", true
@@ -74,15 +104,21 @@ func (a attempt) bare() *attempt {
 	return &a
 }
 
-// recorder writes the outcomes of many runs in one transaction: attempt rows, deliveries and settled jobs.
+// recorder ends many runs in one transaction: attempt rows, deliveries and jobs.
 type recorder struct {
 	pool    *pgxpool.Pool
 	logger  *slog.Logger
 	tracker *health.Tracker
 	done    <-chan struct{} // closed when the process gives up on what is not recorded
 	kept    *rate.Limiter   // of the jobs of succeeded deliveries that River UI shows
-	group   *batch.Group[record, struct{}]
+	group   *batch.Group[record, settled]
 	metric  *metrics.Group
+}
+
+// settled is what became of a record.
+type settled struct {
+	ok        bool
+	cancelled bool // instead of what was to come next, by an order in River UI
 }
 
 func newRecorder(cfg Config, p Parts) *recorder {
@@ -94,24 +130,32 @@ func newRecorder(cfg Config, p Parts) *recorder {
 }
 
 // save returns when rec is committed. A known outcome is kept and tried again until then or until the process ends: the
-// job's slot stays taken meanwhile, which holds back new work while the database is away.
-func (r *recorder) save(ctx context.Context, rec record) error {
+// job's slot stays taken meanwhile, which holds back new work while the database is away. What somebody has locked waits
+// alone.
+func (r *recorder) save(ctx context.Context, rec *record) error {
 	ctx = context.WithoutCancel(ctx)
 	rec.drop = rec.state == db.DeliveryStateSucceeded && !r.kept.Allow()
 
+	var refusal error
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		_, err := r.group.Do(ctx, rec)
+		s, err := r.group.Do(ctx, *rec)
 		switch {
+		case err == nil && s.ok:
+			if s.cancelled {
+				rec.state, rec.reason = db.DeliveryStateCancelled, ledger.ReasonOperator
+			}
+			return refusal
 		case err == nil:
-			return nil
-		case !refused(err):
-			rec.repeated = true
-		case rec.attempt != nil && rec.attempt.responseBody+rec.attempt.responseHeaders+rec.attempt.remoteAddr != "":
-			rec.attempt = rec.attempt.bare()
+			err = errLocked
+		case refused(err) && rec.attempt != nil:
+			if rec.attempt.texts() > 0 {
+				rec.attempt = rec.attempt.bare()
+				continue
+			}
+			// Only a partition that is gone is left: the retention has dropped this event, and its job ends.
+			refusal = fmt.Errorf("recording attempt %d: %w", rec.number, err)
+			rec.ending, rec.attempt, rec.number = done, nil, 0
 			continue
-		default:
-			// Only a partition that is gone is left: the retention has dropped this event.
-			return fmt.Errorf("recording attempt %d: %w", rec.number, err)
 		}
 
 		select {
@@ -122,29 +166,74 @@ func (r *recorder) save(ctx context.Context, rec record) error {
 	}
 }
 
-func (r *recorder) run(ctx context.Context, recs []record) ([]struct{}, error) {
+// run ends a group's runs. A delivery's second one waits for another group.
+func (r *recorder) run(ctx context.Context, recs []record) ([]settled, error) {
 	ctx, cancel := context.WithTimeout(ctx, ledger.RecordTimeout)
 	defer cancel()
 
 	began := time.Now()
-	insert := insertNewAttempts
-	if slices.ContainsFunc(recs, func(rec record) bool { return rec.repeated }) {
-		insert = insertAttempts
-	}
-
-	err := r.commit(ctx, recs, insert)
-	if sqlstate.Of(err) == sqlstate.UniqueViolation {
-		// A run was taken for dead, and the one after it has filled its number.
-		err = r.commit(ctx, recs, insertAttempts)
-	}
+	out := make([]settled, len(recs))
+	chosen := distinct(recs)
+	rows, err := r.commit(ctx, recs, chosen)
 	r.metric.Observe(len(recs), began, err)
 	if err != nil {
 		r.logger.WarnContext(ctx, "recording attempts", slog.Int("count", len(recs)), slog.Any("error", err))
 		return nil, err
 	}
 
-	r.tracker.Observe(observations(recs))
-	return make([]struct{}, len(recs)), nil
+	ended := make([]record, 0, len(rows))
+	for _, row := range rows {
+		i := chosen[row.I-1]
+		out[i] = settled{ok: true, cancelled: row.Cancelled}
+		ended = append(ended, recs[i])
+	}
+	r.tracker.Observe(observations(ended))
+	return out, nil
+}
+
+// commit ends the chosen runs: in one round trip, so that nobody who is frozen in the middle of it keeps anything
+// locked, unless there are failed deliveries to tell of in the same transaction.
+func (r *recorder) commit(ctx context.Context, recs []record, chosen []int) (rows []db.SettleRunsRow, err error) {
+	var p db.SettleRunsParams
+	var failed []int
+	for _, i := range chosen {
+		add(&p, &recs[i])
+		if recs[i].state == db.DeliveryStateFailed {
+			failed = append(failed, len(p.JobIDs)-1)
+		}
+	}
+
+	p.Low, p.High = bounds(p.EventIDs)
+	if len(failed) == 0 {
+		return db.New().SettleRuns(ctx, r.pool, p)
+	}
+
+	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		if rows, err = db.New().SettleRuns(ctx, tx, p); err != nil {
+			return err
+		}
+		_, err = db.New().TellFailedDeliveries(ctx, tx,
+			pick(p.EventIDs, failed), pick(p.EndpointIDs, failed), pick(p.JobIDs, failed))
+		return err
+	})
+	return rows, err
+}
+
+func pick[T any](list []T, indexes []int) []T {
+	picked := make([]T, len(indexes))
+	for i, index := range indexes {
+		picked[i] = list[index]
+	}
+	return picked
+}
+
+// bounds are those of the events' ids, without that of a job that has none.
+func bounds(ids []uuid.UUID) (low, high uuid.UUID) {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return id == uuid.Nil })
+	if len(ids) == 0 {
+		return low, high
+	}
+	return pg.Bounds(ids)
 }
 
 // observations returns what attempts tell of their endpoints. One whose outcome is unknown tells nothing.
@@ -172,251 +261,55 @@ func errorClass(a *attempt) string {
 	return class
 }
 
-// commit records in one transaction.
-func (r *recorder) commit(ctx context.Context, recs []record, insert insertFunc) error {
-	return pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: pg.BeginByKey}, func(tx pgx.Tx) error {
-		rest, err := unrecorded(ctx, tx, recs)
-		if err != nil {
-			return err
-		}
-
-		for len(rest) > 0 {
-			var round []record
-			round, rest = distinct(rest)
-			if err := write(ctx, tx, round, insert); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// unrecorded leaves out those that an earlier transaction has recorded whose COMMIT was not heard of: to
-// record a failure twice would use up two delays of the schedule. All of a record is in one transaction, so
-// its attempt stands for it.
-func unrecorded(ctx context.Context, tx pgx.Tx, recs []record) ([]record, error) {
-	var p db.ListRecordedAttemptsParams
-	for _, rec := range recs {
-		if rec.repeated && rec.attempt != nil {
-			p.EventIDs, p.EndpointIDs = append(p.EventIDs, rec.eventID), append(p.EndpointIDs, rec.endpointID)
-			p.Numbers = append(p.Numbers, rec.number)
-		}
+// distinct returns the indexes of those records that are the first of their delivery: one statement must not meet the
+// same row twice. Nearly always they are all.
+func distinct(recs []record) []int {
+	type key struct {
+		eventID, endpointID uuid.UUID
+		jobID               int64
 	}
-
-	if len(p.Numbers) == 0 {
-		return recs, nil
-	}
-
-	p.Low, p.High = pg.Bounds(p.EventIDs)
-	q := db.New()
-
-	// The COMMIT may be on its way still.
-	lock := db.LockAttemptedDeliveriesParams{EventIDs: p.EventIDs, EndpointIDs: p.EndpointIDs, Low: p.Low, High: p.High}
-	if err := q.LockAttemptedDeliveries(ctx, tx, lock); err != nil {
-		return nil, fmt.Errorf("waiting for an earlier try: %w", err)
-	}
-
-	rows, err := q.ListRecordedAttempts(ctx, tx, p)
-	if err != nil {
-		return nil, fmt.Errorf("looking for recorded attempts: %w", err)
-	}
-
-	return slices.DeleteFunc(slices.Clone(recs), func(rec record) bool {
-		row := db.ListRecordedAttemptsRow{EventID: rec.eventID, EndpointID: rec.endpointID, Number: rec.number}
-		return rec.repeated && rec.attempt != nil && slices.Contains(rows, row)
-	}), nil
-}
-
-// distinct splits recs into those that are the first of their delivery, and the rest: one UPDATE must not meet the same
-// row twice. Nearly always there is no rest.
-func distinct(recs []record) (first, rest []record) {
-	type key struct{ eventID, endpointID uuid.UUID }
 	seen := make(map[key]struct{}, len(recs))
+	first := make([]int, 0, len(recs))
 
-	for _, rec := range recs {
-		k := key{rec.eventID, rec.endpointID}
-		if _, ok := seen[k]; ok {
-			rest = append(rest, rec)
-			continue
+	for i := range recs {
+		k := key{recs[i].eventID, recs[i].endpointID, 0}
+		if k.eventID == uuid.Nil {
+			k.jobID = recs[i].jobID
 		}
-		seen[k] = struct{}{}
-		first = append(first, rec)
+		if _, ok := seen[k]; !ok {
+			seen[k] = struct{}{}
+			first = append(first, i)
+		}
 	}
-	return first, rest
+	return first
 }
 
-// write stores one round. The attempts come first: a number that is below its delivery's attempt_count afterwards has
-// its row already.
-func write(ctx context.Context, tx pgx.Tx, recs []record, insert insertFunc) error {
-	q := db.New()
-	if p := attemptParams(recs); len(p.Numbers) > 0 {
-		if err := insert(ctx, tx, p); err != nil {
-			return fmt.Errorf("inserting attempts: %w", err)
-		}
-	}
-	if p := gapParams(recs); len(p.Numbers) > 0 {
-		if err := q.InsertUnknownAttempts(ctx, tx, p); err != nil {
-			return fmt.Errorf("inserting unknown attempts: %w", err)
-		}
+// add appends a record to the statement's parameters.
+func add(p *db.SettleRunsParams, rec *record) {
+	a, failures := rec.attempt, int32(0)
+	if rec.failed {
+		failures = 1
 	}
 
-	for _, rec := range recs {
-		if rec.reopened {
-			if err := q.ReopenDelivery(ctx, tx, rec.eventID, rec.endpointID, rec.jobID); err != nil {
-				return fmt.Errorf("reopening a delivery: %w", err)
-			}
-		}
+	p.EventIDs, p.EndpointIDs = append(p.EventIDs, rec.eventID), append(p.EndpointIDs, rec.endpointID)
+	p.JobIDs, p.JobAttempts = append(p.JobIDs, rec.jobID), append(p.JobAttempts, rec.jobAttempt)
+	p.AttemptedAts, p.Numbers = append(p.AttemptedAts, rec.attemptedAt), append(p.Numbers, rec.number)
+	p.Endings, p.States = append(p.Endings, string(rec.ending)), append(p.States, string(rec.state))
+	p.Reasons, p.EndedAs = append(p.Reasons, rec.reason), append(p.EndedAs, rec.jobState())
+	p.Ats, p.Failures = append(p.Ats, rec.at), append(p.Failures, failures)
+	p.Reopened, p.Dropped = append(p.Reopened, rec.reopened), append(p.Dropped, rec.drop)
+	p.Died, p.JobErrors = append(p.Died, rec.died), append(p.JobErrors, rec.jobError)
+
+	if a == nil {
+		a = &attempt{startedAt: rec.at} // the time of the unknown attempts before it
 	}
-	if err := q.RecordDeliveries(ctx, tx, deliveryParams(recs)); err != nil {
-		return fmt.Errorf("updating deliveries: %w", err)
-	}
-
-	if err := endJobs(ctx, tx, recs); err != nil {
-		return err
-	}
-	return tell(ctx, tx, recs)
-}
-
-// endJobs ends the jobs of settled deliveries. Those to be dropped that have had a later run are kept
-// and ended with the others.
-func endJobs(ctx context.Context, tx pgx.Tx, recs []record) error {
-	q := db.New()
-	toDrop := make(map[int32][]int64) // by run, nearly always the first
-	for _, rec := range recs {
-		if rec.drop {
-			toDrop[rec.jobAttempt] = append(toDrop[rec.jobAttempt], rec.jobID)
-		}
-	}
-
-	all := false
-	for run, ids := range toDrop {
-		dropped, err := q.DropJobs(ctx, tx, ids, run)
-		if err != nil {
-			return fmt.Errorf("dropping jobs: %w", err)
-		}
-		all = all || dropped < int64(len(ids))
-	}
-
-	for state, ids := range endedJobs(recs, all) {
-		if err := q.FinishJobs(ctx, tx, state, ids); err != nil {
-			return fmt.Errorf("finishing jobs: %w", err)
-		}
-	}
-	return nil
-}
-
-// insertFunc inserts attempts.
-type insertFunc func(context.Context, db.DBTX, db.InsertAttemptsParams) error
-
-func insertAttempts(ctx context.Context, tx db.DBTX, p db.InsertAttemptsParams) error {
-	return db.New().InsertAttempts(ctx, tx, p)
-}
-
-// insertNewAttempts fails if one of them is there already.
-func insertNewAttempts(ctx context.Context, tx db.DBTX, p db.InsertAttemptsParams) error {
-	return db.New().InsertNewAttempts(ctx, tx, db.InsertNewAttemptsParams(p))
-}
-
-func attemptParams(recs []record) (p db.InsertAttemptsParams) {
-	for _, rec := range recs {
-		a := rec.attempt
-		if a == nil {
-			continue
-		}
-
-		p.EventIDs = append(p.EventIDs, rec.eventID)
-		p.EndpointIDs = append(p.EndpointIDs, rec.endpointID)
-		p.Numbers = append(p.Numbers, rec.number)
-
-		p.StatusCodes = append(p.StatusCodes, a.statusCode)
-		p.StartedAts = append(p.StartedAts, a.startedAt)
-		p.DurationsMS = append(p.DurationsMS, a.durationMS)
-		p.Outcomes = append(p.Outcomes, string(a.outcome))
-		p.Triggers = append(p.Triggers, string(a.trigger))
-		p.ResponsesTruncated = append(p.ResponsesTruncated, a.truncated)
-		p.Errors = append(p.Errors, a.error)
-		p.RemoteAddrs = append(p.RemoteAddrs, a.remoteAddr)
-		p.RequestHeaders = append(p.RequestHeaders, a.requestHeaders)
-		p.ResponseHeaders = append(p.ResponseHeaders, a.responseHeaders)
-		p.ResponseBodies = append(p.ResponseBodies, a.responseBody)
-	}
-	return p
-}
-
-func gapParams(recs []record) (p db.InsertUnknownAttemptsParams) {
-	for _, rec := range recs {
-		if !rec.gap {
-			continue
-		}
-
-		p.EventIDs = append(p.EventIDs, rec.eventID)
-		p.EndpointIDs = append(p.EndpointIDs, rec.endpointID)
-		p.Numbers = append(p.Numbers, rec.number)
-		p.StartedAts = append(p.StartedAts, rec.seenAt())
-	}
-
-	if len(p.EventIDs) > 0 {
-		p.Low, p.High = pg.Bounds(p.EventIDs)
-	}
-	return p
-}
-
-// seenAt returns a time of this run for the rows of the runs before it, whose time nobody knows.
-func (r record) seenAt() time.Time {
-	if r.attempt != nil {
-		return r.attempt.startedAt
-	}
-	return r.at
-}
-
-func deliveryParams(recs []record) (p db.RecordDeliveriesParams) {
-	for _, rec := range recs {
-		var failures int32
-		if rec.failed {
-			failures = 1
-		}
-
-		number := rec.number
-		if rec.attempt == nil {
-			number-- // this run has no row, only those before it
-		}
-
-		p.EventIDs = append(p.EventIDs, rec.eventID)
-		p.EndpointIDs = append(p.EndpointIDs, rec.endpointID)
-		p.JobIDs = append(p.JobIDs, rec.jobID)
-		p.Numbers = append(p.Numbers, number)
-		p.States = append(p.States, string(rec.state))
-		p.Reasons = append(p.Reasons, rec.reason)
-		p.Failures = append(p.Failures, failures)
-		p.Ats = append(p.Ats, rec.at)
-	}
-	return p
-}
-
-// endedJobs returns, by how they end, the jobs that end with their delivery; all: also those that were to be dropped.
-// The job of a pending one is River's to retry.
-func endedJobs(recs []record, all bool) map[string][]int64 {
-	byState := make(map[string][]int64)
-	for _, rec := range recs {
-		if rec.drop && !all {
-			continue
-		}
-
-		var state string
-		switch rec.state {
-		case db.DeliveryStatePending:
-			continue
-		case db.DeliveryStateSucceeded:
-			state = "completed"
-		case db.DeliveryStateFailed:
-			state = "discarded"
-		case db.DeliveryStateCancelled:
-			state = ledger.JobCancelled
-		}
-
-		byState[state] = append(byState[state], rec.jobID)
-	}
-	return byState
+	p.StatusCodes, p.StartedAts = append(p.StatusCodes, a.statusCode), append(p.StartedAts, a.startedAt)
+	p.DurationsMS, p.Outcomes = append(p.DurationsMS, a.durationMS), append(p.Outcomes, string(a.outcome))
+	p.Triggers, p.Errors = append(p.Triggers, string(a.trigger)), append(p.Errors, a.error)
+	p.ResponsesTruncated = append(p.ResponsesTruncated, a.truncated)
+	p.RemoteAddrs, p.RequestHeaders = append(p.RemoteAddrs, a.remoteAddr), append(p.RequestHeaders, a.requestHeaders)
+	p.ResponseHeaders = append(p.ResponseHeaders, a.responseHeaders)
+	p.ResponseBodies = append(p.ResponseBodies, a.responseBody)
 }
 
 // size returns about how many bytes a record takes in a statement.

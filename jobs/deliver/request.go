@@ -142,19 +142,21 @@ func keptResponseHeaders(header http.Header) string {
 	return headerJSON(header, header.Get)
 }
 
-func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Result) *attempt {
-	trigger := db.AttemptTriggerScheduled
-
-	// The first attempt of a person's order: River UI's Retry of a settled delivery, or a replay.
+// trigger is that of the run's attempt: manual for the first one of a person's order, which is River UI's Retry of a
+// settled delivery, or a replay.
+func (r *run) trigger() db.AttemptTrigger {
 	if r.reopened || (r.job.Args.Base != nil && !r.job.Args.Repaired && r.TryCount == 0) {
-		trigger = db.AttemptTriggerManual
+		return db.AttemptTriggerManual
 	}
+	return db.AttemptTriggerScheduled
+}
 
+func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Result) *attempt {
 	return &attempt{
 		startedAt:       startedAt,
 		durationMS:      int32(res.Duration.Milliseconds()), //nolint:gosec // at most 30 s
 		outcome:         outcome(res.Outcome),
-		trigger:         trigger,
+		trigger:         r.trigger(),
 		statusCode:      int32(res.StatusCode), //nolint:gosec // three digits
 		error:           res.Error,
 		remoteAddr:      res.RemoteAddr,

@@ -7,29 +7,69 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // run is one run of a job, with what was loaded for it.
 type run struct {
-	*delivery
+	*delivery // nil before the load, and if there is none
+
 	job      *river.Job[Args]
-	number   int32
-	reopened bool
+	number   int32 // of the attempt, should one be made
+	metadata metadata
+	reopened bool // the delivery was settled, and a person has ordered it again
+	sent     bool // a request may have left
 }
 
-func (r *run) record(at time.Time) record {
-	return record{
-		eventID: r.EventID, endpointID: r.EndpointID, jobID: r.job.ID, number: r.number,
-		jobAttempt: int32(r.job.Attempt), //nolint:gosec // at most 1000
-		reopened:   r.reopened, gap: r.number-1 > r.AttemptCount, probe: r.job.Args.Probe, at: at,
+// metadata is what river_job.metadata says of the runs of a job. A stored format.
+type metadata struct {
+	Release int `json:"release"` // the run that the pacer has released
+	Rescues int `json:"rescues"` // runs in a row that brought their worker down
+	Begun   int `json:"begun"`   // those of them that had begun to send
+}
+
+func newRun(job *river.Job[Args]) *run {
+	r := &run{job: job, number: int32(job.Attempt)} //nolint:gosec // at most 1000
+	if job.Args.Base != nil {
+		r.number += int32(*job.Args.Base) //nolint:gosec // an attempt number, an integer in the database
 	}
+
+	if len(job.Metadata) > len("{}") {
+		// River and people write there as well; what can't be read counts for nothing.
+		_ = json.Unmarshal(job.Metadata, &r.metadata)
+	}
+	return r
+}
+
+// own takes what was loaded. Settling finishes the job in any live state, so only a person can have started it again.
+func (r *run) own(d *delivery) {
+	r.delivery, r.reopened = d, d.State != db.DeliveryStatePending
+}
+
+// current tells whether the run was its job's current one when it was loaded, and the job its delivery's.
+func (r *run) current() bool {
+	return r.JobRunning && int(r.JobAttempt) == r.job.Attempt && r.JobAttemptedAt.Equal(*r.job.AttemptedAt)
+}
+
+// record returns what ends the run in some way.
+func (r *run) record(e ending, at time.Time) record {
+	rec := record{
+		ending: e, eventID: r.job.Args.EventID, endpointID: r.job.Args.EndpointID, number: r.number, at: at,
+		jobID: r.job.ID, jobAttempt: int32(r.job.Attempt), //nolint:gosec // at most 1000
+		attemptedAt: *r.job.AttemptedAt, state: db.DeliveryStatePending, reopened: r.reopened, probe: r.job.Args.Probe,
+	}
+
+	if r.delivery == nil || r.JobID != r.job.ID {
+		rec.number = 0 // the numbers of another job are not its own
+	}
+	return rec
 }
 
 func (r *run) attrs(more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{
-		slog.String("event_id", r.EventID.String()),
-		slog.String("endpoint_id", r.EndpointID.String()),
+		slog.String("event_id", r.job.Args.EventID.String()),
+		slog.String("endpoint_id", r.job.Args.EndpointID.String()),
 		slog.Int("attempt", int(r.number)),
 	}, more...)
 }
@@ -37,14 +77,8 @@ func (r *run) attrs(more ...slog.Attr) []slog.Attr {
 // released tells whether the pacer has released this very run: a retry, or a run in place of a dead worker's, needs a
 // release of its own.
 func (r *run) released() bool {
-	if r.job.Queue != ledger.QueueDeliverSlow && r.job.Queue != ledger.QueueDeliverLimited {
-		return false
-	}
-
-	var metadata struct {
-		Release int `json:"release"`
-	}
-	return json.Unmarshal(r.job.Metadata, &metadata) == nil && metadata.Release == r.job.Attempt
+	return (r.job.Queue == ledger.QueueDeliverSlow || r.job.Queue == ledger.QueueDeliverLimited) &&
+		r.metadata.Release == r.job.Attempt
 }
 
 // home tells whether the run's job is where its endpoint's jobs wait or are worked. If not, it was enqueued or fetched

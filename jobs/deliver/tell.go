@@ -2,45 +2,37 @@ package deliver
 
 import (
 	"context"
-	"fmt"
+	"log/slog"
+	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/jobs/health"
 )
 
-// tell does what a group's outcomes mean beyond their deliveries: dead letters are told, an endpoint that is gone is
-// disabled, one whose probe succeeded is enabled.
-func tell(ctx context.Context, tx pgx.Tx, recs []record) error {
-	var eventIDs, endpointIDs []uuid.UUID
-	var jobIDs []int64
-	for _, rec := range recs {
-		if rec.state == db.DeliveryStateFailed {
-			eventIDs = append(eventIDs, rec.eventID)
-			endpointIDs = append(endpointIDs, rec.endpointID)
-			jobIDs = append(jobIDs, rec.jobID)
-		}
+// followTimeout bounds what follows from an attempt for its endpoint, whose row somebody may have locked.
+const followTimeout = 3 * time.Second
+
+// follow does what an attempt that is recorded means for its endpoint: one that is gone is disabled, one whose probe
+// succeeded is enabled. It is a transaction of its own, so that no other delivery waits for the endpoint's row; should it
+// fail, the endpoint's next attempt, or its next probe, says the same again.
+func (w *Worker) follow(ctx context.Context, rec *record) {
+	probed := rec.probe && rec.state == db.DeliveryStateSucceeded
+	if !rec.gone && !probed {
+		return
 	}
 
-	if len(eventIDs) > 0 {
-		if _, err := db.New().TellFailedDeliveries(ctx, tx, eventIDs, endpointIDs, jobIDs); err != nil {
-			return fmt.Errorf("telling of %d failed deliveries: %w", len(eventIDs), err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), followTimeout)
+	defer cancel()
+	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		if probed {
+			return health.EnableProbed(ctx, tx, rec.endpointID, rec.at)
 		}
+		return health.Disable(ctx, tx, rec.endpointID, "gone: it answered 410", rec.at)
+	})
+	if err != nil {
+		w.calm.WarnContext(ctx, "changing an endpoint's status after its answer",
+			slog.String("endpoint_id", rec.endpointID.String()), slog.Any("error", err))
 	}
-
-	for _, rec := range recs {
-		var err error
-		switch {
-		case rec.gone:
-			err = health.Disable(ctx, tx, rec.endpointID, "gone: it answered 410", rec.at)
-		case rec.probe && rec.state == db.DeliveryStateSucceeded:
-			err = health.EnableProbed(ctx, tx, rec.endpointID, rec.at)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

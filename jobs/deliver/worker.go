@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	// maxDeaths is how many workers in a row may die while they work a delivery before it is given up: a payload must
+	// maxDeaths is how many workers in a row may die while they send a delivery before it is given up: a payload must
 	// not be able to crash workers for ever.
 	maxDeaths = 10
 
@@ -37,6 +37,9 @@ const (
 	// handOverDelay is how long the job of a run that a stop ended waits, so that the worker that stops does not fetch it
 	// once more itself.
 	handOverDelay = time.Second
+
+	// panicDelay is the wait after a run that panicked.
+	panicDelay = time.Minute
 )
 
 // Worker works one delivery per job: load, send, record.
@@ -52,7 +55,6 @@ type Worker struct {
 	recorder *recorder
 	presence *presence.Lock
 	lanes    *lane.Keeper
-	finished *Finished
 	inFlight atomic.Int64    // runs between load and record
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
 	metrics  *meters
@@ -78,8 +80,8 @@ type Parts struct {
 func NewWorker(cfg Config, p Parts) *Worker {
 	return &Worker{
 		cfg: cfg, pool: p.Pool, logger: p.Logger, calm: p.Calm, clock: p.Clock,
-		loader: newLoader(p), recorder: newRecorder(cfg, p), presence: p.Presence, lanes: p.Lanes, finished: NewFinished(),
-		done: p.Done, metrics: newMeters(p.Metrics), tracer: newTracer(cfg.Tracing), bulk: p.Bulk,
+		loader: newLoader(p), recorder: newRecorder(cfg, p), presence: p.Presence, lanes: p.Lanes, done: p.Done,
+		metrics: newMeters(p.Metrics), tracer: newTracer(cfg.Tracing), bulk: p.Bulk,
 	}
 }
 
@@ -89,71 +91,74 @@ func (w *Worker) UsePool(pool *pgxpool.Pool) { w.loader.pool, w.recorder.pool = 
 // UnderWay returns how many runs have begun and not ended.
 func (w *Worker) UnderWay() int { return int(w.inFlight.Load()) }
 
-// Finished returns the runs that River is not to be told of.
-func (w *Worker) Finished() *Finished { return w.finished }
-
-// Work runs a delivery once. It returns nil when the job is settled, and an error when an attempt failed and another
-// one follows, or when trouble of our own kept the request from leaving (that takes no attempt number).
+// Work runs a delivery once. It always returns nil: whichever way the run went, it has ended in the database, unless
+// the process gives up on what it could not tell it; then others take it for a dead worker's.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	w.inFlight.Add(1)
 	defer w.inFlight.Add(-1)
 
+	r := newRun(job)
+	defer w.panicked(ctx, r)
+	w.work(ctx, r)
+	return nil
+}
+
+func (w *Worker) work(ctx context.Context, r *run) {
 	if !w.presence.Held() {
 		// Others may take this process for dead.
-		return w.giveBack(ctx, job, ledger.TroubleWait())
+		w.giveBack(ctx, r, ledger.TroubleWait())
+		return
 	}
 
-	row, err := w.loader.load(ctx, loadKey{job.Args.EventID, job.Args.EndpointID, job.ID})
+	args := r.job.Args
+	d, err := w.loader.load(ctx, loadKey{args.EventID, args.EndpointID, r.job.ID})
+	if d != nil {
+		r.own(d)
+	}
+
 	switch {
 	case ctx.Err() != nil:
-		return w.interrupted(ctx, job)
+		w.interrupted(ctx, r)
 	case err != nil:
-		return w.giveBack(ctx, job, ledger.TroubleWait())
-	case row == nil || row.JobID != job.ID:
+		w.giveBack(ctx, r, ledger.TroubleWait())
+	case d == nil || d.JobID != r.job.ID:
 		// The delivery is gone, or was replayed since with a job of its own.
-		return nil
-	case !row.JobRunning || int(row.JobAttempt) != job.Attempt:
-		job.Args.next = w.clock.Now().Add(staleDelay)
-		return errors.New("this run is over: the job was rescued while it was held up")
+		w.endJob(ctx, r, "")
+	case !r.current():
+		// The job was rescued or cancelled while this run was held up. Its number was not used.
+		w.giveBack(ctx, r, 0)
+	default:
+		w.obey(ctx, r)
 	}
-
-	r := &run{delivery: row, job: job, number: int32(job.Attempt)} //nolint:gosec // at most 1000
-	if job.Args.Base != nil {
-		r.number += int32(*job.Args.Base) //nolint:gosec // an attempt number, an integer in the database
-	}
-
-	// Settling finishes the job in any live state, so only a person can have started it again.
-	r.reopened = row.State != db.DeliveryStatePending
-	return w.obey(ctx, r)
 }
 
 // obey does what the endpoint's status and the delivery's history ask for.
-func (w *Worker) obey(ctx context.Context, r *run) error {
+func (w *Worker) obey(ctx context.Context, r *run) {
 	switch {
 	case r.Deleted:
-		return w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonEndpointDeleted)
+		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonEndpointDeleted)
 	case r.Status == db.EndpointStatusDisabled && !r.job.Args.Probe:
-		return w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonEndpointDisabled)
+		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonEndpointDisabled)
 	case r.Payload == "":
 		// A replay was ordered at the moment at which the payload was erased.
-		return w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonPayloadGone)
+		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonPayloadGone)
 	case r.Status == db.EndpointStatusPaused:
-		return w.setAside(ctx, r, nil)
-	case r.number-1-r.AttemptCount >= maxDeaths:
-		return w.settle(ctx, r, db.DeliveryStateFailed, ledger.ReasonWorkerDied)
+		w.setAside(ctx, r)
+	case r.metadata.Begun >= maxDeaths:
+		w.settle(ctx, r, db.DeliveryStateFailed, ledger.ReasonWorkerDied)
 	case r.job.Args.Probe:
-		return w.enter(ctx, r) // nothing else of a disabled endpoint's is under way, whatever its lane
+		w.enter(ctx, r) // nothing else of a disabled endpoint's is under way, whatever its lane
 	case !r.home():
-		return w.setAside(ctx, r, nil)
+		w.setAside(ctx, r)
 	case r.Lane == ledger.LaneSlow || r.Lane == ledger.LaneLimited:
-		return w.attempt(ctx, r, func(d time.Duration) int { return w.lanes.Gate.Pass(r.EndpointID, d) })
+		w.attempt(ctx, r, func(d time.Duration) int { return w.lanes.Gate.Pass(r.EndpointID, d) })
+	default:
+		w.enter(ctx, r)
 	}
-
-	return w.enter(ctx, r)
 }
 
 // enter waits for the endpoint's other requests of this process, a moment only, so that none takes all slots.
-func (w *Worker) enter(ctx context.Context, r *run) error {
+func (w *Worker) enter(ctx context.Context, r *run) {
 	patience := lane.Patience
 	if r.Lane == ledger.LaneBulk {
 		patience = 0
@@ -162,87 +167,105 @@ func (w *Worker) enter(ctx context.Context, r *run) error {
 	started, err := w.lanes.Gate.Enter(ctx, r.EndpointID, int(r.MaxInFlight), patience)
 	switch {
 	case ctx.Err() != nil && err != nil:
-		return w.interrupted(ctx, r.job)
+		w.interrupted(ctx, r)
 	case err != nil:
-		return w.setAside(ctx, r, &lane.Signal{Reason: err.Error()})
+		w.note(ctx, r, w.lanes.NoteBusy(ctx, r.EndpointID, err.Error()))
+		w.setAside(ctx, r)
+	default:
+		w.attempt(ctx, r, func(d time.Duration) int { return w.lanes.Gate.Leave(r.EndpointID, started, d) })
 	}
-
-	return w.attempt(ctx, r, func(d time.Duration) int { return w.lanes.Gate.Leave(r.EndpointID, started, d) })
 }
 
-// settle ends the delivery without a request.
-func (w *Worker) settle(ctx context.Context, r *run, state db.DeliveryState, reason string) error {
-	rec := r.record(w.clock.Now())
-	rec.state, rec.reason = state, reason
-	return w.save(ctx, rec)
-}
-
-// setAside moves the job to its endpoint's queue, where the pacer, or the change that ends the pause, finds it. That
-// takes no attempt number.
-func (w *Worker) setAside(ctx context.Context, r *run, s *lane.Signal) error {
+// setAside moves the job to its endpoint's queue, where the pacer finds it. That takes no attempt number.
+func (w *Worker) setAside(ctx context.Context, r *run) {
 	if r.job.Queue == ledger.QueueDeliverBulk && r.Status == db.EndpointStatusEnabled && r.Lane != ledger.LaneBulk {
 		w.bulk.Turn(time.Now(), false)
 	}
 
-	moved, err := w.lanes.SetAside(ctx, r.EndpointID, r.job.ID, r.JobAttempt, s)
-	switch {
-	case err != nil:
-		w.calm.LogAttrs(ctx, slog.LevelWarn, "setting a delivery aside", r.attrs(slog.Any("error", err))...)
-		return w.giveBack(ctx, r.job, ledger.TroubleWait())
-	case !moved:
-		// The endpoint was enabled, or its lane closed, at this very moment.
-		return w.giveBack(ctx, r.job, handOverDelay)
-	}
+	rec := r.record(aside, w.clock.Now())
+	w.save(ctx, &rec)
+}
 
-	r.job.Args.next = w.clock.Now().Add(handOverDelay)
-	w.finished.add(r.job.ID)
-	return errGivenBack
+// note logs that the database was not told that an endpoint is slow.
+func (w *Worker) note(ctx context.Context, r *run, err error) {
+	if err != nil {
+		w.calm.LogAttrs(ctx, slog.LevelWarn, "noting that an endpoint is slow", r.attrs(slog.Any("error", err))...)
+	}
 }
 
 // attempt sends the request and records its outcome. leave is told how long the request took and returns how many of
 // the endpoint's were slow in a row.
-func (w *Worker) attempt(ctx context.Context, r *run, leave func(time.Duration) int) error {
-	if r.job.Queue == ledger.QueueDeliverBulk {
-		w.bulk.Turn(time.Now(), true)
+func (w *Worker) attempt(ctx context.Context, r *run, leave func(time.Duration) int) {
+	res, rec := w.send(ctx, r)
+	inARow := leave(res.Duration)
+	if rec == nil {
+		return
 	}
 
+	w.metrics.attempt(res)
+	w.judge(ctx, r, rec, res)
+	w.log(ctx, r, rec, res)
+	w.save(ctx, rec)
+	w.follow(ctx, rec)
+	w.note(ctx, r, w.lanes.NoteSignal(ctx, r.EndpointID, r.Lane, res, w.clock.Now(), inARow))
+}
+
+// send makes the request. It returns no record if none left: then the run is over.
+func (w *Worker) send(ctx context.Context, r *run) (res egress.Result, rec *record) {
 	startedAt := w.clock.Now()
 	body := []byte(r.Payload)
 	header, err := w.sign(r, body, startedAt)
 	if err != nil {
-		leave(0)
 		w.calm.LogAttrs(ctx, slog.LevelError, "signing a delivery", r.attrs(slog.Any("error", err))...)
-		return w.giveBack(ctx, r.job, unsignedDelay+rand.N(unsignedDelay))
+		w.giveBack(ctx, r, unsignedDelay+rand.N(unsignedDelay))
+		return res, nil
+	}
+	if !w.begin(ctx, r) {
+		return res, nil
+	}
+
+	if r.job.Queue == ledger.QueueDeliverBulk {
+		w.bulk.Turn(time.Now(), true)
 	}
 
 	span := w.startSpan(ctx, r, header)
-	res := w.cfg.Egress.Post(ctx, egress.Request{
+	r.sent = true
+	res = w.cfg.Egress.Post(ctx, egress.Request{
 		URL: r.URL, Header: header, Body: body, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
 	})
 	endSpan(span, res)
 
-	inARow := leave(res.Duration)
 	if res.Outcome == egress.Unknown && !res.Sent {
+		r.sent = false
 		w.logger.LogAttrs(ctx, slog.LevelDebug, "a request did not leave", r.attrs(slog.String("error", res.Error))...)
-		return w.interrupted(ctx, r.job)
+		w.interrupted(ctx, r)
+		return res, nil
 	}
 
-	rec := r.record(w.clock.Now())
-	rec.attempt = newAttempt(r, startedAt, header, res)
-	w.metrics.attempt(res)
-	w.judge(ctx, r, &rec, res)
-	w.log(ctx, r, &rec, res)
+	ended := r.record(done, w.clock.Now())
+	ended.attempt = newAttempt(r, startedAt, header, res)
+	return res, &ended
+}
 
-	err = w.save(ctx, rec)
-	if err := w.lanes.NoteSignal(ctx, r.EndpointID, r.Lane, res, w.clock.Now(), inARow); err != nil {
-		w.logger.LogAttrs(ctx, slog.LevelWarn, "noting that an endpoint is slow", r.attrs(slog.Any("error", err))...)
+// begin tells whether the request may leave: not if others may take this process for dead, which was frozen since it
+// asked last. A delivery that has brought workers down before is noted first, so that it alone is charged with that.
+func (w *Worker) begin(ctx context.Context, r *run) bool {
+	if !w.presence.Held() {
+		w.giveBack(ctx, r, ledger.TroubleWait())
+		return false
 	}
-	if err != nil || rec.state != db.DeliveryStatePending {
-		return err
+	if r.metadata.Rescues == 0 {
+		return true
 	}
 
-	r.job.Args.next = rec.at
-	return fmt.Errorf("attempt %d: %s", r.number, summary(res))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+	defer cancel()
+	n, err := db.New().MarkBegun(ctx, w.pool, r.job.ID, r.JobAttempt, r.job.AttemptedAt)
+	if err != nil || n == 0 {
+		w.giveBack(ctx, r, ledger.TroubleWait())
+		return false
+	}
+	return true
 }
 
 // judge decides what the outcome means for the delivery.
@@ -254,7 +277,7 @@ func (w *Worker) judge(ctx context.Context, r *run, rec *record, res egress.Resu
 		rec.state, rec.reason = db.DeliveryStateCancelled, ledger.ReasonOperator
 	case res.Outcome == egress.Unknown:
 		// Our stop cut it. It may have arrived, so it uses up no delay and is tried again at once.
-		rec.state = db.DeliveryStatePending
+		rec.ending = wait
 	case res.StatusCode == statusGone:
 		rec.state, rec.reason, rec.failed, rec.gone = db.DeliveryStateFailed, ledger.ReasonGone, true, true
 	default:
@@ -271,10 +294,13 @@ func (w *Worker) judge(ctx context.Context, r *run, rec *record, res egress.Resu
 
 		if !ok {
 			rec.state, rec.reason = db.DeliveryStateFailed, ledger.ReasonExhausted
-			return
+			break
 		}
+		rec.ending, rec.at = wait, rec.at.Add(delay)
+	}
 
-		rec.state, rec.at = db.DeliveryStatePending, rec.at.Add(delay)
+	if rec.state != db.DeliveryStateSucceeded {
+		rec.jobError = fmt.Sprintf("attempt %d: %s", r.number, summary(res))
 	}
 }
 
@@ -288,27 +314,19 @@ func (w *Worker) schedule(r *run) retry.Schedule {
 	return w.cfg.Schedule
 }
 
-// save records and logs what could not be recorded. What is not recorded when the process gives up becomes an unknown
-// attempt of a later run.
-func (w *Worker) save(ctx context.Context, rec record) error {
+// save ends a run in the database and logs what it refuses. What could not be recorded when the process gives up
+// becomes an unknown attempt of a later run.
+func (w *Worker) save(ctx context.Context, rec *record) {
 	err := w.recorder.save(ctx, rec)
 	switch {
 	case err == nil:
-		w.metrics.recorded(&rec)
-		if rec.state != db.DeliveryStatePending {
-			w.finished.add(rec.jobID)
-		}
-		return nil
-
+		w.metrics.recorded(rec)
 	case refused(err):
 		w.logger.ErrorContext(ctx, "dropping an outcome that can't be recorded",
 			slog.String("event_id", rec.eventID.String()),
 			slog.String("endpoint_id", rec.endpointID.String()),
 			slog.Any("error", err))
-		return nil
 	}
-
-	return err
 }
 
 // log writes a line for an attempt: a success only with debug, since delivery_attempts has them all.

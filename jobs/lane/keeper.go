@@ -24,7 +24,7 @@ const (
 	// signalInterval is how often a process tells the database that an endpoint is slow.
 	signalInterval = time.Second
 
-	// callTimeout bounds one transaction of the keeper, and callItems is how many signals and runs it takes.
+	// callTimeout bounds one transaction of the keeper, and callItems is how many signals it takes.
 	callTimeout = 10 * time.Second
 	callItems   = 200
 )
@@ -36,20 +36,18 @@ type Signal struct {
 	throttled bool          // 429, 502 or 504: its width is halved
 }
 
-// call is a signal, a run that is to be set aside, or both.
+// call is a signal of an endpoint.
 type call struct {
 	endpointID uuid.UUID
 	signal     *Signal
-	jobID      int64
-	attempt    int32 // 0: there is no run
 }
 
-// Keeper notes which endpoints are slow and moves their jobs out of the shared queues, many in one transaction.
+// Keeper notes which endpoints are slow, many in one transaction.
 type Keeper struct {
 	cfg   Config
 	pool  *pgxpool.Pool
 	Gate  *Gate // in front of the endpoints' requests
-	group *batch.Group[call, bool]
+	group *batch.Group[call, struct{}]
 
 	mu   sync.Mutex
 	last map[uuid.UUID]time.Time // until when an endpoint's signals are known to the database
@@ -62,13 +60,9 @@ func NewKeeper(cfg Config, pool *pgxpool.Pool) *Keeper {
 	return k
 }
 
-// SetAside gives a run back and moves its job to its endpoint's queue, after it has noted the signal, if any. It
-// returns false if the endpoint has no lane and is not paused (any more), or the run is over.
-func (k *Keeper) SetAside(
-	ctx context.Context, endpointID uuid.UUID, jobID int64, attempt int32, s *Signal,
-) (bool, error) {
-	call := call{endpointID: endpointID, signal: s, jobID: jobID, attempt: attempt}
-	return k.group.Do(context.WithoutCancel(ctx), call)
+// NoteBusy notes that an endpoint has more deliveries than it takes, or is slow, for the reason that the gate gave.
+func (k *Keeper) NoteBusy(ctx context.Context, endpointID uuid.UUID, reason string) error {
+	return k.note(ctx, endpointID, &Signal{Reason: reason})
 }
 
 // NoteSignal looks at a request that has ended for a signal that its endpoint is slow, and notes it. inARow is how
@@ -91,6 +85,10 @@ func (k *Keeper) NoteSignal(
 		return nil
 	}
 
+	return k.note(ctx, endpointID, s)
+}
+
+func (k *Keeper) note(ctx context.Context, endpointID uuid.UUID, s *Signal) error {
 	if !k.fresh(endpointID, s) {
 		return nil
 	}
@@ -115,43 +113,17 @@ func (k *Keeper) fresh(endpointID uuid.UUID, s *Signal) bool {
 	return false
 }
 
-func (k *Keeper) run(ctx context.Context, calls []call) ([]bool, error) {
+func (k *Keeper) run(ctx context.Context, calls []call) ([]struct{}, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 
-	moved := make(map[int64]bool)
 	err := pgx.BeginTxFunc(ctx, k.pool, pgx.TxOptions{BeginQuery: pg.BeginByKey}, func(tx pgx.Tx) error {
-		q := db.New()
-		if p := k.signalParams(calls); len(p.EndpointIDs) > 0 {
-			if err := q.SlowEndpoints(ctx, tx, p); err != nil {
-				return fmt.Errorf("noting %d slow endpoints: %w", len(p.EndpointIDs), err)
-			}
-		}
-
-		jobIDs, attempts, endpointIDs := runsOf(calls)
-		if len(jobIDs) == 0 {
-			return nil
-		}
-
-		ids, err := q.SetAsideJobs(ctx, tx, jobIDs, attempts, endpointIDs)
-		if err != nil {
-			return fmt.Errorf("setting %d jobs aside: %w", len(jobIDs), err)
-		}
-		for _, id := range ids {
-			moved[id] = true
-		}
-
-		return notifyLanes(ctx, tx, endpointIDs)
+		return db.New().SlowEndpoints(ctx, tx, k.signalParams(calls))
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("noting %d slow endpoints: %w", len(calls), err)
 	}
-
-	out := make([]bool, len(calls))
-	for i, c := range calls {
-		out[i] = moved[c.jobID]
-	}
-	return out, nil
+	return make([]struct{}, len(calls)), nil
 }
 
 // signalParams holds each endpoint once, with the most that its signals say, in the order in which everybody locks
@@ -164,10 +136,6 @@ func (k *Keeper) signalParams(calls []call) db.SlowEndpointsParams {
 
 	signs := make(map[uuid.UUID]Signal)
 	for _, c := range calls {
-		if c.signal == nil {
-			continue
-		}
-
 		s := signs[c.endpointID]
 		if s.Reason == "" || c.signal.throttled {
 			s.Reason = c.signal.Reason
@@ -189,29 +157,4 @@ func (k *Keeper) signalParams(calls []call) db.SlowEndpointsParams {
 	}
 
 	return p
-}
-
-func runsOf(calls []call) (jobIDs []int64, attempts []int32, endpointIDs []uuid.UUID) {
-	for _, c := range calls {
-		if c.attempt > 0 {
-			jobIDs = append(jobIDs, c.jobID)
-			attempts = append(attempts, c.attempt)
-			endpointIDs = append(endpointIDs, c.endpointID)
-		}
-	}
-	return jobIDs, attempts, endpointIDs
-}
-
-// notifyLanes tells the pacer that jobs wait in these endpoints' queues.
-func notifyLanes(ctx context.Context, tx pgx.Tx, endpointIDs []uuid.UUID) error {
-	told := make(map[uuid.UUID]bool)
-	for _, id := range endpointIDs {
-		if !told[id] {
-			told[id] = true
-			if err := ledger.Notify(ctx, tx, ledger.EndpointQueuePrefix+id.String()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
