@@ -5,11 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
-
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
 // ErrInvalidSecret is returned for a secret that can't sign. Its message tells how to make one and never repeats
@@ -38,12 +35,7 @@ const (
 type Secret struct {
 	// A function, since fmt calls no methods on a Secret in somebody's unexported field and then walks into all that
 	// reflection can reach, through pointers too. Of a function it prints the address.
-	key func() *secretKey
-}
-
-type secretKey struct {
-	raw     []byte
-	webhook *standardwebhooks.Webhook
+	key func() []byte
 }
 
 // NewSecret returns a fresh secret of 32 bytes from crypto/rand.
@@ -78,21 +70,14 @@ func SecretFromBytes(b []byte) (Secret, error) {
 	return newSecret(bytes.Clone(b)), nil
 }
 
-func newSecret(raw []byte) Secret {
-	webhook, err := standardwebhooks.NewWebhookRaw(raw)
-	if err != nil { // the library returns nil always
-		panic(fmt.Sprintf("making a signer: %v", err))
-	}
-	key := &secretKey{raw: raw, webhook: webhook}
-	return Secret{key: func() *secretKey { return key }}
-}
+func newSecret(raw []byte) Secret { return Secret{key: func() []byte { return raw }} }
 
 // Bytes returns a copy of the secret's bytes, nil for the zero Secret.
 func (s Secret) Bytes() []byte {
 	if s.key == nil {
 		return nil
 	}
-	return bytes.Clone(s.key().raw)
+	return bytes.Clone(s.key())
 }
 
 // Reveal returns the text form that a receiver configures: "whsec_" and padded standard base64, "" for the zero
@@ -101,7 +86,7 @@ func (s Secret) Reveal() string {
 	if s.key == nil {
 		return ""
 	}
-	return secretPrefix + base64.StdEncoding.EncodeToString(s.key().raw)
+	return secretPrefix + base64.StdEncoding.EncodeToString(s.key())
 }
 
 // String returns "[redacted]".
