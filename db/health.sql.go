@@ -60,30 +60,6 @@ func (q *Queries) EnqueueOperational(ctx context.Context, db DBTX, eventType str
 	return count, err
 }
 
-const getTransaction = `-- name: GetTransaction :one
-SELECT pg_current_xact_id()::text AS id
-`
-
-// The transaction's own id, with which GetTransactionStatus can be asked for what became of it.
-func (q *Queries) GetTransaction(ctx context.Context, db DBTX) (string, error) {
-	row := db.QueryRow(ctx, getTransaction)
-	var id string
-	err := row.Scan(&id)
-	return id, err
-}
-
-const getTransactionStatus = `-- name: GetTransactionStatus :one
-SELECT coalesce(pg_xact_status(CAST($1::text AS xid8)), 'committed')::text AS status
-`
-
-// 'committed', 'aborted' or 'in progress'; 'committed' also of one so old that nobody remembers it.
-func (q *Queries) GetTransactionStatus(ctx context.Context, db DBTX, id string) (string, error) {
-	row := db.QueryRow(ctx, getTransactionStatus, id)
-	var status string
-	err := row.Scan(&status)
-	return status, err
-}
-
 const insertCancelJob = `-- name: InsertCancelJob :exec
 INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
 VALUES ('cancel_deliveries', jsonb_build_object('endpoint_id', $1::uuid, 'reason', $2::text), $3, 1000)
@@ -94,18 +70,42 @@ func (q *Queries) InsertCancelJob(ctx context.Context, db DBTX, endpointID uuid.
 	return err
 }
 
-const insertEndpointHealth = `-- name: InsertEndpointHealth :exec
+const insertEndpointHealth = `-- name: InsertEndpointHealth :many
 
-INSERT INTO outhook.endpoint_health (endpoint_id)
-SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY ($1::uuid[]) AND n.deleted_at IS NULL ORDER BY n.id
-ON CONFLICT (endpoint_id) DO NOTHING
+WITH live AS (
+    SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY ($1::uuid[]) AND n.deleted_at IS NULL
+), made AS (
+    INSERT INTO outhook.endpoint_health (endpoint_id)
+    SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY ($1::uuid[]) AND n.deleted_at IS NULL
+        AND NOT EXISTS (SELECT FROM outhook.endpoint_health AS h WHERE h.endpoint_id = n.id)
+    FOR NO KEY UPDATE OF n SKIP LOCKED
+    ON CONFLICT (endpoint_id) DO NOTHING
+)
+SELECT v.id FROM live AS v
 `
 
 // Queries on the endpoints' health. Whoever locks an endpoint and its health locks the endpoint first.
-// Rows for those that have none yet, so that they can be locked. None for what is deleted, whose row may be erased.
-func (q *Queries) InsertEndpointHealth(ctx context.Context, db DBTX, endpointIds []uuid.UUID) error {
-	_, err := db.Exec(ctx, insertEndpointHealth, endpointIds)
-	return err
+// Rows for those that have none yet, so that they can be locked. Returns those that are not deleted: the row of another may
+// be erased. It waits for nobody: an INSERT of a key that another transaction is inserting would, so who inserts holds the
+// endpoint.
+func (q *Queries) InsertEndpointHealth(ctx context.Context, db DBTX, endpointIds []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, insertEndpointHealth, endpointIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const insertProbe = `-- name: InsertProbe :exec
@@ -182,14 +182,32 @@ func (q *Queries) ListEndpointHealth(ctx context.Context, db DBTX, endpointIds [
 const listUnsettledHealth = `-- name: ListUnsettledHealth :many
 SELECT h.endpoint_id FROM outhook.endpoint_health AS h
 JOIN outhook.endpoints AS n ON n.id = h.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
-WHERE (h.state = 'failing' AND h.consecutive_failures = 0)
-    OR (h.state = 'healthy' AND h.consecutive_failures >= $1::integer)
-ORDER BY h.endpoint_id LIMIT $2
+WHERE h.endpoint_id > $1::uuid
+    AND ((h.state = 'failing' AND h.consecutive_failures = 0)
+        OR (h.state = 'healthy' AND h.consecutive_failures >= $2::integer)
+        OR ($3::float8 > 0 AND h.consecutive_failures >= $4::integer
+            AND h.last_failure_at - h.failing_since >= make_interval(secs => $3)))
+ORDER BY h.endpoint_id LIMIT $5
 `
 
-// Endpoints whose state is behind what was seen, because a state lasts for a while at least.
-func (q *Queries) ListUnsettledHealth(ctx context.Context, db DBTX, failingFailures int32, maxRows int32) ([]uuid.UUID, error) {
-	rows, err := db.Query(ctx, listUnsettledHealth, failingFailures, maxRows)
+type ListUnsettledHealthParams struct {
+	After           uuid.UUID
+	FailingFailures int32
+	DisableSeconds  float64
+	DisableFailures int32
+	MaxRows         int32
+}
+
+// Endpoints after one whose state is behind what was seen, because a state lasts for a while at least, or that have failed
+// for too long (disable_seconds: 0 is never) and could not be disabled yet.
+func (q *Queries) ListUnsettledHealth(ctx context.Context, db DBTX, arg ListUnsettledHealthParams) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, listUnsettledHealth,
+		arg.After,
+		arg.FailingFailures,
+		arg.DisableSeconds,
+		arg.DisableFailures,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -214,8 +232,7 @@ SELECT h.endpoint_id, h.state, h.state_changed_at, h.consecutive_failures, h.fai
 FROM outhook.endpoint_health AS h
 JOIN outhook.endpoints AS n ON n.id = h.endpoint_id
 WHERE h.endpoint_id = ANY ($1::uuid[]) AND n.deleted_at IS NULL
-ORDER BY h.endpoint_id
-FOR UPDATE OF h
+FOR UPDATE OF h SKIP LOCKED
 `
 
 type LockEndpointHealthRow struct {
@@ -234,7 +251,7 @@ type LockEndpointHealthRow struct {
 	StatusReason        string
 }
 
-// In one order, so that two processes that write what they saw at the same time can't deadlock.
+// Those that nobody else holds: what a stranger, or a process that hangs, has locked must not hold up the others.
 func (q *Queries) LockEndpointHealth(ctx context.Context, db DBTX, endpointIds []uuid.UUID) ([]LockEndpointHealthRow, error) {
 	rows, err := db.Query(ctx, lockEndpointHealth, endpointIds)
 	if err != nil {
@@ -267,6 +284,18 @@ func (q *Queries) LockEndpointHealth(ctx context.Context, db DBTX, endpointIds [
 		return nil, err
 	}
 	return items, nil
+}
+
+const lockFreeEndpoint = `-- name: LockFreeEndpoint :one
+SELECT n.id FROM outhook.endpoints AS n WHERE n.id = $1 AND n.deleted_at IS NULL FOR UPDATE SKIP LOCKED
+`
+
+// No row if it is deleted, or if somebody else holds it.
+func (q *Queries) LockFreeEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (uuid.UUID, error) {
+	row := db.QueryRow(ctx, lockFreeEndpoint, id)
+	var id_2 uuid.UUID
+	err := row.Scan(&id_2)
+	return id_2, err
 }
 
 const resetEndpointHealth = `-- name: ResetEndpointHealth :exec

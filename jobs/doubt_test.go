@@ -85,26 +85,23 @@ func TestAnEndpointsFailuresAreCountedOnceIfTheCommitIsInDoubt(t *testing.T) {
 	require.Empty(t, b.told(t, health.EventEndpointFailing))
 }
 
-// What a transaction that was rolled back had of the health is written again.
-func TestAnEndpointsFailuresAreKeptIfTheCommitNeverArrived(t *testing.T) {
+// What a lost COMMIT had of failures may be forgotten, which disables an endpoint later; a success is told again, or the
+// failures before it would disable one that works.
+func TestAnEndpointsSuccessIsKeptIfTheCommitNeverArrived(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.RetrySchedule = []int32{} })
-	b.receiver.answers(status(http.StatusInternalServerError))
+	endpointID, _ := b.endpoint(t)
+	b.ail(t, endpointID, 30, 6*24*time.Hour)
 	eater := b.eatCommit(t, "LockEndpointHealth", false)
 	eater.lost = true
 	cfg := b.healthConfig(t)
 	cfg.Pool = eater.pool
-	client, err := jobs.New(cfg)
-	require.NoError(t, err)
-	require.NoError(t, client.Start(b.ctx))
-	for range 4 {
-		b.enqueue(t, `{}`)
-	}
-	b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.ConsecutiveFailures >= 4 })
-	require.NoError(t, client.Stop(b.ctx))
-	require.EqualValues(t, 4, b.health(t, endpointID).ConsecutiveFailures)
+	b.enqueue(t, `{}`)
+	b.start(t, cfg)
+	h := b.awaitHealth(t, endpointID, func(h db.EndpointHealth) bool { return h.LastSuccessAt != nil })
+	require.Zero(t, h.ConsecutiveFailures)
 	require.True(t, eater.held.Load(), "a COMMIT was lost")
+	require.Equal(t, db.EndpointStatusEnabled, b.endpointRow(t, endpointID).Status)
 }
 
 // recorderSays is what only the recorder's connections ask for, in their first message.

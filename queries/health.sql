@@ -1,28 +1,32 @@
 -- Queries on the endpoints' health. Whoever locks an endpoint and its health locks the endpoint first.
 
--- name: InsertEndpointHealth :exec
--- Rows for those that have none yet, so that they can be locked. None for what is deleted, whose row may be erased.
-INSERT INTO outhook.endpoint_health (endpoint_id)
-SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY (@endpoint_ids::uuid[]) AND n.deleted_at IS NULL ORDER BY n.id
-ON CONFLICT (endpoint_id) DO NOTHING;
-
--- name: GetTransaction :one
--- The transaction's own id, with which GetTransactionStatus can be asked for what became of it.
-SELECT pg_current_xact_id()::text AS id;
-
--- name: GetTransactionStatus :one
--- 'committed', 'aborted' or 'in progress'; 'committed' also of one so old that nobody remembers it.
-SELECT coalesce(pg_xact_status(CAST(sqlc.arg('id')::text AS xid8)), 'committed')::text AS status;
+-- name: InsertEndpointHealth :many
+-- Rows for those that have none yet, so that they can be locked. Returns those that are not deleted: the row of another may
+-- be erased. It waits for nobody: an INSERT of a key that another transaction is inserting would, so who inserts holds the
+-- endpoint.
+WITH live AS (
+    SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY (@endpoint_ids::uuid[]) AND n.deleted_at IS NULL
+), made AS (
+    INSERT INTO outhook.endpoint_health (endpoint_id)
+    SELECT n.id FROM outhook.endpoints AS n WHERE n.id = ANY (@endpoint_ids::uuid[]) AND n.deleted_at IS NULL
+        AND NOT EXISTS (SELECT FROM outhook.endpoint_health AS h WHERE h.endpoint_id = n.id)
+    FOR NO KEY UPDATE OF n SKIP LOCKED
+    ON CONFLICT (endpoint_id) DO NOTHING
+)
+SELECT v.id FROM live AS v;
 
 -- name: LockEndpointHealth :many
--- In one order, so that two processes that write what they saw at the same time can't deadlock.
+-- Those that nobody else holds: what a stranger, or a process that hangs, has locked must not hold up the others.
 SELECT h.endpoint_id, h.state, h.state_changed_at, h.consecutive_failures, h.failing_since, h.last_success_at,
     h.last_failure_at, h.last_status_code, h.last_error, n.tenant_id, n.url, n.status, n.status_reason
 FROM outhook.endpoint_health AS h
 JOIN outhook.endpoints AS n ON n.id = h.endpoint_id
 WHERE h.endpoint_id = ANY (@endpoint_ids::uuid[]) AND n.deleted_at IS NULL
-ORDER BY h.endpoint_id
-FOR UPDATE OF h;
+FOR UPDATE OF h SKIP LOCKED;
+
+-- name: LockFreeEndpoint :one
+-- No row if it is deleted, or if somebody else holds it.
+SELECT n.id FROM outhook.endpoints AS n WHERE n.id = @id AND n.deleted_at IS NULL FOR UPDATE SKIP LOCKED;
 
 -- name: UpdateEndpointHealth :exec
 -- 0, '' and the year 1, Go's zero time, stand for NULL.
@@ -43,11 +47,15 @@ WHERE h.endpoint_id = k.endpoint_id;
 SELECT * FROM outhook.endpoint_health WHERE endpoint_id = ANY (@endpoint_ids::uuid[]);
 
 -- name: ListUnsettledHealth :many
--- Endpoints whose state is behind what was seen, because a state lasts for a while at least.
+-- Endpoints after one whose state is behind what was seen, because a state lasts for a while at least, or that have failed
+-- for too long (disable_seconds: 0 is never) and could not be disabled yet.
 SELECT h.endpoint_id FROM outhook.endpoint_health AS h
 JOIN outhook.endpoints AS n ON n.id = h.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
-WHERE (h.state = 'failing' AND h.consecutive_failures = 0)
-    OR (h.state = 'healthy' AND h.consecutive_failures >= @failing_failures::integer)
+WHERE h.endpoint_id > @after::uuid
+    AND ((h.state = 'failing' AND h.consecutive_failures = 0)
+        OR (h.state = 'healthy' AND h.consecutive_failures >= @failing_failures::integer)
+        OR (@disable_seconds::float8 > 0 AND h.consecutive_failures >= @disable_failures::integer
+            AND h.last_failure_at - h.failing_since >= make_interval(secs => @disable_seconds)))
 ORDER BY h.endpoint_id LIMIT @max_rows;
 
 -- name: ResetEndpointHealth :exec

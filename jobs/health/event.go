@@ -91,9 +91,18 @@ func hostOf(raw string) string {
 	return u.Host
 }
 
+// patience begins what changes one endpoint by itself: who holds its row, or its health's, for longer must not hold up
+// who has others to look after. A person's change takes milliseconds.
+const patience = "SET LOCAL lock_timeout = 500"
+
 // Disable ends an endpoint, says why, tells the operator, and orders its pending deliveries to be cancelled.
-// One that is disabled already is only never probed again.
+// One that is disabled already is only never probed again. It waits for half a second at most for whoever holds the
+// endpoint, and then returns an error with the code [sqlstate.LockNotAvailable].
 func Disable(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason string, at time.Time) error {
+	if _, err := tx.Exec(ctx, patience); err != nil {
+		return err
+	}
+
 	q := db.New()
 	n, err := q.DisableEndpoint(ctx, tx, reason, id)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -113,8 +122,13 @@ func Disable(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason string, at tim
 	return announceEndpoint(ctx, tx, EventEndpointDisabled, at, n)
 }
 
-// EnableProbed enables an endpoint whose probe succeeded, unless a person has decided otherwise meanwhile.
+// EnableProbed enables an endpoint whose probe succeeded, unless a person has decided otherwise meanwhile. It waits no
+// longer than Disable; the next probe tries again.
 func EnableProbed(ctx context.Context, tx pgx.Tx, id uuid.UUID, at time.Time) error {
+	if _, err := tx.Exec(ctx, patience); err != nil {
+		return err
+	}
+
 	n, err := db.New().EnableProbedEndpoint(ctx, tx, "probe: it answered again", id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil

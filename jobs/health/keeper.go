@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,7 +15,6 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/dbclock"
-	"github.com/outhook/outhook/internal/sqlstate"
 )
 
 const (
@@ -38,14 +39,6 @@ type Keeper struct {
 
 	cancel context.CancelFunc
 	done   chan struct{}
-
-	doubt *doubt // nil: none. Only the goroutine that flushes has it.
-}
-
-// doubt is what was told in a transaction of whose COMMIT no answer came.
-type doubt struct {
-	transaction string // its id
-	due         map[uuid.UUID]seen
 }
 
 // NewKeeper returns a Keeper of what tracker sees, which does nothing before Start.
@@ -87,166 +80,130 @@ func (k *Keeper) run(ctx context.Context) {
 	}
 }
 
-// flush tells what was seen. What can't be told is told with the next flush.
+// flush tells what was seen. What can't be told now is told with the next flush.
 func (k *Keeper) flush(ctx context.Context, patience time.Duration) {
-	if err := k.resolve(ctx); err != nil {
-		k.warn(ctx, err)
-		return
-	}
+	untold := make(map[uuid.UUID]seen)
+	defer func() { k.tracker.putBack(untold) }() // not before the end, or it would be due at once
 
-	for {
+	for n := chunk; n == chunk; {
 		due := k.tracker.take(time.Now(), patience, chunk)
-		if len(due) == 0 {
+		if n = len(due); n == 0 {
 			return
 		}
 
-		if err := k.report(ctx, due); err != nil {
-			k.warn(ctx, err)
-			return
-		}
-		if len(due) < chunk {
+		err := k.write(ctx, due)
+		maps.Copy(untold, due)
+		if err != nil {
+			if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+				k.logger.WarnContext(ctx, "writing the endpoints' health", slog.Any("error", err))
+			}
 			return
 		}
 	}
 }
 
-// report writes what is due. What could not be written is put back, but in doubt if its COMMIT was on its way.
-func (k *Keeper) report(ctx context.Context, due map[uuid.UUID]seen) error {
-	healthy, transaction, err := k.write(ctx, due)
-	switch {
-	case err == nil:
-		k.tracker.told(healthy)
-	case transaction != "":
-		k.doubt = &doubt{transaction: transaction, due: due}
-	default:
-		k.tracker.putBack(due)
-	}
-	return err
-}
-
-// resolve finds out what became of what is in doubt, so that no failure counts twice. If it was told, its endpoints are
-// looked at once more, for what follows from it.
-func (k *Keeper) resolve(ctx context.Context) error {
-	if k.doubt == nil {
-		return nil
+// Revisit looks at endpoints whose state has been held back, and at those that are to be disabled.
+func (k *Keeper) Revisit(ctx context.Context) error {
+	p := db.ListUnsettledHealthParams{
+		FailingFailures: int32(k.cfg.FailingFailures), //nolint:gosec // a small number
+		DisableFailures: int32(k.cfg.DisableFailures), //nolint:gosec // a small number
+		DisableSeconds:  k.cfg.DisableAfter.Seconds(), MaxRows: chunk,
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-
-	status, err := db.New().GetTransactionStatus(ctx, k.pool, k.doubt.transaction)
-	switch {
-	case sqlstate.Of(err) == sqlstate.InvalidParameterValue:
-		status = "aborted" // it is in the future: the server that had it is gone, and its successor never heard of it
-	case err != nil:
-		return fmt.Errorf("asking what became of a transaction: %w", err)
-	}
-
-	due := k.doubt.due
-	switch status {
-	case "in progress":
-		return fmt.Errorf("transaction %s is still in progress", k.doubt.transaction)
-	case "aborted":
-		k.tracker.putBack(due)
-	default:
-		for id := range due {
-			due[id] = seen{}
+	for n := chunk; n == chunk; {
+		ids, err := db.New().ListUnsettledHealth(ctx, k.pool, p)
+		if n = len(ids); err != nil || n == 0 {
+			return err
 		}
-		k.tracker.putBack(due)
-	}
 
-	k.doubt = nil
+		nothing := make(map[uuid.UUID]seen, n)
+		for _, id := range ids {
+			nothing[id] = seen{}
+		}
+		if err := k.write(ctx, nothing); err != nil {
+			return err
+		}
+		p.After = ids[n-1]
+	}
 	return nil
 }
 
-func (k *Keeper) warn(ctx context.Context, err error) {
-	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
-		k.logger.WarnContext(ctx, "writing the endpoints' health", slog.Any("error", err))
-	}
-}
-
-// Revisit looks at endpoints whose state has been held back.
-func (k *Keeper) Revisit(ctx context.Context) error {
-	failing := int32(k.cfg.FailingFailures) //nolint:gosec // a small number
-	ids, err := db.New().ListUnsettledHealth(ctx, k.pool, failing, chunk)
-	if err != nil || len(ids) == 0 {
-		return err
-	}
-
-	nothing := make(map[uuid.UUID]seen, len(ids))
-	for _, id := range ids {
-		nothing[id] = seen{}
-	}
-
-	_, _, err = k.write(ctx, nothing)
-	return err
-}
-
 // write merges what was seen into what the database has, announces changes of state in the same transaction, and then
-// disables the endpoints that have failed for too long. It returns those that are healthy; after an error, the id of
-// the transaction if it may have been committed, else "".
-func (k *Keeper) write(
-	ctx context.Context, due map[uuid.UUID]seen,
-) (healthy []uuid.UUID, transaction string, err error) {
+// disables the endpoints that have failed for too long. It leaves in due what is to be told again: after an error, and
+// of the endpoints whose rows somebody else holds.
+func (k *Keeper) write(ctx context.Context, due map[uuid.UUID]seen) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	ids := make([]uuid.UUID, 0, len(due))
-	for id := range due {
-		ids = append(ids, id)
-	}
-
-	var doomed []uuid.UUID
-	err = pgx.BeginFunc(ctx, k.pool, func(tx pgx.Tx) error {
-		if err := db.New().InsertEndpointHealth(ctx, tx, ids); err != nil {
+	var rows []db.LockEndpointHealthRow
+	err := pgx.BeginFunc(ctx, k.pool, func(tx pgx.Tx) (err error) {
+		ids, err := db.New().InsertEndpointHealth(ctx, tx, slices.Collect(maps.Keys(due)))
+		if err != nil {
 			return fmt.Errorf("inserting: %w", err)
 		}
+		maps.DeleteFunc(due, func(id uuid.UUID, _ seen) bool { return !slices.Contains(ids, id) }) // deleted
 
-		rows, err := db.New().LockEndpointHealth(ctx, tx, ids)
-		if err != nil {
+		if rows, err = db.New().LockEndpointHealth(ctx, tx, ids); err != nil {
 			return fmt.Errorf("locking: %w", err)
 		}
-
-		changed := make(map[string][]db.LockEndpointHealthRow)
-		for i := range rows {
-			rows[i] = merge(rows[i], due[rows[i].EndpointID])
-			if eventType := k.move(&rows[i]); eventType != "" {
-				changed[eventType] = append(changed[eventType], rows[i])
-			}
-			if rows[i].ConsecutiveFailures == 0 && rows[i].State == Healthy {
-				healthy = append(healthy, rows[i].EndpointID)
-			}
-			if k.tooLong(rows[i]) {
-				doomed = append(doomed, rows[i].EndpointID)
-			}
+		if err := k.update(ctx, tx, rows, due); err != nil {
+			return err
 		}
 
-		if err := db.New().UpdateEndpointHealth(ctx, tx, healthParams(rows)); err != nil {
-			return fmt.Errorf("updating: %w", err)
+		// If no answer to COMMIT comes, it may have been carried out. A success can be told twice, a failure can't: it
+		// would count twice and disable an endpoint too early, while one that is lost only disables it later.
+		for _, h := range rows {
+			due[h.EndpointID] = seen{successAt: due[h.EndpointID].successAt}
 		}
-		for eventType, endpoints := range changed {
-			if err := Announce(ctx, tx, eventType, k.clock.Now(), endpoints...); err != nil {
-				return err
-			}
-		}
-
-		// Asked for last, so that only a COMMIT without an answer leaves it behind.
-		transaction, err = db.New().GetTransaction(ctx, tx)
-		return err
+		return nil
 	})
 	if err != nil {
-		return nil, transaction, err
+		return err
 	}
 
+	var healthy []uuid.UUID
+	for _, h := range rows {
+		delete(due, h.EndpointID)
+		if h.ConsecutiveFailures == 0 && h.State == Healthy {
+			healthy = append(healthy, h.EndpointID)
+		}
+	}
+	k.tracker.told(healthy)
+
 	// Each in a transaction of its own, since an endpoint is locked before its health.
-	for _, id := range doomed {
-		if err := k.disable(ctx, id); err != nil {
+	for _, h := range rows {
+		if !k.tooLong(h) {
+			continue
+		}
+		if err := k.disable(ctx, h.EndpointID); err != nil {
 			k.logger.WarnContext(ctx, "disabling a failing endpoint",
-				slog.String("endpoint_id", id.String()), slog.Any("error", err))
+				slog.String("endpoint_id", h.EndpointID.String()), slog.Any("error", err))
+		}
+	}
+	return nil
+}
+
+// update merges what was seen into locked rows, and announces changes of state.
+func (k *Keeper) update(
+	ctx context.Context, tx pgx.Tx, rows []db.LockEndpointHealthRow, due map[uuid.UUID]seen,
+) error {
+	changed := make(map[string][]db.LockEndpointHealthRow)
+	for i := range rows {
+		rows[i] = merge(rows[i], due[rows[i].EndpointID])
+		if eventType := k.move(&rows[i]); eventType != "" {
+			changed[eventType] = append(changed[eventType], rows[i])
 		}
 	}
 
-	return healthy, "", nil
+	if err := db.New().UpdateEndpointHealth(ctx, tx, healthParams(rows)); err != nil {
+		return fmt.Errorf("updating: %w", err)
+	}
+	for eventType, endpoints := range changed {
+		if err := Announce(ctx, tx, eventType, k.clock.Now(), endpoints...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // move changes the state if that is due, and returns the type of the event that tells it. Many failures in a row make
@@ -275,11 +232,16 @@ func (k *Keeper) tooLong(h db.LockEndpointHealthRow) bool {
 		int(h.ConsecutiveFailures) >= k.cfg.DisableFailures && h.LastFailureAt.Sub(*h.FailingSince) >= k.cfg.DisableAfter
 }
 
-// disable disables an endpoint if it still deserves it. The endpoint is locked before its health, as everywhere.
+// disable disables an endpoint if it still deserves it. The endpoint is locked before its health, as everywhere; one
+// that somebody else holds waits for the next look at it, at the latest Revisit's.
 func (k *Keeper) disable(ctx context.Context, id uuid.UUID) error {
-	err := pgx.BeginFunc(ctx, k.pool, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, k.pool, func(tx pgx.Tx) error {
 		q := db.New()
-		if _, err := q.LockEndpoint(ctx, tx, id); err != nil {
+		_, err := q.LockFreeEndpoint(ctx, tx, id)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return nil
+		case err != nil:
 			return err
 		}
 
@@ -294,21 +256,14 @@ func (k *Keeper) disable(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 
+		k.logger.WarnContext(ctx, "disabling an endpoint that has failed for too long",
+			slog.String("endpoint_id", id.String()))
 		if k.cfg.ProbeAfter == 0 {
 			return nil
 		}
 		seconds := k.cfg.ProbeAfter.Seconds()
 		return q.SetProbe(ctx, tx, &seconds, id)
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil // deleted at this moment
-	}
-
-	if err == nil {
-		k.logger.WarnContext(ctx, "disabled an endpoint that has failed for too long",
-			slog.String("endpoint_id", id.String()))
-	}
-	return err
 }
 
 func healthParams(rows []db.LockEndpointHealthRow) (p db.UpdateEndpointHealthParams) {
