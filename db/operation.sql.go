@@ -111,7 +111,10 @@ func (q *Queries) CountEndedDeliveries(ctx context.Context, db DBTX, arg CountEn
 }
 
 const deleteEndedOperations = `-- name: DeleteEndedOperations :execrows
-DELETE FROM outhook.operations WHERE completed_at < now() - make_interval(secs => $1::float8)
+DELETE FROM outhook.operations AS o
+USING (SELECT s.id FROM outhook.operations AS s WHERE s.completed_at < now() - make_interval(secs => $1::float8)
+    FOR UPDATE SKIP LOCKED) AS k
+WHERE o.id = k.id
 `
 
 func (q *Queries) DeleteEndedOperations(ctx context.Context, db DBTX, ageSeconds float64) (int64, error) {
@@ -704,9 +707,12 @@ func (q *Queries) ScanMissedEvents(ctx context.Context, db DBTX, arg ScanMissedE
 }
 
 const setOperationError = `-- name: SetOperationError :exec
-UPDATE outhook.operations SET last_error = $1, updated_at = now() WHERE id = $2
+UPDATE outhook.operations AS o SET last_error = $1, updated_at = now()
+FROM (SELECT s.id FROM outhook.operations AS s WHERE s.id = $2 FOR UPDATE SKIP LOCKED) AS k
+WHERE o.id = k.id
 `
 
+// Not if somebody holds the operation: that may be what went wrong.
 func (q *Queries) SetOperationError(ctx context.Context, db DBTX, lastError *string, iD uuid.UUID) error {
 	_, err := db.Exec(ctx, setOperationError, lastError, iD)
 	return err

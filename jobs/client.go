@@ -133,8 +133,9 @@ func (c *Client) riverConfig(workers *river.Workers, calm *slog.Logger) *river.C
 			// The pacer notifies these.
 			ledger.QueueDeliverSlow:    {MaxWorkers: c.cfg.Lane.MaxSlowWorkers, FetchPollInterval: time.Second},
 			ledger.QueueDeliverLimited: {MaxWorkers: c.cfg.Lane.MaxLimitedWorkers, FetchPollInterval: time.Second},
+			// One that waits has no slot, so the poll is what it waits for in the end.
 			ledger.QueueOperations: {
-				MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second,
+				MaxWorkers: operationWorkers, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: 250 * time.Millisecond,
 			},
 			// Two, so that reconcile does not wait for a VACUUM of the retention.
 			ledger.QueueMaintenance: {MaxWorkers: 2, FetchCooldown: 100 * time.Millisecond, FetchPollInterval: time.Second},

@@ -273,6 +273,76 @@ func TestOperationIsPacedPausedAndResumed(t *testing.T) {
 	require.ErrorIs(t, err, operation.ErrNotFound)
 }
 
+// There are two slots. Operations that can't go on must not have them.
+func TestOperationThatWaitsHoldsNoSlot(t *testing.T) {
+	t.Parallel()
+	for name, keep := range map[string]func(t *testing.T, b *testBundle, endpointID, operationID uuid.UUID){
+		"APausedEndpointsBacklogIsFull": func(t *testing.T, b *testBundle, endpointID, _ uuid.UUID) {
+			t.Helper()
+			b.setStatus(t, endpointID, db.EndpointStatusPaused)
+			b.exec(t, `SELECT count(outhook.enqueue($1, n.event_types[1], '{}'::text))
+				FROM outhook.endpoints AS n, generate_series(1, 20) WHERE n.id = $2`, tenant, endpointID)
+		},
+		"SomebodyHoldsADelivery": func(t *testing.T, b *testBundle, endpointID, _ uuid.UUID) {
+			t.Helper()
+			b.hold(t, `SELECT * FROM outhook.deliveries WHERE endpoint_id = $1 LIMIT 1 FOR UPDATE`, endpointID)
+		},
+		"SomebodyHoldsTheOperation": func(t *testing.T, b *testBundle, _, operationID uuid.UUID) {
+			t.Helper()
+			b.hold(t, `SELECT * FROM outhook.operations WHERE id = $1 FOR UPDATE`, operationID)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			endpointIDs := map[string]uuid.UUID{}
+			for _, eventType := range []string{"first", "second", "third", "another"} {
+				endpointIDs[eventType], _ = b.endpoint(t, func(p *db.InsertEndpointParams) { p.EventTypes = []string{eventType} })
+				b.ended(t, 5, eventType, db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
+				if eventType != "another" {
+					keep(t, b, endpointIDs[eventType], b.recover(t, endpointIDs[eventType], lastHour()).ID)
+				}
+			}
+			cfg := b.config(t)
+			cfg.Operation.Backlog = 10
+			b.start(t, cfg)
+			eventually(t, func() bool {
+				return b.count(t, `SELECT count(*) FROM outhook.river_job WHERE kind = 'operate' AND attempted_at IS NOT NULL`) >= 2
+			}, func() any { return nil })
+
+			another := b.recover(t, endpointIDs["another"], lastHour()).ID
+			done := b.awaitOperation(t, another, func(op db.Operation) bool { return op.ReplayedCount == 5 })
+			require.Less(t, done.PassBeganAt.Sub(done.CreatedAt), 3*time.Second)
+		})
+	}
+}
+
+// While many operations have enough to do, each has its turn within moments.
+func TestOperationsTakeTurns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.endpoint(t)
+	// Two that look through all, which matches nothing, again and again: a position that a trigger takes back.
+	b.ended(t, 600, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
+	b.exec(t, `CREATE FUNCTION outhook.endless() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN NEW.cursor_event_id = OLD.cursor_event_id; RETURN NEW; END $$`)
+	b.exec(t, `CREATE TRIGGER endless BEFORE UPDATE OF cursor_event_id ON outhook.operations FOR EACH ROW
+		WHEN (NEW.event_types = '{none}') EXECUTE FUNCTION outhook.endless()`)
+	endless := lastHour()
+	endless.EventTypes = []string{"none"}
+	for range 2 {
+		b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, endless) })
+	}
+	b.start(t, b.config(t))
+	eventually(t, func() bool {
+		return b.count(t, `SELECT count(*) FROM outhook.operations WHERE pass_began_at IS NOT NULL`) == 2
+	}, func() any { return nil })
+
+	op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) })
+	op = b.awaitOperation(t, op.ID, func(op db.Operation) bool { return op.PassBeganAt != nil })
+	require.Less(t, op.PassBeganAt.Sub(op.CreatedAt), 3*time.Second)
+}
+
 func TestOperationWithoutAJobGetsOne(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -45,7 +45,10 @@ WHERE id = @id AND state = ANY (@from_states::text[])
 RETURNING *;
 
 -- name: SetOperationError :exec
-UPDATE outhook.operations SET last_error = @last_error, updated_at = now() WHERE id = @id;
+-- Not if somebody holds the operation: that may be what went wrong.
+UPDATE outhook.operations AS o SET last_error = @last_error, updated_at = now()
+FROM (SELECT s.id FROM outhook.operations AS s WHERE s.id = @id FOR UPDATE SKIP LOCKED) AS k
+WHERE o.id = k.id;
 
 -- name: BeginPass :exec
 UPDATE outhook.operations SET pass_began_at = now(), cursor_completed_at = NULL, cursor_event_id = NULL,
@@ -119,7 +122,10 @@ WHERE d.state::text = ANY (@states::text[]) AND d.completed_at >= @since::timest
 FOR UPDATE OF d;
 
 -- name: DeleteEndedOperations :execrows
-DELETE FROM outhook.operations WHERE completed_at < now() - make_interval(secs => @age_seconds::float8);
+DELETE FROM outhook.operations AS o
+USING (SELECT s.id FROM outhook.operations AS s WHERE s.completed_at < now() - make_interval(secs => @age_seconds::float8)
+    FOR UPDATE SKIP LOCKED) AS k
+WHERE o.id = k.id;
 
 -- name: ReplayDeliveries :exec
 -- Opens settled deliveries again, each with a job of its own in deliver_bulk, so that live traffic goes first, or in its

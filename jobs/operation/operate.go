@@ -15,6 +15,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
@@ -23,10 +24,13 @@ const (
 	scanRows = 500
 
 	// turn is how long one run of the job goes on before it lets another operation have its turn.
-	turn = 15 * time.Second
+	turn = time.Second
 
-	// fullWait is how long an operation waits when enough of its deliveries wait for their turn.
-	fullWait = 100 * time.Millisecond
+	// fullWait is how long an operation waits at least when enough of its deliveries wait for their turn. It waits for a
+	// quarter of the time for which it has stood still, maxFullWait at most: deliveries that are sent make room within a
+	// moment, those of a paused endpoint perhaps next week.
+	fullWait    = 100 * time.Millisecond
+	maxFullWait = 4 * time.Second // below 5 s, River makes a snoozed job available at once
 
 	// grace is how long after until the last pass begins: an outcome is recorded within ledger.RecordTimeout of its time
 	// unless the database is in trouble.
@@ -35,12 +39,13 @@ const (
 	// phaseMissed is the phase after the deliveries that have ended. A stored format.
 	phaseMissed = "missed"
 
-	// countTimeout bounds the count of what matches, which is only for people.
-	countTimeout = 10 * time.Second
+	// countTimeout bounds the count of what matches, which is only for people, and not worth others' waiting.
+	countTimeout = 2 * time.Second
 
-	// begin begins each chunk. The plan must know the filter's values: an index serves one and not the other.
-	begin = "BEGIN; SET LOCAL statement_timeout = 60000; SET LOCAL plan_cache_mode = force_custom_plan; " +
-		"SET LOCAL jit = off"
+	// begin begins each chunk. The plan must know the filter's values: an index serves one and not the other. A row that
+	// a stranger holds is not worth a slot either.
+	begin = "BEGIN; SET LOCAL statement_timeout = 60000; SET LOCAL lock_timeout = 500; " +
+		"SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off"
 )
 
 // Args are the arguments of an "operate" job, which carries an operation out: a stored format.
@@ -70,8 +75,9 @@ func (w *Worker) NextRetry(*river.Job[Args]) time.Time {
 	return time.Now().Add(ledger.TroubleDelay)
 }
 
-// Work replays chunk after chunk until the operation is over, is paused, or has had its turn. The operation's row is
-// locked for each chunk, so two jobs of one operation do no harm.
+// Work replays chunk after chunk until the operation is over, is paused, has had its turn, or can't go on: there are
+// few slots, and none is held by one that only waits. The operation's row is locked for each chunk, so two jobs of one
+// operation do no harm.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	id := job.Args.OperationID
 	for began := time.Now(); ; {
@@ -105,10 +111,17 @@ func (w *Worker) failed(ctx context.Context, id uuid.UUID, err error) error {
 	w.logger.WarnContext(ctx, "carrying an operation out",
 		slog.String("operation_id", id.String()), slog.Any("error", err))
 	text := err.Error()
-	return errors.Join(err, db.New().SetOperationError(ctx, w.pool, &text, id))
+	if err := db.New().SetOperationError(ctx, w.pool, &text, id); err != nil {
+		return fmt.Errorf("keeping what went wrong: %w", err)
+	}
+
+	if sqlstate.Of(err) == sqlstate.LockNotAvailable {
+		return river.JobSnooze(ledger.TroubleDelay)
+	}
+	return err
 }
 
-// step does one chunk and says how long to wait before the next. Returns errOperationOver if there is none.
+// step does one chunk and says how long to wait before the next. Returns errNotRunning if there is none.
 func (w *Worker) step(ctx context.Context, id uuid.UUID) (wait time.Duration, err error) {
 	err = pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		op, err := db.New().LockOperation(ctx, tx, id)
@@ -124,7 +137,7 @@ func (w *Worker) step(ctx context.Context, id uuid.UUID) (wait time.Duration, er
 		case err != nil:
 			return err
 		case full:
-			wait = fullWait
+			wait = min(max(fullWait, op.DatabaseTime.Sub(op.UpdatedAt)/4), maxFullWait)
 			return nil
 		case op.PassBeganAt == nil:
 			return db.New().BeginPass(ctx, tx, countMatches(ctx, tx, op), id)
