@@ -178,15 +178,16 @@ func (q *Queries) GetErasure(ctx context.Context, db DBTX, id uuid.UUID) (Tenant
 }
 
 const insertEraseJobs = `-- name: InsertEraseJobs :exec
-INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
-SELECT 'erase', jsonb_build_object('erasure_id', e.id), 'maintenance', 1000
+INSERT INTO outhook.river_job (kind, args, queue, max_attempts, priority)
+SELECT 'erase', jsonb_build_object('erasure_id', e.id), 'maintenance', 1000, 2
 FROM outhook.tenant_erasures AS e
 WHERE e.completed_at IS NULL AND NOT EXISTS (SELECT FROM outhook.river_job AS j
     WHERE j.kind = 'erase' AND j.args ->> 'erasure_id' = e.id::text
         AND j.state IN ('running', 'available', 'retryable', 'scheduled'))
 `
 
-// For every erasure that is not complete and has no live job.
+// For every erasure that is not complete and has no live job. Behind the others of the queue, which are short: many tenants
+// may be erased at the same time.
 func (q *Queries) InsertEraseJobs(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, insertEraseJobs)
 	return err

@@ -41,11 +41,14 @@ func (q *Queries) CancelDeliveries(ctx context.Context, db DBTX, arg CancelDeliv
 }
 
 const cancelStrayJobs = `-- name: CancelStrayJobs :exec
-UPDATE outhook.river_job SET state = 'cancelled', finalized_at = now()
-WHERE id = ANY ($1::bigint[]) AND state IN ('available', 'retryable', 'scheduled')
+UPDATE outhook.river_job AS j SET state = 'cancelled', finalized_at = now()
+FROM (SELECT s.id FROM outhook.river_job AS s WHERE s.id = ANY ($1::bigint[])
+        AND s.state IN ('available', 'retryable', 'scheduled') FOR UPDATE SKIP LOCKED) AS k
+WHERE j.id = k.id
 `
 
-// A job that owns no delivery never comes to own one, so what was found earlier still holds.
+// A job that owns no delivery never comes to own one, so what was found earlier still holds. One that somebody holds is for
+// a later run.
 func (q *Queries) CancelStrayJobs(ctx context.Context, db DBTX, jobIds []int64) error {
 	_, err := db.Exec(ctx, cancelStrayJobs, jobIds)
 	return err

@@ -7,9 +7,10 @@ ON CONFLICT (tenant_id) WHERE completed_at IS NULL
 RETURNING *;
 
 -- name: InsertEraseJobs :exec
--- For every erasure that is not complete and has no live job.
-INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
-SELECT 'erase', jsonb_build_object('erasure_id', e.id), 'maintenance', 1000
+-- For every erasure that is not complete and has no live job. Behind the others of the queue, which are short: many tenants
+-- may be erased at the same time.
+INSERT INTO outhook.river_job (kind, args, queue, max_attempts, priority)
+SELECT 'erase', jsonb_build_object('erasure_id', e.id), 'maintenance', 1000, 2
 FROM outhook.tenant_erasures AS e
 WHERE e.completed_at IS NULL AND NOT EXISTS (SELECT FROM outhook.river_job AS j
     WHERE j.kind = 'erase' AND j.args ->> 'erasure_id' = e.id::text

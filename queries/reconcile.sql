@@ -129,9 +129,12 @@ FROM (
 ) AS c;
 
 -- name: CancelStrayJobs :exec
--- A job that owns no delivery never comes to own one, so what was found earlier still holds.
-UPDATE outhook.river_job SET state = 'cancelled', finalized_at = now()
-WHERE id = ANY (@job_ids::bigint[]) AND state IN ('available', 'retryable', 'scheduled');
+-- A job that owns no delivery never comes to own one, so what was found earlier still holds. One that somebody holds is for
+-- a later run.
+UPDATE outhook.river_job AS j SET state = 'cancelled', finalized_at = now()
+FROM (SELECT s.id FROM outhook.river_job AS s WHERE s.id = ANY (@job_ids::bigint[])
+        AND s.state IN ('available', 'retryable', 'scheduled') FOR UPDATE SKIP LOCKED) AS k
+WHERE j.id = k.id;
 
 -- name: ListInterruptedDetaches :many
 -- Partitions whose DETACH CONCURRENTLY ended in the middle: while one is left, no other partition of its table can be

@@ -27,8 +27,9 @@ const (
 	// BeginByKey begins a transaction with both, in one round trip.
 	BeginByKey = "BEGIN; " + ByKey + "; " + SurviveCrash
 
-	// BeginRepair is BeginByKey for what looks after others' rows; none of its statements should take a second.
-	BeginRepair = BeginByKey + "; SET LOCAL statement_timeout = 30000"
+	// BeginRepair is BeginByKey for what looks after others' rows; none of its statements should take a second, and what
+	// somebody has locked is for a later run: there are few slots for such work.
+	BeginRepair = BeginByKey + "; SET LOCAL statement_timeout = 30000; SET LOCAL lock_timeout = 1000"
 )
 
 // Bounds returns the smallest and the greatest id of a group that is not empty. Queries take them beside the ids, so

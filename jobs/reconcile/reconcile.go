@@ -17,6 +17,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/ledger"
 	"github.com/outhook/outhook/jobs/retention"
 )
@@ -179,7 +180,9 @@ func (r *repair) window(ctx context.Context) (w windowOf, err error) {
 
 	for from := 0; from < len(w.EventIDs); from += repairChunk {
 		to := min(from+repairChunk, len(w.EventIDs))
-		if err := r.deliveries(ctx, w.EventIDs[from:to], w.EndpointIDs[from:to]); err != nil {
+		err := r.deliveries(ctx, w.EventIDs[from:to], w.EndpointIDs[from:to])
+		// A job that somebody holds is for a later run, and must not keep this one from the others.
+		if err != nil && sqlstate.Of(err) != sqlstate.LockNotAvailable {
 			return w, fmt.Errorf("repairing %d deliveries: %w", to-from, err)
 		}
 	}

@@ -14,6 +14,9 @@ import (
 	"github.com/outhook/outhook/internal/signature"
 )
 
+// begin begins each chunk. It gives up soon on a row that somebody holds: the chunk's others must not be held as long.
+const begin = "BEGIN; SET LOCAL lock_timeout = 1000"
+
 // Result is what Run has done.
 type Result struct {
 	// Secrets is how many signing secrets were sealed anew, and Headers how many endpoints' secret headers.
@@ -27,7 +30,7 @@ type Result struct {
 // Run seals with the keyring's first key everything that another key has sealed: the endpoints' secrets, also
 // those whose overlap has ended, and their secret headers. It commits every chunk rows, and begins where something is
 // left to do, so it may be cut short and called again. Workers go on meanwhile: a row changes its key and what is
-// sealed in one statement.
+// sealed in one statement. Returns an error with the code [sqlstate.LockNotAvailable] if somebody holds a row for long.
 //
 // What a process with an older keyring stores during the call may be missed: call it again once all have the new one.
 func Run(ctx context.Context, pool *pgxpool.Pool, keyring *signature.Keyring, chunk int32) (Result, error) {
@@ -35,7 +38,7 @@ func Run(ctx context.Context, pool *pgxpool.Pool, keyring *signature.Keyring, ch
 
 	for _, step := range []func(context.Context, pgx.Tx) (more bool, err error){r.secrets, r.headers} {
 		for more := true; more; {
-			err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
+			err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) (err error) {
 				more, err = step(ctx, tx)
 				return err
 			})

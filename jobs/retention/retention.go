@@ -16,6 +16,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
@@ -206,8 +207,9 @@ func (r *round) run(ctx context.Context) (err error) {
 		return fmt.Errorf("reading the database's day: %w", err)
 	}
 
-	// What is rewritten and vacuumed here is nothing that anybody waits for.
-	if _, err := r.conn.Exec(ctx, "SET vacuum_cost_delay = 2"); err != nil {
+	// What is rewritten and vacuumed here is nothing that anybody waits for, and waits for nobody's locks for long.
+	begin := fmt.Sprintf("SET vacuum_cost_delay = 2; SET lock_timeout = %d", ddlLockTimeout.Milliseconds())
+	if _, err := r.conn.Exec(ctx, begin); err != nil {
 		return fmt.Errorf("setting the pace: %w", err)
 	}
 
@@ -326,8 +328,9 @@ func (r *round) keys(ctx context.Context, due time.Time) error {
 			return errors.Join(r.save(ctx, m), errUnfinished)
 		}
 
+		// Pages with a key that somebody holds are for the next day.
 		n, err := db.New().DeleteOldKeys(ctx, r.conn, m.Page, m.Page+pagesChunk, due)
-		if err != nil {
+		if err != nil && sqlstate.Of(err) != sqlstate.LockNotAvailable {
 			return fmt.Errorf("deleting idempotency keys: %w", err)
 		}
 		r.done.Keys += int(n)
