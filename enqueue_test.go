@@ -340,32 +340,6 @@ func TestSubscription(t *testing.T) {
 	}
 }
 
-func TestQueue(t *testing.T) {
-	t.Parallel()
-	for n, want := range map[int]string{99: "deliver", 100: "deliver_bulk"} {
-		t.Run(want, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			events := make([]outhook.Event, n)
-			for i := range events {
-				events[i] = event(`{}`)
-			}
-			require.NoError(t, pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) error {
-				_, err := outhook.EnqueueMany(b.ctx, tx, events)
-				return err
-			}))
-			var queue string
-			var jobs, owned int
-			require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT min(j.queue), count(*), count(d.job_id) FROM outhook.river_job j
-				LEFT JOIN outhook.deliveries d ON d.job_id = j.id AND d.event_id = (j.args->>'event_id')::uuid
-				GROUP BY j.queue`).Scan(&queue, &jobs, &owned))
-			require.Equal(t, want, queue)
-			require.Equal(t, n, jobs)
-			require.Equal(t, n, owned)
-		})
-	}
-}
-
 // Of the transactions that are open at the same time only one notifies, since NOTIFY makes commits queue.
 func TestNotify(t *testing.T) {
 	t.Parallel()

@@ -207,7 +207,8 @@ RETURN CASE WHEN lane = '' AND status = 'enabled' THEN shared WHEN lane = 'bulk'
 
 -- +goose StatementBegin
 -- fan_out stores the events whose id is their key's owner, makes one delivery and one River job for each subscribed
--- endpoint, wakes the workers, and returns each event's number of deliveries.
+-- endpoint, wakes the workers, and returns each event's number of deliveries. burst: the events go on with a burst that
+-- the transaction has begun.
 --
 -- NOTIFY makes commits queue behind each other, so of the transactions that are open at the same time only the one that
 -- gets the queue's advisory lock notifies; the workers' poll finds the others' jobs.
@@ -215,7 +216,7 @@ RETURN CASE WHEN lane = '' AND status = 'enabled' THEN shared WHEN lane = 'bulk'
 -- A connection keeps the plan, which may be from a time with few endpoints. OFFSET 0 and enable_seqscan make it one index
 -- look-up an event all the same: any other plan reads every endpoint for every event once there are many.
 CREATE FUNCTION outhook.fan_out(ids uuid[], owners uuid[], tenant_ids text[], types text[], docs json[], notify boolean,
-    traceparents text[])
+    traceparents text[], burst boolean DEFAULT false)
 RETURNS integer[]
 LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
@@ -234,7 +235,7 @@ BEGIN
             SELECT v.i, v.id AS event_id, e.id AS endpoint_id,
                 -- A burst for one endpoint gets workers of its own, so that it does not stand in front of everybody.
                 outhook.lane_queue(e.id, e.lane, e.status,
-                    CASE WHEN count(*) OVER (PARTITION BY e.id) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END) AS queue
+                    CASE WHEN burst OR count(*) OVER (PARTITION BY e.id) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END) AS queue
             FROM input AS v
             CROSS JOIN LATERAL (SELECT n.id, n.lane, n.status FROM outhook.endpoints AS n
                 WHERE n.tenant_id = v.tenant AND n.deleted_at IS NULL AND n.status <> 'disabled'
@@ -264,21 +265,22 @@ $$;
 
 -- +goose StatementBegin
 -- put_one is fan_out for one event: the same rows by short statements, since setting up the set-based one took longer than
--- the inserts (290 µs an event instead of 170). One event makes no burst.
-CREATE FUNCTION outhook.put_one(id uuid, at timestamptz, tenant text, event_type text, doc json, notify boolean, trace text)
+-- the inserts (290 µs an event instead of 170). shared: the queue of endpoints without a lane, since one event alone makes
+-- no burst, however many endpoints it is for.
+CREATE FUNCTION outhook.put_one(id uuid, at timestamptz, tenant text, event_type text, doc json, notify boolean, trace text,
+    shared text)
 RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     made integer;
-    shared integer;
-    lanes text[];
-    lane text;
+    queues text[];
+    queue text;
 BEGIN
     INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
     VALUES (id, at, tenant, event_type, doc, outhook.trace_or_null(trace));
     WITH f AS MATERIALIZED (
         SELECT e.id AS endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
-            outhook.lane_queue(e.id, e.lane, e.status, 'deliver') AS queue
+            outhook.lane_queue(e.id, e.lane, e.status, shared) AS queue
         FROM outhook.endpoints AS e
         WHERE e.tenant_id = tenant AND e.deleted_at IS NULL AND e.status <> 'disabled'
             AND (e.event_types = '{}' OR e.event_types && outhook.type_patterns(event_type))
@@ -289,16 +291,11 @@ BEGIN
         INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
         SELECT f.job_id, 'deliver', jsonb_build_object('event_id', put_one.id, 'endpoint_id', f.endpoint_id), f.queue, 1000 FROM f
     )
-    SELECT count(*), count(*) FILTER (WHERE f.queue = 'deliver'), array_agg(f.queue) FILTER (WHERE f.queue <> 'deliver')
-    INTO made, shared, lanes FROM f;
-    IF shared > 0 THEN
-        PERFORM outhook.wake('deliver', notify);
-    END IF;
-    IF lanes IS NOT NULL THEN
-        FOREACH lane IN ARRAY lanes LOOP
-            PERFORM outhook.wake(lane, notify);
-        END LOOP;
-    END IF;
+    SELECT count(*), array_agg(DISTINCT f.queue) INTO made, queues FROM f;
+
+    FOREACH queue IN ARRAY coalesce(queues, '{}') LOOP
+        PERFORM outhook.wake(queue, notify);
+    END LOOP;
     RETURN made;
 END
 $$;
@@ -313,6 +310,10 @@ $$;
 -- notify: wake the workers even if another open transaction is about to.
 -- traceparents: the trace of each event, in the form of W3C Trace Context (NULL: none), which its attempts continue. A
 -- value of another form is ignored.
+--
+-- The setting outhook.enqueued, local to the transaction, counts what it has enqueued, up to 100: from there on it is a burst,
+-- which has workers of its own, whatever it is made of (a loop, a trigger, calls of a few). Whoever sets it moves nothing but
+-- his own events, and a value that is no count is none.
 CREATE FUNCTION outhook.enqueue_many(
     tenant_ids text[], types text[], payloads text[], idempotency_keys text[] DEFAULT NULL, notify boolean DEFAULT false,
     traceparents text[] DEFAULT NULL)
@@ -322,6 +323,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     n CONSTANT integer := coalesce(cardinality(tenant_ids), 0);
     began CONSTANT timestamptz := clock_timestamp();
+    counted CONSTANT text := current_setting('outhook.enqueued', true);
+    earlier CONSTANT integer := CASE WHEN counted ~ '^[0-9]{1,3}$' THEN counted::integer ELSE 0 END;
     docs json[];
     ids uuid[] := '{}';
     owners uuid[];
@@ -329,6 +332,10 @@ DECLARE
     low uuid;
     high uuid;
 BEGIN
+    -- A burst may come event by event. A savepoint that is rolled back takes its count along, as it does its events.
+    IF earlier < 100 THEN
+        PERFORM set_config('outhook.enqueued', least(earlier + n, 100)::text, true);
+    END IF;
     IF n = 1 AND cardinality(types) = 1 AND cardinality(payloads) = 1
         AND coalesce(cardinality(idempotency_keys), 1) = 1 AND coalesce(idempotency_keys[1], '') = ''
         AND coalesce(cardinality(traceparents), 1) = 1
@@ -339,7 +346,8 @@ BEGIN
         created_at := outhook.uuid_v7_time(event_id);
         duplicate := false;
         conflict := false;
-        delivery_count := outhook.put_one(event_id, created_at, tenant_ids[1], types[1], docs[1], notify, traceparents[1]);
+        delivery_count := outhook.put_one(event_id, created_at, tenant_ids[1], types[1], docs[1], notify, traceparents[1],
+            CASE WHEN earlier < 100 THEN 'deliver' ELSE 'deliver_bulk' END);
         RETURN NEXT;
         RETURN;
     END IF;
@@ -352,7 +360,7 @@ BEGIN
     IF array_to_string(idempotency_keys, '') <> '' THEN
         owners := outhook.take_keys(tenant_ids, idempotency_keys, ids);
     END IF;
-    counts := outhook.fan_out(ids, owners, tenant_ids, types, docs, notify, traceparents);
+    counts := outhook.fan_out(ids, owners, tenant_ids, types, docs, notify, traceparents, earlier >= 100);
 
     IF owners = ids THEN
         RETURN QUERY SELECT (v.i - 1)::integer, v.id, outhook.uuid_v7_time(v.id), false, false, v.n
@@ -422,8 +430,8 @@ REVOKE ALL ON FUNCTION outhook.event_problem(text, text, text, text) FROM PUBLIC
 REVOKE ALL ON FUNCTION outhook.trace_or_null(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.wake(text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.lane_queue(uuid, text, outhook.endpoint_status, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean, text[], boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean, text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.enqueue(text, text, text, text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outhook.enqueue(text, text, json, text, text) FROM PUBLIC;
@@ -434,8 +442,8 @@ DROP FUNCTION outhook.enqueue(text, text, jsonb, text, text);
 DROP FUNCTION outhook.enqueue(text, text, json, text, text);
 DROP FUNCTION outhook.enqueue(text, text, text, text, text);
 DROP FUNCTION outhook.enqueue_many(text[], text[], text[], text[], boolean, text[]);
-DROP FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean, text);
-DROP FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean, text[]);
+DROP FUNCTION outhook.put_one(uuid, timestamptz, text, text, json, boolean, text, text);
+DROP FUNCTION outhook.fan_out(uuid[], uuid[], text[], text[], json[], boolean, text[], boolean);
 DROP FUNCTION outhook.lane_queue(uuid, text, outhook.endpoint_status, text);
 DROP FUNCTION outhook.take_keys(text[], text[], uuid[]);
 DROP FUNCTION outhook.parse_payloads(text[]);
