@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
@@ -27,6 +28,11 @@ func newRequest(events []outhook.Event, traceparent string) request {
 }
 
 func (r request) size() int { return r.bytes }
+
+// mayConflict tells whether the answer to the request can be a ConflictError, by which its events are rolled back.
+func (r request) mayConflict() bool {
+	return len(r.keys) > 1 && slices.ContainsFunc(r.keys, func(key string) bool { return key != "" })
+}
 
 // columns joins the events of a group.
 func columns(rs []request) (p db.EnqueueManyParams) {

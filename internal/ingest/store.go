@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -129,12 +130,31 @@ func (st *Store) enqueue(
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 
-	// In one round trip, as Postgres takes several statements in one message. A 2xx means durable, whatever the database's
-	// own setting is; remote_apply, which is more than on, stays.
-	begin := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; "+pg.SurviveCrash,
-		locks.Milliseconds(), runTimeout.Milliseconds())
+	// A 2xx means durable, whatever the database's own setting is; remote_apply, which is more than on, stays.
+	settings := fmt.Sprintf("SELECT set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true), ("+
+		pg.SurviveCrash+")", locks.Milliseconds(), runTimeout.Milliseconds())
 
-	err = pgx.BeginTxFunc(ctx, st.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
+	if slices.ContainsFunc(rs, request.mayConflict) {
+		return st.enqueueUnlessConflict(ctx, rs, settings)
+	}
+
+	t := &trip{pool: st.pool, settings: settings}
+	rows, err := db.New().EnqueueMany(ctx, t, columns(rs))
+	if failed := t.commit(); failed != nil {
+		err = failed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("enqueueing: %w", err)
+	}
+	return perRequest(rs, rows)
+}
+
+// enqueueUnlessConflict stores a group whose answers decide whether it is committed.
+func (st *Store) enqueueUnlessConflict(
+	ctx context.Context, rs []request, settings string,
+) (answers [][]db.EnqueueManyRow, err error) {
+	begin := pgx.TxOptions{BeginQuery: "BEGIN; " + settings} // in one round trip
+	err = pgx.BeginTxFunc(ctx, st.pool, begin, func(tx pgx.Tx) error {
 		rows, err := db.New().EnqueueMany(ctx, tx, columns(rs))
 		if err != nil {
 			return fmt.Errorf("enqueueing: %w", err)

@@ -169,6 +169,34 @@ func TestCommitsAreDurable(t *testing.T) {
 	}
 }
 
+// A request is answered by the end of its transaction, not by that of its last statement.
+func TestAnswerIsThatOfTheCommit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN RAISE EXCEPTION 'refused at the commit' USING ERRCODE = '23000'; END $$`)
+	b.exec(`CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON outhook.event_keys DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	keyed := outhook.Event{Type: "a", Payload: json.RawMessage("1"), IdempotencyKey: "k"}
+	free := outhook.Event{Type: "a", Payload: json.RawMessage("1")}
+	for name, events := range map[string][]outhook.Event{"One": {keyed}, "Several": {keyed, free}} {
+		_, err := b.put(events...)
+		require.ErrorContains(t, err, "refused at the commit", name)
+		require.Zero(t, b.count("SELECT count(*) FROM outhook.events"), name)
+
+		_, err = b.put(free)
+		require.NoError(t, err, name)
+		b.exec("DELETE FROM outhook.events")
+		for _, conn := range b.pool.AcquireAllIdle(t.Context()) {
+			var locks, statement string
+			require.NoError(t, conn.QueryRow(t.Context(), `SELECT current_setting('lock_timeout'),
+				current_setting('statement_timeout')`).Scan(&locks, &statement))
+			conn.Release()
+			require.Equal(t, []string{"0", "0"}, []string{locks, statement}, "the settings are the transaction's own")
+		}
+	}
+}
+
 // The failure of a group is nobody's fault: each of its requests gets it, and it has been logged.
 func TestGroupErrorIsTheDatabases(t *testing.T) {
 	t.Parallel()
