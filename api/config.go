@@ -29,8 +29,8 @@ const (
 
 // Config configures a [Server]. Begin with [DefaultConfig], and set what has no default: Pool, Keyring and Checks.
 type Config struct {
-	// Pool reaches a database with all migrations. The ingestion takes 1 connection of it and up to 4 more while events
-	// wait for an idempotency key that an open transaction holds. Required.
+	// Pool reaches a database with all migrations. The ingestion takes 1 connection of it and up to 6 more while open
+	// transactions hold idempotency keys of events. Required.
 	Pool *pgxpool.Pool
 
 	// Keyring seals the endpoints' secrets. The associated data is the 16 bytes of the endpoint's id. Required.

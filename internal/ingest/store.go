@@ -34,42 +34,70 @@ const (
 	// maxWaiting bounds the requests that wait. A group takes up to 500, so this is a wait of about eight groups.
 	maxWaiting = 4000
 
-	// patientParallel bounds the requests that may wait at the same time for an idempotency key that an open transaction
-	// holds, since each takes a connection.
+	// sorterParallel and sorterItems bound the groups in which requests are told apart whose group had to wait for an
+	// idempotency key. They are halved until those with the key are alone, so they are small.
+	sorterParallel = 2
+	sorterItems    = 16
+
+	// patientParallel bounds the requests that wait at the same time for a key that an open transaction holds, since each
+	// takes a connection.
 	patientParallel = 4
 
-	// patientWaiting bounds those that wait for one of these places.
+	// patientWaiting bounds those that wait for one of these places: it comes within 5 s.
 	patientWaiting = 100
 
 	// runTimeout bounds a group: less than the 15 s that a request waits by default, so that its outcome is known in time.
 	runTimeout = 12 * time.Second
 
-	// An application may hold its transaction open, and with it an idempotency key, for as long as it likes. A group must
-	// not wait for it, or nobody's events would be stored meanwhile: it gives up after promptLocks, which is more than the
-	// commit of another group takes, and the one request with that key waits again alone, for patientLocks.
-	promptLocks  = 50 * time.Millisecond
-	patientLocks = 8 * time.Second
+	// patience is how long a request waits for a lock that an open transaction holds; the last try may take it beyond that.
+	patience = 8 * time.Second
+)
+
+// How long a statement waits for another transaction's idempotency key. An application may hold its transaction open, and
+// with it a key, for as long as it likes, so nobody may wait for it but the requests with that key: a group gives up after
+// as long as the commit of another one takes. Those that are told apart meet a key that is held one by one. The requests
+// that wait take turns, so that none waits behind a key that is held for longer than its own.
+const (
+	promptLocks  = 5 * time.Millisecond
+	sorterLocks  = 2 * time.Millisecond
+	patientLocks = 200 * time.Millisecond
+
+	// A lock other than a key's, of a migration, say, concerns all requests of a group: they wait for it together. Each try
+	// is moreLocks times as long as the one before, up to maxLocks, and not all of their patience, since it may meet a key
+	// that is held, too.
+	moreLocks = 4
+	maxLocks  = 4 * time.Second
 )
 
 // Store writes events. Create one with [New].
 type Store struct {
 	pool    *pgxpool.Pool
 	logger  *slog.Logger
-	prompt  *batch.Group[request, []db.EnqueueManyRow]
-	patient *batch.Group[request, []db.EnqueueManyRow]
+	prompt  *group // of all requests
+	sorter  *group // of those whose group had to wait for a key
+	patient *group // of those whose key another transaction holds
 	metric  *metrics.Group
 }
 
-// New returns a store that takes 1 connection of the pool, and up to 4 more while events wait for an idempotency key
-// that an open transaction holds. The logger gets a line for each group that failed, and reg the metrics of the
-// groups (nil: they are counted and not shown).
+// group is requests that are stored together.
+type group = batch.Group[request, []db.EnqueueManyRow]
+
+// New returns a store that takes 1 connection of the pool, and up to 6 more while open transactions hold idempotency
+// keys of events. The logger gets a line for each group that failed, and reg the metrics of the groups (nil: they are
+// counted and not shown).
 func New(pool *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *Store {
 	st := &Store{pool: pool, logger: logger}
 	prompt := batch.Config{Parallel: parallel, MaxWaiting: maxWaiting, Split: isOnesFault}
-	st.prompt = batch.New(prompt, request.size, st.runPrompt)
+	st.prompt = batch.New(prompt, request.size, st.run(promptLocks))
+
+	apart := func(err error) bool { return isOnesFault(err) || isHeldKey(err) }
+	sorter := batch.Config{Parallel: sorterParallel, MaxWaiting: maxWaiting, MaxItems: sorterItems, Split: apart}
+	st.sorter = batch.New(sorter, request.size, st.run(sorterLocks))
+
 	patient := batch.Config{Parallel: patientParallel, MaxWaiting: patientWaiting, MaxItems: 1}
-	st.patient = batch.New(patient, request.size, st.runPatient)
-	waiting := func() int { return st.prompt.Stats().Waiting + st.patient.Stats().Waiting }
+	st.patient = batch.New(patient, request.size, st.run(patientLocks))
+
+	waiting := func() int { return st.prompt.Stats().Waiting + st.sorter.Stats().Waiting + st.patient.Stats().Waiting }
 	st.metric = metrics.NewGroup(reg, "store", waiting)
 	return st
 }
@@ -83,6 +111,13 @@ func (st *Store) Put(ctx context.Context, events []outhook.Event, traceparent st
 	r := newRequest(events, traceparent)
 	rows, err := st.prompt.Do(ctx, r)
 	if isHeldKey(err) {
+		rows, err = st.sorter.Do(ctx, r)
+	}
+
+	for began := time.Now(); isHeldKey(err); {
+		if time.Since(began) > patience {
+			return nil, ErrKeyHeld
+		}
 		rows, err = st.patient.Do(ctx, r)
 	}
 	return rows, err
@@ -90,31 +125,26 @@ func (st *Store) Put(ctx context.Context, events []outhook.Event, traceparent st
 
 // Close finishes what waits and runs.
 func (st *Store) Close(ctx context.Context) error {
-	return errors.Join(st.prompt.Close(ctx), st.patient.Close(ctx))
+	return errors.Join(st.prompt.Close(ctx), st.sorter.Close(ctx), st.patient.Close(ctx))
 }
 
-// runPrompt is one group of requests. A lock other than a key's concerns all of them (a migration, say), so they wait
-// for it together.
-func (st *Store) runPrompt(ctx context.Context, rs []request) ([][]db.EnqueueManyRow, error) {
-	rows, err := st.enqueue(ctx, rs, promptLocks)
-	if isLockTimeout(err) && !isHeldKey(err) {
-		rows, err = st.enqueue(ctx, rs, patientLocks)
+// run returns what stores a group, waiting for keys for as long as given, and for other locks for longer.
+func (st *Store) run(locks time.Duration) func(context.Context, []request) ([][]db.EnqueueManyRow, error) {
+	return func(ctx context.Context, rs []request) (rows [][]db.EnqueueManyRow, err error) {
+		locks, began := locks, time.Now()
+		for {
+			rows, err = st.enqueue(ctx, rs, locks)
+			if !isLockTimeout(err) || isHeldKey(err) || time.Since(began) > patience {
+				return rows, st.logged(ctx, err, len(rs))
+			}
+			locks = min(moreLocks*locks, maxLocks)
+		}
 	}
-	return rows, st.logged(ctx, err, len(rs))
-}
-
-// runPatient is one request that waits for a key.
-func (st *Store) runPatient(ctx context.Context, rs []request) ([][]db.EnqueueManyRow, error) {
-	rows, err := st.enqueue(ctx, rs, patientLocks)
-	if isHeldKey(err) {
-		return nil, ErrKeyHeld
-	}
-	return rows, st.logged(ctx, err, len(rs))
 }
 
 // logged logs an error that is nobody's fault once, for all requests of the group.
 func (st *Store) logged(ctx context.Context, err error, requests int) error {
-	if err == nil || isOnesFault(err) {
+	if err == nil || isOnesFault(err) || isHeldKey(err) {
 		return err
 	}
 	st.logger.ErrorContext(ctx, "storing events", slog.Int("requests", requests), slog.String("error", sqlstate.Text(err)))

@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -148,6 +149,79 @@ func TestLockedTableDelaysAll(t *testing.T) {
 	for range 20 {
 		require.NoError(t, <-results)
 	}
+}
+
+// hold begins a transaction that has taken keys, as an application that keeps it open does.
+func (b *testBundle) hold(keys ...string) pgx.Tx {
+	b.t.Helper()
+	tx, err := b.pool.Begin(b.t.Context())
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(b.t.Context())) })
+	_, err = tx.Exec(b.t.Context(), "SELECT outhook.enqueue('acme', 'a', '1'::text, k) FROM unnest($1::text[]) AS k", keys)
+	require.NoError(b.t, err)
+	return tx
+}
+
+// Keys that an open transaction holds delay the requests with these keys, and not even each other's.
+func TestHeldKeysDelayTheirOwnRequestsOnly(t *testing.T) {
+	t.Parallel()
+	const held = 50
+	b := setup(t)
+	event := func(key string) outhook.Event {
+		return outhook.Event{Type: "a", Payload: json.RawMessage("1"), IdempotencyKey: key}
+	}
+	keys := make([]string, held)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("held%d", i)
+	}
+	holder, brief := b.hold(keys...), b.hold("brief")
+
+	waiting := make(chan error, held)
+	for _, key := range keys {
+		go func() {
+			_, err := b.put(event(key))
+			waiting <- err
+		}()
+	}
+	const waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	require.Eventually(t, func() bool { return b.count(waits) > 0 }, 10*time.Second, time.Millisecond)
+
+	const clients, each = 4, 25
+	var mu sync.Mutex
+	var slowest time.Duration
+	var failed error
+	var others sync.WaitGroup
+	for i := range clients {
+		others.Go(func() {
+			for j := range each {
+				began := time.Now()
+				_, err := b.put(event([]string{"", fmt.Sprintf("free%d.%d", i, j)}[j%2]))
+				mu.Lock()
+				failed, slowest = errors.Join(failed, err), max(slowest, time.Since(began))
+				mu.Unlock()
+			}
+		})
+	}
+	others.Wait()
+	require.NoError(t, failed)
+	require.Less(t, slowest, 2*time.Second)
+
+	// Another transaction's key is free before theirs.
+	answered := make(chan error, 1)
+	go func() {
+		_, err := b.put(event("brief"))
+		answered <- err
+	}()
+	require.Empty(t, answered)
+	require.NoError(t, brief.Commit(t.Context()))
+	require.NoError(t, <-answered)
+	require.Empty(t, waiting)
+
+	require.NoError(t, holder.Commit(t.Context()))
+	for range held {
+		require.NoError(t, <-waiting)
+	}
+	require.Equal(t, held+1+clients*each, b.count("SELECT count(*) FROM outhook.events"))
 }
 
 // What is stored survives a crash of the database, also where that is not the default.

@@ -30,7 +30,7 @@ func (t *trip) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 	if _, err := t.results.Exec(); err != nil {
 		return nil, err
 	}
-	return t.results.Query()
+	return t.results.Query() //nolint:rowserrcheck // the generated code does
 }
 
 // commit waits for the answer to the Sync. Returns nil if the transaction was committed, and else the first error, that
