@@ -11,12 +11,12 @@ import (
 )
 
 type benchCmd struct {
-	Mode string `arg:"" optional:"" default:"rest" enum:"rest,batch,client,drain,dead,burst,backlog,spread,limited,replay,retention" help:"How events are enqueued: rest (an event per request), batch, client (outhook.Enqueue in a transaction with one business INSERT), or drain (all first, then the workers start). Or what one does to the others: dead (4 of 20 endpoints hang, 2 refuse), burst (of one tenant), backlog (of an endpoint that takes 2 s), spread (1 endpoint with many events, many with 1), limited (50/s), replay (of what one endpoint got). Or retention: 10 of 40 days are dropped while events are enqueued at --rate (300)."`
+	Mode string `arg:"" optional:"" default:"rest" enum:"rest,batch,client,drain,dead,burst,backlog,spread,limited,replay,schedule,frozen,locked,steer,retention" help:"How events are enqueued: rest (an event per request), batch, client (outhook.Enqueue in a transaction with one business INSERT), or drain (all first, then the workers start). Or what one does to the others: dead (4 of 20 endpoints hang, 2 refuse), burst (of one tenant), backlog (of an endpoint that takes 2 s), spread (1 endpoint with many events, many with 1), limited (50/s), replay (of what one endpoint got), schedule (all endpoints refuse, workers are killed and frozen), frozen (one of two workers), locked (rows, by somebody), steer (an endpoint with a backlog is enabled, disabled, deleted). Or retention: 10 of 40 days are dropped while events are enqueued at --rate (300)."`
 
 	Conns        int           `default:"64" help:"Connections that enqueue at the same time."`
 	Rate         float64       `help:"Enqueues a second, at fixed times; 0: as fast as the connections go."`
 	Duration     time.Duration `default:"10s" help:"How long to enqueue (not in mode drain)."`
-	Events       int           `help:"Events of mode drain (50000) or of a scenario: burst 200000, backlog 100000, replay 50000, spread and limited 10000."`
+	Events       int           `help:"Events of mode drain (50000) or of a scenario: burst 200000 (30000 by loop or trigger), backlog and steer 100000, replay 50000, spread and limited 10000, schedule 1000."`
 	BatchSize    int           `default:"100" help:"Events a request of mode batch."`
 	PayloadBytes int           `default:"1024" help:"Size of each payload."`
 	AnswerBytes  int           `default:"2" help:"Size of the receiver's answers."`
@@ -29,6 +29,12 @@ type benchCmd struct {
 	Baseline     []string      `enum:"river,postgres" help:"Measure this too, in the same run: river (bare River, without a log) or postgres (the rows by plain SQL; with client --workers 0)."`
 	AnyMachine   bool          `help:"Accept a baseline that is far from that of the machine in docs/performance.md."`
 	JSON         bool          `name:"json" help:"Print JSON."`
+
+	Way      string          `default:"call" enum:"call,loop,trigger" help:"How burst enqueues, in one transaction: call (of many events each), loop (a call for each), trigger (for each row)."`
+	Schedule []time.Duration `default:"1s,3s,9s,27s" help:"Delays between attempts of schedule."`
+	Faults   bool            `default:"true" negatable:"" help:"Kill and freeze workers in schedule."`
+	Seed     uint64          `default:"1" help:"What decides when, in schedule."`
+	Freeze   time.Duration   `default:"60s" help:"How long frozen freezes a worker, and locked locks rows."`
 
 	URL             string `name:"url" help:"Measure this running server instead of one of the benchmark's own."`
 	Key             string `env:"OUTHOOK_API_KEY" secret:"" help:"Its API key."`
@@ -54,9 +60,10 @@ func (b *benchCmd) Run(c *command) error {
 		Processes:  bench.Processes{APIs: b.APIs, Workers: b.Workers, Executable: executable},
 		Comparison: bench.Comparison{Pairs: b.Pairs, Baselines: b.Baseline, AnyMachine: b.AnyMachine},
 		Target:     bench.Target{URL: b.URL, Key: b.Key, ReceiverAddress: b.ReceiverAddress},
+		Staging:    bench.Staging{Way: b.Way, Schedule: b.Schedule, Faults: b.Faults, Seed: b.Seed, Freeze: b.Freeze},
 	}
 	if cfg.Count == 0 {
-		cfg.Count = bench.DefaultEvents(cfg.Mode)
+		cfg.Count = bench.DefaultEvents(cfg.Mode, cfg.Way)
 	}
 
 	if slices.Contains(bench.Scenarios(), cfg.Mode) {

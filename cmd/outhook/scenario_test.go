@@ -24,6 +24,18 @@ type scenarioReport struct {
 	}
 }
 
+// value is what was measured of a promise.
+func (r scenarioReport) value(t *testing.T, name string) float64 {
+	t.Helper()
+	for _, c := range r.Checks {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	require.FailNow(t, "no such check", name)
+	return 0
+}
+
 func (r scenarioReport) figure(t *testing.T, name string) float64 {
 	t.Helper()
 	for _, f := range r.Figures {
@@ -102,6 +114,54 @@ func TestBenchScenarios(t *testing.T) {
 		r := scenario(t, "replay", "--rate", "20", "--events", "300")
 		require.InDelta(t, 20, r.figure(t, "healthy deliveries"), 0)
 		require.Positive(t, r.figure(t, "replayed deliveries"))
+	})
+
+	t.Run("BurstsThatDoNotLookLikeOne", func(t *testing.T) {
+		t.Parallel()
+		for _, way := range []string{"loop", "trigger"} {
+			r := scenario(t, "burst", "--way", way, "--events", "500")
+			require.InDelta(t, 10, r.figure(t, "other tenant's events"), 0, way)
+			require.Positive(t, r.figure(t, "burst committed after s"), way)
+		}
+	})
+
+	t.Run("Schedule", func(t *testing.T) {
+		t.Parallel()
+		r := scenario(t, "schedule", "--events", "24", "--schedule", "1s,5s")
+		for _, check := range []string{
+			"deliveries that are not settled", "requests without a row", "rows of answers without a request",
+		} {
+			require.Zero(t, r.value(t, check), check)
+		}
+		require.GreaterOrEqual(t, r.value(t, "shortest wait less its delay, s, by the receiver"), 0.0)
+		retries := 0.0
+		for _, kind := range []string{"limited", "shared", "slow", "after an unknown attempt", "of those that a fault caught"} {
+			retries += r.figure(t, "retries "+kind)
+		}
+		require.GreaterOrEqual(t, retries, 40.0, "of 48, some of which may be of a shared endpoint that got a lane")
+		require.Positive(t, r.figure(t, "faults"))
+	})
+
+	t.Run("Frozen", func(t *testing.T) {
+		t.Parallel()
+		r := scenario(t, "frozen", "--freeze", "2s", "--rate", "20")
+		require.Zero(t, r.value(t, "deliveries that did not arrive"))
+		require.InDelta(t, 40, r.figure(t, "deliveries beside a frozen worker"), 0)
+	})
+
+	t.Run("Locked", func(t *testing.T) {
+		t.Parallel()
+		r := scenario(t, "locked", "--freeze", "2s", "--rate", "20")
+		require.Zero(t, r.value(t, "deliveries that did not arrive"))
+		require.InDelta(t, 10, r.figure(t, "retries"), 0)
+	})
+
+	t.Run("Steer", func(t *testing.T) {
+		t.Parallel()
+		r := scenario(t, "steer", "--events", "300")
+		require.Zero(t, r.value(t, "other tenant's deliveries that did not arrive"))
+		require.Less(t, r.value(t, "all cancelled after deleting s"), 180.0)
+		require.Positive(t, r.figure(t, "deliveries before disabling"))
 	})
 
 	t.Run("HasASystemOfItsOwn", func(t *testing.T) {

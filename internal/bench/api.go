@@ -51,12 +51,17 @@ func newAPI(base, key string, conns int) (*api, error) {
 
 // post sends JSON and returns the answer of at most 4 MiB. Any status but 2xx is an error.
 func (a *api) post(ctx context.Context, path string, body []byte) ([]byte, error) {
+	return a.call(ctx, http.MethodPost, path, body)
+}
+
+// call is post with another method.
+func (a *api) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	c, err := a.conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API: %w", err)
 	}
 
-	status, answer, last, err := c.exchange(a.url.Path+path, a.head, body)
+	status, answer, last, err := c.exchange(method+" "+a.url.Path+path, a.head, body)
 	if err != nil || last {
 		c.stop()
 		_ = c.Close()
@@ -64,7 +69,7 @@ func (a *api) post(ctx context.Context, path string, body []byte) ([]byte, error
 		a.idle <- c
 	}
 	if err != nil {
-		return nil, fmt.Errorf("posting to the API: %w", err)
+		return nil, fmt.Errorf("asking the API: %w", err)
 	}
 
 	if status/100 != 2 {
@@ -102,13 +107,14 @@ func (a *api) conn(ctx context.Context) (*apiConn, error) {
 	return &apiConn{Conn: c, in: bufio.NewReader(c), stop: context.AfterFunc(ctx, func() { _ = c.Close() })}, nil
 }
 
-// exchange sends a request in one write and reads its answer. last: the server closes the connection after it.
-func (c *apiConn) exchange(path, head string, body []byte) (status int, answer []byte, last bool, err error) {
+// exchange sends a request in one write and reads its answer. line is its method and path, head what follows them.
+// last: the server closes the connection after it.
+func (c *apiConn) exchange(line, head string, body []byte) (status int, answer []byte, last bool, err error) {
 	if err := c.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return 0, nil, true, err
 	}
 
-	c.out = append(append(append(c.out[:0], "POST "...), path...), head...)
+	c.out = append(append(c.out[:0], line...), head...)
 	c.out = append(strconv.AppendInt(c.out, int64(len(body)), 10), "\r\n\r\n"...)
 	c.out = append(c.out, body...)
 	if _, err := c.Write(c.out); err != nil {

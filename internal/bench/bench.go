@@ -38,6 +38,7 @@ type Config struct {
 	Processes
 	Comparison
 	Target
+	Staging
 
 	// Tenant is whose events they are.
 	//
@@ -117,6 +118,24 @@ type Target struct {
 	URL, Key, ReceiverAddress string
 }
 
+// Staging is how a scenario is played.
+type Staging struct {
+	// Way is how a burst is enqueued: WayCall, WayLoop or WayTrigger.
+	//
+	// Defaults to WayCall.
+	Way string
+
+	// Schedule is the delays between attempts of the scenario schedule.
+	Schedule []time.Duration
+
+	// Faults says whether worker processes are killed and frozen in the scenario schedule, at moments that Seed decides.
+	Faults bool
+	Seed   uint64
+
+	// Freeze is for how long a process stands still, or rows are locked, in the scenarios frozen and locked.
+	Freeze time.Duration
+}
+
 // Validate checks what the flags allow and the benchmark does not. Errors name the flag.
 func (c Config) Validate() error {
 	for _, limit := range []struct {
@@ -145,6 +164,8 @@ func (c Config) Validate() error {
 		return errors.New("--rate must be 0 to 100000 a second")
 	case c.Duration < time.Second || c.Duration > time.Hour:
 		return errors.New("--duration must be 1s to 1h")
+	case c.Freeze < 0 || c.Freeze > time.Hour:
+		return errors.New("--freeze must be 0s to 1h")
 	case c.URL != "" && (c.Mode == ModeClient || c.Mode == ModeDrain):
 		return errors.New("--url needs the mode rest or batch: the others reach the database")
 	case c.URL != "" && len(c.Baselines) > 0:

@@ -8,11 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/google/uuid"
 )
 
 // Behaviours of a crowd's endpoints: the first element of their path. The second is the group that they are counted in.
@@ -20,10 +22,27 @@ const (
 	behaveQuick = "quick" // 200 at once
 	behaveHang  = "hang"  // no answer at all
 	behaveSlow  = "slow"  // 200 after slowAnswer
+
+	behaveRefuse     = "refuse"      // 500 at once; its requests are kept
+	behaveSlowRefuse = "slow-refuse" // 500 after slowRefusal; its requests are kept
+	behaveSecond     = "second"      // 500 at once to the first attempt, which is not counted, and 200 to others
 )
 
-// slowAnswer is how long a slow endpoint takes.
-const slowAnswer = 2 * time.Second
+const (
+	// slowAnswer is how long a slow endpoint takes.
+	slowAnswer = 2 * time.Second
+
+	// slowRefusal is long enough for an endpoint to get a lane.
+	slowRefusal = 1200 * time.Millisecond
+)
+
+// Request is one that a crowd's receiver has kept.
+type Request struct {
+	EventID uuid.UUID `json:"event_id"`
+	Group   string    `json:"group"`
+	Number  int       `json:"number"` // of the attempt
+	Nanos   int64     `json:"nanos"`  // of the receipt
+}
 
 // GroupCounts is what a crowd's receiver counted of a group of endpoints.
 type GroupCounts struct {
@@ -36,8 +55,9 @@ type GroupCounts struct {
 
 // crowd is a receiver of many endpoints that behave differently.
 type crowd struct {
-	mu     sync.Mutex
-	groups map[string]*group
+	mu       sync.Mutex
+	groups   map[string]*group
+	requests []Request
 }
 
 type group struct {
@@ -47,8 +67,8 @@ type group struct {
 	latency *hdrhistogram.Histogram
 }
 
-// ServeCrowd is the process of such a receiver: POST /<behaviour>/<group>/<anything>, GET /groups, POST /reset. It
-// prints its address to stdout.
+// ServeCrowd is the process of such a receiver: POST /<behaviour>/<group>/<anything>, GET /groups, GET /requests,
+// POST /reset. It prints its address to stdout.
 func ServeCrowd(ctx context.Context, stdout io.Writer) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -60,6 +80,7 @@ func ServeCrowd(ctx context.Context, stdout io.Writer) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /reset", c.reset)
 	mux.HandleFunc("GET /groups", c.counts)
+	mux.HandleFunc("GET /requests", c.kept)
 	mux.HandleFunc("POST /", c.receive)
 
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
@@ -83,23 +104,50 @@ func (c *crowd) receive(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 
-	g := c.begin(path[2], sent, time.Now())
-	defer c.end(g)
+	number, _ := strconv.Atoi(req.Header.Get("Outhook-Attempt"))
+	if path[1] == behaveSecond && number == 1 {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
 
-	var wait <-chan time.Time // never, for one that hangs
-	switch path[1] {
-	case behaveQuick:
+	now := time.Now()
+	g := c.begin(path[2], sent, now)
+	defer c.end(g)
+	c.answer(w, req, path[1], Request{Group: path[2], Number: number, Nanos: now.UnixNano()})
+}
+
+// answer does as the endpoint behaves.
+func (c *crowd) answer(w http.ResponseWriter, req *http.Request, behaviour string, kept Request) {
+	wait, status := time.Duration(0), http.StatusOK
+	switch behaviour {
+	case behaveHang:
+		<-req.Context().Done()
 		return
 	case behaveSlow:
-		timer := time.NewTimer(slowAnswer)
-		defer timer.Stop()
-		wait = timer.C
+		wait = slowAnswer
+	case behaveRefuse, behaveSlowRefuse:
+		status = http.StatusInternalServerError
+		c.keep(req, kept)
+		if behaviour == behaveSlowRefuse {
+			wait = slowRefusal
+		}
 	}
 
-	select {
-	case <-wait:
-	case <-req.Context().Done():
+	if sleepUntil(req.Context(), time.Now().Add(wait)) == nil {
+		w.WriteHeader(status)
 	}
+}
+
+func (c *crowd) keep(req *http.Request, kept Request) {
+	id, err := uuid.Parse(req.Header.Get("Webhook-Id"))
+	if err != nil {
+		return
+	}
+	kept.EventID = id
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests = append(c.requests, kept)
 }
 
 func (c *crowd) begin(name string, sent, now time.Time) *group {
@@ -131,7 +179,7 @@ func (c *crowd) end(g *group) {
 func (c *crowd) reset(http.ResponseWriter, *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.groups = map[string]*group{}
+	c.groups, c.requests = map[string]*group{}, nil
 }
 
 func (c *crowd) counts(w http.ResponseWriter, _ *http.Request) {
@@ -142,23 +190,43 @@ func (c *crowd) counts(w http.ResponseWriter, _ *http.Request) {
 		g.ReceiptMS = newLatency(g.latency)
 		answer[name] = g.GroupCounts
 	}
+	answerJSON(w, answer)
+}
 
+func (c *crowd) kept(w http.ResponseWriter, _ *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	answerJSON(w, c.requests)
+}
+
+func answerJSON(w http.ResponseWriter, answer any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
 // groups asks a crowd's receiver what it has counted.
 func (r *remote) groups(ctx context.Context) (counts map[string]GroupCounts, err error) {
-	body, err := r.get(ctx, "/groups")
+	err = r.read(ctx, "/groups", &counts)
+	return counts, err
+}
+
+// requests asks it for those that it has kept.
+func (r *remote) requests(ctx context.Context) (list []Request, err error) {
+	err = r.read(ctx, "/requests", &list)
+	return list, err
+}
+
+func (r *remote) read(ctx context.Context, path string, answer any) error {
+	body, err := r.get(ctx, path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer body.Close()
 
-	if err := json.NewDecoder(body).Decode(&counts); err != nil {
-		return nil, fmt.Errorf("reading the receiver's counts: %w", err)
+	if err := json.NewDecoder(body).Decode(answer); err != nil {
+		return fmt.Errorf("reading the receiver's answer: %w", err)
 	}
-	return counts, nil
+	return nil
 }
 
 // reset makes it count from 0.

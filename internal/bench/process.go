@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,7 +29,8 @@ const (
 type process struct {
 	*child.Process
 
-	out *tail
+	out    *tail
+	killed atomic.Bool // by kill
 }
 
 // spawnKind starts a process of the benchmark's own: of a kind, with that kind's flags, and an environment.
@@ -50,7 +52,7 @@ func spawn(executable string, args []string, env ...string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", args[0], err)
 	}
-	return &process{p, out}, nil
+	return &process{Process: p, out: out}, nil
 }
 
 // pid is the process's id.
@@ -65,8 +67,18 @@ func (p *process) name() string {
 	return args[0]
 }
 
-// stop ends the process gracefully, or after a while by force.
+// kill ends the process with SIGKILL, as a fault.
+func (p *process) kill() error {
+	p.killed.Store(true)
+	return p.Kill()
+}
+
+// stop ends the process gracefully, or after a while by force. One that was killed has ended.
 func (p *process) stop() error {
+	if p.killed.Load() {
+		return nil
+	}
+
 	_ = p.Cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.Done():

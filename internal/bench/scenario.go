@@ -22,11 +22,19 @@ const (
 	ScenarioSpread  = "spread"  // one endpoint with many events, and many endpoints with one event each
 	ScenarioLimited = "limited" // one endpoint with a rate limit of 50/s has a long backlog, with three workers
 	ScenarioReplay  = "replay"  // all deliveries of one endpoint are ordered again
+
+	ScenarioSchedule = "schedule" // endpoints of all kinds refuse, while worker processes are killed and frozen
+	ScenarioFrozen   = "frozen"   // one of two worker processes stands still in the middle of what it does
+	ScenarioLocked   = "locked"   // somebody's transaction locks a delivery and a job
+	ScenarioSteer    = "steer"    // an endpoint with a long backlog is enabled, disabled and deleted
 )
 
 // Scenarios returns their names.
 func Scenarios() []string {
-	return []string{ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited, ScenarioReplay}
+	return []string{
+		ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited, ScenarioReplay,
+		ScenarioSchedule, ScenarioFrozen, ScenarioLocked, ScenarioSteer,
+	}
 }
 
 // Check is a promise and what was measured of it.
@@ -69,6 +77,17 @@ func (r *ScenarioReport) check(c Check) {
 
 func (r *ScenarioReport) figure(name string, value float64) {
 	r.Figures = append(r.Figures, Figure{name, rounded(value)})
+}
+
+// count adds to a figure.
+func (r *ScenarioReport) count(name string, n float64) {
+	for i, f := range r.Figures {
+		if f.Name == name {
+			r.Figures[i].Value += n
+			return
+		}
+	}
+	r.figure(name, n)
 }
 
 func rounded(v float64) float64 { return math.Round(v*1000) / 1000 }
@@ -168,6 +187,11 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 		ScenarioSpread:  p.spread,
 		ScenarioLimited: p.limited,
 		ScenarioReplay:  p.replayed,
+
+		ScenarioSchedule: p.scheduled,
+		ScenarioFrozen:   p.frozen,
+		ScenarioLocked:   p.locked,
+		ScenarioSteer:    p.steer,
 	}[s.cfg.Mode]
 	if err := run(ctx); err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", s.cfg.Mode, err)

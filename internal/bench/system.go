@@ -112,13 +112,16 @@ func (s *system) newDatabase(ctx context.Context, name string) (pool *pgxpool.Po
 	return pool, drop, nil
 }
 
-// serve starts an Outhook process with a role on a database and returns it with its URL.
+// serve starts an Outhook process with a role on a database and returns it with its URL. env wins over what is set
+// here.
 func (s *system) serve(ctx context.Context, database, role string, env ...string) (*process, string, error) {
-	c, err := s.spawn([]string{"serve"}, append(env,
-		"OUTHOOK_DATABASE_URL="+s.pg.URL(database), "OUTHOOK_API_KEY="+s.key, "OUTHOOK_ENCRYPTION_KEY="+s.secret,
-		"OUTHOOK_ROLES="+role, "OUTHOOK_LISTEN=127.0.0.1:0", "OUTHOOK_EGRESS_ALLOW=127.0.0.0/8",
+	defaults := []string{
+		"OUTHOOK_DATABASE_URL=" + s.pg.URL(database), "OUTHOOK_API_KEY=" + s.key, "OUTHOOK_ENCRYPTION_KEY=" + s.secret,
+		"OUTHOOK_ROLES=" + role, "OUTHOOK_LISTEN=127.0.0.1:0", "OUTHOOK_EGRESS_ALLOW=127.0.0.0/8",
 		"OUTHOOK_EGRESS_PORTS=any", "OUTHOOK_EGRESS_ALLOW_HTTP=true", "OUTHOOK_LOG_FORMAT=json",
-		"OUTHOOK_RETRY_SCHEDULE=1s,1s,1s", "OUTHOOK_MAX_ENDPOINTS=1000000")...)
+		"OUTHOOK_RETRY_SCHEDULE=1s,1s,1s", "OUTHOOK_MAX_ENDPOINTS=1000000",
+	}
+	c, err := s.spawn([]string{"serve"}, append(defaults, env...)...) // of two values the last one holds
 	if err != nil {
 		return nil, "", err
 	}
