@@ -113,6 +113,42 @@ func TestABacklogCostsOthersNothing(t *testing.T) {
 	}
 }
 
+// Jobs that wait for their time cost those who look for work nothing, however many they are.
+func TestWaitingJobsCostNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	_, client, seen := b.startTraced(t)
+	b.enqueueFor(t, tenant, 1)
+	b.awaitNonePending(t, endpointID)
+	b.requireWaitingFree(t, client, seen, "fetch")
+}
+
+// requireWaitingFree checks that statements of a client, which it stops, read a few pages beside 100,000 jobs that wait for a
+// retry in an hour, with fresh statistics or with none.
+func (b *testBundle) requireWaitingFree(t *testing.T, client *jobs.Client, seen *statements, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		eventually(t, func() bool { _, ok := seen.get(name); return ok }, func() any { return name })
+	}
+	require.NoError(t, client.Stop(b.ctx))
+
+	b.exec(t, `INSERT INTO outhook.river_job (kind, args, queue, max_attempts, attempt, state, scheduled_at)
+		SELECT 'deliver', '{}', $1, 1000, 1, 'retryable', now() + interval '1 hour' + i * interval '1 ms'
+		FROM generate_series(1, 100000) AS i`, ledger.QueueDeliver)
+	for _, statistics := range []string{"none", "fresh"} {
+		if statistics == "fresh" {
+			b.exec(t, `ANALYZE outhook.river_job`)
+		}
+		for _, name := range names {
+			root := b.explain(t, seen, name)
+			pages := root.SharedHitBlocks + root.SharedReadBlocks
+			t.Logf("%s with %s statistics reads %d pages", name, statistics, pages)
+			require.Less(t, pages, 20, "%s with %s statistics", name, statistics)
+		}
+	}
+}
+
 // workerPool returns a pool like that of `outhook serve`, which plans each statement anew.
 func (b *testBundle) workerPool(t *testing.T, tracer pgx.QueryTracer) *pgxpool.Pool {
 	t.Helper()
