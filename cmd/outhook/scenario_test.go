@@ -81,7 +81,8 @@ func TestBenchScenarios(t *testing.T) {
 	t.Run("Burst", func(t *testing.T) {
 		t.Parallel()
 		r := scenario(t, "burst", "--events", "2000")
-		require.InDelta(t, 10, r.figure(t, "other tenant's events"), 0)
+		require.GreaterOrEqual(t, r.figure(t, "other tenant's events"), 10.0)
+		require.Zero(t, r.value(t, "other tenant's deliveries that did not arrive"))
 	})
 
 	t.Run("Backlog", func(t *testing.T) {
@@ -120,7 +121,7 @@ func TestBenchScenarios(t *testing.T) {
 		t.Parallel()
 		for _, way := range []string{"loop", "trigger"} {
 			r := scenario(t, "burst", "--way", way, "--events", "500")
-			require.InDelta(t, 10, r.figure(t, "other tenant's events"), 0, way)
+			require.GreaterOrEqual(t, r.figure(t, "other tenant's events"), 10.0, way)
 			require.Positive(t, r.figure(t, "burst committed after s"), way)
 		}
 	})

@@ -347,21 +347,17 @@ func (p *play) burst(ctx context.Context) error {
 		return err
 	}
 
-	var beside GroupCounts
-	began := time.Now()
+	// A burst harms others when it is committed, too.
 	var stored time.Duration
-
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		err := p.enqueueAnyWay(gctx, "burst")
+	beside, err := p.measureBeside(ctx, tenants, func(ctx context.Context) error {
+		began := time.Now()
+		if err := p.enqueueAnyWay(ctx, "burst"); err != nil {
+			return err
+		}
 		stored = time.Since(began)
-		return err
+		return sleepUntil(ctx, time.Now().Add(p.cfg.Duration))
 	})
-	g.Go(func() (err error) {
-		beside, err = p.measureGroup(gctx, tenants, 1, lonelyRate, group)
-		return err
-	})
-	if err := g.Wait(); err != nil {
+	if err != nil {
 		return err
 	}
 
@@ -375,6 +371,60 @@ func (p *play) burst(ctx context.Context) error {
 	p.r.figure("burst committed after s", stored.Seconds())
 	p.r.figure("burst delivered meanwhile", float64(counts["burst"].Count))
 	return nil
+}
+
+// measureBeside pulses for a tenant, whose group has its name, for as long as something is done.
+func (p *play) measureBeside(
+	ctx context.Context, tenants []string, do func(context.Context) error,
+) (GroupCounts, error) {
+	if err := p.receiver.reset(ctx); err != nil {
+		return GroupCounts{}, err
+	}
+
+	var sent int64
+	done := make(chan struct{})
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(done)
+		return do(gctx)
+	})
+	g.Go(func() (err error) {
+		sent, err = p.pulseUntil(gctx, tenants, done)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return GroupCounts{}, err
+	}
+
+	counts, err := p.receiver.awaitGroup(ctx, tenants[0], sent)
+	p.r.atMost("other tenant's deliveries that did not arrive", float64(sent-counts[tenants[0]].Count), 0)
+	return counts[tenants[0]], err
+}
+
+// pulseUntil pulses for a tenant until done is closed, and returns how many events that were.
+func (p *play) pulseUntil(ctx context.Context, tenants []string, done <-chan struct{}) (sent int64, err error) {
+	for {
+		counts, err := p.lasting(time.Second).pulse(ctx, tenants, lonelyRate)
+		if err != nil {
+			return sent, err
+		}
+		sent += counts[0]
+
+		select {
+		case <-done:
+			return sent, nil
+		default:
+		}
+	}
+}
+
+// beside holds the p99 of a tenant against what it was alone.
+func (p *play) beside(name string, alone, beside GroupCounts) {
+	p.r.atMost(name+" p99 ms", beside.ReceiptMS.P99, max(3*alone.ReceiptMS.P99, 50))
+	p.r.figure(name+" p99 ms alone", alone.ReceiptMS.P99)
+	p.r.figure(name+" p50 ms alone", alone.ReceiptMS.P50)
+	p.r.figure(name+" p50 ms", beside.ReceiptMS.P50)
+	p.r.figure(name+" max ms", beside.ReceiptMS.Max)
 }
 
 // backlogged measures endpoints beside one that is slow and has a long backlog.

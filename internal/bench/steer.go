@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -71,21 +69,12 @@ func (p *play) steer(ctx context.Context) error {
 		return err
 	}
 
-	beside, err := p.besideOrders(ctx, other, func(ctx context.Context) error { return p.orders(ctx, steered, deleted) })
+	beside, err := p.measureBeside(ctx, other, func(ctx context.Context) error { return p.orders(ctx, steered, deleted) })
 	if err != nil {
 		return err
 	}
 	p.beside("other tenant's receipt", alone, beside)
 	return nil
-}
-
-// beside holds the p99 of a tenant against what it was alone.
-func (p *play) beside(name string, alone, beside GroupCounts) {
-	p.r.atMost(name+" p99 ms", beside.ReceiptMS.P99, max(3*alone.ReceiptMS.P99, 50))
-	p.r.figure(name+" p99 ms alone", alone.ReceiptMS.P99)
-	p.r.figure(name+" p50 ms alone", alone.ReceiptMS.P50)
-	p.r.figure(name+" p50 ms", beside.ReceiptMS.P50)
-	p.r.figure(name+" max ms", beside.ReceiptMS.Max)
 }
 
 // waiting makes a paused endpoint of a tenant of its own for which deliveries wait, and returns its path in the API.
@@ -112,45 +101,6 @@ func (p *play) waiting(ctx context.Context, group string) (path string, err erro
 		}
 	}
 	return path, nil
-}
-
-// besideOrders pulses for a tenant for as long as orders are given and carried out.
-func (p *play) besideOrders(
-	ctx context.Context, tenants []string, orders func(context.Context) error,
-) (GroupCounts, error) {
-	if err := p.receiver.reset(ctx); err != nil {
-		return GroupCounts{}, err
-	}
-
-	var sent int64
-	ended := make(chan struct{})
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		defer close(ended)
-		return orders(gctx)
-	})
-	g.Go(func() error {
-		for {
-			counts, err := p.lasting(time.Second).pulse(gctx, tenants, lonelyRate)
-			if err != nil {
-				return err
-			}
-			sent += counts[0]
-
-			select {
-			case <-ended:
-				return nil
-			default:
-			}
-		}
-	})
-	if err := g.Wait(); err != nil {
-		return GroupCounts{}, err
-	}
-
-	counts, err := p.receiver.awaitGroup(ctx, tenants[0], sent)
-	p.r.atMost("other tenant's deliveries that did not arrive", float64(sent-counts[tenants[0]].Count), 0)
-	return counts[tenants[0]], err
 }
 
 // orders enables an endpoint, disables it while it gets its backlog, and deletes another one.
