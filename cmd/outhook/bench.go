@@ -27,6 +27,7 @@ type benchCmd struct {
 	Preload      int           `help:"Delivered events in the tables before, over 40 days (mode retention: 2000000)."`
 	Pairs        int           `default:"1" help:"How often all is measured, baselines in turn; the figures are medians."`
 	Baseline     []string      `enum:"river,postgres" help:"Measure this too, in the same run: river (bare River, without a log) or postgres (the rows by plain SQL; with client --workers 0)."`
+	Against      string        `type:"existingfile" help:"Measure this outhook binary too, in the same run and with its own schema: the ratios of pairs with their spread."`
 	AnyMachine   bool          `help:"Accept a baseline that is far from that of the machine in docs/performance.md."`
 	JSON         bool          `name:"json" help:"Print JSON."`
 
@@ -58,7 +59,7 @@ func (b *benchCmd) Run(c *command) error {
 			Preload: b.Preload,
 		},
 		Processes:  bench.Processes{APIs: b.APIs, Workers: b.Workers, Executable: executable},
-		Comparison: bench.Comparison{Pairs: b.Pairs, Baselines: b.Baseline, AnyMachine: b.AnyMachine},
+		Comparison: bench.Comparison{Pairs: b.Pairs, Baselines: b.Baseline, Against: b.Against, AnyMachine: b.AnyMachine},
 		Target:     bench.Target{URL: b.URL, Key: b.Key, ReceiverAddress: b.ReceiverAddress},
 		Staging:    bench.Staging{Way: b.Way, Schedule: b.Schedule, Faults: b.Faults, Seed: b.Seed, Freeze: b.Freeze},
 	}

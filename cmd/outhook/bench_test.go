@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -85,6 +86,31 @@ func TestBench(t *testing.T) {
 		t.Parallel()
 		r := benchmark(t, "rest", "--conns", "4", "--rate", "50", "--apis", "2", "--workers", "2")
 		require.Equal(t, r.Accepted, r.Delivered)
+	})
+
+	t.Run("AgainstAnotherBinary", func(t *testing.T) {
+		t.Parallel()
+		other, err := os.Executable()
+		require.NoError(t, err)
+		out, err := output(t, "bench", "rest", "--json", "--duration", "1s", "--rate", "20", "--pairs", "2", "--against", other)
+		require.NoError(t, err, out)
+		var r struct {
+			Against []struct {
+				Name                string
+				Median, Least, Most float64
+			}
+			Runs map[string][]figures
+		}
+		require.NoError(t, json.Unmarshal([]byte(out), &r), out)
+		require.Len(t, r.Runs["outhook"], 2)
+		require.Len(t, r.Runs["against"], 2)
+		names := make([]string, len(r.Against))
+		for i, ratio := range r.Against {
+			names[i] = ratio.Name
+			require.LessOrEqual(t, ratio.Least, ratio.Median, ratio.Name)
+			require.LessOrEqual(t, ratio.Median, ratio.Most, ratio.Name)
+		}
+		require.Subset(t, names, []string{"accepted /s", "accept p50 ms", "CPU µs/event of worker"})
 	})
 
 	t.Run("Retention", func(t *testing.T) {

@@ -31,7 +31,7 @@ const runMain = "OUTHOOK_TEST_RUN_MAIN"
 
 func TestMain(m *testing.M) {
 	// bench starts processes of its own program, which in a test is the test.
-	if os.Getenv(runMain) != "" || len(os.Args) > 1 && slices.Contains([]string{"serve", bench.ChildCommand}, os.Args[1]) {
+	if os.Getenv(runMain) != "" || len(os.Args) > 1 && slices.Contains([]string{"serve", "migrate", bench.ChildCommand}, os.Args[1]) {
 		main()
 	}
 	dbtest.Main(m)

@@ -108,6 +108,9 @@ type Comparison struct {
 	// Baselines are measured in turn with Outhook.
 	Baselines []string
 
+	// Against is another outhook binary that is measured in turn with this one. "": none.
+	Against string
+
 	// AnyMachine accepts baselines that are not near those of the machine in docs/performance.md.
 	AnyMachine bool
 }
@@ -168,8 +171,8 @@ func (c Config) Validate() error {
 		return errors.New("--freeze must be 0s to 1h")
 	case c.URL != "" && (c.Mode == ModeClient || c.Mode == ModeDrain):
 		return errors.New("--url needs the mode rest or batch: the others reach the database")
-	case c.URL != "" && len(c.Baselines) > 0:
-		return errors.New("--baseline needs a server of the benchmark's own: leave out --url")
+	case c.URL != "" && (len(c.Baselines) > 0 || c.Against != ""):
+		return errors.New("--baseline and --against need a server of the benchmark's own: leave out --url")
 	case slices.Contains(c.Baselines, BaselinePostgres) && (c.Mode != ModeClient || c.Workers != 0):
 		return errors.New("--baseline postgres compares enqueuing alone: use the mode client with --workers 0")
 	case slices.Contains(c.Baselines, BaselineRiver) && c.Workers == 0:
@@ -191,6 +194,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return runRemote(ctx, cfg)
 	}
 
+	if cfg.Against != "" {
+		cfg.Baselines = append(slices.Clone(cfg.Baselines), BaselineAgainst)
+	}
 	var report *Report
 	err := withSystem(ctx, cfg, func(s *system) (err error) {
 		report, err = s.measureAll(ctx)
@@ -240,8 +246,11 @@ func (s *system) measureAll(ctx context.Context) (*Report, error) {
 }
 
 func cmpName(baseline string) string {
-	if baseline == "" {
+	switch baseline {
+	case "":
 		return "outhook"
+	case BaselineAgainst:
+		return baseline
 	}
 	return "bare " + strings.ToUpper(baseline[:1]) + baseline[1:]
 }

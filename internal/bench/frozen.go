@@ -109,7 +109,8 @@ func (p *play) startAs(ctx context.Context, user string) (*process, error) {
 	password, _ := u.User.Password()
 	u.User = url.UserPassword(user, password)
 
-	_, err = p.pool.Exec(ctx, fmt.Sprintf("CREATE ROLE %s LOGIN SUPERUSER PASSWORD '%s'", user, password))
+	_, err = p.pool.Exec(ctx, fmt.Sprintf("DROP ROLE IF EXISTS %s; CREATE ROLE %[1]s LOGIN SUPERUSER PASSWORD '%s'",
+		user, password))
 	if err != nil {
 		return nil, fmt.Errorf("creating a role: %w", err)
 	}

@@ -45,6 +45,9 @@ type stage struct {
 }
 
 func (s *system) measure(ctx context.Context, baseline string, pair int) (f *Figures, err error) {
+	if baseline == BaselineAgainst {
+		s = s.serving(s.cfg.Against)
+	}
 	st := &stage{system: s, database: fmt.Sprintf("bench_%s_%d", baseline, pair), parts: map[string][]*process{}}
 	pool, drop, err := s.newDatabase(ctx, st.database)
 	if err != nil {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -79,6 +80,9 @@ type Report struct {
 	// Ratios are of deliveries a second, and of accepted events a second against Postgres.
 	Ratios map[string]float64 `json:"ratios,omitempty"`
 
+	// Against compares with another binary, pair by pair.
+	Against []Ratio `json:"against,omitempty"`
+
 	// Void says why the figures should not be used. Empty: they may be.
 	Void string `json:"void,omitempty"`
 
@@ -136,6 +140,7 @@ func (r *Report) finish() {
 		r.Ratios[name] = math.Round(median(ratios)*1000) / 1000
 	}
 
+	r.Against = ratios(figuresOf(r.Runs[outhookRuns]), figuresOf(r.Runs[BaselineAgainst]))
 	if b, ok := r.Baselines[BaselineRiver]; ok && !r.cfg.AnyMachine && r.cfg.Rate == 0 {
 		if want := reference(r.cfg.Mode); math.Abs(b.DeliveredPerS/want-1) > tolerance {
 			r.Void = fmt.Sprintf("bare River delivered %.0f/s, more than %.0f %% from the %.0f/s "+
@@ -241,7 +246,7 @@ func (r *Report) WriteTable(out io.Writer) error {
 	row("WAL bytes/event", "%.0f", func(f *Figures) float64 { return f.WALPerEvent })
 	row("disk bytes/event", "%.0f", func(f *Figures) float64 { return f.DiskPerEvent })
 
-	if err := w.Flush(); err != nil {
+	if err := errors.Join(w.Flush(), writeRatios(out, r.Against)); err != nil {
 		return err
 	}
 

@@ -99,8 +99,9 @@ func MeasureRetention(ctx context.Context, cfg Config) (*RetentionReport, error)
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.URL != "" || len(cfg.Baselines) > 0 {
-		return nil, errors.New("the mode retention has a server of its own and no baseline: leave out --url and --baseline")
+	if cfg.URL != "" || len(cfg.Baselines) > 0 || cfg.Against != "" {
+		return nil, errors.New("the mode retention has a server of its own and no baseline: " +
+			"leave out --url, --baseline and --against")
 	}
 
 	var report *RetentionReport

@@ -60,6 +60,9 @@ type ScenarioReport struct {
 	OK      bool     `json:"ok"`
 	Checks  []Check  `json:"checks"`
 	Figures []Figure `json:"figures"`
+
+	// Against compares with another binary, pair by pair.
+	Against []Ratio `json:"against,omitempty"`
 }
 
 func (r *ScenarioReport) atMost(name string, value, bound float64) {
@@ -117,7 +120,7 @@ func (r *ScenarioReport) WriteTable(out io.Writer) error {
 	for _, f := range r.Figures {
 		_, _ = fmt.Fprintf(w, "%s\t%g\t\t\n", f.Name, f.Value)
 	}
-	return w.Flush()
+	return errors.Join(w.Flush(), writeRatios(out, r.Against))
 }
 
 // RunScenario runs one scenario on a system of its own.
@@ -149,6 +152,9 @@ func RunScenario(ctx context.Context, cfg Config) (r *ScenarioReport, err error)
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.stop(ctx)) }()
+	if cfg.Against != "" {
+		return s.compareAll(func(s *system) (*ScenarioReport, error) { return s.scenario(ctx) })
+	}
 	return s.scenario(ctx)
 }
 

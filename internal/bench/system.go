@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -33,6 +34,7 @@ func settings() map[string]string {
 // system is the server side of a benchmark on this machine.
 type system struct {
 	cfg    Config
+	server string // the binary of servers and schema; "": this one
 	pg     *localpg.Server
 	pgPID  int
 	admin  *pgxpool.Pool
@@ -99,7 +101,7 @@ func (s *system) newDatabase(ctx context.Context, name string) (pool *pgxpool.Po
 		_, _ = s.admin.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
 	}
 
-	if err := migrations.Up(ctx, pool); err != nil {
+	if err := s.migrate(ctx, name, pool); err != nil {
 		drop()
 		return nil, nil, fmt.Errorf("migrating: %w", err)
 	}
@@ -112,6 +114,28 @@ func (s *system) newDatabase(ctx context.Context, name string) (pool *pgxpool.Po
 	return pool, drop, nil
 }
 
+// migrate makes the schema of the binary that serves.
+func (s *system) migrate(ctx context.Context, name string, pool *pgxpool.Pool) error {
+	if s.server == "" {
+		return migrations.Up(ctx, pool)
+	}
+
+	c, err := spawn(s.server, []string{"migrate", "up"}, "OUTHOOK_DATABASE_URL="+s.pg.URL(name))
+	if err != nil {
+		return err
+	}
+	select {
+	case <-c.Done():
+	case <-ctx.Done():
+		_ = c.Kill() // Wait says how it ended
+	}
+
+	if err := c.Wait(); err != nil {
+		return fmt.Errorf("%s: %w: %s", s.server, err, c.out)
+	}
+	return nil
+}
+
 // serve starts an Outhook process with a role on a database and returns it with its URL. env wins over what is set
 // here.
 func (s *system) serve(ctx context.Context, database, role string, env ...string) (*process, string, error) {
@@ -121,7 +145,7 @@ func (s *system) serve(ctx context.Context, database, role string, env ...string
 		"OUTHOOK_EGRESS_PORTS=any", "OUTHOOK_EGRESS_ALLOW_HTTP=true", "OUTHOOK_LOG_FORMAT=json",
 		"OUTHOOK_RETRY_SCHEDULE=1s,1s,1s", "OUTHOOK_MAX_ENDPOINTS=1000000",
 	}
-	c, err := s.spawn([]string{"serve"}, append(defaults, env...)...) // of two values the last one holds
+	c, err := spawn(cmp.Or(s.server, s.cfg.Executable), []string{"serve"}, append(defaults, env...)...) // of two values the last one holds
 	if err != nil {
 		return nil, "", err
 	}
