@@ -256,6 +256,8 @@ BEGIN
     FROM input AS v LEFT JOIN (SELECT f.i, count(*)::integer AS n FROM fan AS f GROUP BY f.i) AS c ON c.i = v.i;
 
     FOREACH queue IN ARRAY coalesce(queues, '{}') LOOP
+        -- The pacer looks at lanes by itself.
+        CONTINUE WHEN queue NOT IN ('deliver', 'deliver_bulk');
         PERFORM outhook.wake(queue, notify);
     END LOOP;
     RETURN counts;
@@ -273,8 +275,8 @@ RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     made integer;
-    queues text[];
-    queue text;
+    usual integer;
+    bulk integer;
 BEGIN
     INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
     VALUES (id, at, tenant, event_type, doc, outhook.trace_or_null(trace));
@@ -291,11 +293,14 @@ BEGIN
         INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
         SELECT f.job_id, 'deliver', jsonb_build_object('event_id', put_one.id, 'endpoint_id', f.endpoint_id), f.queue, 1000 FROM f
     )
-    SELECT count(*), array_agg(DISTINCT f.queue) INTO made, queues FROM f;
-
-    FOREACH queue IN ARRAY coalesce(queues, '{}') LOOP
-        PERFORM outhook.wake(queue, notify);
-    END LOOP;
+    SELECT count(*), count(*) FILTER (WHERE f.queue = 'deliver'), count(*) FILTER (WHERE f.queue = 'deliver_bulk')
+    INTO made, usual, bulk FROM f;
+    IF usual > 0 THEN
+        PERFORM outhook.wake('deliver', notify);
+    END IF;
+    IF bulk > 0 THEN
+        PERFORM outhook.wake('deliver_bulk', notify);
+    END IF;
     RETURN made;
 END
 $$;
