@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"reflect"
 	"strings"
@@ -18,14 +17,8 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
-	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/health"
-	"github.com/outhook/outhook/jobs/ledger"
 )
-
-// cancelTimeout bounds the cancelling of an endpoint's pending deliveries within the request that ends it. What is left
-// over, the workers cancel when they load it.
-const cancelTimeout = 10 * time.Second
 
 // statusReasonAPI is the reason of a status that was set here.
 const statusReasonAPI = "api"
@@ -44,7 +37,7 @@ type endpoint struct {
 	RateLimit       *rateLimit        `json:"rate_limit" doc:"Null: none."`
 	Lane            lane              `json:"lane" doc:"Where its deliveries wait."`
 	RetrySchedule   []string          `json:"retry_schedule" nullable:"true" doc:"The delays between attempts. Null: the server's."`
-	Status          string            `json:"status" enum:"enabled,paused,disabled" doc:"paused: deliveries are made and wait. disabled: none are made, and those that waited were cancelled."`
+	Status          string            `json:"status" enum:"enabled,paused,disabled" doc:"paused: deliveries are made and wait. disabled: none are made, and those that waited are cancelled."`
 	StatusReason    string            `json:"status_reason" doc:"Why the status is what it is. It begins with api (set here), gone (it answered 410), failing (it failed for too long) or probe (it was disabled for failing and works again)."`
 	StatusChangedAt time.Time         `json:"status_changed_at"`
 	Health          endpointHealth    `json:"health"`
@@ -100,13 +93,13 @@ func (s *Server) addEndpoints() {
 	register(s, route{
 		Operation: endpointOperation("update-endpoint", http.MethodPatch, "/{id}", "Change an endpoint",
 			"Members that are not given stay as they are; null sets a member back to its default. "+
-				"Disabling cancels the pending deliveries.",
+				"Disabling cancels the pending deliveries, in the background.",
 			http.StatusNotFound),
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
 	}, s.patchEndpoint)
 	register(s, route{
 		Operation: endpointOperation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",
-			"Erases its secrets and cancels its pending deliveries. "+
+			"Erases its secrets and cancels its pending deliveries, in the background. "+
 				"Its past deliveries and attempts stay until the retention ends.",
 			http.StatusNotFound),
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
@@ -282,9 +275,6 @@ func (s *Server) patchEndpoint(ctx context.Context, in *endpointInput) (*endpoin
 		return nil, err
 	}
 
-	if after.Status != before.Status && after.Status == db.EndpointStatusDisabled {
-		s.cancelDeliveries(ctx, in.ID, ledger.ReasonEndpointDisabled)
-	}
 	return s.answerEndpoint(ctx, after)
 }
 
@@ -321,14 +311,7 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 		return row, err
 	}
 	if before.Status == db.EndpointStatusDisabled && row.Status != before.Status {
-		if err := health.Reset(ctx, tx, e.ID); err != nil {
-			return row, err
-		}
-	}
-
-	unlimited := row.Lane != before.Lane && row.Lane == ledger.LaneNone && row.Status == db.EndpointStatusEnabled
-	if unlimited || row.Status != before.Status && row.Status != db.EndpointStatusPaused {
-		return row, ledger.ResumeEndpoint(ctx, tx, e.ID)
+		return row, health.Reset(ctx, tx, e.ID)
 	}
 	return row, nil
 }
@@ -356,25 +339,7 @@ func (s *Server) deleteEndpoint(ctx context.Context, in *endpointInput) (*struct
 			return err
 		}
 
-		if err := db.New().DeleteEndpointSecrets(ctx, tx, in.ID); err != nil {
-			return err
-		}
-		return ledger.ResumeEndpoint(ctx, tx, in.ID)
+		return db.New().DeleteEndpointSecrets(ctx, tx, in.ID)
 	})
-	if err != nil {
-		return nil, err
-	}
-
-	s.cancelDeliveries(ctx, in.ID, ledger.ReasonEndpointDeleted)
-	return nil, nil
-}
-
-// cancelDeliveries cancels what waits for an endpoint that has been ended. Nothing is lost if it is cut short.
-func (s *Server) cancelDeliveries(ctx context.Context, id uuid.UUID, reason string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
-	defer cancel()
-	if err := ledger.CancelDeliveries(ctx, s.cfg.Pool, id, reason); err != nil {
-		s.cfg.Logger.WarnContext(ctx, "leaving pending deliveries of an ended endpoint to the workers",
-			slog.String("endpoint_id", id.String()), slog.String("error", sqlstate.Text(err)))
-	}
+	return nil, err
 }

@@ -22,61 +22,6 @@ func (q *Queries) CancelDelivery(ctx context.Context, db DBTX, reason *string, e
 	return err
 }
 
-const cancelEndpointDeliveries = `-- name: CancelEndpointDeliveries :many
-WITH ended AS (
-    SELECT n.id FROM outhook.endpoints AS n
-    WHERE n.id = $4 AND (n.status = 'disabled' OR n.deleted_at IS NOT NULL) FOR SHARE
-)
-UPDATE outhook.deliveries AS d
-SET state = 'cancelled', reason = $1, next_attempt_at = NULL, completed_at = now()
-FROM (SELECT p.event_id, p.endpoint_id FROM outhook.deliveries AS p
-    WHERE p.endpoint_id = (SELECT v.id FROM ended AS v) AND p.state = 'pending' AND p.event_id > $2
-    ORDER BY p.event_id LIMIT $3 FOR UPDATE SKIP LOCKED) AS k
-WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
-RETURNING d.event_id, d.job_id
-`
-
-type CancelEndpointDeliveriesParams struct {
-	Reason     *string
-	After      uuid.UUID
-	MaxRows    int32
-	EndpointID uuid.UUID
-}
-
-type CancelEndpointDeliveriesRow struct {
-	EventID uuid.UUID
-	JobID   int64
-}
-
-// Cancels up to max_rows pending deliveries of an ended endpoint and returns their jobs, which are to be finished in the
-// same transaction. after: the greatest event id of the call before, so that each call goes on where that stopped. Nothing
-// is cancelled if the endpoint was enabled again; the lock makes that wait for this transaction. A delivery that is locked
-// is being settled or replayed at this moment; the worker that loads it next obeys the endpoint's status.
-func (q *Queries) CancelEndpointDeliveries(ctx context.Context, db DBTX, arg CancelEndpointDeliveriesParams) ([]CancelEndpointDeliveriesRow, error) {
-	rows, err := db.Query(ctx, cancelEndpointDeliveries,
-		arg.Reason,
-		arg.After,
-		arg.MaxRows,
-		arg.EndpointID,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []CancelEndpointDeliveriesRow{}
-	for rows.Next() {
-		var i CancelEndpointDeliveriesRow
-		if err := rows.Scan(&i.EventID, &i.JobID); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const getDelivery = `-- name: GetDelivery :one
 SELECT d.event_id, d.endpoint_id, n.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
     d.next_attempt_at, d.completed_at

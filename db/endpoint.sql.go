@@ -34,7 +34,7 @@ func (q *Queries) CountLimitedEndpoints(ctx context.Context, db DBTX) (int64, er
 }
 
 const deleteEndpoint = `-- name: DeleteEndpoint :execrows
-UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now(), secret_headers = '{}' WHERE id = $1 AND deleted_at IS NULL
+UPDATE outhook.endpoints SET deleted_at = now(), cancel_since = now(), updated_at = now(), secret_headers = '{}' WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) DeleteEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
@@ -56,9 +56,9 @@ func (q *Queries) DeleteEndpointSecrets(ctx context.Context, db DBTX, endpointID
 
 const disableEndpoint = `-- name: DisableEndpoint :one
 UPDATE outhook.endpoints
-SET status = 'disabled', status_reason = $1, status_changed_at = now(), updated_at = now()
+SET status = 'disabled', status_reason = $1, status_changed_at = now(), cancel_since = now(), updated_at = now()
 WHERE id = $2 AND status <> 'disabled' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
 `
 
 func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, iD uuid.UUID) (Endpoint, error) {
@@ -84,6 +84,7 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,
+		&i.CancelSince,
 		&i.Metadata,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -93,7 +94,7 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 }
 
 const getEndpoint = `-- name: GetEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -119,6 +120,7 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,
+		&i.CancelSince,
 		&i.Metadata,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -135,7 +137,7 @@ VALUES ($1, $2, $3, $4::text[], $5, $6, $7::integer[], $8,
     greatest($12::integer, 1),
     CASE WHEN $10::integer > 0 THEN 'limited' ELSE '' END,
     CASE WHEN $10::integer > 0 THEN 'it has a rate limit' ELSE '' END)
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
 `
 
 type InsertEndpointParams struct {
@@ -189,6 +191,7 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,
+		&i.CancelSince,
 		&i.Metadata,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -207,7 +210,7 @@ func (q *Queries) InsertEndpointSecret(ctx context.Context, db DBTX, endpointID 
 }
 
 const listEndpoints = `-- name: ListEndpoints :many
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
 WHERE deleted_at IS NULL
     AND ($1::text IS NULL OR tenant_id = $1)
     AND ($2::uuid IS NULL OR id > $2)
@@ -244,6 +247,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, 
 			&i.Status,
 			&i.StatusReason,
 			&i.StatusChangedAt,
+			&i.CancelSince,
 			&i.Metadata,
 			&i.CreatedAt,
 			&i.UpdatedAt,
@@ -260,7 +264,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, 
 }
 
 const lockEndpoint = `-- name: LockEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -286,6 +290,7 @@ func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endp
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,
+		&i.CancelSince,
 		&i.Metadata,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -308,9 +313,12 @@ UPDATE outhook.endpoints SET
         OR ($9::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
     status = $12::outhook.endpoint_status,
     status_reason = CASE WHEN status = $12::outhook.endpoint_status THEN status_reason ELSE $13 END,
-    status_changed_at = CASE WHEN status = $12::outhook.endpoint_status THEN status_changed_at ELSE now() END
+    status_changed_at = CASE WHEN status = $12::outhook.endpoint_status THEN status_changed_at ELSE now() END,
+    -- The pacer cancels what is pending, unless it is enabled again meanwhile.
+    cancel_since = CASE WHEN status = $12::outhook.endpoint_status THEN cancel_since
+        WHEN $12::outhook.endpoint_status = 'disabled' THEN now() END
 WHERE id = $14
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
 `
 
 type UpdateEndpointParams struct {
@@ -368,6 +376,7 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,
+		&i.CancelSince,
 		&i.Metadata,
 		&i.CreatedAt,
 		&i.UpdatedAt,

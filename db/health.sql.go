@@ -12,9 +12,9 @@ import (
 )
 
 const enableProbedEndpoint = `-- name: EnableProbedEndpoint :one
-UPDATE outhook.endpoints SET status = 'enabled', status_reason = $1, status_changed_at = now(), updated_at = now()
+UPDATE outhook.endpoints SET status = 'enabled', status_reason = $1, status_changed_at = now(), cancel_since = NULL, updated_at = now()
 WHERE id = $2 AND status = 'disabled' AND status_reason LIKE 'failing%' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
 `
 
 // Only one that was disabled for failing: a person's decision, and a 410, stay.
@@ -41,6 +41,7 @@ func (q *Queries) EnableProbedEndpoint(ctx context.Context, db DBTX, reason stri
 		&i.Status,
 		&i.StatusReason,
 		&i.StatusChangedAt,
+		&i.CancelSince,
 		&i.Metadata,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -58,16 +59,6 @@ func (q *Queries) EnqueueOperational(ctx context.Context, db DBTX, eventType str
 	var count int32
 	err := row.Scan(&count)
 	return count, err
-}
-
-const insertCancelJob = `-- name: InsertCancelJob :exec
-INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
-VALUES ('cancel_deliveries', jsonb_build_object('endpoint_id', $1::uuid, 'reason', $2::text), $3, 1000)
-`
-
-func (q *Queries) InsertCancelJob(ctx context.Context, db DBTX, endpointID uuid.UUID, reason string, queue string) error {
-	_, err := db.Exec(ctx, insertCancelJob, endpointID, reason, queue)
-	return err
 }
 
 const insertEndpointHealth = `-- name: InsertEndpointHealth :many

@@ -113,23 +113,6 @@ func (q *Queries) NotifyQueue(ctx context.Context, db DBTX, queue string) error 
 	return err
 }
 
-const resumeEndpointJobs = `-- name: ResumeEndpointJobs :execrows
-UPDATE outhook.river_job AS j SET queue = 'deliver'
-FROM outhook.endpoints AS n
-WHERE n.id = $1::uuid AND j.queue = 'endpoint-' || $1::uuid
-    AND j.state IN ('available', 'retryable', 'scheduled', 'running')
-    AND (n.lane NOT IN ('slow', 'limited') OR n.status <> 'enabled' OR n.deleted_at IS NOT NULL)
-`
-
-// Not those of an enabled endpoint that has a lane: they wait where they should.
-func (q *Queries) ResumeEndpointJobs(ctx context.Context, db DBTX, endpointID uuid.UUID) (int64, error) {
-	result, err := db.Exec(ctx, resumeEndpointJobs, endpointID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const wakeJobs = `-- name: WakeJobs :execrows
 WITH due AS MATERIALIZED (
     SELECT s.id FROM outhook.river_job AS s

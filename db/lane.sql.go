@@ -10,38 +10,136 @@ import (
 	"github.com/google/uuid"
 )
 
-const closeLanes = `-- name: CloseLanes :many
-WITH closed AS (
-    UPDATE outhook.endpoints AS n SET lane = CASE WHEN n.rate_limit IS NULL THEN '' ELSE 'limited' END,
-        lane_reason = CASE WHEN n.rate_limit IS NULL THEN '' ELSE 'it has a rate limit' END, lane_changed_at = now()
-    FROM outhook.lanes AS l
-    WHERE n.id = ANY ($1::uuid[]) AND l.endpoint_id = n.id AND n.lane IN ('slow', 'bulk')
-        AND l.slow_at < now() - make_interval(secs => l.prove_ms / 1000.0)
-    RETURNING n.id
+const cancelEndpointDeliveries = `-- name: CancelEndpointDeliveries :one
+WITH n AS MATERIALIZED (
+    SELECT v.id FROM outhook.endpoints AS v WHERE v.id = $3 AND v.cancel_since = $4::timestamptz
+    FOR SHARE SKIP LOCKED
+), seen AS MATERIALIZED (
+    SELECT d.event_id, d.endpoint_id, d.job_id, d.state FROM outhook.deliveries AS d WHERE d.endpoint_id = ANY (ARRAY(SELECT n.id FROM n))
+        AND d.event_id < $5::uuid
+    ORDER BY d.endpoint_id DESC, d.event_id DESC LIMIT $2::integer
+), wanted AS MATERIALIZED (
+    SELECT s.event_id, s.endpoint_id, s.job_id FROM seen AS s WHERE s.state = 'pending' LIMIT $1::integer
+), free AS MATERIALIZED (
+    SELECT d.event_id, d.endpoint_id, d.job_id FROM wanted AS w
+    JOIN outhook.deliveries AS d ON d.event_id = w.event_id AND d.endpoint_id = w.endpoint_id
+    WHERE d.state = 'pending' AND d.job_id = w.job_id FOR UPDATE OF d SKIP LOCKED
+), jobs AS MATERIALIZED (
+    SELECT j.id, j.state::text IN ('running', 'available', 'retryable', 'scheduled', 'pending') AS live, j.args ? 'probe' AS probe
+    FROM outhook.river_job AS j WHERE j.id = ANY (ARRAY(SELECT f.job_id FROM free AS f)) FOR UPDATE SKIP LOCKED
+), finished AS (
+    UPDATE outhook.river_job AS j SET state = 'cancelled', finalized_at = now()
+    WHERE j.id = ANY (ARRAY(SELECT k.id FROM jobs AS k WHERE k.live AND NOT k.probe))
+), cancelled AS (
+    UPDATE outhook.deliveries AS d SET state = 'cancelled', reason = $6::text, next_attempt_at = NULL, completed_at = now()
+    FROM free AS f
+    WHERE d.event_id = f.event_id AND d.endpoint_id = f.endpoint_id AND (f.job_id IN (SELECT k.id FROM jobs AS k WHERE NOT k.probe)
+        OR NOT EXISTS (SELECT FROM outhook.river_job AS j WHERE j.id = f.job_id))
 )
-UPDATE outhook.lanes AS l SET closed_at = now(), width = 1000 FROM closed WHERE l.endpoint_id = closed.id
-RETURNING l.endpoint_id
+SELECT EXISTS (SELECT FROM n) AS held,
+    ((SELECT count(*) FROM wanted) - (SELECT count(*) FROM jobs AS k WHERE k.probe))::integer AS pending,
+    coalesce(CASE WHEN (SELECT count(*) FROM wanted) = $1::integer THEN (SELECT w.event_id FROM wanted AS w ORDER BY w.event_id LIMIT 1)
+        WHEN (SELECT count(*) FROM seen) = $2::integer THEN (SELECT s.event_id FROM seen AS s ORDER BY s.event_id LIMIT 1)
+    END, '00000000-0000-0000-0000-000000000000')::uuid AS last
 `
 
-// Closes the lanes of endpoints that have shown no sign of slowness for long enough. One with a rate limit keeps its queue.
-func (q *Queries) CloseLanes(ctx context.Context, db DBTX, endpointIds []uuid.UUID) ([]uuid.UUID, error) {
-	rows, err := db.Query(ctx, closeLanes, endpointIds)
+type CancelEndpointDeliveriesParams struct {
+	MaxRows     int32
+	LookRows    int32
+	EndpointID  uuid.UUID
+	CancelSince time.Time
+	Before      uuid.UUID
+	Reason      string
+}
+
+type CancelEndpointDeliveriesRow struct {
+	Held    bool
+	Pending int32
+	Last    uuid.UUID
+}
+
+// Cancels up to max_rows pending deliveries of an endpoint and their jobs, in any live state, from the newest event to the
+// oldest: those before the given one, among the next look_rows of any state. last: the event to go on before; all zero: there
+// is no more. pending: how many it met, with those that it left out because a run, a replay or a person has locked them. A probe
+// of the endpoint stays. held: the endpoint's row could be locked, and is as it was at cancel_since. The list of one endpoint
+// leaves only the index on it with the wanted order, whatever the statistics say.
+func (q *Queries) CancelEndpointDeliveries(ctx context.Context, db DBTX, arg CancelEndpointDeliveriesParams) (CancelEndpointDeliveriesRow, error) {
+	row := db.QueryRow(ctx, cancelEndpointDeliveries,
+		arg.MaxRows,
+		arg.LookRows,
+		arg.EndpointID,
+		arg.CancelSince,
+		arg.Before,
+		arg.Reason,
+	)
+	var i CancelEndpointDeliveriesRow
+	err := row.Scan(&i.Held, &i.Pending, &i.Last)
+	return i, err
+}
+
+const closeLanes = `-- name: CloseLanes :many
+WITH k AS MATERIALIZED (
+    SELECT n.id, n.deleted_at IS NULL AND n.status <> 'disabled' AS proved
+    FROM outhook.endpoints AS n JOIN outhook.lanes AS l ON l.endpoint_id = n.id
+    WHERE n.lane <> '' AND (n.deleted_at IS NOT NULL OR (n.lane <> 'limited' AND (n.status = 'disabled'
+        OR (l.slow_at < now() - make_interval(secs => l.prove_ms / 1000.0) AND NOT EXISTS (SELECT FROM outhook.river_job AS j
+            WHERE j.state = 'available' AND j.queue = 'endpoint-' || n.id AND j.scheduled_at <= now())))))
+    FOR NO KEY UPDATE OF n, l SKIP LOCKED
+), closed AS (
+    UPDATE outhook.endpoints AS n SET lane_changed_at = now(),
+        lane = CASE WHEN n.rate_limit IS NULL OR n.deleted_at IS NOT NULL THEN '' ELSE 'limited' END,
+        lane_reason = CASE WHEN n.rate_limit IS NULL OR n.deleted_at IS NOT NULL THEN '' ELSE 'it has a rate limit' END
+    FROM k WHERE n.id = k.id
+), shut AS (
+    UPDATE outhook.lanes AS l SET closed_at = now(), width = 1000 FROM k WHERE l.endpoint_id = k.id
+)
+SELECT k.id FROM k WHERE k.proved
+`
+
+// Closes the lanes of endpoints that have shown no sign of slowness for long enough and for which nothing waits, and returns
+// them; and those of ended ones, so that they take nobody's place. One with a rate limit keeps its queue until it is deleted.
+func (q *Queries) CloseLanes(ctx context.Context, db DBTX) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, closeLanes)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	items := []uuid.UUID{}
 	for rows.Next() {
-		var endpoint_id uuid.UUID
-		if err := rows.Scan(&endpoint_id); err != nil {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
 			return nil, err
 		}
-		items = append(items, endpoint_id)
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
 	return items, nil
+}
+
+const endCancel = `-- name: EndCancel :exec
+UPDATE outhook.endpoints AS n SET cancel_since = NULL
+FROM (SELECT v.id FROM outhook.endpoints AS v WHERE v.id = $1 AND v.cancel_since = $2::timestamptz
+    FOR NO KEY UPDATE SKIP LOCKED) AS k
+WHERE n.id = k.id
+`
+
+// Notes that nothing is left to be cancelled.
+func (q *Queries) EndCancel(ctx context.Context, db DBTX, endpointID uuid.UUID, cancelSince time.Time) error {
+	_, err := db.Exec(ctx, endCancel, endpointID, cancelSince)
+	return err
+}
+
+const hasLanes = `-- name: HasLanes :one
+SELECT EXISTS (SELECT FROM outhook.endpoints WHERE lane <> '' AND deleted_at IS NULL) AS lanes
+`
+
+func (q *Queries) HasLanes(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, hasLanes)
+	var lanes bool
+	err := row.Scan(&lanes)
+	return lanes, err
 }
 
 const insertLane = `-- name: InsertLane :exec
@@ -54,32 +152,33 @@ func (q *Queries) InsertLane(ctx context.Context, db DBTX, endpointID uuid.UUID)
 	return err
 }
 
-const listJobsForLanes = `-- name: ListJobsForLanes :many
-WITH head AS MATERIALIZED (
-    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id, row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
-    FROM outhook.river_job AS j
-    WHERE j.state = 'available' AND j.queue = $1 ORDER BY j.priority, j.scheduled_at, j.id LIMIT $2
-)
-SELECT h.id FROM outhook.endpoints AS n JOIN head AS h ON h.endpoint_id = n.id::text
-WHERE n.lane IN ('slow', 'limited') AND n.status = 'enabled' AND n.deleted_at IS NULL
-ORDER BY h.rank DESC
+const listEndedEndpoints = `-- name: ListEndedEndpoints :many
+SELECT n.id, n.cancel_since::timestamptz AS cancel_since, (n.deleted_at IS NOT NULL)::boolean AS deleted
+FROM outhook.endpoints AS n
+WHERE n.cancel_since IS NOT NULL AND NOT EXISTS (SELECT FROM outhook.tenant_erasures AS e
+    WHERE e.tenant_id = n.tenant_id AND e.completed_at IS NULL)
 `
 
-// The jobs of endpoints that have a lane among the first max_rows of a shared queue: what was enqueued before the lane was
-// opened must not stand in front of others. The last ones first: workers fetch the others meanwhile.
-func (q *Queries) ListJobsForLanes(ctx context.Context, db DBTX, queue string, maxRows int32) ([]int64, error) {
-	rows, err := db.Query(ctx, listJobsForLanes, queue, maxRows)
+type ListEndedEndpointsRow struct {
+	ID          uuid.UUID
+	CancelSince time.Time
+	Deleted     bool
+}
+
+// Endpoints whose deliveries are to be cancelled. An erasure cancels those of its tenant itself, with its own reason.
+func (q *Queries) ListEndedEndpoints(ctx context.Context, db DBTX) ([]ListEndedEndpointsRow, error) {
+	rows, err := db.Query(ctx, listEndedEndpoints)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []int64{}
+	items := []ListEndedEndpointsRow{}
 	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
+		var i ListEndedEndpointsRow
+		if err := rows.Scan(&i.ID, &i.CancelSince, &i.Deleted); err != nil {
 			return nil, err
 		}
-		items = append(items, id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -94,17 +193,21 @@ WITH RECURSIVE q AS (
     UNION ALL
     SELECT q.state, (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = q.state AND j.queue > q.queue ORDER BY j.queue LIMIT 1)
     FROM q WHERE q.queue IS NOT NULL
+), k AS MATERIALIZED (
+    SELECT DISTINCT q.queue, CASE WHEN q.queue ~ '^endpoint-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+        THEN substring(q.queue FROM 10)::uuid END AS id
+    FROM q WHERE q.queue <> ALL ($1::text[])
 )
-SELECT DISTINCT q.queue::text AS queue FROM q
-WHERE q.queue ~ '^endpoint-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' AND NOT EXISTS (
-    SELECT FROM outhook.endpoints AS n WHERE 'endpoint-' || n.id = q.queue AND n.id = substring(q.queue FROM 10)::uuid
-        AND n.deleted_at IS NULL AND (n.status = 'paused' OR (n.status = 'enabled' AND n.lane IN ('slow', 'limited'))))
+SELECT k.queue::text AS queue FROM k
+WHERE NOT EXISTS (SELECT FROM outhook.endpoints AS n WHERE n.id = k.id AND (n.cancel_since IS NOT NULL
+    OR (n.deleted_at IS NULL AND (n.status = 'paused' OR (n.status = 'enabled' AND n.lane IN ('slow', 'limited'))))))
 `
 
-// The queues of endpoints that hold jobs although their endpoint has no lane any more and is not paused: a transaction read
-// the lane and committed after it closed, or a retry woke there. The recursion skips from one queue to the next in the index.
-func (q *Queries) ListStrandedQueues(ctx context.Context, db DBTX) ([]string, error) {
-	rows, err := db.Query(ctx, listStrandedQueues)
+// The queues that nobody works and that hold jobs although these do not wait there for their endpoint's turn or the end of
+// its pause, and are not being cancelled: it was enabled, a transaction read its lane and committed after that had closed, or
+// a retry woke there. The recursion skips from one queue to the next in the index.
+func (q *Queries) ListStrandedQueues(ctx context.Context, db DBTX, workedQueues []string) ([]string, error) {
+	rows, err := db.Query(ctx, listStrandedQueues, workedQueues)
 	if err != nil {
 		return nil, err
 	}
@@ -124,18 +227,33 @@ func (q *Queries) ListStrandedQueues(ctx context.Context, db DBTX) ([]string, er
 }
 
 const lookAtLanes = `-- name: LookAtLanes :many
-SELECT n.id, n.lane, n.max_in_flight, coalesce(n.rate_limit, 0)::integer AS rate_limit, n.rate_per, n.rate_burst, l.next_at, l.held_until,
-    l.width, l.width_at, l.slow_at, l.prove_ms, coalesce(f.n, 0)::integer AS in_flight, coalesce(f.unstarted, 0)::integer AS unstarted, w.n::integer AS waiting,
-    (n.status = 'enabled')::boolean AS enabled, clock_timestamp()::timestamptz AS database_time
-FROM outhook.endpoints AS n
-JOIN outhook.lanes AS l ON l.endpoint_id = n.id
-LEFT JOIN (SELECT j.args ->> 'endpoint_id' AS endpoint_id, count(*) AS n, count(*) FILTER (WHERE j.state = 'available') AS unstarted
-    FROM outhook.river_job AS j WHERE j.queue IN ('deliver_slow', 'deliver_limited') AND j.state IN ('available', 'running')
-    GROUP BY 1) AS f ON f.endpoint_id = n.id::text
+WITH RECURSIVE q AS (
+    (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' ORDER BY j.queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue > q.queue ORDER BY j.queue LIMIT 1)
+    FROM q WHERE q.queue IS NOT NULL
+), a AS MATERIALIZED (
+    SELECT k.id, sum(k.n)::integer AS in_flight, sum(k.unstarted)::integer AS unstarted, bool_or(k.waits) AS waits FROM (
+        SELECT substring(q.queue FROM 10) AS id, 0 AS n, 0 AS unstarted, true AS waits FROM q WHERE q.queue LIKE 'endpoint-%'
+        UNION ALL
+        SELECT j.args ->> 'endpoint_id', 1, CASE WHEN j.state = 'available' THEN 1 ELSE 0 END, false FROM outhook.river_job AS j
+        WHERE j.queue IN ('deliver_slow', 'deliver_limited') AND j.state IN ('available', 'running')) AS k
+    -- A person may have inserted a job with other arguments.
+    WHERE k.id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' GROUP BY k.id
+)
+SELECT n.id, n.lane, n.max_in_flight, coalesce(n.rate_limit, 0)::integer AS rate_limit, n.rate_per, n.rate_burst,
+    l.next_at, l.width, a.in_flight, a.unstarted, (a.waits AND n.status = 'enabled')::boolean AS waits, w.n::integer AS waiting,
+    clock_timestamp()::timestamptz AS database_time
+FROM a
+CROSS JOIN LATERAL (SELECT v.id, v.tenant_id, v.url, v.description, v.event_types, v.headers, v.secret_headers, v.timeout_ms, v.retry_schedule, v.max_in_flight, v.rate_limit, v.rate_per, v.rate_burst, v.lane, v.lane_reason, v.lane_changed_at, v.status, v.status_reason, v.status_changed_at, v.cancel_since, v.metadata, v.created_at, v.updated_at, v.deleted_at FROM outhook.endpoints AS v
+    WHERE v.id = a.id::uuid AND v.lane IN ('slow', 'limited') AND v.deleted_at IS NULL OFFSET 0) AS n
+CROSS JOIN LATERAL (SELECT v.endpoint_id, v.next_at, v.held_until, v.width, v.width_at, v.slow_at, v.prove_ms, v.opened_at, v.closed_at FROM outhook.lanes AS v WHERE v.endpoint_id = n.id OFFSET 0) AS l
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM outhook.river_job AS j
     WHERE j.state = 'available' AND j.queue = 'endpoint-' || n.id AND j.scheduled_at <= now()
-    ORDER BY j.priority, j.scheduled_at, j.id LIMIT n.max_in_flight) AS d) AS w
-WHERE n.lane <> '' AND n.deleted_at IS NULL AND ($1::boolean OR n.id = ANY ($2::uuid[]))
+    ORDER BY j.priority, j.scheduled_at, j.id
+    LIMIT CASE WHEN NOT a.waits OR n.status <> 'enabled' OR (n.rate_limit IS NOT NULL AND l.next_at > clock_timestamp())
+            OR (n.lane = 'slow' AND l.held_until > clock_timestamp()) THEN 0
+        ELSE greatest(least(n.max_in_flight, l.width) - a.in_flight, 0) END) AS d) AS w
 `
 
 type LookAtLanesRow struct {
@@ -146,22 +264,20 @@ type LookAtLanesRow struct {
 	RatePer      string
 	RateBurst    int32
 	NextAt       time.Time
-	HeldUntil    time.Time
 	Width        int32
-	WidthAt      time.Time
-	SlowAt       time.Time
-	ProveMS      int32
 	InFlight     int32
 	Unstarted    int32
+	Waits        bool
 	Waiting      int32
-	Enabled      bool
 	DatabaseTime time.Time
 }
 
-// What the pacer needs to know of each open lane, or of those that are named. in_flight: jobs that were released and have
-// not ended, of which unstarted have not been fetched. waiting: jobs that are due, at most max_in_flight.
-func (q *Queries) LookAtLanes(ctx context.Context, db DBTX, everyone bool, endpointIDs []uuid.UUID) ([]LookAtLanesRow, error) {
-	rows, err := db.Query(ctx, lookAtLanes, everyone, endpointIDs)
+// What the pacer needs to know of each open lane in which something waits or is under way: whatever else has a lane costs
+// nothing. The recursion skips from one queue to the next in the index. in_flight: jobs that were released and have not
+// ended, of which unstarted have not been fetched. waiting: jobs that are due, as many as the endpoint has room for, or 0
+// if none may leave for another reason.
+func (q *Queries) LookAtLanes(ctx context.Context, db DBTX) ([]LookAtLanesRow, error) {
+	rows, err := db.Query(ctx, lookAtLanes)
 	if err != nil {
 		return nil, err
 	}
@@ -177,15 +293,11 @@ func (q *Queries) LookAtLanes(ctx context.Context, db DBTX, everyone bool, endpo
 			&i.RatePer,
 			&i.RateBurst,
 			&i.NextAt,
-			&i.HeldUntil,
 			&i.Width,
-			&i.WidthAt,
-			&i.SlowAt,
-			&i.ProveMS,
 			&i.InFlight,
 			&i.Unstarted,
+			&i.Waits,
 			&i.Waiting,
-			&i.Enabled,
 			&i.DatabaseTime,
 		); err != nil {
 			return nil, err
@@ -199,20 +311,31 @@ func (q *Queries) LookAtLanes(ctx context.Context, db DBTX, everyone bool, endpo
 }
 
 const moveJobsToLanes = `-- name: MoveJobsToLanes :execrows
-WITH locked AS MATERIALIZED (
-    SELECT j.id, 'endpoint-' || n.id AS queue FROM unnest($1::bigint[]) AS k (id) JOIN outhook.river_job AS j ON j.id = k.id
-    JOIN outhook.endpoints AS n ON n.id::text = j.args ->> 'endpoint_id'
-    WHERE j.state::text = 'available' AND j.queue || '' = $2 AND n.lane IN ('slow', 'limited') AND n.status = 'enabled'
-        AND n.deleted_at IS NULL
-    FOR UPDATE OF j SKIP LOCKED
+WITH head AS MATERIALIZED (
+    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id, row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
+    FROM outhook.river_job AS j
+    WHERE j.state = 'available' AND j.queue = $1 ORDER BY j.priority, j.scheduled_at, j.id LIMIT $2
+), k AS MATERIALIZED (
+    SELECT h.id, 'endpoint-' || h.endpoint_id AS queue FROM head AS h
+    WHERE h.endpoint_id = ANY (ARRAY(SELECT d.id FROM (SELECT DISTINCT head.endpoint_id AS id FROM head) AS d
+        CROSS JOIN LATERAL (SELECT FROM outhook.endpoints AS n
+            -- A person may have inserted a job with other arguments.
+            WHERE n.id = CASE WHEN d.id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN d.id::uuid END
+                AND n.lane IN ('slow', 'limited') AND n.status = 'enabled' AND n.deleted_at IS NULL OFFSET 0) AS n))
+    ORDER BY h.rank DESC LIMIT $3
+), locked AS MATERIALIZED (
+    SELECT j.id, k.queue FROM k JOIN outhook.river_job AS j ON j.id = k.id
+    WHERE j.state::text = 'available' AND j.queue || '' = $1 FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE outhook.river_job AS j SET queue = l.queue FROM locked AS l WHERE j.id = l.id
 `
 
-// Takes those of the jobs that still wait in the shared queue, and whose endpoint still has a lane, into it. State and queue
-// are compared as expressions, so that no index on them can be taken for a better way to find the jobs than their ids.
-func (q *Queries) MoveJobsToLanes(ctx context.Context, db DBTX, ids []int64, queue string) (int64, error) {
-	result, err := db.Exec(ctx, moveJobsToLanes, ids, queue)
+// Takes up to max_rows of the jobs of endpoints that have a lane out of the first head_rows of a shared queue: what was
+// enqueued before the lane was opened must not stand in front of others. The last ones first: workers fetch the others
+// meanwhile. State and queue are compared as expressions the second time, so that no index on them can be taken for a better
+// way to find the jobs than their ids.
+func (q *Queries) MoveJobsToLanes(ctx context.Context, db DBTX, queue string, headRows int32, maxRows int32) (int64, error) {
+	result, err := db.Exec(ctx, moveJobsToLanes, queue, headRows, maxRows)
 	if err != nil {
 		return 0, err
 	}
@@ -220,9 +343,9 @@ func (q *Queries) MoveJobsToLanes(ctx context.Context, db DBTX, ids []int64, que
 }
 
 const moveStrandedJobs = `-- name: MoveStrandedJobs :execrows
-WITH k AS (
+WITH k AS MATERIALIZED (
     SELECT j.id FROM outhook.river_job AS j
-    WHERE j.queue = $1 AND j.state IN ('available', 'retryable', 'scheduled')
+    WHERE j.queue = $1 AND j.state IN ('available', 'retryable', 'scheduled') AND j.kind = 'deliver'
     LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 UPDATE outhook.river_job AS j SET queue = CASE WHEN (SELECT count(*) FROM k) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END
@@ -239,10 +362,14 @@ func (q *Queries) MoveStrandedJobs(ctx context.Context, db DBTX, queue string, m
 }
 
 const promoteLanes = `-- name: PromoteLanes :exec
+WITH k AS MATERIALIZED (
+    SELECT o.id, o.lane_changed_at FROM outhook.endpoints AS o
+    WHERE o.lane = 'bulk' AND o.status <> 'disabled' AND o.deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED
+)
 UPDATE outhook.endpoints AS n SET lane = 'slow', lane_changed_at = now()
-FROM (SELECT o.id, row_number() OVER (ORDER BY o.lane_changed_at) AS rank FROM outhook.endpoints AS o WHERE o.lane = 'bulk') AS k
-WHERE n.id = k.id AND n.lane = 'bulk'
-    AND k.rank + (SELECT count(*) FROM outhook.endpoints AS s WHERE s.lane = 'slow') <= $1::integer
+FROM (SELECT k.id, row_number() OVER (ORDER BY k.lane_changed_at) AS rank FROM k) AS r
+WHERE n.id = r.id AND r.rank + (SELECT count(*) FROM outhook.endpoints AS s
+    WHERE s.lane = 'slow' AND s.status = 'enabled' AND s.deleted_at IS NULL) <= $1::integer
 `
 
 // Gives lanes to slow endpoints that share the queue of bursts, as far as there is room.
@@ -252,9 +379,12 @@ func (q *Queries) PromoteLanes(ctx context.Context, db DBTX, maxLanes int32) err
 }
 
 const releaseJobs = `-- name: ReleaseJobs :execrows
-WITH k AS (
-    SELECT unnest($1::uuid[]) AS endpoint_id, unnest($2::integer[]) AS n, unnest($3::text[]) AS queue,
-        unnest($4::timestamptz[]) AS next_at
+WITH k AS MATERIALIZED (
+    SELECT l.endpoint_id, r.n, r.queue, r.next_at
+    FROM (SELECT unnest($1::uuid[]) AS endpoint_id, unnest($2::integer[]) AS n, unnest($3::text[]) AS queue,
+        unnest($4::timestamptz[]) AS next_at) AS r
+    JOIN outhook.lanes AS l ON l.endpoint_id = r.endpoint_id
+    FOR UPDATE OF l SKIP LOCKED
 ), paced AS (
     UPDATE outhook.lanes AS l SET next_at = k.next_at FROM k WHERE l.endpoint_id = k.endpoint_id AND l.next_at <> k.next_at
 ), due AS MATERIALIZED (
@@ -289,21 +419,34 @@ func (q *Queries) ReleaseJobs(ctx context.Context, db DBTX, arg ReleaseJobsParam
 }
 
 const slowEndpoints = `-- name: SlowEndpoints :exec
-WITH k AS MATERIALIZED (
-    SELECT r.id, r.reason, r.hold, r.throttled, row_number() OVER (ORDER BY r.id) AS rank
+
+WITH free AS MATERIALIZED (
+    SELECT n.id, n.lane, n.max_in_flight FROM outhook.endpoints AS n
+    WHERE n.id = ANY ($2::uuid[]) AND n.deleted_at IS NULL AND n.status <> 'disabled'
+    ORDER BY n.id FOR NO KEY UPDATE SKIP LOCKED
+), busy AS MATERIALIZED (
+    -- Who inserts one holds the endpoint.
+    SELECT l.endpoint_id FROM outhook.lanes AS l WHERE l.endpoint_id IN (SELECT free.id FROM free) FOR UPDATE SKIP LOCKED
+), k AS MATERIALIZED (
+    SELECT n.id, n.lane, n.max_in_flight, r.reason, r.hold, r.throttled,
+        row_number() OVER (PARTITION BY n.lane IN ('', 'limited') ORDER BY n.id) AS rank
     FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::text[]) AS reason,
         unnest($4::float8[]) AS hold, unnest($5::boolean[]) AS throttled) AS r
+    JOIN free AS n ON n.id = r.id
+    WHERE n.id IN (SELECT busy.endpoint_id FROM busy)
+        OR NOT EXISTS (SELECT FROM outhook.lanes AS l WHERE l.endpoint_id = n.id)
 ), opened AS (
     UPDATE outhook.endpoints AS n SET lane_reason = k.reason, lane_changed_at = now(), lane = CASE
-        WHEN k.rank + (SELECT count(*) FROM outhook.endpoints AS o WHERE o.lane = 'slow') <= $6::integer THEN 'slow'
+        WHEN k.rank + (SELECT count(*) FROM outhook.endpoints AS o
+            WHERE o.lane = 'slow' AND o.status = 'enabled' AND o.deleted_at IS NULL) <= $6::integer THEN 'slow'
         ELSE 'bulk' END
-    FROM k WHERE n.id = k.id AND n.deleted_at IS NULL AND n.lane IN ('', 'limited')
+    FROM k WHERE n.id = k.id AND k.lane IN ('', 'limited')
 )
 INSERT INTO outhook.lanes AS l (endpoint_id, slow_at, held_until, width, width_at)
-SELECT n.id, now(), now() + make_interval(secs => k.hold),
-    CASE WHEN k.throttled THEN greatest(n.max_in_flight / 2, 1) ELSE 1000 END, now()
-FROM k JOIN outhook.endpoints AS n ON n.id = k.id AND n.deleted_at IS NULL
-ORDER BY n.id
+SELECT k.id, now(), now() + make_interval(secs => k.hold),
+    CASE WHEN k.throttled THEN greatest(k.max_in_flight / 2, 1) ELSE 1000 END, now()
+FROM k
+ORDER BY k.id
 ON CONFLICT (endpoint_id) DO UPDATE SET
     slow_at = now(), held_until = greatest(l.held_until, excluded.held_until),
     width = CASE WHEN l.closed_at IS NOT NULL THEN excluded.width
@@ -326,9 +469,14 @@ type SlowEndpointsParams struct {
 	MaxLanes    int32
 }
 
+// Queries of lanes. An endpoint that is slow or limited has a queue of its own, endpoint-<id>, that no worker works: its
+// jobs wait there, and the pacer, one process at a time, releases as many as may be under way to the queue deliver_slow or
+// deliver_limited. A release is good for one attempt: river_job.metadata ->> 'release' is its number. No statement waits for a
+// row that is locked: it leaves it out, and the next look finds it.
 // Notes signs that endpoints are slow, and opens the lanes of those that have none; beyond max_lanes they share the queue
 // of bursts. An endpoint occurs once in a call. hold_seconds: how long nothing may leave. throttled: its width is halved, at
-// most once a second. A lane that is opened soon after it was closed takes twice as long to close again.
+// most once a second. A lane that is opened soon after it was closed takes twice as long to close again. A sign of an
+// endpoint that is locked is lost, and comes again; one that is disabled needs no lane.
 func (q *Queries) SlowEndpoints(ctx context.Context, db DBTX, arg SlowEndpointsParams) error {
 	_, err := db.Exec(ctx, slowEndpoints,
 		arg.ProveMS,
@@ -341,28 +489,16 @@ func (q *Queries) SlowEndpoints(ctx context.Context, db DBTX, arg SlowEndpointsP
 	return err
 }
 
-const takePacer = `-- name: TakePacer :one
-
-SELECT pg_try_advisory_lock(hashtextextended('pacer', 1869968503)) AS held
-`
-
-// Queries of lanes. An endpoint that is slow or limited has a queue of its own, endpoint-<id>, that no worker works: its
-// jobs wait there, and the pacer, one process at a time, releases as many as may be under way to the queue deliver_slow or
-// deliver_limited. A release is good for one attempt: river_job.metadata ->> 'release' is its number.
-// The lock of the process that paces, in the name space of the workers' presence.
-func (q *Queries) TakePacer(ctx context.Context, db DBTX) (bool, error) {
-	row := db.QueryRow(ctx, takePacer)
-	var held bool
-	err := row.Scan(&held)
-	return held, err
-}
-
 const widenLanes = `-- name: WidenLanes :exec
-UPDATE outhook.lanes SET width = least(width * 2, 1000), width_at = now()
-WHERE endpoint_id = ANY ($1::uuid[]) AND width_at < now() - interval '10 s'
+UPDATE outhook.lanes AS l SET width = least(l.width * 2, 1000), width_at = now()
+FROM (SELECT v.endpoint_id FROM outhook.endpoints AS n JOIN outhook.lanes AS v ON v.endpoint_id = n.id
+    WHERE n.lane <> '' AND v.width < n.max_in_flight AND v.width_at < now() - interval '10 s'
+    FOR UPDATE OF v SKIP LOCKED) AS k
+WHERE l.endpoint_id = k.endpoint_id
 `
 
-func (q *Queries) WidenLanes(ctx context.Context, db DBTX, endpointIds []uuid.UUID) error {
-	_, err := db.Exec(ctx, widenLanes, endpointIds)
+// Doubles the width of lanes that have not been throttled for a while.
+func (q *Queries) WidenLanes(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, widenLanes)
 	return err
 }

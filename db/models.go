@@ -279,6 +279,7 @@ type Endpoint struct {
 	Status          EndpointStatus
 	StatusReason    string
 	StatusChangedAt time.Time
+	CancelSince     *time.Time
 	Metadata        json.RawMessage
 	CreatedAt       time.Time
 	UpdatedAt       time.Time

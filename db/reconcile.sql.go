@@ -60,10 +60,10 @@ SELECT d.event_id, d.endpoint_id, d.job_id, now()::timestamptz AS database_time,
     coalesce(j.args ? 'base' AND NOT j.args ? 'repaired', false)::boolean AS replay,
     (CASE
         WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL ($1::text[])
-            AND (j.queue <> 'endpoint-' || n.id OR n.deleted_at IS NOT NULL OR NOT (n.status = 'paused' OR (n.status = 'enabled'
-                -- The pacer brings jobs out of a lane that was closed just now.
-                AND (n.lane IN ('slow', 'limited') OR n.lane_changed_at > now() - interval '15 s'
-                    OR n.status_changed_at > now() - interval '15 s'))))
+            AND n.cancel_since IS NULL AND (j.queue <> 'endpoint-' || n.id OR n.deleted_at IS NOT NULL OR NOT (n.status = 'paused' OR (n.status = 'enabled'
+                -- The pacer brings jobs out of the queue of an endpoint that was enabled, or whose lane was closed, just now.
+                AND (n.lane IN ('slow', 'limited') OR n.lane_changed_at > now() - interval '5 min'
+                    OR n.status_changed_at > now() - interval '5 min'))))
             THEN 'deliveries_in_idle_queues'
         WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
         WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id)
@@ -142,10 +142,10 @@ SELECT count(*)::integer AS examined, coalesce(max(c.job_id), 0)::bigint AS last
 FROM (
     SELECT w.event_id, w.endpoint_id, w.job_id, CASE
         WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL ($1::text[])
-            AND (j.queue <> 'endpoint-' || n.id OR n.deleted_at IS NOT NULL OR NOT (n.status = 'paused' OR (n.status = 'enabled'
-                -- The pacer brings jobs out of a lane that was closed just now.
-                AND (n.lane IN ('slow', 'limited') OR n.lane_changed_at > now() - interval '15 s'
-                    OR n.status_changed_at > now() - interval '15 s'))))
+            AND n.cancel_since IS NULL AND (j.queue <> 'endpoint-' || n.id OR n.deleted_at IS NOT NULL OR NOT (n.status = 'paused' OR (n.status = 'enabled'
+                -- The pacer brings jobs out of the queue of an endpoint that was enabled, or whose lane was closed, just now.
+                AND (n.lane IN ('slow', 'limited') OR n.lane_changed_at > now() - interval '5 min'
+                    OR n.status_changed_at > now() - interval '5 min'))))
             THEN 'deliveries_in_idle_queues'
         WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
         WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = w.event_id)
@@ -341,16 +341,6 @@ func (q *Queries) LockPendingDeliveries(ctx context.Context, db DBTX, arg LockPe
 		return nil, err
 	}
 	return items, nil
-}
-
-const moveIdleJobs = `-- name: MoveIdleJobs :exec
-UPDATE outhook.river_job SET queue = 'deliver'
-WHERE id = ANY ($1::bigint[]) AND state IN ('available', 'retryable', 'scheduled')
-`
-
-func (q *Queries) MoveIdleJobs(ctx context.Context, db DBTX, jobIds []int64) error {
-	_, err := db.Exec(ctx, moveIdleJobs, jobIds)
-	return err
 }
 
 const replaceJobs = `-- name: ReplaceJobs :exec

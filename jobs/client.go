@@ -38,7 +38,7 @@ const (
 	// but a machine whose clock is that wrong needs somebody's attention.
 	maxSkew = time.Minute
 
-	// operationWorkers is how many long operations and cancellations one process works at the same time.
+	// operationWorkers is how many long operations one process works at the same time.
 	operationWorkers = 2
 
 	// rescueAfter is above ledger.JobTimeout by the worst stall of River's completer (10 s × 3 tries): a run that is
@@ -117,7 +117,6 @@ func (c *Client) workers() *river.Workers {
 	river.AddWorker(workers, reconcile.NewWorker(cfg.Retention, cfg.Pool, cfg.Logger, cfg.Metrics))
 	river.AddWorker(workers, erasure.NewWorker(cfg.Pool, cfg.Logger))
 	river.AddWorker(workers, operation.NewWorker(cfg.Operation, cfg.Pool, cfg.Logger))
-	river.AddWorker(workers, &cancelWorker{pool: cfg.Pool, logger: cfg.Logger})
 	river.AddWorker(workers, &tendWorker{pool: cfg.Pool, logger: cfg.Logger, health: c.health, keep: cfg.Retention.Keep})
 	return workers
 }
@@ -203,7 +202,7 @@ func (c *Client) Start(ctx context.Context) error {
 	}
 
 	c.due.Start(ctx)
-	c.pacer.Start(ctx)
+	c.pacer.Start(ctx, c.river.ID())
 	c.health.Start(ctx)
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/outhook/outhook/jobs"
 	"github.com/outhook/outhook/jobs/deliver"
 	"github.com/outhook/outhook/jobs/erasure"
-	"github.com/outhook/outhook/jobs/ledger"
 	"github.com/outhook/outhook/jobs/operation"
 	"github.com/outhook/outhook/jobs/reconcile"
 	"github.com/outhook/outhook/jobs/retention"
@@ -34,10 +33,6 @@ func TestStoredJobs(t *testing.T) {
 		{
 			deliver.Args{EventID: event, EndpointID: endpoint, Base: &base, Repaired: true, Probe: true},
 			`deliver {"event_id":"EVENT","endpoint_id":"ENDPOINT","base":4,"repaired":true,"probe":true}`,
-		},
-		{
-			jobs.CancelDeliveriesArgs{EndpointID: endpoint, Reason: ledger.ReasonEndpointDisabled},
-			`cancel_deliveries {"endpoint_id":"ENDPOINT","reason":"endpoint_disabled"}`,
 		},
 		{erasure.Args{ErasureID: other}, `erase {"erasure_id":"OTHER"}`},
 		{operation.Args{OperationID: other}, `operate {"operation_id":"OTHER"}`},

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
@@ -55,6 +54,13 @@ func (b *testBundle) laneOf(t *testing.T, endpointID uuid.UUID) (lane, reason st
 	return n.Lane, n.LaneReason
 }
 
+// pacing returns the client id of the process that paces, or "".
+func (b *testBundle) pacing(t *testing.T) (holder string) {
+	t.Helper()
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT coalesce(max(holder), '') FROM outhook.leases WHERE name = 'pacer'`).Scan(&holder))
+	return holder
+}
+
 func (b *testBundle) awaitLane(t *testing.T, endpointID uuid.UUID, lane string) {
 	t.Helper()
 	var last string
@@ -84,7 +90,7 @@ func (b *testBundle) openLane(t *testing.T, endpointID uuid.UUID) {
 func (b *testBundle) closeLane(t *testing.T, endpointID uuid.UUID) {
 	t.Helper()
 	b.exec(t, `UPDATE outhook.lanes SET slow_at = 'epoch' WHERE endpoint_id = $1`, endpointID)
-	closed, err := db.New().CloseLanes(b.ctx, b.pool, []uuid.UUID{endpointID})
+	closed, err := db.New().CloseLanes(b.ctx, b.pool)
 	require.NoError(t, err)
 	require.Equal(t, []uuid.UUID{endpointID}, closed)
 }
@@ -170,7 +176,7 @@ func TestStrandedJobsComeBack(t *testing.T) {
 		b.closeLane(t, endpointID)
 		require.NoError(t, tx.Commit(b.ctx))
 		// It was closed a while ago.
-		b.exec(t, `UPDATE outhook.endpoints SET lane_changed_at = now() - interval '1 min', status_changed_at = now() - interval '1 min'`)
+		b.exec(t, `UPDATE outhook.endpoints SET lane_changed_at = now() - interval '6 min', status_changed_at = now() - interval '6 min'`)
 		require.Equal(t, map[string]int{"deliveries_in_idle_queues": 1}, b.inspect(t))
 
 		b.start(t, b.config(t))
@@ -231,28 +237,26 @@ func TestPacerSurvives(t *testing.T) {
 	first, err := jobs.New(b.config(t))
 	require.NoError(t, err)
 	require.NoError(t, first.Start(b.ctx))
-	const pacers = `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
-		AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('pacer', 1869968503)
-		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
-	held := func() bool { return b.count(t, pacers) == 1 }
-	eventually(t, held, func() any { return "nobody paces" })
+	eventually(t, func() bool { return b.pacing(t) == first.River().ID() }, func() any { return b.pacing(t) })
 	b.enqueueFor(t, tenant, 3)
 	b.awaitNonePending(t, endpointID)
 
 	// Its connection is lost.
-	b.exec(t, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
-		AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('pacer', 1869968503)
-		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	eventually(t, func() bool {
+		return b.count(t, `SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND query LIKE '-- name: LookAtLanes%') AS k`) == 1
+	}, func() any { return "the pacer's session was not found" })
 	b.enqueueFor(t, tenant, 3)
 	b.awaitNonePending(t, endpointID)
-	require.True(t, held())
+	require.Equal(t, first.River().ID(), b.pacing(t))
 
 	// Its process ends.
-	b.start(t, b.config(t))
+	second := b.start(t, b.config(t))
 	require.NoError(t, first.Stop(b.ctx))
+	require.NotEqual(t, first.River().ID(), b.pacing(t), "a stop gives the lease back")
 	b.enqueueFor(t, tenant, 3)
 	b.awaitNonePending(t, endpointID)
-	require.True(t, held())
+	require.Equal(t, second.River().ID(), b.pacing(t))
 }
 
 func TestPauseWinsOverALane(t *testing.T) {
@@ -268,12 +272,7 @@ func TestPauseWinsOverALane(t *testing.T) {
 	b.enqueueFor(t, "other", 2)
 	b.awaitNonePending(t, other) // the pacer has looked
 	require.Equal(t, 2, b.pending(t, endpointID))
-	require.NoError(t, pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(b.ctx, `UPDATE outhook.endpoints SET status = 'enabled' WHERE id = $1`, endpointID); err != nil {
-			return err
-		}
-		return ledger.ResumeEndpoint(b.ctx, tx, endpointID)
-	}))
+	b.exec(t, `UPDATE outhook.endpoints SET status = 'enabled' WHERE id = $1`, endpointID)
 	b.awaitNonePending(t, endpointID)
 	require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE args ->> 'endpoint_id' = $1 AND queue = 'deliver'`, endpointID.String()),
 		"they left through the lane")

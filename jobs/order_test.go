@@ -168,12 +168,7 @@ func TestEndpointStatus(t *testing.T) {
 		}, func() any { return []string{state, queue} })
 		require.Empty(t, b.attempts(t, eventID))
 
-		require.NoError(t, b.inTx(t, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(b.ctx, `UPDATE outhook.endpoints SET status = 'enabled' WHERE id = $1`, endpointID); err != nil {
-				return err
-			}
-			return ledger.ResumeEndpoint(b.ctx, tx, endpointID)
-		}))
+		b.setStatus(t, endpointID, db.EndpointStatusEnabled)
 		d := b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 		require.Equal(t, int32(1), d.AttemptCount)
 	})
@@ -189,25 +184,6 @@ func TestEndpointStatus(t *testing.T) {
 		require.Equal(t, ledger.ReasonEndpointDisabled, *d.Reason)
 		require.Zero(t, d.AttemptCount)
 		require.Empty(t, b.receiver.received())
-	})
-
-	t.Run("DeletedAfterTheEnqueueIsCancelledInChunks", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		endpointID, _ := b.endpoint(t)
-		const n = 2500
-		_, err := b.pool.Exec(b.ctx, `SELECT count(*) FROM outhook.enqueue_many(array_fill($1::text, ARRAY[$2::int]),
-			array_fill('a.b'::text, ARRAY[$2::int]), array_fill('{}'::text, ARRAY[$2::int]))`, tenant, n)
-		require.NoError(t, err)
-		_, err = db.New().DeleteEndpoint(b.ctx, b.pool, endpointID)
-		require.NoError(t, err)
-		require.NoError(t, ledger.CancelDeliveries(b.ctx, b.pool, endpointID, ledger.ReasonEndpointDeleted))
-		var deliveries, done int
-		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT
-			(SELECT count(*) FROM outhook.deliveries WHERE state = 'cancelled' AND reason = 'endpoint_deleted'),
-			(SELECT count(*) FROM outhook.river_job WHERE state = 'cancelled')`).Scan(&deliveries, &done))
-		require.Equal(t, n, deliveries)
-		require.Equal(t, n, done)
 	})
 }
 

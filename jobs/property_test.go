@@ -196,10 +196,7 @@ func (m *model) awaitSomething(r *rapid.T) {
 }
 
 func (m *model) enable(e *modelEndpoint) {
-	require.NoError(m.t, m.inTx(m.t, func(tx pgx.Tx) error {
-		_, err := tx.Exec(m.ctx, `UPDATE outhook.endpoints SET status = 'enabled' WHERE id = $1`, e.id)
-		return errors.Join(err, ledger.ResumeEndpoint(m.ctx, tx, e.id))
-	}))
+	m.exec(m.t, `UPDATE outhook.endpoints SET status = 'enabled' WHERE id = $1`, e.id)
 }
 
 // finish lets everything settle.

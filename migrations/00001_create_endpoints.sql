@@ -69,6 +69,8 @@ CREATE TABLE outhook.endpoints (
     -- Why the status is what it is, for people: 'gone' (the endpoint answered 410), 'api', ...
     status_reason     text NOT NULL DEFAULT '',
     status_changed_at timestamptz NOT NULL DEFAULT now(),
+    -- When it was disabled or deleted, while the pacer still cancels what was pending then. NULL: nothing is to be cancelled.
+    cancel_since      timestamptz,
     metadata          jsonb NOT NULL DEFAULT '{}',
     created_at        timestamptz NOT NULL DEFAULT now(),
     updated_at        timestamptz NOT NULL DEFAULT now(),
@@ -89,6 +91,9 @@ CREATE INDEX endpoints_tenant_id_idx ON outhook.endpoints (tenant_id, id) WHERE 
 
 -- The few endpoints that have a lane: the pacer reads them again and again.
 CREATE INDEX endpoints_lane_idx ON outhook.endpoints (id) WHERE lane <> '';
+
+-- The few endpoints whose deliveries are being cancelled: the pacer looks for them each second.
+CREATE INDEX endpoints_cancel_since_idx ON outhook.endpoints (id) WHERE cancel_since IS NOT NULL;
 
 -- The signing secrets of an endpoint. During a rotation two are live and both sign.
 CREATE TABLE outhook.endpoint_secrets (

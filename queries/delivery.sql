@@ -221,23 +221,6 @@ UPDATE outhook.deliveries
 SET state = 'cancelled', reason = @reason, next_attempt_at = NULL, completed_at = now()
 WHERE event_id = @event_id AND endpoint_id = @endpoint_id;
 
--- name: CancelEndpointDeliveries :many
--- Cancels up to max_rows pending deliveries of an ended endpoint and returns their jobs, which are to be finished in the
--- same transaction. after: the greatest event id of the call before, so that each call goes on where that stopped. Nothing
--- is cancelled if the endpoint was enabled again; the lock makes that wait for this transaction. A delivery that is locked
--- is being settled or replayed at this moment; the worker that loads it next obeys the endpoint's status.
-WITH ended AS (
-    SELECT n.id FROM outhook.endpoints AS n
-    WHERE n.id = @endpoint_id AND (n.status = 'disabled' OR n.deleted_at IS NOT NULL) FOR SHARE
-)
-UPDATE outhook.deliveries AS d
-SET state = 'cancelled', reason = @reason, next_attempt_at = NULL, completed_at = now()
-FROM (SELECT p.event_id, p.endpoint_id FROM outhook.deliveries AS p
-    WHERE p.endpoint_id = (SELECT v.id FROM ended AS v) AND p.state = 'pending' AND p.event_id > @after
-    ORDER BY p.event_id LIMIT @max_rows FOR UPDATE SKIP LOCKED) AS k
-WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
-RETURNING d.event_id, d.job_id;
-
 -- name: InsertTestEvent :one
 -- Stores an event for one endpoint whatever its event types are, with its delivery and job: the test button.
 WITH event_row AS (

@@ -49,15 +49,18 @@ UPDATE outhook.endpoints SET
         OR (sqlc.narg('rate_limit')::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
     status = @status::outhook.endpoint_status,
     status_reason = CASE WHEN status = @status::outhook.endpoint_status THEN status_reason ELSE @status_reason END,
-    status_changed_at = CASE WHEN status = @status::outhook.endpoint_status THEN status_changed_at ELSE now() END
+    status_changed_at = CASE WHEN status = @status::outhook.endpoint_status THEN status_changed_at ELSE now() END,
+    -- The pacer cancels what is pending, unless it is enabled again meanwhile.
+    cancel_since = CASE WHEN status = @status::outhook.endpoint_status THEN cancel_since
+        WHEN @status::outhook.endpoint_status = 'disabled' THEN now() END
 WHERE id = @id
 RETURNING *;
 
 -- name: DisableEndpoint :one
 UPDATE outhook.endpoints
-SET status = 'disabled', status_reason = @reason, status_changed_at = now(), updated_at = now()
+SET status = 'disabled', status_reason = @reason, status_changed_at = now(), cancel_since = now(), updated_at = now()
 WHERE id = @id AND status <> 'disabled' AND deleted_at IS NULL
 RETURNING *;
 
 -- name: DeleteEndpoint :execrows
-UPDATE outhook.endpoints SET deleted_at = now(), updated_at = now(), secret_headers = '{}' WHERE id = @id AND deleted_at IS NULL;
+UPDATE outhook.endpoints SET deleted_at = now(), cancel_since = now(), updated_at = now(), secret_headers = '{}' WHERE id = @id AND deleted_at IS NULL;

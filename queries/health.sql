@@ -99,7 +99,7 @@ FROM delivery_row AS r;
 
 -- name: EnableProbedEndpoint :one
 -- Only one that was disabled for failing: a person's decision, and a 410, stay.
-UPDATE outhook.endpoints SET status = 'enabled', status_reason = @reason, status_changed_at = now(), updated_at = now()
+UPDATE outhook.endpoints SET status = 'enabled', status_reason = @reason, status_changed_at = now(), cancel_since = NULL, updated_at = now()
 WHERE id = @id AND status = 'disabled' AND status_reason LIKE 'failing%' AND deleted_at IS NULL
 RETURNING *;
 
@@ -108,7 +108,3 @@ SELECT outhook.enqueue_operational(@event_type::text, @payloads::text[])::intege
 
 -- name: TellFailedDeliveries :one
 SELECT outhook.tell_failed(@event_ids::uuid[], @endpoint_ids::uuid[], @job_ids::bigint[])::integer AS count;
-
--- name: InsertCancelJob :exec
-INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
-VALUES ('cancel_deliveries', jsonb_build_object('endpoint_id', @endpoint_id::uuid, 'reason', @reason::text), @queue, 1000);

@@ -22,14 +22,6 @@ RETURNING id;
 UPDATE outhook.river_job SET state = 'available', scheduled_at = now()
 WHERE id = @id AND state IN ('retryable', 'scheduled', 'available');
 
--- name: ResumeEndpointJobs :execrows
--- Not those of an enabled endpoint that has a lane: they wait where they should.
-UPDATE outhook.river_job AS j SET queue = 'deliver'
-FROM outhook.endpoints AS n
-WHERE n.id = @endpoint_id::uuid AND j.queue = 'endpoint-' || @endpoint_id::uuid
-    AND j.state IN ('available', 'retryable', 'scheduled', 'running')
-    AND (n.lane NOT IN ('slow', 'limited') OR n.status <> 'enabled' OR n.deleted_at IS NOT NULL);
-
 -- name: WakeJobs :execrows
 -- Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting.
 WITH due AS MATERIALIZED (

@@ -13,7 +13,6 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
-	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // OperatorTenant is the tenant whose endpoints get operational events. Publishers can't enqueue for it.
@@ -95,8 +94,7 @@ func hostOf(raw string) string {
 // who has others to look after. A person's change takes milliseconds.
 const patience = "SET LOCAL lock_timeout = 500"
 
-// Disable ends an endpoint, says why, tells the operator, and orders its pending deliveries to be cancelled.
-// One that is disabled already is only never probed again. It waits for half a second at most for whoever holds the
+// Disable ends an endpoint, says why and tells the operator; the pacer cancels its pending deliveries. One that is disabled already is only never probed again. It waits for half a second at most for whoever holds the
 // endpoint, and then returns an error with the code [sqlstate.LockNotAvailable].
 func Disable(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason string, at time.Time) error {
 	if _, err := tx.Exec(ctx, patience); err != nil {
@@ -110,13 +108,6 @@ func Disable(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason string, at tim
 	}
 	if err != nil {
 		return fmt.Errorf("disabling endpoint %s: %w", id, err)
-	}
-
-	if err := q.InsertCancelJob(ctx, tx, id, ledger.ReasonEndpointDisabled, ledger.QueueOperations); err != nil {
-		return fmt.Errorf("ordering the end of endpoint %s: %w", id, err)
-	}
-	if err := ledger.Notify(ctx, tx, ledger.QueueOperations); err != nil {
-		return err
 	}
 
 	return announceEndpoint(ctx, tx, EventEndpointDisabled, at, n)

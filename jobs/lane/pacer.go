@@ -2,181 +2,214 @@ package lane
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
-	"github.com/outhook/outhook/jobs/ledger"
 )
 
 const (
-	// paceFast and paceSlow bound how often the pacer looks at a lane in which something moves. It begins with paceFast
-	// and doubles while nothing changes.
-	paceFast = 20 * time.Millisecond
-	paceSlow = 160 * time.Millisecond
+	// paceTick is how often the pacer looks at the lanes while there are any, and goes on with what it has to move.
+	paceTick = 50 * time.Millisecond
 
-	// paceAll is how often it looks at all lanes.
+	// paceRest bounds the share of the time that it looks and moves, whatever there is: it rests so many times as long as
+	// that took, at least.
+	paceRest = 1
+
+	// paceAll is how often it does all else: renew the lease, close and widen lanes, look for what is to be moved.
 	paceAll = time.Second
 
-	// sweepInterval is how often it brings back stranded jobs, and takes those of lanes out of the shared queues.
-	sweepInterval = 5 * time.Second
+	// paceTimeout bounds one round, and a stop that finds it in the middle.
+	paceTimeout = 5 * time.Second
 
-	// sweepHead is how much of a shared queue is looked through at once, sweepChunk how many jobs one statement moves (and
-	// so how much WAL others' commits may have to wait for), sweepBudget how long one sweep goes on, during which nothing
-	// is released. One that has not come to its end is followed by the next after as long.
-	sweepHead   = 20_000
-	sweepChunk  = 1000
-	sweepBudget = 500 * time.Millisecond
+	// The lease of the process that paces, in outhook.leases.
+	leaseName    = "pacer"
+	leaseSeconds = 10
 
-	// paceTimeout bounds each statement.
-	paceTimeout = 10 * time.Second
-
-	// queuePrefix of the channel on which everybody is told of new jobs.
-	channelInsert = pg.Schema + ".river_insert"
+	// paceSettings: a process that is frozen in a transaction keeps its locks for 3 s. Plans are made once a second (see
+	// round), since a statement takes less time than its plan, and may not read whole tables: the statistics may be of a
+	// time with few jobs.
+	paceSettings = pg.SideSettings + `; SET idle_in_transaction_session_timeout = 3000; SET jit = off;
+		SET plan_cache_mode = force_generic_plan;
+		SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off`
 )
 
-// errPacerTaken says that another process paces.
-var errPacerTaken = errors.New("another process paces")
+// errLeaseLost says that another process paces.
+var errLeaseLost = errors.New("the pacer's lease is another process's")
 
-// Pacer releases the jobs that wait in lanes, as many as may be under way and as fast as rate limits allow. One process
-// at a time does: the one that holds a session advisory lock, on the connection that it works with, so that without the
-// lock nothing is released. All that it must remember is in the database.
+// Pacer releases the jobs that wait in lanes, as many as may be under way and as fast as rate limits allow, and moves
+// or cancels what waits elsewhere than it should. One process at a time does: the one that has a lease, which each of its
+// transactions holds, so that one that was frozen changes nothing more. All that it must remember is in the database.
 type Pacer struct {
 	cfg    Config
 	logger *slog.Logger
 	conn   *pgx.ConnConfig
+	quit   chan struct{}
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
 // NewPacer returns a Pacer that does nothing before Start.
 func NewPacer(cfg Config, pool *pgxpool.Pool, logger *slog.Logger) *Pacer {
-	return &Pacer{cfg: cfg, logger: logger, conn: pg.SideConn(pool, "pacer"), done: make(chan struct{})}
+	return &Pacer{
+		cfg: cfg, logger: logger, conn: pg.SideConn(pool, "pacer"), quit: make(chan struct{}), done: make(chan struct{}),
+	}
 }
 
-// Start begins to try for the lock, and to pace with it, until stop.
-func (p *Pacer) Start(ctx context.Context) {
+// Start begins to try for the lease in a River client's name, and to pace with it, until Stop.
+func (p *Pacer) Start(ctx context.Context, clientID string) {
 	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	go p.run(ctx)
+	go p.run(ctx, clientID)
 }
 
-// Stop gives the lock to another process.
+// Stop gives the lease to another process.
 func (p *Pacer) Stop() {
-	if p.cancel != nil {
-		p.cancel()
-		<-p.done
+	if p.cancel == nil {
+		return
 	}
+	close(p.quit)
+
+	select {
+	case <-p.done:
+	case <-time.After(time.Second): // the database does not answer: the lease ends by itself
+	}
+	p.cancel()
+	<-p.done
 }
 
-func (p *Pacer) run(ctx context.Context) {
+func (p *Pacer) run(ctx context.Context, clientID string) {
 	defer close(p.done)
-	tick := time.NewTicker(paceAll)
-	defer tick.Stop()
-
 	for {
-		err := p.own(ctx)
-		if ctx.Err() != nil {
+		err := p.pace(ctx, clientID)
+		if err == nil {
 			return
-		}
-		if !errors.Is(err, errPacerTaken) {
-			p.logger.WarnContext(ctx, "pacing lanes", slog.Any("error", err))
 		}
 
-		select {
-		case <-ctx.Done():
+		p.logger.WarnContext(ctx, "pacing lanes", slog.Any("error", err))
+		if !p.rest(paceAll) {
 			return
-		case <-tick.C:
 		}
 	}
 }
 
-// own connects, waits for the lock and paces until the connection is lost or ctx ends.
-func (p *Pacer) own(ctx context.Context) error {
+// rest waits, and returns false if the process stops.
+func (p *Pacer) rest(d time.Duration) bool {
+	select {
+	case <-p.quit:
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// pace connects, and paces whenever it has the lease, until the connection is lost or the process stops.
+func (p *Pacer) pace(ctx context.Context, clientID string) error {
 	conn, err := pgx.ConnectConfig(ctx, p.conn)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
 	defer pg.CloseSide(ctx, conn)
 
-	if _, err := conn.Exec(ctx, pg.SideSettings); err != nil {
+	if _, err := conn.Exec(ctx, paceSettings); err != nil {
 		return fmt.Errorf("preparing: %w", err)
 	}
 
-	tick := time.NewTicker(paceAll)
-	defer tick.Stop()
-
-	for {
-		held, err := p.take(ctx, conn)
+	l := &lanes{cfg: p.cfg, logger: p.logger, conn: conn, holder: clientID}
+	for wait := time.Duration(0); p.rest(wait); {
+		began := time.Now()
+		busy, err := l.round(ctx)
 		switch {
+		case errors.Is(err, errLeaseLost):
+			l = &lanes{cfg: p.cfg, logger: p.logger, conn: conn, holder: clientID}
 		case err != nil:
 			return err
-		case held:
-			return p.pace(ctx, conn)
 		}
 
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
+		if wait = paceAll; busy {
+			wait = max(paceTick-time.Since(began), paceRest*time.Since(began))
 		}
 	}
+
+	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
+	defer cancel()
+	if err := db.New().GiveLease(ctx, conn, leaseName, clientID); err != nil {
+		p.logger.WarnContext(ctx, "giving the pacer's lease back", slog.Any("error", err))
+	}
+	return nil
 }
 
-func (p *Pacer) take(ctx context.Context, conn *pgx.Conn) (bool, error) {
+// lanes is what the pacer remembers from one round to the next. Nothing is lost with it.
+type lanes struct {
+	cfg    Config
+	logger *slog.Logger
+	conn   *pgx.Conn
+	holder string
+	allAt  time.Time // when to do all
+	open   bool      // there are lanes
+	chores []chore
+}
+
+// round does what is due, and tells whether there is more than to look for work once in a while.
+func (l *lanes) round(ctx context.Context) (busy bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
 	defer cancel()
 
-	held, err := db.New().TakePacer(ctx, conn)
-	if err != nil {
-		return false, fmt.Errorf("taking the pacer's lock: %w", err)
-	}
-	return held, nil
-}
-
-func (p *Pacer) pace(ctx context.Context, conn *pgx.Conn) error {
-	// Tables whose statistics are old must not lead to plans that read all of them.
-	if _, err := conn.Exec(ctx, `LISTEN "`+channelInsert+`"; SET enable_seqscan = off; SET jit = off`); err != nil {
-		return fmt.Errorf("listening: %w", err)
-	}
-
-	l := &lanes{cfg: p.cfg, logger: p.logger, conn: conn, byID: make(map[uuid.UUID]*lane)}
-	for {
-		if err := l.step(ctx); err != nil {
-			return err
+	if now := time.Now(); !now.Before(l.allAt) {
+		l.allAt = now.Add(paceAll)
+		if err := l.renew(ctx); err != nil {
+			return false, err
 		}
-		if err := l.wait(ctx); err != nil {
-			return err
+		if err := l.change(ctx); err != nil {
+			return false, err
+		}
+		if err := l.listChores(ctx); err != nil {
+			return false, err
 		}
 	}
+
+	if l.open {
+		if err := l.release(ctx); err != nil {
+			return false, err
+		}
+	}
+	return l.open || len(l.chores) > 0, l.work(ctx)
 }
 
-// wait returns when a lane is due, or when somebody enqueued into one.
-func (l *lanes) wait(ctx context.Context) error {
-	ctx, cancel := context.WithDeadline(ctx, l.next())
-	defer cancel()
-
-	n, err := l.conn.WaitForNotification(ctx)
+// renew takes or keeps the lease, and forgets the plans.
+func (l *lanes) renew(ctx context.Context) error {
+	n, err := db.New().TakeLease(ctx, l.conn, leaseName, l.holder, leaseSeconds)
 	switch {
-	case err == nil:
-		var told struct{ Queue string }
-		if json.Unmarshal([]byte(n.Payload), &told) == nil {
-			if id, ok := strings.CutPrefix(told.Queue, ledger.EndpointQueuePrefix); ok {
-				l.wake(id)
-			}
-		}
-		return nil
-	case errors.Is(ctx.Err(), context.DeadlineExceeded) && !l.conn.IsClosed():
-		return nil
+	case err != nil:
+		return fmt.Errorf("taking the pacer's lease: %w", err)
+	case n == 0:
+		return errLeaseLost
 	}
 
-	return fmt.Errorf("waiting: %w", err)
+	if _, err := l.conn.Exec(ctx, "DISCARD PLANS"); err != nil {
+		return fmt.Errorf("forgetting plans: %w", err)
+	}
+	if l.open, err = db.New().HasLanes(ctx, l.conn); err != nil {
+		return fmt.Errorf("looking for lanes: %w", err)
+	}
+	return nil
+}
+
+// holding runs f in a transaction that holds the lease.
+func (l *lanes) holding(ctx context.Context, f func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
+		n, err := db.New().HoldLease(ctx, tx, leaseName, l.holder)
+		switch {
+		case err != nil:
+			return fmt.Errorf("holding the pacer's lease: %w", err)
+		case n == 0:
+			return errLeaseLost
+		}
+		return f(tx)
+	})
 }

@@ -34,6 +34,9 @@ const (
 // SharedQueues are the queues of endpoints without a lane.
 func SharedQueues() []string { return []string{QueueDeliver, QueueDeliverBulk} }
 
+// WorkedQueues are the queues of deliveries that every worker process works.
+func WorkedQueues() []string { return append(SharedQueues(), QueueDeliverSlow, QueueDeliverLimited) }
+
 // Notify wakes the workers of a queue when tx commits.
 func Notify(ctx context.Context, tx pgx.Tx, queue string) error {
 	if err := db.New().NotifyQueue(ctx, tx, queue); err != nil {

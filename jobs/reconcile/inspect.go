@@ -27,7 +27,7 @@ const (
 	checkWithoutJob   = "deliveries_without_job"       // pending, the job is gone or has ended: it gets a new job
 	checkCancelledJob = "deliveries_of_cancelled_jobs" // pending, River UI's Cancel ended the job: it is cancelled
 	checkWithoutEvent = "deliveries_without_event"     // pending, its event's or endpoint's row is gone: it is cancelled
-	checkIdleQueue    = "deliveries_in_idle_queues"    // pending, the job is in a queue that nobody works: it is moved
+	checkIdleQueue    = "deliveries_in_idle_queues"    // pending, the job is in a queue that nobody works: told only
 	checkStrayJob     = "jobs_without_delivery"        // live, no delivery is theirs: they are cancelled
 	checkSettled      = "jobs_of_settled_deliveries"   // live, by a person's order
 	checkPartitions   = "missing_partitions"           // of today and the coming 7 days: they are made
@@ -44,10 +44,8 @@ func checks() []string {
 	}
 }
 
-// workedQueues are the queues that every worker process works.
-func workedQueues() []string {
-	return append(ledger.SharedQueues(), ledger.QueueDeliverSlow, ledger.QueueDeliverLimited)
-}
+// repairable tells whether reconcile repairs what breaks an invariant. The pacer moves jobs, all the time.
+func repairable(check string) bool { return check != checkSettled && check != checkIdleQueue }
 
 // Finding says how often an invariant does not hold.
 type Finding struct {
@@ -149,7 +147,7 @@ type windowOf struct {
 
 // examine reads the pending deliveries of the window after a job id.
 func examine(ctx context.Context, tx db.DBTX, after int64) (windowOf, error) {
-	row, err := db.New().FindBrokenDeliveries(ctx, tx, workedQueues(), after, window)
+	row, err := db.New().FindBrokenDeliveries(ctx, tx, ledger.WorkedQueues(), after, window)
 	if err != nil {
 		return windowOf{}, fmt.Errorf("examining pending deliveries: %w", err)
 	}
@@ -163,7 +161,8 @@ func (w windowOf) full() bool { return w.Examined == window }
 // returns the ones that are to be cancelled.
 func (w windowOf) strays(ctx context.Context, tx db.DBTX, found findings) (jobIDs []int64, err error) {
 	p := db.FindStrayJobsParams{
-		WorkedQueues: workedQueues(), After: w.after, Upto: math.MaxInt64, OwnedJobIDs: w.ExaminedJobIDs, MaxRows: window,
+		WorkedQueues: ledger.WorkedQueues(), After: w.after, Upto: math.MaxInt64, OwnedJobIDs: w.ExaminedJobIDs,
+		MaxRows: window,
 	}
 	if w.full() {
 		p.Upto = w.LastJobID

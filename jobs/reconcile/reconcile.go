@@ -61,7 +61,7 @@ func NewWorker(
 		Name: "outhook_reconciled_total", Help: "What the reconcile job found broken and repaired.",
 	}, []string{"check"})
 	for _, check := range checks() {
-		if check != checkSettled {
+		if repairable(check) {
 			repaired.WithLabelValues(check)
 		}
 	}
@@ -80,7 +80,7 @@ func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 
 	// What was repaired counts also if the run ended with an error.
 	for _, f := range r.found.list() {
-		if f.Violation {
+		if repairable(f.Check) {
 			w.repaired.WithLabelValues(f.Check).Add(float64(f.Count))
 		}
 	}
@@ -252,7 +252,7 @@ func repairDeliveries(
 		return nil, err
 	}
 
-	params := db.ClassifyDeliveriesParams{WorkedQueues: workedQueues(), Low: low, High: high}
+	params := db.ClassifyDeliveriesParams{WorkedQueues: ledger.WorkedQueues(), Low: low, High: high}
 	for _, d := range locked {
 		params.EventIDs, params.EndpointIDs = append(params.EventIDs, d.EventID), append(params.EndpointIDs, d.EndpointID)
 	}
@@ -263,7 +263,7 @@ func repairDeliveries(
 
 	var broken []db.ClassifyDeliveriesRow
 	for _, row := range rows {
-		if row.Problem != "" {
+		if row.Problem != "" && row.Problem != checkIdleQueue {
 			broken = append(broken, row)
 		}
 	}
@@ -271,7 +271,7 @@ func repairDeliveries(
 		return nil, nil
 	}
 
-	err = errors.Join(replaceJobs(ctx, tx, broken), cancelBroken(ctx, tx, broken), moveJobs(ctx, tx, broken))
+	err = errors.Join(replaceJobs(ctx, tx, broken), cancelBroken(ctx, tx, broken))
 	if err != nil {
 		return nil, err
 	}
@@ -326,25 +326,6 @@ func cancelBroken(ctx context.Context, tx pgx.Tx, broken []db.ClassifyDeliveries
 	}
 	if err := db.New().CancelDeliveries(ctx, tx, p); err != nil {
 		return fmt.Errorf("cancelling deliveries: %w", err)
-	}
-	return nil
-}
-
-// moveJobs brings jobs out of queues that nobody works.
-func moveJobs(ctx context.Context, tx pgx.Tx, broken []db.ClassifyDeliveriesRow) error {
-	var jobIDs []int64
-	for _, d := range broken {
-		if d.Problem == checkIdleQueue {
-			jobIDs = append(jobIDs, d.JobID)
-		}
-	}
-
-	if len(jobIDs) == 0 {
-		return nil
-	}
-
-	if err := db.New().MoveIdleJobs(ctx, tx, jobIDs); err != nil {
-		return fmt.Errorf("moving jobs: %w", err)
 	}
 	return nil
 }

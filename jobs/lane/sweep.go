@@ -1,0 +1,132 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs/ledger"
+)
+
+const (
+	// workBudget is how long the pacer goes on with its chores between two looks at the lanes, one chunk at least.
+	workBudget = 25 * time.Millisecond
+
+	// sweepHead is how much of a shared queue is looked through at once, and sweepChunk how many jobs one statement moves
+	// or cancels: so much WAL others' commits may have to wait for.
+	sweepHead  = 5000
+	sweepChunk = 250
+
+	// cancelLook is how many deliveries of an ended endpoint are looked at for sweepChunk that are pending.
+	cancelLook = 5000
+)
+
+// chore is what takes more than one round. do does a chunk of it, and tells whether there is more.
+type chore struct {
+	name string
+	do   func(context.Context) (more bool, err error)
+}
+
+// listChores looks for what is to be done and not being done already.
+func (l *lanes) listChores(ctx context.Context) error {
+	worked := append(ledger.WorkedQueues(), ledger.QueueOperations, ledger.QueueMaintenance)
+	stranded, err := db.New().ListStrandedQueues(ctx, l.conn, worked)
+	if err != nil {
+		return fmt.Errorf("listing stranded queues: %w", err)
+	}
+	for _, queue := range stranded {
+		l.addChore("move "+queue, l.mover(func(ctx context.Context, tx pgx.Tx) (int64, error) {
+			return db.New().MoveStrandedJobs(ctx, tx, queue, sweepChunk)
+		}))
+	}
+
+	if l.open {
+		for _, queue := range ledger.SharedQueues() {
+			l.addChore("move "+queue, l.mover(func(ctx context.Context, tx pgx.Tx) (int64, error) {
+				return db.New().MoveJobsToLanes(ctx, tx, queue, sweepHead, sweepChunk)
+			}))
+		}
+	}
+
+	ended, err := db.New().ListEndedEndpoints(ctx, l.conn)
+	if err != nil {
+		return fmt.Errorf("listing ended endpoints: %w", err)
+	}
+	for _, n := range ended {
+		l.addChore("cancel "+n.ID.String(), l.canceller(n))
+	}
+	return nil
+}
+
+func (l *lanes) addChore(name string, do func(context.Context) (bool, error)) {
+	if !slices.ContainsFunc(l.chores, func(c chore) bool { return c.name == name }) {
+		l.chores = append(l.chores, chore{name, do})
+	}
+}
+
+// work goes on with the chores, in turn. One that fails is begun anew when it is found again.
+func (l *lanes) work(ctx context.Context) error {
+	for end := time.Now().Add(workBudget); len(l.chores) > 0 && time.Now().Before(end); {
+		c := l.chores[0]
+		l.chores = l.chores[1:]
+
+		more, err := c.do(ctx)
+		switch {
+		case errors.Is(err, errLeaseLost) || err != nil && l.conn.IsClosed():
+			return err
+		case err != nil:
+			l.logger.WarnContext(ctx, "moving what waits", slog.String("chore", c.name), slog.Any("error", err))
+		case more:
+			l.chores = append(l.chores, c)
+		}
+	}
+	return nil
+}
+
+// mover moves jobs in chunks until few are left. Some of a chunk may be fetched by workers meanwhile.
+func (l *lanes) mover(move func(context.Context, pgx.Tx) (int64, error)) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (more bool, err error) {
+		err = l.holding(ctx, func(tx pgx.Tx) error {
+			n, err := move(ctx, tx)
+			more = n > sweepChunk/2
+			return err
+		})
+		return more, err
+	}
+}
+
+// canceller cancels the pending deliveries of an endpoint that was disabled or deleted, until it is enabled again or a
+// pass over all of them has found none: not even one that was locked.
+func (l *lanes) canceller(n db.ListEndedEndpointsRow) func(context.Context) (bool, error) {
+	p := db.CancelEndpointDeliveriesParams{
+		EndpointID: n.ID, CancelSince: n.CancelSince, Before: uuid.Max, Reason: ledger.ReasonEndpointDisabled,
+		MaxRows: sweepChunk, LookRows: cancelLook,
+	}
+	if n.Deleted {
+		p.Reason = ledger.ReasonEndpointDeleted
+	}
+
+	found := false
+	return func(ctx context.Context) (more bool, err error) {
+		err = l.holding(ctx, func(tx pgx.Tx) error {
+			row, err := db.New().CancelEndpointDeliveries(ctx, tx, p)
+			if err != nil || !row.Held {
+				return err
+			}
+
+			found = found || row.Pending > 0
+			if p.Before, more = row.Last, row.Last != uuid.Nil; more || found {
+				return nil
+			}
+			return db.New().EndCancel(ctx, tx, n.ID, n.CancelSince)
+		})
+		return more, err
+	}
+}
