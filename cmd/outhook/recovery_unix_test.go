@@ -244,6 +244,45 @@ func TestPausedWorkerIsNotTakenForDead(t *testing.T) {
 	require.Zero(t, h.count("2"))
 }
 
+// A process that paces the lanes and is frozen loses its lease, and when it goes on it paces no more.
+func TestFrozenPacer(t *testing.T) {
+	t.Parallel()
+	const rate = 20
+	pool, h, key := stage(t)
+	h.release()
+	exec := func(sql string) {
+		_, err := pool.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	exec(fmt.Sprintf(`UPDATE outhook.endpoints SET rate_limit = %d, lane = 'limited'`, rate))
+	exec(`INSERT INTO outhook.lanes (endpoint_id) SELECT id FROM outhook.endpoints`)
+	exec(`SELECT count(*) FROM outhook.enqueue_many(array_fill('acme'::text, ARRAY[5000]), array_fill('a.b'::text, ARRAY[5000]),
+		array_fill('{}'::text, ARRAY[5000]))`)
+	sent := func() int { return count(t, pool, `SELECT count(*) FROM outhook.delivery_attempts`) }
+	await := func(what string, within time.Duration, n int) {
+		before, began := sent(), time.Now()
+		require.Eventually(t, func() bool { return sent() >= before+n }, within, 20*time.Millisecond, what)
+		t.Logf("%s: after %v", what, time.Since(began))
+	}
+
+	frozen := spawn(t, pool, key)
+	await("the first paces", 60*time.Second, rate)
+	spawn(t, pool, key)
+	const pacer = `SELECT abs(hashtext(holder)) FROM outhook.leases WHERE name = 'pacer'`
+	first := count(t, pool, pacer)
+	require.NoError(t, frozen.Process.Signal(syscall.SIGSTOP))
+	require.Eventually(t, func() bool { return count(t, pool, pacer) != first }, 20*time.Second, 20*time.Millisecond)
+	await("the other paces", 30*time.Second, rate)
+
+	second := count(t, pool, pacer)
+	require.NoError(t, frozen.Process.Signal(syscall.SIGCONT))
+	await("the first goes on", 60*time.Second, 5*rate)
+	require.Equal(t, second, count(t, pool, pacer))
+	// What it had fetched before leaves late, and beside what left since.
+	require.Less(t, count(t, pool, fmt.Sprintf(`SELECT (count(*) - %d * extract(epoch FROM max(started_at) - min(started_at)))::integer
+		FROM outhook.delivery_attempts`, rate)), rate, "more left than the limit allows")
+}
+
 // An operation survives the death of the process that carries it out: nothing is lost and nothing replayed twice.
 func TestKilledOperationGoesOn(t *testing.T) {
 	t.Parallel()
