@@ -24,19 +24,34 @@ const (
 	streamOrder
 )
 
-// tenants are who the events are for. The last one's receivers are slow or dead.
-func tenants() []string { return []string{"acme", "globex", "initech"} }
+// tenants are who the events are for. The third one's receivers are slow or dead, the fourth's have a rate limit.
+func tenants() []string { return []string{"acme", "globex", "initech", "umbrella"} }
 
-// tenantOf returns event n's tenant. One in slowShare is for the tenant with the slow receivers: slow endpoints are
-// paced by design, and more would wait for their turn than for the faults to be over.
+const (
+	// slowShare says that one event in so many is for the tenant with the slow receivers: slow endpoints are paced by
+	// design, and more would wait for their turn than for the faults to be over.
+	slowShare = 30
+
+	// limitedShare is that of the tenant with rate limits.
+	limitedShare = 12
+
+	// burstBase is where the numbers of events begin that come in bursts, and burstSpan how many a burst may take.
+	burstBase = 1_000_000_000_000
+	burstSpan = 1_000_000
+)
+
+// tenantOf returns event n's tenant. A burst is for one.
 func tenantOf(n int64) string {
-	if n%slowShare == 0 {
+	switch {
+	case n >= burstBase:
+		return tenants()[n/burstSpan%2]
+	case n%slowShare == 0:
 		return tenants()[2]
+	case n%limitedShare == 5:
+		return tenants()[3]
 	}
 	return tenants()[n%2]
 }
-
-const slowShare = 30
 
 // payload is event n's: its number in white space that must arrive as it is, and padding of up to 2 KiB.
 func payload(n int64) string {

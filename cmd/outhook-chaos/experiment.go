@@ -70,9 +70,18 @@ func (s *stack) observe(ctx context.Context, o options, stderr io.Writer) (*repo
 	fmt.Fprintf(stderr, "breaking things for %s (seed %d)\n", o.Duration, o.Seed)
 	start := time.Now()
 	saboteur := &saboteur{
-		stack: s, logger: slog.New(slog.NewTextHandler(logs, nil)), done: map[kind]int{},
-		operator: &operator{clients: c, receivers: s.receivers, replays: map[deliveryKey]*replayCount{}},
+		stack: s, logger: slog.New(slog.NewTextHandler(logs, nil)), done: map[kind]int{}, rate: o.Rate,
+		operator: &operator{
+			clients: c, receivers: s.receivers, journal: s.journal, direct: s.direct, start: start,
+			replays: map[deliveryKey]*replayCount{},
+		},
 	}
+
+	watchCtx, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	var watching sync.WaitGroup
+	watching.Go(func() { s.journal.beat(watchCtx) })
+	watching.Go(func() { s.watch.run(watchCtx) })
 
 	if err := s.load(ctx, o, c, saboteur); err != nil {
 		return nil, err
@@ -82,6 +91,9 @@ func (s *stack) observe(ctx context.Context, o options, stderr io.Writer) (*repo
 	fmt.Fprintf(stderr, "faults are over after %s; waiting for everything to settle\n",
 		faultsOver.Sub(start).Round(time.Second))
 	s.receivers.calm.Store(true)
+	if err := saboteur.operator.recoverAll(ctx, s.receivers.all()); err != nil {
+		return nil, err
+	}
 
 	if err := s.settle(ctx, o.Settle); err != nil {
 		return nil, err
@@ -90,6 +102,8 @@ func (s *stack) observe(ctx context.Context, o options, stderr io.Writer) (*repo
 		return nil, err
 	}
 
+	unwatch()
+	watching.Wait()
 	r := &report{Seed: o.Seed, DurationS: o.Duration.Seconds(), SettledS: time.Since(faultsOver).Seconds()}
 	return r, s.reconcile(ctx, r, c.ledger, saboteur, start)
 }
@@ -152,7 +166,8 @@ func (s *stack) load(ctx context.Context, o options, c *clients, saboteur *sabot
 func (s *stack) settle(ctx context.Context, limit time.Duration) error {
 	for end := time.Now().Add(limit); time.Now().Before(end); wait(ctx, 500*time.Millisecond) {
 		var pending bool
-		err := s.direct.QueryRow(ctx, "SELECT EXISTS (SELECT FROM outhook.deliveries WHERE state = 'pending')").Scan(&pending)
+		err := s.direct.QueryRow(ctx, `SELECT EXISTS (SELECT FROM outhook.deliveries WHERE state = 'pending')
+			OR EXISTS (SELECT FROM outhook.operations WHERE state = 'running')`).Scan(&pending)
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("waiting for everything to settle: %w", context.Cause(ctx))

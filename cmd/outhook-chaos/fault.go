@@ -2,37 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 )
-
-const (
-	// trapLimit is how long a trap waits for a request that is answered with success.
-	trapLimit = 5 * time.Second
-
-	// postgresLimit bounds a recovery.
-	postgresLimit = 60 * time.Second
-)
-
-// saboteur carries out the planned faults.
-type saboteur struct {
-	stack    *stack
-	operator *operator
-	logger   *slog.Logger
-
-	postgres sync.Mutex // held while a fault acts on Postgres
-
-	mu      sync.Mutex
-	done    map[kind]int
-	trapped []request // whose workers were killed right after the answer
-	frozen  []request // whose workers were paused right after the answer
-	marks   []mark    // from when on the target of a fault is to work again
-	errs    []error
-}
 
 // work carries out the faults and returns when the last one is over.
 func (s *saboteur) work(ctx context.Context, faults []fault) error {
@@ -84,8 +58,9 @@ func (s *saboteur) act(ctx context.Context, f fault) (acted bool, err error) {
 	case setClock:
 		return s.setClock(ctx, f)
 
-	// Orders of an operator.
-	case pauseEndpoint, replayDelivery, rotateSecret:
+	// People and applications.
+	case pauseEndpoint, disableEndpoint, deleteEndpoint, replayDelivery, rotateSecret, lockRow, burstByLoop,
+		burstByTrigger:
 		return s.giveOrder(ctx, f)
 
 	// Traps.
@@ -93,6 +68,8 @@ func (s *saboteur) act(ctx context.Context, f fault) (acted bool, err error) {
 		return s.killAfterAnswer(ctx)
 	case freezeAfterAnswer:
 		return s.freezeAfterAnswer(ctx, f.length)
+	case freezeInTransaction:
+		return s.freezeInTransaction(ctx, f)
 
 	// Wires.
 	case cutWire:
@@ -108,6 +85,9 @@ func (s *saboteur) act(ctx context.Context, f fault) (acted bool, err error) {
 	case breakWire:
 		return s.poison(ctx, f, both("limit_data", "bytes", f.size)[f.target%2])
 
+	case loseAnswer:
+		return s.loseAnswer(ctx, f)
+
 	// Postgres.
 	case killPostgres, outage:
 		return s.onPostgres(ctx, f.kind, func() error {
@@ -121,15 +101,6 @@ func (s *saboteur) act(ctx context.Context, f fault) (acted bool, err error) {
 	}
 
 	return false, nil
-}
-
-// both is one toxic in each direction.
-func both(name, attribute string, value int64) []toxic {
-	attributes := map[string]int64{attribute: value}
-	return []toxic{
-		{Name: name + "_up", Type: name, Stream: "upstream", Attributes: attributes},
-		{Name: name + "_down", Type: name, Stream: "downstream", Attributes: attributes},
-	}
 }
 
 // onNode acts on one process of a role.
@@ -172,13 +143,33 @@ func (s *saboteur) setClock(ctx context.Context, f fault) (bool, error) {
 		ahead = -wrongBy
 	}
 
-	s.mark(f.kind, n.name, time.Now())
-	return true, n.setClock(ctx, ahead, 4*f.length)
+	began := time.Now()
+	s.mark(f.kind, n.name, began)
+	err := n.setClock(ctx, ahead, 4*f.length)
+
+	for _, set := range []time.Time{began, time.Now()} {
+		n.journal.note(n.name, set, set.Add(clockTrouble))
+		n.journal.note(subjectClocks, set, set.Add(clockTrouble))
+	}
+	return true, err
 }
 
-// giveOrder has the operator give an order about one endpoint.
+// giveOrder has people and applications do what they may do at any time.
 func (s *saboteur) giveOrder(ctx context.Context, f fault) (acted bool, err error) {
-	endpoints := s.stack.receivers.endpoints
+	switch f.kind { //nolint:exhaustive // those of people and applications
+	case deleteEndpoint:
+		return s.deleteEndpoint(ctx, f)
+	case lockRow:
+		return s.lockRow(ctx, f)
+	case burstByLoop, burstByTrigger:
+		return s.burst(ctx, f)
+	}
+	return s.orderChange(ctx, f)
+}
+
+// orderChange has the operator give an order about one endpoint.
+func (s *saboteur) orderChange(ctx context.Context, f fault) (acted bool, err error) {
+	endpoints := s.stack.receivers.all()[:len(newEndpoints(0))] // not those that are deleted
 	e := endpoints[f.target%len(endpoints)]
 	rng := draw(uint64(f.size), streamOrder, uint64(f.target), 0) //nolint:gosec // small
 
@@ -199,117 +190,19 @@ func (s *saboteur) giveOrder(ctx context.Context, f fault) (acted bool, err erro
 		return true, s.operator.rotate(ctx, rng, e)
 	}
 
-	enabled, err := s.operator.pause(ctx, rng, e, f.length)
+	order := s.operator.pause
+	if f.kind == disableEndpoint {
+		if e.dead {
+			return false, nil // what failed is not recovered
+		}
+		order = s.operator.disable
+	}
+
+	enabled, err := order(ctx, rng, e, f.length)
 	if err == nil {
 		s.mark(f.kind, e.id.String(), enabled)
 	}
 	return true, err
-}
-
-// pause stops a process and lets it go on, unless it ended by itself.
-func (s *saboteur) pause(ctx context.Context, n *node, length time.Duration) error {
-	p, _ := n.process()
-	if err := pause(p); err != nil {
-		return ignoreEnded(err)
-	}
-
-	wait(ctx, length)
-	return ignoreEnded(resume(p))
-}
-
-// ignoreEnded drops the error of a signal to a process that has ended by itself.
-func ignoreEnded(err error) error {
-	if err == nil || errors.Is(err, os.ErrProcessDone) {
-		return nil
-	}
-	return fmt.Errorf("signalling: %w", err)
-}
-
-// trap waits for the next request that a receiver answers with success, and calls spring with it and its worker right
-// after the answer: some hundred microseconds before the worker can have recorded it.
-func (s *saboteur) trap(ctx context.Context, spring func(*node, request)) bool {
-	caught := make(chan struct{})
-	hear := func(r request) {
-		defer close(caught)
-		for _, n := range s.stack.role(roleWorker) {
-			if n.name == r.worker {
-				spring(n, r)
-			}
-		}
-	}
-
-	if !s.stack.receivers.afterAnswer.CompareAndSwap(nil, &hear) {
-		return false
-	}
-
-	select {
-	case <-caught:
-		return true
-	case <-time.After(trapLimit):
-	case <-ctx.Done():
-	}
-
-	// Time is up, but a request may spring the trap at this very moment.
-	if s.stack.receivers.afterAnswer.CompareAndSwap(&hear, nil) {
-		return false // nobody came
-	}
-	<-caught
-	return true
-}
-
-func (s *saboteur) killAfterAnswer(ctx context.Context) (bool, error) {
-	var err error
-	sprung := s.trap(ctx, func(n *node, r request) {
-		if n.frozen.Load() {
-			return // what it sent arrived late
-		}
-
-		began := time.Now()
-		err = n.kill()
-		s.markAfter(killAfterAnswer, n.name, began, began.Add(restartAfter))
-		s.mark(redelivery, r.delivery.String(), began)
-
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.trapped = append(s.trapped, r)
-	})
-
-	return sprung, err
-}
-
-// freezeAfterAnswer pauses a worker between answer and record for so long that its jobs are rescued. Its wire is left
-// alone meanwhile: toxiproxy can't heal one whose reader does not read.
-func (s *saboteur) freezeAfterAnswer(ctx context.Context, length time.Duration) (bool, error) {
-	var frozen *node
-	var err error
-
-	s.trap(ctx, func(n *node, r request) {
-		n.frozen.Store(true)
-		p, _ := n.process()
-		frozen, err = n, ignoreEnded(pause(p))
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.frozen = append(s.frozen, r)
-	})
-
-	if frozen == nil || err != nil {
-		return false, err
-	}
-	defer frozen.frozen.Store(false)
-
-	p, _ := frozen.process()
-	frozen.fault.Lock() // a fault that acts on it now is over soon
-	defer frozen.fault.Unlock()
-	frozen.wire.fault.Lock()
-	defer frozen.wire.fault.Unlock()
-
-	if err := ignoreEnded(pause(p)); err != nil { // that fault may have resumed it
-		return false, err
-	}
-
-	wait(ctx, length)
-	s.mark(freezeAfterAnswer, frozen.name, time.Now())
-	return true, ignoreEnded(resume(p))
 }
 
 // onPostgres takes Postgres down in some way and brings it up again; a server that still runs is shut down for that.
@@ -319,6 +212,7 @@ func (s *saboteur) onPostgres(ctx context.Context, k kind, down func() error) (b
 	}
 	defer s.postgres.Unlock()
 
+	began := time.Now()
 	if err := down(); err != nil {
 		return true, err
 	}
@@ -328,32 +222,10 @@ func (s *saboteur) onPostgres(ctx context.Context, k kind, down func() error) (b
 	err := s.stack.postgres.Restart(ctx)
 
 	up := time.Now()
+	s.stack.journal.note(subjectDatabase, began, up.Add(regain))
 	for _, name := range []string{anyWorker, wireOfClients} {
 		s.mark(k, name, up)
 	}
 
 	return true, err
-}
-
-// onWire acts on one wire.
-func (s *saboteur) onWire(f fault, act func(*wire) error) (bool, error) {
-	w := s.stack.wires[f.target%len(s.stack.wires)]
-	if !w.fault.TryLock() {
-		return false, nil
-	}
-	defer w.fault.Unlock()
-
-	err := act(w)
-	s.mark(f.kind, w.name, time.Now())
-	return true, err
-}
-
-func (s *saboteur) poison(ctx context.Context, f fault, toxics ...toxic) (bool, error) {
-	return s.onWire(f, func(w *wire) error {
-		err := w.poison(toxics...)
-		if err == nil {
-			wait(ctx, f.length)
-		}
-		return errors.Join(err, w.heal(context.WithoutCancel(ctx), toxics...))
-	})
 }

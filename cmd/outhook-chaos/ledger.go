@@ -24,17 +24,19 @@ const (
 // claim is one line of the clients' ledger.
 type claim struct {
 	n       int64
-	client  string // "rest", "go" or "sql"
+	client  string // "rest", "go", "sql", or of bursts "loop" or "trigger"
 	order   bool   // the same transaction wrote a row of shop.orders
 	verdict verdict
 	eventID uuid.UUID // if the client was told
 	reason  string    // why it was not committed
+	at      time.Time // when the client knew
 }
 
 // ledger holds what the clients were told.
 type ledger struct {
 	mu     sync.Mutex
 	last   int64
+	bursts int64
 	claims []claim
 
 	// served is when an API (by name) or the database (by the clients' wire) said that an event is committed.
@@ -56,8 +58,17 @@ func (l *ledger) next() int64 {
 	return l.last
 }
 
+// nextBurst draws the number of a new burst.
+func (l *ledger) nextBurst() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bursts++
+	return l.bursts
+}
+
 func (l *ledger) add(c claim) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	c.at = time.Now()
 	l.claims = append(l.claims, c)
 }

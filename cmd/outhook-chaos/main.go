@@ -1,7 +1,7 @@
 // Command outhook-chaos tries to break Outhook's promises: real processes, a Postgres of its own, receivers that
-// misbehave, and faults drawn from a seed. At the end it reconciles what the clients were told, the tables, the
-// receivers' log and the attempt log, and exits 1 if a promise is broken. docs/reliability.md explains it and holds
-// figures.
+// misbehave, people and applications that do what they may, and faults drawn from a seed. At the end it reconciles what
+// the clients were told, the tables, the receivers' log and the attempt log, compares when attempts left with when they
+// were due, and exits 1 if a promise is broken. docs/reliability.md explains it and holds figures.
 //
 // It needs Linux, Go, and PostgreSQL's binaries.
 package main
@@ -32,7 +32,7 @@ type options struct {
 	Long     bool          `help:"Add faults that last for minutes: a worker paused between answer and record for longer than the rescue takes, and Postgres away for 3 minutes."`
 	Clocks   bool          `default:"true" negatable:"" help:"Set the workers' clocks wrong, too. Their binaries get a changed package time for it, which takes a minute to build the first time."`
 	JSON     bool          `name:"json" help:"Print JSON to stdout; the table goes to stderr."`
-	Keep     bool          `help:"Keep the folder with the processes' logs. It is kept after a broken promise too."`
+	Keep     bool          `help:"Keep the folder with the processes' logs, and those of faults, of what was slow and of what was early or late. It is kept after a broken promise too."`
 }
 
 // crowds is how many times the numbers of clients take part.
@@ -59,7 +59,8 @@ var errBroken = errors.New("a promise is broken")
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var o options
 	parser, err := kong.New(&o, kong.Name("outhook-chaos"), kong.Writers(stdout, stderr),
-		kong.Description("Breaks processes, connections and Postgres under load, and reconciles what is left."))
+		kong.Description("Breaks processes, connections and Postgres under load, locks rows, bursts and reconfigures,\n"+
+			"and reconciles what is left: nothing lost, nothing twice in the log, nothing early, nothing late."))
 	if err != nil {
 		return fmt.Errorf("reading the command line: %w", err)
 	}

@@ -45,8 +45,12 @@ type node struct {
 	ordered atomic.Bool  // the next end is a fault's doing
 	frozen  atomic.Bool  // it is paused for long, and nothing else is to act on it
 
+	journal *journal
+
 	mu   sync.Mutex
 	proc *child.Process
+	down time.Time   // since when it does not serve; zero: it does
+	ends []time.Time // when its processes ended
 }
 
 // supervise runs the process until ctx ends, and then stops it in order.
@@ -61,6 +65,7 @@ func (n *node) supervise(ctx context.Context) error {
 			return n.stop()
 		case <-n.ended():
 			n.address.Store(nil)
+			n.fell(true)
 			if !n.ordered.Swap(false) {
 				n.exits.Add(1)
 			}
@@ -90,6 +95,28 @@ func (n *node) start(ctx context.Context) error {
 	return nil
 }
 
+// fell notes that it does not work from now on, or not at all any more.
+func (n *node) fell(ended bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.down.IsZero() {
+		n.down = time.Now()
+	}
+	if ended {
+		n.ends = append(n.ends, time.Now())
+	}
+}
+
+// rose notes that it serves.
+func (n *node) rose() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.down.IsZero() {
+		n.journal.note(n.name, n.down, time.Now().Add(regain))
+	}
+	n.down = time.Time{}
+}
+
 func (n *node) process() (*os.Process, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -104,6 +131,7 @@ func (n *node) ended() <-chan struct{} {
 // kill ends the process with SIGKILL, whatever it is doing.
 func (n *node) kill() error {
 	n.ordered.Store(true)
+	n.fell(false)
 	p, _ := n.process()
 	return ignoreEnded(p.Kill())
 }
@@ -112,6 +140,7 @@ func (n *node) kill() error {
 func (n *node) stop() error {
 	p, gone := n.process()
 	n.ordered.Store(true)
+	n.fell(false)
 
 	_ = resume(p) // a paused process does not hear
 	_ = p.Signal(syscall.SIGTERM)
@@ -144,6 +173,7 @@ func (w *addressWriter) Write(p []byte) (int, error) {
 		if _, after, ok := bytes.Cut(line, []byte(`"msg":"serving","address":"`)); ok {
 			address, _, _ := bytes.Cut(after, []byte(`"`))
 			w.node.address.Store(new(string(address)))
+			w.node.rose()
 		}
 	}
 }

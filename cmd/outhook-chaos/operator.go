@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook/internal/signature"
 )
@@ -30,6 +32,9 @@ const (
 type operator struct {
 	clients   *clients
 	receivers *receivers
+	journal   *journal
+	direct    *pgxpool.Pool
+	start     time.Time // of the run
 
 	mu      sync.Mutex
 	replays map[deliveryKey]*replayCount
@@ -61,16 +66,23 @@ func (o *operator) order(ctx context.Context, rng *rand.Rand, method, path, body
 
 // insist repeats an order that may be repeated until it is carried out.
 func (o *operator) insist(ctx context.Context, rng *rand.Rand, method, path, body string) error {
+	return o.insistOn(ctx, rng, method, path, body, http.StatusOK, http.StatusAccepted)
+}
+
+// insistOn is insist for an order that may be answered otherwise. One that collides with another is repeated.
+func (o *operator) insistOn(
+	ctx context.Context, rng *rand.Rand, method, path, body string, fine ...int,
+) error {
 	ctx = context.WithoutCancel(ctx) // an endpoint must not stay paused
 
 	for end := time.Now().Add(orderLimit); time.Now().Before(end); wait(ctx, 200*time.Millisecond) {
-		var answer map[string]any
+		var answer any
 		status, err := o.order(ctx, rng, method, path, body, &answer)
 
 		switch {
-		case err != nil:
-		case status == http.StatusOK:
+		case slices.Contains(fine, status):
 			return nil
+		case err != nil, status == http.StatusConflict:
 		default:
 			return fmt.Errorf("%s %s: the API answered %d: %v", method, path, status, answer)
 		}
@@ -82,13 +94,14 @@ func (o *operator) insist(ctx context.Context, rng *rand.Rand, method, path, bod
 // pause pauses an endpoint for a time. enabled is when it was enabled again.
 func (o *operator) pause(ctx context.Context, rng *rand.Rand, e *endpoint, length time.Duration,
 ) (enabled time.Time, err error) {
-	path := "/api/endpoints/" + e.id.String()
-	if err := o.insist(ctx, rng, http.MethodPatch, path, `{"status": "paused"}`); err != nil {
+	ordered := time.Now()
+	if err := o.change(ctx, rng, e, "paused"); err != nil {
 		return enabled, err
 	}
 
 	wait(ctx, length)
-	err = o.insist(ctx, rng, http.MethodPatch, path, `{"status": "enabled"}`)
+	err = o.change(ctx, rng, e, "enabled")
+	o.stopped(e, ordered)
 	return time.Now(), err
 }
 
@@ -114,8 +127,10 @@ func (o *operator) replay(ctx context.Context, rng *rand.Rand, e *endpoint,
 
 	key = deliveryKey{page.Items[rng.IntN(len(page.Items))].EventID, e.id}
 	var answer map[string]any
+	asked := time.Now()
 	path = fmt.Sprintf("/api/deliveries/%s/%s/replay", key.eventID, key.endpointID)
 	status, err = o.order(ctx, rng, http.MethodPost, path, "", &answer)
+	o.journal.note(replaysOf(key), asked, time.Now().Add(clientTimeout)) // one in doubt may be under way still
 
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -136,6 +151,9 @@ func (o *operator) replay(ctx context.Context, rng *rand.Rand, e *endpoint,
 
 	return key, ordered, false, fmt.Errorf("replaying: the API answered %d: %v", status, answer)
 }
+
+// replaysOf is the journal's subject for the times at which a delivery may be replayed.
+func replaysOf(key deliveryKey) string { return "replays of " + key.String() }
 
 // rotate gives an endpoint a new secret, which its receiver knows from before the order on. The old one must not sign
 // long after its overlap.

@@ -26,10 +26,20 @@ const (
 	breakWire       kind = "break_wire"        // closed in the middle of a message
 	killPostgres    kind = "kill_postgres"     // SIGKILL, recovery
 	restartPostgres kind = "restart_postgres"  // fast shutdown and start
+	loseAnswer      kind = "lose_answer"       // one answer of Postgres is dropped, and its connection closed
 	setClock        kind = "set_clock"         // 2 minutes ahead or behind, while the worker runs
 	pauseEndpoint   kind = "pause_endpoint"    // a person's order: paused, later enabled
 	replayDelivery  kind = "replay_delivery"   // a person's order
 	rotateSecret    kind = "rotate_secret"     // a person's order
+
+	disableEndpoint kind = "disable_endpoint" // a person's orders: paused, disabled under the backlog, enabled, recovered
+	deleteEndpoint  kind = "delete_endpoint"  // a person's orders: created, deleted under its backlog
+	lockRow         kind = "lock_row"         // a person's SELECT … FOR UPDATE, left open
+	burstByLoop     kind = "burst_by_loop"    // an application's transaction with many calls of Enqueue
+	burstByTrigger  kind = "burst_by_trigger" // an application's INSERT of many rows, each of which a trigger reports
+
+	// SIGSTOP to a worker that is in a transaction, for up to a minute.
+	freezeInTransaction kind = "freeze_in_transaction"
 
 	// Those that last for minutes are asked for.
 	freezeAfterAnswer kind = "freeze_after_answer" // as killAfterAnswer, with a SIGSTOP for longer than the rescue
@@ -62,6 +72,7 @@ func weights() []struct {
 		{pauseAPI, 3},
 		{stopWorker, 3},
 		{stopAPI, 3},
+		{freezeInTransaction, 2},
 
 		// Wires.
 		{cutWire, 5},
@@ -70,6 +81,7 @@ func weights() []struct {
 		{slowWire, 4},
 		{thinWire, 2},
 		{breakWire, 4},
+		{loseAnswer, 8},
 
 		// Postgres.
 		{killPostgres, 2},
@@ -80,12 +92,24 @@ func weights() []struct {
 		{pauseEndpoint, 3},
 		{replayDelivery, 5},
 		{rotateSecret, 3},
+		{disableEndpoint, 3},
+		{deleteEndpoint, 2},
+
+		// Other users of the database.
+		{lockRow, 5},
+		{burstByLoop, 2},
+		{burstByTrigger, 2},
 	}
 }
 
 const (
-	// maxFault is the longest fault of those that are drawn.
+	// minFault is the shortest fault of those that are drawn, and maxFault how much longer one may be.
+	minFault = 200 * time.Millisecond
 	maxFault = 6 * time.Second
+
+	// The same of freezeInTransaction, and of lockRow.
+	minFreeze, maxFreeze   = 5 * time.Second, 60 * time.Second
+	minRowLock, maxRowLock = 5 * time.Second, 30 * time.Second
 
 	// freezeLength is longer than a rescue: 75 s, and up to 30 s until River's rescuer looks.
 	freezeLength = 120 * time.Second
@@ -110,7 +134,7 @@ func plan(o options) []fault {
 	for at := time.Second; ; {
 		at += time.Duration(rng.ExpFloat64() * float64(o.Every))
 		f := fault{
-			at: at, target: rng.IntN(60), length: 200*time.Millisecond + time.Duration(rng.Int64N(int64(maxFault))),
+			at: at, target: rng.IntN(60), length: minFault + time.Duration(rng.Int64N(int64(maxFault))),
 			size: 1 + rng.Int64N(8000),
 		}
 

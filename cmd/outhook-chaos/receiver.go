@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ const headerAttempt = "outhook-attempt"
 // request is one line of the receivers' log.
 type request struct {
 	delivery deliveryKey
+	endpoint *endpoint
 	n        int64 // the event's number, or cut, or forged
 	attempt  int
 	worker   string // who sent it
@@ -42,53 +44,32 @@ type deliveryKey struct{ eventID, endpointID uuid.UUID }
 // String names it among the targets of faults.
 func (k deliveryKey) String() string { return k.eventID.String() + "/" + k.endpointID.String() }
 
-// endpoint is one receiver and its row in Outhook.
-type endpoint struct {
-	index  int
-	id     uuid.UUID
-	tenant string
-	slow   bool // hangs, answers late, or asks for less
-	dead   bool // always answers 500: its deliveries are to fail
-
-	fault   sync.Mutex    // held while an operator acts on it
-	secrets []knownSecret // guarded by receivers.mu
-}
-
-// endpoints are two for each tenant; the last is dead.
-func newEndpoints() []*endpoint {
-	var list []*endpoint
-	for i := range 2 * len(tenants()) {
-		list = append(list, &endpoint{
-			index: i, tenant: tenants()[i%len(tenants())], slow: i%len(tenants()) == 2, dead: i == 2*len(tenants())-1,
-			secrets: []knownSecret{{secret: signature.NewSecret()}},
-		})
-	}
-	return list
-}
-
 // receivers serve all endpoints and log each request.
 type receivers struct {
-	seed      uint64
-	endpoints []*endpoint
-	server    *http.Server
-	address   string
+	seed    uint64
+	server  *http.Server
+	address string
 
 	// afterAnswer, if set, is called once: with a request that was answered with success a moment ago.
 	afterAnswer atomic.Pointer[func(request)]
 
 	calm atomic.Bool // answer at once and well
 
-	mu  sync.Mutex
-	log []*request
+	mu        sync.Mutex
+	endpoints []*endpoint // by index
+	log       []*request
 }
 
-func newReceivers(ctx context.Context, seed uint64) (*receivers, error) {
+func newReceivers(ctx context.Context, o options) (*receivers, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("starting the receivers: %w", err)
 	}
 
-	r := &receivers{seed: seed, endpoints: newEndpoints(), address: listener.Addr().String()}
+	r := &receivers{seed: o.Seed, address: listener.Addr().String()}
+	for _, e := range newEndpoints(o.Rate) {
+		r.add(e)
+	}
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
 
 	go func() {
@@ -99,23 +80,39 @@ func newReceivers(ctx context.Context, seed uint64) (*receivers, error) {
 	return r, nil
 }
 
+// all returns the endpoints so far.
+func (r *receivers) all() []*endpoint {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clip(r.endpoints)
+}
+
+// add adds an endpoint that is yet to be created.
+func (r *receivers) add(e *endpoint) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.index = len(r.endpoints)
+	r.endpoints = append(r.endpoints, e)
+}
+
 func (r *receivers) url(e *endpoint) string { return fmt.Sprintf("http://%s/%d", r.address, e.index) }
 
 // ServeHTTP logs a request and answers as drawn for it.
 func (r *receivers) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	index, err := strconv.Atoi(strings.TrimPrefix(req.URL.Path, "/"))
-	if err != nil || index < 0 || index >= len(r.endpoints) {
+	endpoints := r.all()
+	if err != nil || index < 0 || index >= len(endpoints) {
 		http.NotFound(w, req)
 		return
 	}
 
-	e := r.endpoints[index]
+	e := endpoints[index]
 	attempt, _ := strconv.Atoi(req.Header.Get(headerAttempt)) // 0 has no row, which the reconciliation finds
 	_, worker, _ := strings.Cut(req.UserAgent(), "/")
 	eventID, _ := uuid.Parse(req.Header.Get(signature.HeaderID)) // nil has no row either
 
 	entry := &request{
-		delivery: deliveryKey{eventID, e.id}, n: cut, attempt: attempt, worker: worker, at: time.Now(),
+		delivery: deliveryKey{eventID, e.id}, n: cut, attempt: attempt, worker: worker, at: time.Now(), endpoint: e,
 	}
 	r.mu.Lock()
 	r.log = append(r.log, entry)
@@ -150,6 +147,7 @@ func (r *receivers) entries() []request {
 	list := make([]request, len(r.log))
 	for i, entry := range r.log {
 		list[i] = *entry
+		list[i].delivery.endpointID = entry.endpoint.id // it may have come before we were told the id
 	}
 	return list
 }

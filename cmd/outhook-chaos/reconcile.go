@@ -4,31 +4,11 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 )
-
-// attemptKey names a request by its delivery and number.
-type attemptKey struct {
-	delivery deliveryKey
-	number   int
-}
-
-// audit holds the four ledgers: what the clients were told, the tables, the receivers' log, and in the tables the
-// attempt log.
-type audit struct {
-	*tables
-
-	report    *report
-	claims    []claim
-	requests  []request
-	byAttempt map[attemptKey][]request
-	endpoints map[string][]*endpoint // of a tenant
-	dead      map[uuid.UUID]bool     // ids of endpoints that never answer well
-	operator  *operator
-	breaches  map[string]*promise
-}
 
 // reconcile compares the four ledgers and fills the report.
 func (s *stack) reconcile(ctx context.Context, r *report, l *ledger, saboteur *saboteur, start time.Time) error {
@@ -38,33 +18,18 @@ func (s *stack) reconcile(ctx context.Context, r *report, l *ledger, saboteur *s
 		return err
 	}
 
-	a := &audit{
-		tables: t, report: r, claims: l.claims, requests: s.receivers.entries(), byAttempt: map[attemptKey][]request{},
-		endpoints: map[string][]*endpoint{}, dead: map[uuid.UUID]bool{}, operator: saboteur.operator,
-		breaches: map[string]*promise{},
-	}
-
-	r.ByClient, r.DuplicatesByCause = map[string]int{}, map[string]int{}
-	r.FrozenRequests = []int{}
-	r.NoStatus, r.NoRequest = map[string]int{}, map[string]int{}
-
+	a := s.newAudit(t, r, l, saboteur.operator)
 	promises := r.promises()
 	for _, p := range promises {
 		a.breaches[p.name] = p
 	}
 
-	for _, e := range s.receivers.endpoints {
-		a.endpoints[e.tenant] = append(a.endpoints[e.tenant], e)
-		a.dead[e.id] = e.dead
-	}
-	for _, req := range a.requests {
-		k := attemptKey{req.delivery, req.attempt}
-		a.byAttempt[k] = append(a.byAttempt[k], req)
-	}
-
 	a.auditClaims()
 	a.auditDeliveries()
 	a.auditRequests(start)
+	if err := a.auditPunctuality(s); err != nil {
+		return err
+	}
 	a.auditFaults(saboteur)
 	r.Recovery = a.recoveries(saboteur.marks, l)
 
@@ -83,7 +48,43 @@ func (s *stack) reconcile(ctx context.Context, r *report, l *ledger, saboteur *s
 	return nil
 }
 
-func (a *audit) breach(name, format string, args ...any) { a.breaches[name].breach(format, args...) }
+// newAudit returns one that has found nothing yet.
+func (s *stack) newAudit(t *tables, r *report, l *ledger, o *operator) *audit {
+	a := &audit{
+		tables: t, report: r, claims: l.claims, requests: s.receivers.entries(), byAttempt: map[attemptKey][]request{},
+		endpoints: map[string][]*endpoint{}, byID: map[uuid.UUID]*endpoint{}, operator: o,
+		numbers: map[uuid.UUID]int64{}, told: map[int64]time.Time{}, holds: s.watch.holds, breaches: map[string]*promise{},
+	}
+
+	r.ByClient, r.DuplicatesByCause = map[string]int{}, map[string]int{}
+	r.FrozenRequests = []int{}
+	r.NoStatus, r.NoRequest = map[string]int{}, map[string]int{}
+	r.Scheduled, r.LateByClass = map[class]int{}, map[class]int{}
+	r.LateP50MS, r.LateP99MS, r.LateWorstMS = map[class]int64{}, map[class]int64{}, map[class]int64{}
+
+	for _, e := range s.receivers.all() {
+		a.byID[e.id] = e
+		if !e.mortal {
+			a.endpoints[e.tenant] = append(a.endpoints[e.tenant], e)
+		}
+	}
+	for _, c := range a.claims {
+		if c.verdict == committed {
+			a.told[c.n] = c.at
+		}
+	}
+	for n, stored := range a.events {
+		for _, event := range stored {
+			a.numbers[event.id] = n
+		}
+	}
+	for _, req := range a.requests {
+		k := attemptKey{req.delivery, req.attempt}
+		a.byAttempt[k] = append(a.byAttempt[k], req)
+	}
+
+	return a
+}
 
 // auditClaims compares what the clients were told with the tables: atomic, and nothing lost on the way in.
 func (a *audit) auditClaims() {
@@ -140,24 +141,40 @@ func (a *audit) auditDeliveries() {
 	}
 
 	r.Deliveries = len(a.deliveries)
+	a.auditMortals()
 	if a.liveJobs > 0 {
 		r.Unsettled += a.liveJobs
 		a.breaches["unsettled"].example = "a job is still live"
 	}
 }
 
-func (a *audit) auditDelivery(d *storedDelivery) {
-	r := a.report
-	known := 0 // failures that use up the schedule
-	answered := 0
+// auditMortals looks at the deliveries of endpoints that were deleted: what was pending is cancelled.
+func (a *audit) auditMortals() {
+	for _, d := range a.deliveries {
+		if e := a.byID[d.endpointID]; e == nil || !e.mortal {
+			continue
+		}
+		a.auditLog(d)
+		a.auditRows(d)
 
+		switch {
+		case d.state == "pending":
+			a.breach("unsettled", "event %s of the deleted endpoint %s is pending", d.eventID, d.endpointID)
+		case d.state == "cancelled" && d.reason != "endpoint_deleted":
+			a.breach("failed early", "event %s of the deleted endpoint %s was cancelled: %s", d.eventID, d.endpointID, d.reason)
+		}
+	}
+}
+
+// auditLog looks for holes, and returns the number of known failures, which use up the schedule, and of 2xx answers.
+func (a *audit) auditLog(d *storedDelivery) (known, answered int) {
 	for number := 1; number <= d.attemptCount; number++ {
 		attempt := d.attempt(number)
 		if attempt == nil {
 			a.breach("holes", "attempt %d of %d of event %s, endpoint %s", number, d.attemptCount, d.eventID, d.endpointID)
 			continue
 		}
-		if attempt.outcome != "unknown" && attempt.outcome != "succeeded" {
+		if attempt.failed() {
 			known++
 		}
 		if success(a.byAttempt[attemptKey{d.deliveryKey, number}]) {
@@ -169,6 +186,12 @@ func (a *audit) auditDelivery(d *storedDelivery) {
 		a.breach("holes", "event %s, endpoint %s has %d rows and counts %d",
 			d.eventID, d.endpointID, len(d.attempts), d.attemptCount)
 	}
+	return known, answered
+}
+
+func (a *audit) auditDelivery(d *storedDelivery) {
+	r := a.report
+	known, answered := a.auditLog(d)
 	a.auditRows(d)
 
 	if answered > 0 {
@@ -176,10 +199,10 @@ func (a *audit) auditDelivery(d *storedDelivery) {
 		a.countDuplicates(d, answered-1)
 	}
 
-	replays := a.auditReplays(d, answered)
-	tries := scheduleTries
-	if a.dead[d.endpointID] {
-		tries = deadTries * (1 + replays)
+	replays, e := a.auditReplays(d, answered), a.byID[d.endpointID]
+	tries := e.tries()
+	if e.dead {
+		tries *= 1 + replays
 	}
 
 	switch {
@@ -189,8 +212,8 @@ func (a *audit) auditDelivery(d *storedDelivery) {
 		r.Exhausted++
 		return
 	case d.state != "succeeded":
-		a.breach("failed early", "event %s, endpoint %s is %s after %d known failures",
-			d.eventID, d.endpointID, d.state, known)
+		a.breach("failed early", "event %s, endpoint %s is %s (%s) after %d known failures",
+			d.eventID, d.endpointID, d.state, d.reason, known)
 	case answered == 0:
 		a.breach("unfounded successes", "event %s, endpoint %s", d.eventID, d.endpointID)
 	}
@@ -211,8 +234,13 @@ func (a *audit) auditRows(d *storedDelivery) {
 		switch {
 		case attempt.statusCode == 0:
 			a.report.NoStatus[attempt.outcome]++
-			if len(requests) == 0 {
-				a.report.NoRequest[attempt.outcome]++
+			if len(requests) > 0 {
+				break
+			}
+			a.report.NoRequest[attempt.outcome]++
+			if !a.explained(d, attempt) {
+				a.breach("rows without a request", "attempt %d of event %s, endpoint %s is %s (%s)",
+					number, d.eventID, d.endpointID, attempt.outcome, attempt.trouble)
 			}
 		case len(requests) == 0:
 			a.breach("rows without a request", "attempt %d of event %s has status %d", number, d.eventID, attempt.statusCode)
@@ -221,6 +249,21 @@ func (a *audit) auditRows(d *storedDelivery) {
 				number, d.eventID, attempt.statusCode, requests[0].status)
 		}
 	}
+}
+
+// explained tells whether a row may have no request: it did not get as far as that, a stop cut it off, or a run of
+// that number was in the hands of somebody for so long that it was taken for dead.
+func (a *audit) explained(d *storedDelivery, attempt *storedAttempt) bool {
+	switch attempt.outcome {
+	case "blocked", "unreachable":
+		return true
+	case "timed_out":
+		return !strings.Contains(attempt.trouble, "response")
+	case "unknown":
+		return strings.HasPrefix(attempt.trouble, "stopped") ||
+			strings.HasPrefix(attempt.trouble, troubleDied) && a.held(d.deliveryKey, attempt.number) > 0
+	}
+	return false
 }
 
 // countDuplicates says for each 2xx answer but one why the delivery was sent again all the same: the outcome in the
@@ -269,16 +312,12 @@ func (a *audit) auditReplays(d *storedDelivery, answered int) int {
 	ordered := a.operator.replayed(d.deliveryKey).ordered
 	a.report.Replays += ordered
 
-	if !a.dead[d.endpointID] && answered < 1+ordered {
+	if !a.byID[d.endpointID].dead && answered < 1+ordered {
 		a.breach("replays lost", "event %s, endpoint %s was replayed %d times and answered %d times",
 			d.eventID, d.endpointID, ordered, answered)
 	}
 
 	return ordered
-}
-
-func success(requests []request) bool {
-	return slices.ContainsFunc(requests, func(r request) bool { return r.status >= 200 && r.status < 300 })
 }
 
 // auditRequests compares the receivers' log with the attempt log and with what was rolled back, and measures.
@@ -334,8 +373,11 @@ func (a *audit) measure(start time.Time) {
 	var latencies []int64
 	for _, stored := range a.events {
 		for _, event := range stored {
+			if event.n >= burstBase {
+				continue // a burst takes its time
+			}
 			for _, e := range a.endpoints[tenantOf(event.n)] {
-				if at, ok := first[deliveryKey{event.id, e.id}]; ok {
+				if at, ok := first[deliveryKey{event.id, e.id}]; ok && !e.disabled {
 					latency := at.Sub(event.createdAt).Milliseconds()
 					latencies = append(latencies, latency)
 					if latency > 10_000 {

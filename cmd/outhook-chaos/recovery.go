@@ -17,24 +17,6 @@ const (
 	redelivery kind = "redelivery_after_kill"
 )
 
-// mark is the moment from which on the target of a fault is to work again: when a process was killed or told to stop,
-// when a pause or a wire's trouble ended, when Postgres accepted connections again, when an order was carried out, when
-// a clock was set. A target is a process, the clients' wire, an endpoint or a delivery, by name.
-type mark struct {
-	kind   kind
-	target string
-	at     time.Time
-	after  time.Time // work before this is of the process that was to end
-}
-
-func (s *saboteur) mark(k kind, target string, at time.Time) { s.markAfter(k, target, at, at) }
-
-func (s *saboteur) markAfter(k kind, target string, at, after time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.marks = append(s.marks, mark{k, target, at, after})
-}
-
 // recovery is how long targets of one kind of fault took until they did their work again: a worker sent a request, an
 // API said that an event is committed, a client committed. Faults fall on one another, and so it includes others.
 type recovery struct {

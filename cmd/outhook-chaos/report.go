@@ -43,11 +43,23 @@ type report struct {
 	Holes            int `json:"holes"`                // numbers missing in the attempt log
 	RequestsNoRow    int `json:"requests_without_row"` // in a receiver's log, and not in the attempt log
 	RequestsTwice    int `json:"requests_twice"`       // two requests with one number
-	RowsNoRequest    int `json:"rows_without_request"` // a row with a status code that no receiver answered
+	RowsNoRequest    int `json:"rows_without_request"` // a row whose request no receiver saw, and no cause on record
 	StatusMismatches int `json:"status_mismatches"`    // a row with another status code than was answered
 	Forged           int `json:"forged"`               // a body or signature that is not as it should be
 	ReplaysLost      int `json:"replays_lost"`         // ordered, and not attempted
-	Raced            int `json:"raced"`                // sent again though its success was recorded and nobody ordered it
+	RequestsAfterEnd int `json:"requests_after_end"`   // to an endpoint that had been disabled or deleted for some time
+	Early            int `json:"early"`                // left before the schedule said
+	Late             int `json:"late"`                 // left later than it may, beyond what excuses it
+
+	// Scheduled are the attempts that were held against their schedule, by class. LateByClass are those of Late, and the
+	// others how late they were beyond what excuses it.
+	Scheduled   map[class]int   `json:"scheduled"`
+	LateByClass map[class]int   `json:"late_by_class"`
+	LateP50MS   map[class]int64 `json:"late_p50_ms"`
+	LateP99MS   map[class]int64 `json:"late_p99_ms"`
+	LateWorstMS map[class]int64 `json:"late_worst_ms"`
+
+	Raced int `json:"raced"` // sent again though its success was recorded and nobody ordered it
 
 	Duplicates        int            `json:"duplicates"` // 2xx answers beyond the first of a delivery
 	DuplicatesByCause map[string]int `json:"duplicates_by_cause"`
@@ -79,21 +91,6 @@ type report struct {
 
 	// Broken says which promises are, with an example each.
 	Broken []string `json:"broken"`
-}
-
-// promise is a count that must be 0, with an example of what broke it.
-type promise struct {
-	name    string
-	count   *int
-	example string
-}
-
-// breach counts one breach and keeps the first as the example.
-func (p *promise) breach(format string, args ...any) {
-	*p.count++
-	if p.example == "" {
-		p.example = fmt.Sprintf(format, args...)
-	}
 }
 
 // table prints the report for people.
@@ -128,6 +125,10 @@ func (r *report) table(w io.Writer) {
 		fmt.Sprintf("p50; p99 %d ms, worst %d ms", r.LatencyP99MS, r.LatencyWorstMS))
 	row("deliveries over 10 s", r.LatencyOver10, "slow.log says what the slowest waited for")
 	row("replays", r.Replays, "ordered through the API")
+	for _, c := range slices.Sorted(maps.Keys(r.Scheduled)) {
+		row("attempts: "+string(c), r.Scheduled[c], fmt.Sprintf("late: p50 %d ms, p99 %d ms, worst %d ms; %d too late",
+			r.LateP50MS[c], r.LateP99MS[c], r.LateWorstMS[c], r.LateByClass[c]))
+	}
 	row("reconciled", fmt.Sprintf("%d ms", r.ReconciledMS), "")
 
 	r.recoveryTable(tw)
@@ -162,6 +163,11 @@ func (r *report) promises() []*promise {
 		{name: "rows with another status", count: &r.StatusMismatches},
 		{name: "forged", count: &r.Forged},
 		{name: "replays lost", count: &r.ReplaysLost},
+		{name: "requests after the end", count: &r.RequestsAfterEnd},
+
+		// By the clock.
+		{name: "early", count: &r.Early},
+		{name: "late", count: &r.Late},
 	}
 }
 
@@ -181,3 +187,14 @@ func sum[K ~string](m map[K]int) int {
 	}
 	return total
 }
+
+// class is what an attempt's lateness is judged by.
+type class string
+
+const (
+	classFirst   class = "first" // a first attempt, from the moment that the client knew that the event is committed
+	classBurst   class = "burst" // any of a burst, which leaves room for others: it is never too late
+	classShared  class = "shared"
+	classLane    class = "lane"
+	classUnknown class = "after_unknown" // the attempt before it is unknown, since its worker died
+)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -25,13 +26,11 @@ const (
 	// pairs is how many processes of each role run.
 	pairs = 2
 
-	// schedule has more delays than receivers have refusals, and lasts longer than any fault on a receiver could.
-	schedule      = "1s,1s,1s,2s,2s,2s,3s,3s,3s,3s,3s,3s"
-	scheduleTries = 13
+	// schedule has more delays than receivers have refusals.
+	schedule = "1s,3s,9s,27s,27s,27s,27s,27s,27s,27s,27s,27s"
 
-	// deadTries is the number of attempts that the dead endpoint's own schedule allows.
-	deadTries    = 3
-	deadSchedule = `["1s", "1s"]`
+	// deadSchedule is the dead endpoint's own.
+	deadSchedule = "1s,3s"
 
 	startLimit = 90 * time.Second
 
@@ -48,10 +47,25 @@ type stack struct {
 	apiKey    string
 	postgres  *localpg.Server
 	direct    *pgxpool.Pool // past all faults, for us
+	journal   *journal
+	watch     *watch
 	receivers *receivers
 	nodes     []*node
 	wires     []*wire // of the nodes, then that of the clients
 }
+
+// shop is the application's schema. An order with a payload is reported by a trigger, the others by who writes them.
+const shop = `
+	CREATE SCHEMA shop;
+	CREATE TABLE shop.orders (n bigint PRIMARY KEY, tenant text, payload text);
+	CREATE FUNCTION shop.report() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM outhook.enqueue(NEW.tenant, '` + eventType + `', NEW.payload);
+		RETURN NULL;
+	END
+	$$;
+	CREATE TRIGGER report AFTER INSERT ON shop.orders FOR EACH ROW WHEN (NEW.payload IS NOT NULL)
+		EXECUTE FUNCTION shop.report()`
 
 // build builds the command once for each pair, so that a worker is known by its user agent, Outhook/<version>.
 func build(ctx context.Context, dir, name, overlay string) (string, error) {
@@ -66,11 +80,12 @@ func build(ctx context.Context, dir, name, overlay string) (string, error) {
 }
 
 func newStack(ctx context.Context, o options, dir string) (*stack, error) {
-	s := &stack{dir: dir}
+	toxics.Register(toxicLostAnswer, new(lostAnswer))
+	s := &stack{dir: dir, journal: newJournal()}
 	s.apiKey, _ = apikey.New()
 	var err error
 
-	if s.receivers, err = newReceivers(ctx, o.Seed); err != nil {
+	if s.receivers, err = newReceivers(ctx, o); err != nil {
 		return s, err
 	}
 
@@ -83,11 +98,11 @@ func newStack(ctx context.Context, o options, dir string) (*stack, error) {
 	if s.direct, err = pgxpool.New(ctx, s.postgres.URL("outhook")); err != nil {
 		return s, fmt.Errorf("connecting to Postgres: %w", err)
 	}
+	s.watch = newWatch(s.direct)
 	if err = migrations.Up(startCtx, s.direct); err != nil {
 		return s, err
 	}
 
-	const shop = "CREATE SCHEMA shop; CREATE TABLE shop.orders (n bigint PRIMARY KEY)"
 	if _, err := s.direct.Exec(startCtx, shop); err != nil {
 		return s, fmt.Errorf("creating the application's table: %w", err)
 	}
@@ -114,7 +129,7 @@ func (s *stack) addNodes(ctx context.Context, o options) (err error) {
 			{name: name, role: roleWorker, binary: binary},
 			{name: fmt.Sprintf("api-%d", i+1), role: roleAPI, binary: binary},
 		} {
-			if err := s.addNode(n, key); err != nil {
+			if err := s.addNode(ctx, n, key); err != nil {
 				return err
 			}
 		}
@@ -139,7 +154,7 @@ func (s *stack) addWire(name string) (*wire, error) {
 	return w, nil
 }
 
-func (s *stack) addNode(n *node, key string) (err error) {
+func (s *stack) addNode(ctx context.Context, n *node, key string) (err error) {
 	if n.wire, err = s.addWire(n.name); err != nil {
 		return err
 	}
@@ -148,7 +163,11 @@ func (s *stack) addNode(n *node, key string) (err error) {
 	if err != nil {
 		return err
 	}
+	if database, err = s.ownRole(ctx, n.name, database); err != nil {
+		return err
+	}
 
+	n.journal = s.journal
 	n.env = []string{
 		"PATH=" + os.Getenv("PATH"),
 		"OUTHOOK_DATABASE_URL=" + database, "OUTHOOK_API_KEY=" + s.apiKey, "OUTHOOK_ENCRYPTION_KEY=" + key,
@@ -168,6 +187,21 @@ func (s *stack) addNode(n *node, key string) (err error) {
 
 	s.nodes = append(s.nodes, n)
 	return nil
+}
+
+// ownRole makes a process's connections known in the database by a role of its own, and returns the URL for that.
+func (s *stack) ownRole(ctx context.Context, name, database string) (string, error) {
+	u, err := url.Parse(database)
+	if err != nil {
+		return "", fmt.Errorf("parsing the database's URL: %w", err)
+	}
+
+	u.User = url.UserPassword(name, name)
+	_, err = s.direct.Exec(ctx, fmt.Sprintf("CREATE ROLE %q LOGIN SUPERUSER PASSWORD '%s'", name, name))
+	if err != nil {
+		return "", fmt.Errorf("creating the role of %s: %w", name, err)
+	}
+	return u.String(), nil
 }
 
 func (s *stack) role(role string) []*node {
@@ -197,17 +231,12 @@ func (s *stack) awaitServing(ctx context.Context) error {
 
 // subscribe creates the endpoints.
 func (s *stack) subscribe(ctx context.Context, c *clients) error {
-	for _, e := range s.receivers.endpoints {
-		body := fmt.Sprintf(`{"tenant_id": %q, "url": %q, "secret": %q, "timeout_ms": %d`,
-			e.tenant, s.receivers.url(e), e.secrets[0].secret.Reveal(), endpointTimeout.Milliseconds())
-		if e.dead {
-			body += `, "retry_schedule": ` + deadSchedule
-		}
-
+	for _, e := range s.receivers.all() {
 		var answer struct {
 			ID uuid.UUID `json:"id"`
 		}
-		status, err := c.request(ctx, http.MethodPost, *c.nodes[0].address.Load(), "/api/endpoints", body+"}", &answer)
+		address := *c.nodes[0].address.Load()
+		status, err := c.request(ctx, http.MethodPost, address, "/api/endpoints", e.body(s.receivers.url(e)), &answer)
 		if err != nil || status != http.StatusCreated {
 			return errors.Join(fmt.Errorf("creating an endpoint: status %d", status), err)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +29,7 @@ type storedDelivery struct {
 	deliveryKey
 
 	state        string
+	reason       string
 	attemptCount int
 	attempts     []storedAttempt // by number
 }
@@ -36,6 +38,26 @@ type storedAttempt struct {
 	number     int
 	outcome    string
 	statusCode int // 0: none
+	startedAt  time.Time
+	duration   time.Duration // 0: unknown
+	trouble    string        // the class of its error, like "worker_died", and what it was at
+}
+
+// troubleDied is the class of the error of a row that was made for a run of which nothing was ever heard.
+const troubleDied = "worker_died"
+
+// failed tells whether the attempt is a known failure.
+func (a *storedAttempt) failed() bool { return a.outcome != "unknown" && a.outcome != "succeeded" }
+
+// died tells whether nobody knows when and whether it took place.
+func (a *storedAttempt) died() bool {
+	return a.outcome == "unknown" && strings.HasPrefix(a.trouble, troubleDied)
+}
+
+// died tells it of the attempt with a number.
+func (d *storedDelivery) died(number int) bool {
+	a := d.attempt(number)
+	return a != nil && a.died()
 }
 
 // attempt returns the attempt with that number, or nil.
@@ -70,8 +92,9 @@ func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 	}
 
 	var d storedDelivery
-	err = each(ctx, pool, "SELECT event_id, endpoint_id, state::text, attempt_count FROM outhook.report_deliveries",
-		[]any{&d.eventID, &d.endpointID, &d.state, &d.attemptCount}, func() error {
+	err = each(ctx, pool, `SELECT event_id, endpoint_id, state::text, coalesce(reason, ''), attempt_count
+		FROM outhook.report_deliveries`,
+		[]any{&d.eventID, &d.endpointID, &d.state, &d.reason, &d.attemptCount}, func() error {
 			t.deliveries[d.deliveryKey] = new(d)
 			return nil
 		})
@@ -85,9 +108,14 @@ func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 func (t *tables) readRest(ctx context.Context, pool *pgxpool.Pool) error {
 	var key deliveryKey
 	var a storedAttempt
-	err := each(ctx, pool, `SELECT event_id, endpoint_id, number, outcome::text, coalesce(status_code, 0)
+	var ms int64
+	err := each(ctx, pool, `SELECT event_id, endpoint_id, number, outcome::text, coalesce(status_code, 0), started_at,
+			coalesce(duration_ms, 0), coalesce(error, '')
 		FROM outhook.report_attempts ORDER BY event_id, endpoint_id, number`,
-		[]any{&key.eventID, &key.endpointID, &a.number, &a.outcome, &a.statusCode}, func() error {
+		[]any{
+			&key.eventID, &key.endpointID, &a.number, &a.outcome, &a.statusCode, &a.startedAt, &ms, &a.trouble,
+		}, func() error {
+			a.duration = time.Duration(ms) * time.Millisecond
 			d := t.deliveries[key]
 			if d == nil {
 				return fmt.Errorf("attempt %d of event %s has no delivery", a.number, key.eventID)

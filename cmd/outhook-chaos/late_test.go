@@ -1,0 +1,159 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+// bench is a delivery of an event of time 0 to an endpoint with the schedule 1s,3s,9s,27s, and two workers.
+type bench struct {
+	*punctuality
+
+	d *storedDelivery
+}
+
+func newBench(attempts ...storedAttempt) *bench {
+	e := newEndpoint("acme")
+	e.id = uuid.New()
+	d := &storedDelivery{deliveryKey: deliveryKey{uuid.New(), e.id}, attempts: attempts}
+	r := &report{
+		Scheduled: map[class]int{}, LateByClass: map[class]int{},
+		LateP50MS: map[class]int64{}, LateP99MS: map[class]int64{}, LateWorstMS: map[class]int64{},
+	}
+	a := &audit{
+		tables: &tables{deliveries: map[deliveryKey]*storedDelivery{d.deliveryKey: d}}, report: r,
+		byAttempt: map[attemptKey][]request{}, byID: map[uuid.UUID]*endpoint{e.id: e}, numbers: map[uuid.UUID]int64{},
+		holds: map[deliveryKey][]hold{}, breaches: map[string]*promise{},
+	}
+	for _, p := range r.promises() {
+		a.breaches[p.name] = p
+	}
+	return &bench{d: d, punctuality: &punctuality{
+		audit: a, journal: newJournal(), watch: newWatch(nil), troubles: map[string]spans{}, holders: map[string]*holder{},
+		shared: line{}, bursts: line{}, lanes: map[uuid.UUID]line{}, lateness: map[class][]time.Duration{},
+	}}
+}
+
+func (b *bench) run() *report {
+	turns := b.turns(b.d, at(0))
+	b.queue(b.d, turns)
+	for _, t := range turns {
+		b.check(b.d.deliveryKey, t)
+	}
+	b.summarise()
+	return b.report
+}
+
+func failedAt(number int, seconds float64) storedAttempt {
+	return storedAttempt{number: number, outcome: "rejected", statusCode: 500, startedAt: at(seconds), duration: time.Second}
+}
+
+func unknownAt(number int, seconds float64) storedAttempt {
+	return storedAttempt{number: number, outcome: "unknown", startedAt: at(seconds), trouble: troubleDied}
+}
+
+func TestSchedule(t *testing.T) {
+	t.Parallel()
+	// An attempt takes a second.
+	for name, test := range map[string]struct {
+		attempts    []storedAttempt
+		early, late int
+	}{
+		"InTime":                  {[]storedAttempt{failedAt(1, 0), failedAt(2, 2.1), failedAt(3, 6.3), failedAt(4, 17)}, 0, 0},
+		"Early":                   {[]storedAttempt{failedAt(1, 0), failedAt(2, 2.1), failedAt(3, 5.9)}, 1, 0},
+		"Late":                    {[]storedAttempt{failedAt(1, 0), failedAt(2, 4.5)}, 0, 1},
+		"AfterAnUnknownOne":       {[]storedAttempt{failedAt(1, 0), unknownAt(2, 100), failedAt(3, 100)}, 0, 0},
+		"LongAfterAnUnknownOne":   {[]storedAttempt{failedAt(1, 0), unknownAt(2, 130), failedAt(3, 130)}, 0, 1},
+		"EarlyAfterAnUnknownOne":  {[]storedAttempt{failedAt(1, 0), unknownAt(2, 1.5), failedAt(3, 1.5)}, 1, 0},
+		"AnUnknownUsesNoDelay":    {[]storedAttempt{failedAt(1, 0), unknownAt(2, 20), failedAt(3, 20), failedAt(4, 24.5)}, 0, 0},
+		"ReplayedAfterASuccess":   {[]storedAttempt{{number: 1, outcome: "succeeded", startedAt: at(0)}, failedAt(2, 90)}, 0, 0},
+		"AfterAReplayItBeginsNew": {[]storedAttempt{{number: 1, outcome: "succeeded", startedAt: at(0)}, failedAt(2, 90), failedAt(3, 91.5)}, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newBench(test.attempts...).run()
+			require.Equal(t, test.early, r.Early, "early")
+			require.Equal(t, test.late, r.Late, "late")
+		})
+	}
+}
+
+func TestWhatExcusesLateness(t *testing.T) {
+	t.Parallel()
+	late := []storedAttempt{failedAt(1, 0), failedAt(2, 12)} // it was due at 2
+	for name, test := range map[string]struct {
+		happened func(*bench)
+		late     int
+	}{
+		"Nothing":                 {func(*bench) {}, 1},
+		"NoWorkerLived":           {func(b *bench) { b.away = join(span{at(1), at(11)}) }, 0},
+		"TheMachineStoodForAPart": {func(b *bench) { b.away = join(span{at(1), at(9)}) }, 1},
+		"TheEndpointWasPaused":    {func(b *bench) { b.journal.note(b.d.endpointID.String(), at(1), at(11)) }, 0},
+		"APersonLockedItsRow":     {func(b *bench) { b.journal.note(b.d.String(), at(1), at(11)) }, 0},
+		"APersonLockedAnother":    {func(b *bench) { b.journal.note(uuid.NewString(), at(1), at(11)) }, 1},
+		"OlderOnesWereServed":     {func(b *bench) { b.shared.serve(span{at(1), at(11)}, at(1)) }, 0},
+		"YoungerOnesWereServed":   {func(b *bench) { b.shared.serve(span{at(3), at(11)}, at(3)) }, 1},
+		"ABurstWasServed":         {func(b *bench) { b.bursts.serve(span{at(1), at(11)}, at(1)) }, 1},
+		"ItsWorkerWasFrozen":      {func(b *bench) { b.frozen(2, at(1), at(11)) }, 0},
+		"ItsWorkerWasWell":        {func(b *bench) { b.frozen(2, at(20), at(30)) }, 1},
+		"ItsWorkerKeptTheOutcome": {func(b *bench) { b.frozen(1, at(1), at(11)) }, 0},
+		"ItWasGivenBack": {func(b *bench) {
+			b.watch.note(b.d.deliveryKey, hold{span: span{at(1), at(11)}})
+			b.holds = b.watch.holds
+		}, 0},
+		"ALaneWithAPacerInTrouble": {func(b *bench) { b.byID[b.d.endpointID].limit = 5; b.worker(at(0), at(3)) }, 0},
+		"ALane":                    {func(b *bench) { b.byID[b.d.endpointID].limit = 5 }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(late...)
+			test.happened(b)
+			require.Equal(t, test.late, b.run().Late)
+		})
+	}
+}
+
+// worker adds a worker that was in trouble for a time.
+func (b *bench) worker(from, to time.Time) {
+	b.workers = append(b.workers, &node{name: "worker-1"})
+	b.troubles["worker-1"] = join(span{from, to})
+}
+
+// frozen has a worker that is in trouble for a time hold a run until the attempt was made.
+func (b *bench) frozen(number int, from, to time.Time) {
+	b.worker(from, to)
+	b.holders["one"] = &holder{trouble: b.troubles["worker-1"]}
+	b.holds[b.d.deliveryKey] = []hold{{span{at(1), at(12)}, number, "one"}}
+}
+
+func TestRowsWithoutARequestNeedACause(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		row  storedAttempt
+		held bool
+		fine bool
+	}{
+		"NobodyHadIt":           {unknownAt(1, 0), false, false},
+		"SomebodyHadIt":         {unknownAt(1, 0), true, true},
+		"UnknownForNoReason":    {storedAttempt{number: 1, outcome: "unknown"}, true, false},
+		"Stopped":               {storedAttempt{number: 1, outcome: "unknown", trouble: "stopped: connecting"}, false, true},
+		"Blocked":               {storedAttempt{number: 1, outcome: "blocked", trouble: "blocked: not public"}, false, true},
+		"DidNotConnect":         {storedAttempt{number: 1, outcome: "timed_out", trouble: "timeout: connecting"}, false, true},
+		"WaitedForAnAnswer":     {storedAttempt{number: 1, outcome: "timed_out", trouble: "timeout: waiting for response headers"}, false, false},
+		"TheConnectionWasReset": {storedAttempt{number: 1, outcome: "unreachable", trouble: "connection_reset: by the receiver"}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(test.row)
+			b.report.NoStatus, b.report.NoRequest = map[string]int{}, map[string]int{}
+			if test.held {
+				b.holds[b.d.deliveryKey] = []hold{{span{at(0), at(9)}, 1, "one"}}
+			}
+			b.auditRows(b.d)
+			require.Equal(t, test.fine, b.report.RowsNoRequest == 0)
+		})
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// unknownBound is how long the next attempt may take after one of which nothing is known, since its worker died.
+	unknownBound = 120 * time.Second
+
+	// handOver is what the next attempt waits for after one that a stop has cut off, so that the worker that stops does
+	// not take it itself.
+	handOver = time.Second
+
+	// resetFor is how long after an endpoint was enabled again its deliveries may still be cancelled and recovered.
+	resetFor = time.Minute
+)
+
+// turn is one attempt of a delivery, and when it was to be made.
+type turn struct {
+	*storedAttempt
+
+	request *request // nil: none is logged
+	timed   bool     // start is known
+	start   time.Time
+	end     time.Time // the latest at which it can have ended
+
+	due   time.Time     // by its schedule; that of the event for the first
+	bound time.Duration // how much later than that it may be, since runs before it died
+	base  *turn         // the known failure whose delay it waited for, nil: none
+	delay time.Duration // the least that the schedule says, after base
+	free  bool          // nothing is known of when it was due: a person has ordered it, or may have
+}
+
+// turns returns the attempts of a delivery, in order.
+func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
+	e, list := p.byID[d.endpointID], make([]*turn, len(d.attempts))
+	resets := join(slices.Concat(p.journal.of(replaysOf(d.deliveryKey)), e.resets())...)
+	least, most := 0, 0 // known failures since the delivery was ordered: if each order that may have come did, if none did
+
+	for i := range d.attempts {
+		t := p.newTurn(d, &d.attempts[i])
+		list[i] = t
+		if i == 0 {
+			p.first(t, d, created, resets)
+			continue
+		}
+
+		before := list[i-1]
+		if before.failed() {
+			least, most = least+1, most+1
+		}
+		if len(resets.during(span{before.start, t.start})) > 0 {
+			t.free, least = true, 0
+			continue
+		}
+		if before.outcome == "succeeded" || most > len(e.delays()) {
+			t.free, least, most = true, 0, 0
+			continue
+		}
+		p.schedule(t, before, e, max(least, 1), max(most, 1))
+	}
+	return list
+}
+
+// first says when a first attempt was due: when its client knew that the event is committed, at the latest.
+func (p *punctuality) first(t *turn, d *storedDelivery, created time.Time, resets spans) {
+	told, ok := p.told[p.numbers[d.eventID]]
+	t.due = later(created, told)
+	t.free = !ok || len(resets.during(span{created, t.start})) > 0
+}
+
+// resets are the times at which deliveries of an endpoint may be cancelled and ordered anew.
+func (e *endpoint) resets() []span {
+	list := slices.Clone(e.off)
+	for i := range list {
+		list[i].to = list[i].to.Add(resetFor)
+	}
+	return list
+}
+
+func (p *punctuality) newTurn(d *storedDelivery, attempt *storedAttempt) *turn {
+	t := &turn{storedAttempt: attempt, timed: !attempt.died(), start: attempt.startedAt}
+	if requests := p.byAttempt[attemptKey{d.deliveryKey, attempt.number}]; len(requests) > 0 {
+		// The receiver's clock is ours and right, and nothing can arrive before it was sent.
+		t.request, t.timed, t.start = &requests[0], true, requests[0].at
+	}
+	t.end = t.start.Add(attempt.duration)
+	return t
+}
+
+// schedule says when an attempt was due by the one before it.
+func (p *punctuality) schedule(t, before *turn, e *endpoint, least, most int) {
+	delays := e.delays()
+
+	switch {
+	case before.failed():
+		t.base, t.delay = before, delays[least-1]
+		t.due = before.end.Add(delays[most-1])
+	case !before.died():
+		t.base, t.delay = before.base, before.delay
+		t.due = before.end.Add(handOver)
+	case before.timed:
+		t.base, t.delay = before.base, before.delay
+		t.due, t.bound = before.start, unknownBound
+	default:
+		t.base, t.delay, t.free = before.base, before.delay, before.free
+		t.due, t.bound = before.due, before.bound+unknownBound
+	}
+}
