@@ -32,7 +32,7 @@ func newBench(attempts ...storedAttempt) *bench {
 		a.breaches[p.name] = p
 	}
 	return &bench{d: d, punctuality: &punctuality{
-		audit: a, journal: newJournal(), watch: newWatch(nil), troubles: map[string]spans{}, holders: map[string]*holder{},
+		audit: a, journal: newJournal(), watch: newWatch(nil, nil), troubles: map[string]spans{}, holders: map[string]*holder{},
 		shared: line{}, bursts: line{}, lanes: map[uuid.UUID]line{}, lateness: map[class][]time.Duration{},
 	}}
 }

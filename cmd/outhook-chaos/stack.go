@@ -98,7 +98,7 @@ func newStack(ctx context.Context, o options, dir string) (*stack, error) {
 	if s.direct, err = pgxpool.New(ctx, s.postgres.URL("outhook")); err != nil {
 		return s, fmt.Errorf("connecting to Postgres: %w", err)
 	}
-	s.watch = newWatch(s.direct)
+	s.watch = newWatch(s.direct, s.journal)
 	if err = migrations.Up(startCtx, s.direct); err != nil {
 		return s, err
 	}

@@ -13,6 +13,9 @@ const (
 	// watchEvery is how often the watch looks, and watchLimit how long one look may take.
 	watchEvery = 500 * time.Millisecond
 	watchLimit = 5 * time.Second
+
+	// slowLook is how long a look takes, which waits for nobody's lock, if the machine has other work.
+	slowLook = time.Second
 )
 
 // hold is a time in which a delivery could not be attempted by anybody else: a run of it was in somebody's hands and
@@ -34,15 +37,16 @@ type laneState struct {
 // watch looks into the database while everything runs, past all faults: who had which run in hand, and which endpoints
 // had a lane. The tables at the end do not tell that any more.
 type watch struct {
-	pool *pgxpool.Pool
+	pool    *pgxpool.Pool
+	journal *journal
 
 	mu    sync.Mutex
 	holds map[deliveryKey][]hold
 	lanes map[uuid.UUID][]laneState
 }
 
-func newWatch(pool *pgxpool.Pool) *watch {
-	return &watch{pool: pool, holds: map[deliveryKey][]hold{}, lanes: map[uuid.UUID][]laneState{}}
+func newWatch(pool *pgxpool.Pool, j *journal) *watch {
+	return &watch{pool: pool, journal: j, holds: map[deliveryKey][]hold{}, lanes: map[uuid.UUID][]laneState{}}
 }
 
 // run looks until ctx ends. While the database is away there is nothing to see.
@@ -50,6 +54,9 @@ func (w *watch) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		w.look(ctx)
+		if took := time.Since(began); took > slowLook {
+			w.journal.note(subjectMachine, began, time.Now().Add(stalled))
+		}
 		wait(ctx, watchEvery-time.Since(began))
 	}
 }
