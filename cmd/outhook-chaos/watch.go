@@ -15,7 +15,7 @@ const (
 	watchLimit = 5 * time.Second
 
 	// slowLook is how long a look takes, which waits for nobody's lock, if the machine has other work.
-	slowLook = time.Second
+	slowLook = 400 * time.Millisecond
 )
 
 // hold is a time in which a delivery could not be attempted by anybody else: a run of it was in somebody's hands and
