@@ -94,7 +94,8 @@ func TestQueue(t *testing.T) {
 		}, map[string]int{"deliver": 1000}},
 		"OneCallForManyTenants": {func(t *testing.T, b *testBundle, tx pgx.Tx) { // as the API's groups are
 			t.Helper()
-			_, err := tx.Exec(b.ctx, `SELECT FROM outhook.enqueue_many(ARRAY(SELECT 'many' || i FROM generate_series(1, 250) AS i),
+			_, err := tx.Exec(b.ctx, `SELECT FROM outhook.enqueue_many(
+				ARRAY(SELECT 'many' || i FROM generate_series(1, 250) AS i),
 				array_fill('a.b'::text, '{250}'), array_fill('1'::text, '{250}'))`)
 			require.NoError(t, err)
 		}, map[string]int{"deliver": 250}},

@@ -49,22 +49,22 @@ const (
 	// runTimeout bounds a group: less than the 15 s that a request waits by default, so that its outcome is known in time.
 	runTimeout = 12 * time.Second
 
-	// patience is how long a request waits for a lock that an open transaction holds; the last try may take it beyond that.
+	// patience is how long a request waits for a lock that an open transaction holds. The last try may end after that.
 	patience = 8 * time.Second
 )
 
-// How long a statement waits for another transaction's idempotency key. An application may hold its transaction open, and
-// with it a key, for as long as it likes, so nobody may wait for it but the requests with that key: a group gives up after
-// as long as the commit of another one takes. Those that are told apart meet a key that is held one by one. The requests
-// that wait take turns, so that none waits behind a key that is held for longer than its own.
+// How long a statement waits for another transaction's idempotency key. An application may hold its transaction open,
+// and with it a key, for as long as it likes, so nobody may wait for it but the requests with that key: a group gives up
+// after as long as the commit of another one takes. Those that are told apart meet the keys that are held one by one.
+// The requests that wait take turns, so that none waits behind a key that is held for longer than its own.
 const (
 	promptLocks  = 5 * time.Millisecond
 	sorterLocks  = 2 * time.Millisecond
 	patientLocks = 200 * time.Millisecond
 
-	// A lock other than a key's, of a migration, say, concerns all requests of a group: they wait for it together. Each try
-	// is moreLocks times as long as the one before, up to maxLocks, and not all of their patience, since it may meet a key
-	// that is held, too.
+	// A lock other than a key's, of a migration, say, concerns all requests of a group: they wait for it together. Each
+	// try is moreLocks times as long as the one before, up to maxLocks, and not all of their patience, since it may meet
+	// a key that is held, too.
 	moreLocks = 4
 	maxLocks  = 4 * time.Second
 )
@@ -161,8 +161,9 @@ func (st *Store) enqueue(
 	defer cancel()
 
 	// A 2xx means durable, whatever the database's own setting is; remote_apply, which is more than on, stays.
-	settings := fmt.Sprintf("SELECT set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true), ("+
-		pg.SurviveCrash+")", locks.Milliseconds(), runTimeout.Milliseconds())
+	settings := fmt.Sprintf("SELECT set_config('lock_timeout', '%d', true), "+
+		"set_config('statement_timeout', '%d', true), ("+pg.SurviveCrash+")",
+		locks.Milliseconds(), runTimeout.Milliseconds())
 
 	if slices.ContainsFunc(rs, request.mayConflict) {
 		return st.enqueueUnlessConflict(ctx, rs, settings)
@@ -184,6 +185,7 @@ func (st *Store) enqueueUnlessConflict(
 	ctx context.Context, rs []request, settings string,
 ) (answers [][]db.EnqueueManyRow, err error) {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; " + settings} // in one round trip
+
 	err = pgx.BeginTxFunc(ctx, st.pool, begin, func(tx pgx.Tx) error {
 		rows, err := db.New().EnqueueMany(ctx, tx, columns(rs))
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 )
 
 // trip takes a generated query to the database in one round trip: behind the settings of its transaction, and with the
-// commit. For Postgres, all statements that come before a Sync are one transaction, which the Sync commits ("Pipelining",
-// in the chapter on its protocol). An error in one of them undoes those before it.
+// commit. For Postgres, all statements that come before a Sync are one transaction, which the Sync commits
+// ("Pipelining", in the chapter on its protocol). An error in one of them undoes those before it.
 type trip struct {
 	db.DBTX // of which a trip has Query only
 
