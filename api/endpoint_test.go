@@ -487,6 +487,22 @@ func TestTestEndpoint(t *testing.T) {
 		require.Zero(t, b.count("SELECT count(*) FROM outhook.events"))
 	})
 
+	t.Run("WhatEndsWithoutAnAttemptHoldsNoSlot", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.newEndpoint("acme", `,"timeout_ms":30000`)
+		done := make(chan int, 1)
+		go func() { done <- b.cancellable(t.Context(), "POST", "/api/endpoints/"+id.String()+"/test") }()
+		require.Eventually(t, func() bool { return b.count("SELECT count(*) FROM outhook.deliveries") == 1 }, 10*time.Second, 10*time.Millisecond)
+		b.exec(`UPDATE outhook.deliveries SET state = 'cancelled', reason = 'endpoint_deleted', next_attempt_at = NULL, completed_at = now()`)
+		select {
+		case status := <-done:
+			require.Equal(t, 409, status)
+		case <-time.After(20 * time.Second):
+			require.FailNow(t, "it holds its slot")
+		}
+	})
+
 	t.Run("TooManyAtOnceAre429", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

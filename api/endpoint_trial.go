@@ -136,19 +136,27 @@ func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent
 	return id, err
 }
 
-// awaitAttempt returns the first attempt of a test event once it is recorded.
+// awaitAttempt returns the first attempt of a test event once it is recorded. It does not wait for one that will never be
+// made: others need the slot.
 func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpoint) (db.DeliveryAttempt, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(e.TimeoutMS)*time.Millisecond+testGrace)
 	defer cancel()
 	ticker := time.NewTicker(testPoll)
 	defer ticker.Stop()
 
-	for {
+	for settled := false; ; {
 		row, err := db.New().GetFirstAttempt(ctx, s.cfg.Pool, eventID, e.ID)
-		if err == nil {
+		switch {
+		case err == nil:
 			return row, nil
-		}
-		if errors.Is(err, pgx.ErrNoRows) {
+		case errors.Is(err, pgx.ErrNoRows) && settled:
+			return row, problem.New(http.StatusConflict,
+				"the test was cancelled before it was sent: the endpoint was disabled or deleted meanwhile, or a person did it")
+		case errors.Is(err, pgx.ErrNoRows):
+			// Then the attempt is looked for once more: it may have been recorded since.
+			d, err := db.New().GetDelivery(ctx, s.cfg.Pool, eventID, e.ID)
+			settled = err == nil && d.State != db.DeliveryStatePending
+
 			select {
 			case <-ticker.C:
 				continue

@@ -113,10 +113,12 @@ func (q *Queries) CountEndedDeliveries(ctx context.Context, db DBTX, arg CountEn
 const deleteEndedOperations = `-- name: DeleteEndedOperations :execrows
 DELETE FROM outhook.operations AS o
 USING (SELECT s.id FROM outhook.operations AS s WHERE s.completed_at < now() - make_interval(secs => $1::float8)
+        OR (s.state = 'paused' AND s.updated_at < now() - make_interval(secs => $1))
     FOR UPDATE SKIP LOCKED) AS k
 WHERE o.id = k.id
 `
 
+// Those that ended before an age, and those that have been paused for as long: what they would replay is gone.
 func (q *Queries) DeleteEndedOperations(ctx context.Context, db DBTX, ageSeconds float64) (int64, error) {
 	result, err := db.Exec(ctx, deleteEndedOperations, ageSeconds)
 	if err != nil {

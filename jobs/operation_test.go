@@ -353,6 +353,8 @@ func TestOperationWithoutAJobGetsOne(t *testing.T) {
 	b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Cancel(b.ctx, tx, cancelled.ID) })
 	old := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) })
 	b.exec(t, `UPDATE outhook.operations SET state = 'completed', completed_at = now() - interval '31 days' WHERE id = $1`, old.ID)
+	forgotten := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) })
+	b.exec(t, `UPDATE outhook.operations SET state = 'paused', updated_at = now() - interval '31 days' WHERE id = $1`, forgotten.ID)
 	b.exec(t, `DELETE FROM outhook.river_job WHERE kind = 'operate'`)
 	b.start(t, b.config(t)) // its first tend finds it
 	require.EqualValues(t, 5, b.awaitOperation(t, op.ID, completed).ReplayedCount)

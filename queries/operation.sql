@@ -122,8 +122,10 @@ WHERE d.state::text = ANY (@states::text[]) AND d.completed_at >= @since::timest
 FOR UPDATE OF d;
 
 -- name: DeleteEndedOperations :execrows
+-- Those that ended before an age, and those that have been paused for as long: what they would replay is gone.
 DELETE FROM outhook.operations AS o
 USING (SELECT s.id FROM outhook.operations AS s WHERE s.completed_at < now() - make_interval(secs => @age_seconds::float8)
+        OR (s.state = 'paused' AND s.updated_at < now() - make_interval(secs => @age_seconds))
     FOR UPDATE SKIP LOCKED) AS k
 WHERE o.id = k.id;
 
