@@ -59,6 +59,7 @@ func (f *Figures) figures() []Figure {
 		{"receipt p99 ms", f.ReceiptMS.P99},
 		{"CPU µs/event", f.CPUPerEvent},
 	}
+
 	for _, part := range slices.Sorted(maps.Keys(f.CPUByPart)) {
 		list = append(list, Figure{"CPU µs/event of " + part, f.CPUByPart[part]})
 	}
