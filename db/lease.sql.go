@@ -34,7 +34,8 @@ const takeLease = `-- name: TakeLease :execrows
 
 INSERT INTO outhook.leases AS l (name, holder, until)
 VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3::float8))
-ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until,
+    since = CASE WHEN l.until < clock_timestamp() THEN excluded.since ELSE l.since END
 WHERE l.holder = excluded.holder OR l.until < clock_timestamp()
 `
 

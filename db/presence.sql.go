@@ -7,68 +7,98 @@ import (
 	"context"
 )
 
-const forgetSilence = `-- name: ForgetSilence :exec
-DELETE FROM outhook.silent_clients WHERE client_id = $1
-`
-
-// Ends the count for a client that has its lock again.
-func (q *Queries) ForgetSilence(ctx context.Context, db DBTX, clientID string) error {
-	_, err := db.Exec(ctx, forgetSilence, clientID)
-	return err
-}
-
-const noteSilentClients = `-- name: NoteSilentClients :many
-WITH silent AS MATERIALIZED (
-    SELECT c.client_id
-    FROM (SELECT j.attempted_by[array_upper(j.attempted_by, 1)] AS client_id FROM outhook.river_job AS j
-        WHERE j.state = 'running' AND j.kind IN ('deliver', 'operate', 'cancel_deliveries') GROUP BY 1) AS c
-    WHERE c.client_id <> $3::text AND hashtextextended(c.client_id, 1869968503) NOT IN (
-        SELECT (l.classid::bigint << 32) | l.objid::bigint FROM pg_catalog.pg_locks AS l
-        WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
-            AND l.database = (SELECT b.oid FROM pg_catalog.pg_database AS b WHERE b.datname = current_database()))
-), others AS (
-    DELETE FROM outhook.silent_clients AS s WHERE s.client_id NOT IN (SELECT c.client_id FROM silent AS c)
-), noted AS (
-    INSERT INTO outhook.silent_clients AS s (client_id, since, seen_from, seen_at)
-    SELECT c.client_id, now(), now(), now() FROM silent AS c ORDER BY c.client_id
-    ON CONFLICT (client_id) DO UPDATE SET seen_at = greatest(s.seen_at, excluded.seen_at),
-        seen_from = CASE WHEN s.seen_at < now() - make_interval(secs => $4::float8)
-            OR s.seen_from < pg_catalog.pg_postmaster_start_time() THEN excluded.seen_from ELSE s.seen_from END
-    RETURNING s.client_id, s.since, s.seen_from
+const rescueJobs = `-- name: RescueJobs :many
+WITH watched AS MATERIALIZED (
+    SELECT FROM outhook.leases AS l WHERE l.name = 'workers' AND l.until >= now()
+        AND l.since <= now() - make_interval(secs => $1::float8)
+), stuck AS MATERIALIZED (
+    SELECT j.id, j.queue, c.id AS client_id, c.died,
+        CASE WHEN jsonb_typeof(j.metadata -> 'rescues') = 'number'
+            THEN least(greatest((j.metadata ->> 'rescues')::numeric, 0), 1000)::integer ELSE 0 END + 1 AS rescues,
+        -- A person may have inserted a job with other arguments.
+        CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'event_id')::uuid END AS event_id,
+        CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id
+    FROM outhook.river_job AS j
+    CROSS JOIN LATERAL (SELECT a.id, NOT EXISTS (SELECT FROM outhook.leases AS l WHERE l.name = 'worker/' || a.id AND l.until >= now())
+            AND EXISTS (SELECT FROM watched) AS died
+        FROM (SELECT coalesce(j.attempted_by[array_upper(j.attempted_by, 1)], '') AS id) AS a) AS c
+    WHERE j.state = 'running' AND ((c.died AND j.attempted_at < now() - make_interval(secs => $2::float8))
+        OR (j.kind = 'deliver' AND j.attempted_at < now() - make_interval(secs => $3::float8)))
+    ORDER BY j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED
+), due AS (
+    SELECT s.id, s.queue, s.client_id, s.died, s.rescues, s.event_id, s.endpoint_id, q.queue AS lane_queue, d.next_attempt_at,
+        CASE WHEN s.rescues > 1 THEN least(2 ^ least(s.rescues - 1, 10), 600) ELSE 0 END AS wait
+    FROM stuck AS s
+    LEFT JOIN LATERAL (SELECT v.next_attempt_at FROM outhook.deliveries AS v WHERE v.event_id = s.event_id
+        AND v.endpoint_id = s.endpoint_id AND v.job_id = s.id AND v.state = 'pending' OFFSET 0) AS d ON true
+    LEFT JOIN LATERAL (SELECT outhook.lane_queue(n.id, n.lane, n.status, 'deliver') AS queue FROM outhook.endpoints AS n
+        WHERE n.id = s.endpoint_id OFFSET 0) AS q ON s.queue IN ('deliver_slow', 'deliver_limited')
+), rescued AS (
+    UPDATE outhook.river_job AS j SET
+        state = (CASE WHEN j.metadata ? 'cancel_attempted_at' THEN 'cancelled' WHEN t.due_at >= now() + interval '5 seconds' THEN 'retryable'
+            ELSE 'available' END)::outhook.river_job_state,
+        finalized_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN now() END,
+        scheduled_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN j.scheduled_at ELSE t.due_at END,
+        queue = coalesce(due.lane_queue, j.queue),
+        errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt,
+            'error', CASE WHEN due.died THEN 'the worker died' ELSE 'the run did not end' END, 'trace', '')),
+        metadata = j.metadata || jsonb_build_object('rescues', due.rescues)
+    FROM due CROSS JOIN LATERAL (SELECT greatest(due.next_attempt_at, now() + make_interval(secs => due.wait)) AS due_at) AS t
+    WHERE j.id = due.id
+    RETURNING due.client_id, due.died, due.wait, j.queue
 )
-SELECT n.client_id FROM noted AS n
-WHERE n.since <= now() - make_interval(secs => $1::float8)
-    AND n.seen_from <= now() - make_interval(secs => $2::float8)
+SELECT r.client_id::text AS client_id, r.died::boolean AS died, count(*)::integer AS jobs, max(r.wait)::float8 AS wait_seconds,
+    pg_notify('outhook.river_insert', json_build_object('queue', r.queue)::text)::text AS notified
+FROM rescued AS r GROUP BY r.client_id, r.died, r.queue
 `
 
-type NoteSilentClientsParams struct {
-	SilenceSeconds  float64
+type RescueJobsParams struct {
 	UnbrokenSeconds float64
-	ClientID        string
-	MaxGapSeconds   float64
+	LeaseSeconds    float64
+	StuckSeconds    float64
+	MaxRows         int32
 }
 
-// Notes the clients that run deliveries or operations and do not hold their lock, but for the one that asks, and returns those that are
-// dead: silent for long enough, of which the last part could be seen without a gap. A start of the database ends what was
-// seen before. pg_locks shows a lock on a bigint as its two halves.
-func (q *Queries) NoteSilentClients(ctx context.Context, db DBTX, arg NoteSilentClientsParams) ([]string, error) {
-	rows, err := db.Query(ctx, noteSilentClients,
-		arg.SilenceSeconds,
+type RescueJobsRow struct {
+	ClientID    string
+	Died        bool
+	Jobs        int32
+	WaitSeconds float64
+	Notified    string
+}
+
+// Gives up to max_rows running jobs to the living, and returns how many of each client and queue: those of clients that are
+// dead, and deliveries that have been running for longer than any can. Dead is whose lease has lapsed, of which the last
+// part could be seen without a gap: all the others' leases lapse, too, while the database is away.
+//
+// The first rescue in a row lets a job run at once, since its worker may have died of anything. Each further one doubles a
+// wait, from 2 s to 10 minutes. A run that had recorded its failure keeps its place in the schedule. What is due soon
+// becomes available rather than retryable, as everywhere. What a lane had released waits for a release again, and a run
+// that was to be cancelled is.
+func (q *Queries) RescueJobs(ctx context.Context, db DBTX, arg RescueJobsParams) ([]RescueJobsRow, error) {
+	rows, err := db.Query(ctx, rescueJobs,
 		arg.UnbrokenSeconds,
-		arg.ClientID,
-		arg.MaxGapSeconds,
+		arg.LeaseSeconds,
+		arg.StuckSeconds,
+		arg.MaxRows,
 	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []string{}
+	items := []RescueJobsRow{}
 	for rows.Next() {
-		var client_id string
-		if err := rows.Scan(&client_id); err != nil {
+		var i RescueJobsRow
+		if err := rows.Scan(
+			&i.ClientID,
+			&i.Died,
+			&i.Jobs,
+			&i.WaitSeconds,
+			&i.Notified,
+		); err != nil {
 			return nil, err
 		}
-		items = append(items, client_id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -76,69 +106,22 @@ func (q *Queries) NoteSilentClients(ctx context.Context, db DBTX, arg NoteSilent
 	return items, nil
 }
 
-const rescueJobs = `-- name: RescueJobs :many
-WITH stuck AS MATERIALIZED (
-    SELECT j.id,
-        -- A person may have inserted a job with other arguments.
-        CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'event_id')::uuid END AS event_id,
-        CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id
-    FROM outhook.river_job AS j
-    WHERE j.state = 'running' AND j.kind IN ('deliver', 'operate', 'cancel_deliveries') AND $1::text = j.attempted_by[array_upper(j.attempted_by, 1)]
-        AND j.attempted_at < now() - make_interval(secs => $2::float)
-    ORDER BY j.id LIMIT $3 FOR UPDATE SKIP LOCKED
-), due AS (
-    SELECT s.id, greatest(d.next_attempt_at, now()) AS due_at
-    FROM stuck AS s
-    LEFT JOIN LATERAL (SELECT v.next_attempt_at FROM outhook.deliveries AS v WHERE v.event_id = s.event_id
-        AND v.endpoint_id = s.endpoint_id AND v.job_id = s.id AND v.state = 'pending' OFFSET 0) AS d ON true
+const watchWorkers = `-- name: WatchWorkers :exec
+
+WITH forgotten AS (
+    DELETE FROM outhook.leases AS f WHERE f.name LIKE 'worker/%' AND f.until < now() - interval '1 minute'
 )
-UPDATE outhook.river_job AS j SET
-    state = (CASE WHEN j.metadata ? 'cancel_attempted_at' THEN 'cancelled' WHEN due.due_at > now() THEN 'retryable'
-        ELSE 'available' END)::outhook.river_job_state,
-    finalized_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN now() END,
-    scheduled_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN j.scheduled_at ELSE due.due_at END,
-    errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt, 'error', 'the worker died', 'trace', '')),
-    metadata = j.metadata || jsonb_build_object('river:rescue_count', CASE
-        WHEN jsonb_typeof(j.metadata -> 'river:rescue_count') = 'number' THEN (j.metadata ->> 'river:rescue_count')::integer
-        ELSE 0 END + 1)
-FROM due WHERE j.id = due.id
-RETURNING j.queue
+INSERT INTO outhook.leases AS l (name, holder, until)
+VALUES ('workers', 'workers', clock_timestamp() + make_interval(secs => $1::float8))
+ON CONFLICT (name) DO UPDATE SET until = excluded.until,
+    since = CASE WHEN l.until < clock_timestamp() OR l.since > clock_timestamp() THEN excluded.since ELSE l.since END
 `
 
-// Gives up to max_rows running deliveries and operations of a dead client to others, as River's rescuer would later, and returns their
-// queues. A run that had recorded its failure keeps its place in the schedule. Due ones become available rather than
-// retryable: retryable ones wait for River's leader, and the dead process may have been that. A run that was to be
-// cancelled is.
-func (q *Queries) RescueJobs(ctx context.Context, db DBTX, clientID string, silenceSeconds float64, maxRows int32) ([]string, error) {
-	rows, err := db.Query(ctx, rescueJobs, clientID, silenceSeconds, maxRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []string{}
-	for rows.Next() {
-		var queue string
-		if err := rows.Scan(&queue); err != nil {
-			return nil, err
-		}
-		items = append(items, queue)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const takePresence = `-- name: TakePresence :one
-
-SELECT pg_try_advisory_lock(hashtextextended($1, 1869968503)) AS held
-`
-
-// Queries of the workers' presence: each worker process holds a session advisory lock named by its River client id. The
-// lock ends with the process, and not with a pause of it. 1869968503 is "outw" in ASCII.
-func (q *Queries) TakePresence(ctx context.Context, db DBTX, clientID string) (bool, error) {
-	row := db.QueryRow(ctx, takePresence, clientID)
-	var held bool
-	err := row.Scan(&held)
-	return held, err
+// Queries of the workers' presence. Each worker process has the lease worker/<its River client id>. The lease "workers"
+// belongs to all of them together: its row tells since when one or the other has looked without a gap.
+// Notes that somebody looks. A gap, or a clock that was set back, begins the count anew. Leases that ended long ago go:
+// who has none is as dead as who has one that lapsed.
+func (q *Queries) WatchWorkers(ctx context.Context, db DBTX, maxGapSeconds float64) error {
+	_, err := db.Exec(ctx, watchWorkers, maxGapSeconds)
+	return err
 }

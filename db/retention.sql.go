@@ -90,6 +90,7 @@ func (q *Queries) ErasePayloads(ctx context.Context, db DBTX, low uuid.UUID, hig
 }
 
 const expireDeliveries = `-- name: ExpireDeliveries :many
+
 UPDATE outhook.deliveries AS d
 SET state = 'cancelled', reason = $1::text, next_attempt_at = NULL, completed_at = now()
 FROM (SELECT p.event_id, p.endpoint_id FROM outhook.deliveries AS p
@@ -100,6 +101,7 @@ WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
 RETURNING d.job_id
 `
 
+// Queries of the retention. What changes partitions is in package jobs: it is no query.
 // Cancels up to max_rows pending deliveries of events with ids below high and returns their jobs, which are to be finished in the
 // same transaction.
 func (q *Queries) ExpireDeliveries(ctx context.Context, db DBTX, reason string, high uuid.UUID, maxRows int32) ([]int64, error) {
@@ -241,15 +243,6 @@ func (q *Queries) MoveEvents(ctx context.Context, db DBTX, partition string, fir
 	return erased, err
 }
 
-const releaseRetention = `-- name: ReleaseRetention :exec
-SELECT pg_advisory_unlock(1869968488, hashtext('retention'))
-`
-
-func (q *Queries) ReleaseRetention(ctx context.Context, db DBTX) error {
-	_, err := db.Exec(ctx, releaseRetention)
-	return err
-}
-
 const saveRetentionMark = `-- name: SaveRetentionMark :exec
 INSERT INTO outhook.retention_marks (name, step, page, pages, after_xid, done_until)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -276,18 +269,4 @@ func (q *Queries) SaveRetentionMark(ctx context.Context, db DBTX, arg SaveRetent
 		arg.DoneUntil,
 	)
 	return err
-}
-
-const takeRetention = `-- name: TakeRetention :one
-
-SELECT pg_try_advisory_lock(1869968488, hashtext('retention')) AS held
-`
-
-// Queries of the retention. What changes partitions is in package jobs: it is no query.
-// One process at a time. 1869968488 is "outh" in ASCII.
-func (q *Queries) TakeRetention(ctx context.Context, db DBTX) (bool, error) {
-	row := db.QueryRow(ctx, takeRetention)
-	var held bool
-	err := row.Scan(&held)
-	return held, err
 }

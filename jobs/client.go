@@ -40,11 +40,6 @@ const (
 
 	// operationWorkers is how many long operations one process works at the same time.
 	operationWorkers = 2
-
-	// rescueAfter is above ledger.JobTimeout by the worst stall of River's completer (10 s × 3 tries): a run that is
-	// going on is not rescued. What a dead worker left runs again long before that (see package presence); a paused one's
-	// deliveries run again in at most rescueAfter + 30 s (the tick of River's rescuer) + 5 s (its scheduler) + a poll.
-	rescueAfter = 75 * time.Second
 )
 
 // Errors that Client.Ready returns.
@@ -63,7 +58,7 @@ type Client struct {
 
 	deliver  *deliver.Worker
 	due      *deliver.Due
-	presence *presence.Lock
+	presence *presence.Lease
 	pacer    *lane.Pacer
 	health   *health.Keeper
 	driver   *driver
@@ -89,7 +84,7 @@ func New(cfg Config) (*Client, error) {
 	}
 
 	// What one process has one of, and what works with all of it.
-	c.presence = presence.NewLock(cfg.Pool, c.clock, cfg.Logger, calm, cfg.Metrics)
+	c.presence = presence.NewLease(cfg.Pool, c.clock, cfg.Logger, calm, cfg.Metrics)
 	tracker, bulk := &health.Tracker{}, lane.NewBulkLimiter(cfg.Lane.BulkRate)
 	c.health = health.NewKeeper(cfg.Health, cfg.Pool, cfg.Logger, tracker, c.clock)
 	c.pacer = lane.NewPacer(cfg.Lane, cfg.Pool, cfg.Logger)
@@ -143,7 +138,7 @@ func (c *Client) riverConfig(workers *river.Workers, calm *slog.Logger) *river.C
 		FetchPollInterval: c.cfg.River.FetchPollInterval,
 
 		JobTimeout:           ledger.JobTimeout,
-		RescueStuckJobsAfter: rescueAfter,
+		RescueStuckJobsAfter: presence.StuckAfter, // of other kinds: see JobGetStuck
 		SoftStopTimeout:      c.cfg.River.StopTimeout,
 		MaxAttempts:          1000, // exhaustion is ours to decide
 
@@ -256,7 +251,7 @@ func (c *Client) Stop(ctx context.Context) error {
 func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
 // Ready returns ErrWrongClock if this process's clock is more than a minute off the database's, and ErrNotFetching if
-// no fetch succeeded for 10 s although there are free slots, or if this process has lost its lock and so starts
+// no fetch succeeded for 10 s although there are free slots, or if this process has lost its lease and so starts
 // nothing: the database can't be reached, or the workers have not started.
 func (c *Client) Ready(context.Context) error {
 	if c.clock.Offset().Abs() > maxSkew {

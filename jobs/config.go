@@ -21,7 +21,7 @@ import (
 type Config struct {
 	// Pool is the database, directly or through a pooler in session mode (LISTEN needs a session). Required. New workers
 	// need about 14 connections: a listener, River's completer and maintenance. Beside the pool, with its configuration,
-	// are up to 3 of the loader and the recorder, 7 of the fetches, one of the worker's lock (see package presence) and
+	// are up to 3 of the loader and the recorder, 7 of the fetches, one of the worker's lease (see package presence) and
 	// one of the pacer.
 	Pool *pgxpool.Pool
 

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -119,13 +120,15 @@ func pick[T any](list []T, indexes []int) []T {
 	return picked
 }
 
-// JobGetStuck returns the jobs that have been running for too long on the database's clock.
+// JobGetStuck returns the jobs that have been running for too long on the database's clock, but for deliveries: River
+// would have them run again whatever their schedule says, and package presence looks after them.
 func (e *executor) JobGetStuck(
 	ctx context.Context, params *riverdriver.JobGetStuckParams,
 ) ([]*rivertype.JobRow, error) {
 	corrected := *params
 	corrected.StuckHorizon = params.StuckHorizon.Add(e.driver.clock.Offset())
-	return e.Executor.JobGetStuck(ctx, &corrected)
+	jobs, err := e.Executor.JobGetStuck(ctx, &corrected)
+	return slices.DeleteFunc(jobs, func(j *rivertype.JobRow) bool { return j.Kind == deliver.Args{}.Kind() }), err
 }
 
 // JobRescueMany rescues those of them that still are.

@@ -1,11 +1,14 @@
 package jobs_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -18,16 +21,12 @@ import (
 // longerThanSilence is long enough for a dead worker to be noticed.
 const longerThanSilence = 14 * time.Second
 
-// lockKey is the lock that a worker holds while it lives.
-const lockKey = `hashtextextended($1, 1869968503)`
-
-// lockHolder returns the backend that holds a client's lock, 0 if none does.
-func (b *testBundle) lockHolder(t *testing.T, clientID string) (pid int) {
+// lease returns until when a client has its lease, and since when; zero if there is none.
+func (b *testBundle) lease(t *testing.T, clientID string) (until, since time.Time) {
 	t.Helper()
-	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT coalesce(max(pid), 0) FROM pg_locks WHERE locktype = 'advisory' AND granted
-		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-		AND (classid::bigint << 32) | objid::bigint = `+lockKey, clientID).Scan(&pid))
-	return pid
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT coalesce(max(until), '0001-01-01 00:00:00+00'), coalesce(max(since), '0001-01-01 00:00:00+00')
+		FROM outhook.leases WHERE name = 'worker/' || $1`, clientID).Scan(&until, &since))
+	return until, since
 }
 
 // hang makes the receiver hold its answers until the returned function is called.
@@ -45,21 +44,23 @@ func (b *testBundle) hang(t *testing.T) (release func()) {
 	return release
 }
 
-func TestAWorkerHoldsItsLockWhileItLives(t *testing.T) {
+func TestAWorkerHasItsLeaseWhileItLives(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	client, err := jobs.New(b.config(t))
 	require.NoError(t, err)
-	id := client.River().ID()
-	require.Zero(t, b.lockHolder(t, id))
+	has := func() bool { until, _ := b.lease(t, client.River().ID()); return !until.IsZero() }
+	require.False(t, has())
 	require.NoError(t, client.Start(b.ctx))
-	require.NotZero(t, b.lockHolder(t, id))
+	require.True(t, has())
+	until, _ := b.lease(t, client.River().ID())
+	eventually(t, func() bool { renewed, _ := b.lease(t, client.River().ID()); return renewed.After(until) }, func() any { return until })
 	require.NoError(t, client.Stop(b.ctx))
-	eventually(t, func() bool { return b.lockHolder(t, id) == 0 }, func() any { return nil })
+	require.False(t, has())
 }
 
-// A worker whose connection is cut is not dead: it takes its lock again before anybody rescues what it runs.
-func TestAWorkerTakesItsLockAgain(t *testing.T) {
+// A worker whose connection is cut is not dead: it renews its lease over another one before anybody rescues what it runs.
+func TestAWorkerThatLosesItsConnectionIsNotDead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	release := b.hang(t)
@@ -67,53 +68,78 @@ func TestAWorkerTakesItsLockAgain(t *testing.T) {
 	eventID := b.enqueue(t, `{}`)
 	client := b.start(t, b.config(t))
 	eventually(t, func() bool { return len(b.receiver.received()) == 1 }, func() any { return nil })
-	b.start(t, b.config(t))
 
-	first := b.lockHolder(t, client.River().ID())
-	b.exec(t, `SELECT pg_terminate_backend($1)`, first)
-	began := time.Now()
 	eventually(t, func() bool {
-		pid := b.lockHolder(t, client.River().ID())
-		return pid != 0 && pid != first
+		return b.number(t, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE datname = current_database() AND query LIKE '-- name: RescueJobs%'`) == 1
 	}, func() any { return nil })
-	t.Logf("took it again after %v", time.Since(began))
+	_, since := b.lease(t, client.River().ID())
+	b.start(t, b.config(t))
 	<-time.After(longerThanSilence)
+	until, still := b.lease(t, client.River().ID())
+	require.True(t, until.After(b.databaseTime(t)))
+	require.Equal(t, since, still, "without a gap")
 	require.Len(t, b.receiver.received(), 1)
 	release()
 	d := b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 	require.Equal(t, int32(1), d.AttemptCount)
 }
 
-// A worker that can't have its lock starts nothing: others may take it for dead.
-func TestAWorkerWithoutItsLockSendsNothing(t *testing.T) {
+// A worker that can't renew its lease starts nothing: others may take it for dead.
+func TestAWorkerWithoutItsLeaseSendsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	endpointID, _ := b.endpoint(t)
 	client := b.start(t, b.config(t))
 	eventually(t, func() bool { return client.Ready(b.ctx) == nil }, func() any { return nil })
-	thief, err := pgx.ConnectConfig(b.ctx, b.pool.Config().ConnConfig.Copy())
+	lock, err := b.pool.Begin(b.ctx)
 	require.NoError(t, err)
-	stolen := make(chan error, 1)
-	go func() {
-		_, err := thief.Exec(b.ctx, `SELECT pg_advisory_lock(`+lockKey+`)`, client.River().ID())
-		stolen <- err
-	}()
-	eventually(t, func() bool {
-		return b.number(t, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`) == 1
-	}, func() any { return nil })
-	b.exec(t, `SELECT pg_terminate_backend($1)`, b.lockHolder(t, client.River().ID()))
-	require.NoError(t, <-stolen)
+	_, err = lock.Exec(b.ctx, `SELECT FROM outhook.leases WHERE name = 'worker/' || $1 FOR UPDATE`, client.River().ID())
+	require.NoError(t, err)
 	eventually(t, func() bool { return client.Ready(b.ctx) != nil }, func() any { return nil })
 	require.ErrorIs(t, client.Ready(b.ctx), jobs.ErrNotFetching)
+	until, _ := b.lease(t, client.River().ID())
+	require.True(t, until.After(b.databaseTime(t)), "it stops before its lease lapses")
 
 	eventID := b.enqueue(t, `{}`)
 	const snoozed = `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver' AND state = 'available' AND attempt = 0 AND metadata ? 'snoozes'`
 	eventually(t, func() bool { return b.number(t, snoozed) == 1 }, func() any { return nil })
 	require.Empty(t, b.receiver.received())
-	require.NoError(t, thief.Close(b.ctx))
+	require.NoError(t, lock.Rollback(b.ctx))
 	d := b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 	require.Equal(t, int32(1), d.AttemptCount)
 	require.NoError(t, client.Ready(b.ctx))
+}
+
+// Any login of the database can take any advisory lock.
+func TestAStrangersLocksStopNoWorker(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	client, err := jobs.New(b.config(t))
+	require.NoError(t, err)
+	b.takeAsStranger(t, `hashtextextended('`+client.River().ID()+`', 1869968503)`)
+	gone := b.enqueue(t, `{}`)
+	b.pretendRunning(t, "gone")
+	b.takeAsStranger(t, `hashtextextended('gone', 1869968503)`)
+	b.run(t, client)
+	b.awaitState(t, b.enqueue(t, `{}`), endpointID, db.DeliveryStateSucceeded)
+	b.awaitState(t, gone, endpointID, db.DeliveryStateSucceeded)
+}
+
+// takeAsStranger takes an advisory lock, until the end of the test, as a login that has no right to anything.
+func (b *testBundle) takeAsStranger(t *testing.T, lock string) {
+	t.Helper()
+	role := pgx.Identifier{"stranger_" + uuid.NewString()}.Sanitize()
+	conn, err := pgx.ConnectConfig(b.ctx, b.pool.Config().ConnConfig.Copy())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(b.ctx)
+		_, err := conn.Exec(ctx, `RESET SESSION AUTHORIZATION; DROP ROLE `+role)
+		require.NoError(t, errors.Join(err, conn.Close(ctx)))
+	})
+	_, err = conn.Exec(b.ctx, `CREATE ROLE `+role+` LOGIN; SET SESSION AUTHORIZATION `+role+`; SELECT pg_advisory_lock(`+lock+`)`)
+	require.NoError(t, err)
 }
 
 func TestWhatADeadWorkerLeft(t *testing.T) {
@@ -174,7 +200,7 @@ func TestALateOutcomeOfARescuedRunIsRecorded(t *testing.T) {
 	eventID := b.enqueue(t, `{}`)
 	b.start(t, b.config(t))
 	eventually(t, func() bool { return len(b.receiver.received()) == 1 }, func() any { return nil })
-	// As if the worker had been unable to take its lock again.
+	// As if the worker had been unable to renew its lease.
 	b.exec(t, `UPDATE outhook.river_job SET attempted_by = '{gone}' WHERE state = 'running' AND kind = 'deliver'`)
 	d := b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 	require.Equal(t, int32(2), d.AttemptCount)
@@ -195,7 +221,7 @@ func TestSilenceIsCountedWhoeverLooks(t *testing.T) {
 	eventID := b.enqueue(t, `{}`)
 	b.pretendRunning(t, "gone")
 	for began := time.Now(); b.delivery(t, eventID, endpointID).State == db.DeliveryStatePending; {
-		require.Less(t, time.Since(began), 90*time.Second, "%s", b.silences(t))
+		require.Less(t, time.Since(began), 90*time.Second, "%s", b.leases(t))
 		client, err := jobs.New(b.config(t))
 		require.NoError(t, err)
 		require.NoError(t, client.Start(b.ctx))
@@ -209,12 +235,12 @@ func TestSilence(t *testing.T) {
 	t.Parallel()
 
 	for name, c := range map[string]struct {
-		row   string
-		least time.Duration
+		since, until string
+		least        time.Duration
 	}{
-		"IsNotAsOldAsItsLastObservation": {`now(), now(), now()`, 10 * time.Second},
-		"MustBeSeenWithoutAGap":          {`'2020-01-01', now() - interval '1 minute', now() - interval '5 seconds'`, 6 * time.Second},
-		"MustBeSeenSinceTheDatabaseIsUp": {`'2020-01-01', pg_postmaster_start_time() - interval '1 second', now()`, 6 * time.Second},
+		"MustBeSeenWithoutAGap":          {`now() - interval '1 minute'`, `now() - interval '1 second'`, 6 * time.Second},
+		"EndsWhenTheDatabaseIsSetBack":   {`now() + interval '1 hour'`, `now() + interval '1 hour'`, 6 * time.Second},
+		"IsOverAtOnceIfOthersHaveLooked": {`now() - interval '1 minute'`, `now() + interval '1 minute'`, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -222,31 +248,163 @@ func TestSilence(t *testing.T) {
 			endpointID, _ := b.endpoint(t)
 			eventID := b.enqueue(t, `{}`)
 			b.pretendRunning(t, "gone")
-			b.exec(t, `INSERT INTO outhook.silent_clients (client_id, since, seen_from, seen_at) VALUES ('gone', `+c.row+`)`)
-			began := b.databaseTime(t)
+			b.exec(t, `INSERT INTO outhook.leases (name, holder, until) VALUES ('worker/gone', 'gone', now() - interval '1 second')`)
+			b.exec(t, `INSERT INTO outhook.leases (name, holder, since, until) VALUES ('workers', 'workers', `+c.since+`, `+c.until+`)`)
 			b.start(t, b.config(t))
+			began := b.databaseTime(t)
 			b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 			require.GreaterOrEqual(t, b.attempts(t, eventID)[1].StartedAt.Sub(began), c.least)
 		})
 	}
 
-	t.Run("EndsWithTheLock", func(t *testing.T) {
+	// The database was away for everybody: who comes second renews in time.
+	t.Run("EndsWithTheFirstRenewal", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		client, err := jobs.New(b.config(t))
+		endpointID, _ := b.endpoint(t)
+		eventID := b.enqueue(t, `{}`)
+		b.pretendRunning(t, "second")
+		b.exec(t, `INSERT INTO outhook.leases (name, holder, since, until) SELECT n, 'second', now() - interval '1 hour', now() - interval '30 seconds'
+			FROM unnest('{worker/second,workers}'::text[]) AS n`)
+		b.start(t, b.config(t))
+		<-time.After(4 * time.Second)
+		n, err := db.New().TakeLease(b.ctx, b.pool, "worker/second", "second", 60)
 		require.NoError(t, err)
-		b.exec(t, `INSERT INTO outhook.silent_clients (client_id, since, seen_from, seen_at) VALUES ($1, '2020-01-01', '2020-01-01', now())`, client.River().ID())
-		b.run(t, client)
-		require.Zero(t, b.number(t, `SELECT count(*) FROM outhook.silent_clients`))
+		require.Equal(t, int64(1), n)
+		<-time.After(longerThanSilence - 4*time.Second)
+		state, _ := b.jobState(t, eventID, endpointID)
+		require.Equal(t, "running", state)
 	})
 
-	t.Run("OfAClientWithoutDeliveriesIsForgotten", func(t *testing.T) {
+	t.Run("OfAClientIsForgotten", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		b.exec(t, `INSERT INTO outhook.silent_clients (client_id, since, seen_from, seen_at) VALUES ('gone', '2020-01-01', '2020-01-01', now())`)
-		b.start(t, b.config(t))
-		eventually(t, func() bool { return b.number(t, `SELECT count(*) FROM outhook.silent_clients`) == 0 }, func() any { return nil })
+		b.exec(t, `INSERT INTO outhook.leases (name, holder, until) VALUES ('worker/gone', 'gone', now() - interval '2 minutes')`)
+		client := b.start(t, b.config(t))
+		eventually(t, func() bool {
+			return b.number(t, `SELECT count(*) FROM outhook.leases WHERE name = 'worker/gone'`) == 0
+		}, func() any { return nil })
+		until, _ := b.lease(t, client.River().ID())
+		require.NotZero(t, until)
 	})
+}
+
+// A run that goes on for longer than any can, in a process that lives, obeys the schedule, too.
+func TestARunThatDoesNotEndKeepsItsPlaceInTheSchedule(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	eventID := b.enqueue(t, `{}`)
+	client, err := jobs.New(b.config(t))
+	require.NoError(t, err)
+	b.pretendRunning(t, client.River().ID())
+	b.exec(t, `UPDATE outhook.river_job SET attempted_at = now() - interval '80 seconds'`)
+	b.exec(t, `UPDATE outhook.deliveries SET attempt_count = 1, try_count = 1, next_attempt_at = now() + interval '1 hour'`)
+	b.run(t, client)
+	eventually(t, func() bool { s, _ := b.jobState(t, eventID, endpointID); return s != "running" }, func() any { return nil })
+	state, _ := b.jobState(t, eventID, endpointID)
+	require.Equal(t, "retryable", state)
+	require.Equal(t, 1, b.number(t, `SELECT count(*) FROM outhook.river_job AS j JOIN outhook.deliveries AS d ON d.job_id = j.id
+		WHERE j.scheduled_at = d.next_attempt_at AND j.metadata ->> 'rescues' = '1'`))
+	require.Empty(t, b.receiver.received())
+}
+
+func TestRescues(t *testing.T) {
+	t.Parallel()
+
+	t.Run("WaitLongerEachTime", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.endpoint(t)
+		waits := []time.Duration{0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600}
+		ids := make(map[time.Duration][]int64)
+		for rescues, wait := range waits {
+			b.enqueue(t, `{}`)
+			var id int64
+			require.NoError(t, b.pool.QueryRow(b.ctx, `UPDATE outhook.river_job SET metadata = jsonb_build_object('rescues', $1::integer)
+				WHERE id = (SELECT max(id) FROM outhook.river_job) RETURNING id`, rescues).Scan(&id))
+			ids[wait*time.Second] = append(ids[wait*time.Second], id)
+		}
+		b.exec(t, `UPDATE outhook.river_job SET metadata = '{}' WHERE metadata @> '{"rescues": 0}'`)
+		b.pretendRunning(t, "gone")
+		groups := b.rescue(t)
+		require.Len(t, groups, 1)
+		require.Equal(t, db.RescueJobsRow{ClientID: "gone", Died: true, Jobs: 12, WaitSeconds: 600}, groups[0])
+		for wait, jobIDs := range ids {
+			state := "available"
+			if wait >= 5*time.Second {
+				state = "retryable"
+			}
+			require.Equal(t, len(jobIDs), b.count(t, `SELECT count(*) FROM outhook.river_job WHERE id = ANY ($1) AND state::text = $2
+				AND scheduled_at = (errors[1] ->> 'at')::timestamptz + $3`, jobIDs, state, wait), "%v", wait)
+		}
+		require.Equal(t, 12, b.number(t, `SELECT max((metadata ->> 'rescues')::integer) FROM outhook.river_job`))
+	})
+
+	t.Run("AreNotAheadOfTheSchedule", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.endpoint(t)
+		b.enqueue(t, `{}`)
+		b.exec(t, `UPDATE outhook.deliveries SET next_attempt_at = now() + interval '3 seconds'`)
+		b.exec(t, `UPDATE outhook.river_job SET metadata = '{"rescues": 1}'`)
+		b.pretendRunning(t, "gone")
+		b.rescue(t)
+		require.Equal(t, 1, b.number(t, `SELECT count(*) FROM outhook.river_job AS j JOIN outhook.deliveries AS d ON d.job_id = j.id
+			WHERE j.state = 'available' AND j.scheduled_at = d.next_attempt_at`))
+	})
+
+	t.Run("OfALaneWaitForTheirRelease", func(t *testing.T) {
+		t.Parallel()
+		for lane, queue := range map[string]string{"limited": "endpoint-", "slow": "endpoint-", "bulk": "deliver_bulk", "": "deliver"} {
+			b := setup(t)
+			endpointID, _ := b.endpoint(t)
+			eventID := b.enqueue(t, `{}`)
+			b.exec(t, `UPDATE outhook.endpoints SET lane = $1`, lane)
+			b.exec(t, `UPDATE outhook.river_job SET queue = 'deliver_limited'`)
+			b.pretendRunning(t, "gone")
+			b.rescue(t)
+			if queue == "endpoint-" {
+				queue += endpointID.String()
+			}
+			state, found := b.jobState(t, eventID, endpointID)
+			require.Equal(t, []string{"available", queue}, []string{state, found})
+		}
+	})
+
+	t.Run("WaitForNobodysLock", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.endpoint(t)
+		b.enqueue(t, `{}`)
+		b.enqueue(t, `{}`)
+		b.pretendRunning(t, "gone")
+		require.NoError(t, b.inTx(t, func(tx pgx.Tx) error {
+			_, err := tx.Exec(b.ctx, `SELECT FROM outhook.river_job ORDER BY id LIMIT 1 FOR UPDATE`)
+			require.Equal(t, int32(1), b.rescue(t)[0].Jobs)
+			return err
+		}))
+		require.Equal(t, int32(1), b.rescue(t)[0].Jobs)
+	})
+
+	t.Run("AreOfAnyKind", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.exec(t, `INSERT INTO outhook.river_job (kind, args, queue, max_attempts) SELECT k, '{}', 'maintenance', 20
+			FROM unnest('{operate,cancel_deliveries,erase,retain,reconcile,tend}'::text[]) AS k`)
+		b.pretendRunning(t, "gone")
+		require.Equal(t, int32(6), b.rescue(t)[0].Jobs)
+	})
+}
+
+// rescue rescues as a worker does that has looked for long enough.
+func (b *testBundle) rescue(t *testing.T) []db.RescueJobsRow {
+	t.Helper()
+	b.exec(t, `INSERT INTO outhook.leases (name, holder, since, until) VALUES ('workers', 'workers', now() - interval '1 minute', now() + interval '1 hour')
+		ON CONFLICT DO NOTHING`)
+	groups, err := db.New().RescueJobs(b.ctx, b.pool, db.RescueJobsParams{UnbrokenSeconds: 6, LeaseSeconds: 10, StuckSeconds: 75, MaxRows: 100})
+	require.NoError(t, err)
+	return groups
 }
 
 // pretendRunning leaves all jobs as a client does that fetched them a minute ago and died.
@@ -262,9 +420,9 @@ func (b *testBundle) databaseTime(t *testing.T) time.Time {
 	return now
 }
 
-func (b *testBundle) silences(t *testing.T) string {
+func (b *testBundle) leases(t *testing.T) string {
 	t.Helper()
 	var list string
-	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT coalesce(json_agg(s), '[]')::text FROM outhook.silent_clients AS s`).Scan(&list))
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT coalesce(json_agg(l), '[]')::text FROM outhook.leases AS l`).Scan(&list))
 	return list
 }

@@ -187,8 +187,7 @@ func (m *model) fetchAndDie(*rapid.T) {
 	gone := "gone-" + uuid.NewString()
 	m.exec(m.t, `UPDATE outhook.river_job SET state = 'running', attempt = attempt + 1, attempted_at = now() - interval '20 seconds',
 		attempted_by = array_append(attempted_by, $1) WHERE kind = 'deliver' AND state = 'available' AND queue = 'deliver'`, gone)
-	m.exec(m.t, `INSERT INTO outhook.silent_clients (client_id, since, seen_from, seen_at)
-		VALUES ($1, now() - interval '20 seconds', greatest(now() - interval '7 seconds', pg_postmaster_start_time()), now())`, gone)
+	m.exec(m.t, `UPDATE outhook.leases SET since = now() - interval '7 seconds' WHERE name = 'workers'`)
 }
 
 func (m *model) awaitSomething(r *rapid.T) {
@@ -208,7 +207,7 @@ func (m *model) finish() {
 	eventually(m.t, func() bool {
 		return m.number(m.t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'pending'`) == 0 &&
 			m.number(m.t, `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver' AND state IN ('available', 'running', 'retryable', 'scheduled')`) == 0
-	}, func() any { return m.silences(m.t) })
+	}, func() any { return m.leases(m.t) })
 	ctx, cancel := context.WithTimeout(m.ctx, 30*time.Second)
 	defer cancel()
 	require.NoError(m.t, m.client.Stop(ctx))

@@ -172,16 +172,13 @@ func TestRetention(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.daysAgo(t, 40)
-		conn, err := b.pool.Acquire(b.ctx)
+		n, err := db.New().TakeLease(b.ctx, b.pool, "retention", "another", 60)
 		require.NoError(t, err)
-		held, err := db.New().TakeRetention(b.ctx, conn)
-		require.NoError(t, err)
-		require.True(t, held)
+		require.Equal(t, int64(1), n)
 		done, err := b.retain(b.ctx, b.config(t))
 		require.NoError(t, err)
 		require.Zero(t, done)
-		require.NoError(t, db.New().ReleaseRetention(b.ctx, conn))
-		conn.Release()
+		require.NoError(t, db.New().GiveLease(b.ctx, b.pool, "retention", "another"))
 		done, err = b.retain(b.ctx, b.config(t))
 		require.NoError(t, err)
 		require.Equal(t, 3, done.Tables)
@@ -282,4 +279,46 @@ func (b *testBundle) retainUntil(t *testing.T, cfg jobs.Config, done func(retent
 		return done(sum)
 	}, func() any { return fmt.Sprintf("%+v, %v", sum, last) })
 	return sum
+}
+
+// Any login of the database can take any advisory lock.
+func TestAStrangersLocksStopNoRetention(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.daysAgo(t, 40)
+	b.takeAsStranger(t, `1869968488, hashtext('retention')`)
+	done, err := b.retain(b.ctx, b.config(t))
+	require.NoError(t, err)
+	require.Equal(t, 3, done.Tables)
+}
+
+// A process that was frozen in the middle of the retention does nothing more once another has taken over.
+func TestARetentionThatWasFrozenEnds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	b.oldEvents(t, b.daysAgo(t, 40), 1, endpointID, "succeeded", "completed")
+	day := b.daysAgo(t, 40).Format("20060102")
+
+	// It waits for a lock when another process takes over.
+	open, err := b.pool.Begin(b.ctx)
+	require.NoError(t, err)
+	_, err = open.Exec(b.ctx, `SELECT count(*) FROM outhook.delivery_attempts_p`+day)
+	require.NoError(t, err)
+	ended, cfg := make(chan error, 1), b.config(t)
+	go func() {
+		_, err := b.retain(b.ctx, cfg)
+		ended <- err
+	}()
+	eventually(t, func() bool {
+		return b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'ALTER TABLE%DETACH%CONCURRENTLY'
+			AND state = 'active' AND wait_event_type = 'Lock'`) == 1
+	}, func() any { return nil })
+	b.exec(t, `UPDATE outhook.leases SET holder = 'another', until = now() + interval '1 minute' WHERE name = 'retention'`)
+	require.ErrorContains(t, <-ended, "another process has taken over the retention")
+	require.NoError(t, open.Rollback(b.ctx))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.leases WHERE name = 'retention' AND holder = 'another'`))
+
+	b.exec(t, `DELETE FROM outhook.leases`)
+	b.retainUntil(t, b.config(t), func(r retention.Result) bool { return r.Tables == 3 })
 }

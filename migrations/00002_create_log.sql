@@ -104,12 +104,14 @@ DECLARE
     child text;
     day date;
 BEGIN
-    -- One creator at a time: two would wait for each other's ATTACH anyway, and then fail.
-    PERFORM pg_advisory_xact_lock(1869968488, hashtext('create_partitions'));
     -- Dates and integers: a series of timestamps would depend on the session's time zone.
     FOR day IN SELECT first + i FROM generate_series(0, last - first) AS i LOOP
         FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'delivery_attempts'] LOOP
             child := parent || to_char(day, '"_p"YYYYMMDD');
+            CONTINUE WHEN to_regclass('outhook.' || child) IS NOT NULL;
+            -- One creator at a time: two would wait for each other's ATTACH anyway, and then fail. The lock is that of ATTACH,
+            -- and not an advisory one, which any login can take.
+            LOCK TABLE outhook.events IN SHARE UPDATE EXCLUSIVE MODE;
             CONTINUE WHEN to_regclass('outhook.' || child) IS NOT NULL;
             EXECUTE format('CREATE TABLE outhook.%I (LIKE outhook.%I INCLUDING ALL)', child, parent);
             EXECUTE format('ALTER TABLE outhook.%I ATTACH PARTITION outhook.%I FOR VALUES FROM (%L) TO (%L)', parent, child,

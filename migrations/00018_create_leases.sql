@@ -9,7 +9,9 @@ CREATE TABLE outhook.leases (
     name   text PRIMARY KEY,
     -- The River client id of the process that has it.
     holder text NOT NULL,
-    until  timestamptz NOT NULL
+    until  timestamptz NOT NULL,
+    -- Since when it has had it without a gap.
+    since  timestamptz NOT NULL DEFAULT clock_timestamp()
     -- Room on each page, so that the updates are HOT.
 ) WITH (fillfactor = 50);
 

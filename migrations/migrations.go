@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -32,11 +33,16 @@ const (
 	riverMigration = 4
 	riverVersion   = 8
 
-	// lockID is the advisory lock that concurrent migrations wait for: "outh" and "migr" in ASCII.
-	lockID = 0x6f7574686d696772
+	// takeLock takes the lock that concurrent migrations wait for. Whatever the database's own timeouts are, it waits,
+	// and is kept while this process lives.
+	takeLock = `BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0;
+		SET LOCAL idle_in_transaction_session_timeout = 30000;
+		LOCK TABLE outhook.migration_lock IN EXCLUSIVE MODE`
 
-	// lockPoll is how often a waiting process asks for the lock.
-	lockPoll = 100 * time.Millisecond
+	// lockIdle is the time in takeLock after which the lock of a frozen process is free. lockPing is how often one that
+	// lives shows it.
+	lockIdle = 30 * time.Second
+	lockPing = time.Second
 )
 
 //go:embed *.sql
@@ -54,6 +60,8 @@ var (
 	// ErrEncoding is returned by Up if the database's encoding is not UTF8: payloads could not be kept byte for byte.
 	ErrEncoding = errors.New("database encoding is not UTF8: create the database with ENCODING 'UTF8'")
 
+	errLost = errors.New("this migration was held up, or cut off from the database, and has lost its lock: run it again")
+
 	// ErrSchemaTooOld is returned by Check if migrations are missing.
 	ErrSchemaTooOld = errors.New("database schema is too old: run `outhook migrate up`")
 )
@@ -67,7 +75,7 @@ type Status struct {
 
 // Up creates the schema if it is missing and applies every pending migration. Any number of processes may call it at
 // the same time: one applies, the others wait and find nothing to do. The pool needs at least 3 connections to one
-// server (a session lock is held meanwhile, so not through a pooler in transaction mode).
+// server.
 //
 // Returns ErrEncoding if the database's encoding is not UTF8.
 func Up(ctx context.Context, pool *pgxpool.Pool) error {
@@ -75,10 +83,11 @@ func Up(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	}
 
-	return locked(ctx, pool, func(p *goose.Provider) error {
-		if err := createSchema(ctx, pool); err != nil {
-			return fmt.Errorf("creating schema %s: %w", Schema, err)
-		}
+	if err := createSchema(ctx, pool); err != nil {
+		return fmt.Errorf("creating schema %s: %w", Schema, err)
+	}
+
+	return locked(ctx, pool, func(ctx context.Context, p *goose.Provider) error {
 		if _, err := p.Up(ctx); err != nil {
 			return fmt.Errorf("migrating up: %w", err)
 		}
@@ -89,7 +98,11 @@ func Up(ctx context.Context, pool *pgxpool.Pool) error {
 // DownTo rolls back every migration above version; 0 rolls back all and loses all data of Outhook. The empty schema and
 // the group roles stay.
 func DownTo(ctx context.Context, pool *pgxpool.Pool, version int64) error {
-	return locked(ctx, pool, func(p *goose.Provider) error {
+	if err := createSchema(ctx, pool); err != nil {
+		return fmt.Errorf("creating schema %s: %w", Schema, err)
+	}
+
+	return locked(ctx, pool, func(ctx context.Context, p *goose.Provider) error {
 		if version == 0 {
 			if _, err := pool.Exec(ctx, revokeServer); err != nil {
 				return fmt.Errorf("revoking the rights of outhook_server: %w", err)
@@ -213,10 +226,12 @@ func checkEncoding(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// locked calls f while this session holds the lock of migrations. goose has such a lock too, but creates its version
-// table before it takes it. A session that waits asks again and again: one statement that waits would have a snapshot,
-// which CREATE INDEX CONCURRENTLY in turn waits for.
-func locked(ctx context.Context, pool *pgxpool.Pool, f func(*goose.Provider) error) error {
+// locked calls f while no other process migrates. The lock is that of a table without columns, which nobody can take
+// who has no rights there: any login can take an advisory lock. goose has such a lock too, but creates its version table
+// before it takes it. The transaction that keeps it has no snapshot, which CREATE INDEX CONCURRENTLY would wait for.
+//
+// A process that is frozen meanwhile loses the lock after lockIdle, and its ctx when it thaws.
+func locked(ctx context.Context, pool *pgxpool.Pool, f func(context.Context, *goose.Provider) error) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
@@ -228,36 +243,75 @@ func locked(ctx context.Context, pool *pgxpool.Pool, f func(*goose.Provider) err
 		conn.Release()
 	}()
 
-	ticker := time.NewTicker(lockPoll)
-	defer ticker.Stop()
-	for held := false; !held; {
-		if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(lockID)).Scan(&held); err != nil {
-			return fmt.Errorf("taking the migration lock: %w", err)
-		}
-		if held {
-			break
-		}
-
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for another migration to end: %w", ctx.Err())
-		case <-ticker.C:
-		}
+	if _, err := conn.Exec(ctx, takeLock); err != nil {
+		return fmt.Errorf("waiting for another migration to end: %w", err)
 	}
 
-	return withProvider(pool, f)
+	ctx, lose := context.WithCancelCause(ctx)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		keepLock(ctx, conn.Conn(), lose)
+	}()
+	defer func() {
+		lose(nil)
+		<-kept
+	}()
+
+	err = withProvider(pool, func(p *goose.Provider) error { return f(ctx, p) })
+	return errors.Join(err, lost(ctx))
 }
 
-// createSchema runs before goose, whose version table is in the schema. It may exist already, made by somebody with the
-// right to do so, which CREATE SCHEMA IF NOT EXISTS asks for even then.
-func createSchema(ctx context.Context, pool *pgxpool.Pool) error {
-	var exists bool
-	if err := pool.QueryRow(ctx, "SELECT to_regnamespace('outhook') IS NOT NULL").Scan(&exists); err != nil || exists {
-		return err
-	}
+// keepLock shows the database each second that this process lives, until ctx ends.
+func keepLock(ctx context.Context, conn *pgx.Conn, lose context.CancelCauseFunc) {
+	tick := time.NewTicker(lockPing)
+	defer tick.Stop()
 
-	_, err := pool.Exec(ctx, "CREATE SCHEMA outhook")
-	return err
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+
+		pingCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockIdle)
+		err := conn.Ping(pingCtx) // an empty statement, which takes no snapshot
+		cancel()
+		if err != nil {
+			lose(fmt.Errorf("%w: %w", errLost, err))
+			return
+		}
+	}
+}
+
+// lost returns the reason for which the lock was lost, nil if it was not.
+func lost(ctx context.Context) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errLost) {
+		return cause
+	}
+	return nil
+}
+
+// createSchema makes the schema and the table of the lock. The schema may exist already, made by somebody with the
+// right to do so, which CREATE SCHEMA IF NOT EXISTS asks for even then. Other processes may do the same at the same time: for
+// each of the two there is one that does it.
+func createSchema(ctx context.Context, pool *pgxpool.Pool) error {
+	const missing = "SELECT coalesce(CASE WHEN to_regnamespace('outhook') IS NULL THEN 'CREATE SCHEMA outhook' " +
+		"WHEN to_regclass('outhook.migration_lock') IS NULL THEN 'CREATE TABLE outhook.migration_lock ()' END, '')"
+
+	for failed := 0; ; {
+		var create string
+		if err := pool.QueryRow(ctx, missing).Scan(&create); err != nil || create == "" {
+			return err
+		}
+
+		// Who loses such a race finds the winner's at the next look.
+		if _, err := pool.Exec(ctx, create); err != nil {
+			if failed++; failed > 2 {
+				return err
+			}
+		}
+	}
 }
 
 func withProvider(pool *pgxpool.Pool, f func(*goose.Provider) error) error {

@@ -67,10 +67,10 @@ func testUpAndDown(t *testing.T, pool *pgxpool.Pool) {
 		WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'outhook')`), "everything is in the schema")
 }
 
-// requireEmpty wants a schema that holds goose's version table and nothing else, and group roles without any right.
+// requireEmpty wants a schema that holds goose's version table, the table of the lock and nothing else, and group roles without any right.
 func requireEmpty(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	ofGoose := regexp.MustCompile(`^(relation|column|index|constraint|sequence|type) .*\bgoose_db_version|^type _goose_db_version `)
+	ofGoose := regexp.MustCompile(`^(relation|column|index|constraint|sequence|type) .*\bgoose_db_version|^type _goose_db_version |^(relation|type) _?migration_lock `)
 	var others []string
 	for _, line := range fingerprint(t, pool) {
 		if !ofGoose.MatchString(line) {

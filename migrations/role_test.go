@@ -144,7 +144,6 @@ func serverRights() []string {
 		"delivery_attempts":         "SELECT INSERT UPDATE",
 		"endpoint_health":           "SELECT INSERT UPDATE DELETE",
 		"lanes":                     "SELECT INSERT UPDATE",
-		"silent_clients":            "SELECT INSERT UPDATE DELETE",
 		"leases":                    "SELECT INSERT UPDATE DELETE",
 		"report_endpoints":          "SELECT",
 		"endpoint_secrets":          "SELECT INSERT UPDATE DELETE",

@@ -4,7 +4,8 @@
 -- Takes a lease that is free, or renews one's own. 0: another holds it.
 INSERT INTO outhook.leases AS l (name, holder, until)
 VALUES (@name, @holder, clock_timestamp() + make_interval(secs => @seconds::float8))
-ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until,
+    since = CASE WHEN l.until < clock_timestamp() THEN excluded.since ELSE l.since END
 WHERE l.holder = excluded.holder OR l.until < clock_timestamp();
 
 -- name: HoldLease :execrows

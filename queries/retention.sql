@@ -1,12 +1,5 @@
 -- Queries of the retention. What changes partitions is in package jobs: it is no query.
 
--- name: TakeRetention :one
--- One process at a time. 1869968488 is "outh" in ASCII.
-SELECT pg_try_advisory_lock(1869968488, hashtext('retention')) AS held;
-
--- name: ReleaseRetention :exec
-SELECT pg_advisory_unlock(1869968488, hashtext('retention'));
-
 -- name: ExpireDeliveries :many
 -- Cancels up to max_rows pending deliveries of events with ids below high and returns their jobs, which are to be finished in the
 -- same transaction.

@@ -21,13 +21,8 @@ import (
 	"github.com/outhook/outhook/internal/signature"
 )
 
-const (
-	// inFlight is how many deliveries a worker has in hand when it is killed or paused.
-	inFlight = 40
-
-	// pause is how long a paused worker must be left alone: longer than the dead are, shorter than River waits.
-	pause = 20 * time.Second
-)
+// inFlight is how many deliveries a worker has in hand when it is killed or frozen.
+const inFlight = 40
 
 // worker is a worker, or an API, in a process of its own.
 type worker struct {
@@ -43,7 +38,7 @@ func (w *worker) url() string {
 	return "http://" + address
 }
 
-// spawn starts a worker process and waits until it has taken its lock.
+// spawn starts a worker process and waits until it has taken its lease.
 func spawn(t *testing.T, pool *pgxpool.Pool, key string) *worker {
 	t.Helper()
 	return spawnServe(t, pool.Config().ConnString(), key, "--roles", "worker")
@@ -149,15 +144,16 @@ func stage(t *testing.T) (pool *pgxpool.Pool, h *hanging, key string) {
 	return pool, h, key
 }
 
-// inHand makes a database and a worker that has all its deliveries in hand, each waiting for its answer.
-func inHand(t *testing.T) (pool *pgxpool.Pool, h *hanging, key string, w *worker) {
+// inHand makes a database and a worker that has all its deliveries in hand, each waiting for its answer. Of more than
+// 8 some are in a lane.
+func inHand(t *testing.T, n int) (pool *pgxpool.Pool, h *hanging, key string, w *worker) {
 	t.Helper()
 	pool, h, key = stage(t)
 	_, err := pool.Exec(t.Context(), fmt.Sprintf(`SELECT count(*) FROM outhook.enqueue_many(array_fill('acme'::text, ARRAY[%[1]d]),
-		array_fill('a.b'::text, ARRAY[%[1]d]), array_fill('{}'::text, ARRAY[%[1]d]))`, inFlight))
+		array_fill('a.b'::text, ARRAY[%[1]d]), array_fill('{}'::text, ARRAY[%[1]d]))`, n))
 	require.NoError(t, err)
 	w = spawn(t, pool, key)
-	require.Eventually(t, func() bool { return h.count("1") == inFlight }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return h.count("1") == n }, 30*time.Second, 5*time.Millisecond)
 	return pool, h, key, w
 }
 
@@ -191,7 +187,7 @@ func TestKilledWorkersDeliveriesRunAgainSoon(t *testing.T) {
 	// The worker that is killed is also River's leader: the worst case.
 	t.Run("ElsewhereIfAnotherRuns", func(t *testing.T) {
 		t.Parallel()
-		pool, h, key, leader := inHand(t)
+		pool, h, key, leader := inHand(t, inFlight)
 		require.Equal(t, 1, count(t, pool, `SELECT count(*) FROM outhook.river_leader`))
 		spawn(t, pool, key)
 		began := time.Now()
@@ -201,7 +197,7 @@ func TestKilledWorkersDeliveriesRunAgainSoon(t *testing.T) {
 
 	t.Run("AfterARestartOfTheOnlyOne", func(t *testing.T) {
 		t.Parallel()
-		pool, h, key, only := inHand(t)
+		pool, h, key, only := inHand(t, inFlight)
 		only.kill()
 		began := time.Now()
 		spawn(t, pool, key)
@@ -224,24 +220,33 @@ func runAgain(t *testing.T, pool *pgxpool.Pool, h *hanging, began time.Time) {
 	kept := count(t, pool, `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver'`)
 	require.Positive(t, kept)
 	require.Equal(t, kept, count(t, pool, `SELECT count(*) FROM outhook.river_job
-		WHERE kind = 'deliver' AND errors[1] ->> 'error' = 'the worker died' AND metadata ->> 'river:rescue_count' = '1'`))
+		WHERE kind = 'deliver' AND errors[1] ->> 'error' = 'the worker died' AND metadata ->> 'rescues' = '1'`))
 }
 
-func TestPausedWorkerIsNotTakenForDead(t *testing.T) {
+// A frozen worker is dead for the others once its lease has lapsed. What it had sent by then counts when it thaws: each
+// delivery has two requests and two rows, and no third.
+func TestFrozenWorkersDeliveriesRunElsewhere(t *testing.T) {
 	t.Parallel()
-	pool, h, key, paused := inHand(t)
+	const n = 8 // as many as may be in flight to an endpoint without a lane: the frozen process may pace
+	pool, h, key, frozen := inHand(t, n)
 	spawn(t, pool, key)
-	require.NoError(t, paused.Process.Signal(syscall.SIGSTOP))
-	<-time.After(pause)
-	require.Zero(t, h.count("2"))
-	require.Equal(t, inFlight, count(t, pool, `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver' AND state = 'running'`))
-	h.release()
-	require.NoError(t, paused.Process.Signal(syscall.SIGCONT))
+	began := time.Now()
+	require.NoError(t, frozen.Process.Signal(syscall.SIGSTOP))
+	require.Eventually(t, func() bool { return h.count("2") == n }, 60*time.Second, 5*time.Millisecond)
+	_, last := h.since("2", began)
+	t.Logf("the last of %d again after %v", n, last)
+	require.Less(t, last, 15*time.Second)
 	require.Eventually(t, func() bool {
-		return count(t, pool, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == inFlight
+		return count(t, pool, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == n
 	}, 30*time.Second, 10*time.Millisecond)
-	require.Equal(t, map[string]int{"1 succeeded": inFlight}, outcomes(t, pool))
-	require.Zero(t, h.count("2"))
+
+	h.release()
+	require.NoError(t, frozen.Process.Signal(syscall.SIGCONT))
+	require.Eventually(t, func() bool { return outcomes(t, pool)["1 succeeded"] == n }, 30*time.Second, 10*time.Millisecond)
+	require.Equal(t, map[string]int{"1 succeeded": n, "2 succeeded": n}, outcomes(t, pool))
+	require.Eventually(t, func() bool { return strings.Contains(frozen.log.String(), "took this worker's lease again") }, 30*time.Second, 10*time.Millisecond)
+	require.Equal(t, 2, count(t, pool, `SELECT count(*) FROM outhook.leases WHERE name LIKE 'worker/%' AND until > now()`))
+	require.Zero(t, h.count("3"))
 }
 
 // A process that paces the lanes and is frozen loses its lease, and when it goes on it paces no more.

@@ -15,6 +15,9 @@ const (
 	// event_id for a narrow range and would scan all that lies between them.
 	ByKey = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
 
+	// SessionByKey does that for a whole session.
+	SessionByKey = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
+
 	// SurviveCrash makes a transaction's commit wait until it survives a crash, whatever the database's own setting is:
 	// what is promised on its answer is not said again.
 	SurviveCrash = "SELECT set_config('synchronous_commit', 'on', true) " +

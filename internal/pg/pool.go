@@ -32,8 +32,7 @@ func NewKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) 
 // NewFetchPool returns a pool for River's fetches. With few jobs the best plan reads all of them for each one that it
 // takes, and with many one for an unknown number to take reads a whole index, so joins go by the key.
 func NewFetchPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
-	return newPlanPool(ctx, pool, fetchConns, fetchPlanAge,
-		"SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
+	return newPlanPool(ctx, pool, fetchConns, fetchPlanAge, SessionByKey)
 }
 
 // newPlanPool returns a pool for statements that run many times a second and whose plans are kept: a custom one can't

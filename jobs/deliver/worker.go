@@ -53,7 +53,7 @@ type Worker struct {
 	clock    *dbclock.Clock
 	loader   *loader
 	recorder *recorder
-	presence *presence.Lock
+	presence *presence.Lease
 	lanes    *lane.Keeper
 	inFlight atomic.Int64    // runs between load and record
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
@@ -66,7 +66,7 @@ type Worker struct {
 type Parts struct {
 	Pool     *pgxpool.Pool
 	Clock    *dbclock.Clock
-	Presence *presence.Lock
+	Presence *presence.Lease
 	Lanes    *lane.Keeper
 	Bulk     *lane.BulkLimiter
 	Tracker  *health.Tracker

@@ -1,4 +1,3 @@
-// Package presence tells the dead from the slow: a worker process holds a lock that the database frees when the
-// process dies and not while it is paused (lock.go), and every process hands on what a dead one had in flight
-// (rescue.go).
+// Package presence tells who is alive: a worker process has a lease, a row that it renews each second and that lapses
+// when it dies or is frozen (lease.go), and every process hands on what a dead one had in flight (rescue.go).
 package presence

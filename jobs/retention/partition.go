@@ -47,7 +47,10 @@ func MissingPartitions(ctx context.Context, tx db.DBTX, ahead int) ([]string, er
 }
 
 // ddlLockTimeout bounds how long a change of partitions waits for a lock. What does not get it is done by the next run.
-const ddlLockTimeout = 2 * time.Second
+const (
+	ddlLockTimeout = 2 * time.Second
+	setLockTimeout = "SET LOCAL lock_timeout = 2000"
+)
 
 // detachWait bounds how long a detach waits for the transactions that use the table. Nobody waits for it meanwhile, and
 // transactions that go on for longer one after the other would keep it from ever ending.
@@ -66,7 +69,7 @@ func CreatePartitions(ctx context.Context, pool *pgxpool.Pool, ahead int) (int, 
 	for i := -1; i <= ahead; i++ {
 		day := today.AddDate(0, 0, i)
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", ddlLockTimeout.Milliseconds())); err != nil {
+			if _, err := tx.Exec(ctx, setLockTimeout); err != nil {
 				return err
 			}
 
@@ -100,33 +103,48 @@ func (r *round) drop(ctx context.Context, parent string, child db.ListPartitions
 		return fmt.Errorf("detaching %s: %w", child.Name, err)
 	}
 
-	if parent == deliveriesTable {
-		n, err := db.New().CancelJobsOf(ctx, r.conn, child.Name)
-		if err != nil {
-			return fmt.Errorf("cancelling the last jobs of %s: %w", child.Name, err)
+	var cancelled int32
+	err = r.step(ctx, func(tx pgx.Tx) (err error) {
+		if parent == deliveriesTable {
+			if cancelled, err = db.New().CancelJobsOf(ctx, tx, child.Name); err != nil {
+				return fmt.Errorf("cancelling the last jobs: %w", err)
+			}
 		}
-		r.done.Expired += int(n)
-	}
 
-	if err := r.alter(ctx, ddlLockTimeout, "DROP TABLE "+childName); err != nil {
+		if _, err = tx.Exec(ctx, setLockTimeout+"; DROP TABLE "+childName); err != nil {
+			return waited(err)
+		}
+		return db.New().DeleteRetentionMark(ctx, tx, child.Name)
+	})
+	if err != nil {
 		return fmt.Errorf("dropping %s: %w", child.Name, err)
 	}
-	r.done.Tables++
 
-	if err := db.New().DeleteRetentionMark(ctx, r.conn, child.Name); err != nil {
-		return fmt.Errorf("removing the mark of %s: %w", child.Name, err)
-	}
+	r.done.Expired += int(cancelled)
+	r.done.Tables++
 	return nil
 }
 
-// alter runs a statement that is no query, outside a transaction, and waits for each of its locks for so long. Returns
-// ErrInTheWay if it did not get one.
+// alter runs a statement that can be in no transaction, if this process has the lease right before it, and waits for
+// each of its locks for so long. Returns ErrInTheWay if it did not get one.
 func (r *round) alter(ctx context.Context, wait time.Duration, statement string) error {
 	if _, err := r.conn.Exec(ctx, fmt.Sprintf("SET lock_timeout = %d", wait.Milliseconds())); err != nil {
 		return err
 	}
 
+	switch held, err := r.renew(ctx); {
+	case err != nil:
+		return err
+	case !held:
+		return errLost
+	}
+
 	_, err := r.conn.Exec(ctx, statement)
+	return waited(err)
+}
+
+// waited returns ErrInTheWay for the error of a statement that did not get its lock in time.
+func waited(err error) error {
 	if sqlstate.Of(err) == sqlstate.LockNotAvailable {
 		return ErrInTheWay
 	}
@@ -153,7 +171,7 @@ func partitionDay(parent, child string) (time.Time, error) {
 // it. It returns false if it did not get the lock: then somebody else is at it, or an old transaction is in the way.
 func FinishDetach(ctx context.Context, pool *pgxpool.Pool, parent, child string) (bool, error) {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", ddlLockTimeout.Milliseconds())); err != nil {
+		if _, err := tx.Exec(ctx, setLockTimeout); err != nil {
 			return err
 		}
 

@@ -111,7 +111,11 @@ func (r *round) move(ctx context.Context, m *db.RetentionMark) (err error) {
 			return errUnfinished
 		}
 
-		n, err := q.MoveEvents(ctx, r.conn, m.Name, m.Page, min(m.Page+pagesChunk, last))
+		var n int32
+		err := r.step(ctx, func(tx pgx.Tx) (err error) {
+			n, err = q.MoveEvents(ctx, tx, m.Name, m.Page, min(m.Page+pagesChunk, last))
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("erasing payloads of %s: %w", m.Name, err)
 		}
@@ -151,7 +155,11 @@ func (r *round) vacuum(ctx context.Context, m *db.RetentionMark) error {
 // eraseLate erases the payloads whose deliveries were pending and are settled by now.
 func (r *round) eraseLate(ctx context.Context, m *db.RetentionMark, day time.Time) error {
 	low, high := pg.FloorID(day), pg.FloorID(day.AddDate(0, 0, 1))
-	n, err := db.New().ErasePayloads(ctx, r.conn, low, high)
+	var n int64
+	err := r.step(ctx, func(tx pgx.Tx) (err error) {
+		n, err = db.New().ErasePayloads(ctx, tx, low, high)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("erasing payloads of %s: %w", m.Name, err)
 	}

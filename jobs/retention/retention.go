@@ -2,6 +2,7 @@ package retention
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,6 +42,11 @@ const (
 	// pagesChunk is how many pages of a table one statement of the retention reads or rewrites: 2 MiB.
 	pagesChunk = 256
 
+	// leaseName is the lease of the process that prunes. It lasts for leaseDuration and is renewed each renewInterval.
+	leaseName     = "retention"
+	leaseDuration = 10 * time.Second
+	renewInterval = time.Second
+
 	// keysMark is the idempotency keys' name in retention_marks. The others are names of partitions.
 	keysMark = "event_keys"
 )
@@ -49,6 +55,9 @@ var (
 	// ErrInTheWay is returned by Retain if an open transaction or somebody else's lock kept it from something. A later run
 	// does that.
 	ErrInTheWay = errors.New("an open transaction is in the way")
+
+	// errLost says that another process has the lease: this one was frozen, or cut off from the database.
+	errLost = errors.New("another process has taken over the retention")
 
 	// errUnfinished says that the budget was used up.
 	errUnfinished = errors.New("the run's time is used up")
@@ -177,13 +186,14 @@ func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config, logger *slog.Logge
 	}
 	defer conn.Release()
 
-	held, err := db.New().TakeRetention(ctx, conn)
-	if err != nil || !held {
+	r := &round{
+		cfg: cfg, pool: pool, logger: logger, conn: conn, holder: rand.Text(), end: time.Now().Add(budget),
+	}
+	if held, err := r.renew(ctx); err != nil || !held {
 		return Result{}, err
 	}
 
-	r := &round{cfg: cfg, pool: pool, logger: logger, conn: conn, end: time.Now().Add(budget)}
-	err = errors.Join(r.run(ctx), r.release(ctx))
+	err = errors.Join(r.leased(ctx), r.release(ctx))
 	r.log(ctx, err)
 	if cfg.OnRetained != nil {
 		cfg.OnRetained(r.done)
@@ -196,10 +206,69 @@ type round struct {
 	cfg    Config
 	pool   *pgxpool.Pool
 	logger *slog.Logger
-	conn   *pgxpool.Conn // a session, which holds the lock
+	conn   *pgxpool.Conn // a session, with settings of its own
+	holder string        // of the lease
 	today  time.Time
 	end    time.Time
 	done   Result
+}
+
+// leased runs, and renews the lease meanwhile: one step, a VACUUM, may take longer than it lasts. What runs is cut when
+// another process has it.
+func (r *round) leased(ctx context.Context) error {
+	ctx, lose := context.WithCancelCause(ctx)
+	ran := make(chan error, 1)
+	go func() { ran <- r.run(ctx) }()
+
+	tick := time.NewTicker(renewInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ran:
+			lose(nil)
+			return err
+		case <-tick.C:
+		}
+
+		// A renewal that fails is repeated: nobody has the lease before it has lapsed, and each step asks for it.
+		if held, err := r.renew(ctx); err == nil && !held {
+			lose(errLost)
+			return errors.Join(errLost, <-ran)
+		}
+	}
+}
+
+// renew takes the lease, or renews it. It does not wait for a step of this or another process that keeps it.
+func (r *round) renew(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, ddlLockTimeout)
+	defer cancel()
+
+	n, err := db.New().TakeLease(ctx, r.pool, leaseName, r.holder, leaseDuration.Seconds())
+	if err != nil {
+		return false, fmt.Errorf("taking the retention's lease: %w", err)
+	}
+	return n == 1, nil
+}
+
+// hold keeps the lease until the transaction ends. Returns errLost if there is nothing to keep.
+func (r *round) hold(ctx context.Context, tx pgx.Tx) error {
+	switch n, err := db.New().HoldLease(ctx, tx, leaseName, r.holder); {
+	case err != nil:
+		return fmt.Errorf("holding the retention's lease: %w", err)
+	case n == 0:
+		return errLost
+	}
+	return nil
+}
+
+// step does something in a transaction that has the lease.
+func (r *round) step(ctx context.Context, do func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
+		if err := r.hold(ctx, tx); err != nil {
+			return err
+		}
+		return do(tx)
+	})
 }
 
 func (r *round) run(ctx context.Context) (err error) {
@@ -217,13 +286,14 @@ func (r *round) run(ctx context.Context) (err error) {
 	return errors.Join(r.days(ctx, due), r.keys(ctx, due), r.payloads(ctx, due))
 }
 
-// release ends what belongs to this run of the session. If that fails, the session ends, and the lock with it.
+// release ends what belongs to this run of the session, and gives the lease back. If that fails, the session ends, and
+// the lease lapses.
 func (r *round) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ddlLockTimeout)
 	defer cancel()
 
 	_, err := r.conn.Exec(ctx, "RESET lock_timeout; RESET vacuum_cost_delay")
-	err = errors.Join(err, db.New().ReleaseRetention(ctx, r.conn))
+	err = errors.Join(err, db.New().GiveLease(ctx, r.conn, leaseName, r.holder))
 	if err != nil {
 		err = errors.Join(fmt.Errorf("ending the retention's session: %w", err), r.conn.Conn().Close(ctx))
 	}
@@ -294,6 +364,10 @@ func (r *round) expire(ctx context.Context, due time.Time) error {
 		}
 
 		err := pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: pg.BeginRepair}, func(tx pgx.Tx) error {
+			if err := r.hold(ctx, tx); err != nil {
+				return err
+			}
+
 			jobIDs, err := db.New().ExpireDeliveries(ctx, tx, ledger.ReasonExpired, pg.FloorID(due), expireChunk)
 			n = len(jobIDs)
 			if err != nil || n == 0 {
@@ -328,8 +402,12 @@ func (r *round) keys(ctx context.Context, due time.Time) error {
 			return errors.Join(r.save(ctx, m), errUnfinished)
 		}
 
+		var n int64
+		err := r.step(ctx, func(tx pgx.Tx) (err error) {
+			n, err = db.New().DeleteOldKeys(ctx, tx, m.Page, m.Page+pagesChunk, due)
+			return err
+		})
 		// Pages with a key that somebody holds are for the next day.
-		n, err := db.New().DeleteOldKeys(ctx, r.conn, m.Page, m.Page+pagesChunk, due)
 		if err != nil && sqlstate.Of(err) != sqlstate.LockNotAvailable {
 			return fmt.Errorf("deleting idempotency keys: %w", err)
 		}
@@ -352,8 +430,10 @@ func (r *round) mark(ctx context.Context, name string) (db.RetentionMark, error)
 }
 
 func (r *round) save(ctx context.Context, m db.RetentionMark) error {
-	err := db.New().SaveRetentionMark(ctx, r.conn, db.SaveRetentionMarkParams{
-		Name: m.Name, Step: m.Step, Page: m.Page, Pages: m.Pages, AfterXID: m.AfterXID, DoneUntil: m.DoneUntil,
+	err := r.step(ctx, func(tx pgx.Tx) error {
+		return db.New().SaveRetentionMark(ctx, tx, db.SaveRetentionMarkParams{
+			Name: m.Name, Step: m.Step, Page: m.Page, Pages: m.Pages, AfterXID: m.AfterXID, DoneUntil: m.DoneUntil,
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("writing the mark of %s: %w", m.Name, err)

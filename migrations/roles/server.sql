@@ -19,7 +19,6 @@ DECLARE
         ['SELECT, INSERT, UPDATE', 'api_keys'],
         ['SELECT, INSERT, UPDATE, DELETE', 'endpoint_health'],
         ['SELECT, INSERT, UPDATE', 'lanes'],
-        ['SELECT, INSERT, UPDATE, DELETE', 'silent_clients'],
         ['SELECT, INSERT, UPDATE, DELETE', 'leases'],
         -- Append-only.
         ['SELECT, INSERT', 'audit_entries'],

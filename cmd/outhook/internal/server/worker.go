@@ -15,7 +15,7 @@ import (
 
 const (
 	// workerConns: River's completer, elector and maintenance (up to 7), and some room. Beside them are up to 3 of the
-	// loader and the recorder, 7 of the fetches, and one each of River's listener, of the worker's lock and of the pacer.
+	// loader and the recorder, 7 of the fetches, and one each of River's listener, of the worker's lease and of the pacer.
 	workerConns = 15
 
 	// ownerConns: the retention and reconcile use one connection each, now and then.

@@ -1,0 +1,4 @@
+package migrations
+
+// TakeLock takes the lock of migrations, in a transaction.
+const TakeLock = takeLock
