@@ -136,8 +136,8 @@ func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent
 	return id, err
 }
 
-// awaitAttempt returns the first attempt of a test event once it is recorded. It does not wait for one that will never be
-// made: others need the slot.
+// awaitAttempt returns the first attempt of a test event once it is recorded. It does not wait for one that will never
+// be made: others need the slot.
 func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpoint) (db.DeliveryAttempt, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(e.TimeoutMS)*time.Millisecond+testGrace)
 	defer cancel()
@@ -151,7 +151,7 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 			return row, nil
 		case errors.Is(err, pgx.ErrNoRows) && settled:
 			return row, problem.New(http.StatusConflict,
-				"the test was cancelled before it was sent: the endpoint was disabled or deleted meanwhile, or a person did it")
+				"the test was cancelled before it was sent: the endpoint was disabled or deleted, or somebody did it")
 		case errors.Is(err, pgx.ErrNoRows):
 			// Then the attempt is looked for once more: it may have been recorded since.
 			d, err := db.New().GetDelivery(ctx, s.cfg.Pool, eventID, e.ID)

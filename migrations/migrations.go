@@ -227,8 +227,9 @@ func checkEncoding(ctx context.Context, pool *pgxpool.Pool) error {
 }
 
 // locked calls f while no other process migrates. The lock is that of a table without columns, which nobody can take
-// who has no rights there: any login can take an advisory lock. goose has such a lock too, but creates its version table
-// before it takes it. The transaction that keeps it has no snapshot, which CREATE INDEX CONCURRENTLY would wait for.
+// who has no rights there: any login can take an advisory lock. goose has such a lock too, but creates its version
+// table before it takes it. The transaction that keeps it has no snapshot, which CREATE INDEX CONCURRENTLY would wait
+// for.
 //
 // A process that is frozen meanwhile loses the lock after lockIdle, and its ctx when it thaws.
 func locked(ctx context.Context, pool *pgxpool.Pool, f func(context.Context, *goose.Provider) error) error {
@@ -293,8 +294,8 @@ func lost(ctx context.Context) error {
 }
 
 // createSchema makes the schema and the table of the lock. The schema may exist already, made by somebody with the
-// right to do so, which CREATE SCHEMA IF NOT EXISTS asks for even then. Other processes may do the same at the same time: for
-// each of the two there is one that does it.
+// right to do so, which CREATE SCHEMA IF NOT EXISTS asks for even then. Other processes may do the same at the same
+// time: for each of the two there is one that does it.
 func createSchema(ctx context.Context, pool *pgxpool.Pool) error {
 	const missing = "SELECT coalesce(CASE WHEN to_regnamespace('outhook') IS NULL THEN 'CREATE SCHEMA outhook' " +
 		"WHEN to_regclass('outhook.migration_lock') IS NULL THEN 'CREATE TABLE outhook.migration_lock ()' END, '')"

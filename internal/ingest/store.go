@@ -54,9 +54,9 @@ const (
 )
 
 // How long a statement waits for another transaction's idempotency key. An application may hold its transaction open,
-// and with it a key, for as long as it likes, so nobody may wait for it but the requests with that key: a group gives up
-// after as long as the commit of another one takes. Those that are told apart meet the keys that are held one by one.
-// The requests that wait take turns, so that none waits behind a key that is held for longer than its own.
+// and with it a key, for as long as it likes, so nobody may wait for it but the requests with that key: a group gives
+// up after as long as the commit of another one takes. Those that are told apart meet the keys that are held one by
+// one. The requests that wait take turns, so that none waits behind a key that is held for longer than its own.
 const (
 	promptLocks  = 5 * time.Millisecond
 	sorterLocks  = 2 * time.Millisecond

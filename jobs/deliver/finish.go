@@ -117,7 +117,8 @@ func (w *Worker) panicked(ctx context.Context, r *run) {
 	rec := r.record(back, now.Add(panicDelay))
 	if r.sent {
 		rec.ending, rec.attempt = wait, &attempt{
-			startedAt: now, durationMS: -1, outcome: db.AttemptOutcomeUnknown, trigger: r.trigger(), error: "panic: the run failed",
+			startedAt: now, durationMS: -1, outcome: db.AttemptOutcomeUnknown, trigger: r.trigger(),
+			error: "panic: the run failed",
 		}
 	}
 	rec.died, rec.jobError = true, "panic"

@@ -129,9 +129,9 @@ func newRecorder(cfg Config, p Parts) *recorder {
 	return r
 }
 
-// save returns when rec is committed. A known outcome is kept and tried again until then or until the process ends: the
-// job's slot stays taken meanwhile, which holds back new work while the database is away. What somebody has locked waits
-// alone.
+// save returns when rec is committed. A known outcome is kept and tried again until then or until the process ends:
+// the job's slot stays taken meanwhile, which holds back new work while the database is away. What somebody has
+// locked waits alone.
 func (r *recorder) save(ctx context.Context, rec *record) error {
 	ctx = context.WithoutCancel(ctx)
 	rec.drop = rec.state == db.DeliveryStateSucceeded && !r.kept.Allow()

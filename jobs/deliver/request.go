@@ -153,10 +153,11 @@ func (r *run) trigger() db.AttemptTrigger {
 
 func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Result) *attempt {
 	return &attempt{
-		startedAt:       startedAt,
-		durationMS:      int32(res.Duration.Milliseconds()), //nolint:gosec // at most 30 s
-		outcome:         outcome(res.Outcome),
-		trigger:         r.trigger(),
+		startedAt:  startedAt,
+		durationMS: int32(res.Duration.Milliseconds()), //nolint:gosec // at most 30 s
+		outcome:    outcome(res.Outcome),
+		trigger:    r.trigger(),
+
 		statusCode:      int32(res.StatusCode), //nolint:gosec // three digits
 		error:           res.Error,
 		remoteAddr:      res.RemoteAddr,

@@ -15,8 +15,8 @@ import (
 const followTimeout = 3 * time.Second
 
 // follow does what an attempt that is recorded means for its endpoint: one that is gone is disabled, one whose probe
-// succeeded is enabled. It is a transaction of its own, so that no other delivery waits for the endpoint's row; should it
-// fail, the endpoint's next attempt, or its next probe, says the same again.
+// succeeded is enabled. It is a transaction of its own, so that no other delivery waits for the endpoint's row;
+// should it fail, the endpoint's next attempt, or its next probe, says the same again.
 func (w *Worker) follow(ctx context.Context, rec *record) {
 	probed := rec.probe && rec.state == db.DeliveryStateSucceeded
 	if !rec.gone && !probed {

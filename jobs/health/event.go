@@ -94,8 +94,9 @@ func hostOf(raw string) string {
 // who has others to look after. A person's change takes milliseconds.
 const patience = "SET LOCAL lock_timeout = 500"
 
-// Disable ends an endpoint, says why and tells the operator; the pacer cancels its pending deliveries. One that is disabled already is only never probed again. It waits for half a second at most for whoever holds the
-// endpoint, and then returns an error with the code [sqlstate.LockNotAvailable].
+// Disable ends an endpoint, says why and tells the operator; the pacer cancels its pending deliveries. One that is
+// disabled already is only never probed again. It waits for half a second at most for whoever holds the endpoint, and
+// then returns an error with the code [sqlstate.LockNotAvailable].
 func Disable(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason string, at time.Time) error {
 	if _, err := tx.Exec(ctx, patience); err != nil {
 		return err

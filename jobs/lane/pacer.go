@@ -44,8 +44,9 @@ const (
 var errLeaseLost = errors.New("the pacer's lease is another process's")
 
 // Pacer releases the jobs that wait in lanes, as many as may be under way and as fast as rate limits allow, and moves
-// or cancels what waits elsewhere than it should. One process at a time does: the one that has a lease, which each of its
-// transactions holds, so that one that was frozen changes nothing more. All that it must remember is in the database.
+// or cancels what waits elsewhere than it should. One process at a time does: the one that has a lease, which each of
+// its transactions holds, so that one that was frozen changes nothing more. All that it must remember is in the
+// database.
 type Pacer struct {
 	cfg    Config
 	logger *slog.Logger

@@ -30,11 +30,11 @@ const (
 	rescueChunk = 1000
 )
 
-// rescuer gives the jobs of dead workers to the living, long before River's own rescuer does: that one only knows that
-// a job has been running for longer than any can. Every worker process has one and looks for itself, so that there is
-// no leader whose death would have to be noticed first. What they have seen is in the database: those who look may die as
-// well. One statement judges and acts, so a process that was frozen in between can do nothing by what it saw; and two
-// that rescue the same job do not meet it twice.
+// rescuer gives the jobs of dead workers to the living, long before River's own rescuer does: that one only knows
+// that a job has been running for longer than any can. Every worker process has one and looks for itself, so that
+// there is no leader whose death would have to be noticed first. What they have seen is in the database: those who
+// look may die as well. One statement judges and acts, so a process that was frozen in between can do nothing by what
+// it saw; and two that rescue the same job do not meet it twice.
 type rescuer struct {
 	logger  *slog.Logger
 	rescued prometheus.Counter
