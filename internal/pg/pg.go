@@ -18,6 +18,11 @@ const (
 	// SessionByKey does that for a whole session.
 	SessionByKey = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
 
+	// EndIdle makes the database end a session that has been idle for 5 s inside a transaction: its process is frozen, or
+	// its machine has vanished, and others wait for what it has locked. None of our transactions waits for anything but
+	// the database. It is set after connecting, since PgBouncer refuses startup parameters that it does not know.
+	EndIdle = "SET idle_in_transaction_session_timeout = 5000"
+
 	// SurviveCrash makes a transaction's commit wait until it survives a crash, whatever the database's own setting is:
 	// what is promised on its answer is not said again.
 	SurviveCrash = "SELECT set_config('synchronous_commit', 'on', true) " +

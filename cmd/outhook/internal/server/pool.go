@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
+
+	"github.com/outhook/outhook/internal/pg"
 )
 
 // readOnly is the SQLSTATE read_only_sql_transaction.
@@ -32,7 +34,7 @@ func OpenPool(
 	}
 
 	cfg.MaxConns = maxConns
-	cfg.AfterConnect = registerTypes
+	cfg.AfterConnect = prepareConn
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
 	closeReadOnly(cfg.ConnConfig)
 	for _, change := range changes {
@@ -51,15 +53,17 @@ func OpenPool(
 	return pool, nil
 }
 
-// registerTypes teaches a connection uuid.UUID, which pgx would send and read as text otherwise, through database/sql's
-// interfaces.
-func registerTypes(_ context.Context, conn *pgx.Conn) error {
+// prepareConn teaches a connection uuid.UUID, which pgx would send and read as text otherwise, through database/sql's
+// interfaces, and the database what to do if this process is frozen.
+func prepareConn(ctx context.Context, conn *pgx.Conn) error {
 	pgxuuid.Register(conn.TypeMap())
 
 	// Behind a pooler in transaction mode nothing is prepared, and pgx goes by the types of Go.
 	conn.TypeMap().RegisterDefaultPgType(uuid.UUID{}, "uuid")
 	conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
-	return nil
+
+	_, err := conn.Exec(ctx, pg.EndIdle)
+	return err
 }
 
 // closeReadOnly closes a connection to a server that turns out to be read-only: it has stopped being the primary, and
