@@ -222,7 +222,7 @@ func (m *ledgerModel) crash(r *rapid.T) {
 	i := rapid.IntRange(0, 1).Draw(r, "worker")
 	const running = `SELECT (j.args ->> 'event_id')::uuid, (j.args ->> 'endpoint_id')::uuid,
 			coalesce((j.args ->> 'base')::integer, 0) + j.attempt
-		FROM outhook.river_job AS j WHERE j.state = 'running' AND j.kind = 'deliver'`
+		FROM outhook.river_job AS j WHERE j.state IN ('running', 'cancelled') AND j.kind = 'deliver'` // a cancelled one may run
 	m.lose(running)
 	ctx, cancel := context.WithCancel(m.ctx)
 	cancel()

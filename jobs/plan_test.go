@@ -216,7 +216,7 @@ func TestKeptPlansReadAFewRows(t *testing.T) {
 	require.NoError(t, err)
 	defer fetchPool.Close()
 	pools := map[string]*pgxpool.Pool{
-		"fetch": fetchPool, "LoadDeliveries": keyPool, "SettleRuns": keyPool, "WakeJobs": keyPool,
+		"fetch": fetchPool, "LoadDeliveries": keyPool, "SettleRuns": keyPool,
 	}
 	for name, pool := range pools {
 		b.rowsRead(t, pool, seen, name)

@@ -305,7 +305,7 @@ func TestARunThatDoesNotEndKeepsItsPlaceInTheSchedule(t *testing.T) {
 	state, _ := b.jobState(t, eventID, endpointID)
 	require.Equal(t, "retryable", state)
 	require.Equal(t, 1, b.number(t, `SELECT count(*) FROM outhook.river_job AS j JOIN outhook.deliveries AS d ON d.job_id = j.id
-		WHERE j.scheduled_at = d.next_attempt_at AND j.metadata ->> 'rescues' = '1'`))
+		WHERE j.scheduled_at = d.next_attempt_at`))
 	require.Empty(t, b.receiver.received())
 }
 

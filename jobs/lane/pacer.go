@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -52,6 +53,7 @@ type Pacer struct {
 	logger *slog.Logger
 	conn   *pgx.ConnConfig
 	quit   chan struct{}
+	once   sync.Once // for quit
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -74,7 +76,7 @@ func (p *Pacer) Stop() {
 	if p.cancel == nil {
 		return
 	}
-	close(p.quit)
+	p.once.Do(func() { close(p.quit) })
 
 	select {
 	case <-p.done:
