@@ -60,7 +60,7 @@ func TestCrashesAreNotChargedToTheInnocent(t *testing.T) {
 	begun := make(chan string, 1)
 	b.receiver.answers(func(http.ResponseWriter, *http.Request) {
 		var metadata string
-		err := b.pool.QueryRow(b.ctx, `SELECT metadata::text FROM outhook.river_job WHERE kind = 'deliver'`).Scan(&metadata)
+		err := b.pool.QueryRow(b.ctx, `SELECT metadata::text FROM outhook.river_job WHERE kind = 'deliver'`).Scan(&metadata) //nolint:contextcheck // the test is the context
 		if err != nil {
 			metadata = err.Error()
 		}

@@ -292,7 +292,7 @@ func TestAnOrderToCancelIsObeyedAtTheEndOfTheRun(t *testing.T) {
 	endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Second}))
 	eventID := b.enqueue(t, `{}`)
 	b.receiver.answers(func(w http.ResponseWriter, _ *http.Request) {
-		_, err := b.pool.Exec(b.ctx, `UPDATE outhook.river_job SET metadata = metadata || '{"cancel_attempted_at": "now"}'`)
+		_, err := b.pool.Exec(b.ctx, `UPDATE outhook.river_job SET metadata = metadata || '{"cancel_attempted_at": "now"}'`) //nolint:contextcheck // the test is the context
 		if err == nil {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
