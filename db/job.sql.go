@@ -26,6 +26,27 @@ func (q *Queries) FinishJobs(ctx context.Context, db DBTX, ended string, jobIDs 
 	return err
 }
 
+const freeLostRuns = `-- name: FreeLostRuns :execrows
+WITH lost AS MATERIALIZED (
+    SELECT s.id FROM outhook.river_job AS s
+    WHERE s.state = 'running' AND s.kind = 'deliver' AND s.attempted_by[array_upper(s.attempted_by, 1)] = $1::text
+        AND s.attempted_at < now() - interval '5 s' AND s.id NOT IN (SELECT unnest($2::bigint[]))
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE outhook.river_job AS j SET state = 'available', attempt = j.attempt - 1 FROM lost WHERE j.id = lost.id
+`
+
+// Gives back the deliveries that a client has fetched and knows nothing of: the answer to its fetch was lost. No request
+// left, and the number is free again. job_ids: the runs that it knows. Should one of those freed turn up late, it
+// is no longer its job's current run.
+func (q *Queries) FreeLostRuns(ctx context.Context, db DBTX, clientID string, jobIDs []int64) (int64, error) {
+	result, err := db.Exec(ctx, freeLostRuns, clientID, jobIDs)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const getDatabaseTime = `-- name: GetDatabaseTime :one
 SELECT clock_timestamp()::timestamptz
 `

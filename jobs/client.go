@@ -93,7 +93,7 @@ func New(cfg Config) (*Client, error) {
 		Pool: cfg.Pool, Clock: c.clock, Presence: c.presence, Lanes: lane.NewKeeper(cfg.Lane, cfg.Pool),
 		Bulk: bulk, Tracker: tracker, Logger: cfg.Logger, Calm: calm, Done: c.giveUp, Metrics: cfg.Metrics,
 	})
-	c.due = deliver.NewDue(cfg.Pool, c.clock, calm)
+	c.due = deliver.NewDue(c.deliver)
 	c.driver = newDriver(cfg.Pool, c.clock, bulk)
 
 	var err error
@@ -196,7 +196,7 @@ func (c *Client) Start(ctx context.Context) error {
 		return fmt.Errorf("starting River: %w", err)
 	}
 
-	c.due.Start(ctx)
+	c.due.Start(ctx, c.river.ID())
 	c.pacer.Start(ctx, c.river.ID())
 	c.health.Start(ctx)
 	return nil

@@ -285,6 +285,28 @@ func TestAJobThatCantBeReadIsDiscarded(t *testing.T) {
 	}, func() any { return nil })
 }
 
+// The answer to a fetch is lost: the database says that a delivery runs here, and nobody here knows of it.
+func TestAFetchOfWhichNobodyHeardIsUndone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	client := b.start(t, b.config(t))
+	tx, err := b.pool.Begin(b.ctx)
+	require.NoError(t, err)
+	var eventID uuid.UUID
+	require.NoError(t, tx.QueryRow(b.ctx, `SELECT outhook.enqueue($1, 'invoice.paid', '{}'::text)`, tenant).Scan(&eventID))
+	_, err = tx.Exec(b.ctx, `UPDATE outhook.river_job SET state = 'running', attempt = 1, attempted_at = now() - interval '10 s',
+		attempted_by = ARRAY[$1::text] WHERE kind = 'deliver'`, client.River().ID())
+	require.NoError(t, err)
+	began := time.Now()
+	require.NoError(t, tx.Commit(b.ctx))
+
+	d := b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
+	require.Less(t, time.Since(began), 15*time.Second)
+	require.Equal(t, int32(1), d.AttemptCount)
+	require.Len(t, b.attempts(t, eventID), 1)
+}
+
 // An order to cancel that was noted while the attempt ran holds, although the process did not hear of it.
 func TestAnOrderToCancelIsObeyedAtTheEndOfTheRun(t *testing.T) {
 	t.Parallel()

@@ -31,6 +31,18 @@ WITH due AS MATERIALIZED (
 )
 UPDATE outhook.river_job AS j SET state = 'available' FROM due WHERE j.id = due.id;
 
+-- name: FreeLostRuns :execrows
+-- Gives back the deliveries that a client has fetched and knows nothing of: the answer to its fetch was lost. No request
+-- left, and the number is free again. job_ids: the runs that it knows. Should one of those freed turn up late, it
+-- is no longer its job's current run.
+WITH lost AS MATERIALIZED (
+    SELECT s.id FROM outhook.river_job AS s
+    WHERE s.state = 'running' AND s.kind = 'deliver' AND s.attempted_by[array_upper(s.attempted_by, 1)] = @client_id::text
+        AND s.attempted_at < now() - interval '5 s' AND s.id NOT IN (SELECT unnest(@job_ids::bigint[]))
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE outhook.river_job AS j SET state = 'available', attempt = j.attempt - 1 FROM lost WHERE j.id = lost.id;
+
 -- name: MarkBegun :execrows
 -- Notes that a run whose job has brought workers down is about to send. 0: it is not the job's current run any more.
 UPDATE outhook.river_job

@@ -3,12 +3,12 @@ package deliver
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/internal/dbclock"
 )
 
 const (
@@ -21,22 +21,21 @@ const (
 )
 
 // Due makes the jobs available whose time has come: retries, and those that were given back. Every worker process does,
-// so that none of them waits for the election of a leader; two at the same time share the work.
+// so that none of them waits for the election of a leader; two at the same time share the work. And it frees what this
+// process has fetched without hearing of it.
 type Due struct {
-	pool   *pgxpool.Pool
-	clock  *dbclock.Clock
-	logger *slog.Logger
-	cancel context.CancelFunc
-	done   chan struct{}
+	worker   *Worker
+	clientID string
+	cancel   context.CancelFunc
+	done     chan struct{}
 }
 
-// NewDue returns a Due that does nothing before Start.
-func NewDue(pool *pgxpool.Pool, clock *dbclock.Clock, logger *slog.Logger) *Due {
-	return &Due{pool: pool, clock: clock, logger: logger, done: make(chan struct{})}
-}
+// NewDue returns a Due of the process in which a worker works. It does nothing before Start.
+func NewDue(w *Worker) *Due { return &Due{worker: w, done: make(chan struct{})} }
 
-// Start begins to look, until Stop.
-func (d *Due) Start(ctx context.Context) {
+// Start begins to look, until Stop. clientID is that of River's client.
+func (d *Due) Start(ctx context.Context, clientID string) {
+	d.clientID = clientID
 	ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go d.run(ctx)
 }
@@ -62,7 +61,7 @@ func (d *Due) run(ctx context.Context) {
 		}
 
 		if err := d.look(ctx); err != nil && ctx.Err() == nil {
-			d.logger.WarnContext(ctx, "looking for jobs that are due", slog.Any("error", err))
+			d.worker.calm.WarnContext(ctx, "looking for jobs that are due", slog.Any("error", err))
 		}
 	}
 }
@@ -71,11 +70,43 @@ func (d *Due) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dueTimeout)
 	defer cancel()
 
+	w := d.worker
 	for n := int64(dueChunk); n == dueChunk; {
 		var err error
-		if n, err = db.New().WakeJobs(ctx, d.pool, d.clock.Now(), dueChunk); err != nil {
+		if n, err = db.New().WakeJobs(ctx, w.pool, w.clock.Now(), dueChunk); err != nil {
 			return err
 		}
 	}
-	return nil
+
+	n, err := db.New().FreeLostRuns(ctx, w.pool, d.clientID, w.runs.ids())
+	if n > 0 {
+		w.logger.WarnContext(ctx, "gave back deliveries that were fetched and not heard of", slog.Int64("count", n))
+	}
+	return err
+}
+
+// runs are the jobs of the runs that have begun and not ended.
+type runs struct {
+	mu   sync.Mutex
+	jobs map[int64]int // how many runs of a job: one that was taken for dead may go on beside the next
+}
+
+func (r *runs) begin(jobID int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.jobs[jobID]++
+}
+
+func (r *runs) end(jobID int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.jobs[jobID]--; r.jobs[jobID] == 0 {
+		delete(r.jobs, jobID)
+	}
+}
+
+func (r *runs) ids() []int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.jobs))
 }

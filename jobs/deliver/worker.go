@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -55,7 +54,7 @@ type Worker struct {
 	recorder *recorder
 	presence *presence.Lease
 	lanes    *lane.Keeper
-	inFlight atomic.Int64    // runs between load and record
+	runs     runs
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
 	metrics  *meters
 	tracer   trace.Tracer // nil: no spans
@@ -82,6 +81,7 @@ func NewWorker(cfg Config, p Parts) *Worker {
 		cfg: cfg, pool: p.Pool, logger: p.Logger, calm: p.Calm, clock: p.Clock,
 		loader: newLoader(p), recorder: newRecorder(cfg, p), presence: p.Presence, lanes: p.Lanes, done: p.Done,
 		metrics: newMeters(p.Metrics), tracer: newTracer(cfg.Tracing), bulk: p.Bulk,
+		runs: runs{jobs: make(map[int64]int)},
 	}
 }
 
@@ -89,14 +89,11 @@ func NewWorker(cfg Config, p Parts) *Worker {
 func (w *Worker) UsePool(pool *pgxpool.Pool) { w.loader.pool, w.recorder.pool = pool, pool }
 
 // UnderWay returns how many runs have begun and not ended.
-func (w *Worker) UnderWay() int { return int(w.inFlight.Load()) }
+func (w *Worker) UnderWay() int { return len(w.runs.ids()) }
 
 // Work runs a delivery once. It always returns nil: whichever way the run went, it has ended in the database, unless
 // the process gives up on what it could not tell it; then others take it for a dead worker's.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	w.inFlight.Add(1)
-	defer w.inFlight.Add(-1)
-
 	r := newRun(job)
 	defer w.panicked(ctx, r)
 	w.work(ctx, r)
