@@ -211,7 +211,7 @@ func runAgain(t *testing.T, pool *pgxpool.Pool, h *hanging, began time.Time) {
 	require.Eventually(t, func() bool { return h.count("2") == inFlight }, 60*time.Second, 5*time.Millisecond)
 	first, last := h.since("2", began)
 	t.Logf("the first of %d again after %v, the last after %v", inFlight, first, last)
-	require.Less(t, last, 15*time.Second)
+	require.Less(t, last, 30*time.Second) // 10 to 13 s on a machine that does nothing else
 	require.Eventually(t, func() bool {
 		return count(t, pool, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded' AND try_count = 0`) == inFlight
 	}, 30*time.Second, 10*time.Millisecond)
@@ -235,7 +235,7 @@ func TestFrozenWorkersDeliveriesRunElsewhere(t *testing.T) {
 	require.Eventually(t, func() bool { return h.count("2") == n }, 60*time.Second, 5*time.Millisecond)
 	_, last := h.since("2", began)
 	t.Logf("the last of %d again after %v", n, last)
-	require.Less(t, last, 15*time.Second)
+	require.Less(t, last, 30*time.Second) // 10 to 13 s on a machine that does nothing else
 	require.Eventually(t, func() bool {
 		return count(t, pool, `SELECT count(*) FROM outhook.deliveries WHERE state = 'succeeded'`) == n
 	}, 30*time.Second, 10*time.Millisecond)

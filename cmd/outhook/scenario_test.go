@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,6 +70,14 @@ func scenario(t *testing.T, name string, args ...string) (r scenarioReport) {
 	return r
 }
 
+// requireLoad skips a scenario that takes a machine for half a minute. The slow checks have it.
+func requireLoad(t *testing.T) {
+	t.Helper()
+	if os.Getenv("OUTHOOK_TEST_LOAD") != "all" {
+		t.Skip("it takes half a minute of a machine: set OUTHOOK_TEST_LOAD=all, as .ci/full does")
+	}
+}
+
 func TestBenchScenarios(t *testing.T) {
 	t.Parallel()
 
@@ -119,6 +128,7 @@ func TestBenchScenarios(t *testing.T) {
 
 	t.Run("BurstsThatDoNotLookLikeOne", func(t *testing.T) {
 		t.Parallel()
+		requireLoad(t)
 		for _, way := range []string{"loop", "trigger"} {
 			r := scenario(t, "burst", "--way", way, "--events", "500")
 			require.GreaterOrEqual(t, r.figure(t, "other tenant's events"), 10.0, way)
@@ -128,6 +138,7 @@ func TestBenchScenarios(t *testing.T) {
 
 	t.Run("Schedule", func(t *testing.T) {
 		t.Parallel()
+		requireLoad(t)
 		r := scenario(t, "schedule", "--events", "24", "--schedule", "1s,5s")
 		for _, check := range []string{
 			"deliveries that are not settled", "requests without a row", "rows of answers without a request",
@@ -145,6 +156,7 @@ func TestBenchScenarios(t *testing.T) {
 
 	t.Run("Frozen", func(t *testing.T) {
 		t.Parallel()
+		requireLoad(t)
 		r := scenario(t, "frozen", "--freeze", "2s", "--rate", "20")
 		require.Zero(t, r.value(t, "deliveries that did not arrive"))
 		require.InDelta(t, 40, r.figure(t, "deliveries beside a frozen worker"), 0)
@@ -152,6 +164,7 @@ func TestBenchScenarios(t *testing.T) {
 
 	t.Run("Locked", func(t *testing.T) {
 		t.Parallel()
+		requireLoad(t)
 		r := scenario(t, "locked", "--freeze", "2s", "--rate", "20")
 		require.Zero(t, r.value(t, "deliveries that did not arrive"))
 		require.InDelta(t, 10, r.figure(t, "retries"), 0)
@@ -159,6 +172,7 @@ func TestBenchScenarios(t *testing.T) {
 
 	t.Run("Steer", func(t *testing.T) {
 		t.Parallel()
+		requireLoad(t)
 		r := scenario(t, "steer", "--events", "300")
 		require.Zero(t, r.value(t, "other tenant's deliveries that did not arrive"))
 		require.Less(t, r.value(t, "all cancelled after deleting s"), 180.0)
