@@ -185,7 +185,8 @@ func (b *testBundle) explain(t *testing.T, seen *statements, name string) plan {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tx.Rollback(b.ctx)) }()
 	if name != "fetch" { // the pacer's session
-		_, err = tx.Exec(b.ctx, `SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`)
+		_, err = tx.Exec(b.ctx, `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
+			SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`)
 		require.NoError(t, err)
 	}
 	var text []byte

@@ -34,11 +34,13 @@ const (
 	leaseSeconds = 10
 
 	// paceSettings: a process that is frozen in a transaction keeps its locks for 3 s. Plans are made once a second (see
-	// round), since a statement takes less time than its plan, and may not read whole tables: the statistics may be of a
-	// time with few jobs.
-	paceSettings = pg.SideSettings + `; SET idle_in_transaction_session_timeout = 3000; SET jit = off;
-		SET plan_cache_mode = force_generic_plan;
-		SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off`
+	// renew), since a statement takes less time than its plan, and go by an index, in its order, and no further than
+	// they must: the statistics may be of a time with few jobs. No commit waits for the disk: what follows from it does,
+	// and what is lost is done again.
+	paceSettings = pg.SideSettings + `; SET idle_in_transaction_session_timeout = 3000; ` +
+		`SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan; ` + paceByIndex
+	paceByIndex = `SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; ` +
+		`SET enable_hashjoin = off; SET enable_mergejoin = off`
 )
 
 // errLeaseLost says that another process paces.

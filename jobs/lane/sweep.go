@@ -19,10 +19,13 @@ const (
 	// workBudget is how long the pacer goes on with its chores between two looks at the lanes, one chunk at least.
 	workBudget = 25 * time.Millisecond
 
-	// sweepHead is how much of a shared queue is looked through at once, and sweepChunk how many jobs one statement moves
-	// or cancels: so much WAL others' commits may have to wait for.
-	sweepHead  = 5000
+	// sweepChunk is how many jobs one statement moves back or cancels: so much WAL others' commits may have to wait for.
 	sweepChunk = 250
+
+	// laneHead is how much of a shared queue is looked through at once, for at most laneChunk jobs that stand in front of
+	// others.
+	laneHead  = 5000
+	laneChunk = 1000
 
 	// cancelLook is how many deliveries of an ended endpoint are looked at for sweepChunk that are pending.
 	cancelLook = 5000
@@ -42,15 +45,15 @@ func (l *lanes) listChores(ctx context.Context) error {
 		return fmt.Errorf("listing stranded queues: %w", err)
 	}
 	for _, queue := range stranded {
-		l.addChore("move "+queue, l.mover(func(ctx context.Context, tx pgx.Tx) (int64, error) {
+		l.addChore("move "+queue, l.mover(sweepChunk, func(ctx context.Context, tx pgx.Tx) (int64, error) {
 			return db.New().MoveStrandedJobs(ctx, tx, queue, sweepChunk)
 		}))
 	}
 
 	if l.open {
 		for _, queue := range ledger.SharedQueues() {
-			l.addChore("move "+queue, l.mover(func(ctx context.Context, tx pgx.Tx) (int64, error) {
-				return db.New().MoveJobsToLanes(ctx, tx, queue, sweepHead, sweepChunk)
+			l.addChore("move "+queue, l.mover(laneChunk, func(ctx context.Context, tx pgx.Tx) (int64, error) {
+				return db.New().MoveJobsToLanes(ctx, tx, queue, laneHead, laneChunk)
 			}))
 		}
 	}
@@ -91,11 +94,13 @@ func (l *lanes) work(ctx context.Context) error {
 }
 
 // mover moves jobs in chunks until few are left. Some of a chunk may be fetched by workers meanwhile.
-func (l *lanes) mover(move func(context.Context, pgx.Tx) (int64, error)) func(context.Context) (bool, error) {
+func (l *lanes) mover(
+	chunk int64, move func(context.Context, pgx.Tx) (int64, error),
+) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (more bool, err error) {
 		err = l.holding(ctx, func(tx pgx.Tx) error {
 			n, err := move(ctx, tx)
-			more = n > sweepChunk/2
+			more = n > chunk/2
 			return err
 		})
 		return more, err
