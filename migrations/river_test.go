@@ -81,6 +81,7 @@ func TestRiverJobIsTuned(t *testing.T) {
 		"river_job_prioritized_fetching_index",
 		"river_job_state_and_finalized_at_index",
 		"river_job_unique_idx",
+		"river_job_waiting_idx",
 	}, riverJobIndexes(t, pool))
 	require.Zero(t, value[int](t, pool, `SELECT count(*) FROM pg_index AS i
 		JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS m ON m.oid = c.relam
