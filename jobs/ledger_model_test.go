@@ -384,13 +384,17 @@ func text(s *string) string {
 	return *s
 }
 
+// modelChecks is how many sequences of steps are tried, if -rapid.checks does not say otherwise: one takes up to a minute,
+// and a package of tests may take ten. The slow checks try more.
+const modelChecks = "1"
+
 // Whoever may move a delivery or its job does so in any order, one step after the other: the API's callers, people in
 // River UI, two workers that fetch, send, record and crash, those who rescue, pace and reconcile. Requests wait until
 // the model answers them, so that every run is overtaken by everything.
 func TestTheLedgerHoldsInEveryOrderOfSteps(t *testing.T) {
 	t.Parallel()
 	if f := flag.Lookup("rapid.checks"); f != nil && f.Value.String() == f.DefValue {
-		require.NoError(t, f.Value.Set(propertyChecks))
+		require.NoError(t, f.Value.Set(modelChecks))
 	}
 	b := setup(t)
 	rapid.Check(t, func(r *rapid.T) {

@@ -142,6 +142,12 @@ func (b *testBundle) takeAsStranger(t *testing.T, lock string) {
 	require.NoError(t, err)
 }
 
+// live makes the others take a client for living, which knows of its own runs.
+func (b *testBundle) live(t *testing.T, clientID string) {
+	t.Helper()
+	b.exec(t, `INSERT INTO outhook.leases (name, holder, until) VALUES ('worker/' || $1::text, $1, now() + interval '1 hour')`, clientID)
+}
+
 func TestWhatADeadWorkerLeft(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -156,7 +162,8 @@ func TestWhatADeadWorkerLeft(t *testing.T) {
 	// It had recorded a failure, and died before River knew.
 	b.exec(t, `UPDATE outhook.deliveries SET attempt_count = 1, try_count = 1, next_attempt_at = now() + interval '1 hour' WHERE event_id = $1`, recorded)
 	b.exec(t, `UPDATE outhook.river_job SET metadata = '{"cancel_attempted_at": "2026-01-01T00:00:00Z"}' WHERE id = $1`, b.jobID(t, cancelled, endpointID))
-	b.exec(t, `UPDATE outhook.river_job SET attempted_by = ARRAY['gone', $2] WHERE id = $1`, b.jobID(t, alive, endpointID), client.River().ID())
+	b.live(t, "living")
+	b.exec(t, `UPDATE outhook.river_job SET attempted_by = '{gone,living}' WHERE id = $1`, b.jobID(t, alive, endpointID))
 
 	b.run(t, client)
 	b.start(t, other) // two that rescue the same
@@ -295,12 +302,11 @@ func TestARunThatDoesNotEndKeepsItsPlaceInTheSchedule(t *testing.T) {
 	b := setup(t)
 	endpointID, _ := b.endpoint(t)
 	eventID := b.enqueue(t, `{}`)
-	client, err := jobs.New(b.config(t))
-	require.NoError(t, err)
-	b.pretendRunning(t, client.River().ID())
+	b.live(t, "living")
+	b.pretendRunning(t, "living")
 	b.exec(t, `UPDATE outhook.river_job SET attempted_at = now() - interval '80 seconds'`)
 	b.exec(t, `UPDATE outhook.deliveries SET attempt_count = 1, try_count = 1, next_attempt_at = now() + interval '1 hour'`)
-	b.run(t, client)
+	b.start(t, b.config(t))
 	eventually(t, func() bool { s, _ := b.jobState(t, eventID, endpointID); return s != "running" }, func() any { return nil })
 	state, _ := b.jobState(t, eventID, endpointID)
 	require.Equal(t, "retryable", state)
