@@ -24,9 +24,11 @@ const (
 )
 
 // NewKeyPool returns a pool for the two groups' statements, which look rows up by their keys. To plan one takes up to
-// 20 ms. What it commits survives a crash, as with SurviveCrash.
+// 20 ms. What a group joins with itself is hashed, not compared pair by pair; look-ups nest as they must. What it
+// commits survives a crash, as with SurviveCrash.
 func NewKeyPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
-	return newPlanPool(ctx, pool, keyConns, keyPlanAge, "SET enable_seqscan = off; "+survivingCrash)
+	return newPlanPool(ctx, pool, keyConns, keyPlanAge,
+		"SET enable_seqscan = off; SET enable_nestloop = off; "+survivingCrash)
 }
 
 // NewFetchPool returns a pool for River's fetches. With few jobs the best plan reads all of them for each one that it
