@@ -46,8 +46,9 @@ LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state FROM outhook.river_
 --
 -- An attempt replaces an 'unknown' row of its number and nothing else; if it is in the log already, the call is a
 -- repetition and changes nothing. Numbers below it that have no row are runs whose worker died. The delivery's INSERT
--- finds its row (if somebody has deleted it, an attempt brings it back): ON CONFLICT is the one form of UPDATE that looks each row up by its key, whatever the statistics say (a
--- joined UPDATE was planned as a scan of all between the smallest and the greatest id; measured: 89 µs a row, not 15).
+-- finds its row; if somebody has deleted it, an attempt brings it back. ON CONFLICT is the one form of UPDATE that looks
+-- each row up by its key, whatever the statistics say (a joined UPDATE was planned as a scan of all between the smallest
+-- and the greatest id; measured: 89 µs a row, not 15).
 WITH r AS MATERIALIZED (
     SELECT generate_subscripts(@job_ids::bigint[], 1) AS i, unnest(@event_ids::uuid[]) AS event_id,
         unnest(@endpoint_ids::uuid[]) AS endpoint_id, unnest(@job_ids::bigint[]) AS job_id,

@@ -195,16 +195,18 @@ func (r *recorder) run(ctx context.Context, recs []record) ([]settled, error) {
 // locked, unless there are failed deliveries to tell of in the same transaction.
 func (r *recorder) commit(ctx context.Context, recs []record, chosen []int) (rows []db.SettleRunsRow, err error) {
 	var p db.SettleRunsParams
-	var failed []int
+	var eventIDs, endpointIDs []uuid.UUID // of the failed ones
+	var jobIDs []int64
 	for _, i := range chosen {
 		add(&p, &recs[i])
 		if recs[i].state == db.DeliveryStateFailed {
-			failed = append(failed, len(p.JobIDs)-1)
+			eventIDs, endpointIDs = append(eventIDs, recs[i].eventID), append(endpointIDs, recs[i].endpointID)
+			jobIDs = append(jobIDs, recs[i].jobID)
 		}
 	}
 
 	p.Low, p.High = bounds(p.EventIDs)
-	if len(failed) == 0 {
+	if len(jobIDs) == 0 {
 		return db.New().SettleRuns(ctx, r.pool, p)
 	}
 
@@ -212,19 +214,10 @@ func (r *recorder) commit(ctx context.Context, recs []record, chosen []int) (row
 		if rows, err = db.New().SettleRuns(ctx, tx, p); err != nil {
 			return err
 		}
-		_, err = db.New().TellFailedDeliveries(ctx, tx,
-			pick(p.EventIDs, failed), pick(p.EndpointIDs, failed), pick(p.JobIDs, failed))
+		_, err = db.New().TellFailedDeliveries(ctx, tx, eventIDs, endpointIDs, jobIDs)
 		return err
 	})
 	return rows, err
-}
-
-func pick[T any](list []T, indexes []int) []T {
-	picked := make([]T, len(indexes))
-	for i, index := range indexes {
-		picked[i] = list[index]
-	}
-	return picked
 }
 
 // bounds are those of the events' ids, without that of a job that has none.
