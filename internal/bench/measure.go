@@ -271,25 +271,25 @@ func enqueueMany(ctx context.Context, pool *pgxpool.Pool, event outhook.Event, n
 		events[i] = event
 	}
 
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		// A backlog of one endpoint would go to the bulk queue, which has fewer workers: one event a call would not.
-		for part := range chunks(events, bulkFrom-1) {
+	// A transaction of more would be a burst, and its deliveries go to the bulk queue, which has fewer workers.
+	for part := range chunks(events, bulkFrom-1) {
+		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			results, err := outhook.EnqueueMany(ctx, tx, part)
 			if err != nil {
 				return err
 			}
 			parsed, err := parseIDs(results...)
-			if err != nil {
-				return err
-			}
 			ids = append(ids, parsed...)
+			return err
+		})
+		if err != nil {
+			return ids, err
 		}
-		return nil
-	})
-	return ids, err
+	}
+	return ids, nil
 }
 
-// bulkFrom is how many deliveries of one endpoint in a call go to the bulk queue.
+// bulkFrom is from how many events in a transaction on their deliveries go to the bulk queue.
 const bulkFrom = 100
 
 func chunks[T any](list []T, n int) func(yield func([]T) bool) {
