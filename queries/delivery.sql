@@ -49,7 +49,7 @@ LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state FROM outhook.river_
 -- finds its row; if somebody has deleted it, an attempt brings it back. ON CONFLICT is the one form of UPDATE that looks
 -- each row up by its key, whatever the statistics say (a joined UPDATE was planned as a scan of all between the smallest
 -- and the greatest id; measured: 89 µs a row, not 15).
-WITH r AS MATERIALIZED (
+WITH r AS (
     SELECT generate_subscripts(@job_ids::bigint[], 1) AS i, unnest(@event_ids::uuid[]) AS event_id,
         unnest(@endpoint_ids::uuid[]) AS endpoint_id, unnest(@job_ids::bigint[]) AS job_id,
         unnest(@job_attempts::integer[]) AS job_attempt, unnest(@attempted_ats::timestamptz[]) AS attempted_at,
@@ -71,7 +71,7 @@ WITH r AS MATERIALIZED (
     -- kind is in no index, so none is read as a whole.
     SELECT s.id, s.kind FROM outhook.river_job AS s WHERE s.id = ANY (@job_ids::bigint[]) ORDER BY s.id
 ), k AS MATERIALIZED (
-    SELECT r.*, d.event_id IS NOT NULL OR r.outcome <> '' AS recorded, coalesce(d.job_id = r.job_id, true) AS owns,
+    SELECT r.*, d.event_id IS NOT NULL OR r.outcome <> '' AS recorded, d.attempt_count < r.number IS TRUE AS fresh, coalesce(d.job_id = r.job_id, true) AS owns,
         coalesce(d.job_id, r.job_id) AS owner, coalesce(d.state, 'pending') AS was, d.reason AS was_reason,
         coalesce(d.attempt_count, 0) AS attempt_count, coalesce(d.try_count, 0) AS try_count, d.next_attempt_at, d.completed_at,
         j.state IN ('running', 'available', 'retryable', 'scheduled', 'pending') AS live, n.queue,
@@ -91,14 +91,26 @@ WITH r AS MATERIALIZED (
     WHERE (d.event_id IS NOT NULL OR (SELECT count(*) FROM outhook.deliveries AS s WHERE s.event_id = r.event_id
             AND s.endpoint_id = r.endpoint_id AND s.event_id BETWEEN @low::uuid AND @high::uuid) = 0)
         AND (j.id IS NOT NULL OR r.job_id NOT IN (SELECT x.id FROM existing AS x))
-), attempts AS (
+), a AS NOT MATERIALIZED (
+    SELECT k.event_id, k.endpoint_id, k.number, nullif(k.status_code, 0) AS status_code, k.started_at,
+        CASE WHEN k.duration_ms >= 0 THEN k.duration_ms END AS duration_ms, k.outcome::outhook.attempt_outcome AS outcome,
+        k.trigger::outhook.attempt_trigger AS trigger, k.response_truncated, nullif(k.error, '') AS error,
+        nullif(k.remote_addr, '') AS remote_addr, nullif(k.request_headers, '')::jsonb AS request_headers,
+        nullif(k.response_headers, '')::jsonb AS response_headers, nullif(k.response_body, '') AS response_body, k.fresh
+    FROM k WHERE k.outcome <> ''
+), added AS (
+    -- What looks for a row of the number costs a fifth of the statement, and 60 bytes of WAL.
+    INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome,
+        trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body)
+    SELECT a.event_id, a.endpoint_id, a.number, a.status_code, a.started_at, a.duration_ms, a.outcome,
+        a.trigger, a.response_truncated, a.error, a.remote_addr, a.request_headers, a.response_headers, a.response_body
+    FROM a WHERE a.fresh
+), repeated AS (
     INSERT INTO outhook.delivery_attempts AS t (event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome,
         trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body)
-    SELECT k.event_id, k.endpoint_id, k.number, nullif(k.status_code, 0), k.started_at,
-        CASE WHEN k.duration_ms >= 0 THEN k.duration_ms END, k.outcome::outhook.attempt_outcome,
-        k.trigger::outhook.attempt_trigger, k.response_truncated, nullif(k.error, ''), nullif(k.remote_addr, ''),
-        nullif(k.request_headers, '')::jsonb, nullif(k.response_headers, '')::jsonb, nullif(k.response_body, '')
-    FROM k WHERE k.outcome <> ''
+    SELECT a.event_id, a.endpoint_id, a.number, a.status_code, a.started_at, a.duration_ms, a.outcome,
+        a.trigger, a.response_truncated, a.error, a.remote_addr, a.request_headers, a.response_headers, a.response_body
+    FROM a WHERE NOT a.fresh
     ON CONFLICT (event_id, endpoint_id, number) DO UPDATE SET
         status_code = excluded.status_code, started_at = excluded.started_at, duration_ms = excluded.duration_ms,
         outcome = excluded.outcome, trigger = excluded.trigger, response_truncated = excluded.response_truncated,
@@ -112,10 +124,14 @@ WITH r AS MATERIALIZED (
     FROM k CROSS JOIN LATERAL generate_series(k.attempt_count + 1, k.number - 1) AS g (number)
     WHERE k.recorded AND k.ending IN ('done', 'wait')
     ON CONFLICT (event_id, endpoint_id, number) DO NOTHING
-), e AS MATERIALIZED (
-    SELECT k.*, CASE WHEN k.outcome = '' THEN k.current
+), e AS (
+    -- Without the texts.
+    SELECT k.i, k.event_id, k.endpoint_id, k.job_id, k.job_attempt, k.number, k.ending, k.state, k.reason, k.ended_as, k.at,
+        k.failures, k.reopened, k.dropped, k.died, k.job_error, k.outcome, k.recorded, k.owns, k.owner, k.was, k.was_reason,
+        k.attempt_count, k.try_count, k.next_attempt_at, k.completed_at, k.live, k.queue, k.same, k.current, k.cancelled,
+        CASE WHEN k.outcome = '' THEN k.current
         ELSE (k.current OR k.ending = 'done')
-            AND (k.event_id, k.endpoint_id) IN (SELECT t.event_id, t.endpoint_id FROM attempts AS t) END AS ends
+            AND (k.fresh OR (k.event_id, k.endpoint_id) IN (SELECT t.event_id, t.endpoint_id FROM repeated AS t)) END AS ends
     FROM k
 ), m AS MATERIALIZED (
     SELECT e.*, e.same AND e.outcome = '' AS unsent, e.ends AND e.live AS moves,
@@ -139,8 +155,8 @@ WITH r AS MATERIALIZED (
         reason = excluded.reason, try_count = excluded.try_count, next_attempt_at = excluded.next_attempt_at,
         completed_at = excluded.completed_at
 ), deleted AS (
-    DELETE FROM outhook.river_job AS j USING m
-    WHERE j.id = m.job_id AND j.id = ANY (@job_ids::bigint[]) AND m.dropped AND m.current AND m.ends
+    DELETE FROM outhook.river_job AS j
+    WHERE j.id = ANY (ARRAY(SELECT m.job_id FROM m WHERE m.dropped AND m.current AND m.ends))
 ), ended AS (
     UPDATE outhook.river_job AS j SET attempt = j.attempt - m.unsent::integer,
         state = CASE WHEN NOT m.moves THEN j.state::text WHEN m.cancelled THEN 'cancelled'
@@ -162,7 +178,8 @@ WITH r AS MATERIALIZED (
             WHEN m.ending = 'aside' THEN j.metadata - 'release'
             ELSE j.metadata - '{release,rescues,begun}'::text[] END
     FROM m
-    WHERE j.id = m.job_id AND j.id = ANY (@job_ids::bigint[]) AND NOT (m.dropped AND m.current AND m.ends) AND (m.moves OR m.unsent)
+    WHERE j.id = m.job_id AND NOT (m.dropped AND m.current AND m.ends) AND (m.moves OR m.unsent)
+        AND j.id = ANY (ARRAY(SELECT x.job_id FROM m AS x WHERE NOT (x.dropped AND x.current AND x.ends)))
 )
 SELECT m.i::integer AS i, m.cancelled::boolean AS cancelled FROM m;
 
