@@ -46,6 +46,7 @@ const (
 var (
 	ErrNotFetching = errors.New("workers are not fetching jobs")
 	ErrWrongClock  = errors.New("this machine's clock is more than a minute off the database's")
+	ErrNoNetwork   = errors.New("this machine reaches no receiver")
 )
 
 // Client runs the workers of one process. Create one with New.
@@ -252,7 +253,8 @@ func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
 // Ready returns ErrWrongClock if this process's clock is more than a minute off the database's, and ErrNotFetching if
 // no fetch succeeded for 10 s although there are free slots, or if this process has lost its lease and so starts
-// nothing: the database can't be reached, or the workers have not started.
+// nothing: the database can't be reached, or the workers have not started. ErrNoNetwork says that this machine itself
+// is what keeps requests from leaving.
 func (c *Client) Ready(context.Context) error {
 	if c.clock.Offset().Abs() > maxSkew {
 		return ErrWrongClock
@@ -264,6 +266,9 @@ func (c *Client) Ready(context.Context) error {
 	last := c.lastFetch.Load()
 	if last == 0 || !c.presence.Held() || time.Since(time.Unix(0, last)) > fetchSilence {
 		return ErrNotFetching
+	}
+	if trouble := c.cfg.Deliver.Egress.Trouble(); trouble != "" {
+		return fmt.Errorf("%w: %s", ErrNoNetwork, trouble)
 	}
 	return nil
 }

@@ -75,6 +75,14 @@ func (c *Client) addState(reg prometheus.Registerer) {
 			}
 			return 1
 		})
+	gauge("outhook_network_trouble",
+		"1 while this machine lacks what requests need to leave (descriptors, ports, a route, a name server); else 0.", nil,
+		func() float64 {
+			if c.cfg.Deliver.Egress.Trouble() == "" {
+				return 0
+			}
+			return 1
+		})
 	gauge("outhook_last_fetch_timestamp_seconds",
 		"When the queue deliver was last fetched from, in Unix time; 0: never.", nil,
 		func() float64 { return float64(c.lastFetch.Load()) / float64(time.Second) })

@@ -11,7 +11,6 @@ package egress
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -23,6 +22,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/outhook/outhook/internal/egress/wire"
 )
 
 const (
@@ -38,19 +39,18 @@ const (
 	// net/http's default is 1 MiB.
 	maxHeaderBytes = 64 << 10
 
-	// maxHandshakeTime ends a TLS handshake that goes on after its request has ended (net/http lets it, for the next
-	// request). 30 s is the longest Request.Timeout that an endpoint may have.
-	maxHandshakeTime = 30 * time.Second
-
 	// HTTP/2 lets a server send this much before we read: net/http's default of 4 MiB a stream would be 2 GiB for 500
 	// hostile answers. A stream's window holds all that Post reads of a body (80 KiB).
 	http2StreamBytes = 128 << 10
 	http2ConnBytes   = 1 << 20
 
-	// A silent HTTP/2 connection is tested after the first and given up after the second, so that one lost connection
-	// fails the requests on it in 15 s and not each request behind it too.
-	http2PingAfter   = 10 * time.Second
-	http2PingTimeout = 5 * time.Second
+	// maxSilence is how long an HTTP/2 connection may say nothing and still be given requests, so that one lost connection
+	// fails the requests on it and not each request behind them too. No PING ends a connection: what is under way has its
+	// own deadline.
+	maxSilence = 5 * time.Second
+
+	// maxTries is how many connections are tried for a request that surely was not processed.
+	maxTries = 3
 )
 
 // errTimeout is the cause of a context that our own deadline ended.
@@ -77,7 +77,7 @@ type Config struct {
 	// [ReadCAs] does. Nil: the system's. There is no way to switch verification off.
 	RootCAs *x509.CertPool
 
-	// Resolver looks host names up. Nil: [net.DefaultResolver].
+	// Resolver looks host names up. Nil: Go's own, with the name servers of this machine.
 	Resolver *net.Resolver
 
 	// MaxIdleConns bounds the connections that are kept open for the next request, over all hosts. Each costs about
@@ -86,21 +86,23 @@ type Config struct {
 	// Defaults to 512.
 	MaxIdleConns int
 
-	// MaxIdlePerHost is the same for one host and port.
+	// MaxIdlePerHost is the same for one host and port, of the connections that only one tenant uses (HTTP/1.1).
 	//
 	// Defaults to 16.
 	MaxIdlePerHost int
 
-	// MaxConnsPerHost bounds the connections to one host and port, busy and idle; a request above waits, and the wait
-	// counts against its timeout. 0: no bound but the caller's own concurrency, for one slow endpoint must not hold up
-	// others that share its host.
-	MaxConnsPerHost int
-
 	// IdleTimeout closes a connection that was idle for so long. It should be shorter than the receivers' own, or
-	// requests meet connections that are just being closed and fail: Node.js and Apache close after 5 s.
+	// requests meet connections that are just being closed and fail: Node.js and Apache close after 5 s. What a receiver
+	// says in a Keep-Alive header shortens it.
 	//
 	// Defaults to 4 s.
 	IdleTimeout time.Duration
+
+	// MaxAge is how long a connection is given requests. It bounds how long a host is reached where its name does not lead
+	// any more.
+	//
+	// Defaults to 60 s.
+	MaxAge time.Duration
 }
 
 func (cfg Config) withDefaults() Config {
@@ -108,6 +110,7 @@ func (cfg Config) withDefaults() Config {
 	cfg.MaxIdleConns = orDefault(cfg.MaxIdleConns, 512)
 	cfg.MaxIdlePerHost = orDefault(cfg.MaxIdlePerHost, 16)
 	cfg.IdleTimeout = orDefault(cfg.IdleTimeout, 4*time.Second)
+	cfg.MaxAge = orDefault(cfg.MaxAge, time.Minute)
 	return cfg
 }
 
@@ -130,8 +133,8 @@ func (cfg Config) validate() error {
 	}{
 		{"MaxIdleConns", int64(cfg.MaxIdleConns)},
 		{"MaxIdlePerHost", int64(cfg.MaxIdlePerHost)},
-		{"MaxConnsPerHost", int64(cfg.MaxConnsPerHost)},
 		{"IdleTimeout", int64(cfg.IdleTimeout)},
+		{"MaxAge", int64(cfg.MaxAge)},
 	} {
 		if field.value < 0 {
 			return fmt.Errorf("%s is negative", field.name)
@@ -153,7 +156,8 @@ func (cfg Config) validate() error {
 type Client struct {
 	guard     guard
 	keepBytes int
-	transport *http.Transport
+	pool      *wire.Pool
+	outage    *outage
 }
 
 // New returns a client. Returns an error that names the field if cfg is not valid.
@@ -163,36 +167,18 @@ func New(cfg Config) (*Client, error) {
 	}
 
 	cfg = cfg.withDefaults()
-	g := newGuard(cfg)
-	return &Client{guard: g, keepBytes: cfg.KeepBytes, transport: newTransport(cfg, g)}, nil
-}
-
-func newTransport(cfg Config, g guard) *http.Transport {
-	dialer := &net.Dialer{ControlContext: g.control, Resolver: cfg.Resolver}
-
-	return &http.Transport{
-		Proxy:                  nil, // a proxy would connect where the guard can't see
-		DialContext:            dialContext(dialer, g),
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
-		TLSHandshakeTimeout:    maxHandshakeTime,
-		DisableCompression:     true, // a body is kept as it came, so that 1 KiB can't become 1 GiB
-		MaxIdleConns:           cfg.MaxIdleConns,
-		MaxIdleConnsPerHost:    cfg.MaxIdlePerHost,
-		MaxConnsPerHost:        cfg.MaxConnsPerHost,
-		IdleConnTimeout:        cfg.IdleTimeout,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-		ForceAttemptHTTP2:      true,
-		HTTP2: &http.HTTP2Config{
-			MaxReceiveBufferPerStream:     http2StreamBytes,
-			MaxReceiveBufferPerConnection: http2ConnBytes,
-			SendPingTimeout:               http2PingAfter,
-			PingTimeout:                   http2PingTimeout,
-		},
-	}
+	c := &Client{guard: newGuard(cfg), keepBytes: cfg.KeepBytes, outage: newOutage()}
+	d := newDialer(cfg, c.guard, c.outage)
+	c.pool = wire.NewPool(wire.Config{
+		Dial: d.dial, Allowed: c.guard.allows, MaxIdle: cfg.MaxIdleConns, MaxIdleOwn: cfg.MaxIdlePerHost,
+		IdleTimeout: cfg.IdleTimeout, MaxAge: cfg.MaxAge, MaxHeader: maxHeaderBytes,
+		StreamWindow: http2StreamBytes, ConnWindow: http2ConnBytes, MaxSilence: maxSilence,
+	})
+	return c, nil
 }
 
 // Close closes the idle connections. Requests that are running are not touched.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() { c.pool.CloseIdle() }
 
 // Request is one POST.
 type Request struct {
@@ -204,6 +190,8 @@ type Request struct {
 	// Body is sent byte for byte, with its length as Content-Length. It must not be empty (net/http repeats a request
 	// without a body by itself). It is not copied and must not change before Post returns.
 	Body []byte
+	// Tenant is whose request it is: HTTP/1.1 connections are not shared between tenants.
+	Tenant string
 	// Timeout is the one deadline for all of DNS, connecting, TLS, sending, waiting and reading the body. 0: 15 s.
 	Timeout time.Duration
 }
@@ -215,13 +203,16 @@ type Request struct {
 // drained (KeepBytes and 64 KiB): one that is cut is [Unreachable], one that is not ready at the deadline [TimedOut],
 // both with the status code. The body of another status may break: it was a no already.
 //
-// A request leaves at most once. net/http by itself repeats a request on a new connection if an idle one turns out to
-// be dead; Post leaves it that only if no byte was written. It does not leave it the repetition of requests with an
-// Idempotency-Key header, and over HTTP/2 none after the request's header was written: not for GOAWAY and
-// REFUSED_STREAM, by which a server says that it did not process the request, and not for PROTOCOL_ERROR, where it may
-// have. Such an attempt is [Unreachable].
+// A request leaves at most once, unless it is certain that the first was not processed: no byte of it was written
+// since the connection turned out to be dead, or the server says so by GOAWAY or REFUSED_STREAM (RFC 9113, sections
+// 6.8 and 8.7). Then it is sent again at once, on another connection and within the same deadline. PROTOCOL_ERROR
+// says nothing of the kind.
 //
-// If ctx ends first, the outcome is [Unknown]; [Result.Sent] tells whether the request may have left.
+// Only an answer to this very request counts: a connection on which something is readable before the request is written
+// is not used.
+//
+// If ctx ends first, the outcome is [Unknown], and also if this machine or its network is in trouble; [Result.Sent]
+// tells whether the request may have left.
 func (c *Client) Post(ctx context.Context, r Request) Result {
 	started := time.Now()
 	res := c.post(ctx, r)
@@ -237,16 +228,52 @@ func (c *Client) post(ctx context.Context, r Request) Result {
 
 	ctx, cancel := context.WithTimeoutCause(ctx, orDefault(r.Timeout, defaultTimeout), errTimeout)
 	defer cancel()
-	ctx = withRequest(ctx)
-	var t trace
+	key := wire.Key{TLS: target.Scheme == "https", Address: address(target)}
 
-	// RoundTrip and not http.Client: it has no redirects, cookies and authentication to be switched off.
-	resp, err := c.transport.RoundTrip(newRequest(ctx, &t, target, r))
-	if err != nil {
-		return t.failed(ctx, err)
+	t := trace{known: traced{host: target.Hostname()}}
+	for try := 1; ; try++ {
+		res, again := c.try(ctx, &t, key, newRequest(ctx, &t, target, r), r.Tenant)
+		if !again || try == maxTries {
+			return res
+		}
 	}
-	defer resp.Body.Close()
-	return c.answer(ctx, &t, resp)
+}
+
+// try sends the request on one connection. again: it surely was not processed.
+func (c *Client) try(ctx context.Context, t *trace, key wire.Key, req *http.Request, tenant string) (Result, bool) {
+	link, dialing, err := c.pool.Get(ctx, key, tenant)
+	t.waited(dialing)
+	if err != nil {
+		return c.failed(ctx, t, err), false
+	}
+
+	t.ready(link)
+	resp, err := link.RoundTrip(req)
+	if err != nil {
+		if wantsHTTP1(err) {
+			c.pool.WantsHTTP1(key)
+		}
+		res, again := c.failed(ctx, t, err), ctx.Err() == nil && (link.Untouched() || unprocessed(err))
+		link.Fail(again) //nolint:contextcheck // others may wait for a connection
+		return res, again
+	}
+
+	res := c.answer(ctx, t, resp)
+	_ = resp.Body.Close()
+	link.Done(resp.Header) //nolint:contextcheck // others may wait for a connection
+	return res, false
+}
+
+// address returns the host and port that a URL leads to.
+func address(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "443"
+		if u.Scheme == "http" {
+			port = "80"
+		}
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 func (c *Client) check(r Request) (*url.URL, error) {
@@ -260,19 +287,18 @@ func (c *Client) check(r Request) (*url.URL, error) {
 }
 
 func newRequest(ctx context.Context, t *trace, target *url.URL, r Request) *http.Request {
+	header := r.Header
+	if header == nil {
+		header = http.Header{}
+	}
+
 	req := &http.Request{
 		Method:        http.MethodPost,
 		URL:           target,
 		Host:          target.Host,
-		Header:        withoutReplay(r.Header),
+		Header:        header,
 		Body:          newBody(r.Body),
 		ContentLength: int64(len(r.Body)),
-		GetBody: func() (io.ReadCloser, error) {
-			if err := t.mayResend(); err != nil {
-				return nil, err
-			}
-			return newBody(r.Body), nil
-		},
 	}
 
 	return req.WithContext(httptrace.WithClientTrace(ctx, t.hooks()))

@@ -30,7 +30,6 @@ func TestNewNamesTheBadField(t *testing.T) {
 		"KeepBytes is -1": {KeepBytes: -1},
 		"MaxIdleConns":    {MaxIdleConns: -1},
 		"MaxIdlePerHost":  {MaxIdlePerHost: -1},
-		"MaxConnsPerHost": {MaxConnsPerHost: -1},
 		"IdleTimeout":     {IdleTimeout: -1},
 		"Allow":           {Allow: []netip.Prefix{{}}},
 		"Ports":           {Ports: []uint16{443, 0}},
@@ -234,8 +233,8 @@ func TestConnectionIsUsedAgainAfterADrainableBody(t *testing.T) {
 	}
 }
 
-// A receiver that closes a connection after it read a request leaves open whether it acted on it. net/http would
-// send a request with an Idempotency-Key again by itself.
+// A receiver that closes a connection after it read a request leaves open whether it acted on it, also if the request
+// has an Idempotency-Key.
 func TestRequestIsNotSentTwiceOnADyingConnection(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"", "Idempotency-Key", "X-Idempotency-Key"} {
@@ -393,26 +392,6 @@ func TestClientIsSafeForConcurrentUse(t *testing.T) {
 	}
 	running.Wait()
 	require.Empty(t, results)
-}
-
-func TestConnectionsPerHostAreBounded(t *testing.T) {
-	t.Parallel()
-	busy := make(chan struct{})
-	receiver := serveRaw(t, func(conn net.Conn) {
-		close(busy)
-		untilClosed(conn)
-	})
-	client := setup(t, egress.Config{MaxConnsPerHost: 1})
-	ctx, stop := context.WithCancel(t.Context())
-	var first sync.WaitGroup
-	first.Go(func() { client.Post(ctx, egress.Request{URL: receiver.url, Body: []byte("{}")}) })
-	<-busy
-	res := postRequest(t, client, egress.Request{URL: receiver.url, Body: []byte("{}"), Timeout: 100 * time.Millisecond})
-	require.Equal(t, "timeout: waiting for a connection", res.Error)
-	require.False(t, res.Sent)
-	require.EqualValues(t, 1, receiver.conns.Load())
-	stop()
-	first.Wait()
 }
 
 func BenchmarkPost(b *testing.B) {

@@ -2,31 +2,140 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/outhook/outhook/internal/egress/wire"
 )
 
-// requestKey is the key under which a request's context holds itself.
-type requestKey struct{}
+// attemptDelay is after how long the next address of a name is tried too (RFC 8305, section 5), and resolutionDelay how
+// long one family's addresses wait for the other's (section 3 and 8).
+const (
+	attemptDelay    = 250 * time.Millisecond
+	resolutionDelay = 50 * time.Millisecond
+)
 
-// withRequest lets a dial find the context of the request that caused it: net/http hands a dial the values of that
-// context, and not its end, since another request could use the connection.
-func withRequest(ctx context.Context) context.Context {
-	return context.WithValue(ctx, requestKey{}, ctx)
+// dialer makes connections.
+type dialer struct {
+	guard    guard
+	resolver *net.Resolver
+	tls      *tls.Config
+	net      net.Dialer
+	outage   *outage
 }
 
-// dialContext ends a look-up or a connect with the request that caused it, so that a host that never answers holds a
-// goroutine and a file descriptor no longer than the request's timeout.
-func dialContext(dialer *net.Dialer, g guard) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx = g.judge(ctx, address)
-		request, found := ctx.Value(requestKey{}).(context.Context)
-		if !found {
-			return dialer.DialContext(ctx, network, address)
+func newDialer(cfg Config, g guard, o *outage) *dialer {
+	resolver := cfg.Resolver
+	if resolver == nil {
+		resolver = &net.Resolver{PreferGo: true}
+	}
+	return &dialer{
+		guard: g, resolver: resolver, outage: o, net: net.Dialer{ControlContext: g.control},
+		tls: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
+	}
+}
+
+// dial connects to one of a host's addresses and agrees on a protocol.
+func (d *dialer) dial(ctx context.Context, key wire.Key, http1 bool, progress *wire.Dialing) (*wire.Made, error) {
+	host, port, err := net.SplitHostPort(key.Address)
+	if err != nil {
+		return nil, fmt.Errorf("reading the address: %w", err)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("reading the port: %w", err)
+	}
+
+	raw, err := d.connect(ctx, host, uint16(n), progress)
+	if err != nil {
+		return nil, err
+	}
+	d.outage.reach()
+	progress.Connected(raw.RemoteAddr())
+	conn := wire.NewConn(raw, key.TLS)
+	if !key.TLS {
+		return &wire.Made{Conn: conn, Stream: conn}, nil
+	}
+
+	progress.Reach(wire.Handshaking)
+	cfg := d.tls.Clone()
+	cfg.ServerName, cfg.NextProtos = host, []string{"h2", "http/1.1"}
+	if http1 {
+		cfg.NextProtos = cfg.NextProtos[1:]
+	}
+	secure := tls.Client(conn, cfg)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("in the TLS handshake: %w", err)
+	}
+	return &wire.Made{Conn: conn, Stream: secure, HTTP2: secure.ConnectionState().NegotiatedProtocol == "h2"}, nil
+}
+
+// connected is one address's outcome.
+type connected struct {
+	conn net.Conn
+	err  error
+}
+
+// connect tries a host's addresses, one after the other as they fail, and the next one also if one takes long.
+func (d *dialer) connect(ctx context.Context, host string, port uint16, progress *wire.Dialing) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	addrs, err := d.find(ctx, host, port, progress)
+	if err != nil {
+		return nil, err
+	}
+	progress.Reach(wire.Connecting)
+
+	outcomes := make(chan connected)
+	var first error
+	for next, running := 0, 0; ; {
+		var late <-chan time.Time
+		if next < len(addrs.list) {
+			go d.connectTo(ctx, addrs.list[next], outcomes)
+			next, running = next+1, running+1
+			late = time.After(attemptDelay)
 		}
 
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(request, cancel)() //nolint:contextcheck // the request ends the dial
-		return dialer.DialContext(ctx, network, address)
+		select {
+		case o := <-outcomes:
+			if o.err == nil {
+				return o.conn, nil
+			}
+			first, running = worse(first, o.err), running-1
+		case <-late:
+		case more := <-addrs.late:
+			addrs.list, addrs.late = append(addrs.list, more...), nil
+		case <-ctx.Done():
+			return nil, ctx.Err() //nolint:wrapcheck // the caller's own
+		}
+
+		if running == 0 && next == len(addrs.list) {
+			return nil, first
+		}
+	}
+}
+
+// worse returns the error that says more of the two: the first one, unless the other is that an address is blocked.
+func worse(first, other error) error {
+	if first == nil || isBlocked(other) {
+		return other
+	}
+	return first
+}
+
+func (d *dialer) connectTo(ctx context.Context, addr netip.AddrPort, outcomes chan<- connected) {
+	conn, err := d.net.DialContext(ctx, "tcp", addr.String())
+	select {
+	case outcomes <- connected{conn, err}:
+	case <-ctx.Done():
+		if conn != nil {
+			_ = conn.Close()
+		}
 	}
 }

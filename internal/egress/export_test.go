@@ -1,8 +1,24 @@
 package egress
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Control is what the dialer asks right before it connects.
 func (c *Client) Control(network, address string) error {
 	return c.guard.control(context.Background(), network, address, nil)
 }
+
+// Unreached makes the last host that was reached an old one.
+func (c *Client) Unreached() {
+	c.outage.mu.Lock()
+	defer c.outage.mu.Unlock()
+	c.outage.reached = time.Now().Add(-outageAfter)
+}
+
+// MaxSilence makes HTTP/2 connections that say nothing get no new requests sooner.
+func (c *Client) MaxSilence(d time.Duration) { c.pool.SetMaxSilence(d) }
+
+// Ours returns what this machine is in want of, after a host failed with err.
+func (c *Client) Ours(host string, err error) string { return c.ours(traced{host: host}, err) }

@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http/httptrace"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 
 	"code.dny.dev/ssrf"
@@ -98,7 +94,7 @@ func isISATAP(a netip.Addr) bool {
 
 // control is a net.Dialer's ControlContext function: it sees each address right before the connection, after DNS, so
 // that an answer of DNS that changes between two look-ups changes nothing.
-func (g guard) control(ctx context.Context, network, address string, conn syscall.RawConn) error {
+func (g guard) control(_ context.Context, network, address string, conn syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	switch {
 	case err != nil || g.guardian.Safe(network, address, conn) != nil || !g.allows(target):
@@ -106,47 +102,7 @@ func (g guard) control(ctx context.Context, network, address string, conn syscal
 	case !g.allowsPort(target.Port()):
 		return errPort
 	}
-
-	if answers, found := ctx.Value(answersKey{}).(*dnsAnswers); found && answers.forbidden.Load() {
-		return errMixed
-	}
 	return nil
-}
-
-// answersKey is the key under which a dial's context holds its dnsAnswers.
-type answersKey struct{}
-
-// dnsAnswers is what one look-up, that of one dial, found.
-type dnsAnswers struct {
-	forbidden atomic.Bool // an address that is blocked was among them
-}
-
-// judge returns a dial's context that remembers whether an address that is blocked is among all that the dial's own
-// look-up finds. A name with mixed answers belongs to nobody who means well: it is used to get past a check of the
-// first one.
-func (g guard) judge(ctx context.Context, address string) context.Context {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return ctx // the dial fails
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return ctx
-	}
-
-	target := uint16(n)
-	answers := &dnsAnswers{}
-	ctx = context.WithValue(ctx, answersKey{}, answers)
-
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{DNSDone: func(info httptrace.DNSDoneInfo) {
-		for _, found := range info.Addrs {
-			// An IPv4-mapped answer is dialled as IPv4.
-			addr, _ := netip.AddrFromSlice(found.IP)
-			if !g.allows(netip.AddrPortFrom(addr.Unmap(), target)) {
-				answers.forbidden.Store(true)
-			}
-		}
-	}})
 }
 
 // ParsePrefixes reads a comma-separated list of address ranges, for example "127.0.0.0/8,::1/128". Spaces around an

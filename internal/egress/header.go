@@ -55,19 +55,6 @@ func checkHeaders(h http.Header) error {
 	return nil
 }
 
-// withoutReplay keeps net/http from sending a POST twice because it carries an idempotency key: net/http looks for
-// the canonical spelling, while on the wire case has no meaning.
-func withoutReplay(h http.Header) http.Header {
-	out := make(http.Header, len(h))
-	for name, values := range h {
-		if name == "Idempotency-Key" || name == "X-Idempotency-Key" {
-			name = strings.ToLower(name)
-		}
-		out[name] = values
-	}
-	return out
-}
-
 // keptHeaders returns the headers of an answer that may be stored. All others can hold secrets: Set-Cookie, Location.
 func keptHeaders(h http.Header) http.Header {
 	kept := http.Header{}

@@ -1,6 +1,7 @@
 package egress_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"errors"
@@ -32,6 +33,30 @@ func serveHTTP2(t testing.TB, a *authority, answer http2Answer) *http2Receiver {
 	require.NoError(t, err)
 	r := &http2Receiver{}
 	r.rawReceiver = serveListener(t, listener, func(conn net.Conn) { r.serve(conn, answer) })
+	r.url = "https://" + r.address
+	return r
+}
+
+// serveBoth does the same, and answers HTTP/1.1 with 204.
+func serveBoth(t testing.TB, a *authority, answer http2Answer) *http2Receiver {
+	t.Helper()
+	cfg := a.config(t, "127.0.0.1", time.Now().Add(time.Hour), "h2", "http/1.1")
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
+	require.NoError(t, err)
+	r := &http2Receiver{}
+	r.rawReceiver = serveListener(t, listener, func(conn net.Conn) {
+		secure, ok := conn.(*tls.Conn)
+		if !ok || secure.HandshakeContext(t.Context()) != nil {
+			return
+		}
+		if secure.ConnectionState().NegotiatedProtocol == "h2" {
+			r.serve(conn, answer)
+			return
+		}
+		for in := bufio.NewReader(conn); readRequest(in); {
+			write(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+		}
+	})
 	r.url = "https://" + r.address
 	return r
 }
@@ -76,31 +101,95 @@ func writeStatus(f *http2.Framer, stream uint32, status string, endStream bool) 
 
 func answerOK(f *http2.Framer, stream uint32) error { return writeStatus(f, stream, "200", true) }
 
-// net/http repeats a request by itself after each of these but the last, up to 7 times, though the receiver has read it.
-func TestHTTP2RequestIsNotSentTwice(t *testing.T) {
+// What a receiver says that it has not processed is sent again at once; all else may have been.
+func TestHTTP2RequestIsSentAgainOnlyIfItWasNotProcessed(t *testing.T) {
 	t.Parallel()
-	for name, answer := range map[string]http2Answer{
-		"RefusedStream": func(f *http2.Framer, stream uint32) error {
+	for name, c := range map[string]struct {
+		answer http2Answer
+		again  bool
+	}{
+		"RefusedStream": {func(f *http2.Framer, stream uint32) error {
 			return f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
-		},
-		"ProtocolError": func(f *http2.Framer, stream uint32) error {
+		}, true},
+		"GoAway": {func(f *http2.Framer, _ uint32) error { return f.WriteGoAway(0, http2.ErrCodeNo, nil) }, true},
+		"GoAwayWithAnError": {func(f *http2.Framer, _ uint32) error {
+			return f.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil)
+		}, true},
+		"GoAwayBehindIt": {func(f *http2.Framer, stream uint32) error {
+			return errors.Join(f.WriteGoAway(stream, http2.ErrCodeNo, nil), io.EOF)
+		}, false},
+		"ProtocolError": {func(f *http2.Framer, stream uint32) error {
 			return f.WriteRSTStream(stream, http2.ErrCodeProtocol)
-		},
-		"GoAway": func(f *http2.Framer, _ uint32) error { return f.WriteGoAway(0, http2.ErrCodeNo, nil) },
-		"InternalError": func(f *http2.Framer, stream uint32) error {
+		}, false},
+		"InternalError": {func(f *http2.Framer, stream uint32) error {
 			return f.WriteRSTStream(stream, http2.ErrCodeInternal)
-		},
+		}, false},
+		"Closed": {func(*http2.Framer, uint32) error { return io.EOF }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAuthority(t)
-			receiver := serveHTTP2(t, a, answer)
-			res := post(t, setup(t, egress.Config{RootCAs: a.pool}), receiver.url)
-			require.Equal(t, egress.Unreachable, res.Outcome, res.Error)
-			require.Contains(t, res.Error, "http2: ")
+			var refused atomic.Bool
+			once := func(f *http2.Framer, stream uint32) error {
+				if !refused.Swap(true) {
+					return c.answer(f, stream)
+				}
+				return answerOK(f, stream)
+			}
+			receiver := serveHTTP2(t, a, once)
+			client := setup(t, egress.Config{RootCAs: a.pool})
+			res := post(t, client, receiver.url)
 			require.True(t, res.Sent)
 			require.Equal(t, receiver.address, res.RemoteAddr)
+			if c.again {
+				require.Equal(t, egress.Succeeded, res.Outcome, res.Error)
+				require.EqualValues(t, 2, receiver.requests.Load())
+				require.EqualValues(t, 2, receiver.conns.Load())
+				return
+			}
+			require.Equal(t, egress.Unreachable, res.Outcome, res.Error)
+			require.Contains(t, res.Error, "http2: ")
 			require.EqualValues(t, 1, receiver.requests.Load())
+		})
+	}
+}
+
+// A receiver that refuses all is not asked for ever.
+func TestHTTP2RefusalIsTakenForAnAnswerInTheEnd(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	receiver := serveHTTP2(t, a, func(f *http2.Framer, stream uint32) error {
+		return f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
+	})
+	res := post(t, setup(t, egress.Config{RootCAs: a.pool}), receiver.url)
+	require.Equal(t, egress.Unreachable, res.Outcome)
+	require.Equal(t, "http2: the receiver refused the request, on each of several connections", res.Error)
+	require.EqualValues(t, 3, receiver.requests.Load())
+}
+
+// HTTP_1_1_REQUIRED, which IIS says where it wants a certificate of the client.
+func TestReceiverThatWantsHTTP1GetsIt(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	for name, answer := range map[string]http2Answer{
+		"Stream": func(f *http2.Framer, stream uint32) error {
+			return f.WriteRSTStream(stream, http2.ErrCodeHTTP11Required)
+		},
+		"Connection": func(f *http2.Framer, stream uint32) error {
+			return errors.Join(f.WriteGoAway(stream, http2.ErrCodeHTTP11Required, nil), io.EOF)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			receiver := serveBoth(t, a, answer)
+			client := setup(t, egress.Config{RootCAs: a.pool})
+			res := post(t, client, receiver.url)
+			require.Equal(t, "http2: the receiver asks for HTTP/1.1, which the next attempt speaks", res.Error)
+			for range 3 {
+				res = post(t, client, receiver.url)
+				require.Equal(t, egress.Succeeded, res.Outcome, res.Error)
+			}
+			require.EqualValues(t, 1, receiver.requests.Load(), "over HTTP/2")
 		})
 	}
 }

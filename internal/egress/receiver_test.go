@@ -282,10 +282,16 @@ type dnsAnswers func(name string, n int) []netip.Addr
 // servfail.example and silent.example do what they say.
 func serveDNS(t testing.TB, answers dnsAnswers) *net.Resolver {
 	t.Helper()
+	return serveDNSOf(t, func(dnsmessage.Question) bool { return true }, answers)
+}
+
+// serveDNSOf answers only the questions that it wants to.
+func serveDNSOf(t testing.TB, wants func(dnsmessage.Question) bool, answers dnsAnswers) *net.Resolver {
+	t.Helper()
 	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var running sync.WaitGroup
-	running.Go(func() { answerDNS(conn, answers) })
+	running.Go(func() { answerDNS(conn, wants, answers) })
 	ended, end := context.WithCancel(context.WithoutCancel(t.Context()))
 	t.Cleanup(func() {
 		end()
@@ -302,7 +308,7 @@ func serveDNS(t testing.TB, answers dnsAnswers) *net.Resolver {
 	}}
 }
 
-func answerDNS(conn net.PacketConn, answers dnsAnswers) {
+func answerDNS(conn net.PacketConn, wants func(dnsmessage.Question) bool, answers dnsAnswers) {
 	asked := map[string]int{}
 	packet := make([]byte, 1500)
 	for {
@@ -318,7 +324,7 @@ func answerDNS(conn net.PacketConn, answers dnsAnswers) {
 		name := strings.TrimSuffix(question.Name.String(), ".")
 		key := name + question.Type.String()
 		asked[key]++
-		if name == "silent.example" {
+		if name == "silent.example" || !wants(question) {
 			continue
 		}
 		reply := dnsReply(query.ID, question, answers(name, asked[key]))

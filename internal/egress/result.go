@@ -58,9 +58,19 @@ type Result struct {
 	StartedAt time.Time
 	// Duration is the time from then to the end of the answer's body.
 	Duration time.Duration
+	// Phases are how long the parts of it took.
+	Phases Phases
 	// Sent is false only if it is certain that no byte of the request left: the failure came before a connection was
 	// ready.
 	Sent bool
+}
+
+// Phases are how long parts of a request took. Those of making a connection are 0 if there was one.
+type Phases struct {
+	// LookUp is the time until the name's addresses were found, Connect that until one answered, Handshake that of TLS.
+	LookUp, Connect, Handshake time.Duration
+	// FirstByte is the time from the end of the request to the first byte of the answer.
+	FirstByte time.Duration
 }
 
 // answer reads the body and decides.
@@ -68,7 +78,7 @@ func (c *Client) answer(ctx context.Context, t *trace, resp *http.Response) Resu
 	known := t.snapshot()
 	res := Result{
 		Outcome: Succeeded, StatusCode: resp.StatusCode, Header: keptHeaders(resp.Header),
-		RemoteAddr: known.remoteAddr, Sent: true,
+		RemoteAddr: known.remoteAddr, Phases: known.phases, Sent: true,
 	}
 	res.RetryAfter = res.Header.Get("Retry-After")
 

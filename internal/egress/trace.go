@@ -1,14 +1,12 @@
 package egress
 
 import (
-	"crypto/tls"
-	"errors"
 	"net/http/httptrace"
 	"sync"
-)
+	"time"
 
-// errSentOnce keeps net/http from sending a request again whose header has left.
-var errSentOnce = errors.New("not sent again")
+	"github.com/outhook/outhook/internal/egress/wire"
+)
 
 // phase is what a request waits for; later phases are greater.
 type phase int
@@ -39,18 +37,19 @@ func (p phase) String() string {
 // traced is what is known of a request at one moment.
 type traced struct {
 	phase      phase
+	phases     Phases
+	host       string
 	remoteAddr string
 	sent       bool // a connection was ready: from here on bytes may have left
 	http2      bool
-	answered   bool // a byte of an HTTP/1 response came
+	answered   bool      // a byte of an HTTP/1 response came
+	written    time.Time // when the request was
 }
 
-// trace follows one request through net/http. Its hooks run on several goroutines and also after the request has
-// ended, since a dial outlives its request.
+// trace follows one request. net/http's hooks run on its goroutines, also after the request has ended.
 type trace struct {
-	mu           sync.Mutex
-	known        traced
-	wroteHeaders bool
+	mu    sync.Mutex
+	known traced
 }
 
 // snapshot returns what is known now.
@@ -63,52 +62,54 @@ func (t *trace) snapshot() traced {
 // Each hook is set; httptrace.ClientTrace.Got1xxResponse is not, on purpose: without it net/http counts the headers
 // of 1xx responses against MaxResponseHeaderBytes, which bounds a flood of them.
 func (t *trace) hooks() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		DNSStart:             func(httptrace.DNSStartInfo) { t.reach(phaseDNS) },
-		ConnectStart:         func(_, _ string) { t.reach(phaseConnect) },
-		ConnectDone:          t.connectDone,
-		TLSHandshakeStart:    func() { t.reach(phaseTLS) },
-		GotConn:              t.connReady,
-		WroteHeaders:         t.headersWritten,
-		WroteRequest:         t.requestWritten,
-		GotFirstResponseByte: t.firstByte,
-	}
+	return &httptrace.ClientTrace{WroteRequest: t.requestWritten, GotFirstResponseByte: t.firstByte}
 }
 
-// reach only goes up: a dial that was overtaken by a free connection still reports.
+// reach only goes up.
 func (t *trace) reach(p phase) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.known.phase = max(t.known.phase, p)
 }
 
-func (t *trace) connectDone(_, addr string, err error) {
+// waited takes in how far the connection has come that the request waited for; nil: there was one.
+func (t *trace) waited(d *wire.Dialing) {
+	p, times, remote := d.Progress()
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err == nil && !t.known.sent {
-		t.known.remoteAddr = addr
+	switch p {
+	case wire.LookingUp:
+		t.known.phase = max(t.known.phase, phaseDNS)
+	case wire.Connecting:
+		t.known.phase = max(t.known.phase, phaseConnect)
+	case wire.Handshaking:
+		t.known.phase = max(t.known.phase, phaseTLS)
+	case wire.Queued, wire.Ready:
+	}
+	t.known.phases.LookUp += times.LookUp
+	t.known.phases.Connect += times.Connect
+	t.known.phases.Handshake += times.Handshake
+	if remote != "" {
+		t.known.remoteAddr = remote
 	}
 }
 
-func (t *trace) connReady(info httptrace.GotConnInfo) {
+// ready is called when the request has a connection.
+func (t *trace) ready(l *wire.Link) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.known.sent = true
-	t.known.phase = max(t.known.phase, phaseSend)
-	t.known.remoteAddr = info.Conn.RemoteAddr().String()
-	conn, secure := info.Conn.(*tls.Conn)
-	t.known.http2 = secure && conn.ConnectionState().NegotiatedProtocol == "h2"
-}
-
-func (t *trace) headersWritten() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.wroteHeaders = true
+	t.known.sent, t.known.http2, t.known.answered = true, l.HTTP2(), false
+	t.known.phase, t.known.written = phaseSend, time.Now()
+	t.known.remoteAddr = l.RemoteAddr()
 }
 
 func (t *trace) requestWritten(info httptrace.WroteRequestInfo) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if info.Err == nil {
-		t.reach(phaseHeaders)
+		t.known.phase = max(t.known.phase, phaseHeaders)
+		t.known.written = time.Now()
 	}
 }
 
@@ -116,15 +117,5 @@ func (t *trace) firstByte() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.known.answered = true
-}
-
-// mayResend is asked before net/http sends the request again. HTTP/1 asks only if no byte was written; HTTP/2 asks
-// also after GOAWAY, REFUSED_STREAM and even PROTOCOL_ERROR, which a server can send after it read the request.
-func (t *trace) mayResend() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.known.http2 && t.wroteHeaders {
-		return errSentOnce
-	}
-	return nil
+	t.known.phases.FirstByte = time.Since(t.known.written)
 }

@@ -228,13 +228,13 @@ func (w *Worker) send(ctx context.Context, r *run) (res egress.Result, rec *reco
 	span := w.startSpan(ctx, r, header)
 	r.sent = true
 	res = w.cfg.Egress.Post(ctx, egress.Request{
-		URL: r.URL, Header: header, Body: body, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
+		URL: r.URL, Header: header, Body: body, Tenant: r.TenantID, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
 	})
 	endSpan(span, res)
 
 	if res.Outcome == egress.Unknown && !res.Sent {
 		r.sent = false
-		w.logger.LogAttrs(ctx, slog.LevelDebug, "a request did not leave", r.attrs(slog.String("error", res.Error))...)
+		w.notLeft(ctx, r, res)
 		w.interrupted(ctx, r)
 		return res, nil
 	}
@@ -242,6 +242,15 @@ func (w *Worker) send(ctx context.Context, r *run) (res egress.Result, rec *reco
 	ended := r.record(done, w.clock.Now())
 	ended.attempt = newAttempt(r, startedAt, header, res)
 	return res, &ended
+}
+
+// notLeft logs why a request did not leave. Nothing is counted against its endpoint.
+func (w *Worker) notLeft(ctx context.Context, r *run, res egress.Result) {
+	if trouble := w.cfg.Egress.Trouble(); trouble != "" {
+		w.calm.WarnContext(ctx, "this machine keeps requests from leaving", slog.String("trouble", trouble))
+		return
+	}
+	w.logger.LogAttrs(ctx, slog.LevelDebug, "a request did not leave", r.attrs(slog.String("error", res.Error))...)
 }
 
 // begin tells whether the request may leave: not if others may take this process for dead, which was frozen since it
