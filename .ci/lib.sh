@@ -68,6 +68,10 @@ install_packages() {
 	command -v chromium >/dev/null || missing+=(chromium)
 	command -v docker-compose >/dev/null || missing+=(docker-compose)
 	[[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer >/dev/null || missing+=(pgbouncer)
+	# The receivers that the client is tried with.
+	command -v nginx >/dev/null || missing+=(nginx-light)
+	command -v apache2 >/dev/null || missing+=(apache2-bin)
+	command -v haproxy >/dev/null || missing+=(haproxy)
 	# The pages of docs/ are run in these languages too.
 	local debian
 	for debian in python3-psycopg python3-psycopg2 python3-django ruby-activerecord ruby-pg jq curl; do
