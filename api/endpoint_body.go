@@ -453,7 +453,7 @@ func checkHeader(name, value string) string {
 	case isReservedHeader(strings.ToLower(name)):
 		return "is not allowed: it belongs to the connection, to Outhook or to the signature"
 	case egress.CheckHeader(name, "") != nil:
-		return "must have a header's name: letters, digits and hyphens; and not be one of the connection's"
+		return "must have a header's name: letters, digits, and - _ . between them; and not be one of the connection's"
 	case egress.CheckHeader(name, value) != nil, strings.ContainsFunc(value, visible), strings.TrimSpace(value) != value:
 		return "must have a value of visible ASCII characters"
 	}

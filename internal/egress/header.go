@@ -25,7 +25,7 @@ const maxHeaderValueBytes = 256
 func CheckHeader(name, value string) error {
 	switch {
 	case !httpguts.ValidHeaderFieldName(name):
-		return fmt.Errorf("%w: a name must be letters, digits and hyphens", ErrInvalidHeader)
+		return fmt.Errorf("%w: a name must be letters, digits, and - _ . between them", ErrInvalidHeader)
 	case connectionHeader(http.CanonicalHeaderKey(name)):
 		return fmt.Errorf("%w: %.64s is set by the HTTP client", ErrInvalidHeader, name)
 	case !httpguts.ValidHeaderFieldValue(value):

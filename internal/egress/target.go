@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
@@ -18,8 +19,8 @@ import (
 var ErrInvalidURL = errors.New("invalid URL")
 
 const (
-	// maxURLBytes is what receivers' servers take without configuration, with room for the headers: nginx and Apache
-	// stop at 8 KiB for the request line.
+	// maxURLBytes is what receivers' servers take without configuration: nginx and Apache stop at 8 KiB for the request
+	// line, and a URL whose every byte is escaped becomes three times as long.
 	maxURLBytes = 2048
 
 	// Lengths of a host name and its labels: RFC 1035, section 2.3.4, less the length byte and the root.
@@ -30,9 +31,12 @@ const (
 func invalidURL(text string) error { return fmt.Errorf("%w: %s", ErrInvalidURL, text) }
 
 // CheckURL reports whether an endpoint may have this URL: absolute, http or https (https with Config.HTTPSOnly), at
-// most 2048 bytes, a host, a port of Config.Ports, no user information, no fragment, no spaces and control characters.
-// An IP address must be written in its usual form and is judged at once (ErrBlocked); a name is judged at each
-// connection, by the address that it then has.
+// most 2048 bytes, a host, a port of Config.Ports, no user information, no fragment, no spaces and control characters,
+// no % that is not followed by two hexadecimal digits. An IP address must be written in its usual form and is judged at
+// once (ErrBlocked); a name is judged at each connection, by the address that it then has.
+//
+// The path and the query are sent as they are written, escapes and dot segments among them. What can't stand in a
+// request line is escaped: bytes that are not ASCII, and "<>\^`{|}.
 //
 // Returns ErrInvalidURL or ErrBlocked, with a text for the person who wrote the URL that never repeats it.
 func (c *Client) CheckURL(raw string) error {
@@ -40,7 +44,8 @@ func (c *Client) CheckURL(raw string) error {
 	return err
 }
 
-// parse returns the URL as it is sent: the host in ASCII, an IPv6 address in its shortest form.
+// parse returns the URL as it is sent: the host in ASCII, an IPv6 address in its shortest form, the path and the query
+// as they are written.
 func (g guard) parse(raw string) (*url.URL, error) {
 	if err := checkText(raw); err != nil {
 		return nil, err
@@ -62,9 +67,35 @@ func (g guard) parse(raw string) (*url.URL, error) {
 		return nil, invalidURL("it needs a host")
 	}
 
+	// net/url decodes the path, and sends it as it was written only if that has nothing in it to be escaped.
+	if u.RawPath != "" {
+		u.RawPath = escape(u.RawPath)
+	}
+	u.RawQuery = escape(u.RawQuery)
+
 	u.Host, err = g.host(u)
 	return u, err
 }
+
+// escape writes what can't stand in a request line in its escaped form, and leaves everything else as it is, escapes
+// too. [ and ] stay as browsers leave them, though RFC 3986 has them in a host only.
+func escape(s string) string {
+	if !strings.ContainsFunc(s, mustEscape) {
+		return s
+	}
+
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if mustEscape(rune(c)) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func mustEscape(r rune) bool { return r >= utf8.RuneSelf || strings.ContainsRune("\"<>\\^`{|}", r) }
 
 func checkText(raw string) error {
 	switch {
@@ -74,10 +105,31 @@ func checkText(raw string) error {
 		return invalidURL("it must be valid UTF-8")
 	case strings.Contains(raw, "#"):
 		return invalidURL("it must not have a fragment (#)")
+
+	case strings.TrimFunc(raw, isBlank) != raw:
+		return invalidURL("it starts or ends in a space, or in another character that can't be seen; remove it")
 	case strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		return invalidURL("it must not have spaces or control characters; encode them with %")
+	case hasBrokenEscape(raw):
+		return invalidURL("a % must be followed by two hexadecimal digits; write %25 for the character itself")
 	}
 	return nil
+}
+
+// isBlank tells whether a character leaves no ink. At the ends of a URL it was copied along from a page or a letter.
+func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
+
+func hasBrokenEscape(s string) bool {
+	for {
+		_, behind, found := strings.Cut(s, "%")
+		if !found {
+			return false
+		}
+		if len(behind) < 2 || strings.Trim(behind[:2], "0123456789abcdefABCDEF") != "" {
+			return true
+		}
+		s = behind[2:]
+	}
 }
 
 func (g guard) host(u *url.URL) (string, error) {
