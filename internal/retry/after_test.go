@@ -1,6 +1,7 @@
 package retry_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -23,8 +24,14 @@ func TestAfter(t *testing.T) {
 		"soon":                           0,
 		"3600":                           time.Hour,
 		"3601":                           time.Hour,
-		"99999999999999999999":           0,
 		"9223372036854775807":            time.Hour,
+		"9223372036854775808":            time.Hour,
+		"18446744073709551616":           time.Hour,
+		"99999999999999999999":           time.Hour,
+		"99999999999999999999 seconds":   0,
+		"+7":                             0,
+		"٧":                              0,
+		"000000000000000000000000000007": 7 * time.Second,
 		"Fri, 02 Jan 2026 03:04:35 GMT":  30 * time.Second,
 		"Fri, 02 Jan 2026 03:04:05 GMT":  0,
 		"Thu, 01 Jan 2026 03:04:05 GMT":  0,
@@ -33,4 +40,5 @@ func TestAfter(t *testing.T) {
 	} {
 		require.Equal(t, want, retry.After(value, now, time.Hour), value)
 	}
+	require.Equal(t, time.Hour, retry.After(strings.Repeat("9", 256), now, time.Hour))
 }
