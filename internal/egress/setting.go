@@ -1,10 +1,7 @@
 package egress
 
 import (
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -25,21 +22,4 @@ func ParsePorts(s string) ([]uint16, error) {
 		ports = append(ports, uint16(n))
 	}
 	return ports, nil
-}
-
-// ReadCAs returns the system's certificate authorities and those of a PEM file, for [Config.RootCAs].
-func ReadCAs(path string) (*x509.CertPool, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the operator's own configuration
-	if err != nil {
-		return nil, fmt.Errorf("reading the certificate authorities: %w", err)
-	}
-
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("reading the system's certificate authorities: %w", err)
-	}
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, errors.New("the file holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
-	}
-	return pool, nil
 }
