@@ -2,8 +2,6 @@ package egress
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -151,8 +149,8 @@ func (k traced) cause(err error) string {
 		return text
 	}
 
-	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "remote error" {
-		return "tls: the receiver says: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
+	if text := alertCause(err); text != "" {
+		return "tls: " + text
 	}
 	if k.phase == phaseTLS {
 		return "tls: " + tlsCause(err)
@@ -201,32 +199,6 @@ func refusedBy(err error) string {
 		return "by " + op.Addr.String()
 	}
 	return "by the receiver"
-}
-
-// tlsCause may fall back on crypto/tls's own words: it has seen no more of a URL than the host.
-func tlsCause(err error) string {
-	var (
-		unknown x509.UnknownAuthorityError
-		host    x509.HostnameError
-		invalid x509.CertificateInvalidError
-		record  tls.RecordHeaderError
-	)
-
-	switch {
-	case errors.As(err, &host):
-		return "the certificate is not valid for this host"
-	case errors.As(err, &unknown):
-		return "the certificate is signed by an unknown authority"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the certificate has expired or is not yet valid"
-	case errors.As(err, &invalid):
-		return "the certificate is not valid"
-	case errors.As(err, &record):
-		return "the receiver does not speak TLS on this port"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the receiver closed the connection in the handshake"
-	}
-	return strings.TrimPrefix(err.Error(), "tls: ")
 }
 
 func (k traced) httpCause(err error) string {
