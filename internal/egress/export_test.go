@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"net"
 	"time"
 )
 
@@ -22,3 +23,8 @@ func (c *Client) MaxSilence(d time.Duration) { c.pool.SetMaxSilence(d) }
 
 // Ours returns what this machine is in want of, after a host failed with err.
 func (c *Client) Ours(host string, err error) string { return c.ours(traced{host: host}, err) }
+
+// NewResolver is newResolver.
+func NewResolver(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
+	return newResolver(dial)
+}
