@@ -28,3 +28,13 @@ func (c *Client) Ours(host string, err error) string { return c.ours(traced{host
 func NewResolver(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
 	return newResolver(dial)
 }
+
+// NewIdentityConn is newIdentityConn; begin is to be called with the connection when a request gets it.
+func NewIdentityConn(conn net.Conn) net.Conn { return newIdentityConn(conn) }
+
+// BeginIdentity says that a request is about to be written to conn.
+func BeginIdentity(conn net.Conn) {
+	if c, ok := conn.(*identityConn); ok {
+		c.begin()
+	}
+}
