@@ -44,6 +44,8 @@ func TestServeIsStrictAboutURLs(t *testing.T) {
 		"https://[::1]/":            "publicly",
 		"https://169.254.169.254/":  "publicly",
 		"https://u:p@example.com/":  "user name",
+		"https://localhost/":        "OUTHOOK_EGRESS_ALLOW",
+		"https://app:8443/":         "OUTHOOK_EGRESS_ALLOW",
 	} {
 		status, message := createEndpoint(t, base, testAPIKey, url)
 		if want == "" {

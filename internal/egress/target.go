@@ -33,7 +33,8 @@ func invalidURL(text string) error { return fmt.Errorf("%w: %s", ErrInvalidURL, 
 // CheckURL reports whether an endpoint may have this URL: absolute, http or https (https with Config.HTTPSOnly), at
 // most 2048 bytes, a host, a port of Config.Ports, no user information, no fragment, no spaces and control characters,
 // no % that is not followed by two hexadecimal digits. An IP address must be written in its usual form and is judged at
-// once (ErrBlocked); a name is judged at each connection, by the address that it then has.
+// once (ErrBlocked); a name is judged at each connection, by the address that it then has. A name of one label is
+// refused unless Config.Allow holds something: only a network of one's own knows such names.
 //
 // The path and the query are sent as they are written, escapes and dot segments among them. What can't stand in a
 // request line is escaped: bytes that are not ASCII, and "<>\^`{|}.
@@ -199,6 +200,11 @@ func (g guard) hostname(u *url.URL) (string, error) {
 	}
 	if endsInNumber(host) {
 		return g.addr(host, netip.Addr.Is4)
+	}
+
+	// The public DNS has none. With a search domain behind it, such a name would be a stranger's.
+	if len(g.allow) == 0 && !strings.Contains(host, ".") {
+		return "", invalidURL("the host must be a full name, with full stops; one of a single label needs OUTHOOK_EGRESS_ALLOW")
 	}
 	return host, nil
 }

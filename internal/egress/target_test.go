@@ -20,7 +20,7 @@ func TestCheckURLTakesEndpoints(t *testing.T) {
 		"https://example.com", "http://example.com/", "HTTPS://EXAMPLE.COM/Path", "https://example.com:8443/a/b?c=d&e=%20",
 		"https://a_b.example.com/", "https://xn--bcher-kva.example/", "https://bücher.example/", "https://例え.jp:443/",
 		"https://8.8.8.8/", "https://8.8.8.8:65535/", "https://[2606:4700:4700::1111]/", "https://[2606:4700:4700::1111]:1/",
-		"https://1password.com/", "https://0x.example.com/", "https://10.example.com/", "https://localhost/", "https://example.com?x",
+		"https://1password.com/", "https://0x.example.com/", "https://10.example.com/", "https://example.com?x",
 		"https://example.com/" + strings.Repeat("p", 2028), "https://example.com//evil.example/", "https://example.com/@user:x",
 		"https://" + strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("b", 61) + "/",
 	} {
@@ -75,6 +75,10 @@ func TestCheckURLRefusesEverythingElse(t *testing.T) {
 		"Backslash":            {`https://example.com\@s3cret.example/`, "parsed"},
 		"EscapedHost":          {"https://%65xample.com/s3cret", "parsed"},
 		"TrailingDot":          {"https://example.com./s3cret", "full stop"},
+		"OneLabel":             {"https://s3cret/", "OUTHOOK_EGRESS_ALLOW"},
+		"OneLabelWithPort":     {"https://s3cret:443/", "OUTHOOK_EGRESS_ALLOW"},
+		"OneForeignLabel":      {"https://例え/s3cret", "OUTHOOK_EGRESS_ALLOW"},
+		"Localhost":            {"https://localhost/s3cret", "OUTHOOK_EGRESS_ALLOW"},
 		"EmptyLabel":           {"https://example..com/s3cret", "labels"},
 		"LeadingDot":           {"https://.example.com/s3cret", "labels"},
 		"LabelOf64":            {"https://" + strings.Repeat("a", 64) + ".com/s3cret", "labels"},
@@ -124,6 +128,26 @@ func TestCheckURLRefusesEverythingElse(t *testing.T) {
 			require.False(t, res.Sent)
 		})
 	}
+}
+
+// Names of one label belong to a network of one's own, which Allow is for: Docker's, and those of /etc/hosts.
+func TestNamesOfOneLabelNeedAllow(t *testing.T) {
+	t.Parallel()
+	receiver := serve(t, func(http.ResponseWriter, *http.Request) {})
+	cfg := egress.Config{Resolver: serveDNS(t, always("127.0.0.1"))}
+	url := byName(t, receiver.Listener.Addr().String(), "http", "app")
+
+	client := setup(t, cfg)
+	require.NoError(t, client.CheckURL(url))
+	res := post(t, client, url)
+	require.Equal(t, egress.Succeeded, res.Outcome, res.Error)
+
+	cfg.Allow = []netip.Prefix{}
+	client = setup(t, cfg)
+	require.ErrorIs(t, client.CheckURL(url), egress.ErrInvalidURL)
+	res = post(t, client, url)
+	require.Equal(t, egress.Blocked, res.Outcome, res.Error)
+	require.Empty(t, res.RemoteAddr)
 }
 
 func requireNoURL(t *testing.T, err error) {
