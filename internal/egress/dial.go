@@ -31,7 +31,7 @@ type dialer struct {
 func newDialer(cfg Config, g guard, o *outage) *dialer {
 	resolver := cfg.Resolver
 	if resolver == nil {
-		resolver = &net.Resolver{PreferGo: true}
+		resolver = newResolver((&net.Dialer{}).DialContext)
 	}
 	return &dialer{
 		guard: g, resolver: resolver, outage: o, net: net.Dialer{ControlContext: g.control},
@@ -58,7 +58,7 @@ func (d *dialer) dial(ctx context.Context, key wire.Key, http1 bool, progress *w
 	progress.Connected(raw.RemoteAddr())
 	conn := wire.NewConn(raw, key.TLS)
 	if !key.TLS {
-		return &wire.Made{Conn: conn, Stream: conn}, nil
+		return http1Made(conn, conn), nil
 	}
 
 	progress.Reach(wire.Handshaking)
@@ -70,9 +70,18 @@ func (d *dialer) dial(ctx context.Context, key wire.Key, http1 bool, progress *w
 	secure := tls.Client(conn, cfg)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("in the TLS handshake: %w", err)
+		return nil, err //nolint:wrapcheck // classified by its text and type
 	}
-	return &wire.Made{Conn: conn, Stream: secure, HTTP2: secure.ConnectionState().NegotiatedProtocol == "h2"}, nil
+
+	if secure.ConnectionState().NegotiatedProtocol == "h2" {
+		return &wire.Made{Conn: conn, Stream: secure, HTTP2: true}, nil
+	}
+	return http1Made(conn, secure), nil
+}
+
+func http1Made(conn *wire.Conn, stream net.Conn) *wire.Made {
+	s := newIdentityConn(stream)
+	return &wire.Made{Conn: conn, Stream: s, Begin: s.begin}
 }
 
 // connected is one address's outcome.

@@ -12,8 +12,8 @@ import (
 	"github.com/outhook/outhook/internal/egress"
 )
 
-// FuzzCheckHeader: a header that is accepted arrives as it is (but for white space around it), alone, and changes nothing
-// of the request beside it. The oracle is net/http on both ends of the wire.
+// FuzzCheckHeader: a header that is accepted arrives as it is (but for white space around it), alone, and changes
+// nothing of the request beside it. The oracle is net/http on both ends of the wire.
 func FuzzCheckHeader(f *testing.F) {
 	for _, h := range [][2]string{
 		{"X-Api-Key", "s3cret"},

@@ -44,17 +44,20 @@ func (c *identityConn) Read(p []byte) (int, error) {
 		if n > 0 && c.begun.Swap(false) {
 			c.head = identityHead{reading: true, first: true, held: c.head.held[:0]}
 		}
-		if n == 0 || !c.head.reading {
+		if !c.head.reading || n == 0 && len(c.head.held) == 0 {
 			return n, err
 		}
 
-		// In place, unless what was held has to go before it.
-		if len(c.head.held) > 0 {
+		// In place, unless what was held has to go before it, or nothing comes behind it.
+		if len(c.head.held) > 0 || err != nil {
 			c.ready, c.err = c.head.filter(nil, p[:n]), err
+			if err != nil && !c.head.dropped {
+				c.ready = append(c.ready, c.head.held...)
+			}
 			continue
 		}
-		if n = len(c.head.filter(p[:0], p[:n])); n > 0 || err != nil {
-			return n, err
+		if n = len(c.head.filter(p[:0], p[:n])); n > 0 {
+			return n, nil
 		}
 	}
 }

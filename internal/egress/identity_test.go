@@ -256,3 +256,26 @@ func withLine(answer []byte, line string, n int) (with []byte, ok bool) {
 	before, after := bytes.Join(lines[:n], nil), bytes.Join(lines[n:], nil)
 	return bytes.Join([][]byte{before, []byte(line), after}, nil), true
 }
+
+// An old server's answer is taken, on each request of a connection and over TLS too.
+func TestIdentityIsNoEncoding(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	answer := func(conn net.Conn) {
+		for r := bufio.NewReader(conn); readRequest(r); {
+			write(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}
+	for name, receiver := range map[string]*rawReceiver{"Plain": serveRaw(t, answer), "TLS": serveRawTLS(t, a, answer)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := setup(t, egress.Config{RootCAs: a.pool, IdleTimeout: time.Minute})
+			for range 3 {
+				res := post(t, client, receiver.url)
+				require.Equal(t, egress.Succeeded, res.Outcome, res.Error)
+				require.Equal(t, "ok", string(res.Body))
+			}
+			require.EqualValues(t, 1, receiver.conns.Load())
+		})
+	}
+}

@@ -98,8 +98,8 @@ func serveRawTLS(t *testing.T, a *authority, handle func(net.Conn)) *rawReceiver
 }
 
 // Receivers that answer once too often reach themselves at most: never another tenant, and not even themselves if the
-// answer is there before the next request. Here each request of tenants that behave is right, under load and on the same
-// host and port as those of one that does not.
+// answer is there before the next request. Here each request of tenants that behave is right, under load and on the
+// same host and port as those of one that does not.
 func TestStrayAnswersUnderLoad(t *testing.T) {
 	t.Parallel()
 	var seen sync.Map // of requests, by their number
@@ -132,8 +132,8 @@ func TestStrayAnswersUnderLoad(t *testing.T) {
 	t.Logf("wrong outcomes of the tenants whose receiver answers too often: %d of %d", own.Load(), publishers/2*each)
 }
 
-// answerBadly answers with the request's body. In a tenth of the answers to /bad another one follows, at once or a moment
-// later.
+// answerBadly answers with the request's body. In a tenth of the answers to /bad another one follows, at once or a
+// moment later.
 func answerBadly(conn net.Conn, seen *sync.Map) {
 	for r := bufio.NewReader(conn); ; {
 		req, err := http.ReadRequest(r)

@@ -18,6 +18,7 @@ type Link struct {
 	host   *host
 	conn   *Conn
 	http   *http.ClientConn
+	begin  func() // nil: HTTP/2
 	shared bool // by HTTP/2
 	remote netip.AddrPort
 	tenant string // whose requests it has carried; HTTP/1.1
@@ -38,6 +39,9 @@ func (l *Link) RemoteAddr() string { return l.conn.RemoteAddr().String() }
 
 // RoundTrip sends a request and returns the head of its answer.
 func (l *Link) RoundTrip(req *http.Request) (*http.Response, error) {
+	if l.begin != nil {
+		l.begin()
+	}
 	return l.http.RoundTrip(req) //nolint:wrapcheck // classified by its text and type
 }
 
@@ -116,7 +120,7 @@ func (c closers) run() {
 
 // newLink makes HTTP/1.1 or HTTP/2 of a connection, as was agreed on in its handshake.
 func (p *Pool) newLink(ctx context.Context, h *host, made *Made) (*Link, error) {
-	l := &Link{pool: p, host: h, conn: made.Conn, shared: made.HTTP2, keep: p.cfg.IdleTimeout, since: time.Now()}
+	l := &Link{pool: p, host: h, conn: made.Conn, shared: made.HTTP2, begin: made.Begin, keep: p.cfg.IdleTimeout, since: time.Now()}
 	if addr, err := netip.ParseAddrPort(made.Conn.RemoteAddr().String()); err == nil {
 		l.remote = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	}

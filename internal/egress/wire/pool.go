@@ -36,6 +36,7 @@ type Made struct {
 	Conn   *Conn
 	Stream net.Conn // what HTTP is spoken on: Conn, or TLS on it
 	HTTP2  bool
+	Begin  func() // called before each request; nil: HTTP/2
 }
 
 // Config configures a [Pool].
