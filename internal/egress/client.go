@@ -194,6 +194,11 @@ type Request struct {
 	Tenant string
 	// Timeout is the one deadline for all of DNS, connecting, TLS, sending, waiting and reading the body. 0: 15 s.
 	Timeout time.Duration
+	// Conceal returns what may be kept of a part of the answer: of the body, whose name is "", before it is cut at
+	// KeepBytes, and of the value of each header in [Result.Header], before that is cut. whole says that the part ends
+	// with text; if not, more was to come. It must not change text, which it may return, nor keep it. Nil: everything
+	// may be kept.
+	Conceal func(name string, text []byte, whole bool) []byte
 }
 
 // Post sends one request and waits for the answer. It returns no error: whatever a receiver does is an outcome.
@@ -232,7 +237,7 @@ func (c *Client) post(ctx context.Context, r Request) Result {
 
 	t := trace{known: traced{host: target.Hostname()}}
 	for try := 1; ; try++ {
-		res, again := c.try(ctx, &t, key, newRequest(ctx, &t, target, r), r.Tenant)
+		res, again := c.try(ctx, &t, key, newRequest(ctx, &t, target, r), r)
 		if !again || try == maxTries {
 			return res
 		}
@@ -240,8 +245,8 @@ func (c *Client) post(ctx context.Context, r Request) Result {
 }
 
 // try sends the request on one connection. again: it surely was not processed.
-func (c *Client) try(ctx context.Context, t *trace, key wire.Key, req *http.Request, tenant string) (Result, bool) {
-	link, dialing, err := c.pool.Get(ctx, key, tenant)
+func (c *Client) try(ctx context.Context, t *trace, key wire.Key, req *http.Request, r Request) (Result, bool) {
+	link, dialing, err := c.pool.Get(ctx, key, r.Tenant)
 	t.waited(dialing)
 	if err != nil {
 		return c.failed(ctx, t, err), false
@@ -258,7 +263,7 @@ func (c *Client) try(ctx context.Context, t *trace, key wire.Key, req *http.Requ
 		return res, again
 	}
 
-	res := c.answer(ctx, t, resp)
+	res := c.answer(ctx, t, resp, r.Conceal)
 	_ = resp.Body.Close()
 	link.Done(resp.Header) //nolint:contextcheck // others may wait for a connection
 	return res, false

@@ -56,14 +56,25 @@ func checkHeaders(h http.Header) error {
 }
 
 // keptHeaders returns the headers of an answer that may be stored. All others can hold secrets: Set-Cookie, Location.
-func keptHeaders(h http.Header) http.Header {
+func keptHeaders(h http.Header, conceal concealer) http.Header {
 	kept := http.Header{}
+	var text []byte
 	for _, name := range []string{
 		"Cf-Ray", "Content-Length", "Content-Type", "Date", "Retry-After", "Server", "X-Request-Id",
 	} {
-		if values := h.Values(name); len(values) > 0 {
-			kept.Set(name, printable(values[0], maxHeaderValueBytes))
+		values := h.Values(name)
+		if len(values) == 0 {
+			continue
 		}
+
+		value := values[0]
+		if conceal != nil {
+			text = append(text[:0], value...)
+			if may := conceal(name, text, true); string(may) != value {
+				value = string(may)
+			}
+		}
+		kept.Set(name, printable(value, maxHeaderValueBytes))
 	}
 	return kept
 }

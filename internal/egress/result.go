@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"time"
+	"unicode/utf8"
 )
 
 // Outcome says how a request ended. It is stored.
@@ -30,8 +31,17 @@ const (
 	Unknown Outcome = "unknown"
 )
 
-// maxErrorBytes bounds [Result.Error].
-const maxErrorBytes = 200
+const (
+	// maxErrorBytes bounds [Result.Error].
+	maxErrorBytes = 200
+
+	// beyondBytes is read behind what is kept of a body, and belongs to what is drained. A credential of that length
+	// which the end of what is kept would cut is seen whole, and so is a character.
+	beyondBytes = 1 << 10
+)
+
+// concealer is [Request.Conceal].
+type concealer = func(name string, text []byte, whole bool) []byte
 
 // Result is what came of a request.
 type Result struct {
@@ -44,11 +54,12 @@ type Result struct {
 	// connection_reset, dns, http2, local, network, no_route, protocol, status, stopped, timeout and tls.
 	Error string
 	// Header holds the answer's Cf-Ray, Content-Length, Content-Type, Date, Retry-After, Server and X-Request-Id, the
-	// first value of each: at most 256 bytes of valid UTF-8 without control characters.
+	// first value of each as Request.Conceal left it: at most 256 bytes of valid UTF-8 without control characters.
 	Header http.Header
 	// RetryAfter is the Retry-After header as it is in Header, "" if there was none.
 	RetryAfter string
-	// Body is the beginning of the answer's body, at most KeepBytes: any bytes, as they came.
+	// Body is the beginning of the answer's body as Request.Conceal left it, at most KeepBytes: any bytes, but where it
+	// is cut there is no part of a character in UTF-8 that came whole.
 	Body []byte
 	// BodyTruncated says that the body was longer or broke off.
 	BodyTruncated bool
@@ -74,10 +85,10 @@ type Phases struct {
 }
 
 // answer reads the body and decides.
-func (c *Client) answer(ctx context.Context, t *trace, resp *http.Response) Result {
+func (c *Client) answer(ctx context.Context, t *trace, resp *http.Response, conceal concealer) Result {
 	known := t.snapshot()
 	res := Result{
-		Outcome: Succeeded, StatusCode: resp.StatusCode, Header: keptHeaders(resp.Header),
+		Outcome: Succeeded, StatusCode: resp.StatusCode, Header: keptHeaders(resp.Header, conceal),
 		RemoteAddr: known.remoteAddr, Phases: known.phases, Sent: true,
 	}
 	res.RetryAfter = res.Header.Get("Retry-After")
@@ -87,7 +98,7 @@ func (c *Client) answer(ctx context.Context, t *trace, resp *http.Response) Resu
 		return res
 	}
 
-	err := c.readBody(&res, resp)
+	err := c.readBody(&res, resp, conceal)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		res.Outcome, res.Error = Rejected, statusText(resp.StatusCode)
 		return res
@@ -100,24 +111,50 @@ func (c *Client) answer(ctx context.Context, t *trace, resp *http.Response) Resu
 }
 
 // readBody keeps the beginning, drains a little more so that the connection can be used again, and stops there.
-func (c *Client) readBody(res *Result, resp *http.Response) error {
+func (c *Client) readBody(res *Result, resp *http.Response, conceal concealer) error {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil // what follows is not HTTP, and has no end
 	}
 
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(c.keepBytes)+1))
-	res.Body, res.BodyTruncated = body, err != nil
-	if len(body) > c.keepBytes {
-		res.Body, res.BodyTruncated = body[:c.keepBytes], true
+	limit := int64(c.keepBytes + beyondBytes)
+	read, err := io.ReadAll(io.LimitReader(resp.Body, limit))
+	whole := err == nil && int64(len(read)) < limit
+	if conceal != nil {
+		read = conceal("", read, whole)
 	}
+	res.Body = beginning(read, c.keepBytes, whole)
+	res.BodyTruncated = !whole || len(res.Body) < len(read)
 	if err != nil {
 		return err
 	}
 
-	if _, err = io.CopyN(io.Discard, resp.Body, drainBytes); errors.Is(err, io.EOF) {
+	if _, err = io.CopyN(io.Discard, resp.Body, drainBytes-beyondBytes); errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
+}
+
+// beginning returns the first n bytes of a text, or less if these end within a character. One that is not whole may end
+// within a character too.
+func beginning(text []byte, n int, whole bool) []byte {
+	if len(text) <= n {
+		if whole {
+			return text
+		}
+		n = len(text)
+	}
+
+	for from := n - 1; from >= 0 && from > n-utf8.UTFMax; from-- {
+		if !utf8.RuneStart(text[from]) {
+			continue
+		}
+		// An invalid byte counts as one character.
+		if _, size := utf8.DecodeRune(text[from:]); from+size > n || !utf8.FullRune(text[from:]) {
+			return text[:from]
+		}
+		break
+	}
+	return text[:n]
 }
 
 func statusText(code int) string {

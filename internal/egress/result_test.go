@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -42,6 +43,81 @@ func TestBodyIsKeptUpToTheLimit(t *testing.T) {
 				require.True(t, bytes.Equal(body[:c.want], res.Body))
 				require.Equal(t, c.length > c.want, res.BodyTruncated)
 			}
+		})
+	}
+}
+
+// A character is kept whole or not at all, where the limit ends it and where the connection does. What is no UTF-8 is kept
+// to the last byte.
+func TestABodyIsNotCutInsideACharacter(t *testing.T) {
+	t.Parallel()
+	client := setup(t, egress.Config{KeepBytes: 64})
+	for _, c := range []string{"é", "€", "😀", "e\u0301"} {
+		for shift := range 5 {
+			text := strings.Repeat("x", shift) + strings.Repeat(c, 600)
+			broken := serveRaw(t, answerRaw("HTTP/1.1 500 x\r\nContent-Length: 60\r\n\r\n"+text[:30]))
+			longer := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(text)) })
+			for _, url := range []string{broken.url, longer.URL} {
+				res := post(t, client, url)
+				require.True(t, res.BodyTruncated)
+				require.True(t, utf8.Valid(res.Body), "%q", res.Body)
+				require.True(t, strings.HasPrefix(text, string(res.Body)))
+				require.GreaterOrEqual(t, len(res.Body), 27)
+			}
+		}
+	}
+
+	for _, text := range []string{
+		strings.Repeat("\xe9", 200), strings.Repeat("\x80", 200), strings.Repeat("\xf0\x9f", 200), strings.Repeat("\xc3a", 200),
+		strings.Repeat("x", 63) + strings.Repeat("\xe9 ", 9),
+	} {
+		receiver := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(text)) })
+		require.Equal(t, text[:64], string(post(t, client, receiver.URL).Body))
+	}
+	whole := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("x\xc3")) })
+	res := post(t, client, whole.URL)
+	require.Equal(t, "x\xc3", string(res.Body))
+	require.False(t, res.BodyTruncated)
+}
+
+// What must not be kept is looked for before anything is cut, in what stands behind the end of what is kept too, and told
+// whether more was to come.
+func TestWhatIsConcealedIsNotKept(t *testing.T) {
+	t.Parallel()
+	client := setup(t, egress.Config{KeepBytes: 64})
+	for name, c := range map[string]struct {
+		body  string
+		want  string
+		whole bool
+		cut   bool
+	}{
+		"None":    {"ok", "ok", true, false},
+		"Within":  {"a s3cret b", "a [gone] b", true, false},
+		"AtEnd":   {strings.Repeat("x", 60) + "s3cret" + "y", strings.Repeat("x", 60) + "[gon", true, true},
+		"Shrinks": {strings.Repeat("s3cret", 11), strings.Repeat("[gone]", 11)[:64], true, true},
+		"Long":    {strings.Repeat("x", 63) + "s3cret" + strings.Repeat("y", 5000), strings.Repeat("x", 63) + "[", false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			receiver := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Server", strings.Repeat("z", 252)+"s3cret")
+				w.Header().Set("X-Request-Id", "r1")
+				w.Write([]byte(c.body))
+			})
+			seen := map[string]bool{}
+			res := postRequest(t, client, egress.Request{
+				URL: receiver.URL, Body: []byte("{}"), Conceal: func(name string, text []byte, whole bool) []byte {
+					seen[name] = whole
+					return bytes.ReplaceAll(text, []byte("s3cret"), []byte("[gone]"))
+				},
+			})
+			require.Equal(t, egress.Succeeded, res.Outcome)
+			require.Equal(t, c.want, string(res.Body))
+			require.Equal(t, c.cut, res.BodyTruncated)
+			require.Equal(t, c.whole, seen[""])
+			require.True(t, seen["X-Request-Id"])
+			require.Equal(t, strings.Repeat("z", 252)+"[gon", res.Header.Get("Server"))
+			require.Equal(t, "r1", res.Header.Get("X-Request-Id"))
 		})
 	}
 }
