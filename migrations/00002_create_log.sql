@@ -81,7 +81,7 @@ CREATE TABLE outhook.delivery_attempts (
     remote_addr        text,
     -- The headers that were sent; signatures and the values of custom headers are redacted.
     request_headers    jsonb,
-    -- An allow-list of the answer's headers.
+    -- An allow-list of the answer's headers. The endpoint's credentials are redacted, also in the body.
     response_headers   jsonb,
     -- The beginning of the answer's body (1 KiB unless configured); bytes that are no UTF-8, and NUL, as U+FFFD.
     response_body      text,

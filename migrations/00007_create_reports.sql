@@ -2,7 +2,7 @@
 --
 -- The stable face for SQL: columns are added, never renamed or removed, within a major version. The views run with
 -- their owner's rights, so a reporter needs SELECT on them and no right on any table. None shows a payload, a secret, a
--- custom header's value or more of a URL than its host.
+-- custom header's value or more of a URL than its host, unless a receiver's answer repeats it.
 
 -- +goose Up
 CREATE VIEW outhook.report_events AS

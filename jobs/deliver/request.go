@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/conceal"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/signature"
 )
@@ -20,7 +21,6 @@ const (
 	headerAttempt   = "outhook-attempt"
 
 	statusGone = http.StatusGone
-	redacted   = "[redacted]"
 )
 
 // credentials are what an endpoint's row holds, decrypted and decoded by the first delivery of a query that needs it.
@@ -28,36 +28,37 @@ type credentials struct {
 	once    sync.Once
 	secrets []signature.Secret // live ones, newest first; during a rotation there are two and both sign
 	header  http.Header        // the endpoint's own; not to be changed
+	conceal conceal.Concealer  // knows the secrets and the secret headers
 	err     error
 }
 
-// open returns the endpoint's secrets and headers.
-func (w *Worker) open(r *run) ([]signature.Secret, http.Header, error) {
+// open decrypts the credentials of the run's endpoint.
+func (w *Worker) open(r *run) (*credentials, error) {
 	c := r.credentials
 	c.once.Do(func() {
-		if c.secrets, c.err = w.secrets(r); c.err == nil {
-			c.header, c.err = w.headers(r)
+		if c.err = w.openSecrets(r, c); c.err == nil {
+			c.err = w.openHeaders(r, c)
 		}
 	})
-	return c.secrets, c.header, c.err
+	return c, c.err
 }
 
 // sign returns the request's headers: the endpoint's own, then ours, which nobody can override. webhook-id is the
 // event's id, the same on every attempt; webhook-timestamp is this attempt's second on the database's clock.
 func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
-	secrets, own, err := w.open(r)
+	c, err := w.open(r)
 	if err != nil {
 		return nil, err
 	}
 
 	id := r.EventID.String()
-	value, err := signature.Sign(secrets, id, at, body)
+	value, err := signature.Sign(c.secrets, id, at, body)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
 
-	header := make(http.Header, len(own)+12)
-	maps.Copy(header, own)
+	header := make(http.Header, len(c.header)+12)
+	maps.Copy(header, c.header)
 	header.Set(signature.HeaderID, id)
 	header.Set(signature.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
 	header.Set(signature.HeaderSignature, value)
@@ -71,46 +72,48 @@ func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
 // noHeaders is the JSON of no headers, which most endpoints have.
 const noHeaders = "{}"
 
-// headers returns the endpoint's headers, those that are stored encrypted last.
-func (w *Worker) headers(r *run) (http.Header, error) {
-	header := http.Header{}
+// openHeaders reads the endpoint's headers, those that are stored encrypted last.
+func (w *Worker) openHeaders(r *run, c *credentials) error {
+	c.header = http.Header{}
 
 	if string(r.Headers) != noHeaders {
 		var custom map[string]string
 		if err := json.Unmarshal(r.Headers, &custom); err != nil {
-			return nil, fmt.Errorf("reading the endpoint's headers: %w", err)
+			return fmt.Errorf("reading the endpoint's headers: %w", err)
 		}
 		for name, value := range custom {
-			header.Set(name, value)
+			c.header.Set(name, value)
 		}
 	}
 
 	if string(r.SecretHeaders) != noHeaders {
 		secret, err := w.cfg.Keyring.OpenHeaders(r.SecretHeaders, r.EndpointID[:])
 		if err != nil {
-			return nil, fmt.Errorf("decrypting the endpoint's secret headers: %w", err)
+			return fmt.Errorf("decrypting the endpoint's secret headers: %w", err)
 		}
 		for name, value := range secret {
-			header.Set(name, value)
+			c.header.Set(name, value)
+			c.conceal.AddHeader(name, value)
 		}
 	}
 
-	return header, nil
+	return nil
 }
 
-// secrets returns the live secrets, newest first.
-func (w *Worker) secrets(r *run) ([]signature.Secret, error) {
-	secrets := make([]signature.Secret, len(r.SealedSecrets))
+// openSecrets decrypts the live secrets, newest first.
+func (w *Worker) openSecrets(r *run, c *credentials) error {
+	c.secrets = make([]signature.Secret, len(r.SealedSecrets))
 	for i, sealed := range r.SealedSecrets {
 		raw, err := w.cfg.Keyring.Open(r.SecretKeyIds[i], sealed, r.EndpointID[:])
 		if err != nil {
-			return nil, fmt.Errorf("decrypting a secret: %w", err)
+			return fmt.Errorf("decrypting a secret: %w", err)
 		}
-		if secrets[i], err = signature.SecretFromBytes(raw); err != nil {
-			return nil, fmt.Errorf("reading a secret: %w", err)
+		if c.secrets[i], err = signature.SecretFromBytes(raw); err != nil {
+			return fmt.Errorf("reading a secret: %w", err)
 		}
+		c.conceal.AddKey(raw)
 	}
-	return secrets, nil
+	return nil
 }
 
 // ownHeaders are kept with their value; the values of an endpoint's own headers may be credentials.
@@ -131,7 +134,7 @@ func keptRequestHeaders(header http.Header) string {
 		if ownHeader(name) {
 			return header.Get(name)
 		}
-		return redacted
+		return conceal.Marker
 	})
 }
 

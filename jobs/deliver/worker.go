@@ -19,6 +19,7 @@ import (
 	"github.com/outhook/outhook/internal/dbclock"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/retry"
+	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs/health"
 	"github.com/outhook/outhook/jobs/lane"
 	"github.com/outhook/outhook/jobs/ledger"
@@ -229,6 +230,7 @@ func (w *Worker) send(ctx context.Context, r *run) (res egress.Result, rec *reco
 	r.sent = true
 	res = w.cfg.Egress.Post(ctx, egress.Request{
 		URL: r.URL, Header: header, Body: body, Tenant: r.TenantID, Timeout: time.Duration(r.TimeoutMS) * time.Millisecond,
+		Conceal: r.credentials.conceal.Answer(header.Get(signature.HeaderSignature)),
 	})
 	endSpan(span, res)
 
