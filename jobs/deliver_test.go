@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"testing"
@@ -38,6 +39,7 @@ func TestDeliver(t *testing.T) {
 		require.Equal(t, "1", got[0].header.Get("outhook-attempt"))
 		require.Equal(t, "Outhook/test", got[0].header.Get("user-agent"))
 		require.Equal(t, "application/json", got[0].header.Get("content-type"))
+		require.Equal(t, "*/*", got[0].header.Get("accept"))
 		verifier, err := standardwebhooks.NewWebhook(secret.Reveal())
 		require.NoError(t, err)
 		require.NoError(t, verifier.Verify(got[0].body, got[0].header))
@@ -51,8 +53,23 @@ func TestDeliver(t *testing.T) {
 		require.Equal(t, strconv.FormatInt(a.StartedAt.Unix(), 10), got[0].header.Get("webhook-timestamp"))
 		require.NotContains(t, string(a.RequestHeaders), got[0].header.Get("webhook-signature"))
 		require.Contains(t, string(a.RequestHeaders), `"webhook-signature": "[redacted]"`)
+		require.Contains(t, string(a.RequestHeaders), `"accept": "*/*"`)
 		state, _ := b.jobState(t, eventID, endpointID)
 		require.Equal(t, "completed", state)
+	})
+
+	t.Run("LeavesTheEndpointItsOwnAccept", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) {
+			p.Headers = json.RawMessage(`{"accept": "application/vnd.s3cret+json"}`)
+		})
+		eventID := b.enqueue(t, `{}`)
+		b.start(t, b.config(t))
+
+		b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
+		require.Equal(t, []string{"application/vnd.s3cret+json"}, b.receiver.received()[0].header.Values("accept"))
+		require.Contains(t, string(b.attempts(t, eventID)[0].RequestHeaders), `"accept": "[redacted]"`)
 	})
 
 	t.Run("GivesUpWhenTheScheduleIsUsedUp", func(t *testing.T) {

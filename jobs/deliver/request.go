@@ -20,6 +20,10 @@ const (
 	headerEventType = "outhook-event-type"
 	headerAttempt   = "outhook-attempt"
 
+	// acceptAny is the accept header of an endpoint that has none of its own. Some receivers, and firewalls before them,
+	// refuse requests without one.
+	acceptAny = "*/*"
+
 	statusGone = http.StatusGone
 )
 
@@ -43,8 +47,9 @@ func (w *Worker) open(r *run) (*credentials, error) {
 	return c, c.err
 }
 
-// sign returns the request's headers: the endpoint's own, then ours, which nobody can override. webhook-id is the
-// event's id, the same on every attempt; webhook-timestamp is this attempt's second on the database's clock.
+// sign returns the request's headers: the endpoint's own, then ours, which nobody can override, but for accept.
+// webhook-id is the event's id, the same on every attempt; webhook-timestamp is this attempt's second on the database's
+// clock.
 func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
 	c, err := w.open(r)
 	if err != nil {
@@ -57,7 +62,8 @@ func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
 
-	header := make(http.Header, len(c.header)+12)
+	header := make(http.Header, len(c.header)+13)
+	header.Set("accept", acceptAny)
 	maps.Copy(header, c.header)
 	header.Set(signature.HeaderID, id)
 	header.Set(signature.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
@@ -131,8 +137,8 @@ func ownHeader(name string) bool {
 // signature and the values of the endpoint's own headers redacted.
 func keptRequestHeaders(header http.Header) string {
 	return headerJSON(header, func(name string) string {
-		if ownHeader(name) {
-			return header.Get(name)
+		if value := header.Get(name); ownHeader(name) || name == "Accept" && value == acceptAny {
+			return value
 		}
 		return conceal.Marker
 	})
