@@ -1,3 +1,3 @@
-// Package retry says when to try again: schedule.go is the delays between attempts, after.go what an answer's
-// Retry-After asks for.
+// Package retry says when to try again: schedule.go is the delays between attempts, jitter.go what spreads them,
+// after.go what an answer's Retry-After asks for.
 package retry
