@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs/ledger"
 )
@@ -48,10 +49,16 @@ type Config struct {
 	// Timeouts bound how long they take.
 	Timeouts Timeouts
 
-	// Retention is the workers': an endpoint's retry schedule must be more than a day shorter.
+	// Retention is the workers': an endpoint's retry schedule, jitter included, must be more than a day shorter.
 	//
 	// Defaults to 30 days.
 	Retention time.Duration
+
+	// Schedule and Jitter are the workers', which hold for endpoints that have none of their own.
+	//
+	// Default to retry.Fast and 0.
+	Schedule retry.Schedule
+	Jitter   retry.Jitter
 
 	// UI is River UI, served at /riverui behind an API key (Basic authentication: any user, the key as password) and
 	// closed to other origins' pages. Nil: not served.
@@ -176,7 +183,7 @@ func DefaultConfig() Config {
 			MaxRequests: 5000, MaxEndpoints: 1000,
 		},
 		Timeouts:  Timeouts{Store: 15 * time.Second, Query: 5 * time.Second, Body: 20 * time.Second},
-		Retention: ledger.DefaultRetention, Version: "dev", Logger: slog.New(slog.DiscardHandler),
+		Retention: ledger.DefaultRetention, Schedule: retry.Fast(), Version: "dev", Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -198,6 +205,8 @@ func (cfg Config) validate() error {
 		return errors.New("field Access.RateLimit must be 0 to 1,000,000")
 	case cfg.Access.FailedLogins < 0 || cfg.Access.FailedLogins > 1_000_000:
 		return errors.New("field Access.FailedLogins must be 0 to 1,000,000")
+	case cfg.Jitter.Validate() != nil:
+		return fmt.Errorf("field Jitter %w", cfg.Jitter.Validate())
 	}
 
 	for _, limit := range []struct {

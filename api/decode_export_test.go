@@ -12,9 +12,16 @@ func DecodeBatch(body []byte, maxPayloadBytes int) ([]outhook.Event, error) {
 	return (&Server{cfg: Config{Limits: Limits{MaxPayloadBytes: maxPayloadBytes}}}).decodeBatch(body)
 }
 
+// endpointDecoder returns what reads bodies of endpoints and has no database.
+func endpointDecoder(checkURL func(string) error) *Server {
+	cfg := DefaultConfig()
+	cfg.Checks.URL = checkURL
+	return &Server{cfg: cfg}
+}
+
 // DecodeNewEndpoint reads the body of POST /api/endpoints, into the row that would be stored.
 func DecodeNewEndpoint(body []byte, checkURL func(string) error) (db.Endpoint, error) {
-	e, err := (&Server{cfg: Config{Checks: Checks{URL: checkURL}}}).decodeNewEndpoint(body)
+	e, err := endpointDecoder(checkURL).decodeNewEndpoint(body)
 	if err != nil {
 		return db.Endpoint{}, err
 	}
@@ -23,7 +30,7 @@ func DecodeNewEndpoint(body []byte, checkURL func(string) error) (db.Endpoint, e
 
 // DecodeEndpointChange reads the body of PATCH /api/endpoints/{id}.
 func DecodeEndpointChange(body []byte, row db.Endpoint, checkURL func(string) error) (db.Endpoint, error) {
-	e, err := (&Server{cfg: Config{Checks: Checks{URL: checkURL}}}).decodeChange(body, row)
+	e, err := endpointDecoder(checkURL).decodeChange(body, row)
 	if err != nil {
 		return db.Endpoint{}, err
 	}

@@ -37,6 +37,7 @@ type endpoint struct {
 	RateLimit       *rateLimit        `json:"rate_limit" doc:"Null: none."`
 	Lane            lane              `json:"lane" doc:"Where its deliveries wait."`
 	RetrySchedule   []string          `json:"retry_schedule" nullable:"true" doc:"The delays between attempts. Null: the server's."`
+	RetryJitter     *float64          `json:"retry_jitter" nullable:"true" example:"0.1" doc:"How much longer a delay may become, as a fraction of it. Null: the server's."`
 	Status          string            `json:"status" enum:"enabled,paused,disabled" doc:"paused: deliveries are made and wait. disabled: none are made, and those that waited are cancelled."`
 	StatusReason    string            `json:"status_reason" doc:"Why the status is what it is. It begins with api (set here), gone (it answered 410), failing (it failed for too long) or probe (it was disabled for failing and works again)."`
 	StatusChangedAt time.Time         `json:"status_changed_at"`
@@ -110,8 +111,8 @@ func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 	e := endpoint{
 		ID: r.ID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes,
 		TimeoutMS: r.TimeoutMS, MaxInFlight: r.MaxInFlight, RateLimit: newRateLimit(r), Lane: newLane(r),
-		RetrySchedule: durations(r.RetrySchedule),
-		Status:        string(r.Status), StatusReason: r.StatusReason, StatusChangedAt: r.StatusChangedAt.UTC(),
+		RetrySchedule: durations(r.RetrySchedule), RetryJitter: r.RetryJitter,
+		Status: string(r.Status), StatusReason: r.StatusReason, StatusChangedAt: r.StatusChangedAt.UTC(),
 		Health:    newEndpointHealth(r.Status, db.EndpointHealth{}),
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
@@ -185,8 +186,8 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 
 	row, err = q.InsertEndpoint(ctx, tx, db.InsertEndpointParams{
 		TenantID: e.TenantID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
-		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, Metadata: e.Metadata, MaxInFlight: e.MaxInFlight,
-		RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
+		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, RetryJitter: e.RetryJitter, Metadata: e.Metadata,
+		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})
 	if err != nil {
 		return row, err
@@ -287,7 +288,7 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 	e := edit.row
 	row, err = db.New().UpdateEndpoint(ctx, tx, db.UpdateEndpointParams{
 		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
-		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, Metadata: e.Metadata,
+		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, RetryJitter: e.RetryJitter, Metadata: e.Metadata,
 		Status: e.Status, StatusReason: statusReasonAPI,
 		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})

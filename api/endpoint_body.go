@@ -56,6 +56,7 @@ type newEndpoint struct {
 	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000" default:"32" doc:"How many of its requests may be under way at the same time: in each worker process, or in all together while it has a lane."`
 	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"The most requests in a time, retries included, over all workers. Null: no limit."`
 	RetrySchedule []string          `json:"retry_schedule,omitempty" nullable:"true" maxItems:"30" example:"[\"1m\", \"2m\", \"4m\"]" doc:"The delays between attempts, 1s to 168h each. Empty: one attempt only. Absent: the server's. A preset's name, fast or standard, may stand in place of the list."`
+	RetryJitter   *float64          `json:"retry_jitter,omitempty" nullable:"true" minimum:"0" maximum:"1" example:"0.1" doc:"How much longer a delay may become, as a fraction of it, so that what failed together does not come back together: 0.1 makes it up to 10 % longer, 0 leaves it exact. It never makes one shorter. Absent: the server's."`
 	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Yours, at most 20 entries and 4 KiB."`
 }
 
@@ -72,6 +73,7 @@ type endpointChange struct {
 	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000"`
 	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"Null: no limit."`
 	RetrySchedule []string          `json:"retry_schedule,omitempty" nullable:"true" maxItems:"30"`
+	RetryJitter   *float64          `json:"retry_jitter,omitempty" nullable:"true" minimum:"0" maximum:"1"`
 	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Replaces all of it."`
 	Status        *string           `json:"status,omitempty" nullable:"true" enum:"enabled,paused,disabled" doc:"paused: deliveries wait. disabled: none are made, and the pending ones are cancelled."`
 }
@@ -81,8 +83,7 @@ type endpointEdit struct {
 	row           db.Endpoint
 	secret        signature.Secret
 	secretHeaders map[string]string // nil: not given
-	checkURL      func(string) error
-	retention     time.Duration
+	cfg           *Config
 	members       []string // the names of those that the body gives, sorted
 	faults        problem.Faults
 }
@@ -95,7 +96,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 			Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight,
 			RatePer: perSecond, RateBurst: 1,
 		},
-		secret: signature.NewSecret(), checkURL: s.cfg.Checks.URL, retention: s.cfg.Retention,
+		secret: signature.NewSecret(), cfg: &s.cfg,
 	}
 	if err := e.decode(body, e.setNew); err != nil {
 		return nil, err
@@ -107,16 +108,18 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 		}
 	}
 	e.checkDoubles()
+	e.checkDelays()
 	return e, e.faults.Problem(http.StatusUnprocessableEntity)
 }
 
 // decodeChange reads the body that changes an endpoint.
 func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, error) {
-	e := &endpointEdit{row: row, checkURL: s.cfg.Checks.URL, retention: s.cfg.Retention}
+	e := &endpointEdit{row: row, cfg: &s.cfg}
 	if err := e.decode(body, e.setChange); err != nil {
 		return nil, err
 	}
 	e.checkDoubles()
+	e.checkDelays()
 	return e, e.faults.Problem(http.StatusUnprocessableEntity)
 }
 
@@ -193,6 +196,8 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 		e.setRateLimit(value)
 	case "retry_schedule":
 		e.setSchedule(value)
+	case "retry_jitter":
+		e.setJitter(value)
 	case "metadata":
 		e.row.Metadata = e.object(value, "body.metadata", maxMetadata, maxMetaBytes, nil)
 	default:
@@ -245,7 +250,7 @@ func (e *endpointEdit) setURL(value json.RawMessage) {
 		return
 	}
 
-	if err := e.checkURL(e.row.URL); err != nil {
+	if err := e.cfg.Checks.URL(e.row.URL); err != nil {
 		e.faults.Add("body.url", err.Error())
 	}
 }
@@ -319,9 +324,6 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	case len(e.faults) > before:
 	case err != nil:
 		e.faults.Add("body.retry_schedule", strings.TrimPrefix(err.Error(), retry.ErrInvalid.Error()+": "))
-	case schedule.Fits(e.retention) != nil:
-		e.faults.Add("body.retry_schedule", fmt.Sprintf(
-			"is too long: all delays and a day must be less than the %d days that events are kept", e.retention/ledger.Day))
 	default:
 		e.row.RetrySchedule = schedule.Seconds()
 	}
@@ -348,6 +350,48 @@ func (e *endpointEdit) schedule(value json.RawMessage) (retry.Schedule, error) {
 		schedule = append(schedule, d)
 	}
 	return schedule, schedule.Validate()
+}
+
+func (e *endpointEdit) setJitter(value json.RawMessage) {
+	e.row.RetryJitter = nil
+	if strictjson.IsNull(value) {
+		return
+	}
+
+	before := len(e.faults)
+	jitter := strictjson.Number(value, "body.retry_jitter", &e.faults)
+	if len(e.faults) > before {
+		return
+	}
+	if err := retry.Jitter(jitter).Validate(); err != nil {
+		e.faults.Add("body.retry_jitter", err.Error())
+		return
+	}
+	e.row.RetryJitter = &jitter
+}
+
+// checkDelays refuses delays that are longer than deliveries are kept, whichever of the schedule and the jitter was
+// given. What was not is the row's, or the server's.
+func (e *endpointEdit) checkDelays() {
+	schedule, jitter := e.cfg.Schedule, e.cfg.Jitter
+	if e.row.RetrySchedule != nil {
+		schedule = retry.FromSeconds(e.row.RetrySchedule)
+	}
+	if e.row.RetryJitter != nil {
+		jitter = retry.Jitter(*e.row.RetryJitter)
+	}
+	if len(e.faults) > 0 || schedule.Fits(e.cfg.Retention, jitter) == nil {
+		return
+	}
+
+	bound := fmt.Sprintf("all delays, jitter included, and a day must be less than the %d days that events are kept",
+		e.cfg.Retention/ledger.Day)
+	switch {
+	case slices.Contains(e.members, "retry_schedule"):
+		e.faults.Add("body.retry_schedule", "is too long: "+bound)
+	case slices.Contains(e.members, "retry_jitter"):
+		e.faults.Add("body.retry_jitter", "is too large for the retry schedule: "+bound)
+	}
 }
 
 // object reads an object of strings as entries does, and returns it as it is stored.

@@ -12,8 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs/health"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // openSecrets returns the secrets that are stored for an endpoint, in their text form.
@@ -53,7 +55,7 @@ func TestPostEndpoint(t *testing.T) {
 		require.Len(t, parsed.Bytes(), 32)
 		for name, want := range map[string]any{
 			"tenant_id": "acme", "url": "https://example.com/x?token=1", "description": "", "event_types": []any{},
-			"headers": object{}, "timeout_ms": 15000.0, "retry_schedule": nil, "status": "enabled", "status_reason": "",
+			"headers": object{}, "timeout_ms": 15000.0, "retry_schedule": nil, "retry_jitter": nil, "status": "enabled", "status_reason": "",
 			"metadata": object{},
 			"health": object{
 				"state": "healthy", "state_changed_at": nil, "consecutive_failures": 0.0, "failing_since": nil, "last_success_at": nil,
@@ -67,7 +69,7 @@ func TestPostEndpoint(t *testing.T) {
 			require.NoError(t, err)
 			require.WithinDuration(t, time.Now(), at, time.Minute)
 		}
-		require.Len(t, got, 20)
+		require.Len(t, got, 21)
 
 		again := b.requireObject(b.do("GET", r.header.Get("Location"), ""), 200)
 		require.NotContains(t, again, "secret")
@@ -82,12 +84,13 @@ func TestPostEndpoint(t *testing.T) {
 		secret := signature.NewSecret().Reveal()
 		got := b.requireObject(b.do("POST", "/api/endpoints", `{"tenant_id":"full","url":"https://example.com","description":"Büro <1>",
 			"event_types":["invoice.*","user.created"],"headers":{"X-Team":"a b","x-2":""},"secret":"`+secret+`","timeout_ms":30000,
-			"retry_schedule":["1s","90s","1m","2h","168h"],"metadata":{"plan":"gold","":"é"}}`), 201)
+			"retry_schedule":["1s","90s","1m","2h","168h"],"retry_jitter":0.15,"metadata":{"plan":"gold","":"é"}}`), 201)
 		require.Equal(t, secret, got["secret"])
 		require.Equal(t, "Büro <1>", got["description"])
 		require.Equal(t, []any{"invoice.*", "user.created"}, got["event_types"])
 		require.Equal(t, object{"X-Team": "a b", "x-2": ""}, got["headers"])
 		require.Equal(t, []any{"1s", "1m30s", "1m", "2h", "168h"}, got["retry_schedule"])
+		require.InDelta(t, 0.15, got["retry_jitter"], 0)
 		require.Equal(t, object{"plan": "gold", "": "é"}, got["metadata"])
 		require.Equal(t, []string{secret}, b.openSecrets(uuid.MustParse(got["id"].(string))))
 	})
@@ -95,8 +98,9 @@ func TestPostEndpoint(t *testing.T) {
 	t.Run("NullIsTheDefault", func(t *testing.T) {
 		t.Parallel()
 		got := b.requireObject(b.do("POST", "/api/endpoints", `{"tenant_id":"null","url":"https://example.com","description":null,"event_types":null,
-			"headers":null,"secret":null,"timeout_ms":null,"retry_schedule":null,"metadata":null}`), 201)
+			"headers":null,"secret":null,"timeout_ms":null,"retry_schedule":null,"retry_jitter":null,"metadata":null}`), 201)
 		require.EqualValues(t, 15000, got["timeout_ms"])
+		require.Nil(t, got["retry_jitter"])
 		require.True(t, strings.HasPrefix(got["secret"].(string), "whsec_"))
 	})
 
@@ -111,6 +115,35 @@ func TestPostEndpoint(t *testing.T) {
 			require.Equal(t, want, b.requireObject(r, 201)["retry_schedule"])
 		}
 	})
+}
+
+// A delivery must not expire before its last attempt, however long the jitter makes it wait: the endpoint's or the
+// server's, whichever holds, with the schedule that holds.
+func TestDelaysMustFitTheRetention(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(cfg *api.Config) {
+		cfg.Retention, cfg.Schedule, cfg.Jitter = 10*ledger.Day, retry.Schedule{5 * ledger.Day}, 0.5
+	})
+	refused := func(r response, member string) {
+		t.Helper()
+		b.requireFault(r, 422, "body."+member, "all delays, jitter included, and a day must be less than the 10 days that events are kept")
+	}
+	post := func(members string) response {
+		return b.do("POST", "/api/endpoints", `{"tenant_id":"acme","url":"https://example.com"`+members+`}`)
+	}
+
+	refused(post(`,"retry_schedule":["144h"]`), "retry_schedule") // 6 days become 9
+	refused(post(`,"retry_jitter":0.8`), "retry_jitter")          // 5 days become 9
+	refused(post(`,"retry_jitter":0.6,"retry_schedule":["144h"]`), "retry_schedule")
+	require.Equal(t, 201, post(`,"retry_jitter":0,"retry_schedule":["144h"]`).status)
+	require.Equal(t, 201, post(`,"retry_jitter":0.7`).status)
+	require.Equal(t, 201, post(`,"retry_jitter":1,"retry_schedule":[]`).status)
+
+	path := "/api/endpoints/" + b.newEndpoint("acme", `,"retry_jitter":0,"retry_schedule":["168h"]`).String()
+	refused(b.do("PATCH", path, `{"retry_jitter":null}`), "retry_jitter")
+	refused(b.do("PATCH", path, `{"retry_schedule":["168h","48h"]}`), "retry_schedule")
+	require.Equal(t, 200, b.do("PATCH", path, `{"retry_jitter":null,"retry_schedule":null}`).status)
+	require.Equal(t, 200, b.do("PATCH", path, `{"description":"a change of something else"}`).status)
 }
 
 // badMembers are members of an endpoint that are refused, with their place and a word of the message.
@@ -176,6 +209,11 @@ func badMembers() map[string]struct{ member, location, message string } {
 		"ScheduleBeyondRetention": {`"retry_schedule":["168h","168h","168h","168h","24h"]`, "body.retry_schedule", "30 days"},
 		"ScheduleUnknownPreset":   {`"retry_schedule":"s3cret"`, "body.retry_schedule", "fast or standard"},
 		"ScheduleNumbers":         {`"retry_schedule":[60]`, "body.retry_schedule[0]", "string"},
+		"JitterNegative":          {`"retry_jitter":-0.1`, "body.retry_jitter", "from 0 to 1: 0.1 makes each delay up to 10 % longer"},
+		"JitterPercent":           {`"retry_jitter":10`, "body.retry_jitter", "from 0 to 1"},
+		"JitterText":              {`"retry_jitter":"s3cret"`, "body.retry_jitter", "number"},
+		"JitterHuge":              {`"retry_jitter":1e999`, "body.retry_jitter", "number"},
+		"JitterBeyondRetention":   {`"retry_schedule":["168h","168h","168h"],"retry_jitter":0.5`, "body.retry_schedule", "30 days"},
 		"MetadataNotText":         {`"metadata":{"a":{}}`, "body.metadata.a", "string"},
 		"MetadataNameNUL":         {`"metadata":{"s3cret\u0000":""}`, "body.metadata", "NUL"},
 		"MetadataNUL":             {`"metadata":{"a":"s3cret\u0000"}`, "body.metadata.a", "NUL"},
@@ -309,7 +347,7 @@ func TestPatchEndpoint(t *testing.T) {
 
 	t.Run("ChangesGivenMembersOnly", func(t *testing.T) {
 		t.Parallel()
-		id := b.newEndpoint("acme", `,"description":"d","timeout_ms":2000,"retry_schedule":["1m"],"headers":{"x":"1"},"metadata":{"a":"b"},"event_types":["a"]`)
+		id := b.newEndpoint("acme", `,"description":"d","timeout_ms":2000,"retry_schedule":["1m"],"retry_jitter":0,"headers":{"x":"1"},"metadata":{"a":"b"},"event_types":["a"]`)
 		path := "/api/endpoints/" + id.String()
 		before := b.requireObject(b.do("GET", path, ""), 200)
 		after := b.requireObject(b.do("PATCH", path, `{"url":"https://example.org/new"}`), 200)
@@ -321,9 +359,9 @@ func TestPatchEndpoint(t *testing.T) {
 		}
 		require.Equal(t, before, after)
 
-		after = b.requireObject(b.do("PATCH", path, `{"description":null,"timeout_ms":null,"retry_schedule":null,"headers":null,"metadata":null,"event_types":null}`), 200)
+		after = b.requireObject(b.do("PATCH", path, `{"description":null,"timeout_ms":null,"retry_schedule":null,"retry_jitter":null,"headers":null,"metadata":null,"event_types":null}`), 200)
 		for name, want := range map[string]any{
-			"description": "", "timeout_ms": 15000.0, "retry_schedule": nil, "headers": object{}, "metadata": object{}, "event_types": []any{},
+			"description": "", "timeout_ms": 15000.0, "retry_schedule": nil, "retry_jitter": nil, "headers": object{}, "metadata": object{}, "event_types": []any{},
 		} {
 			require.Equal(t, want, after[name], name)
 		}

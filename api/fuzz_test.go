@@ -78,6 +78,9 @@ func requireStorable(t *testing.T, row db.Endpoint, checkURL func(string) error)
 	if row.RetrySchedule != nil {
 		require.NoError(t, retry.FromSeconds(row.RetrySchedule).Validate())
 	}
+	if row.RetryJitter != nil {
+		require.NoError(t, retry.Jitter(*row.RetryJitter).Validate())
+	}
 	for _, text := range append([]string{row.TenantID, row.Description}, row.EventTypes...) {
 		require.True(t, utf8.ValidString(text))
 		require.NotContains(t, text, "\x00")
@@ -88,9 +91,9 @@ func FuzzDecodeNewEndpoint(f *testing.F) {
 	checkURL := fuzzCheckURL(f)
 	for _, body := range []string{
 		`{"tenant_id":"acme","url":"https://example.com/a"}`,
-		`{"tenant_id":"acme","url":"https://example.com","event_types":["a.b","invoice.*"],"headers":{"X-A":"b"},"timeout_ms":1000,"retry_schedule":["1s","7d"]}`,
+		`{"tenant_id":"acme","url":"https://example.com","event_types":["a.b","invoice.*"],"headers":{"X-A":"b"},"timeout_ms":1000,"retry_schedule":["1s","168h"],"retry_jitter":0.1}`,
 		`{"tenant_id":"\u0000","url":"http://127.0.0.1"}`, `{"tenant_id":"a","url":"https://a.b","metadata":{"\ud800":"\u0000"}}`,
-		`{"tenant_id":"a","url":"https://a.b","timeout_ms":1e3,"retry_schedule":[]}`, `{"url":null}`, `{"secret":"whsec_"}`, `[]`, ``,
+		`{"tenant_id":"a","url":"https://a.b","timeout_ms":1e3,"retry_schedule":[],"retry_jitter":1e0}`, `{"url":null}`, `{"secret":"whsec_"}`, `[]`, ``,
 		`{"tenant_id":"a","url":"https://a.b","headers":{"Host":"x"}}`, `{"tenant_id":"a","url":"https://a.b","headers":{"X":"\r\n"}}`,
 	} {
 		f.Add([]byte(body))
@@ -111,6 +114,7 @@ func FuzzDecodeEndpointChange(f *testing.F) {
 	for _, body := range []string{
 		`{"status":"paused"}`, `{"status":null,"headers":null,"metadata":null,"event_types":null}`, `{"status":"x"}`, `{"tenant_id":"b"}`,
 		`{"url":null}`, `{"description":"\u0000"}`, `{"retry_schedule":["1m","2m"]}`, `{"retry_schedule":null}`, `{}`,
+		`{"retry_jitter":-0}`, `{"retry_jitter":1e-400}`, `{"retry_jitter":1e999}`, `{"retry_jitter":null}`,
 	} {
 		f.Add([]byte(body))
 	}

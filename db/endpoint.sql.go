@@ -58,7 +58,7 @@ const disableEndpoint = `-- name: DisableEndpoint :one
 UPDATE outhook.endpoints
 SET status = 'disabled', status_reason = $1, status_changed_at = now(), cancel_since = now(), updated_at = now()
 WHERE id = $2 AND status <> 'disabled' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
 `
 
 func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, iD uuid.UUID) (Endpoint, error) {
@@ -74,6 +74,7 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.RetryJitter,
 		&i.MaxInFlight,
 		&i.RateLimit,
 		&i.RatePer,
@@ -94,7 +95,7 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 }
 
 const getEndpoint = `-- name: GetEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -110,6 +111,7 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.RetryJitter,
 		&i.MaxInFlight,
 		&i.RateLimit,
 		&i.RatePer,
@@ -130,14 +132,15 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 }
 
 const insertEndpoint = `-- name: InsertEndpoint :one
-INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, metadata,
+INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter, metadata,
     max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason)
-VALUES ($1, $2, $3, $4::text[], $5, $6, $7::integer[], $8,
-    coalesce(nullif($9::integer, 0), 32), $10::integer, coalesce(nullif($11::text, ''), 'second'),
-    greatest($12::integer, 1),
-    CASE WHEN $10::integer > 0 THEN 'limited' ELSE '' END,
-    CASE WHEN $10::integer > 0 THEN 'it has a rate limit' ELSE '' END)
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
+VALUES ($1, $2, $3, $4::text[], $5, $6, $7::integer[],
+    $8::double precision, $9,
+    coalesce(nullif($10::integer, 0), 32), $11::integer, coalesce(nullif($12::text, ''), 'second'),
+    greatest($13::integer, 1),
+    CASE WHEN $11::integer > 0 THEN 'limited' ELSE '' END,
+    CASE WHEN $11::integer > 0 THEN 'it has a rate limit' ELSE '' END)
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
 `
 
 type InsertEndpointParams struct {
@@ -148,6 +151,7 @@ type InsertEndpointParams struct {
 	Headers       json.RawMessage
 	TimeoutMS     int32
 	RetrySchedule []int32
+	RetryJitter   *float64
 	Metadata      json.RawMessage
 	MaxInFlight   int32
 	RateLimit     *int32
@@ -164,6 +168,7 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		arg.Headers,
 		arg.TimeoutMS,
 		arg.RetrySchedule,
+		arg.RetryJitter,
 		arg.Metadata,
 		arg.MaxInFlight,
 		arg.RateLimit,
@@ -181,6 +186,7 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.RetryJitter,
 		&i.MaxInFlight,
 		&i.RateLimit,
 		&i.RatePer,
@@ -210,7 +216,7 @@ func (q *Queries) InsertEndpointSecret(ctx context.Context, db DBTX, endpointID 
 }
 
 const listEndpoints = `-- name: ListEndpoints :many
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
 WHERE deleted_at IS NULL
     AND ($1::text IS NULL OR tenant_id = $1)
     AND ($2::uuid IS NULL OR id > $2)
@@ -237,6 +243,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, 
 			&i.SecretHeaders,
 			&i.TimeoutMS,
 			&i.RetrySchedule,
+			&i.RetryJitter,
 			&i.MaxInFlight,
 			&i.RateLimit,
 			&i.RatePer,
@@ -264,7 +271,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, 
 }
 
 const lockEndpoint = `-- name: LockEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -280,6 +287,7 @@ func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endp
 		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.RetryJitter,
 		&i.MaxInFlight,
 		&i.RateLimit,
 		&i.RatePer,
@@ -302,23 +310,24 @@ func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endp
 const updateEndpoint = `-- name: UpdateEndpoint :one
 UPDATE outhook.endpoints SET
     url = $1, description = $2, event_types = $3::text[], headers = $4,
-    timeout_ms = $5, retry_schedule = $6::integer[], metadata = $7, updated_at = now(),
-    max_in_flight = $8, rate_limit = $9::integer, rate_per = $10, rate_burst = $11,
+    timeout_ms = $5, retry_schedule = $6::integer[], retry_jitter = $7::double precision,
+    metadata = $8, updated_at = now(),
+    max_in_flight = $9, rate_limit = $10::integer, rate_per = $11, rate_burst = $12,
     -- A rate limit needs a lane of its own, also for what shares the queue of bursts; a slow endpoint has one.
-    lane = CASE WHEN $9::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
-        WHEN $9::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
-    lane_reason = CASE WHEN $9::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
-        WHEN $9::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
-    lane_changed_at = CASE WHEN ($9::integer IS NOT NULL AND lane IN ('', 'bulk'))
-        OR ($9::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
-    status = $12::outhook.endpoint_status,
-    status_reason = CASE WHEN status = $12::outhook.endpoint_status THEN status_reason ELSE $13 END,
-    status_changed_at = CASE WHEN status = $12::outhook.endpoint_status THEN status_changed_at ELSE now() END,
+    lane = CASE WHEN $10::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
+        WHEN $10::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
+    lane_reason = CASE WHEN $10::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
+        WHEN $10::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
+    lane_changed_at = CASE WHEN ($10::integer IS NOT NULL AND lane IN ('', 'bulk'))
+        OR ($10::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
+    status = $13::outhook.endpoint_status,
+    status_reason = CASE WHEN status = $13::outhook.endpoint_status THEN status_reason ELSE $14 END,
+    status_changed_at = CASE WHEN status = $13::outhook.endpoint_status THEN status_changed_at ELSE now() END,
     -- The pacer cancels what is pending, unless it is enabled again meanwhile.
-    cancel_since = CASE WHEN status = $12::outhook.endpoint_status THEN cancel_since
-        WHEN $12::outhook.endpoint_status = 'disabled' THEN now() END
-WHERE id = $14
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
+    cancel_since = CASE WHEN status = $13::outhook.endpoint_status THEN cancel_since
+        WHEN $13::outhook.endpoint_status = 'disabled' THEN now() END
+WHERE id = $15
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
 `
 
 type UpdateEndpointParams struct {
@@ -328,6 +337,7 @@ type UpdateEndpointParams struct {
 	Headers       json.RawMessage
 	TimeoutMS     int32
 	RetrySchedule []int32
+	RetryJitter   *float64
 	Metadata      json.RawMessage
 	MaxInFlight   int32
 	RateLimit     *int32
@@ -346,6 +356,7 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		arg.Headers,
 		arg.TimeoutMS,
 		arg.RetrySchedule,
+		arg.RetryJitter,
 		arg.Metadata,
 		arg.MaxInFlight,
 		arg.RateLimit,
@@ -366,6 +377,7 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.RetryJitter,
 		&i.MaxInFlight,
 		&i.RateLimit,
 		&i.RatePer,

@@ -14,7 +14,7 @@ import (
 const enableProbedEndpoint = `-- name: EnableProbedEndpoint :one
 UPDATE outhook.endpoints SET status = 'enabled', status_reason = $1, status_changed_at = now(), cancel_since = NULL, updated_at = now()
 WHERE id = $2 AND status = 'disabled' AND status_reason LIKE 'failing%' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
 `
 
 // Only one that was disabled for failing: a person's decision, and a 410, stay.
@@ -31,6 +31,7 @@ func (q *Queries) EnableProbedEndpoint(ctx context.Context, db DBTX, reason stri
 		&i.SecretHeaders,
 		&i.TimeoutMS,
 		&i.RetrySchedule,
+		&i.RetryJitter,
 		&i.MaxInFlight,
 		&i.RateLimit,
 		&i.RatePer,

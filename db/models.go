@@ -269,6 +269,7 @@ type Endpoint struct {
 	SecretHeaders   json.RawMessage
 	TimeoutMS       int32
 	RetrySchedule   []int32
+	RetryJitter     *float64
 	MaxInFlight     int32
 	RateLimit       *int32
 	RatePer         string

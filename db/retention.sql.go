@@ -143,13 +143,16 @@ func (q *Queries) GetHorizon(ctx context.Context, db DBTX) (GetHorizonRow, error
 }
 
 const getLongestSchedule = `-- name: GetLongestSchedule :one
-SELECT coalesce(max((SELECT sum(s) FROM unnest(n.retry_schedule) AS s)), 0)::bigint AS seconds
-FROM outhook.endpoints AS n WHERE n.deleted_at IS NULL AND n.retry_schedule IS NOT NULL
+SELECT coalesce(max(ceil((SELECT sum(s) FROM unnest(coalesce(n.retry_schedule, $1::integer[])) AS s)
+    * (1 + coalesce(n.retry_jitter, $2::double precision)))), 0)::bigint AS seconds
+FROM outhook.endpoints AS n
+WHERE n.deleted_at IS NULL AND (n.retry_schedule IS NOT NULL OR n.retry_jitter IS NOT NULL)
 `
 
-// In seconds, over all endpoints with a schedule of their own; 0 if there is none.
-func (q *Queries) GetLongestSchedule(ctx context.Context, db DBTX) (int64, error) {
-	row := db.QueryRow(ctx, getLongestSchedule)
+// In seconds and with all that the jitter may add, over all endpoints with a schedule or a jitter of their own; 0 if there
+// is none. schedule and jitter are the server's, for what they do not have.
+func (q *Queries) GetLongestSchedule(ctx context.Context, db DBTX, schedule []int32, jitter float64) (int64, error) {
+	row := db.QueryRow(ctx, getLongestSchedule, schedule, jitter)
 	var seconds int64
 	err := row.Scan(&seconds)
 	return seconds, err

@@ -187,12 +187,31 @@ func TestRetention(t *testing.T) {
 	t.Run("MustBeLongerThanTheSchedulesAndADay", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		require.NoError(t, retention.Check(b.ctx, b.pool, 2*ledger.Day, retry.Fast()))
-		require.ErrorIs(t, retention.Check(b.ctx, b.pool, ledger.Day, retry.Fast()), retry.ErrRetention)
-		require.ErrorIs(t, retention.Check(b.ctx, b.pool, 4*ledger.Day, retry.Standard()), retry.ErrRetention)
+		check := func(days time.Duration, schedule retry.Schedule, jitter retry.Jitter) error {
+			return retention.Check(b.ctx, b.pool, days*ledger.Day, schedule, jitter)
+		}
+		require.NoError(t, check(2, retry.Fast(), 0))
+		require.ErrorIs(t, check(1, retry.Fast(), 0), retry.ErrRetention)
+		require.ErrorIs(t, check(4, retry.Standard(), 0), retry.ErrRetention)
 		b.endpoint(t, withSchedule(retry.Schedule{12 * time.Hour, 12 * time.Hour}))
-		require.ErrorContains(t, retention.Check(b.ctx, b.pool, 2*ledger.Day, retry.Fast()), "an endpoint")
-		require.NoError(t, retention.Check(b.ctx, b.pool, 3*ledger.Day, retry.Fast()))
+		require.ErrorContains(t, check(2, retry.Fast(), 0), "an endpoint")
+		require.NoError(t, check(3, retry.Fast(), 0))
+
+		// With a jitter, at their longest: the server's schedule with its jitter, an endpoint's with either's, and the
+		// server's with an endpoint's.
+		day := retry.Schedule{24 * time.Hour}
+		require.NoError(t, check(3, day, 0))
+		require.ErrorIs(t, check(3, day, 1), retry.ErrRetention)
+		require.ErrorContains(t, check(3, retry.Fast(), 1), "an endpoint")
+		b.exec(t, `UPDATE outhook.endpoints SET retry_jitter = 0.5`)
+		require.NoError(t, check(3, retry.Fast(), 1))
+		b.exec(t, `UPDATE outhook.endpoints SET retry_jitter = 1`)
+		require.ErrorContains(t, check(3, retry.Fast(), 0), "an endpoint")
+		b.exec(t, `UPDATE outhook.endpoints SET retry_schedule = NULL`)
+		require.NoError(t, check(3, retry.Fast(), 0))
+		require.ErrorContains(t, check(3, day, 0), "an endpoint")
+		b.exec(t, `UPDATE outhook.endpoints SET retry_schedule = '{}'`)
+		require.NoError(t, check(3, day, 0))
 	})
 }
 

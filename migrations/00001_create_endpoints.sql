@@ -52,6 +52,8 @@ CREATE TABLE outhook.endpoints (
     timeout_ms        integer NOT NULL DEFAULT 15000,
     -- The delays between attempts in seconds. NULL: the server's schedule (OUTHOOK_RETRY_SCHEDULE).
     retry_schedule    integer[],
+    -- How much longer a delay may become, as a fraction of it. NULL: the server's (OUTHOOK_RETRY_JITTER).
+    retry_jitter      double precision,
     -- How many of its requests may be under way at the same time: in each worker process, or in all of them together while
     -- it has a lane.
     max_in_flight     integer NOT NULL DEFAULT 32,
@@ -83,7 +85,9 @@ CREATE TABLE outhook.endpoints (
     CONSTRAINT endpoints_rate_per_check CHECK (rate_per IN ('second', 'minute')),
     CONSTRAINT endpoints_rate_burst_check CHECK (rate_burst BETWEEN 1 AND 10000),
     CONSTRAINT endpoints_lane_check CHECK (lane IN ('', 'slow', 'limited', 'bulk')),
-    CONSTRAINT endpoints_retry_schedule_check CHECK (cardinality(retry_schedule) <= 30)
+    CONSTRAINT endpoints_retry_schedule_check CHECK (cardinality(retry_schedule) <= 30),
+    -- Refuses NaN too, which is greater than any number.
+    CONSTRAINT endpoints_retry_jitter_check CHECK (retry_jitter BETWEEN 0 AND 1)
 );
 
 -- Fan-out looks endpoints up by tenant inside every enqueue; lists page by (tenant_id, id).

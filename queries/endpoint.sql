@@ -1,7 +1,8 @@
 -- name: InsertEndpoint :one
-INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, metadata,
+INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter, metadata,
     max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason)
-VALUES (@tenant_id, @url, @description, @event_types::text[], @headers, @timeout_ms, @retry_schedule::integer[], @metadata,
+VALUES (@tenant_id, @url, @description, @event_types::text[], @headers, @timeout_ms, @retry_schedule::integer[],
+    sqlc.narg('retry_jitter')::double precision, @metadata,
     coalesce(nullif(@max_in_flight::integer, 0), 32), sqlc.narg('rate_limit')::integer, coalesce(nullif(@rate_per::text, ''), 'second'),
     greatest(@rate_burst::integer, 1),
     CASE WHEN sqlc.narg('rate_limit')::integer > 0 THEN 'limited' ELSE '' END,
@@ -38,7 +39,8 @@ LIMIT @max_rows;
 -- name: UpdateEndpoint :one
 UPDATE outhook.endpoints SET
     url = @url, description = @description, event_types = @event_types::text[], headers = @headers,
-    timeout_ms = @timeout_ms, retry_schedule = @retry_schedule::integer[], metadata = @metadata, updated_at = now(),
+    timeout_ms = @timeout_ms, retry_schedule = @retry_schedule::integer[], retry_jitter = sqlc.narg('retry_jitter')::double precision,
+    metadata = @metadata, updated_at = now(),
     max_in_flight = @max_in_flight, rate_limit = sqlc.narg('rate_limit')::integer, rate_per = @rate_per, rate_burst = @rate_burst,
     -- A rate limit needs a lane of its own, also for what shares the queue of bursts; a slow endpoint has one.
     lane = CASE WHEN sqlc.narg('rate_limit')::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'

@@ -61,9 +61,12 @@ WHERE e.id >= @low::uuid
     AND e.id < @high::uuid AND e.payload IS NOT NULL;
 
 -- name: GetLongestSchedule :one
--- In seconds, over all endpoints with a schedule of their own; 0 if there is none.
-SELECT coalesce(max((SELECT sum(s) FROM unnest(n.retry_schedule) AS s)), 0)::bigint AS seconds
-FROM outhook.endpoints AS n WHERE n.deleted_at IS NULL AND n.retry_schedule IS NOT NULL;
+-- In seconds and with all that the jitter may add, over all endpoints with a schedule or a jitter of their own; 0 if there
+-- is none. schedule and jitter are the server's, for what they do not have.
+SELECT coalesce(max(ceil((SELECT sum(s) FROM unnest(coalesce(n.retry_schedule, @schedule::integer[])) AS s)
+    * (1 + coalesce(n.retry_jitter, @jitter::double precision)))), 0)::bigint AS seconds
+FROM outhook.endpoints AS n
+WHERE n.deleted_at IS NULL AND (n.retry_schedule IS NOT NULL OR n.retry_jitter IS NOT NULL);
 
 -- name: ListPartitionSizes :many
 -- The partitions of the log tables, and what was detached and not dropped yet, with their sizes in bytes. row_estimate is

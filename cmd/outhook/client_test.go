@@ -63,14 +63,17 @@ func TestDailyWork(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t, "--fail-first", "1")
 	created := c.object(t, "endpoints", "create", c.receiver, "--tenant", "acme", "--event-types", "invoice.*,order.paid",
-		"--retry-schedule", "", "--header", "X-Team=a;b=c", "--metadata", "owner=ann", "--attempt-timeout", "5s", "--description", "Ann's")
+		"--retry-schedule", "", "--retry-jitter", "0.25", "--header", "X-Team=a;b=c", "--metadata", "owner=ann", "--attempt-timeout", "5s", "--description", "Ann's")
 	require.Regexp(t, `^whsec_`, created["secret"])
 	require.Equal(t, map[string]any{"X-Team": "a;b=c"}, created["headers"])
 	require.InDelta(t, 5000, created["timeout_ms"], 0)
+	require.InDelta(t, 0.25, created["retry_jitter"], 0)
 	id, ok := created["id"].(string)
 	require.True(t, ok)
 	require.Regexp(t, `(?m)^ID +TENANT +STATUS .*\n`+id+` +acme +enabled +invoice\.\*,order\.paid +http`, c.must(t, "endpoints", "list"))
-	require.Contains(t, c.must(t, "endpoints", "show", id), "one attempt only")
+	require.Regexp(t, `(?m)^retry schedule +one attempt only\nretry jitter +0.25$`, c.must(t, "endpoints", "show", id))
+	require.Regexp(t, `(?m)^retry jitter +0$`, c.must(t, "endpoints", "update", id, "--retry-jitter", "0"))
+	require.Regexp(t, `(?m)^retry jitter +the server's$`, c.must(t, "endpoints", "update", id, "--set", "retry_jitter=null"))
 
 	// An event that fails, is shown, replayed and succeeds. Its payload's bytes stay as they are.
 	sent := c.object(t, "events", "send", "acme", "invoice.paid", `{"amount" : 1.50, "html": "<b>"}`, "--idempotency-key", "k")

@@ -20,6 +20,7 @@ func defaults(cfg server.Config) kong.Vars {
 		"egress_ports":   ports(cfg.Egress.Ports),
 		"retention":      days(cfg.Jobs.Retention.Keep).String(),
 		"retry_schedule": shortList(cfg.Jobs.Deliver.Schedule),
+		"retry_jitter":   strconv.FormatFloat(float64(cfg.Jobs.Deliver.Jitter), 'g', -1, 64),
 	}
 
 	for name, n := range map[string]int{

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +39,7 @@ type endpointAnswer struct {
 	Headers         map[string]string `json:"headers"`
 	TimeoutMS       int               `json:"timeout_ms"`
 	RetrySchedule   []string          `json:"retry_schedule"`
+	RetryJitter     *float64          `json:"retry_jitter"`
 	Status          string            `json:"status"`
 	StatusReason    string            `json:"status_reason"`
 	StatusChangedAt time.Time         `json:"status_changed_at"`
@@ -63,10 +65,18 @@ func (e endpointAnswer) schedule() string {
 	return strings.Join(e.RetrySchedule, ",")
 }
 
+func (e endpointAnswer) jitter() string {
+	if e.RetryJitter == nil {
+		return "the server's"
+	}
+	return strconv.FormatFloat(*e.RetryJitter, 'g', -1, 64)
+}
+
 func showEndpoint(w io.Writer, e endpointAnswer) {
 	pairs := []string{
 		"id", e.ID.String(), "tenant", e.TenantID, "url", e.URL, "description", e.Description, "event types", e.types(),
 		"timeout", (time.Duration(e.TimeoutMS) * time.Millisecond).String(), "retry schedule", e.schedule(),
+		"retry jitter", e.jitter(),
 		"status", fmt.Sprintf("%s since %s (%s)", e.Status, timeOrDash(&e.StatusChangedAt), e.StatusReason),
 		"created", timeOrDash(&e.CreatedAt),
 	}
@@ -142,6 +152,7 @@ type memberFlags struct {
 	Metadata      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Your own data; may be repeated. Replaces all of it."`
 	EndpointLimit *time.Duration    `name:"attempt-timeout" placeholder:"15s" help:"How long an attempt may take: 1s to 30s."`
 	RetrySchedule *string           `help:"Delays with commas, a preset (fast, standard), or '' for one attempt only."`
+	RetryJitter   *float64          `placeholder:"0.1" help:"How much longer a delay may become, from 0 to 1: with 0.1 up to 10 percent."`
 	Set           map[string]string `mapsep:"none" placeholder:"MEMBER=JSON" help:"Any other member of the API, or null to set one back to its default: --set retry_schedule=null."`
 }
 
@@ -169,6 +180,9 @@ func (f *memberFlags) members(body map[string]any) error {
 		if name := *f.RetrySchedule; name != "" && !strings.ContainsAny(name, "0123456789") {
 			body["retry_schedule"] = name // a preset
 		}
+	}
+	if f.RetryJitter != nil {
+		body["retry_jitter"] = *f.RetryJitter
 	}
 
 	for _, name := range sortedKeys(f.Set) {

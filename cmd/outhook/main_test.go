@@ -288,6 +288,9 @@ func TestServe(t *testing.T) {
 			want  string
 		}{
 			{[]string{"--retry-schedule", "soon"}, "OUTHOOK_RETRY_SCHEDULE"},
+			{[]string{"--retry-jitter=-0.1"}, "OUTHOOK_RETRY_JITTER must be a number from 0 to 1"},
+			{[]string{"--retry-jitter", "10"}, "OUTHOOK_RETRY_JITTER"},
+			{[]string{"--retry-jitter", "NaN"}, "OUTHOOK_RETRY_JITTER"},
 			{[]string{"--egress-allow", "everything"}, "OUTHOOK_EGRESS_ALLOW"},
 			{[]string{"--egress-ports", "http"}, "OUTHOOK_EGRESS_PORTS"},
 			{[]string{"--egress-allow-http", "yes"}, "egress-allow-http"},

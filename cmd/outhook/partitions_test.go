@@ -80,6 +80,7 @@ func TestServeRefusesARetentionThatIsTooShort(t *testing.T) {
 		"OUTHOOK_PAYLOAD_RETENTION must not be longer":  {"--payload-retention", "31d"},
 		"OUTHOOK_JOB_RETENTION must be":                 {"--job-retention", "1s"},
 		"the retention is too short: it is 3 days":      {"--retention", "3d", "--retry-schedule", "standard"},
+		"jitter included, and a day (175h":              {"--retention", "5d", "--retry-schedule", "standard", "--retry-jitter", "1"},
 	} {
 		_, err := output(t, serveArgs(url, args...)...)
 		require.ErrorContains(t, err, want)

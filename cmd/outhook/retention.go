@@ -15,7 +15,7 @@ const maxRetentionDays = 3650
 
 // retentionFlag is how long the log is kept.
 type retentionFlag struct {
-	Retention days `env:"OUTHOOK_RETENTION" default:"${retention}" placeholder:"DAYS" help:"How long events, deliveries, attempts and idempotency keys are kept, in days. It must be more than a day longer than any retry schedule. The same in every process."`
+	Retention days `env:"OUTHOOK_RETENTION" default:"${retention}" placeholder:"DAYS" help:"How long events, deliveries, attempts and idempotency keys are kept, in days. It must be more than a day longer than any retry schedule, jitter included. The same in every process."`
 }
 
 // days is a number of whole days, written like 30d (or 720h).

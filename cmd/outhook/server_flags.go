@@ -26,13 +26,14 @@ const (
 
 // serverFlags configure the API and the workers, for dev and serve alike.
 type serverFlags struct {
-	APIKey          string `name:"api-key" env:"OUTHOOK_API_KEY" secret:"" help:"The bootstrap admin key of the API. dev makes one if it is not given."`
-	EncryptionKey   string `env:"OUTHOOK_ENCRYPTION_KEY" secret:"" help:"32 bytes in base64 that encrypt endpoint secrets (openssl rand -base64 32). Several with commas: the first encrypts, all decrypt. dev makes one if it is not given."`
-	RetrySchedule   string `env:"OUTHOOK_RETRY_SCHEDULE" default:"${retry_schedule}" help:"The delays between attempts, or a preset: fast (1m,2m,4m) or standard (5s to 24h). An endpoint may have its own."`
-	EgressAllow     string `env:"OUTHOOK_EGRESS_ALLOW" help:"Prefixes that endpoints may resolve to although they are not public, like 10.0.0.0/8,::1/128, or none. Hosts of one label, like Docker's, need it. dev allows loopback unless this is set."`
-	EgressPorts     string `env:"OUTHOOK_EGRESS_PORTS" help:"Ports that endpoints may have, like 443,8443, or any. serve: ${egress_ports} unless this is set; dev: any."`
-	EgressAllowHTTP string `name:"egress-allow-http" env:"OUTHOOK_EGRESS_ALLOW_HTTP" default:"auto" enum:"auto,true,false" help:"Whether endpoints may have http:// URLs. auto: not in serve, and in dev they may."`
-	EgressCAFile    string `name:"egress-ca-file" env:"OUTHOOK_EGRESS_CA_FILE" type:"path" help:"A PEM file of certificate authorities that are trusted beside the system's."`
+	APIKey          string  `name:"api-key" env:"OUTHOOK_API_KEY" secret:"" help:"The bootstrap admin key of the API. dev makes one if it is not given."`
+	EncryptionKey   string  `env:"OUTHOOK_ENCRYPTION_KEY" secret:"" help:"32 bytes in base64 that encrypt endpoint secrets (openssl rand -base64 32). Several with commas: the first encrypts, all decrypt. dev makes one if it is not given."`
+	RetrySchedule   string  `env:"OUTHOOK_RETRY_SCHEDULE" default:"${retry_schedule}" help:"The delays between attempts, or a preset: fast (1m,2m,4m) or standard (5s to 24h). An endpoint may have its own."`
+	RetryJitter     float64 `env:"OUTHOOK_RETRY_JITTER" default:"${retry_jitter}" help:"How much longer a delay may become, as a fraction of it from 0 to 1: with 0.1, 1m becomes 60s to 66s, so that what failed together does not come back together. 0: delays are exact. An endpoint may have its own."`
+	EgressAllow     string  `env:"OUTHOOK_EGRESS_ALLOW" help:"Prefixes that endpoints may resolve to although they are not public, like 10.0.0.0/8,::1/128, or none. Hosts of one label, like Docker's, need it. dev allows loopback unless this is set."`
+	EgressPorts     string  `env:"OUTHOOK_EGRESS_PORTS" help:"Ports that endpoints may have, like 443,8443, or any. serve: ${egress_ports} unless this is set; dev: any."`
+	EgressAllowHTTP string  `name:"egress-allow-http" env:"OUTHOOK_EGRESS_ALLOW_HTTP" default:"auto" enum:"auto,true,false" help:"Whether endpoints may have http:// URLs. auto: not in serve, and in dev they may."`
+	EgressCAFile    string  `name:"egress-ca-file" env:"OUTHOOK_EGRESS_CA_FILE" type:"path" help:"A PEM file of certificate authorities that are trusted beside the system's."`
 
 	retentionFlag
 	endpointFlags
@@ -72,6 +73,10 @@ func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 	var err error
 	if cfg.Jobs.Deliver.Schedule, err = retry.Parse(f.RetrySchedule); err != nil {
 		return cfg, fmt.Errorf("OUTHOOK_RETRY_SCHEDULE: %w", err)
+	}
+	cfg.Jobs.Deliver.Jitter = retry.Jitter(f.RetryJitter)
+	if err := cfg.Jobs.Deliver.Jitter.Validate(); err != nil {
+		return cfg, fmt.Errorf("OUTHOOK_RETRY_JITTER %w", err)
 	}
 	if cfg.Egress.Allow, err = egress.ParsePrefixes(f.EgressAllow); err != nil {
 		return cfg, fmt.Errorf("OUTHOOK_EGRESS_ALLOW: %w", err)

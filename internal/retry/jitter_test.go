@@ -59,3 +59,18 @@ func TestLengthenSpreadsEvenly(t *testing.T) {
 		}
 	}
 }
+
+// The longest possible wait counts, for what is kept must outlast it.
+func TestFitsCountsTheJitter(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	schedule := retry.Schedule{day, 2 * day}
+	require.Equal(t, 3*day, schedule.Total(0))
+	require.Equal(t, 6*day, schedule.Total(1))
+	require.NoError(t, schedule.Fits(5*day, 0))
+	require.NoError(t, schedule.Fits(6*day, 0.5))
+	require.ErrorIs(t, schedule.Fits(5*day, 0.5), retry.ErrRetention)
+	require.ErrorIs(t, schedule.Fits(7*day, 1), retry.ErrRetention)
+	require.NoError(t, schedule.Fits(8*day, 1))
+	require.NoError(t, retry.Schedule{}.Fits(2*day, 1))
+}

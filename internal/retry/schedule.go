@@ -82,10 +82,11 @@ func (s Schedule) Delay(failures int) (time.Duration, bool) {
 	return s[failures-1], true
 }
 
-// Total returns the sum of the delays: how long a delivery can stay pending, apart from the attempts' own time.
-func (s Schedule) Total() (total time.Duration) {
+// Total returns the sum of the delays, each at its longest: how long a delivery can stay pending, apart from the
+// attempts' own time and from what receivers ask for.
+func (s Schedule) Total(jitter Jitter) (total time.Duration) {
 	for _, d := range s {
-		total += d
+		total += jitter.Longest(d)
 	}
 	return total
 }
@@ -93,12 +94,12 @@ func (s Schedule) Total() (total time.Duration) {
 // ErrRetention is wrapped by the error of Fits.
 var ErrRetention = errors.New("the retention is too short")
 
-// Fits returns an error that wraps ErrRetention unless the retention is more than a day longer than the schedule: a
-// delivery must not expire before its last attempt.
-func (s Schedule) Fits(retention time.Duration) error {
+// Fits returns an error that wraps ErrRetention unless the retention is more than a day longer than the schedule at its
+// longest: a delivery must not expire before its last attempt.
+func (s Schedule) Fits(retention time.Duration, jitter Jitter) error {
 	const day = 24 * time.Hour
-	if least := s.Total() + day; retention <= least {
-		return fmt.Errorf("%w: it is %d days, and must be longer than the retry schedule and a day (%v)",
+	if least := s.Total(jitter) + day; retention <= least {
+		return fmt.Errorf("%w: it is %d days, and must be longer than the retry schedule, jitter included, and a day (%v)",
 			ErrRetention, retention/day, least)
 	}
 	return nil

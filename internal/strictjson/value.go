@@ -73,6 +73,15 @@ func Integer(value json.RawMessage, at string, f *problem.Faults) int32 {
 	return int32(n)
 }
 
+// Number decodes a JSON number. One that float64 can't hold is none.
+func Number(value json.RawMessage, at string, f *problem.Faults) float64 {
+	n, err := strconv.ParseFloat(string(value), 64)
+	if err != nil {
+		f.Add(at, "must be a number")
+	}
+	return n
+}
+
 // Bool decodes true or false.
 func Bool(value json.RawMessage, at string, f *problem.Faults) bool {
 	text := string(value)

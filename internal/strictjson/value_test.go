@@ -49,6 +49,7 @@ func TestNumbersAndFlags(t *testing.T) {
 	t.Parallel()
 	var f problem.Faults
 	require.EqualValues(t, -7, strictjson.Integer(json.RawMessage("-7"), "body.n", &f))
+	require.InDelta(t, -0.75, strictjson.Number(json.RawMessage("-7.5e-1"), "body.n", &f), 0)
 	require.True(t, strictjson.Bool(json.RawMessage("true"), "body.b", &f))
 	require.False(t, strictjson.Bool(json.RawMessage("false"), "body.b", &f))
 	require.Empty(t, f)
@@ -57,6 +58,11 @@ func TestNumbersAndFlags(t *testing.T) {
 		f = nil
 		strictjson.Integer(json.RawMessage(value), "body.n", &f)
 		require.Equal(t, problem.Faults{{Location: "body.n", Message: "must be a whole number"}}, f, value)
+	}
+	for _, value := range []string{"1e999", `"1"`, "null", "[1]"} {
+		f = nil
+		strictjson.Number(json.RawMessage(value), "body.n", &f)
+		require.Equal(t, problem.Faults{{Location: "body.n", Message: "must be a number"}}, f, value)
 	}
 	for _, value := range []string{"1", `"true"`, "null"} {
 		f = nil

@@ -24,6 +24,11 @@ type Config struct {
 	// Defaults to retry.Fast: 1m, 2m, 4m.
 	Schedule retry.Schedule
 
+	// Jitter is how much longer delays may become, as a fraction from 0 to 1, for endpoints that have none of their own.
+	//
+	// Defaults to 0: delays are exact.
+	Jitter retry.Jitter
+
 	// KeptJobRate is how many jobs of succeeded deliveries this process keeps a second, for River UI; those beyond it are
 	// deleted with the end of their delivery, which costs Postgres a third of keeping them. 0: none is kept; at most
 	// 1,000,000.
@@ -57,6 +62,8 @@ func (c Config) Validate() error {
 		return errors.New("field Egress is missing")
 	case c.KeptJobRate < 0 || c.KeptJobRate > 1_000_000:
 		return fmt.Errorf("field KeptJobRate is %d, it must be 0 to 1000000", c.KeptJobRate)
+	case c.Jitter.Validate() != nil:
+		return fmt.Errorf("field Jitter %w", c.Jitter.Validate())
 	}
 	return c.Schedule.Validate()
 }

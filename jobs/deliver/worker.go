@@ -304,7 +304,8 @@ func (w *Worker) judge(ctx context.Context, r *run, rec *record, res egress.Resu
 			rec.state, rec.reason = db.DeliveryStateFailed, ledger.ReasonExhausted
 			break
 		}
-		rec.ending, rec.at = wait, rec.at.Add(delay)
+		// On top of Retry-After too: it may have told the same time to many.
+		rec.ending, rec.at = wait, rec.at.Add(w.jitter(r).Lengthen(delay))
 	}
 
 	if rec.state != db.DeliveryStateSucceeded {
@@ -320,6 +321,13 @@ func (w *Worker) schedule(r *run) retry.Schedule {
 		return retry.FromSeconds(r.RetrySchedule)
 	}
 	return w.cfg.Schedule
+}
+
+func (w *Worker) jitter(r *run) retry.Jitter {
+	if r.RetryJitter != nil {
+		return retry.Jitter(*r.RetryJitter)
+	}
+	return w.cfg.Jitter
 }
 
 // save ends a run in the database and logs what it refuses. What could not be recorded when the process gives up

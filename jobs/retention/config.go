@@ -12,7 +12,7 @@ import (
 // Config is how long the log is kept, and by whom. Begin with DefaultConfig.
 type Config struct {
 	// Keep is how long events, deliveries, attempts and idempotency keys are kept, in whole days. It must be more than a
-	// day longer than any retry schedule: see Check.
+	// day longer than any retry schedule, jitter included: see Check.
 	//
 	// Defaults to 30 days.
 	Keep time.Duration

@@ -43,14 +43,14 @@ type Config struct {
 	// Keyring encrypts and decrypts what is secret of endpoints. The API and the workers share it. Required.
 	Keyring *signature.Keyring
 
-	// API configures the API. Run sets what both roles share (Keyring, Version, Logger, and Retention to that of Jobs) and
-	// what it makes itself: Pool, Checks, Metrics and UI.
+	// API configures the API. Run sets what both roles share (Keyring, Version, Logger, and to those of Jobs Retention,
+	// Schedule and Jitter) and what it makes itself: Pool, Checks, Metrics and UI.
 	//
 	// Defaults to the API's own, and no APIKey: only the keys of the database are accepted.
 	API api.Config
 
-	// Jobs configures the workers; Retention.Keep and Deliver.Schedule hold for the API too. Run sets the logger, the
-	// version and the keyring, and what it makes itself: pools, egress, metrics and tracing.
+	// Jobs configures the workers; Retention.Keep and Deliver.Schedule and Jitter hold for the API too. Run sets the
+	// logger, the version and the keyring, and what it makes itself: pools, egress, metrics and tracing.
 	//
 	// Defaults to the workers' own.
 	Jobs jobs.Config

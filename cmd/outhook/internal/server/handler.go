@@ -68,6 +68,7 @@ func (s *Server) apiConfig(pool *pgxpool.Pool, reg prometheus.Registerer) api.Co
 	cfg.Pool, cfg.Keyring, cfg.Checks.URL = pool, s.cfg.Keyring, s.egress.CheckURL
 	cfg.Version, cfg.Logger, cfg.Metrics = s.cfg.Version, s.cfg.Logger, reg
 	cfg.Retention = s.cfg.Jobs.Retention.Keep
+	cfg.Schedule, cfg.Jitter = s.cfg.Jobs.Deliver.Schedule, s.cfg.Jobs.Deliver.Jitter
 	cfg.Checks.Schema = func(ctx context.Context) error { return migrations.Check(ctx, pool) }
 	return cfg
 }

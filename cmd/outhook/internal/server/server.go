@@ -133,7 +133,8 @@ func (s *Server) check(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	}
 
-	if err := retention.Check(ctx, pool, s.cfg.Jobs.Retention.Keep, s.cfg.Jobs.Deliver.Schedule); err != nil {
+	deliver := s.cfg.Jobs.Deliver
+	if err := retention.Check(ctx, pool, s.cfg.Jobs.Retention.Keep, deliver.Schedule, deliver.Jitter); err != nil {
 		return &FieldError{FieldRetention, err}
 	}
 	return nil
