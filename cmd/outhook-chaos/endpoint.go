@@ -24,6 +24,8 @@ type endpoint struct {
 	schedule string // its own; "": that of the processes
 	mortal   bool   // it is deleted while everything runs
 
+	jitter retry.Jitter // how much longer its delays may become
+
 	fault   sync.Mutex    // held while an operator acts on it
 	secrets []knownSecret // guarded by receivers.mu
 
@@ -32,14 +34,15 @@ type endpoint struct {
 	off      []span // from the answer to an order to stop until the order to go on
 }
 
-// newEndpoints returns two for each tenant: of eight, one is slow, one dead, and two have a rate limit, which is what
-// about rate events a second need and half of that besides.
+// newEndpoints returns two for each tenant: of eight, one is slow, one dead, one has a jitter, and two have a rate
+// limit, which is what about rate events a second need and half of that besides.
 func newEndpoints(rate int) []*endpoint {
 	var list []*endpoint
 	for i := range 2 * len(tenants()) {
 		list = append(list, newEndpoint(tenants()[i%len(tenants())]))
 	}
 
+	list[1].jitter = 0.5
 	list[2].slow = true
 	list[6].dead, list[6].schedule = true, deadSchedule
 	for _, e := range []*endpoint{list[3], list[7]} {
@@ -67,6 +70,9 @@ func (e *endpoint) body(url string) string {
 
 	if e.schedule != "" {
 		fmt.Fprintf(&text, `, "retry_schedule": ["%s"]`, strings.ReplaceAll(e.schedule, ",", `", "`))
+	}
+	if e.jitter > 0 {
+		fmt.Fprintf(&text, `, "retry_jitter": %v`, e.jitter)
 	}
 	if e.limit > 0 {
 		fmt.Fprintf(&text, `, "rate_limit": {"requests": %d, "per": "second", "burst": 1}`, e.limit)

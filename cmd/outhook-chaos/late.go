@@ -136,7 +136,7 @@ func (p *punctuality) early(key deliveryKey, t *turn) (by time.Duration) {
 
 // checkLate checks that an attempt was not later than it may be.
 func (p *punctuality) checkLate(key deliveryKey, t *turn) {
-	waited := span{t.due, t.start}
+	waited := span{t.latest(), t.start}
 	c, bound := classShared, lateBound+t.bound
 	inLane := p.inLane(key.endpointID, waited)
 
@@ -176,7 +176,7 @@ func (p *punctuality) excuses(key deliveryKey, t *turn, waited span, inLane bool
 	list := slices.Concat(p.away.during(waited),
 		p.journal.of(key.String(), key.endpointID.String()).during(waited))
 
-	turnOf := t.due
+	turnOf := t.latest()
 	for _, h := range p.holds[key] {
 		switch {
 		case !h.overlaps(waited):

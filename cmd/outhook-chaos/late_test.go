@@ -81,6 +81,28 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// A jitter lets an attempt come later than the delay, by no more than that, and never earlier.
+func TestScheduleWithJitter(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		attempts    []storedAttempt
+		early, late int
+	}{
+		"InTime": {[]storedAttempt{failedAt(1, 0), failedAt(2, 2), failedAt(3, 7.5), failedAt(4, 23.9)}, 0, 0},
+		"Early":  {[]storedAttempt{failedAt(1, 0), failedAt(2, 1.8)}, 1, 0},
+		"Late":   {[]storedAttempt{failedAt(1, 0), failedAt(2, 5)}, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(test.attempts...)
+			b.byID[b.d.endpointID].jitter = 0.5
+			r := b.run()
+			require.Equal(t, test.early, r.Early, "early")
+			require.Equal(t, test.late, r.Late, "late")
+		})
+	}
+}
+
 func TestWhatExcusesLateness(t *testing.T) {
 	t.Parallel()
 	late := []storedAttempt{failedAt(1, 0), failedAt(2, 12)} // it was due at 2

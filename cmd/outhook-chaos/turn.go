@@ -26,12 +26,16 @@ type turn struct {
 	start   time.Time
 	end     time.Time // the latest at which it can have ended
 
-	due   time.Time     // by its schedule; that of the event for the first
-	bound time.Duration // how much later than that it may be, since runs before it died
-	base  *turn         // the known failure whose delay it waited for, nil: none
-	delay time.Duration // the least that the schedule says, after base
-	free  bool          // nothing is known of when it was due: a person has ordered it, or may have
+	due    time.Time     // by its schedule; that of the event for the first
+	spread time.Duration // how much later it may have been due, by its jitter
+	bound  time.Duration // how much later than that it may be, since runs before it died
+	base   *turn         // the known failure whose delay it waited for, nil: none
+	delay  time.Duration // the least that the schedule says, after base
+	free   bool          // nothing is known of when it was due: a person has ordered it, or may have
 }
+
+// latest is when it was due at the latest.
+func (t *turn) latest() time.Time { return t.due.Add(t.spread) }
 
 // turns returns the attempts of a delivery, in order.
 func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
@@ -98,6 +102,7 @@ func (p *punctuality) schedule(t, before *turn, e *endpoint, least, most int) {
 	case before.failed():
 		t.base, t.delay = before, delays[least-1]
 		t.due = before.end.Add(delays[most-1])
+		t.spread = e.jitter.Longest(delays[most-1]) - delays[most-1]
 	case !before.died():
 		t.base, t.delay = before.base, before.delay
 		t.due = before.end.Add(handOver)
@@ -106,6 +111,6 @@ func (p *punctuality) schedule(t, before *turn, e *endpoint, least, most int) {
 		t.due, t.bound = before.start, unknownBound
 	default:
 		t.base, t.delay, t.free = before.base, before.delay, before.free
-		t.due, t.bound = before.due, before.bound+unknownBound
+		t.due, t.spread, t.bound = before.due, before.spread, before.bound+unknownBound
 	}
 }
