@@ -204,7 +204,8 @@ func (g guard) hostname(u *url.URL) (string, error) {
 
 	// The public DNS has none. With a search domain behind it, such a name would be a stranger's.
 	if len(g.allow) == 0 && !strings.Contains(host, ".") {
-		return "", invalidURL("the host must be a full name, with full stops; one of a single label needs OUTHOOK_EGRESS_ALLOW")
+		const text = "the host must be a full name, with full stops; one of a single label needs OUTHOOK_EGRESS_ALLOW"
+		return "", invalidURL(text)
 	}
 	return host, nil
 }

@@ -120,7 +120,9 @@ func (c closers) run() {
 
 // newLink makes HTTP/1.1 or HTTP/2 of a connection, as was agreed on in its handshake.
 func (p *Pool) newLink(ctx context.Context, h *host, made *Made) (*Link, error) {
-	l := &Link{pool: p, host: h, conn: made.Conn, shared: made.HTTP2, begin: made.Begin, keep: p.cfg.IdleTimeout, since: time.Now()}
+	l := &Link{
+		pool: p, host: h, conn: made.Conn, shared: made.HTTP2, begin: made.Begin, keep: p.cfg.IdleTimeout, since: time.Now(),
+	}
 	if addr, err := netip.ParseAddrPort(made.Conn.RemoteAddr().String()); err == nil {
 		l.remote = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	}
