@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/net/http2"
+
+	"github.com/outhook/outhook/internal/egress/wire"
 )
 
 // failed makes the result of a request that got no answer.
@@ -213,6 +215,8 @@ func (k traced) httpCause(err error) string {
 	case k.http2:
 		return "http2: the receiver ended the stream or its connection before an answer; not sent again"
 
+	case errors.Is(err, wire.ErrStray):
+		return "protocol: the receiver speaks before it is asked"
 	case k.phase == phaseBody && broken:
 		return "connection_closed: in the response body"
 	case k.phase == phaseBody:

@@ -208,3 +208,31 @@ func TestAnswerThatCameBeforeTheRequestWasWritten(t *testing.T) {
 		}
 	}
 }
+
+// Servers of other protocols greet those who connect.
+func TestReceiverThatSpeaksFirst(t *testing.T) {
+	t.Parallel()
+	receiver := serveRaw(t, func(conn net.Conn) {
+		write(conn, "SSH-2.0-OpenSSH_9.2\r\n")
+		untilClosed(conn)
+	})
+	res := post(t, setup(t, egress.Config{}), receiver.url)
+	require.Equal(t, egress.Unreachable, res.Outcome, res.Error)
+	require.Contains(t, []string{
+		"protocol: the receiver speaks before it is asked",
+		"protocol: the response is malformed, or its headers are longer than 64 KiB", // it came behind the request
+	}, res.Error)
+	require.LessOrEqual(t, receiver.conns.Load(), int64(3))
+}
+
+// A receiver that accepts connections and closes them is not connected to until the deadline.
+func TestReceiverThatClosesAtOnceIsNotAskedForEver(t *testing.T) {
+	t.Parallel()
+	receiver := serveRaw(t, func(net.Conn) {})
+	client := setup(t, egress.Config{})
+	for n := int64(1); n <= 20; n++ {
+		res := post(t, client, receiver.url)
+		require.Equal(t, egress.Unreachable, res.Outcome, res.Error)
+		require.LessOrEqual(t, receiver.conns.Load(), 3*n)
+	}
+}

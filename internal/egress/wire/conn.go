@@ -78,23 +78,24 @@ func (c *Conn) begin() bool {
 }
 
 // end is called when the answer has been read. As soon as it is certain that nothing came behind it, idle is called; if
-// something did, never. What end returns is closed in either case; it is nil if there is nothing to wait for.
-func (c *Conn) end(idle func()) <-chan struct{} {
+// something did, never. What end returns is closed in either case; it is nil if there is nothing to wait for. ok is false
+// if the connection is of no use any more.
+func (c *Conn) end(idle func()) (settled <-chan struct{}, ok bool) {
 	c.mu.Lock()
 	if c.closed || c.failed || c.state != stateUsed {
 		c.mu.Unlock()
-		return nil
+		return nil, false
 	}
 
 	if !c.reading {
 		defer c.mu.Unlock()
 		c.state, c.idle, c.settled = stateEnding, idle, make(chan struct{})
-		return c.settled
+		return c.settled, true
 	}
 	c.state = stateIdle
 	c.mu.Unlock()
 	idle()
-	return nil
+	return nil, true
 }
 
 // untouched tells whether no byte of the present request was written.

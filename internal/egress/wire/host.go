@@ -154,18 +154,20 @@ func (h *host) welcome(l *Link, d *Dialing) {
 	}
 
 	h.speaks = speaksHTTP1
-	var old closers
-	switch {
-	case len(h.waiting) > 0 && l.conn.begin():
-		w := h.waiting[0]
-		h.waiting = h.waiting[1:]
-		l.tenant = w.tenant
-		w.ready <- got{link: l, dialing: d}
-	default:
+	if len(h.waiting) == 0 {
+		var old closers
 		l.tenant = d.tenant
 		h.pool.rest(l, &old)
+		old.run()
+		return
 	}
-	old.run()
+
+	// Should it have ended already, the request finds out: else one connection after the other would be made.
+	w := h.waiting[0]
+	h.waiting = h.waiting[1:]
+	l.tenant = w.tenant
+	l.conn.begin()
+	w.ready <- got{link: l, dialing: d}
 }
 
 // serve gives what HTTP/2's links can take to those who wait.

@@ -19,7 +19,7 @@ type Link struct {
 	conn   *Conn
 	http   *http.ClientConn
 	begin  func() // nil: HTTP/2
-	shared bool // by HTTP/2
+	shared bool   // by HTTP/2
 	remote netip.AddrPort
 	tenant string // whose requests it has carried; HTTP/1.1
 
@@ -60,7 +60,11 @@ func (l *Link) Done(answer http.Header) {
 	}
 
 	// Without the wait the tenant's next request would find no connection, and make one.
-	if settled := l.conn.end(func() { l.pool.put(l) }); settled != nil {
+	settled, ok := l.conn.end(func() { l.pool.put(l) })
+	switch {
+	case !ok:
+		l.close()
+	case settled != nil:
 		select {
 		case <-settled:
 		case <-time.After(settleTime):
