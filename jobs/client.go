@@ -38,6 +38,9 @@ const (
 	// but a machine whose clock is that wrong needs somebody's attention.
 	maxSkew = time.Minute
 
+	// failureRest is how long a job rests after a run that failed.
+	failureRest = 5 * time.Second
+
 	// operationWorkers is how many long operations one process works at the same time.
 	operationWorkers = 2
 )
@@ -142,6 +145,7 @@ func (c *Client) riverConfig(workers *river.Workers, calm *slog.Logger) *river.C
 		RescueStuckJobsAfter: presence.StuckAfter, // of other kinds: see JobGetStuck
 		SoftStopTimeout:      c.cfg.River.StopTimeout,
 		MaxAttempts:          1000, // exhaustion is ours to decide
+		RetryPolicy:          resting{c.clock},
 
 		CompletedJobRetentionPeriod: c.cfg.River.SettledJobRetention,
 		CancelledJobRetentionPeriod: ledger.Day,
@@ -157,6 +161,13 @@ func (c *Client) riverConfig(workers *river.Workers, calm *slog.Logger) *river.C
 		Test:         river.TestConfig{Time: c.clock},
 	}
 }
+
+// resting is how long a failed run of a job rests, but for those of deliveries: on the database's clock, since River takes
+// a time that is past on it for none at all and waits by its own policy, which is hours after ten attempts.
+type resting struct{ clock *dbclock.Clock }
+
+// NextRetry returns when the job runs again.
+func (r resting) NextRetry(*rivertype.JobRow) time.Time { return r.clock.Now().Add(failureRest) }
 
 // reindexed names the indexes that River rebuilds each night.
 func (c *Client) reindexed() []string {

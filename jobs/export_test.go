@@ -36,3 +36,6 @@ func CountFetch(reg prometheus.Registerer) func() {
 		m.fetch(duration)
 	}
 }
+
+// NextRetry is when a job runs again that is no delivery's.
+func NextRetry(c *dbclock.Clock, job *rivertype.JobRow) time.Time { return resting{c}.NextRetry(job) }

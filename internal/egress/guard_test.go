@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -249,6 +250,17 @@ func TestDatabaseIsBlocked(t *testing.T) {
 		}
 		require.Zero(t, database.conns.Load())
 		require.Equal(t, egress.Succeeded, post(t, client, receiver.URL).Outcome)
+	})
+
+	// What is known later than a connection was made ends its use.
+	t.Run("OnAConnectionThatIsThere", func(t *testing.T) {
+		t.Parallel()
+		client := setup(t, egress.Config{Resolver: serveDNS(t, always("127.0.0.1")), IdleTimeout: time.Minute})
+		kept := serve(t, func(http.ResponseWriter, *http.Request) {})
+		url := byName(t, kept.Listener.Addr().String(), "http", "kept.example")
+		require.Equal(t, egress.Succeeded, post(t, client, url).Outcome)
+		client.Block(netip.MustParseAddrPort(kept.Listener.Addr().String()))
+		require.Equal(t, egress.Blocked, post(t, client, url).Outcome)
 	})
 
 	t.Run("OnAPublicHostAsAWhole", func(t *testing.T) {

@@ -92,11 +92,6 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	}
 }
 
-// NextRetry lets a failed run rest.
-func (w *Worker) NextRetry(*river.Job[Args]) time.Time {
-	return time.Now().Add(10 * time.Second)
-}
-
 // step erases one chunk. complete is true if nothing is left, also if the order is complete already.
 func (w *Worker) step(ctx context.Context, id uuid.UUID) (complete bool, err error) {
 	err = pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{BeginQuery: pg.BeginRepair}, func(tx pgx.Tx) error {

@@ -70,11 +70,6 @@ func NewWorker(cfg Config, pool *pgxpool.Pool, logger *slog.Logger) *Worker {
 	return &Worker{cfg: cfg, pool: pool, logger: logger}
 }
 
-// NextRetry lets a failed run rest for some seconds.
-func (w *Worker) NextRetry(*river.Job[Args]) time.Time {
-	return time.Now().Add(ledger.TroubleDelay)
-}
-
 // Work replays chunk after chunk until the operation is over, is paused, has had its turn, or can't go on: there are
 // few slots, and none is held by one that only waits. The operation's row is locked for each chunk, so two jobs of one
 // operation do no harm.

@@ -155,11 +155,6 @@ func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 // Timeout lets a VACUUM end.
 func (w *Worker) Timeout(*river.Job[Args]) time.Duration { return timeout }
 
-// NextRetry lets a failed run rest for a minute.
-func (w *Worker) NextRetry(*river.Job[Args]) time.Time {
-	return time.Now().Add(time.Minute)
-}
-
 // Periodic runs the job when a process becomes leader and every hour, unless one is still at it.
 func Periodic() *river.PeriodicJob {
 	return river.NewPeriodicJob(river.PeriodicInterval(interval), func() (river.JobArgs, *river.InsertOpts) {
