@@ -174,3 +174,39 @@ func TestNamesAreAbsolute(t *testing.T) {
 	})
 	require.Equal(t, map[string]bool{"gone.": true, "gone.example.": true, "a.b.c.d.gone.example.": true}, got)
 }
+
+// A host is forgotten when nothing of it waits, whether it was reached or not, and known again when a request that was
+// under way meanwhile gives its connection back.
+func TestHostsAreForgotten(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	slow := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-release
+		}
+	})
+	client := setup(t, egress.Config{IdleTimeout: 10 * time.Millisecond})
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		res := client.Post(t.Context(), egress.Request{URL: slow.URL + "/slow", Body: []byte("{}")})
+		require.Equal(t, egress.Succeeded, res.Outcome, res.Error)
+	})
+	for range 5 {
+		require.Equal(t, egress.Unreachable, post(t, client, "http://"+freeLoopback(t)).Outcome)
+	}
+	require.Equal(t, egress.Succeeded, post(t, client, slow.URL).Outcome)
+	require.Eventually(t, func() bool { return client.Hosts() == 0 }, 20*time.Second, time.Millisecond)
+	close(release)
+	waiting.Wait()
+	require.Equal(t, egress.Succeeded, post(t, client, slow.URL).Outcome)
+	require.Eventually(t, func() bool { return client.Hosts() == 0 }, 20*time.Second, time.Millisecond)
+}
+
+// freeLoopback returns an address that nobody listens on.
+func freeLoopback(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // on loopback
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}

@@ -187,8 +187,8 @@ type Request struct {
 	// Header must pass [CheckHeader]. It is sent as it is, and a User-Agent should be in it. It must not change
 	// before Post returns.
 	Header http.Header
-	// Body is sent byte for byte, with its length as Content-Length. It must not be empty (net/http repeats a request
-	// without a body by itself). It is not copied and must not change before Post returns.
+	// Body is sent byte for byte, with its length as Content-Length. It must not be empty. It is not copied and must not
+	// change before Post returns.
 	Body []byte
 	// Tenant is whose request it is: HTTP/1.1 connections are not shared between tenants.
 	Tenant string

@@ -38,3 +38,6 @@ func BeginIdentity(conn net.Conn) {
 		c.begin()
 	}
 }
+
+// Hosts returns how many hosts the client's pool knows.
+func (c *Client) Hosts() int { return c.pool.Hosts() }

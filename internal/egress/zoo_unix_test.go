@@ -105,7 +105,7 @@ func startZoo(t *testing.T, a *authority, z zoo, backend string) (string, *os.Pr
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "www"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "www", "index.html"), []byte("ok"), 0o644))
 	writeCertificate(t, a, dir)
-	address := freeAddress(t)
+	address := freeLoopback(t)
 	text := fmt.Sprintf(z.text+"%.0[1]s%.0[2]s%.0[3]s", address, dir, backend)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, z.file), []byte(text), 0o600))
 
@@ -141,14 +141,6 @@ func startZoo(t *testing.T, a *authority, z zoo, backend string) (string, *os.Pr
 		scheme = "https://"
 	}
 	return scheme + address + "/index.html", cmd.Process
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // on loopback
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func writeCertificate(t *testing.T, a *authority, dir string) {
@@ -248,7 +240,7 @@ type restarted struct{ address string }
 
 func (b *restarted) start(t *testing.T) {
 	t.Helper()
-	b.address = freeAddress(t)
+	b.address = freeLoopback(t)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	running.Go(func() {

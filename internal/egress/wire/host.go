@@ -218,8 +218,8 @@ func (h *host) empty() bool {
 		(time.Now().After(h.http1Until) || len(h.pool.hosts) > maxRemembered)
 }
 
-// sweepShared ends the HTTP/2 links that nobody needs, and tells whether there are others.
-func (h *host) sweepShared(old *closers) bool {
+// sweepShared ends the HTTP/2 links that nobody needs.
+func (h *host) sweepShared(old *closers) {
 	for _, l := range slices.Clone(h.shared) {
 		_, closed := l.conn.lastSeen()
 		idle := l.requests == 0 && time.Since(l.since) > l.keep
@@ -227,7 +227,6 @@ func (h *host) sweepShared(old *closers) bool {
 			h.retire(l, old)
 		}
 	}
-	return len(h.shared) > 0
 }
 
 func remove[T comparable](list []T, item T) []T {

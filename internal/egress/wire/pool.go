@@ -110,6 +110,7 @@ func (p *Pool) Get(ctx context.Context, key Key, tenant string) (*Link, *Dialing
 	if h == nil {
 		h = &host{pool: p, key: key, own: map[string][]*Link{}}
 		p.hosts[key] = h
+		p.sweepLater()
 	}
 
 	var old closers
@@ -167,6 +168,13 @@ func (p *Pool) put(l *Link) {
 		old = append(old, l)
 		return
 	}
+
+	// Its host may have been forgotten, since nothing was idle.
+	if h := p.hosts[l.host.key]; h != nil {
+		l.host = h
+	} else {
+		p.hosts[l.host.key] = l.host
+	}
 	if !l.host.hand(l) {
 		p.rest(l, &old)
 	}
@@ -223,18 +231,54 @@ func (p *Pool) sweep() {
 		e = next
 	}
 
-	again := p.idle.Len() > 0
 	for key, h := range p.hosts {
-		again = h.sweepShared(&old) || again
+		h.sweepShared(&old)
 		if h.empty() {
 			delete(p.hosts, key)
 		}
 	}
 
 	p.timer = nil
-	if again {
+	if len(p.hosts) > 0 {
 		p.sweepLater()
 	}
+}
+
+// leave ends a request's use of an HTTP/2 link.
+func (p *Pool) leave(l *Link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	l.requests--
+	l.since = time.Now()
+	if l.requests == 0 && l.retired {
+		closers{l}.run()
+	}
+	l.host.serve(nil)
+	l.host.dial()
+}
+
+// retire ends the use of an HTTP/2 link for new requests.
+func (p *Pool) retire(l *Link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	var old closers
+	l.host.retire(l, &old)
+	old.run()
+}
+
+// WantsHTTP1 notes that a host does not want HTTP/2.
+func (p *Pool) WantsHTTP1(key Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	h := p.hosts[key]
+	if h == nil {
+		return
+	}
+	h.http1Until, h.speaks = time.Now().Add(http1For), speaksHTTP1
+	h.retireAll()
 }
 
 // CloseIdle closes the connections on which nothing is under way.
@@ -252,6 +296,13 @@ func (p *Pool) CloseIdle() {
 		h.retireAll()
 	}
 	old.run()
+}
+
+// Hosts returns how many hosts the pool knows.
+func (p *Pool) Hosts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.hosts)
 }
 
 // SetMaxSilence changes Config.MaxSilence.
