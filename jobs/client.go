@@ -162,8 +162,8 @@ func (c *Client) riverConfig(workers *river.Workers, calm *slog.Logger) *river.C
 	}
 }
 
-// resting is how long a failed run of a job rests, but for those of deliveries: on the database's clock, since River takes
-// a time that is past on it for none at all and waits by its own policy, which is hours after ten attempts.
+// resting is how long a failed run of a job rests, but for those of deliveries: on the database's clock, since River
+// takes a time that is past on it for none at all and waits by its own policy, which is hours after ten attempts.
 type resting struct{ clock *dbclock.Clock }
 
 // NextRetry returns when the job runs again.

@@ -77,9 +77,9 @@ func (c *Conn) begin() bool {
 	return true
 }
 
-// end is called when the answer has been read. As soon as it is certain that nothing came behind it, idle is called; if
-// something did, never. What end returns is closed in either case; it is nil if there is nothing to wait for. ok is false
-// if the connection is of no use any more.
+// end is called when the answer has been read. As soon as it is certain that nothing came behind it, idle is called;
+// if something did, never. What end returns is closed in either case; it is nil if there is nothing to wait for. ok
+// is false if the connection is of no use any more.
 func (c *Conn) end(idle func()) (settled <-chan struct{}, ok bool) {
 	c.mu.Lock()
 	if c.closed || c.failed || c.state != stateUsed {
