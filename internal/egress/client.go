@@ -263,6 +263,7 @@ func (c *Client) try(ctx context.Context, t *trace, key wire.Key, req *http.Requ
 		return res, again
 	}
 
+	c.outage.reach()
 	res := c.answer(ctx, t, resp, r.Conceal)
 	_ = resp.Body.Close()
 	link.Done(resp.Header) //nolint:contextcheck // others may wait for a connection

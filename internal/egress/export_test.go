@@ -13,9 +13,7 @@ func (c *Client) Control(network, address string) error {
 
 // Unreached makes the last host that was reached an old one.
 func (c *Client) Unreached() {
-	c.outage.mu.Lock()
-	defer c.outage.mu.Unlock()
-	c.outage.reached = time.Now().Add(-outageAfter)
+	c.outage.reached.Store(time.Now().Add(-outageAfter).UnixNano())
 }
 
 // MaxSilence makes HTTP/2 connections that say nothing get no new requests sooner.

@@ -32,7 +32,8 @@ func (c *Client) failed(ctx context.Context, t *trace, err error) Result {
 
 // ours returns what this machine is in want of, "" if the failure is the receiver's. What has left may have arrived.
 func (c *Client) ours(known traced, err error) string {
-	if known.sent {
+	if known.sent || errors.Is(err, syscall.ECONNREFUSED) {
+		c.outage.reach() // somebody said no
 		return ""
 	}
 	if errno, local := localTrouble(err); local {
@@ -40,17 +41,28 @@ func (c *Client) ours(known traced, err error) string {
 		return errno.Error()
 	}
 
-	kind := ""
-	if dns := (*net.DNSError)(nil); errors.As(err, &dns) && !dns.IsNotFound {
-		kind = "no name server answers"
-	}
-	for _, errno := range []syscall.Errno{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN} {
-		if errors.Is(err, errno) {
-			kind = "no route to any host"
-		}
-	}
-	if kind != "" && c.outage.note(kind, known.host) {
+	if kind := networkTrouble(err); kind != "" && c.outage.note(kind, known.host) {
 		return kind
+	}
+	return ""
+}
+
+// networkTrouble names what this machine may be in want of, "" if the failure is the host's own. A name server that says
+// of a name that it can't find it out has answered.
+func networkTrouble(err error) string {
+	unroutable := []syscall.Errno{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN}
+	if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
+		noRoute := slices.ContainsFunc(unroutable, func(errno syscall.Errno) bool {
+			return strings.HasSuffix(dns.Err, errno.Error())
+		})
+		if dns.IsTimeout || noRoute {
+			return "no name server answers"
+		}
+		return ""
+	}
+
+	if slices.ContainsFunc(unroutable, func(e syscall.Errno) bool { return errors.Is(err, e) }) {
+		return "no route to any host"
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -20,22 +21,31 @@ const (
 
 // outage finds out whether a failure is this machine's or its network's own.
 type outage struct {
+	reached atomic.Int64 // when a host was reached last, in Unix nanoseconds
+	trying  atomic.Bool  // something is to be forgotten as soon as one is
+
 	mu      sync.Mutex
-	reached time.Time
 	failed  map[string]map[string]time.Time // by kind, when a host failed last
 	trouble string
 	seen    time.Time
 }
 
 func newOutage() *outage {
-	return &outage{reached: time.Now(), failed: map[string]map[string]time.Time{}}
+	o := &outage{failed: map[string]map[string]time.Time{}}
+	o.reached.Store(time.Now().UnixNano())
+	return o
 }
 
 // reach notes that a host was reached.
 func (o *outage) reach() {
+	o.reached.Store(time.Now().UnixNano())
+	if !o.trying.Swap(false) {
+		return
+	}
+
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.reached, o.trouble = time.Now(), ""
+	o.trouble = ""
 	clear(o.failed)
 }
 
@@ -45,6 +55,7 @@ func (o *outage) note(kind, host string) bool {
 	defer o.mu.Unlock()
 
 	now := time.Now()
+	o.trying.Store(true)
 	hosts := o.failed[kind]
 	if hosts == nil {
 		hosts = map[string]time.Time{}
@@ -59,7 +70,7 @@ func (o *outage) note(kind, host string) bool {
 		}
 	}
 
-	if len(hosts) < outageHosts || now.Sub(o.reached) < outageAfter {
+	if len(hosts) < outageHosts || now.UnixNano()-o.reached.Load() < int64(outageAfter) {
 		return false
 	}
 	o.trouble, o.seen = kind, now
@@ -70,6 +81,7 @@ func (o *outage) note(kind, host string) bool {
 func (o *outage) local(errno syscall.Errno) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.trying.Store(true)
 	o.trouble, o.seen = errno.Error(), time.Now()
 }
 

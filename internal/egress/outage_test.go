@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,13 +69,39 @@ func TestFewHostsAreNoOutage(t *testing.T) {
 	require.Empty(t, client.Trouble())
 }
 
-// Names that do not exist say nothing of the network.
-func TestNamesThatDoNotExistAreNoOutage(t *testing.T) {
+// What a name server says of a name, that it does not exist or can't be found out, says nothing of the network, nor does
+// a host that refuses.
+func TestAnswersAreNoOutage(t *testing.T) {
 	t.Parallel()
-	client := setup(t, egress.Config{Resolver: serveDNS(t, always("127.0.0.1"))})
-	client.Unreached()
+	for name, c := range map[string]struct{ url, text string }{
+		"NoName":   {"http://gone.%d.example", "dns: no such host"},
+		"NoAnswer": {"http://%d.servfail.example", "dns: the look-up failed"},
+		"Refused":  {"http://%d.example:1", "connection_refused: by 127.0.0.1:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := setup(t, egress.Config{Resolver: serveDNS(t, always("127.0.0.1"))})
+			client.Unreached()
+			for i := range 10 {
+				require.Equal(t, c.text, post(t, client, fmt.Sprintf(c.url, i)).Error)
+			}
+			require.Empty(t, client.Trouble())
+		})
+	}
+}
+
+// An answer on a connection that is there shows that the network is.
+func TestAnswerOnAKeptConnectionIsNoOutage(t *testing.T) {
+	t.Parallel()
+	receiver := serve(t, func(http.ResponseWriter, *http.Request) {})
+	client := setup(t, egress.Config{
+		Resolver: failing(&net.DNSError{Err: "i/o timeout", IsTimeout: true}), IdleTimeout: time.Minute,
+	})
+	require.Equal(t, egress.Succeeded, post(t, client, receiver.URL).Outcome)
 	for i := range 10 {
-		require.Equal(t, "dns: no such host", post(t, client, fmt.Sprintf("http://gone.%d.example", i)).Error)
+		client.Unreached()
+		require.Equal(t, egress.Succeeded, post(t, client, receiver.URL).Outcome)
+		require.Equal(t, egress.Unreachable, post(t, client, fmt.Sprintf("http://%d.example", i)).Outcome)
 	}
 	require.Empty(t, client.Trouble())
 }

@@ -328,7 +328,7 @@ func answerDNS(conn net.PacketConn, wants func(dnsmessage.Question) bool, answer
 			continue
 		}
 		reply := dnsReply(query.ID, question, answers(name, asked[key]))
-		if name == "servfail.example" {
+		if strings.HasSuffix(name, "servfail.example") {
 			reply.RCode = dnsmessage.RCodeServerFailure
 		}
 		packed, err := reply.Pack()
