@@ -47,8 +47,8 @@ func (c *Client) ours(known traced, err error) string {
 	return ""
 }
 
-// networkTrouble names what this machine may be in want of, "" if the failure is the host's own. A name server that says
-// of a name that it can't find it out has answered.
+// networkTrouble names what this machine may be in want of, "" if the failure is the host's own. A name server that
+// says of a name that it can't find it out has answered.
 func networkTrouble(err error) string {
 	unroutable := []syscall.Errno{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN}
 	if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
