@@ -108,7 +108,8 @@ func TestStrayAnswersUnderLoad(t *testing.T) {
 
 	const publishers, each = 8, 125
 	var running sync.WaitGroup
-	var wrong, own, lost atomic.Int64
+	var wrong, own atomic.Int64
+	var delivered sync.Map // those that count as delivered
 	for p := range publishers {
 		running.Go(func() {
 			for i := range each {
@@ -117,8 +118,8 @@ func TestStrayAnswersUnderLoad(t *testing.T) {
 					URL: receiver.url + "/" + []string{"good", "bad"}[p%2], Tenant: []string{"", "bad"}[p%2] + fmt.Sprint(p%2*p),
 					Body: []byte(id), Header: http.Header{},
 				})
-				if _, found := seen.Load(id); !found && res.Outcome == egress.Succeeded {
-					lost.Add(1)
+				if res.Outcome == egress.Succeeded {
+					delivered.Store(id, true)
 				}
 				if res.Outcome != egress.Succeeded || string(res.Body) != id {
 					[]*atomic.Int64{&wrong, &own}[p%2].Add(1)
@@ -128,7 +129,11 @@ func TestStrayAnswersUnderLoad(t *testing.T) {
 	}
 	running.Wait()
 	require.Zero(t, wrong.Load(), "of other tenants")
-	require.Zero(t, lost.Load())
+	delivered.Range(func(id, _ any) bool {
+		// The receiver may be behind, if it answered before it read.
+		require.Eventually(t, func() bool { _, found := seen.Load(id); return found }, 5*time.Second, time.Millisecond, id)
+		return true
+	})
 	t.Logf("wrong outcomes of the tenants whose receiver answers too often: %d of %d", own.Load(), publishers/2*each)
 }
 
