@@ -70,7 +70,7 @@ func TestTenThousandEvents(t *testing.T) {
 		Scan(&storedEvents, &succeeded, &attempts, &tries))
 	require.Equal(t, events, storedEvents)
 	require.Equal(t, 3*events, succeeded)
-	require.Equal(t, 5*events, attempts)
+	require.Equal(t, 5*events, attempts, b.outcomes(t))
 	require.Equal(t, 2*events, tries)
 
 	mu.Lock()
@@ -87,4 +87,13 @@ func TestTenThousandEvents(t *testing.T) {
 		require.Equal(t, 1, receipts[r], r)
 	}
 	require.NoError(t, rows.Err())
+}
+
+// outcomes says how many attempts of each outcome and error there are.
+func (b *testBundle) outcomes(t *testing.T) string {
+	t.Helper()
+	var text string
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT string_agg(format('%s %s %s: %s', outcome, status_code, error, n), '; ') FROM (
+		SELECT outcome, status_code, error, count(*) AS n FROM outhook.delivery_attempts GROUP BY 1, 2, 3) AS g`).Scan(&text))
+	return text
 }

@@ -241,3 +241,32 @@ func TestReceiverThatClosesAtOnceIsNotAskedForEver(t *testing.T) {
 		require.LessOrEqual(t, receiver.conns.Load(), 3*n)
 	}
 }
+
+// More connections than are kept: those that are closed are idle ones, and no request is on them.
+func TestConnectionsBeyondTheLimitAreClosedWhenIdle(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range map[string]egress.Config{
+		"PerHost": {MaxIdlePerHost: 3, IdleTimeout: time.Minute},
+		"InAll":   {MaxIdleConns: 3, IdleTimeout: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			receiver := serve(t, func(http.ResponseWriter, *http.Request) {})
+			client := setup(t, cfg)
+			var running sync.WaitGroup
+			var failed atomic.Int64
+			for range 20 {
+				running.Go(func() {
+					for range 300 {
+						res := client.Post(t.Context(), egress.Request{URL: receiver.URL, Body: []byte("{}")})
+						if res.Outcome != egress.Succeeded {
+							failed.Add(1)
+						}
+					}
+				})
+			}
+			running.Wait()
+			require.Zero(t, failed.Load())
+		})
+	}
+}

@@ -187,8 +187,9 @@ func (p *Pool) rest(l *Link, old *closers) {
 	h.own[l.tenant] = append(h.own[l.tenant], l)
 
 	if mine := h.own[l.tenant]; len(mine) > p.cfg.MaxIdleOwn {
-		p.wake(mine[0])
-		*old = append(*old, mine[0])
+		longest := mine[0]
+		p.wake(longest)
+		*old = append(*old, longest)
 	}
 	if p.idle.Len() > p.cfg.MaxIdle {
 		longest, _ := p.idle.Front().Value.(*Link)
