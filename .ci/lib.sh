@@ -72,6 +72,7 @@ install_packages() {
 	command -v nginx >/dev/null || missing+=(nginx-light)
 	command -v apache2 >/dev/null || missing+=(apache2-bin)
 	command -v haproxy >/dev/null || missing+=(haproxy)
+	command -v openssl >/dev/null || missing+=(openssl)
 	# The pages of docs/ are run in these languages too.
 	local debian
 	for debian in python3-psycopg python3-psycopg2 python3-django ruby-activerecord ruby-pg jq curl; do

@@ -19,7 +19,7 @@ import (
 func (c *Client) failed(ctx context.Context, t *trace, err error) Result {
 	known := t.snapshot()
 	outcome, text := known.classify(ctx, err)
-	if outcome == Unreachable || outcome == Unknown {
+	if outcome == Unreachable || outcome == Unknown || outcome == TimedOut && known.phase == phaseDNS {
 		if ours := c.ours(known, err); ours != "" {
 			outcome, text = Unknown, "local: "+ours
 		}
@@ -32,7 +32,10 @@ func (c *Client) failed(ctx context.Context, t *trace, err error) Result {
 
 // ours returns what this machine is in want of, "" if the failure is the receiver's. What has left may have arrived.
 func (c *Client) ours(known traced, err error) string {
-	if known.sent || errors.Is(err, syscall.ECONNREFUSED) {
+	if known.sent {
+		return ""
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
 		c.outage.reach() // somebody said no
 		return ""
 	}
@@ -41,11 +44,17 @@ func (c *Client) ours(known traced, err error) string {
 		return errno.Error()
 	}
 
-	if kind := networkTrouble(err); kind != "" && c.outage.note(kind, known.host) {
+	kind := networkTrouble(err)
+	if known.phase == phaseDNS && errors.Is(err, context.DeadlineExceeded) {
+		kind = noNameServer // the request's deadline came before the resolver's own
+	}
+	if kind != "" && c.outage.note(kind, known.host) {
 		return kind
 	}
 	return ""
 }
+
+const noNameServer = "no name server answers"
 
 // networkTrouble names what this machine may be in want of, "" if the failure is the host's own. A name server that
 // says of a name that it can't find it out has answered.
@@ -56,7 +65,7 @@ func networkTrouble(err error) string {
 			return strings.HasSuffix(dns.Err, errno.Error())
 		})
 		if dns.IsTimeout || noRoute {
-			return "no name server answers"
+			return noNameServer
 		}
 		return ""
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/outhook/outhook/internal/egress"
 )
@@ -42,6 +43,21 @@ func TestOutageOfTheNetworkIsNobodysFailure(t *testing.T) {
 			require.Equal(t, egress.Unreachable, post(t, client, "http://a.example").Outcome)
 		})
 	}
+}
+
+// A request's deadline may come before the resolver gives up.
+func TestSilentNameServerIsNobodysFailure(t *testing.T) {
+	t.Parallel()
+	client := setup(t, egress.Config{Resolver: serveDNSOf(t, func(dnsmessage.Question) bool { return false }, always("127.0.0.1"))})
+	client.Unreached()
+	for i, want := range []egress.Outcome{egress.TimedOut, egress.TimedOut, egress.Unknown} {
+		res := postRequest(t, client, egress.Request{
+			URL: fmt.Sprintf("http://%d.example", i), Body: []byte("{}"), Timeout: 100 * time.Millisecond,
+		})
+		require.Equal(t, want, res.Outcome, res.Error)
+		require.False(t, res.Sent)
+	}
+	require.Equal(t, "no name server answers", client.Trouble())
 }
 
 // A lack of routes counts like that, whichever error says so.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/outhook/outhook/internal/dbtest"
 	"github.com/outhook/outhook/internal/egress"
 )
 
@@ -151,9 +152,7 @@ func TestReceiverWithOldTLSOnly(t *testing.T) {
 func TestReceiverThatRenegotiates(t *testing.T) {
 	t.Parallel()
 	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	dbtest.RequireTool(t, "openssl", err == nil)
 	a := newAuthority(t)
 	server, err := startOpenSSL(t, openssl, a)
 	require.NoError(t, err)
