@@ -137,15 +137,15 @@ func (q *Queries) NotifyQueue(ctx context.Context, db DBTX, queue string) error 
 const wakeJobs = `-- name: WakeJobs :execrows
 WITH due AS MATERIALIZED (
     SELECT s.id FROM outhook.river_job AS s
-    WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= $1::timestamptz
-    ORDER BY s.scheduled_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= now()
+    ORDER BY s.scheduled_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE outhook.river_job AS j SET state = 'available' FROM due WHERE j.id = due.id
 `
 
 // Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting.
-func (q *Queries) WakeJobs(ctx context.Context, db DBTX, at time.Time, maxRows int32) (int64, error) {
-	result, err := db.Exec(ctx, wakeJobs, at, maxRows)
+func (q *Queries) WakeJobs(ctx context.Context, db DBTX, maxRows int32) (int64, error) {
+	result, err := db.Exec(ctx, wakeJobs, maxRows)
 	if err != nil {
 		return 0, err
 	}

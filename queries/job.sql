@@ -26,7 +26,7 @@ WHERE id = @id AND state IN ('retryable', 'scheduled', 'available');
 -- Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting.
 WITH due AS MATERIALIZED (
     SELECT s.id FROM outhook.river_job AS s
-    WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= @at::timestamptz
+    WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= now()
     ORDER BY s.scheduled_at LIMIT @max_rows FOR UPDATE SKIP LOCKED
 )
 UPDATE outhook.river_job AS j SET state = 'available' FROM due WHERE j.id = due.id;

@@ -73,7 +73,7 @@ func (d *Due) look(ctx context.Context) error {
 	w := d.worker
 	for n := int64(dueChunk); n == dueChunk; {
 		var err error
-		if n, err = db.New().WakeJobs(ctx, w.pool, w.clock.Now(), dueChunk); err != nil {
+		if n, err = db.New().WakeJobs(ctx, w.pool, dueChunk); err != nil {
 			return err
 		}
 	}
