@@ -204,9 +204,14 @@ func (m *ledgerModel) rescue(*rapid.T) {
 	m.lose(sql)
 }
 
+// mayRun is every run that may be under way: that of a cancelled job too, whose worker has yet to hear of it.
+const mayRun = `SELECT (j.args ->> 'event_id')::uuid, (j.args ->> 'endpoint_id')::uuid,
+		coalesce((j.args ->> 'base')::integer, 0) + j.attempt
+	FROM outhook.river_job AS j WHERE j.state IN ('running', 'cancelled') AND j.kind = 'deliver'`
+
 // lose notes the runs that a query returns as lost.
-func (m *ledgerModel) lose(sql string) {
-	rows, err := m.pool.Query(m.ctx, sql)
+func (m *ledgerModel) lose(sql string, args ...any) {
+	rows, err := m.pool.Query(m.ctx, sql, args...)
 	require.NoError(m.t, err)
 	var id runID
 	_, err = pgx.ForEachRow(rows, []any{&id.eventID, &id.endpointID, &id.number}, func() error {
@@ -220,14 +225,11 @@ func (m *ledgerModel) lose(sql string) {
 // crash ends a worker without letting it record anything any more. The other one rescues what it had.
 func (m *ledgerModel) crash(r *rapid.T) {
 	i := rapid.IntRange(0, 1).Draw(r, "worker")
-	const running = `SELECT (j.args ->> 'event_id')::uuid, (j.args ->> 'endpoint_id')::uuid,
-			coalesce((j.args ->> 'base')::integer, 0) + j.attempt
-		FROM outhook.river_job AS j WHERE j.state IN ('running', 'cancelled') AND j.kind = 'deliver'` // a cancelled one may run
-	m.lose(running)
+	m.lose(mayRun)
 	ctx, cancel := context.WithCancel(m.ctx)
 	cancel()
 	_ = m.clients[i].Stop(ctx) // it says that it was cut short
-	m.lose(running)            // it may have fetched more
+	m.lose(mayRun)             // it may have fetched more
 	m.startWorker(i)
 }
 
@@ -243,7 +245,7 @@ func (m *ledgerModel) status(s db.EndpointStatus) func(*rapid.T) {
 
 func (m *ledgerModel) replay(r *rapid.T) {
 	d, now := m.drawDelivery(r), rapid.Bool().Draw(r, "now")
-	m.ordered[d] = true
+	m.order(d)
 	err := m.testBundle.replay(m.t, d.eventID, d.endpointID, now)
 	if !errors.Is(err, ledger.ErrPending) && !errors.Is(err, ledger.ErrEndpointGone) && !errors.Is(err, ledger.ErrNotFound) {
 		require.NoError(m.t, err)
@@ -259,10 +261,18 @@ func (m *ledgerModel) cancel(r *rapid.T) {
 	}
 }
 
+// order notes that a person starts a delivery again, whose last run may not have heard that it was cancelled: what that
+// has not sent is not sent any more, but its number is taken.
+func (m *ledgerModel) order(d deliveryID) {
+	m.ordered[d] = true
+	m.lose(mayRun+` AND (j.args ->> 'event_id')::uuid = $1 AND (j.args ->> 'endpoint_id')::uuid = $2`, d.eventID, d.endpointID)
+}
+
 // retryInUI starts the job of a settled delivery again, as River UI does.
 func (m *ledgerModel) retryInUI(r *rapid.T) {
 	d := m.drawDelivery(r)
-	m.ordered[d], m.revived[d] = true, true
+	m.order(d)
+	m.revived[d] = true
 	m.exec(m.t, `UPDATE outhook.river_job AS j SET state = 'available', scheduled_at = now(), finalized_at = NULL
 		FROM outhook.deliveries AS d WHERE d.event_id = $1 AND d.endpoint_id = $2 AND j.id = d.job_id
 			AND j.state IN ('completed', 'discarded', 'cancelled')`, d.eventID, d.endpointID)
@@ -307,6 +317,15 @@ func (m *ledgerModel) finish() {
 	}, func() any {
 		return m.number(m.t, `SELECT count(*) FROM outhook.deliveries WHERE state = 'pending'`)
 	})
+	m.stop() // a run whose job was cancelled under it still has its request to record
+}
+
+func (m *ledgerModel) stop() {
+	for _, client := range m.clients {
+		ctx, cancel := context.WithTimeout(m.ctx, 30*time.Second)
+		_ = client.Stop(ctx)
+		cancel()
+	}
 }
 
 // close ends everything, also after a broken rule, whose deliveries must not be in the way of the next check.
@@ -314,11 +333,7 @@ func (m *ledgerModel) close() {
 	for _, g := range m.gates {
 		g.release()
 	}
-	for _, client := range m.clients {
-		ctx, cancel := context.WithTimeout(m.ctx, 30*time.Second)
-		_ = client.Stop(ctx)
-		cancel()
-	}
+	m.stop()
 	for _, g := range m.gates {
 		g.server.Close()
 	}
