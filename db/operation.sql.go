@@ -61,13 +61,12 @@ func (q *Queries) BeginPass(ctx context.Context, db DBTX, totalCount *int64, iD 
 }
 
 const countAvailableJobs = `-- name: CountAvailableJobs :one
-SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = ANY ($1::text[])
-    LIMIT $2) AS w
+SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = $1 LIMIT $2) AS w
 `
 
-// Of some queues, up to max_rows.
-func (q *Queries) CountAvailableJobs(ctx context.Context, db DBTX, queues []string, maxRows int32) (int64, error) {
-	row := db.QueryRow(ctx, countAvailableJobs, queues, maxRows)
+// Of a queue, up to max_rows.
+func (q *Queries) CountAvailableJobs(ctx context.Context, db DBTX, queue string, maxRows int32) (int64, error) {
+	row := db.QueryRow(ctx, countAvailableJobs, queue, maxRows)
 	var count int64
 	err := row.Scan(&count)
 	return count, err

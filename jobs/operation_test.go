@@ -317,6 +317,24 @@ func TestOperationThatWaitsHoldsNoSlot(t *testing.T) {
 	}
 }
 
+// Bursts of others may fill their queue for as long as they like.
+func TestOthersBurstsDoNotStarveAnOperation(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receiver.answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	failed, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.EventTypes = []string{"failed"} })
+	b.ended(t, 5, "failed", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
+	b.endpoint(t, func(p *db.InsertEndpointParams) { p.EventTypes, p.TimeoutMS = []string{"burst"}, 30_000 })
+	b.exec(t, `SELECT count(*) FROM outhook.enqueue_many(array_fill($1::text, '{200}'), array_fill('burst'::text, '{200}'), array_fill('{}'::text, '{200}'))`, tenant)
+	cfg := b.config(t)
+	cfg.River.MaxBulkWorkers, cfg.Operation.Backlog = 1, 10
+	b.start(t, cfg)
+
+	id := b.recover(t, failed, lastHour()).ID
+	b.awaitOperation(t, id, func(op db.Operation) bool { return op.ReplayedCount == 5 })
+	require.Greater(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE queue = 'deliver_bulk' AND state = 'available'`), 10)
+}
+
 // While many operations have enough to do, each has its turn within moments.
 func TestOperationsTakeTurns(t *testing.T) {
 	t.Parallel()

@@ -155,9 +155,8 @@ FROM k
 WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id BETWEEN @low::uuid AND @high::uuid;
 
 -- name: CountAvailableJobs :one
--- Of some queues, up to max_rows.
-SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = ANY (@queues::text[])
-    LIMIT @max_rows) AS w;
+-- Of a queue, up to max_rows.
+SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = @queue LIMIT @max_rows) AS w;
 
 -- name: ScanMissedEvents :many
 -- The next max_rows events of an endpoint's tenant, in the order of their ids, and which of them the endpoint is subscribed

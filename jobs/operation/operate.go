@@ -32,6 +32,10 @@ const (
 	fullWait    = 100 * time.Millisecond
 	maxFullWait = 4 * time.Second // below 5 s, River makes a snoozed job available at once
 
+	// starved is how long an operation stands still because others' bursts fill the queue. Then it goes on, a chunk each
+	// time: bursts may come for hours, and what it adds to theirs is little.
+	starved = 10 * time.Second
+
 	// grace is how long after until the last pass begins: an outcome is recorded within ledger.RecordTimeout of its time
 	// unless the database is in trouble.
 	grace = ledger.RecordTimeout
@@ -147,14 +151,25 @@ func (w *Worker) step(ctx context.Context, id uuid.UUID) (wait time.Duration, er
 	return wait, err
 }
 
-// full tells whether enough deliveries wait for their turn already: in the queue of bursts, or in the endpoint's lane.
+// full tells whether enough deliveries wait for their turn already: in the endpoint's lane, or in the queue of bursts,
+// which others may fill.
 func (w *Worker) full(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (bool, error) {
-	queues := []string{ledger.QueueDeliverBulk}
 	if op.EndpointID != nil {
-		queues = append(queues, ledger.EndpointQueuePrefix+op.EndpointID.String())
+		full, err := w.holds(ctx, tx, ledger.EndpointQueuePrefix+op.EndpointID.String())
+		if full || err != nil {
+			return full, err
+		}
 	}
 
-	n, err := db.New().CountAvailableJobs(ctx, tx, queues, int32(w.cfg.Backlog)) //nolint:gosec // validated
+	if op.DatabaseTime.Sub(op.UpdatedAt) >= starved {
+		return false, nil
+	}
+	return w.holds(ctx, tx, ledger.QueueDeliverBulk)
+}
+
+// holds tells whether a queue holds as many deliveries as may wait for their turn.
+func (w *Worker) holds(ctx context.Context, tx pgx.Tx, queue string) (bool, error) {
+	n, err := db.New().CountAvailableJobs(ctx, tx, queue, int32(w.cfg.Backlog)) //nolint:gosec // validated
 	if err != nil {
 		return false, fmt.Errorf("counting what waits: %w", err)
 	}
