@@ -21,6 +21,9 @@ ON CONFLICT (name) DO UPDATE SET until = excluded.until,
 -- wait, from 2 s to 10 minutes. A run that had recorded its failure keeps its place in the schedule. What is due soon
 -- becomes available rather than retryable, as everywhere. What a lane had released waits for a release again, and a run
 -- that was to be cancelled is.
+--
+-- Its request may have left, so its number gets a row at once: no run may follow that would see that it has none. A delivery
+-- that somebody has locked is rescued when it is free.
 WITH watched AS MATERIALIZED (
     SELECT FROM outhook.leases AS l WHERE l.name = 'workers' AND l.until >= now()
         AND l.since <= now() - make_interval(secs => @unbroken_seconds::float8)
@@ -30,7 +33,8 @@ WITH watched AS MATERIALIZED (
             THEN least(greatest((j.metadata ->> 'rescues')::numeric, 0), 1000)::integer ELSE 0 END + 1 AS rescues,
         -- A person may have inserted a job with other arguments.
         CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'event_id')::uuid END AS event_id,
-        CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id
+        CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id,
+        CASE WHEN jsonb_typeof(j.args -> 'base') = 'number' THEN (j.args ->> 'base')::integer ELSE 0 END + j.attempt AS number
     FROM outhook.river_job AS j
     CROSS JOIN LATERAL (SELECT a.id, NOT EXISTS (SELECT FROM outhook.leases AS l WHERE l.name = 'worker/' || a.id AND l.until >= now())
             AND EXISTS (SELECT FROM watched) AS died
@@ -39,13 +43,24 @@ WITH watched AS MATERIALIZED (
         OR (j.kind = 'deliver' AND j.attempted_at < now() - make_interval(secs => @stuck_seconds::float8)))
     ORDER BY j.id LIMIT @max_rows FOR UPDATE OF j SKIP LOCKED
 ), due AS (
-    SELECT s.*, q.queue AS lane_queue, d.next_attempt_at,
+    SELECT s.*, q.queue AS lane_queue, CASE WHEN d.state = 'pending' THEN d.next_attempt_at END AS next_attempt_at,
+        d.attempt_count,
         CASE WHEN s.rescues > 1 THEN least(2 ^ least(s.rescues - 1, 10), 600) ELSE 0 END AS wait
     FROM stuck AS s
-    LEFT JOIN LATERAL (SELECT v.next_attempt_at FROM outhook.deliveries AS v WHERE v.event_id = s.event_id
-        AND v.endpoint_id = s.endpoint_id AND v.job_id = s.id AND v.state = 'pending' OFFSET 0) AS d ON true
+    LEFT JOIN LATERAL (SELECT v.state, v.next_attempt_at, v.attempt_count FROM outhook.deliveries AS v WHERE v.event_id = s.event_id
+        AND v.endpoint_id = s.endpoint_id AND v.job_id = s.id FOR NO KEY UPDATE SKIP LOCKED) AS d ON true
     LEFT JOIN LATERAL (SELECT outhook.lane_queue(n.id, n.lane, n.status, 'deliver') AS queue FROM outhook.endpoints AS n
         WHERE n.id = s.endpoint_id OFFSET 0) AS q ON s.queue IN ('deliver_slow', 'deliver_limited')
+    WHERE d.attempt_count IS NOT NULL OR (SELECT count(*) FROM outhook.deliveries AS v WHERE v.event_id = s.event_id
+        AND v.endpoint_id = s.endpoint_id AND v.job_id = s.id) = 0
+), noted AS (
+    INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome, error)
+    SELECT due.event_id, due.endpoint_id, g.number, now(), 'unknown', 'worker_died: the outcome was never recorded'
+    FROM due CROSS JOIN LATERAL generate_series(due.attempt_count + 1, due.number) AS g (number)
+    ON CONFLICT (event_id, endpoint_id, number) DO NOTHING
+), counted AS (
+    UPDATE outhook.deliveries AS d SET attempt_count = due.number FROM due
+    WHERE due.attempt_count < due.number AND d.event_id = due.event_id AND d.endpoint_id = due.endpoint_id
 ), rescued AS (
     UPDATE outhook.river_job AS j SET
         state = (CASE WHEN j.metadata ? 'cancel_attempted_at' THEN 'cancelled' WHEN t.due_at >= now() + interval '5 seconds' THEN 'retryable'
