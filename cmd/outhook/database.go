@@ -11,7 +11,7 @@ import (
 
 // databaseFlags say where the database is.
 type databaseFlags struct {
-	DatabaseURL string `env:"OUTHOOK_DATABASE_URL" secret:"url" help:"postgres://user:password@host:port/database. Workers need a direct connection or a pooler in session mode."`
+	DatabaseURL string `env:"OUTHOOK_DATABASE_URL" secret:"url" help:"postgres://user:password@host:port/database. A direct connection, or a pooler in session mode."`
 }
 
 // errNoDatabase is the error of every command that needs a database and was given none.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -17,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -100,55 +98,34 @@ func account(t *testing.T, name string) *syscall.Credential {
 func TestPgBouncer(t *testing.T) {
 	t.Parallel()
 
-	t.Run("InTransactionModeServesTheAPI", func(t *testing.T) {
-		t.Parallel()
-		database := dbtest.NewURL(t)
-		direct, err := pgxpool.New(t.Context(), database)
-		require.NoError(t, err)
-		t.Cleanup(direct.Close)
-		receiver := newArrivals(t)
-		key := subscribe(t, direct, receiver.URL)
-		api := spawnServe(t, pgbouncer(t, database, "transaction")+"&default_query_exec_mode=exec", key, "--roles", "api", "--no-river-ui")
-		spawnServe(t, database, key, "--roles", "worker")
-
-		posts := newPosts()
-		together := make(chan int)
-		for range 40 {
-			go func() {
-				for range 5 {
-					together <- posts.post(t.Context(), api.url(), uuid.NewString())
-				}
-			}()
-		}
-		for range 200 {
-			require.Equal(t, http.StatusAccepted, <-together, "%v\n%s", posts.wrong, api.log)
-		}
-		require.Eventually(t, func() bool { return receiver.missing(posts.accepted) == 0 }, 60*time.Second, 20*time.Millisecond)
-		for _, path := range []string{
-			"/readyz", "/api/events?limit=10", "/api/events/" + posts.accepted[0], "/api/events/" + posts.accepted[0] + "/attempts",
-			"/api/deliveries?state=succeeded", "/api/endpoints",
-		} {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api.url()+path, http.NoBody)
-			require.NoError(t, err)
-			req.Header.Set("Authorization", "Bearer "+testAPIKey)
-			res, err := testClient.Do(req)
-			require.NoError(t, err)
-			require.NoError(t, res.Body.Close())
-			require.Equal(t, http.StatusOK, res.StatusCode, "%s\n%s", path, api.log)
-		}
-	})
-
-	t.Run("InTransactionModeIsRefusedByAWorker", func(t *testing.T) {
+	// What is set in a session would stay with the pooler's connection, and reach the application's sessions.
+	t.Run("InTransactionModeIsRefused", func(t *testing.T) {
 		t.Parallel()
 		database := dbtest.NewURL(t)
 		pooled := pgbouncer(t, database, "transaction")
-		for _, roles := range []string{"worker", "api,worker"} {
+		neighbour, err := pgx.Connect(t.Context(), pooled+"&default_query_exec_mode=simple_protocol")
+		require.NoError(t, err)
+		defer neighbour.Close(t.Context())
+		settings := func() (text string) {
+			require.NoError(t, neighbour.QueryRow(t.Context(), `SELECT current_setting('search_path') || ' ' || current_setting('row_security')
+				|| ' ' || current_setting('idle_in_transaction_session_timeout')`).Scan(&text))
+			return text
+		}
+		before := settings()
+		for _, args := range [][]string{{"doctor"}, {"migrate", "up"}} {
+			_, err := output(t, append(args, "--database-url", pooled)...)
+			require.ErrorIs(t, err, pg.ErrNoSession, "%v", args)
+		}
+		for _, roles := range []string{"api", "worker"} {
 			p := start(t, serveArgs(pooled, "--roles", roles)...)
 			<-p.done
 			err := p.err
 			p.err = nil
 			require.ErrorIs(t, err, pg.ErrNoSession)
 			require.ErrorContains(t, err, "pool_mode = transaction")
+		}
+		for range 20 { // whichever of the pooler's connections it gets
+			require.Equal(t, before, settings())
 		}
 	})
 

@@ -38,8 +38,7 @@ func named(err error) error {
 	case errors.Is(err, server.ErrDatabaseURL):
 		return errDatabaseURL
 	case errors.Is(err, pg.ErrNoSession):
-		return fmt.Errorf("%w. Let OUTHOOK_DATABASE_URL of processes with the role worker lead to PostgreSQL itself, "+
-			"or to a pooler in session mode (the role api may use transaction mode)", err)
+		return fmt.Errorf("%w (OUTHOOK_DATABASE_URL)", err)
 	case errors.Is(err, server.ErrNoAPIKey):
 		return fmt.Errorf("%w: set OUTHOOK_API_KEY (openssl rand -hex 32) "+
 			"or run `outhook keys create NAME --scope admin`", err)

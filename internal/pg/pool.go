@@ -69,9 +69,7 @@ func newPlanPool(
 			}
 		}
 
-		// Here, since the worker's pool may have set the first, and PgBouncer refuses startup parameters
-		// that it does not know.
-		_, err := conn.Exec(ctx, EndIdle+"; SET plan_cache_mode = force_generic_plan; SET jit = off; "+settings)
+		_, err := conn.Exec(ctx, State+"; SET plan_cache_mode = force_generic_plan; "+settings)
 		return err
 	}
 

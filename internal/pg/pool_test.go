@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -29,11 +28,9 @@ func TestAFrozenProcessLosesItsTransactions(t *testing.T) {
 		require.Equal(t, "5s", timeout, name)
 	}
 
-	side, err := pgx.ConnectConfig(t.Context(), pg.SideConn(pool, "test"))
+	side, err := pg.Connect(t.Context(), pg.SideConn(pool, "test"), pg.SideSettings)
 	require.NoError(t, err)
 	defer pg.CloseSide(t.Context(), side)
-	_, err = side.Exec(t.Context(), pg.SideSettings)
-	require.NoError(t, err)
 	var timeout string
 	require.NoError(t, side.QueryRow(t.Context(), setting).Scan(&timeout))
 	require.Equal(t, "5s", timeout)

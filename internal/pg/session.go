@@ -7,17 +7,20 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // notificationLimit is how long a notification may take.
 const notificationLimit = 5 * time.Second
 
 // ErrNoSession is returned by CheckSession.
-var ErrNoSession = errors.New("workers need a database session of their own, and this connection has none: " +
-	"LISTEN gets no notification, as through PgBouncer with pool_mode = transaction")
+var ErrNoSession = errors.New("this connection has no database session of its own: LISTEN gets no notification, " +
+	"as through PgBouncer with pool_mode = transaction. What Outhook sets in a session would reach the sessions of " +
+	"others there, and theirs would reach it: give it the address of Postgres itself, or of a pooler with " +
+	"pool_mode = session")
 
 // CheckSession returns ErrNoSession if a connection with this configuration does not keep its session between
-// transactions. Workers would run through it and seem to work, but hear of no new job, and hold no lock.
+// transactions. It states nothing itself, since that would stay with the pooler's connection.
 func CheckSession(ctx context.Context, cfg *pgx.ConnConfig) error {
 	cfg = cfg.Copy()
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // a pooler may not know prepared statements
@@ -38,7 +41,12 @@ func CheckSession(ctx context.Context, cfg *pgx.ConnConfig) error {
 	}
 	defer CloseSide(ctx, notifier)
 
-	if _, err := listener.Exec(ctx, "LISTEN outhook_session"); err != nil {
+	var pgErr *pgconn.PgError
+	_, err = listener.Exec(ctx, "LISTEN outhook_session")
+	switch {
+	case errors.As(err, &pgErr) && pgErr.Code == "25006": // read_only_sql_transaction
+		return nil // a standby, where nobody can listen
+	case err != nil:
 		return fmt.Errorf("checking the database session: %w", err)
 	}
 	if _, err := notifier.Exec(ctx, "NOTIFY outhook_session"); err != nil {

@@ -10,7 +10,7 @@ import (
 
 // SideSettings keep the session alive while it is idle, and end it within 11 s when the machine at its other end
 // has vanished (with the default, after two hours). No statement of this session waits for long, or is worth compiling.
-const SideSettings = `SET idle_session_timeout = 0; ` + EndIdle + `; SET statement_timeout = 3000; SET jit = off;
+const SideSettings = `SET statement_timeout = 3000;
 		SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3`
 
 // SideConn configures a connection beside the pool, which pg_stat_activity shows under a name of its own.

@@ -39,7 +39,7 @@ const (
 	// and what is lost is done again.
 	paceSettings = pg.SideSettings + `; SET idle_in_transaction_session_timeout = 3000; ` +
 		`SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan; ` + paceByIndex
-	paceByIndex = `SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; ` +
+	paceByIndex = `SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; ` +
 		`SET enable_hashjoin = off; SET enable_mergejoin = off`
 )
 
@@ -115,15 +115,11 @@ func (p *Pacer) rest(d time.Duration) bool {
 
 // pace connects, and paces whenever it has the lease, until the connection is lost or the process stops.
 func (p *Pacer) pace(ctx context.Context, clientID string) error {
-	conn, err := pgx.ConnectConfig(ctx, p.conn)
+	conn, err := pg.Connect(ctx, p.conn, paceSettings)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
 	defer pg.CloseSide(ctx, conn)
-
-	if _, err := conn.Exec(ctx, paceSettings); err != nil {
-		return fmt.Errorf("preparing: %w", err)
-	}
 
 	l := &lanes{cfg: p.cfg, logger: p.logger, conn: conn, holder: clientID}
 	for wait := time.Duration(0); p.rest(wait); {

@@ -165,14 +165,8 @@ func (l *Lease) connect(ctx context.Context) (err error) {
 	if l.conn != nil && !l.conn.IsClosed() {
 		return nil
 	}
-	if l.conn, err = pgx.ConnectConfig(ctx, l.cfg); err != nil {
-		return err
-	}
 	// To plan the rescue, with all partitions, takes ten times as long as to run it.
-	_, err = l.conn.Exec(ctx, pg.SideSettings+"; SET plan_cache_mode = force_generic_plan; "+pg.SessionByKey)
-	if err != nil {
-		pg.CloseSide(ctx, l.conn)
-	}
+	l.conn, err = pg.Connect(ctx, l.cfg, pg.SideSettings+"; SET plan_cache_mode = force_generic_plan; "+pg.SessionByKey)
 	return err
 }
 

@@ -82,7 +82,7 @@ type Config struct {
 
 // Database says where the database is.
 type Database struct {
-	// URL is postgres://user:password@host:port/database. Workers need a direct connection, or a pooler in session mode.
+	// URL is postgres://user:password@host:port/database. A direct connection, or a pooler in session mode.
 	// Required.
 	URL string
 

@@ -20,7 +20,8 @@ const readOnly = "25006"
 // OpenPool opens a pool of at most maxConns connections, set up as the server's own, and checks that the database can
 // be reached. name is shown in pg_stat_activity; changes have the last word on the configuration.
 //
-// Returns ErrNoDatabase if the URL is empty, and ErrDatabaseURL if it can't be read.
+// Returns ErrNoDatabase if the URL is empty, ErrDatabaseURL if it can't be read, and pg.ErrNoSession behind a pooler
+// that keeps no session.
 func OpenPool(
 	ctx context.Context, url, name string, maxConns int32, changes ...func(*pgxpool.Config),
 ) (*pgxpool.Pool, error) {
@@ -41,6 +42,9 @@ func OpenPool(
 		change(cfg)
 	}
 
+	if err := pg.CheckSession(ctx, cfg.ConnConfig); err != nil {
+		return nil, err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
@@ -62,7 +66,7 @@ func prepareConn(ctx context.Context, conn *pgx.Conn) error {
 	conn.TypeMap().RegisterDefaultPgType(uuid.UUID{}, "uuid")
 	conn.TypeMap().RegisterDefaultPgType([]uuid.UUID{}, "_uuid")
 
-	_, err := conn.Exec(ctx, pg.EndIdle)
+	_, err := conn.Exec(ctx, pg.State)
 	return err
 }
 
