@@ -120,8 +120,8 @@ func TestQueue(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			b.exec(t, `INSERT INTO outhook.endpoints (tenant_id, url) SELECT 'wide', 'x' FROM generate_series(1, 1000)`)
-			b.exec(t, `INSERT INTO outhook.endpoints (tenant_id, url) SELECT 'many' || i, 'x' FROM generate_series(1, 250) AS i`)
+			b.exec(t, `INSERT INTO outhook.endpoints (id, tenant_id, url) SELECT outhook.uuid_v7(), 'wide', 'x' FROM generate_series(1, 1000)`)
+			b.exec(t, `INSERT INTO outhook.endpoints (id, tenant_id, url) SELECT outhook.uuid_v7(), 'many' || i, 'x' FROM generate_series(1, 250) AS i`)
 			b.exec(t, `CREATE TABLE changed AS SELECT i AS id, false AS paid FROM generate_series(1, 250) AS i;
 				CREATE FUNCTION public.paid() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$ BEGIN
 					BEGIN

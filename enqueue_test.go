@@ -309,11 +309,11 @@ func TestSubscription(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec(t, `DELETE FROM outhook.endpoints`)
-	b.exec(t, `INSERT INTO outhook.endpoints (tenant_id, url, event_types, status, deleted_at) VALUES
-		('acme', 'all', '{}', 'enabled', NULL), ('acme', 'exact', '{invoice.paid}', 'enabled', NULL),
-		('acme', 'prefix', '{invoice.*}', 'enabled', NULL), ('acme', 'deep', '{invoice.line.*,x}', 'enabled', NULL),
-		('acme', 'paused', '{}', 'paused', NULL), ('acme', 'disabled', '{}', 'disabled', NULL),
-		('acme', 'deleted', '{}', 'enabled', now()), ('other', 'foreign', '{}', 'enabled', NULL)`)
+	b.exec(t, `INSERT INTO outhook.endpoints (id, tenant_id, url, event_types, status, deleted_at) VALUES
+		(outhook.uuid_v7(), 'acme', 'all', '{}', 'enabled', NULL), (outhook.uuid_v7(), 'acme', 'exact', '{invoice.paid}', 'enabled', NULL),
+		(outhook.uuid_v7(), 'acme', 'prefix', '{invoice.*}', 'enabled', NULL), (outhook.uuid_v7(), 'acme', 'deep', '{invoice.line.*,x}', 'enabled', NULL),
+		(outhook.uuid_v7(), 'acme', 'paused', '{}', 'paused', NULL), (outhook.uuid_v7(), 'acme', 'disabled', '{}', 'disabled', NULL),
+		(outhook.uuid_v7(), 'acme', 'deleted', '{}', 'enabled', now()), (outhook.uuid_v7(), 'other', 'foreign', '{}', 'enabled', NULL)`)
 	for eventType, want := range map[string][]string{
 		"invoice.paid":       {"all", "exact", "paused", "prefix"},
 		"invoice":            {"all", "paused"},
@@ -530,7 +530,7 @@ func enqueueAfterManyEndpointsCame(t *testing.T, before string) {
 		}))
 		return read
 	}
-	const add = `INSERT INTO outhook.endpoints (tenant_id, url) SELECT 'many' || i, 'https://example.com/' FROM generate_series(0, $1 - 1) AS i`
+	const add = `INSERT INTO outhook.endpoints (id, tenant_id, url) SELECT outhook.uuid_v7(), 'many' || i, 'https://example.com/' FROM generate_series(0, $1 - 1) AS i`
 	_, err = conn.Exec(b.ctx, add, 1)
 	require.NoError(t, err)
 	_, err = conn.Exec(b.ctx, before)

@@ -62,7 +62,7 @@ type testBundle struct {
 func setup(t *testing.T) *testBundle {
 	t.Helper()
 	b := &testBundle{ctx: t.Context(), pool: dbtest.New(t)}
-	b.exec(t, `INSERT INTO outhook.endpoints (tenant_id, url) VALUES ($1, 'https://example.com/')`, tenant)
+	b.exec(t, `INSERT INTO outhook.endpoints (id, tenant_id, url) VALUES (outhook.uuid_v7(), $1, 'https://example.com/')`, tenant)
 	return b
 }
 

@@ -27,7 +27,7 @@ type followed struct {
 func (b *testBundle) logAttempts(t *testing.T, tenantID, eventType, outcome string, number int, endedAgo float64) {
 	t.Helper()
 	b.exec(`
-		WITH n AS (INSERT INTO outhook.endpoints (tenant_id, url) VALUES ($1, 'https://example.com/') RETURNING id),
+		WITH n AS (INSERT INTO outhook.endpoints (id, tenant_id, url) VALUES (outhook.uuid_v7(), $1, 'https://example.com/') RETURNING id),
 		e AS (INSERT INTO outhook.events (id, created_at, tenant_id, type, payload)
 			SELECT v.id, outhook.uuid_v7_time(v.id), $1, $2, '1' FROM (SELECT outhook.uuid_v7() AS id) AS v RETURNING id)
 		INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, duration_ms, outcome)

@@ -23,8 +23,8 @@ func (q *Queries) HasLiveAPIKey(ctx context.Context, db DBTX) (bool, error) {
 }
 
 const insertAPIKey = `-- name: InsertAPIKey :one
-INSERT INTO outhook.api_keys (name, key_hash, scope, tenant_id, expires_at)
-VALUES ($1, $2, $3, $4, $5) RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at
+INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, expires_at)
+VALUES (outhook.uuid_v7(), $1, $2, $3, $4, $5) RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at
 `
 
 type InsertAPIKeyParams struct {

@@ -12,9 +12,9 @@ import (
 )
 
 const insertAuditEntry = `-- name: InsertAuditEntry :exec
-INSERT INTO outhook.audit_entries (key_id, actor, key_tenant_id, action, tenant_id, object_type, object_id, detail,
+INSERT INTO outhook.audit_entries (id, key_id, actor, key_tenant_id, action, tenant_id, object_type, object_id, detail,
     source_address, request_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7,
+VALUES (outhook.uuid_v7(), $1, $2, $3, $4, $5, $6, $7,
     $8, nullif($9::text, '')::inet, nullif($10::text, ''))
 `
 

@@ -132,9 +132,9 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 }
 
 const insertEndpoint = `-- name: InsertEndpoint :one
-INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter, metadata,
-    max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason)
-VALUES ($1, $2, $3, $4::text[], $5, $6, $7::integer[],
+INSERT INTO outhook.endpoints (id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter,
+    metadata, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason)
+VALUES (outhook.uuid_v7(), $1, $2, $3, $4::text[], $5, $6, $7::integer[],
     $8::double precision, $9,
     coalesce(nullif($10::integer, 0), 32), $11::integer, coalesce(nullif($12::text, ''), 'second'),
     greatest($13::integer, 1),

@@ -195,7 +195,8 @@ func (q *Queries) InsertEraseJobs(ctx context.Context, db DBTX) error {
 
 const insertErasure = `-- name: InsertErasure :one
 
-INSERT INTO outhook.tenant_erasures (tenant_id, requested_xid) VALUES ($1, pg_current_xact_id()::text::bigint)
+INSERT INTO outhook.tenant_erasures (id, tenant_id, requested_xid)
+VALUES (outhook.uuid_v7(), $1, pg_current_xact_id()::text::bigint)
 ON CONFLICT (tenant_id) WHERE completed_at IS NULL
     DO UPDATE SET requested_at = now(), settled_at = excluded.settled_at, requested_xid = excluded.requested_xid, pass = 1, last_event_id = NULL
 RETURNING id, tenant_id, requested_at, settled_at, requested_xid, pass, last_event_id, endpoint_count, delivery_count, payload_count, attempt_count, key_count, completed_at

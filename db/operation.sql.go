@@ -198,8 +198,8 @@ func (q *Queries) InsertOperateJob(ctx context.Context, db DBTX, operationID uui
 
 const insertOperation = `-- name: InsertOperation :one
 
-INSERT INTO outhook.operations (kind, tenant_id, endpoint_id, event_types, states, missed, since, until)
-VALUES ($1, $2, $3, $4::text[], $5::text[], $6, $7,
+INSERT INTO outhook.operations (id, kind, tenant_id, endpoint_id, event_types, states, missed, since, until)
+VALUES (outhook.uuid_v7(), $1, $2, $3, $4::text[], $5::text[], $6, $7,
     least($8::timestamptz, now()))
 ON CONFLICT (endpoint_id) WHERE kind = 'recover' AND state IN ('running', 'paused') DO NOTHING
 RETURNING id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at

@@ -54,6 +54,18 @@ func (q *Queries) CancelStrayJobs(ctx context.Context, db DBTX, jobIds []int64) 
 	return err
 }
 
+const checkSequences = `-- name: CheckSequences :one
+SELECT outhook.check_sequences($1)::text[] AS names
+`
+
+// The names of the sequences whose next value is in their column already; with repair they are set.
+func (q *Queries) CheckSequences(ctx context.Context, db DBTX, repair bool) ([]string, error) {
+	row := db.QueryRow(ctx, checkSequences, repair)
+	var names []string
+	err := row.Scan(&names)
+	return names, err
+}
+
 const classifyDeliveries = `-- name: ClassifyDeliveries :many
 SELECT d.event_id, d.endpoint_id, d.job_id, now()::timestamptz AS database_time,
     greatest(d.attempt_count, coalesce((j.args ->> 'base')::integer, 0) + coalesce(j.attempt, 0))::integer AS number,

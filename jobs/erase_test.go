@@ -118,9 +118,9 @@ func TestErasure(t *testing.T) {
 			b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, f) })
 		}
 		b.exec(t, `INSERT INTO outhook.endpoint_health (endpoint_id) VALUES ($1), ($2)`, endpointID, uuid.New())
-		b.exec(t, `INSERT INTO outhook.api_keys (name, key_hash, scope, tenant_id, created_at) VALUES
-			('own', '1', 'tenant', 'acme', now()), ('reads', '2', 'read', 'acme', now()), ('other', '3', 'tenant', 'other', now()),
-			('all', '4', 'admin', NULL, now()), ('later', '5', 'tenant', 'acme', now() + interval '1 hour')`)
+		b.exec(t, `INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, created_at) VALUES
+			(outhook.uuid_v7(), 'own', '1', 'tenant', 'acme', now()), (outhook.uuid_v7(), 'reads', '2', 'read', 'acme', now()), (outhook.uuid_v7(), 'other', '3', 'tenant', 'other', now()),
+			(outhook.uuid_v7(), 'all', '4', 'admin', NULL, now()), (outhook.uuid_v7(), 'later', '5', 'tenant', 'acme', now() + interval '1 hour')`)
 		order := b.orderErasure(t)
 		b.start(t, b.config(t))
 		b.awaitErasure(t, order.ID)

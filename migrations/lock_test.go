@@ -31,7 +31,7 @@ func TestAStrangersLocksStopNoMigrationAndNoPartition(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	require.NoError(t, migrations.Up(ctx, pool))
+	up(t, pool)
 	_, err = stranger.Exec(t.Context(), `BEGIN; LOCK TABLE outhook.migration_lock IN ACCESS SHARE MODE`)
 	require.ErrorContains(t, err, "permission denied")
 	_, err = pool.Exec(ctx, `SET lock_timeout = '10s'; SELECT outhook.create_partitions('2030-01-01', '2030-01-01')`)
@@ -49,10 +49,8 @@ func TestAFrozenMigrationIsNotWaitedForForEver(t *testing.T) {
 	_, err = frozen.Exec(t.Context(), migrations.TakeLock)
 	require.NoError(t, err)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
 	began := time.Now()
-	require.NoError(t, migrations.Up(ctx, pool))
+	up(t, pool)
 	require.Greater(t, time.Since(began), 20*time.Second, "others wait for one that lives")
 	require.Error(t, frozen.Ping(t.Context()))
 }

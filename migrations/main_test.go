@@ -13,6 +13,7 @@ import (
 
 	"github.com/outhook/outhook/internal/dbtest"
 	"github.com/outhook/outhook/internal/localpg"
+	"github.com/outhook/outhook/migrations"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
@@ -45,6 +46,14 @@ func server(t *testing.T, binDir string) *localpg.Server {
 		require.NoError(t, s.Stop(ctx))
 	})
 	return s
+}
+
+// up migrates a database and returns what changed.
+func up(t *testing.T, pool *pgxpool.Pool, why ...any) migrations.Result {
+	t.Helper()
+	r, err := migrations.Up(t.Context(), pool)
+	require.NoError(t, err, why...)
+	return r
 }
 
 // database is a pool, a connection or a transaction.

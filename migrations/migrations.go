@@ -5,22 +5,17 @@ package migrations
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
-	"time"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/rivermigrate"
 )
 
 // Schema is the schema that holds every object of Outhook and River's tables.
@@ -30,40 +25,26 @@ const (
 	// riverMigration is the goose version that runs River's migrations, and riverVersion is River's version that it
 	// migrates to (8 is the newest of River v0.51.1). A River upgrade with newer migrations gets a goose version of
 	// its own.
-	riverMigration = 4
+	riverMigration = 100
 	riverVersion   = 8
 
-	// takeLock takes the lock that concurrent migrations wait for. Whatever the database's own timeouts are, it waits,
-	// and is kept while this process lives.
-	takeLock = `BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0;
-		SET LOCAL idle_in_transaction_session_timeout = 30000;
-		LOCK TABLE outhook.migration_lock IN EXCLUSIVE MODE`
-
-	// lockIdle is the time in takeLock after which the lock of a frozen process is free. lockPing is how often one that
-	// lives shows it.
-	lockIdle = 30 * time.Second
-	lockPing = time.Second
+	// unreleased is the greatest version of a schema from before the first release, whose versions begin anew at 100.
+	unreleased = 99
 )
 
-//go:embed *.sql
+//go:embed *.sql declared columns
 var files embed.FS
-
-var (
-	//go:embed roles/server.sql
-	grantServer string
-
-	//go:embed roles/revoke.sql
-	revokeServer string
-)
 
 var (
 	// ErrEncoding is returned by Up if the database's encoding is not UTF8: payloads could not be kept byte for byte.
 	ErrEncoding = errors.New("database encoding is not UTF8: create the database with ENCODING 'UTF8'")
 
-	errLost = errors.New("this migration was held up, or cut off from the database, and has lost its lock: run it again")
-
 	// ErrSchemaTooOld is returned by Check if migrations are missing.
 	ErrSchemaTooOld = errors.New("database schema is too old: run `outhook migrate up`")
+
+	// ErrUnreleased is returned by Up and DownTo for a schema that was made before the first release.
+	ErrUnreleased = errors.New("the schema outhook is of a version from before the first release, " +
+		"which can't be migrated: DROP SCHEMA outhook CASCADE deletes it with its events, then run `outhook migrate up`")
 )
 
 // Status is one migration and whether it has been applied.
@@ -73,59 +54,180 @@ type Status struct {
 	Applied bool
 }
 
-// Up creates the schema if it is missing and applies every pending migration. Any number of processes may call it at
-// the same time: one applies, the others wait and find nothing to do. The pool needs at least 3 connections to one
-// server.
-//
-// Returns ErrEncoding if the database's encoding is not UTF8.
-func Up(ctx context.Context, pool *pgxpool.Pool) error {
-	if err := checkEncoding(ctx, pool); err != nil {
-		return err
-	}
-
-	if err := createSchema(ctx, pool); err != nil {
-		return fmt.Errorf("creating schema %s: %w", Schema, err)
-	}
-
-	return locked(ctx, pool, func(ctx context.Context, p *goose.Provider) error {
-		if _, err := p.Up(ctx); err != nil {
-			return fmt.Errorf("migrating up: %w", err)
-		}
-		return grant(ctx, pool)
-	})
+// Result is what a migration has done, and what is left to do.
+type Result struct {
+	// Changes are the statements that made what is declared hold again, in order; none if it did.
+	Changes []string
+	// ByHand is what somebody with more rights has to run before the next `outhook migrate up`.
+	ByHand []string
 }
+
+// Up creates the schema if it is missing, applies every pending version, and makes what is declared hold: functions,
+// views, triggers, owners, rights. Any number of processes may call it at the same time: one applies, the others wait
+// and find nothing to do. It needs at most 4 connections of its own to the pool's database.
+//
+// Returns ErrEncoding if the database's encoding is not UTF8, and ErrUnreleased for a schema from before the first
+// release.
+func Up(ctx context.Context, pool *pgxpool.Pool) (Result, error) {
+	var r Result
+	err := as(ctx, pool, func(ctx context.Context, pool *pgxpool.Pool) (err error) {
+		if err = checkEncoding(ctx, pool); err != nil {
+			return err
+		}
+		if r.ByHand, err = createRoles(ctx, pool); err != nil {
+			return fmt.Errorf("creating the group roles: %w", err)
+		}
+		if err := createSchema(ctx, pool); err != nil {
+			return fmt.Errorf("creating schema %s: %w", Schema, err)
+		}
+
+		others, err := setOwners(ctx, pool)
+		if err != nil {
+			return fmt.Errorf("setting owners: %w", err)
+		}
+		r.ByHand = append(r.ByHand, others...)
+		return nil
+	}, func(ctx context.Context, pool *pgxpool.Pool) error {
+		return locked(ctx, pool, func(ctx context.Context, p *goose.Provider) (err error) {
+			if r.Changes, err = up(ctx, pool, p); err != nil && len(r.ByHand) > 0 {
+				return fmt.Errorf("%w; somebody with more rights has to run first: %s", err, strings.Join(r.ByHand, " "))
+			}
+			return err
+		})
+	})
+	return r, err
+}
+
+func up(ctx context.Context, pool *pgxpool.Pool, p *goose.Provider) ([]string, error) {
+	if err := checkReleased(ctx, pool); err != nil {
+		return nil, err
+	}
+	if err := adopt(ctx, pool); err != nil {
+		return nil, err
+	}
+	if version, err := Version(ctx, pool); err != nil || version > Latest() {
+		return nil, err // what a newer release has declared is not for this one to take back
+	}
+
+	before, err := objects(ctx, pool)
+	if err != nil {
+		return nil, fmt.Errorf("reading the schema: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return nil, fmt.Errorf("migrating up: %w", err)
+	}
+
+	d, err := readDeclaration(declaredFiles())
+	if err != nil {
+		return nil, fmt.Errorf("reading what is declared: %w", err)
+	}
+
+	var changes []string
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
+		fresh := func(object string) bool { return !before[object] || object == lockTable }
+		if changes, err = d.apply(ctx, tx, fresh); err != nil {
+			return err
+		}
+		if err := describe(ctx, tx); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, firstPartitions)
+		return err
+	})
+	return changes, err
+}
+
+// firstPartitions makes them from yesterday, for a clock that is set back, to 30 days ahead.
+const firstPartitions = `SELECT outhook.create_partitions(today - 1, today + 30)
+	FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS t`
+
+// Plan returns the statements that Up would run, and runs none: the files of the versions that are missing, and what
+// would make hold what is declared, as far as that can be told before these versions.
+func Plan(ctx context.Context, pool *pgxpool.Pool) (list []string, err error) {
+	statuses, err := List(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	d, err := readDeclaration(declaredFiles())
+	if err != nil {
+		return nil, fmt.Errorf("reading what is declared: %w", err)
+	}
+
+	missing := false
+	for _, s := range statuses {
+		if s.Applied {
+			continue
+		}
+		missing = true
+		text := fmt.Sprintf("-- River's own migrations up to version %d (package rivermigrate)", riverVersion)
+		if s.Version != riverMigration {
+			data, err := files.ReadFile(s.Name)
+			if err != nil {
+				return nil, err
+			}
+			text, _, _ = strings.Cut(string(data), "-- +goose Down")
+		}
+		list = append(list, strings.TrimSpace(text))
+	}
+	if missing {
+		for _, o := range d.objects {
+			list = append(list, o.sql)
+		}
+		for _, r := range d.rights {
+			list = append(list, fmt.Sprintf("GRANT %s TO %s", r, r.role))
+		}
+		return list, nil
+	}
+
+	err = as(ctx, pool, nothing, func(ctx context.Context, pool *pgxpool.Pool) error {
+		tx, err := pool.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback(context.WithoutCancel(ctx))
+		list, err = d.apply(ctx, tx, func(string) bool { return false })
+		return err
+	})
+	return list, err
+}
+
+func nothing(context.Context, *pgxpool.Pool) error { return nil }
 
 // DownTo rolls back every migration above version; 0 rolls back all and loses all data of Outhook. The empty schema and
-// the group roles stay.
+// the group roles stay. What is declared goes first, and comes back with the next Up.
 func DownTo(ctx context.Context, pool *pgxpool.Pool, version int64) error {
-	if err := createSchema(ctx, pool); err != nil {
-		return fmt.Errorf("creating schema %s: %w", Schema, err)
-	}
-
-	return locked(ctx, pool, func(ctx context.Context, p *goose.Provider) error {
-		if version == 0 {
-			if _, err := pool.Exec(ctx, revokeServer); err != nil {
-				return fmt.Errorf("revoking the rights of outhook_server: %w", err)
+	return as(ctx, pool, func(ctx context.Context, pool *pgxpool.Pool) error {
+		if err := createSchema(ctx, pool); err != nil {
+			return fmt.Errorf("creating schema %s: %w", Schema, err)
+		}
+		return nil
+	}, func(ctx context.Context, pool *pgxpool.Pool) error {
+		return locked(ctx, pool, func(ctx context.Context, p *goose.Provider) error {
+			if err := checkReleased(ctx, pool); err != nil {
+				return err
 			}
-		}
 
-		if _, err := p.DownTo(ctx, version); err != nil {
-			return fmt.Errorf("migrating down to %d: %w", version, err)
-		}
-
-		if version == 0 {
-			return nil
-		}
-		return grant(ctx, pool)
+			d, err := readDeclaration(declaredFiles())
+			if err != nil {
+				return fmt.Errorf("reading what is declared: %w", err)
+			}
+			if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return d.drop(ctx, tx) }); err != nil {
+				return fmt.Errorf("dropping what is declared: %w", err)
+			}
+			if _, err := p.DownTo(ctx, version); err != nil {
+				return fmt.Errorf("migrating down to %d: %w", version, err)
+			}
+			return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+				if version == 0 {
+					// Else the roles could not be dropped. They stay: another database of the cluster may use them.
+					if _, err := setRights(ctx, tx, nil, func(string) bool { return false }); err != nil {
+						return fmt.Errorf("taking the roles' rights: %w", err)
+					}
+				}
+				return describe(ctx, tx)
+			})
+		})
 	})
-}
-
-// grant gives the role outhook_server what it needs of the objects that are there.
-func grant(ctx context.Context, pool *pgxpool.Pool) error {
-	if _, err := pool.Exec(ctx, grantServer); err != nil {
-		return fmt.Errorf("granting rights to outhook_server: %w", err)
-	}
-	return nil
 }
 
 // List returns every migration that this binary knows, oldest first. Nothing is applied on a database without the
@@ -154,7 +256,8 @@ func List(ctx context.Context, pool *pgxpool.Pool) ([]Status, error) {
 // Version returns the newest applied version of the database, 0 if it has none.
 func Version(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
 	var version int64
-	err := pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM outhook.goose_db_version`).Scan(&version)
+	const newest = `SELECT coalesce(pg_catalog.max(version_id), 0) FROM outhook.goose_db_version`
+	err := pool.QueryRow(ctx, newest).Scan(&version)
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && (pgErr.Code == "42P01" || pgErr.Code == "3F000") { // undefined_table, invalid_schema_name
 		return 0, nil
@@ -169,8 +272,11 @@ func Version(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
 // database is fine: migrations are made to be compatible with the previous release.
 func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	current, err := Version(ctx, pool)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case current > 0 && current <= unreleased:
+		return ErrUnreleased
 	}
 
 	if needed := Latest(); current < needed {
@@ -179,32 +285,59 @@ func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
+// checkReleased returns ErrUnreleased for a schema from before the first release.
+func checkReleased(ctx context.Context, pool *pgxpool.Pool) error {
+	version, err := Version(ctx, pool)
+	if err == nil && version > 0 && version <= unreleased {
+		return ErrUnreleased
+	}
+	return err
+}
+
 // Latest returns the newest version that this binary knows.
 func Latest() int64 {
 	var latest int64 = riverMigration
 	for _, name := range names() {
-		v, err := goose.NumericComponent(name)
-		if err == nil {
-			latest = max(latest, v)
-		}
+		latest = max(latest, numberOf(name))
 	}
 	return latest
 }
 
-// Hash returns a hex digest over all migrations and River's pinned version: it names a database that has them all.
+func numberOf(name string) int64 {
+	v, err := goose.NumericComponent(name)
+	if err != nil {
+		panic(err) // an embedded file's name
+	}
+	return v
+}
+
+// Hash returns a hex digest over all migrations, what is declared, and River's pinned version: it names a database
+// that has them all.
 func Hash() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "river %d\n%s", riverVersion, grantServer)
+	fmt.Fprintf(h, "river %d\n", riverVersion)
 
-	for _, name := range names() {
-		data, err := files.ReadFile(name)
-		if err != nil {
-			panic(err) // an embedded file that was just listed
+	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
 		}
-		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
+		data, err := files.ReadFile(path)
+		fmt.Fprintf(h, "%s %d\n%s", path, len(data), data)
+		return err
+	})
+	if err != nil {
+		panic(err) // an embedded file that was just listed
 	}
 
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+func declaredFiles() fs.FS {
+	sub, err := fs.Sub(files, "declared")
+	if err != nil {
+		panic(err) // only for a malformed name
+	}
+	return sub
 }
 
 func names() []string {
@@ -224,130 +357,4 @@ func checkEncoding(ctx context.Context, pool *pgxpool.Pool) error {
 		return fmt.Errorf("%w (it is %s)", ErrEncoding, encoding)
 	}
 	return nil
-}
-
-// locked calls f while no other process migrates. The lock is that of a table without columns, which nobody can take
-// who has no rights there: any login can take an advisory lock. goose has such a lock too, but creates its version
-// table before it takes it. The transaction that keeps it has no snapshot, which CREATE INDEX CONCURRENTLY would wait
-// for.
-//
-// A process that is frozen meanwhile loses the lock after lockIdle, and its ctx when it thaws.
-func locked(ctx context.Context, pool *pgxpool.Pool, f func(context.Context, *goose.Provider) error) error {
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connecting: %w", err)
-	}
-
-	// Closed, not released: the lock ends with the session, whatever happened to it.
-	defer func() {
-		conn.Conn().Close(context.WithoutCancel(ctx))
-		conn.Release()
-	}()
-
-	if _, err := conn.Exec(ctx, takeLock); err != nil {
-		return fmt.Errorf("waiting for another migration to end: %w", err)
-	}
-
-	ctx, lose := context.WithCancelCause(ctx)
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		keepLock(ctx, conn.Conn(), lose)
-	}()
-	defer func() {
-		lose(nil)
-		<-kept
-	}()
-
-	err = withProvider(pool, func(p *goose.Provider) error { return f(ctx, p) })
-	return errors.Join(err, lost(ctx))
-}
-
-// keepLock shows the database each second that this process lives, until ctx ends.
-func keepLock(ctx context.Context, conn *pgx.Conn, lose context.CancelCauseFunc) {
-	tick := time.NewTicker(lockPing)
-	defer tick.Stop()
-
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-
-		pingCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockIdle)
-		err := conn.Ping(pingCtx) // an empty statement, which takes no snapshot
-		cancel()
-		if err != nil {
-			lose(fmt.Errorf("%w: %w", errLost, err))
-			return
-		}
-	}
-}
-
-// lost returns the reason for which the lock was lost, nil if it was not.
-func lost(ctx context.Context) error {
-	if cause := context.Cause(ctx); errors.Is(cause, errLost) {
-		return cause
-	}
-	return nil
-}
-
-// createSchema makes the schema and the table of the lock. The schema may exist already, made by somebody with the
-// right to do so, which CREATE SCHEMA IF NOT EXISTS asks for even then. Other processes may do the same at the same
-// time: for each of the two there is one that does it.
-func createSchema(ctx context.Context, pool *pgxpool.Pool) error {
-	const missing = "SELECT coalesce(CASE WHEN to_regnamespace('outhook') IS NULL THEN 'CREATE SCHEMA outhook' " +
-		"WHEN to_regclass('outhook.migration_lock') IS NULL THEN 'CREATE TABLE outhook.migration_lock ()' END, '')"
-
-	for failed := 0; ; {
-		var create string
-		if err := pool.QueryRow(ctx, missing).Scan(&create); err != nil || create == "" {
-			return err
-		}
-
-		// Who loses such a race finds the winner's at the next look.
-		if _, err := pool.Exec(ctx, create); err != nil {
-			if failed++; failed > 2 {
-				return err
-			}
-		}
-	}
-}
-
-func withProvider(pool *pgxpool.Pool, f func(*goose.Provider) error) error {
-	db := stdlib.OpenDBFromPool(pool)
-	defer db.Close() //nolint:errcheck // closes the wrapper only, the pool stays
-
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithTableName(Schema+".goose_db_version"),
-		goose.WithDisableGlobalRegistry(true),
-		goose.WithSlog(slog.New(slog.DiscardHandler)),
-		goose.WithGoMigrations(goose.NewGoMigration(riverMigration,
-			&goose.GoFunc{RunDB: migrateRiver(pool, rivermigrate.DirectionUp, riverVersion)},
-			&goose.GoFunc{RunDB: migrateRiver(pool, rivermigrate.DirectionDown, -1)})))
-	if err != nil {
-		return fmt.Errorf("reading the migrations: %w", err)
-	}
-
-	return f(provider)
-}
-
-// migrateRiver runs River's migrations, each in a transaction of its own: in one transaction they fail on PostgreSQL 16
-// and older (a new enum value can't be used in the transaction that adds it). It can be repeated after a crash. Target
-// −1 means down to nothing.
-func migrateRiver(pool *pgxpool.Pool, dir rivermigrate.Direction, target int) func(context.Context, *sql.DB) error {
-	return func(ctx context.Context, _ *sql.DB) error {
-		migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{
-			Schema: Schema, Logger: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			return fmt.Errorf("preparing River's migrations: %w", err)
-		}
-
-		if _, err := migrator.Migrate(ctx, dir, &rivermigrate.MigrateOpts{TargetVersion: target}); err != nil {
-			return fmt.Errorf("running River's migrations: %w", err)
-		}
-		return nil
-	}
 }

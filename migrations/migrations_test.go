@@ -47,21 +47,21 @@ func TestUpAndDown(t *testing.T) {
 func testUpAndDown(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	ctx := t.Context()
-	require.NoError(t, migrations.Up(ctx, pool))
+	up(t, pool)
 	first := fingerprint(t, pool)
-	require.NoError(t, migrations.Up(ctx, pool))
+	up(t, pool)
 	require.Equal(t, first, fingerprint(t, pool), "a second time there is nothing to do")
 
 	for _, v := range slices.Backward(versions(t)[:len(versions(t))-1]) {
 		require.NoError(t, migrations.DownTo(ctx, pool, v))
 		require.Equal(t, v, value[int64](t, pool, `SELECT max(version_id) FROM outhook.goose_db_version`))
-		require.NoError(t, migrations.Up(ctx, pool), "from version %d", v)
+		up(t, pool, "from version %d", v)                                   //nolint:contextcheck // t brings it
 		require.Equal(t, first, fingerprint(t, pool), "from version %d", v) //nolint:contextcheck // t brings it
 	}
 
 	require.NoError(t, migrations.DownTo(ctx, pool, 0))
 	requireEmpty(t, pool)
-	require.NoError(t, migrations.Up(ctx, pool))
+	up(t, pool)
 	require.Equal(t, first, fingerprint(t, pool))
 	require.Empty(t, column[string](t, pool, `SELECT c.oid::regclass::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 		WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'outhook')`), "everything is in the schema")
@@ -93,7 +93,10 @@ func TestConcurrentUpAppliesOnce(t *testing.T) {
 	var g errgroup.Group
 	for range 8 {
 		pool := openConfig(t, cfg.Copy())
-		g.Go(func() error { return migrations.Up(t.Context(), pool) })
+		g.Go(func() error {
+			_, err := migrations.Up(t.Context(), pool)
+			return err
+		})
 	}
 	require.NoError(t, g.Wait())
 
@@ -108,7 +111,7 @@ func TestEncodingMustBeUTF8(t *testing.T) {
 		t.Run(encoding, func(t *testing.T) {
 			t.Parallel()
 			pool := openConfig(t, encoded(t, encoding))
-			err := migrations.Up(t.Context(), pool)
+			_, err := migrations.Up(t.Context(), pool)
 			require.ErrorIs(t, err, migrations.ErrEncoding)
 			require.ErrorContains(t, err, encoding)
 			require.False(t, value[bool](t, pool, `SELECT to_regnamespace('outhook') IS NOT NULL`))
@@ -150,7 +153,7 @@ func TestPartlyMigratedDatabaseIsTooOld(t *testing.T) {
 	t.Parallel()
 	pool := open(t, dbtest.NewURL(t))
 	all := versions(t)
-	for _, v := range []int64{all[len(all)-2], 4, 3, 0} {
+	for _, v := range []int64{all[len(all)-2], riverMigration, 0} {
 		require.NoError(t, migrations.DownTo(t.Context(), pool, v))
 		requireVersion(t, pool, v)
 		requireTooOld(t, pool, v)
@@ -172,7 +175,7 @@ func TestNewerDatabaseIsAccepted(t *testing.T) {
 	exec(t, pool, `INSERT INTO outhook.goose_db_version (version_id, is_applied) VALUES ($1, true)`, newer)
 	before := fingerprint(t, pool)
 	require.NoError(t, migrations.Check(t.Context(), pool))
-	require.NoError(t, migrations.Up(t.Context(), pool))
+	up(t, pool)
 	require.Equal(t, before, fingerprint(t, pool))
 	requireVersion(t, pool, newer)
 }
@@ -205,7 +208,7 @@ func requireTooOld(t *testing.T, pool *pgxpool.Pool, version int64) {
 // versions returns 0 and the version of each migration, in order. River's have a number and no file.
 func versions(t *testing.T) []int64 {
 	t.Helper()
-	all := []int64{0, 4}
+	all := []int64{0, riverMigration}
 	for _, name := range fileNames(t) {
 		v, err := strconv.ParseInt(name[:5], 10, 64)
 		require.NoError(t, err)
@@ -234,10 +237,12 @@ func TestHashCoversEachFileAndRiver(t *testing.T) {
 func hashOfFiles(t *testing.T, river int) string {
 	t.Helper()
 	h := sha256.New()
-	grants, err := os.ReadFile("roles/server.sql")
+	fmt.Fprintf(h, "river %d\n", river)
+	columns, err := filepath.Glob("columns/*")
 	require.NoError(t, err)
-	fmt.Fprintf(h, "river %d\n%s", river, grants)
-	for _, name := range fileNames(t) {
+	declared, err := filepath.Glob("declared/*")
+	require.NoError(t, err)
+	for _, name := range slices.Concat(fileNames(t), columns, declared) {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		fmt.Fprintf(h, "%s %d\n%s", name, len(text), text)

@@ -1,6 +1,6 @@
 -- name: InsertAPIKey :one
-INSERT INTO outhook.api_keys (name, key_hash, scope, tenant_id, expires_at)
-VALUES (@name, @key_hash, @scope, sqlc.narg('tenant_id'), sqlc.narg('expires_at')) RETURNING *;
+INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, expires_at)
+VALUES (outhook.uuid_v7(), @name, @key_hash, @scope, sqlc.narg('tenant_id'), sqlc.narg('expires_at')) RETURNING *;
 
 -- name: HasLiveAPIKey :one
 SELECT EXISTS (SELECT FROM outhook.api_keys AS k

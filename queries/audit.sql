@@ -1,7 +1,7 @@
 -- name: InsertAuditEntry :exec
-INSERT INTO outhook.audit_entries (key_id, actor, key_tenant_id, action, tenant_id, object_type, object_id, detail,
+INSERT INTO outhook.audit_entries (id, key_id, actor, key_tenant_id, action, tenant_id, object_type, object_id, detail,
     source_address, request_id)
-VALUES (sqlc.narg('key_id'), @actor, sqlc.narg('key_tenant_id'), @action, sqlc.narg('tenant_id'), @object_type, @object_id,
+VALUES (outhook.uuid_v7(), sqlc.narg('key_id'), @actor, sqlc.narg('key_tenant_id'), @action, sqlc.narg('tenant_id'), @object_type, @object_id,
     @detail, nullif(@source_address::text, '')::inet, nullif(@request_id::text, ''));
 
 -- name: ListAuditEntries :many

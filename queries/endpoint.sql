@@ -1,7 +1,7 @@
 -- name: InsertEndpoint :one
-INSERT INTO outhook.endpoints (tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter, metadata,
-    max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason)
-VALUES (@tenant_id, @url, @description, @event_types::text[], @headers, @timeout_ms, @retry_schedule::integer[],
+INSERT INTO outhook.endpoints (id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter,
+    metadata, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason)
+VALUES (outhook.uuid_v7(), @tenant_id, @url, @description, @event_types::text[], @headers, @timeout_ms, @retry_schedule::integer[],
     sqlc.narg('retry_jitter')::double precision, @metadata,
     coalesce(nullif(@max_in_flight::integer, 0), 32), sqlc.narg('rate_limit')::integer, coalesce(nullif(@rate_per::text, ''), 'second'),
     greatest(@rate_burst::integer, 1),

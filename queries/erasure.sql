@@ -1,7 +1,8 @@
 -- Queries of the erasing of a tenant's data.
 
 -- name: InsertErasure :one
-INSERT INTO outhook.tenant_erasures (tenant_id, requested_xid) VALUES (@tenant_id, pg_current_xact_id()::text::bigint)
+INSERT INTO outhook.tenant_erasures (id, tenant_id, requested_xid)
+VALUES (outhook.uuid_v7(), @tenant_id, pg_current_xact_id()::text::bigint)
 ON CONFLICT (tenant_id) WHERE completed_at IS NULL
     DO UPDATE SET requested_at = now(), settled_at = excluded.settled_at, requested_xid = excluded.requested_xid, pass = 1, last_event_id = NULL
 RETURNING *;

@@ -2,8 +2,8 @@
 
 -- name: InsertOperation :one
 -- until: NULL is now, and it is never later than now. No row if the endpoint is being recovered already.
-INSERT INTO outhook.operations (kind, tenant_id, endpoint_id, event_types, states, missed, since, until)
-VALUES (@kind, sqlc.narg('tenant_id'), sqlc.narg('endpoint_id'), @event_types::text[], @states::text[], @missed, @since,
+INSERT INTO outhook.operations (id, kind, tenant_id, endpoint_id, event_types, states, missed, since, until)
+VALUES (outhook.uuid_v7(), @kind, sqlc.narg('tenant_id'), sqlc.narg('endpoint_id'), @event_types::text[], @states::text[], @missed, @since,
     least(sqlc.narg('until')::timestamptz, now()))
 ON CONFLICT (endpoint_id) WHERE kind = 'recover' AND state IN ('running', 'paused') DO NOTHING
 RETURNING *;

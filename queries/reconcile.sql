@@ -147,3 +147,7 @@ WHERE i.inhdetachpending AND c.relnamespace = 'outhook'::regnamespace AND NOT EX
     SELECT FROM pg_catalog.pg_stat_activity AS a
     WHERE a.datname = current_database() AND a.query = '<insufficient privilege>')
 ORDER BY c.relname;
+
+-- name: CheckSequences :one
+-- The names of the sequences whose next value is in their column already; with repair they are set.
+SELECT outhook.check_sequences(@repair)::text[] AS names;

@@ -99,7 +99,7 @@ func newStack(ctx context.Context, o options, dir string) (*stack, error) {
 		return s, fmt.Errorf("connecting to Postgres: %w", err)
 	}
 	s.watch = newWatch(s.direct, s.journal)
-	if err = migrations.Up(startCtx, s.direct); err != nil {
+	if _, err = migrations.Up(startCtx, s.direct); err != nil {
 		return s, err
 	}
 

@@ -81,7 +81,7 @@ func (d *devCmd) serve(c *command, url string) error {
 	if err != nil {
 		return err
 	}
-	err = migrations.Up(c.ctx, pool)
+	_, err = migrations.Up(c.ctx, pool)
 	pool.Close()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -68,7 +69,11 @@ func (d doctorCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range found {
+	rights, err := inspectRights(c.ctx, pool)
+	if err != nil {
+		return err
+	}
+	for _, f := range slices.Concat(found, rights) {
 		r.Checks = append(r.Checks, finding(f))
 		r.OK = r.OK && (f.Count == 0 || !f.Violation)
 	}
@@ -97,6 +102,29 @@ func (d doctorCmd) inspect(ctx context.Context, pool *pgxpool.Pool) (found []rec
 		return nil, fmt.Errorf("inspecting the database: %w", err)
 	}
 	return found, nil
+}
+
+// inspectRights compares owners and rights with what is declared. Mending them is for `outhook migrate up`, as the
+// owner.
+func inspectRights(ctx context.Context, pool *pgxpool.Pool) ([]reconcile.Finding, error) {
+	wrong, others, err := migrations.Differences(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	list := func(check string, violation bool, lines []string) reconcile.Finding {
+		return reconcile.Finding{
+			Check: check, Violation: violation, Count: len(lines), Examples: append([]string{}, lines[:min(len(lines), 5)]...),
+		}
+	}
+	return []reconcile.Finding{list("owners_and_rights", true, wrong), list("rights_of_others", false, others)}, nil
+}
+
+// verdicts are what is said of what is found and violates nothing.
+func verdicts(check string) string {
+	if check == "rights_of_others" {
+		return "fine, if somebody has meant it"
+	}
+	return "fine: River UI's Retry waits for its turn"
 }
 
 // repairs leaves out what a repair found in order, and what it only reports.
@@ -128,7 +156,7 @@ func (d doctorCmd) print(c *command, r report) error {
 		case f.Count > 0 && f.Violation:
 			verdict = "VIOLATED"
 		case f.Count > 0:
-			verdict = "fine: River UI's Retry waits for its turn"
+			verdict = verdicts(f.Check)
 		}
 
 		c.printf("%-30s  %9d  %s\n", f.Check, f.Count, verdict)

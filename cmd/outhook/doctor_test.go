@@ -24,7 +24,7 @@ func owing(t *testing.T, n int) (url string, exec func(sql string)) {
 		_, err := conn.Exec(t.Context(), sql)
 		require.NoError(t, err)
 	}
-	exec(`INSERT INTO outhook.endpoints (tenant_id, url, timeout_ms) VALUES ('acme', 'http://127.0.0.1:1/', 1000)`)
+	exec(`INSERT INTO outhook.endpoints (id, tenant_id, url, timeout_ms) VALUES (outhook.uuid_v7(), 'acme', 'http://127.0.0.1:1/', 1000)`)
 	for range n {
 		exec(`SELECT outhook.enqueue('acme', 'invoice.paid', '{"marked": 1}')`)
 	}
@@ -57,7 +57,7 @@ func TestDoctor(t *testing.T) {
 		var r report
 		require.NoError(t, json.Unmarshal([]byte(out), &r), out)
 		require.False(t, r.OK)
-		require.Len(t, r.Checks, 8)
+		require.Len(t, r.Checks, 11)
 		require.Equal(t, "deliveries_without_job", r.Checks[0].Check)
 		require.Equal(t, 7, r.Checks[0].Count)
 		require.Len(t, r.Checks[0].Examples, 5)

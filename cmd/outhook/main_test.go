@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/internal/bench"
@@ -354,13 +355,39 @@ func TestMigrate(t *testing.T) {
 	url := dbtest.Empty(t)
 	out, err := output(t, "migrate", "status", "--database-url", url)
 	require.ErrorIs(t, err, exitError(1))
-	require.Contains(t, out, "missing  00001_create_endpoints.sql")
+	require.Contains(t, out, "missing  00102_create_endpoints.sql")
+	out, err = output(t, "migrate", "up", "--dry-run", "--database-url", url)
+	require.NoError(t, err)
+	require.Contains(t, out, "CREATE TABLE outhook.endpoints (")
+	require.Contains(t, out, "CREATE OR REPLACE FUNCTION outhook.enqueue_many(")
 	out, err = output(t, "migrate", "up", "--database-url", url)
 	require.NoError(t, err)
 	require.Contains(t, out, fmt.Sprintf("version %d\n", migrations.Latest()))
 	out, err = output(t, "migrate", "status", "--database-url", url)
 	require.NoError(t, err)
 	require.NotContains(t, out, "missing")
+
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	_, err = conn.Exec(t.Context(), `GRANT EXECUTE ON FUNCTION outhook.rfc3339 TO PUBLIC`)
+	require.NoError(t, err)
+	for _, args := range [][]string{{"migrate", "status"}, {"doctor"}} {
+		out, err = output(t, append(args, "--database-url", url)...)
+		require.ErrorIs(t, err, exitError(1))
+		require.Contains(t, out, "outhook.rfc3339(timestamp with time zone)")
+	}
+	_, err = output(t, serveArgs(url)...)
+	require.ErrorIs(t, err, migrations.ErrPublic)
+	out, err = output(t, "migrate", "up", "--dry-run", "--database-url", url)
+	require.NoError(t, err)
+	require.Equal(t, "REVOKE EXECUTE ON FUNCTION outhook.rfc3339(timestamp with time zone) FROM PUBLIC;\n\n", out)
+	out, err = output(t, "migrate", "up", "--database-url", url)
+	require.NoError(t, err)
+	require.Contains(t, out, "1 functions, views and rights were not as declared")
+	_, err = output(t, "doctor", "--database-url", url)
+	require.NoError(t, err)
+
 	_, err = output(t, "migrate", "down", "--database-url", url)
 	require.ErrorContains(t, err, "--yes")
 	out, err = output(t, "migrate", "down", "--yes", "--database-url", url)

@@ -140,8 +140,8 @@ func TestMemoryWithFiveHundredBadReceivers(t *testing.T) {
 	require.NoError(t, err)
 	for n := range badReceivers {
 		var id [16]byte
-		require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO outhook.endpoints (tenant_id, url, timeout_ms, retry_schedule)
-			VALUES ('acme', $1, 10000, '{1}') RETURNING id`, fmt.Sprintf("%s/%d", server.URL, n)).Scan(&id))
+		require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO outhook.endpoints (id, tenant_id, url, timeout_ms, retry_schedule)
+			VALUES (outhook.uuid_v7(), 'acme', $1, 10000, '{1}') RETURNING id`, fmt.Sprintf("%s/%d", server.URL, n)).Scan(&id))
 		keyID, sealed := keyring.Seal(signature.NewSecret().Bytes(), id[:])
 		_, err = pool.Exec(t.Context(), `INSERT INTO outhook.endpoint_secrets (endpoint_id, key_id, sealed) VALUES ($1, $2, $3)`, id, keyID, sealed)
 		require.NoError(t, err)

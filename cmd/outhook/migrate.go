@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -11,18 +12,48 @@ import (
 type migrateCmd struct {
 	Up     migrateUpCmd     `cmd:"" help:"Apply what is missing. Any number of replicas may run it at once."`
 	Down   migrateDownCmd   `cmd:"" help:"Roll back; this deletes data."`
-	Status migrateStatusCmd `cmd:"" help:"List the migrations and which are applied."`
+	Status migrateStatusCmd `cmd:"" help:"List the versions and which are applied, and whether functions, views and rights are as declared."`
 }
 
-type migrateUpCmd struct{ databaseFlags }
+type migrateUpCmd struct {
+	databaseFlags
 
-// Run applies every pending migration.
+	DryRun bool `help:"Print the SQL that would run, and change nothing."`
+}
+
+// Run applies every pending version, and makes hold what is declared: functions, views, owners, rights.
 func (m migrateUpCmd) Run(c *command) error {
 	return m.with(c, func(pool *pgxpool.Pool) error {
-		if err := migrations.Up(c.ctx, pool); err != nil {
+		if m.DryRun {
+			list, err := migrations.Plan(c.ctx, pool)
+			for _, sql := range list {
+				c.printf("%s;\n\n", strings.TrimSuffix(sql, ";"))
+			}
 			return err
 		}
-		c.printf("the schema is at version %d\n", migrations.Latest())
+
+		r, err := migrations.Up(c.ctx, pool)
+		if err != nil {
+			return err
+		}
+		version, err := migrations.Version(c.ctx, pool)
+		if err != nil {
+			return err
+		}
+		c.printf("the schema is at version %d\n", version)
+		switch {
+		case version > migrations.Latest():
+			c.printf("that is newer than this binary's %d: nothing was changed\n", migrations.Latest())
+		case len(r.Changes) > 0:
+			c.printf("%d functions, views and rights were not as declared, and are now\n", len(r.Changes))
+		}
+
+		if len(r.ByHand) > 0 {
+			c.printf("This user may not do the following. Run it as somebody who may, then `outhook migrate up` once more:\n")
+			for _, sql := range r.ByHand {
+				c.printf("    %s\n", sql)
+			}
+		}
 		return nil
 	})
 }
@@ -64,7 +95,7 @@ func (m migrateDownCmd) Run(c *command) error {
 
 type migrateStatusCmd struct{ databaseFlags }
 
-// Run lists the migrations; it exits 1 if some are missing.
+// Run lists the versions and tells whether what is declared holds; it exits 1 if something is missing.
 func (m migrateStatusCmd) Run(c *command) error {
 	return m.with(c, func(pool *pgxpool.Pool) error {
 		list, err := migrations.List(c.ctx, pool)
@@ -79,6 +110,23 @@ func (m migrateStatusCmd) Run(c *command) error {
 				state, missing = "missing", true
 			}
 			c.printf("%-8s %s\n", state, s.Name)
+		}
+
+		if !missing {
+			changes, err := migrations.Plan(c.ctx, pool)
+			if err != nil {
+				return err
+			}
+			missing = len(changes) > 0
+			state := "applied"
+			if missing {
+				state = "missing"
+			}
+			c.printf("%-8s functions, views and rights (migrations/declared)\n", state)
+			for _, sql := range changes {
+				line, _, _ := strings.Cut(sql, "\n")
+				c.printf("%8s %s\n", "", line)
+			}
 		}
 
 		if missing {

@@ -134,7 +134,7 @@ func stage(t *testing.T) (pool *pgxpool.Pool, h *hanging, key string) {
 	t.Cleanup(pool.Close)
 	h, key = newHanging(t), signature.NewKey()
 	var endpointID [16]byte
-	require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO outhook.endpoints (tenant_id, url, timeout_ms) VALUES ('acme', $1, 30000)
+	require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO outhook.endpoints (id, tenant_id, url, timeout_ms) VALUES (outhook.uuid_v7(), 'acme', $1, 30000)
 		RETURNING id`, h.URL).Scan(&endpointID))
 	keyring, err := signature.ParseKeyring(key)
 	require.NoError(t, err)
@@ -303,8 +303,8 @@ func TestKilledOperationGoesOn(t *testing.T) {
 	exec(`UPDATE outhook.deliveries SET state = 'failed', reason = 'exhausted', next_attempt_at = NULL, attempt_count = 1, try_count = 1,
 		completed_at = now() - interval '10 minutes'`)
 	var id string
-	require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO outhook.operations (kind, states, since, until)
-		VALUES ('replay', '{failed}', now() - interval '1 hour', now() - interval '1 minute') RETURNING id::text`).Scan(&id))
+	require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO outhook.operations (id, kind, states, since, until)
+		VALUES (outhook.uuid_v7(), 'replay', '{failed}', now() - interval '1 hour', now() - interval '1 minute') RETURNING id::text`).Scan(&id))
 	exec(`INSERT INTO outhook.river_job (kind, args, queue, max_attempts) VALUES ('operate', jsonb_build_object('operation_id', $1::text), 'operations', 1000)`, id)
 	progress := func() (state string, replayed int) {
 		require.NoError(t, pool.QueryRow(t.Context(), `SELECT state, replayed_count FROM outhook.operations WHERE id::text = $1`, id).Scan(&state, &replayed))

@@ -190,12 +190,13 @@ func startServerIn(t *testing.T, cfg localpg.Config) *localpg.Server {
 // subscribe migrates a database and makes an endpoint in it.
 func subscribe(t *testing.T, pool *pgxpool.Pool, target string) (encryptionKey string) {
 	t.Helper()
-	require.NoError(t, migrations.Up(t.Context(), pool))
+	_, err := migrations.Up(t.Context(), pool)
+	require.NoError(t, err)
 	encryptionKey = signature.NewKey()
 	keyring, err := signature.ParseKeyring(encryptionKey)
 	require.NoError(t, err)
 	var id [16]byte
-	require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO outhook.endpoints (tenant_id, url, timeout_ms) VALUES ('acme', $1, 15000)
+	require.NoError(t, pool.QueryRow(t.Context(), `INSERT INTO outhook.endpoints (id, tenant_id, url, timeout_ms) VALUES (outhook.uuid_v7(), 'acme', $1, 15000)
 		RETURNING id`, target).Scan(&id))
 	keyID, sealed := keyring.Seal(signature.NewSecret().Bytes(), id[:])
 	_, err = pool.Exec(t.Context(), `INSERT INTO outhook.endpoint_secrets (endpoint_id, key_id, sealed) VALUES ($1, $2, $3)`, id, keyID, sealed)

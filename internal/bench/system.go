@@ -117,7 +117,8 @@ func (s *system) newDatabase(ctx context.Context, name string) (pool *pgxpool.Po
 // migrate makes the schema of the binary that serves.
 func (s *system) migrate(ctx context.Context, name string, pool *pgxpool.Pool) error {
 	if s.server == "" {
-		return migrations.Up(ctx, pool)
+		_, err := migrations.Up(ctx, pool)
+		return err
 	}
 
 	c, err := spawn(s.server, []string{"migrate", "up"}, "OUTHOOK_DATABASE_URL="+s.pg.URL(name))

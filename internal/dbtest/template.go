@@ -23,7 +23,11 @@ func (s *server) template(t testing.TB) string {
 	s.templateOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), setUpLimit)
 		defer cancel()
-		s.templateErr = s.prepareTemplate(ctx, migrations.Hash(), migrations.Up)
+
+		s.templateErr = s.prepareTemplate(ctx, migrations.Hash(), func(ctx context.Context, pool *pgxpool.Pool) error {
+			_, err := migrations.Up(ctx, pool)
+			return err
+		})
 	})
 	if s.templateErr != nil {
 		t.Fatalf("preparing the migrated template: %v", s.templateErr)

@@ -32,6 +32,7 @@ const (
 	checkSettled      = "jobs_of_settled_deliveries"   // live, by a person's order
 	checkPartitions   = "missing_partitions"           // of today and the coming 7 days: they are made
 	checkDetaches     = "interrupted_detaches"         // of partitions: they are finished
+	checkSequences    = "sequences_behind"             // their next value is in their column already: they are set
 )
 
 // checks lists the invariants in the order of reports. jobs_of_settled_deliveries is told and never repaired: it is
@@ -40,7 +41,7 @@ func checks() []string {
 	return []string{
 		checkWithoutJob, checkCancelledJob, checkWithoutEvent, checkIdleQueue,
 		checkStrayJob, checkSettled,
-		checkPartitions, checkDetaches,
+		checkPartitions, checkDetaches, checkSequences,
 	}
 }
 
@@ -117,7 +118,23 @@ func Inspect(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 	if err := inspectPartitions(ctx, tx, found); err != nil {
 		return nil, err
 	}
+	if err := sequences(ctx, tx, found, false); err != nil {
+		return nil, err
+	}
 	return found.list(), nil
+}
+
+// sequences finds those that lag behind their columns, as after a logical replication, and sets them if that is to be
+// repaired.
+func sequences(ctx context.Context, q db.DBTX, found findings, repair bool) error {
+	names, err := db.New().CheckSequences(ctx, q, repair)
+	if err != nil {
+		return fmt.Errorf("comparing sequences with their columns: %w", err)
+	}
+	for _, name := range names {
+		found.add(checkSequences, name)
+	}
+	return nil
 }
 
 func inspectPartitions(ctx context.Context, tx db.DBTX, found findings) error {

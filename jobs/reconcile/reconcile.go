@@ -134,9 +134,10 @@ type repair struct {
 	found  findings
 }
 
-// run goes on after an error: a partition that can't be made must not keep deliveries from being repaired.
+// run goes on after an error: a sequence that can't be set or a partition that can't be made must not keep deliveries
+// from being repaired.
 func (r *repair) run(ctx context.Context) error {
-	return errors.Join(r.backlog(ctx), r.partitions(ctx))
+	return errors.Join(sequences(ctx, r.pool, r.found, true), r.backlog(ctx), r.partitions(ctx))
 }
 
 // backlog repairs one window of pending deliveries and live jobs after the other.

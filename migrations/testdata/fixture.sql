@@ -14,7 +14,7 @@ INSERT INTO outhook.endpoint_health (endpoint_id, state, consecutive_failures, f
 VALUES ('00000000-0000-7000-8000-000000000001', 'failing', 7, @base + interval '1 minute', @base + interval '2 minutes', 503);
 INSERT INTO outhook.endpoint_secrets (endpoint_id, key_id, sealed)
 VALUES ('00000000-0000-7000-8000-000000000001', 'Marked7', 'Marked7');
-INSERT INTO outhook.api_keys (name, key_hash, scope) VALUES ('Marked7', 'Marked7', 'admin');
+INSERT INTO outhook.api_keys (id, name, key_hash, scope) VALUES (outhook.uuid_v7(), 'Marked7', 'Marked7', 'admin');
 
 INSERT INTO outhook.events (id, created_at, tenant_id, type, payload)
 SELECT outhook.uuid_v7_floor(v.at), v.at, v.tenant_id, v.type, v.payload::json
@@ -26,11 +26,11 @@ FROM (VALUES
 ) AS v (at, tenant_id, type, payload);
 INSERT INTO outhook.event_keys (tenant_id, idempotency_key, event_id, created_at)
 SELECT tenant_id, 'Marked7', id, created_at FROM outhook.events WHERE type = 'invoice.paid';
-INSERT INTO outhook.audit_entries (at, actor, action, tenant_id, object_type, object_id, detail, source_address)
-SELECT @base, 'billing', 'replay-delivery', e.tenant_id, 'delivery', e.id || '/00000000-0000-7000-8000-000000000001',
+INSERT INTO outhook.audit_entries (id, at, actor, action, tenant_id, object_type, object_id, detail, source_address)
+SELECT outhook.uuid_v7(), @base, 'billing', 'replay-delivery', e.tenant_id, 'delivery', e.id || '/00000000-0000-7000-8000-000000000001',
     '{"now": false}'::jsonb, '192.0.2.7'::inet
 FROM outhook.events AS e WHERE e.type = 'invoice.paid'
-UNION ALL SELECT @base, 'billing', 'create-key', 'acme', 'key', '00000000-0000-7000-8000-000000000009', '{"name": "ci"}', NULL;
+UNION ALL SELECT outhook.uuid_v7(), @base, 'billing', 'create-key', 'acme', 'key', '00000000-0000-7000-8000-000000000009', '{"name": "ci"}', NULL;
 
 INSERT INTO outhook.deliveries
     (event_id, endpoint_id, job_id, state, reason, attempt_count, try_count, next_attempt_at, completed_at)

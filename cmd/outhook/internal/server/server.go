@@ -25,7 +25,6 @@ import (
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/internal/egress"
-	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/jobs/retention"
 	"github.com/outhook/outhook/migrations"
 )
@@ -120,13 +119,10 @@ func (s *Server) openEgress() (err error) {
 
 // check stops the start for what would go wrong later.
 func (s *Server) check(ctx context.Context, pool *pgxpool.Pool) error {
-	if s.cfg.Roles.Worker {
-		if err := pg.CheckSession(ctx, pool.Config().ConnConfig); err != nil {
-			return err
-		}
-	}
-
 	if err := migrations.Check(ctx, pool); err != nil {
+		return err
+	}
+	if err := migrations.CheckPublic(ctx, pool); err != nil {
 		return err
 	}
 	if err := s.checkAPIKeys(ctx, pool); err != nil {

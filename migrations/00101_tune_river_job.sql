@@ -20,11 +20,12 @@ ALTER TABLE outhook.river_job SET (
     autovacuum_vacuum_cost_delay = 0
 );
 
--- Nobody but the owner executes a function of this schema; River's has the default, EXECUTE for PUBLIC.
-REVOKE ALL ON FUNCTION outhook.river_job_state_in_bitmask(bit, outhook.river_job_state) FROM PUBLIC;
+-- What waits for its time, by that time: every worker process looks each second for what is due. It holds waiting jobs
+-- only, so it costs the others nothing, and a look costs nothing whatever waits for later.
+CREATE INDEX river_job_waiting_idx ON outhook.river_job (scheduled_at) WHERE state IN ('retryable', 'scheduled');
 
 -- +goose Down
-GRANT EXECUTE ON FUNCTION outhook.river_job_state_in_bitmask(bit, outhook.river_job_state) TO PUBLIC;
+DROP INDEX outhook.river_job_waiting_idx;
 ALTER TABLE outhook.river_job RESET (
     autovacuum_vacuum_scale_factor,
     autovacuum_vacuum_threshold,

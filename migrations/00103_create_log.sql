@@ -1,4 +1,5 @@
--- Locks and time: creates empty objects only; about a hundred small partitions, under a second.
+-- Locks and time: creates empty tables only; instant. What makes their partitions is declared (create_partitions), and runs
+-- after it.
 --
 -- The three log tables are partitioned by the day inside the event's UUIDv7, without a DEFAULT partition, and have no
 -- foreign keys: a referenced partition is slow to detach. outhook.enqueue_many keeps them whole.
@@ -13,8 +14,8 @@ CREATE TABLE outhook.events (
     id         uuid NOT NULL,
     -- The time inside the id, not the time of the commit.
     created_at timestamptz NOT NULL,
-    tenant_id  text NOT NULL,
-    type       text NOT NULL,
+    tenant_id  text COLLATE "C" NOT NULL,
+    type       text COLLATE "C" NOT NULL,
     -- json, not jsonb: it keeps the bytes as published, and these bytes are signed and sent.
     -- NULL: it is gone, by the payloads' own retention or because the tenant was erased.
     payload    json,
@@ -59,6 +60,15 @@ CREATE TABLE outhook.deliveries (
 -- Lists and replays by endpoint. No index holds a column that an attempt changes, so its update can be HOT.
 CREATE INDEX deliveries_endpoint_id_idx ON outhook.deliveries (endpoint_id, event_id);
 
+-- What is still owed, by the job that is to do it: reconcile and doctor look each of them up in river_job, whatever the
+-- size of the log. It holds pending deliveries only, so it is as large as the backlog. Its price (docs/decisions.md): a
+-- settle changes the state, so its update is no longer HOT; an attempt that fails is, as before.
+CREATE INDEX deliveries_pending_job_id_idx ON outhook.deliveries (job_id) WHERE state = 'pending';
+
+-- What operations look through, whatever the size of the log. A delivery that succeeds is not in it and pays nothing.
+CREATE INDEX deliveries_ended_idx ON outhook.deliveries (completed_at, event_id, endpoint_id)
+    WHERE state IN ('failed', 'cancelled');
+
 -- An attempt is one HTTP request of a delivery and its outcome.
 CREATE TABLE outhook.delivery_attempts (
     event_id           uuid NOT NULL,
@@ -91,49 +101,7 @@ CREATE TABLE outhook.delivery_attempts (
 -- Reports by time of attempt. BRIN, because it costs inserts almost nothing.
 CREATE INDEX delivery_attempts_started_at_idx ON outhook.delivery_attempts USING brin (started_at);
 
--- +goose StatementBegin
--- create_partitions makes the missing partitions of the three log tables for each day (UTC) from first to last, and
--- returns how many tables it made. LIKE and ATTACH, never PARTITION OF: ATTACH does not wait for open transactions that
--- have enqueued, and nobody waits for it. SECURITY DEFINER: only the owner of a table may attach a partition, and the server
--- need not be the owner.
-CREATE FUNCTION outhook.create_partitions(first date, last date) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    made integer := 0;
-    parent text;
-    child text;
-    day date;
-BEGIN
-    -- Dates and integers: a series of timestamps would depend on the session's time zone.
-    FOR day IN SELECT first + i FROM generate_series(0, last - first) AS i LOOP
-        FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'delivery_attempts'] LOOP
-            child := parent || to_char(day, '"_p"YYYYMMDD');
-            CONTINUE WHEN to_regclass('outhook.' || child) IS NOT NULL;
-            -- One creator at a time: two would wait for each other's ATTACH anyway, and then fail. The lock is that of ATTACH,
-            -- and not an advisory one, which any login can take.
-            LOCK TABLE outhook.events IN SHARE UPDATE EXCLUSIVE MODE;
-            CONTINUE WHEN to_regclass('outhook.' || child) IS NOT NULL;
-            EXECUTE format('CREATE TABLE outhook.%I (LIKE outhook.%I INCLUDING ALL)', child, parent);
-            EXECUTE format('ALTER TABLE outhook.%I ATTACH PARTITION outhook.%I FOR VALUES FROM (%L) TO (%L)', parent, child,
-                outhook.uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC'),
-                outhook.uuid_v7_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
-            made := made + 1;
-        END LOOP;
-    END LOOP;
-    RETURN made;
-END
-$$;
--- +goose StatementEnd
-REVOKE ALL ON FUNCTION outhook.create_partitions(date, date) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.uuid_v7(timestamptz, integer) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.uuid_v7_time(uuid) FROM PUBLIC;
-REVOKE ALL ON FUNCTION outhook.uuid_v7_floor(timestamptz) FROM PUBLIC;
-
--- From yesterday, for a clock that is set back, to 30 days ahead.
-SELECT outhook.create_partitions((now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 30);
-
 -- +goose Down
-DROP FUNCTION outhook.create_partitions(date, date);
 DROP TABLE outhook.delivery_attempts;
 DROP TABLE outhook.deliveries;
 DROP TABLE outhook.event_keys;

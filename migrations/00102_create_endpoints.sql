@@ -1,49 +1,21 @@
 -- Locks and time: creates empty objects only; instant.
+--
+-- Tenants, event types and keys are bytes: their columns have the collation "C", whatever the database's is. Ids are made by
+-- outhook.uuid_v7 (declared), which the statements that insert them name.
 
 -- +goose Up
--- Each is one SQL expression, which the planner puts into the query that calls it: no call at all. That needs a function
--- that is no more than STABLE where the expression is, and not STRICT.
--- +goose StatementBegin
--- uuid_v7 makes a UUIDv7 (RFC 9562, section 5.7) on the database's clock: 48 bits of Unix milliseconds, then 12 bits
--- that hold the fraction of the millisecond (method 3 of section 6.2: 1/4096 ms, about 0.24 µs), then 62 random bits.
--- ticks moves the time forward by that many 1/4096 ms, so that ids made in one call keep their order.
-CREATE FUNCTION outhook.uuid_v7(at timestamptz DEFAULT clock_timestamp(), ticks integer DEFAULT 0) RETURNS uuid
-LANGUAGE sql VOLATILE PARALLEL SAFE
-RETURN encode(overlay(uuid_send(gen_random_uuid()) PLACING int8send(
-        ((floor(extract(epoch FROM at) * 4096000)::bigint + ticks) >> 12 << 16) | 28672
-        | ((floor(extract(epoch FROM at) * 4096000)::bigint + ticks) & 4095)) FROM 1 FOR 8), 'hex')::uuid;
--- +goose StatementEnd
-
--- +goose StatementBegin
--- uuid_v7_time returns the time inside a UUIDv7 that uuid_v7 made, to the microsecond (rounded down).
-CREATE FUNCTION outhook.uuid_v7_time(id uuid) RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN 'epoch'::timestamptz + (('x' || encode(substring(uuid_send(id) FROM 1 FOR 6), 'hex'))::bit(48)::bigint * 1000
-    + ((('x' || encode(substring(uuid_send(id) FROM 7 FOR 2), 'hex'))::bit(16)::integer & 4095) * 1000 >> 12))
-    * interval '1 microsecond';
--- +goose StatementEnd
-
--- +goose StatementBegin
--- uuid_v7_floor returns the smallest id of a time: every UUIDv7 made at that time or later is greater. Lists by time
--- and partition bounds use it, so that the planner can prune partitions.
-CREATE FUNCTION outhook.uuid_v7_floor(at timestamptz) RETURNS uuid
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (encode(int8send((floor(extract(epoch FROM at) * 4096000)::bigint >> 12 << 16) | 28672
-        | (floor(extract(epoch FROM at) * 4096000)::bigint & 4095)), 'hex') || '0000000000000000')::uuid;
--- +goose StatementEnd
-
 CREATE TYPE outhook.endpoint_status AS ENUM ('enabled', 'paused', 'disabled');
 
 -- An endpoint is a tenant's URL. Deleting one is soft: the row stays for reports.
 CREATE TABLE outhook.endpoints (
-    id                uuid NOT NULL DEFAULT outhook.uuid_v7(),
+    id                uuid NOT NULL,
     -- A label that the publisher chooses (a customer id). There is no table of tenants.
-    tenant_id         text NOT NULL,
+    tenant_id         text COLLATE "C" NOT NULL,
     -- May hold a credential in its path or query: never logged.
     url               text NOT NULL,
     description       text NOT NULL DEFAULT '',
     -- Empty: every event type. 'invoice.paid': that one. 'invoice.*': each type below invoice.
-    event_types       text[] NOT NULL DEFAULT '{}',
+    event_types       text[] COLLATE "C" NOT NULL DEFAULT '{}',
     -- Extra request headers, name to value.
     headers           jsonb NOT NULL DEFAULT '{}',
     -- Extra request headers that are credentials: name to {"key_id": …, "sealed": …}, the value encrypted as secrets are,
@@ -59,11 +31,11 @@ CREATE TABLE outhook.endpoints (
     max_in_flight     integer NOT NULL DEFAULT 32,
     -- At most so many requests per rate_per, of which rate_burst may follow one another at once. NULL: no limit.
     rate_limit        integer,
-    rate_per          text NOT NULL DEFAULT 'second',
+    rate_per          text COLLATE "C" NOT NULL DEFAULT 'second',
     rate_burst        integer NOT NULL DEFAULT 1,
     -- Where its jobs wait. '': in the shared queues. 'slow', 'limited': in its own queue endpoint-<id>, its lane, from which
     -- the pacer takes them. 'bulk': as slow, but there are as many lanes as there may be, so in the queue of bursts.
-    lane              text NOT NULL DEFAULT '',
+    lane              text COLLATE "C" NOT NULL DEFAULT '',
     -- For people.
     lane_reason       text NOT NULL DEFAULT '',
     lane_changed_at   timestamptz NOT NULL DEFAULT now(),
@@ -114,10 +86,61 @@ CREATE TABLE outhook.endpoint_secrets (
     CONSTRAINT endpoint_secrets_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES outhook.endpoints (id)
 );
 
+-- What the workers saw of each endpoint lately. A table of its own, so that it can be written often without making
+-- versions of the endpoints, which every enqueue reads. Each worker process adds up what it saw and writes it every few
+-- seconds: never a row per delivery. An endpoint without a row has had no attempt.
+CREATE TABLE outhook.endpoint_health (
+    endpoint_id          uuid NOT NULL,
+    -- Disabled is no state of this table: endpoints.status says that.
+    state                text COLLATE "C" NOT NULL DEFAULT 'healthy',
+    -- NULL: it never changed.
+    state_changed_at     timestamptz,
+    -- Failed attempts since the last success.
+    consecutive_failures integer NOT NULL DEFAULT 0,
+    -- The first failure since the last success. NULL: none.
+    failing_since        timestamptz,
+    last_success_at      timestamptz,
+    last_failure_at      timestamptz,
+    -- Of the last failure. NULL if no answer came.
+    last_status_code     integer,
+    -- The class of the last failure's error, like connection_refused. NULL if an answer came.
+    last_error           text,
+    -- When an endpoint that was disabled for failing is tried again. NULL: never.
+    probe_at             timestamptz,
+    -- Probes since it was disabled: the wait doubles with each.
+    probe_count          integer NOT NULL DEFAULT 0,
+    CONSTRAINT endpoint_health_pkey PRIMARY KEY (endpoint_id),
+    CONSTRAINT endpoint_health_state_check CHECK (state IN ('healthy', 'failing')),
+    CONSTRAINT endpoint_health_failing_since_check CHECK ((failing_since IS NULL) = (consecutive_failures = 0))
+    -- Room on each page, so that the updates are HOT: no column but the key is in an index.
+) WITH (fillfactor = 50);
+
+-- What the pacer keeps of an endpoint that has, or had, a lane (endpoints.lane). It is here so that a rate limit, a
+-- Retry-After and the time that an endpoint must prove itself hold over a restart. One row is written per release of
+-- jobs, not per delivery.
+CREATE TABLE outhook.lanes (
+    endpoint_id  uuid NOT NULL,
+    -- When the next request may leave by the rate limit (the theoretical arrival time of GCRA).
+    next_at      timestamptz NOT NULL DEFAULT 'epoch',
+    -- Nothing leaves before: the endpoint asked for it (Retry-After), or answered 429, 502 or 504.
+    held_until   timestamptz NOT NULL DEFAULT 'epoch',
+    -- How many requests may be under way, at most endpoints.max_in_flight. Halved by 429, 502 and 504, and doubled again
+    -- after 10 s without.
+    width        integer NOT NULL DEFAULT 1000,
+    width_at     timestamptz NOT NULL DEFAULT 'epoch',
+    -- The last sign that the endpoint is slow.
+    slow_at      timestamptz NOT NULL DEFAULT 'epoch',
+    -- How long it must show no such sign before its lane closes. Doubled when a lane is opened again soon after it closed.
+    prove_ms     integer NOT NULL DEFAULT 60000,
+    opened_at    timestamptz NOT NULL DEFAULT now(),
+    -- When the lane was closed. NULL while it is open.
+    closed_at    timestamptz,
+    CONSTRAINT lanes_pkey PRIMARY KEY (endpoint_id)
+) WITH (fillfactor = 50);
+
 -- +goose Down
+DROP TABLE outhook.lanes;
+DROP TABLE outhook.endpoint_health;
 DROP TABLE outhook.endpoint_secrets;
 DROP TABLE outhook.endpoints;
 DROP TYPE outhook.endpoint_status;
-DROP FUNCTION outhook.uuid_v7_floor(timestamptz);
-DROP FUNCTION outhook.uuid_v7_time(uuid);
-DROP FUNCTION outhook.uuid_v7(timestamptz, integer);

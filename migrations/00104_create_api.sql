@@ -1,11 +1,36 @@
--- Locks and time: creates an empty table and a view; instant.
+-- Locks and time: creates empty tables only; instant.
 
 -- +goose Up
+-- What a key may do: admin everything; tenant everything with the objects of its tenant; publish only enqueue; read only
+-- read.
+CREATE TYPE outhook.key_scope AS ENUM ('admin', 'tenant', 'publish', 'read');
+
+-- The keys of the REST API. OUTHOOK_API_KEY, the bootstrap key, is not in here.
+CREATE TABLE outhook.api_keys (
+    id           uuid NOT NULL,
+    name         text COLLATE "C" NOT NULL,
+    -- SHA-256 of the whole key. A key has 256 random bits, so a plain hash is enough.
+    key_hash     bytea NOT NULL,
+    scope        outhook.key_scope NOT NULL,
+    -- The tenant whose objects the key is bound to. NULL: those of every tenant.
+    tenant_id    text COLLATE "C",
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    -- NULL: it does not expire.
+    expires_at   timestamptz,
+    -- To the minute, so that a busy key does not write a row per request.
+    last_used_at timestamptz,
+    revoked_at   timestamptz,
+    CONSTRAINT api_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT api_keys_key_hash_key UNIQUE (key_hash),
+    -- An admin's key is bound to no tenant, a tenant's always; the others may be.
+    CONSTRAINT api_keys_tenant_id_check CHECK (CASE scope WHEN 'admin' THEN tenant_id IS NULL WHEN 'tenant' THEN tenant_id IS NOT NULL ELSE true END)
+);
+
 -- Who did what with which object, and when: a row for each order of a person or a program that changed something or read
 -- a secret, written in the transaction of the change. Rows are added and never changed; what holds values that may be
 -- secret (a URL, a header, a payload) is named and not copied.
 CREATE TABLE outhook.audit_entries (
-    id             uuid NOT NULL DEFAULT outhook.uuid_v7(),
+    id             uuid NOT NULL,
     -- When the order was carried out; it may be visible later, when its transaction commits.
     at             timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- The key in api_keys. NULL: the bootstrap key, or the command line.
@@ -13,15 +38,15 @@ CREATE TABLE outhook.audit_entries (
     -- The key's name at that time, OUTHOOK_API_KEY for the bootstrap key, or 'command line: ' and the system's user.
     actor          text NOT NULL,
     -- The tenant that the key is bound to. NULL: an operator's.
-    key_tenant_id  text,
+    key_tenant_id  text COLLATE "C",
     -- The operation's id in the API's document: create-endpoint, replay-delivery, revoke-key, ...
-    action         text NOT NULL,
+    action         text COLLATE "C" NOT NULL,
     -- Whose object it is. NULL: nobody's in particular.
-    tenant_id      text,
+    tenant_id      text COLLATE "C",
     -- endpoint, delivery, key, ...
-    object_type    text NOT NULL,
+    object_type    text COLLATE "C" NOT NULL,
     -- The object's id; of a delivery the event's and the endpoint's with a slash.
-    object_id      text NOT NULL,
+    object_id      text COLLATE "C" NOT NULL,
     -- What was changed: names, and values that are no secret.
     detail         jsonb NOT NULL DEFAULT '{}',
     -- The client's address (see OUTHOOK_TRUSTED_PROXIES). NULL: the command line.
@@ -37,39 +62,7 @@ CREATE INDEX audit_entries_tenant_id_idx ON outhook.audit_entries (tenant_id, id
 -- The history of one object, newest first.
 CREATE INDEX audit_entries_object_id_idx ON outhook.audit_entries (object_id, id);
 
--- +goose StatementBegin
--- refuse_change holds against everybody, also those whose role owns the table, until they switch the trigger off
--- (docs/security.md): no accident and no injected statement rewrites the past.
-CREATE FUNCTION outhook.refuse_change() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RAISE EXCEPTION 'outhook.% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
-END
-$$;
--- +goose StatementEnd
-REVOKE ALL ON FUNCTION outhook.refuse_change() FROM PUBLIC;
-
-CREATE TRIGGER audit_entries_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON outhook.audit_entries
-    FOR EACH STATEMENT EXECUTE FUNCTION outhook.refuse_change();
-
-CREATE VIEW outhook.report_audit AS
-SELECT a.id, a.at, a.actor, a.key_id, a.key_tenant_id, a.action, a.tenant_id, a.object_type, a.object_id, a.detail,
-    a.source_address, a.request_id
-FROM outhook.audit_entries AS a;
-COMMENT ON VIEW outhook.report_audit IS
-    'One row per order that changed something or read a secret. actor: the key''s name, or the command line.';
-
--- +goose StatementBegin
-DO $$
-BEGIN
-    IF to_regrole('outhook_reporter') IS NOT NULL THEN
-        GRANT SELECT ON outhook.report_audit TO outhook_reporter;
-    END IF;
-END
-$$;
--- +goose StatementEnd
-
 -- +goose Down
-DROP VIEW outhook.report_audit;
 DROP TABLE outhook.audit_entries;
-DROP FUNCTION outhook.refuse_change();
+DROP TABLE outhook.api_keys;
+DROP TYPE outhook.key_scope;

@@ -1,0 +1,101 @@
+-- enqueue stores one event in the caller's transaction and returns its id (the first event's, if the idempotency key
+-- was taken before). The payload is stored and sent byte for byte. traceparent: see enqueue_many.
+--
+-- It runs with the caller's rights and under his settings, so that it costs nothing; enqueue_many has its own.
+CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id text, type text, payload text, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT e.event_id
+        FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
+END
+$$;
+
+-- The same for a payload that is json already (row_to_json, json_build_object), so that no cast is needed.
+CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id text, type text, payload json, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT e.event_id
+        FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
+END
+$$;
+
+-- The same for jsonb: what is sent is Postgres' own rendering of it.
+CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id text, type text, payload jsonb, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT e.event_id
+        FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
+END
+$$;
+
+-- The same for tenants whose id is a bigint (or an integer).
+CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id bigint, type text, payload text, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT e.event_id
+        FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
+END
+$$;
+
+-- The same for tenants whose id is a bigint (or an integer), and a payload that is json.
+CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id bigint, type text, payload json, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT e.event_id
+        FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
+END
+$$;
+
+-- The same for tenants whose id is a bigint (or an integer), and a payload that is jsonb.
+CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id bigint, type text, payload jsonb, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT e.event_id
+        FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
+END
+$$;
+
+-- The same for tenants whose id is a uuid.
+CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id uuid, type text, payload text, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT e.event_id
+        FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
+END
+$$;
+
+-- The same for tenants whose id is a uuid, and a payload that is json.
+CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id uuid, type text, payload json, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT e.event_id
+        FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
+END
+$$;
+
+-- The same for tenants whose id is a uuid, and a payload that is jsonb.
+CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id uuid, type text, payload jsonb, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT e.event_id
+        FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
+END
+$$;

@@ -1,0 +1,11 @@
+-- enqueue_event is enqueue under a name without overloads, for those who call functions by name over HTTP (PostgREST,
+-- Supabase's rpc): the payload is any JSON value.
+CREATE OR REPLACE FUNCTION outhook.enqueue_event(tenant_id text, type text, payload json, idempotency_key text DEFAULT NULL,
+    traceparent text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT e.event_id
+        FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
+            ARRAY[traceparent]) AS e);
+END
+$$;

@@ -1,0 +1,89 @@
+-- enqueue_many stores events in the caller's transaction: one row in, one row out, in the same order (index from 0).
+-- Each event, its deliveries and their River jobs exist if and only if that transaction commits.
+--
+-- An idempotency key (NULL or '': none) that an earlier event of the tenant has taken makes the event a duplicate:
+-- nothing is stored and event_id is the first event's. conflict is true if its type or payload differ from the first's.
+-- notify: wake the workers even if another open transaction is about to.
+-- traceparents: the trace of each event, in the form of W3C Trace Context (NULL: none), which its attempts continue. A
+-- value of another form is ignored.
+--
+-- The setting outhook.enqueued, local to the transaction, counts what it has enqueued, up to 100: from there on it is a burst,
+-- which has workers of its own, whatever it is made of (a loop, a trigger, calls of a few). Whoever sets it moves nothing but
+-- his own events, and a value that is no count is none.
+--
+-- Tenants, types and keys are bytes, whatever the collation of the columns that the caller takes them from; an array may begin
+-- at any number.
+CREATE OR REPLACE FUNCTION outhook.enqueue_many(
+    tenant_ids text[], types text[], payloads text[], idempotency_keys text[] DEFAULT NULL, notify boolean DEFAULT false,
+    traceparents text[] DEFAULT NULL)
+RETURNS TABLE (index integer, event_id uuid, created_at timestamptz, duplicate boolean, conflict boolean, delivery_count integer)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    tenants CONSTANT text[] COLLATE "C" := tenant_ids[:];
+    names CONSTANT text[] COLLATE "C" := types[:];
+    texts CONSTANT text[] COLLATE "C" := payloads[:];
+    keys CONSTANT text[] COLLATE "C" := idempotency_keys[:];
+    traces CONSTANT text[] COLLATE "C" := traceparents[:];
+    n CONSTANT integer := coalesce(cardinality(tenants), 0);
+    began CONSTANT timestamptz := clock_timestamp();
+    counted CONSTANT text COLLATE "C" := current_setting('outhook.enqueued', true);
+    earlier CONSTANT integer := CASE WHEN counted ~ '^[0-9]{1,3}$' THEN counted::integer ELSE 0 END;
+    docs json[];
+    ids uuid[] := '{}';
+    owners uuid[];
+    counts integer[];
+    low uuid;
+    high uuid;
+BEGIN
+    -- A burst may come event by event. A savepoint that is rolled back takes its count along, as it does its events.
+    IF earlier < 100 THEN
+        PERFORM set_config('outhook.enqueued', least(earlier + n, 100)::text, true);
+    END IF;
+    IF n = 1 AND cardinality(names) = 1 AND cardinality(texts) = 1
+        AND coalesce(cardinality(keys), 1) = 1 AND coalesce(keys[1], '') = ''
+        AND coalesce(cardinality(traces), 1) = 1
+        AND outhook.event_problem(tenants[1], names[1], texts[1], NULL) IS NULL THEN
+        docs := outhook.parse_payloads(texts);
+        index := 0;
+        event_id := outhook.uuid_v7(began);
+        created_at := outhook.uuid_v7_time(event_id);
+        duplicate := false;
+        conflict := false;
+        delivery_count := outhook.put_one(event_id, created_at, tenants[1], names[1], docs[1], notify, traces[1],
+            CASE WHEN earlier < 100 THEN 'deliver' ELSE 'deliver_bulk' END);
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    PERFORM outhook.check_events(tenants, names, texts, keys, traces);
+    docs := outhook.parse_payloads(texts);
+    FOR i IN 0..n - 1 LOOP
+        ids[i + 1] := outhook.uuid_v7(began, i);
+    END LOOP;
+    owners := ids;
+    IF array_to_string(keys, '') <> '' THEN
+        owners := outhook.take_keys(tenants, keys, ids);
+    END IF;
+    counts := outhook.fan_out(ids, owners, tenants, names, docs, notify, traces, earlier >= 100);
+
+    IF owners = ids THEN
+        RETURN QUERY SELECT (v.i - 1)::integer, v.id, outhook.uuid_v7_time(v.id), false, false, v.n
+        FROM unnest(ids, counts) WITH ORDINALITY AS v (id, n, i) ORDER BY v.i;
+        RETURN;
+    END IF;
+    -- The bounds prune the partitions, which ANY alone does not.
+    SELECT (array_agg(o ORDER BY o))[1], (array_agg(o ORDER BY o DESC))[1] INTO low, high FROM unnest(owners) AS o;
+    RETURN QUERY SELECT (v.i - 1)::integer, v.owner, outhook.uuid_v7_time(v.owner), v.id <> v.owner,
+        v.id <> v.owner AND coalesce(e.type <> v.type OR e.payload::text <> v.payload, false),
+        CASE WHEN v.id = v.owner THEN v.n ELSE coalesce(d.n, 0) END
+    FROM unnest(ids, owners, names, texts, counts) WITH ORDINALITY AS v (id, owner, type, payload, n, i)
+    LEFT JOIN (SELECT s.id, s.type, s.payload FROM outhook.events AS s
+        WHERE s.id = ANY (owners) AND s.id BETWEEN low AND high) AS e
+        ON e.id = v.owner AND v.id <> v.owner
+    LEFT JOIN (SELECT s.event_id AS id, count(*)::integer AS n FROM outhook.deliveries AS s
+        WHERE s.event_id = ANY (owners) AND s.event_id BETWEEN low AND high
+        GROUP BY s.event_id) AS d
+        ON d.id = v.owner AND v.id <> v.owner
+    ORDER BY v.i;
+END
+$$;

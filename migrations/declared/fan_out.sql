@@ -1,0 +1,60 @@
+-- fan_out stores the events whose id is their key's owner, makes one delivery and one River job for each subscribed
+-- endpoint, wakes the workers, and returns each event's number of deliveries. burst: the events go on with a burst that
+-- the transaction has begun.
+--
+-- NOTIFY makes commits queue behind each other, so of the transactions that are open at the same time only the one that
+-- gets the queue's advisory lock notifies; the workers' poll finds the others' jobs.
+--
+-- A connection keeps the plan, which may be from a time with few endpoints. OFFSET 0 and enable_seqscan make it one index
+-- look-up an event all the same: any other plan reads every endpoint for every event once there are many.
+CREATE OR REPLACE FUNCTION outhook.fan_out(ids uuid[], owners uuid[], tenant_ids text[], types text[], docs json[], notify boolean,
+    traceparents text[], burst boolean DEFAULT false)
+RETURNS integer[]
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    tenants CONSTANT text[] COLLATE "C" := tenant_ids;
+    names CONSTANT text[] COLLATE "C" := types;
+    traces CONSTANT text[] COLLATE "C" := traceparents;
+    counts integer[];
+    queues text[] COLLATE "C";
+    queue text COLLATE "C";
+BEGIN
+    WITH input AS (
+        SELECT v.*, outhook.type_patterns(v.type) AS patterns
+        FROM unnest(ids, owners, tenants, names, docs, traces) WITH ORDINALITY AS v (id, owner, tenant, type, doc, trace, i)
+    ), event_rows AS (
+        INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
+        SELECT v.id, outhook.uuid_v7_time(v.id), v.tenant, v.type, v.doc, outhook.trace_or_null(v.trace) FROM input AS v WHERE v.id = v.owner
+    ), fan AS MATERIALIZED (
+        SELECT f.*, nextval('outhook.river_job_id_seq') AS job_id FROM (
+            SELECT v.i, v.id AS event_id, e.id AS endpoint_id,
+                -- A burst for one endpoint gets workers of its own, so that it does not stand in front of everybody.
+                outhook.lane_queue(e.id, e.lane, e.status,
+                    CASE WHEN burst OR count(*) OVER (PARTITION BY e.id) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END) AS queue
+            FROM input AS v
+            CROSS JOIN LATERAL (SELECT n.id, n.lane, n.status FROM outhook.endpoints AS n
+                WHERE n.tenant_id = v.tenant AND n.deleted_at IS NULL AND n.status <> 'disabled'
+                    AND (n.event_types = '{}' OR n.event_types && v.patterns)
+                ORDER BY n.id OFFSET 0) AS e
+            WHERE v.id = v.owner
+            ORDER BY v.i, e.id
+        ) AS f
+    ), delivery_rows AS (
+        INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
+        SELECT f.event_id, f.endpoint_id, f.job_id, outhook.uuid_v7_time(f.event_id) FROM fan AS f
+    ), job_rows AS (
+        INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+        SELECT f.job_id, 'deliver', jsonb_build_object('event_id', f.event_id, 'endpoint_id', f.endpoint_id), f.queue, 1000
+        FROM fan AS f
+    )
+    SELECT array_agg(coalesce(c.n, 0) ORDER BY v.i), (SELECT array_agg(DISTINCT f.queue) FROM fan AS f) INTO counts, queues
+    FROM input AS v LEFT JOIN (SELECT f.i, count(*)::integer AS n FROM fan AS f GROUP BY f.i) AS c ON c.i = v.i;
+
+    FOREACH queue IN ARRAY coalesce(queues, '{}') LOOP
+        -- The pacer looks at lanes by itself.
+        CONTINUE WHEN queue NOT IN ('deliver', 'deliver_bulk');
+        PERFORM outhook.wake(queue, notify);
+    END LOOP;
+    RETURN counts;
+END
+$$;

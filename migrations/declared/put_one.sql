@@ -1,0 +1,42 @@
+-- put_one is fan_out for one event: the same rows by short statements, since setting up the set-based one took longer than
+-- the inserts (290 µs an event instead of 170). shared: the queue of endpoints without a lane, since one event alone makes
+-- no burst, however many endpoints it is for.
+CREATE OR REPLACE FUNCTION outhook.put_one(id uuid, at timestamptz, tenant text, event_type text, doc json, notify boolean, trace text,
+    shared text)
+RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    owner CONSTANT text COLLATE "C" := tenant;
+    name CONSTANT text COLLATE "C" := event_type;
+    traceparent CONSTANT text COLLATE "C" := trace;
+    usually CONSTANT text COLLATE "C" := shared;
+    made integer;
+    usual integer;
+    bulk integer;
+BEGIN
+    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
+    VALUES (id, at, owner, name, doc, outhook.trace_or_null(traceparent));
+    WITH f AS MATERIALIZED (
+        SELECT e.id AS endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
+            outhook.lane_queue(e.id, e.lane, e.status, usually) AS queue
+        FROM outhook.endpoints AS e
+        WHERE e.tenant_id = owner AND e.deleted_at IS NULL AND e.status <> 'disabled'
+            AND (e.event_types = '{}' OR e.event_types && outhook.type_patterns(name))
+    ), d AS (
+        INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
+        SELECT put_one.id, f.endpoint_id, f.job_id, at FROM f
+    ), j AS (
+        INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+        SELECT f.job_id, 'deliver', jsonb_build_object('event_id', put_one.id, 'endpoint_id', f.endpoint_id), f.queue, 1000 FROM f
+    )
+    SELECT count(*), count(*) FILTER (WHERE f.queue = 'deliver'), count(*) FILTER (WHERE f.queue = 'deliver_bulk')
+    INTO made, usual, bulk FROM f;
+    IF usual > 0 THEN
+        PERFORM outhook.wake('deliver', notify);
+    END IF;
+    IF bulk > 0 THEN
+        PERFORM outhook.wake('deliver_bulk', notify);
+    END IF;
+    RETURN made;
+END
+$$;
