@@ -15,7 +15,7 @@
 // Ways to start:
 //
 //   - [Enqueue] and [EnqueueMany] take a [pgx.Tx].
-//   - [EnqueueSQL] and [EnqueueManySQL] take a [sql.Tx] of any Postgres driver.
+//   - [EnqueueSQL] and [EnqueueManySQL] take a [sql.Tx] of any Postgres driver, or what sqlx, GORM, bun and ent have.
 //   - Other languages call the SQL function outhook.enqueue in their transaction. It is what this package calls.
 //
 // The database needs Outhook's schema (outhook migrate up) and the caller's role EXECUTE on the function (GRANT

@@ -11,9 +11,20 @@ import (
 )
 
 // enqueueSQL calls the SQL function that every publisher calls. The arrays are in the order of the events, and so are
-// the rows.
-const enqueueSQL = `SELECT event_id::text, created_at, duplicate, conflict, delivery_count
-FROM outhook.enqueue_many($1::text[], $2::text[], $3::text[], $4::text[], false, $5::text[]) ORDER BY index`
+// the rows. It runs on the caller's connection, whose search_path may put another type in front of Postgres' own.
+const enqueueSQL = `SELECT event_id::pg_catalog.text, created_at, duplicate, conflict, delivery_count
+FROM outhook.enqueue_many($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[], $4::pg_catalog.text[],
+	false, $5::pg_catalog.text[]) ORDER BY index`
+
+// SQLTx is a transaction of database/sql: a *sql.Tx of any driver that speaks to Postgres, or what a library wraps
+// around one. It must be the transaction of your change: on a *sql.DB, which fits too, the event is committed at once
+// and alone, whatever becomes of the change.
+//
+// sqlx's Tx and ent's Tx (with its feature sql/execquery) are one, GORM's is in tx.Statement.ConnPool, and bun's Tx
+// has the *sql.Tx as its field Tx (bun's own QueryContext drops the arguments of a query that has no ? in it).
+type SQLTx interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
 
 // Enqueue stores an event in tx: the event, a delivery for each subscribed endpoint and their jobs exist if and only if
 // tx commits. It is one round trip.
@@ -46,8 +57,9 @@ func EnqueueMany(ctx context.Context, tx pgx.Tx, events []Event) ([]Result, erro
 	return collect(rows, len(events))
 }
 
-// EnqueueSQL is Enqueue for database/sql, with any driver that speaks to Postgres.
-func EnqueueSQL(ctx context.Context, tx *sql.Tx, event Event) (Result, error) {
+// EnqueueSQL is Enqueue for database/sql, with any driver that speaks to Postgres. tx is the caller's transaction, which
+// he commits.
+func EnqueueSQL(ctx context.Context, tx SQLTx, event Event) (Result, error) {
 	results, err := EnqueueManySQL(ctx, tx, []Event{event})
 	if err != nil {
 		return Result{}, err
@@ -57,7 +69,7 @@ func EnqueueSQL(ctx context.Context, tx *sql.Tx, event Event) (Result, error) {
 
 // EnqueueManySQL is EnqueueMany for database/sql. Drivers do not agree on how a Go slice becomes an array, so the
 // arrays are sent in Postgres' own text form.
-func EnqueueManySQL(ctx context.Context, tx *sql.Tx, events []Event) ([]Result, error) {
+func EnqueueManySQL(ctx context.Context, tx SQLTx, events []Event) ([]Result, error) {
 	a, err := arraysOf(ctx, events)
 	if err != nil || len(events) == 0 {
 		return nil, err

@@ -162,6 +162,28 @@ func TestEnqueueSQL(t *testing.T) {
 	}
 }
 
+// A transaction need not be a *sql.Tx: libraries wrap theirs, and some begin it by a statement of their own.
+func TestEnqueueSQLTakesWhatQueries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	db := stdlib.OpenDBFromPool(b.pool)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	conn, err := db.Conn(b.ctx)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+
+	for _, end := range []string{"ROLLBACK", "COMMIT"} {
+		_, err = conn.ExecContext(b.ctx, "BEGIN")
+		require.NoError(t, err)
+		_, err = outhook.EnqueueSQL(b.ctx, conn, event(`{}`))
+		require.NoError(t, err)
+		require.Equal(t, [3]int{0, 0, 0}, b.counts(t))
+		_, err = conn.ExecContext(b.ctx, end)
+		require.NoError(t, err)
+	}
+	require.Equal(t, [3]int{1, 1, 1}, b.counts(t))
+}
+
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 
