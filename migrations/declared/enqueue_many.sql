@@ -41,8 +41,8 @@ BEGIN
         PERFORM set_config('outhook.enqueued', least(earlier + n, 100)::text, true);
     END IF;
     IF n = 1 AND cardinality(names) = 1 AND cardinality(texts) = 1
-        AND coalesce(cardinality(keys), 1) = 1 AND coalesce(keys[1], '') = ''
-        AND coalesce(cardinality(traces), 1) = 1
+        AND coalesce(cardinality(keys), 1) = 1 AND coalesce(keys[1], '') = '' AND coalesce(array_ndims(keys), 1) = 1
+        AND coalesce(cardinality(traces), 1) = 1 AND coalesce(array_ndims(traces), 1) = 1
         AND outhook.event_problem(tenants[1], names[1], texts[1], NULL) IS NULL THEN
         docs := outhook.parse_payloads(texts);
         index := 0;
