@@ -35,7 +35,7 @@ var data = []string{"json", "mermaid", "text", "yaml", "toml", "nginx", "ini", "
 
 var (
 	markerPattern  = regexp.MustCompile(`^\s*<!-- ([a-z ]+)(?:: (.*?))? -->\s*$`)
-	examplePattern = regexp.MustCompile(`^\s*<!-- (example_\w+_test\.go) -->\s*$`)
+	examplePattern = regexp.MustCompile(`^\s*<!-- ((?:[\w/]+/)?example_\w+_test\.go) -->\s*$`)
 	fencePattern   = regexp.MustCompile("^\\s*```+(.*)$")
 )
 

@@ -12,6 +12,8 @@
 //     127.0.0.1:8080 or localhost:8080 (the server), or one of the ports 9000, 9100 and 9200 (receivers), ports of the page's own
 //     take their place.
 //   - The database has a table invoices (id bigint, paid boolean) with the row 17.
+//   - On a page with <!-- as: publisher -->, DATABASE_URL and PG… are of a role that owns that table, may make things in the
+//     schema public, and has outhook_publisher, nothing else. Each event that the page leaves must hold an object.
 //   - A block that uses the go command runs in the checkout, any other in the page's folder.
 //   - A page with a block of its own that runs `outhook dev` gets no other server.
 //
@@ -25,12 +27,14 @@
 //	<!-- needs: COMMAND -->      if the command fails, this block and the rest of its section are skipped (with
 //	                             OUTHOOK_TEST_REQUIRE=all, as in CI, it is a failure).
 //	<!-- slow -->                runs with OUTHOOK_TEST_DOCS=all only, as in .ci/full.
-//	<!-- example_x_test.go -->   the Go block is the body of that example, which go test runs.
+//	<!-- example_x_test.go -->   the Go block is the body of that example, which go test runs. In docs/languages that is a module
+//	                             of its own, run by TestGoLibraries.
 package docs_test
 
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -55,6 +59,8 @@ const (
 	pageTimeout = 8 * time.Minute
 	stepMarker  = "@@outhook-docs-block "
 	apiKey      = "an-admin-key-of-the-docs-test"
+
+	publisherMarker = "<!-- as: publisher -->"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -78,8 +84,12 @@ func TestEveryBlockRuns(t *testing.T) {
 			t.Parallel()
 			blocks, err := parsePage(name, path)
 			require.NoError(t, err)
+			source, err := os.ReadFile(path)
+			require.NoError(t, err)
 			if blocks = selected(t, blocks); len(blocks) > 0 {
-				newPage(t, root, outhook).run(t, blocks)
+				p := newPage(t, root, outhook, bytes.Contains(source, []byte(publisherMarker)))
+				p.run(t, blocks)
+				p.requireObjects(t)
 			}
 		})
 	}
@@ -173,10 +183,11 @@ type page struct {
 	dir    string
 	server string            // host:port
 	ports  map[string]string // of receivers
+	owner  string            // the URL of the database's owner, if the page's blocks run as a publisher
 	env    []string
 }
 
-func newPage(t *testing.T, root, outhook string) *page {
+func newPage(t *testing.T, root, outhook string, publishes bool) *page {
 	t.Helper()
 	// Not t.TempDir: as root, an embedded Postgres that a page starts runs as another user, who could not enter that folder.
 	dir, err := os.MkdirTemp("", "outhook-docs-*") //nolint:usetesting // see above
@@ -193,6 +204,9 @@ func newPage(t *testing.T, root, outhook string) *page {
 	exec1(t, databaseURL, "INSERT INTO public.invoices (id) VALUES (17)")
 	u, err := url.Parse(databaseURL)
 	require.NoError(t, err)
+	if publishes {
+		p.owner, u.User = databaseURL, publisher(t, databaseURL)
+	}
 	password, _ := u.User.Password()
 	host := u.Hostname()
 	if socket := u.Query().Get("host"); socket != "" {
@@ -200,13 +214,39 @@ func newPage(t *testing.T, root, outhook string) *page {
 	}
 	p.env = append(cleanEnvironment(),
 		"PATH="+searchPath(outhook), "HOME="+dir, "OUTHOOK_URL=http://"+p.server, "OUTHOOK_API_KEY="+apiKey, "OUTHOOK_LISTEN="+p.server,
-		"OUTHOOK_DATABASE_URL="+databaseURL, "DATABASE_URL="+databaseURL, "OUTHOOK_DATA_DIR="+filepath.Join(dir, "outhook-dev"),
+		"OUTHOOK_DATABASE_URL="+databaseURL, "DATABASE_URL="+u.String(), "OUTHOOK_DATA_DIR="+filepath.Join(dir, "outhook-dev"),
 		"PGHOST="+host, "PGPORT="+u.Port(), "PGUSER="+u.User.Username(), "PGPASSWORD="+password, "PGDATABASE="+strings.TrimPrefix(u.Path, "/"),
 		"GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"), "NO_COLOR=1", "GOENV="+goEnv(t, "GOENV"))
 	if modules := filepath.Join(root, "jobs", "testdata", "node", "node_modules"); exists(modules) {
 		require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
 	}
 	return p
+}
+
+// publisher makes a role that may enqueue, and may do with the table invoices and the schema public what it wants.
+func publisher(t *testing.T, databaseURL string) *url.Userinfo {
+	t.Helper()
+	name, password := "outhook_t_docs_"+strings.ToLower(rand.Text()), "correct-horse"
+	exec1(t, databaseURL, fmt.Sprintf(`CREATE ROLE %[1]s LOGIN PASSWORD '%[2]s'; GRANT outhook_publisher TO %[1]s;
+		GRANT CREATE ON SCHEMA public TO %[1]s; ALTER TABLE IF EXISTS public.invoices OWNER TO %[1]s`, name, password))
+	t.Cleanup(func() { exec1(t, databaseURL, fmt.Sprintf(`DROP OWNED BY %[1]s CASCADE; DROP ROLE %[1]s`, name)) })
+	return url.UserPassword(name, password)
+}
+
+// requireObjects checks what a publisher's page has left: a payload that a driver has encoded twice is a text, and no object.
+func (p *page) requireObjects(t *testing.T) {
+	t.Helper()
+	if p.owner == "" {
+		return
+	}
+	conn, err := pgx.Connect(t.Context(), p.owner)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	var events, objects int
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE json_typeof(payload) = 'object')
+		FROM outhook.events`).Scan(&events, &objects))
+	require.Positive(t, events)
+	require.Equal(t, events, objects)
 }
 
 // cleanEnvironment leaves out what would change what the page's commands do.
@@ -234,10 +274,11 @@ func goEnv(t *testing.T, name string) string {
 
 func exec1(t *testing.T, databaseURL, sql string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), databaseURL)
+	ctx := context.WithoutCancel(t.Context())
+	conn, err := pgx.Connect(ctx, databaseURL)
 	require.NoError(t, err)
-	defer conn.Close(context.WithoutCancel(t.Context()))
-	_, err = conn.Exec(t.Context(), sql)
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, sql)
 	require.NoError(t, err)
 }
 
