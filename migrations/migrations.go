@@ -191,6 +191,26 @@ func Plan(ctx context.Context, pool *pgxpool.Pool) (list []string, err error) {
 	return list, err
 }
 
+// Undeclared returns what is not as declared, a line or a statement each. Who may create nothing in the schema can't
+// compare functions and views, and is told of owners and rights only.
+func Undeclared(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
+	var mayCreate bool
+	const may = "SELECT pg_catalog.has_schema_privilege('outhook', 'CREATE')"
+	if err := pool.QueryRow(ctx, may).Scan(&mayCreate); err != nil {
+		return nil, fmt.Errorf("reading this user's rights: %w", err)
+	}
+	if mayCreate {
+		return Plan(ctx, pool)
+	}
+
+	var list []string
+	err := with(ctx, pool, "", func(pool *pgxpool.Pool) (err error) {
+		list, _, err = Differences(ctx, pool)
+		return err
+	})
+	return list, err
+}
+
 func nothing(context.Context, *pgxpool.Pool) error { return nil }
 
 // DownTo rolls back every migration above version; 0 rolls back all and loses all data of Outhook. The empty schema and

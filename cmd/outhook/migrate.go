@@ -113,7 +113,7 @@ func (m migrateStatusCmd) Run(c *command) error {
 		}
 
 		if !missing {
-			changes, err := migrations.Plan(c.ctx, pool)
+			changes, err := migrations.Undeclared(c.ctx, pool)
 			if err != nil {
 				return err
 			}
