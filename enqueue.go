@@ -57,8 +57,8 @@ func EnqueueMany(ctx context.Context, tx pgx.Tx, events []Event) ([]Result, erro
 	return collect(rows, len(events))
 }
 
-// EnqueueSQL is Enqueue for database/sql, with any driver that speaks to Postgres. tx is the caller's transaction, which
-// he commits.
+// EnqueueSQL is Enqueue for database/sql, with any driver that speaks to Postgres. tx is the caller's transaction,
+// which he commits.
 func EnqueueSQL(ctx context.Context, tx SQLTx, event Event) (Result, error) {
 	results, err := EnqueueManySQL(ctx, tx, []Event{event})
 	if err != nil {
