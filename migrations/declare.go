@@ -125,8 +125,8 @@ func (o declared) apply(ctx context.Context, tx pgx.Tx) (changed bool, err error
 	return err == nil, err
 }
 
-// viewDefinition is what there is to compare of a view: its query and its comment. NULL: there is none.
-const viewDefinition = `SELECT pg_get_viewdef(c.oid) || coalesce(obj_description(c.oid, 'pg_class'), '')
+// viewDefinition is what there is to compare of a view: its query, its options and its comment. NULL: there is none.
+const viewDefinition = `SELECT concat_ws(E'\n', pg_get_viewdef(c.oid), c.reloptions, obj_description(c.oid, 'pg_class'))
 	FROM pg_class AS c WHERE c.oid = to_regclass('outhook.' || $1)`
 
 // differs makes a view under another name, since to replace one waits for all who read it, and compares the two.

@@ -58,6 +58,7 @@ func TestWhatIsDeclaredIsMended(t *testing.T) {
 		"AnExpressionsText":  `CREATE OR REPLACE FUNCTION outhook.trace_or_null(traceparent text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN NULL`,
 		"AViewIsGone":        `DROP VIEW outhook.report_audit`,
 		"AViewIsAnother":     `ALTER VIEW outhook.report_events RESET (security_invoker); CREATE OR REPLACE VIEW outhook.report_retries AS SELECT * FROM outhook.report_retries WHERE false`,
+		"AViewIsInvokers":    `ALTER VIEW outhook.report_events SET (security_invoker = true)`,
 		"AViewsComment":      `COMMENT ON VIEW outhook.report_events IS 'something'`,
 		"ATriggerIsGone":     `DROP TRIGGER audit_entries_append_only ON outhook.audit_entries`,
 		"PublicMayExecute":   `GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA outhook TO PUBLIC`,
