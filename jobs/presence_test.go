@@ -247,10 +247,6 @@ func TestARunThatIsCancelledUnderItsWorkerHasItsRow(t *testing.T) {
 			t.Helper()
 			require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, eventID, endpointID) }))
 		},
-		"ByDisable": func(t *testing.T, b *testBundle, _, endpointID uuid.UUID) {
-			t.Helper()
-			b.exec(t, `UPDATE outhook.endpoints SET status = 'disabled', cancel_since = now() WHERE id = $1`, endpointID)
-		},
 		"ByErasure": func(t *testing.T, b *testBundle, _, _ uuid.UUID) {
 			t.Helper()
 			b.orderErasure(t)
@@ -281,6 +277,46 @@ func TestARunThatIsCancelledUnderItsWorkerHasItsRow(t *testing.T) {
 			d = b.delivery(t, eventID, endpointID)
 			require.Equal(t, int32(1), d.AttemptCount)
 			require.Equal(t, db.DeliveryStateCancelled, d.State)
+		})
+	}
+}
+
+// A request that is under way when its endpoint is disabled ends as it does, and counts; if its worker dies it has its row.
+func TestARunGoesOnWhenItsEndpointIsDisabled(t *testing.T) {
+	t.Parallel()
+	for name, dies := range map[string]bool{"TheWorkerLives": false, "TheWorkerDies": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			free := make(chan struct{})
+			release := sync.OnceFunc(func() { close(free) })
+			b.receiver.answers(func(http.ResponseWriter, *http.Request) { <-free })
+			t.Cleanup(release)
+			endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
+			first := b.enqueue(t, `{}`)
+			b.start(t, b.config(t))
+			eventually(t, func() bool { return len(b.receiver.received()) == 1 }, func() any { return nil })
+			waiting := b.enqueue(t, `{}`)
+			b.exec(t, `UPDATE outhook.river_job SET state = 'retryable', scheduled_at = now() + interval '1 hour', attempt = 0
+				WHERE id = (SELECT job_id FROM outhook.deliveries WHERE event_id = $1)`, waiting)
+			b.exec(t, `UPDATE outhook.endpoints SET status = 'disabled', cancel_since = now() WHERE id = $1`, endpointID)
+			b.awaitState(t, waiting, endpointID, db.DeliveryStateCancelled)
+			require.Equal(t, db.DeliveryStatePending, b.delivery(t, first, endpointID).State)
+
+			outcome, state := db.AttemptOutcomeSucceeded, db.DeliveryStateSucceeded
+			if dies {
+				b.exec(t, `UPDATE outhook.river_job SET attempted_by = '{gone}' WHERE state = 'running' AND kind = 'deliver'`)
+				outcome, state = db.AttemptOutcomeUnknown, db.DeliveryStateCancelled
+			} else {
+				release()
+			}
+			d := b.awaitState(t, first, endpointID, state)
+			require.Equal(t, int32(1), d.AttemptCount)
+			attempts := b.attempts(t, first)
+			require.Len(t, attempts, 1)
+			require.Equal(t, outcome, attempts[0].Outcome)
+			const open = `SELECT count(*) FROM outhook.endpoints WHERE cancel_since IS NOT NULL`
+			eventually(t, func() bool { return b.count(t, open) == 0 }, func() any { return nil })
 		})
 	}
 }

@@ -205,8 +205,8 @@ WHERE n.cancel_since IS NOT NULL AND NOT EXISTS (SELECT FROM outhook.tenant_eras
     WHERE e.tenant_id = n.tenant_id AND e.completed_at IS NULL);
 
 -- name: CancelEndpointDeliveries :one
--- Cancels up to max_rows pending deliveries of an endpoint and their jobs, in any live state, from the newest event to the
--- oldest: those before the given one, among the next look_rows of any state. last: the event to go on before; all zero: there
+-- Cancels up to max_rows pending deliveries of an endpoint and their jobs, in any live state but running, from the newest event
+-- to the oldest (a run that is under way ends as it does, or with its worker, and is met again then): those before the given one, among the next look_rows of any state. last: the event to go on before; all zero: there
 -- is no more. pending: how many it met, with those that it left out because a run, a replay or a person has locked them. A probe
 -- of the endpoint stays. held: the endpoint's row could be locked, and is as it was at cancel_since. The list of one endpoint
 -- leaves only the index on it with the wanted order, whatever the statistics say.
@@ -220,31 +220,21 @@ WITH n AS MATERIALIZED (
 ), wanted AS MATERIALIZED (
     SELECT s.event_id, s.endpoint_id, s.job_id FROM seen AS s WHERE s.state = 'pending' LIMIT @max_rows::integer
 ), free AS MATERIALIZED (
-    SELECT d.event_id, d.endpoint_id, d.job_id, d.attempt_count FROM wanted AS w
+    SELECT d.event_id, d.endpoint_id, d.job_id FROM wanted AS w
     JOIN outhook.deliveries AS d ON d.event_id = w.event_id AND d.endpoint_id = w.endpoint_id
     WHERE d.state = 'pending' AND d.job_id = w.job_id FOR UPDATE OF d SKIP LOCKED
 ), jobs AS MATERIALIZED (
-    SELECT j.id, j.state::text IN ('running', 'available', 'retryable', 'scheduled', 'pending') AS live, j.args ? 'probe' AS probe,
-        CASE WHEN j.state::text = 'running' THEN coalesce((j.args ->> 'base')::integer, 0) + j.attempt END AS under_way
-    FROM outhook.river_job AS j WHERE j.id = ANY (ARRAY(SELECT f.job_id FROM free AS f)) FOR UPDATE SKIP LOCKED
+    SELECT j.id, j.state::text IN ('available', 'retryable', 'scheduled', 'pending') AS live, j.args ? 'probe' AS probe
+    FROM outhook.river_job AS j WHERE j.id = ANY (ARRAY(SELECT f.job_id FROM free AS f)) AND j.state::text <> 'running'
+    FOR UPDATE SKIP LOCKED
 ), finished AS (
     UPDATE outhook.river_job AS j SET state = 'cancelled', finalized_at = now()
     WHERE j.id = ANY (ARRAY(SELECT k.id FROM jobs AS k WHERE k.live AND NOT k.probe))
 ), cancelled AS (
-    UPDATE outhook.deliveries AS d SET state = 'cancelled', reason = @reason::text, next_attempt_at = NULL, completed_at = now(),
-        attempt_count = greatest(d.attempt_count, (SELECT k.under_way FROM jobs AS k WHERE k.id = f.job_id))
+    UPDATE outhook.deliveries AS d SET state = 'cancelled', reason = @reason::text, next_attempt_at = NULL, completed_at = now()
     FROM free AS f
     WHERE d.event_id = f.event_id AND d.endpoint_id = f.endpoint_id AND (f.job_id IN (SELECT k.id FROM jobs AS k WHERE NOT k.probe)
         OR NOT EXISTS (SELECT FROM outhook.river_job AS j WHERE j.id = f.job_id))
-), noted AS (
-    -- The request of a run that is under way may have left, and nobody looks for its worker any more: its number gets a row,
-    -- which the worker replaces when it knows more.
-    INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome, error)
-    SELECT f.event_id, f.endpoint_id, g.number, now(), 'unknown', 'cancelled: the outcome was not recorded yet'
-    FROM jobs AS k JOIN free AS f ON f.job_id = k.id
-    CROSS JOIN LATERAL generate_series(f.attempt_count + 1, k.under_way) AS g (number)
-    WHERE NOT k.probe
-    ON CONFLICT (event_id, endpoint_id, number) DO NOTHING
 )
 SELECT EXISTS (SELECT FROM n) AS held,
     ((SELECT count(*) FROM wanted) - (SELECT count(*) FROM jobs AS k WHERE k.probe))::integer AS pending,
