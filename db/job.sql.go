@@ -12,27 +12,8 @@ import (
 
 const finishJobs = `-- name: FinishJobs :exec
 
-WITH live AS MATERIALIZED (
-    SELECT s.id, s.state = 'running' AND s.kind = 'deliver' AS under_way, (s.args ->> 'event_id')::uuid AS event_id,
-        (s.args ->> 'endpoint_id')::uuid AS endpoint_id, coalesce((s.args ->> 'base')::integer, 0) + s.attempt AS number
-    FROM outhook.river_job AS s
-    WHERE s.id = ANY ($2::bigint[]) AND s.state::text IN ('running', 'available', 'retryable', 'scheduled', 'pending')
-    FOR NO KEY UPDATE
-), behind AS MATERIALIZED (
-    SELECT d.event_id, d.endpoint_id, d.attempt_count, l.number FROM live AS l
-    JOIN outhook.deliveries AS d ON d.event_id = l.event_id AND d.endpoint_id = l.endpoint_id AND d.job_id = l.id
-    WHERE l.under_way AND d.attempt_count < l.number
-), counted AS (
-    UPDATE outhook.deliveries AS d SET attempt_count = b.number FROM behind AS b
-    WHERE d.event_id = b.event_id AND d.endpoint_id = b.endpoint_id
-), noted AS (
-    INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome, error)
-    SELECT b.event_id, b.endpoint_id, g.number, now(), 'unknown', 'cancelled: the outcome was not recorded yet'
-    FROM behind AS b CROSS JOIN LATERAL generate_series(b.attempt_count + 1, b.number) AS g (number)
-    ON CONFLICT (event_id, endpoint_id, number) DO NOTHING
-)
-UPDATE outhook.river_job AS j SET state = ($1::text)::outhook.river_job_state, finalized_at = now()
-WHERE j.id = ANY (ARRAY(SELECT l.id FROM live AS l))
+UPDATE outhook.river_job SET state = ($1::text)::outhook.river_job_state, finalized_at = now()
+WHERE id = ANY ($2::bigint[]) AND state::text IN ('running', 'available', 'retryable', 'scheduled', 'pending')
 `
 
 // Queries on River's table, where River's own API can't take part in a set-based statement of ours.
@@ -40,9 +21,6 @@ WHERE j.id = ANY (ARRAY(SELECT l.id FROM live AS l))
 // Retry). River's own completion of the same job finds it no longer running and leaves it. The ids stand alone, and the state
 // is compared as text, so that neither a join nor an index on it can be taken for a better way to find the jobs: with
 // statistics from a time with few jobs it would read all of them.
-//
-// The request of a run that is under way may have left, and nobody looks for its worker any more: its number gets a row,
-// which the worker replaces when it knows more.
 func (q *Queries) FinishJobs(ctx context.Context, db DBTX, ended string, jobIDs []int64) error {
 	_, err := db.Exec(ctx, finishJobs, ended, jobIDs)
 	return err

@@ -16,7 +16,6 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs"
-	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // longerThanSilence is long enough for a dead worker to be noticed.
@@ -236,49 +235,6 @@ func TestARescuedRunHasItsRow(t *testing.T) {
 	require.Len(t, attempts, 1)
 	require.Equal(t, db.AttemptOutcomeUnknown, attempts[0].Outcome)
 	require.Empty(t, b.receiver.received())
-}
-
-// A request that is under way when its delivery is cancelled has its row at once, since its worker may die before it has an
-// outcome, and nobody would look for it.
-func TestARunThatIsCancelledUnderItsWorkerHasItsRow(t *testing.T) {
-	t.Parallel()
-	for name, cancel := range map[string]func(t *testing.T, b *testBundle, eventID, endpointID uuid.UUID){
-		"ByAPerson": func(t *testing.T, b *testBundle, eventID, endpointID uuid.UUID) {
-			t.Helper()
-			require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, eventID, endpointID) }))
-		},
-		"ByErasure": func(t *testing.T, b *testBundle, _, _ uuid.UUID) {
-			t.Helper()
-			b.orderErasure(t)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			free := make(chan struct{})
-			release := sync.OnceFunc(func() { close(free) })
-			b.receiver.answers(func(http.ResponseWriter, *http.Request) { <-free })
-			t.Cleanup(release)
-			endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
-			eventID := b.enqueue(t, `{}`)
-			b.start(t, b.config(t))
-			eventually(t, func() bool { return len(b.receiver.received()) == 1 }, func() any { return nil })
-
-			cancel(t, b, eventID, endpointID)
-			d := b.awaitState(t, eventID, endpointID, db.DeliveryStateCancelled)
-			require.Equal(t, int32(1), d.AttemptCount)
-			attempts := b.attempts(t, eventID)
-			require.Len(t, attempts, 1)
-			require.Equal(t, db.AttemptOutcomeUnknown, attempts[0].Outcome)
-
-			// The worker lives, and knows more.
-			release()
-			eventually(t, func() bool { return b.attempts(t, eventID)[0].Outcome == db.AttemptOutcomeSucceeded }, func() any { return nil })
-			d = b.delivery(t, eventID, endpointID)
-			require.Equal(t, int32(1), d.AttemptCount)
-			require.Equal(t, db.DeliveryStateCancelled, d.State)
-		})
-	}
 }
 
 // A request that is under way when its endpoint is disabled ends as it does, and counts; if its worker dies it has its row.
