@@ -2,6 +2,7 @@ package pg_test
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -58,23 +59,21 @@ func TestAConnectionStatesItsOwnSettings(t *testing.T) {
 	defer plain.Close(t.Context())
 	rows, err := plain.Query(t.Context(), `SELECT s.name, CASE s.vartype WHEN 'bool' THEN CASE s.setting WHEN 'on' THEN 'off' ELSE 'on' END
 			WHEN 'integer' THEN (greatest(s.min_val::bigint, 1) + 1)::text ELSE (SELECT e FROM unnest(s.enumvals) AS e WHERE e <> s.setting LIMIT 1) END
-		FROM pg_settings AS s WHERE s.name = ANY ($1) AND s.vartype <> 'string' AND s.context = 'user'`, keys(stated))
+		FROM pg_settings AS s WHERE s.name = ANY ($1) AND s.vartype <> 'string' AND s.context = 'user'`, slices.Collect(maps.Keys(stated)))
 	require.NoError(t, err)
 	others := map[string]string{
 		"search_path": "public", "DateStyle": "German", "statement_timeout": "50000", "lock_timeout": "50000", "idle_session_timeout": "50000",
 	}
-	var name, value string
-	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
-		if _, ok := others[name]; !ok {
-			others[name] = value
-		}
-		return nil
-	})
+	type pair struct{ Name, Value string }
+	pairs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[pair])
 	require.NoError(t, err)
-	require.Greater(t, len(others), 35)
-	for name, value := range others {
-		cfg.RuntimeParams[name] = value
+	for _, p := range pairs {
+		if _, ok := others[p.Name]; !ok {
+			others[p.Name] = p.Value
+		}
 	}
+	require.Greater(t, len(others), 35)
+	maps.Copy(cfg.RuntimeParams, others)
 
 	conn, err := pg.Connect(t.Context(), cfg, "SELECT 1")
 	require.NoError(t, err)
@@ -89,11 +88,4 @@ func TestAConnectionStatesItsOwnSettings(t *testing.T) {
 	var path string
 	require.NoError(t, conn.QueryRow(t.Context(), `SHOW search_path`).Scan(&path))
 	require.Equal(t, "pg_catalog, pg_temp", strings.ReplaceAll(path, `"`, ""))
-}
-
-func keys(m map[string]string) (list []string) {
-	for key := range m {
-		list = append(list, key)
-	}
-	return list
 }
