@@ -111,7 +111,7 @@ func (d declaration) apply(ctx context.Context, tx pgx.Tx, fresh func(object str
 func (o declared) apply(ctx context.Context, tx pgx.Tx) (changed bool, err error) {
 	switch o.kind {
 	case "VIEW":
-		changed, err = o.differs(ctx, tx, viewDefinition)
+		changed, err = o.viewDiffers(ctx, tx)
 	case "TRIGGER":
 		changed, err = o.triggerDiffers(ctx, tx)
 	default:
@@ -129,11 +129,11 @@ func (o declared) apply(ctx context.Context, tx pgx.Tx) (changed bool, err error
 const viewDefinition = `SELECT concat_ws(E'\n', pg_get_viewdef(c.oid), c.reloptions, obj_description(c.oid, 'pg_class'))
 	FROM pg_class AS c WHERE c.oid = to_regclass('outhook.' || $1)`
 
-// differs makes a view under another name, since to replace one waits for all who read it, and compares the two.
-func (o declared) differs(ctx context.Context, tx pgx.Tx, definition string) (bool, error) {
+// viewDiffers makes the view under another name, since to replace one waits for all who read it, and compares the two.
+func (o declared) viewDiffers(ctx context.Context, tx pgx.Tx) (bool, error) {
 	trial := o.name + "_declared"
 	var was, is *string
-	if err := first(tx.QueryRow(ctx, definition, o.name).Scan(&was)); err != nil {
+	if err := first(tx.QueryRow(ctx, viewDefinition, o.name).Scan(&was)); err != nil {
 		return false, err
 	}
 
@@ -141,7 +141,7 @@ func (o declared) differs(ctx context.Context, tx pgx.Tx, definition string) (bo
 		if _, err := tx.Exec(ctx, strings.ReplaceAll(o.sql, "outhook."+o.name, "outhook."+trial)); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, definition, trial).Scan(&is)
+		return tx.QueryRow(ctx, viewDefinition, trial).Scan(&is)
 	})
 	return was == nil || is == nil || *was != *is, err
 }
