@@ -126,7 +126,7 @@ func TestARepeatedGiveBackTouchesNoOtherRun(t *testing.T) {
 			Failures: []int32{0}, Reopened: []bool{false}, Dropped: []bool{false}, Died: []bool{false}, JobErrors: []string{""},
 			StatusCodes: []int32{0}, StartedAts: []time.Time{time.Now()}, DurationsMS: []int32{0}, Outcomes: []string{""},
 			Triggers: []string{""}, ResponsesTruncated: []bool{false}, Errors: []string{""}, RemoteAddrs: []string{""},
-			RequestHeaders: []string{""}, ResponseHeaders: []string{""}, ResponseBodies: []string{""}, Low: eventID, High: eventID,
+			RequestHeaders: []string{""}, ResponseHeaders: []string{""}, ResponseBodies: []string{""},
 		})
 		require.NoError(t, err)
 	}

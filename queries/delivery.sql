@@ -1,5 +1,9 @@
 -- Queries on deliveries. Each that takes ids also takes the group's smallest and greatest event id, low and high: the
 -- bounds let the planner prune partitions, which a list of ids does not.
+--
+-- LoadDeliveries and SettleRuns have literal bounds instead, below and above every id. pg.Day puts those of one day in
+-- their place: the plan that is kept then knows one partition of each table, and not all that there are, each of which
+-- would be locked at every execution.
 
 -- name: LoadDeliveries :many
 -- All that the deliver workers need of a group of jobs, in one query. A delivery that is gone has no row. Endpoints and
@@ -29,9 +33,9 @@ FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[
         unnest(@job_ids::bigint[]) AS job_id) AS k
 JOIN n ON n.id = k.endpoint_id
 CROSS JOIN LATERAL (SELECT s.* FROM outhook.deliveries AS s WHERE s.event_id = k.event_id
-    AND s.endpoint_id = k.endpoint_id AND s.event_id BETWEEN @low::uuid AND @high::uuid OFFSET 0) AS d
+    AND s.endpoint_id = k.endpoint_id AND s.event_id >= '00000000-0000-0000-0000-000000000000' AND s.event_id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' OFFSET 0) AS d
 CROSS JOIN LATERAL (SELECT s.* FROM outhook.events AS s WHERE s.id = k.event_id
-    AND s.id BETWEEN @low::uuid AND @high::uuid OFFSET 0) AS e
+    AND s.id >= '00000000-0000-0000-0000-000000000000' AND s.id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' OFFSET 0) AS e
 LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true;
 
 -- name: SettleRuns :many
@@ -83,7 +87,7 @@ WITH r AS (
             AND j.state = 'running', false) AS cancelled
     FROM r
     LEFT JOIN LATERAL (SELECT s.* FROM outhook.deliveries AS s WHERE s.event_id = r.event_id
-        AND s.endpoint_id = r.endpoint_id AND s.event_id BETWEEN @low::uuid AND @high::uuid
+        AND s.endpoint_id = r.endpoint_id AND s.event_id >= '00000000-0000-0000-0000-000000000000' AND s.event_id < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
         FOR NO KEY UPDATE SKIP LOCKED) AS d ON true
     LEFT JOIN jobs AS j ON j.id = r.job_id
     LEFT JOIN LATERAL (SELECT outhook.lane_queue(s.id, s.lane, s.status,
@@ -91,7 +95,7 @@ WITH r AS (
         FROM outhook.endpoints AS s WHERE s.id = r.endpoint_id AND r.ending <> 'done' OFFSET 0) AS n ON true
     -- Of what is not locked only what does not exist. The count keeps the planner from hashing all rows there are.
     WHERE (d.event_id IS NOT NULL OR (SELECT count(*) FROM outhook.deliveries AS s WHERE s.event_id = r.event_id
-            AND s.endpoint_id = r.endpoint_id AND s.event_id BETWEEN @low::uuid AND @high::uuid) = 0)
+            AND s.endpoint_id = r.endpoint_id AND s.event_id >= '00000000-0000-0000-0000-000000000000' AND s.event_id < 'ffffffff-ffff-ffff-ffff-ffffffffffff') = 0)
         AND (j.id IS NOT NULL OR r.job_id NOT IN (SELECT x.id FROM existing AS x))
 ), a AS NOT MATERIALIZED (
     SELECT k.event_id, k.endpoint_id, k.number, nullif(k.status_code, 0) AS status_code, k.started_at,

@@ -61,27 +61,49 @@ func (l *loader) run(ctx context.Context, keys []loadKey) ([]*delivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 
-	var params db.LoadDeliveriesParams
-	for _, k := range keys {
-		params.EventIDs = append(params.EventIDs, k.eventID)
-		params.EndpointIDs = append(params.EndpointIDs, k.endpointID)
-		params.JobIDs = append(params.JobIDs, k.jobID)
-	}
-	params.Low, params.High = pg.Bounds(params.EventIDs)
-
 	sent := time.Now()
-	rows, err := db.New().LoadDeliveries(ctx, l.pool, params)
+	rows, err := l.query(ctx, keys)
 	l.metric.Observe(len(keys), sent, err)
 	if err != nil {
 		l.logger.WarnContext(ctx, "loading deliveries", slog.Int("count", len(keys)), slog.Any("error", err))
 		return nil, fmt.Errorf("loading %d deliveries: %w", len(keys), err)
 	}
 
+	return align(keys, rows), nil
+}
+
+// query reads a group by the days of its events: nearly always there are one or two.
+func (l *loader) query(ctx context.Context, keys []loadKey) ([]db.LoadDeliveriesRow, error) {
+	days := make(map[pg.Day][]loadKey)
+	for _, k := range keys {
+		day := pg.DayOf(k.eventID)
+		days[day] = append(days[day], k)
+	}
+
+	rows := make([]db.LoadDeliveriesRow, 0, len(keys))
+	for day, keys := range days {
+		part, err := l.queryDay(ctx, day, keys)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, part...)
+	}
+	return rows, nil
+}
+
+func (l *loader) queryDay(ctx context.Context, day pg.Day, keys []loadKey) ([]db.LoadDeliveriesRow, error) {
+	eventIDs, endpointIDs := make([]uuid.UUID, len(keys)), make([]uuid.UUID, len(keys))
+	jobIDs := make([]int64, len(keys))
+	for i, k := range keys {
+		eventIDs[i], endpointIDs[i], jobIDs[i] = k.eventID, k.endpointID, k.jobID
+	}
+
+	sent := time.Now()
+	rows, err := db.New().LoadDeliveries(ctx, day.Of(l.pool), eventIDs, endpointIDs, jobIDs)
 	if len(rows) > 0 {
 		l.clock.Sample(sent, time.Now(), rows[0].DatabaseTime)
 	}
-
-	return align(keys, rows), nil
+	return rows, err
 }
 
 // align puts the rows, which come in any order and without those that are gone, in the order of the keys. A key may

@@ -166,67 +166,109 @@ func (r *recorder) save(ctx context.Context, rec *record) error {
 	}
 }
 
-// run ends a group's runs. A delivery's second one waits for another group.
+// run ends a group's runs. A delivery's second one waits for another group, and so do those of more than a few days.
 func (r *recorder) run(ctx context.Context, recs []record) ([]settled, error) {
 	ctx, cancel := context.WithTimeout(ctx, ledger.RecordTimeout)
 	defer cancel()
 
 	began := time.Now()
 	out := make([]settled, len(recs))
-	chosen := distinct(recs)
-	rows, err := r.commit(ctx, recs, chosen)
+	err := r.commit(ctx, recs, byDay(recs, distinct(recs)), out)
 	r.metric.Observe(len(recs), began, err)
 	if err != nil {
 		r.logger.WarnContext(ctx, "recording attempts", slog.Int("count", len(recs)), slog.Any("error", err))
 		return nil, err
 	}
 
-	ended := make([]record, 0, len(rows))
-	for _, row := range rows {
-		i := chosen[row.I-1]
-		out[i] = settled{ok: true, cancelled: row.Cancelled}
-		ended = append(ended, recs[i])
+	ended := make([]record, 0, len(recs))
+	for i, s := range out {
+		if s.ok {
+			ended = append(ended, recs[i])
+		}
 	}
 	r.tracker.Observe(observations(ended))
 	return out, nil
 }
 
-// commit ends the chosen runs: in one round trip, so that nobody who is frozen in the middle of it keeps anything
-// locked, unless there are failed deliveries to tell of in the same transaction.
-func (r *recorder) commit(ctx context.Context, recs []record, chosen []int) (rows []db.SettleRunsRow, err error) {
-	var p db.SettleRunsParams
-	var eventIDs, endpointIDs []uuid.UUID // of the failed ones
-	var jobIDs []int64
+// recordDays bounds the days of one transaction, each of which takes a dozen locks.
+const recordDays = 3
+
+// dayRuns are a group's runs whose events are of one day, by their place in the group.
+type dayRuns struct {
+	day   pg.Day
+	runs  []int
+	fails bool // a delivery fails, which is to be told of
+}
+
+// byDay returns the runs of the first few days among the chosen ones. Nearly always that is all of them.
+func byDay(recs []record, chosen []int) []dayRuns {
+	var days []dayRuns
 	for _, i := range chosen {
+		day := pg.DayOf(recs[i].eventID)
+		at := slices.IndexFunc(days, func(d dayRuns) bool { return d.day == day })
+		switch {
+		case at < 0 && len(days) == recordDays:
+			continue
+		case at < 0:
+			at, days = len(days), append(days, dayRuns{day: day})
+		}
+		days[at].runs = append(days[at].runs, i)
+		days[at].fails = days[at].fails || recs[i].state == db.DeliveryStateFailed
+	}
+	return days
+}
+
+// commit ends the runs of some days, all or none of them, and writes into out what became of each: in one round trip, so
+// that nobody who is frozen in the middle of it keeps anything locked, unless there is a second day, or are failed
+// deliveries to tell of in the same transaction.
+func (r *recorder) commit(ctx context.Context, recs []record, days []dayRuns, out []settled) error {
+	if len(days) == 1 && !days[0].fails {
+		return days[0].settle(ctx, r.pool, recs, out)
+	}
+
+	return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		for _, d := range days {
+			if err := d.settle(ctx, tx, recs, out); err != nil {
+				return err
+			}
+			if err := d.tell(ctx, tx, recs); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// settle ends the day's runs.
+func (d dayRuns) settle(ctx context.Context, conn pg.Conn, recs []record, out []settled) error {
+	var p db.SettleRunsParams
+	for _, i := range d.runs {
 		add(&p, &recs[i])
+	}
+
+	rows, err := db.New().SettleRuns(ctx, d.day.Of(conn), p)
+	for _, row := range rows {
+		out[d.runs[row.I-1]] = settled{ok: true, cancelled: row.Cancelled}
+	}
+	return err
+}
+
+// tell tells of the day's deliveries that have failed.
+func (d dayRuns) tell(ctx context.Context, tx pgx.Tx, recs []record) error {
+	if !d.fails {
+		return nil
+	}
+
+	var eventIDs, endpointIDs []uuid.UUID
+	var jobIDs []int64
+	for _, i := range d.runs {
 		if recs[i].state == db.DeliveryStateFailed {
 			eventIDs, endpointIDs = append(eventIDs, recs[i].eventID), append(endpointIDs, recs[i].endpointID)
 			jobIDs = append(jobIDs, recs[i].jobID)
 		}
 	}
-
-	p.Low, p.High = bounds(p.EventIDs)
-	if len(jobIDs) == 0 {
-		return db.New().SettleRuns(ctx, r.pool, p)
-	}
-
-	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-		if rows, err = db.New().SettleRuns(ctx, tx, p); err != nil {
-			return err
-		}
-		_, err = db.New().TellFailedDeliveries(ctx, tx, eventIDs, endpointIDs, jobIDs)
-		return err
-	})
-	return rows, err
-}
-
-// bounds are those of the events' ids, without that of a job that has none.
-func bounds(ids []uuid.UUID) (low, high uuid.UUID) {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return id == uuid.Nil })
-	if len(ids) == 0 {
-		return low, high
-	}
-	return pg.Bounds(ids)
+	_, err := db.New().TellFailedDeliveries(ctx, tx, eventIDs, endpointIDs, jobIDs)
+	return err
 }
 
 // observations returns what attempts tell of their endpoints. One whose outcome is unknown tells nothing.
