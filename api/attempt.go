@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
 )
@@ -71,15 +72,18 @@ func newAttempt(r db.DeliveryAttempt) (attempt, error) {
 }
 
 func (s *Server) listAttempts(ctx context.Context, in *eventInput) (*listAttemptsOutput, error) {
-	tenantID, err := db.New().GetEventTenant(ctx, s.cfg.Pool, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkVisible(ctx, tenantID); err != nil {
-		return nil, err
-	}
-
-	rows, err := db.New().ListEventAttempts(ctx, s.cfg.Pool, in.ID)
+	var rows []db.DeliveryAttempt
+	err := s.read(ctx, func(tx pgx.Tx) error {
+		tenantID, err := db.New().GetEventTenant(ctx, tx, in.ID)
+		if err != nil {
+			return err
+		}
+		if err := checkVisible(ctx, tenantID); err != nil {
+			return err
+		}
+		rows, err = db.New().ListEventAttempts(ctx, tx, in.ID)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -122,11 +122,19 @@ func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*
 }
 
 func (s *Server) getDelivery(ctx context.Context, in *deliveryInput) (*deliveryOutput, error) {
-	row, err := db.New().GetDelivery(ctx, s.cfg.Pool, in.EventID, in.EndpointID)
+	row, err := s.lookUpDelivery(ctx, in.EventID, in.EndpointID)
 	if err != nil {
 		return nil, err
 	}
 	return &deliveryOutput{Body: newDelivery(row)}, checkVisible(ctx, row.TenantID)
+}
+
+func (s *Server) lookUpDelivery(ctx context.Context, eventID, endpointID uuid.UUID) (row db.GetDeliveryRow, err error) {
+	err = s.read(ctx, func(tx pgx.Tx) error {
+		row, err = db.New().GetDelivery(ctx, tx, eventID, endpointID)
+		return err
+	})
+	return row, err
 }
 
 func (s *Server) replayDelivery(ctx context.Context, in *replayInput) (*deliveryOutput, error) {
@@ -150,7 +158,8 @@ func (s *Server) cancelDelivery(ctx context.Context, in *deliveryInput) (*delive
 // order carries a person's order out, notes it, and answers with the delivery as it is then.
 func (s *Server) order(ctx context.Context, in deliveryInput, d done, do func(pgx.Tx) error) (*deliveryOutput, error) {
 	out := &deliveryOutput{}
-	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+	options := pgx.TxOptions{BeginQuery: "BEGIN; " + pg.Planned}
+	err := pgx.BeginTxFunc(ctx, s.cfg.Pool, options, func(tx pgx.Tx) error {
 		row, err := db.New().GetDelivery(ctx, tx, in.EventID, in.EndpointID)
 		if err != nil {
 			return err

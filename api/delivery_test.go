@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -229,4 +230,30 @@ func TestListAttempts(t *testing.T) {
 			"request_headers": nil, "response_headers": nil, "response_body": nil, "response_truncated": false,
 		},
 	}, items)
+}
+
+// What asks for one event locks the event's day and no other: nobody plans for every day's.
+func TestLookUpsWaitForNoOtherDay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpoint, event := b.newEndpoint("acme", ""), b.newEvent("acme", "a.b")
+	tx, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback(context.WithoutCancel(t.Context()))) }()
+	day := time.Now().UTC().AddDate(0, 0, -1).Format("20060102")
+	for _, parent := range []string{"events", "deliveries", "delivery_attempts"} {
+		_, err := tx.Exec(t.Context(), "LOCK TABLE outhook."+parent+"_p"+day+" IN ACCESS EXCLUSIVE MODE")
+		require.NoError(t, err)
+	}
+
+	paths := []string{
+		"/api/events/" + event.String(), "/api/events/" + event.String() + "/attempts",
+		"/api/deliveries/" + event.String() + "/" + endpoint.String(),
+	}
+	for range 50 { // on each connection often enough for a plan to be kept
+		for _, path := range paths {
+			require.Equal(t, 200, b.do("GET", path, "").status)
+		}
+	}
+	b.requireObject(b.do("POST", paths[2]+"/cancel", ""), 200)
 }

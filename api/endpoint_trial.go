@@ -136,6 +136,14 @@ func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent
 	return id, err
 }
 
+func (s *Server) firstAttempt(ctx context.Context, eventID, endpointID uuid.UUID) (row db.DeliveryAttempt, err error) {
+	err = s.read(ctx, func(tx pgx.Tx) error {
+		row, err = db.New().GetFirstAttempt(ctx, tx, eventID, endpointID)
+		return err
+	})
+	return row, err
+}
+
 // awaitAttempt returns the first attempt of a test event once it is recorded. It does not wait for one that will never
 // be made: others need the slot.
 func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpoint) (db.DeliveryAttempt, error) {
@@ -145,7 +153,7 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 	defer ticker.Stop()
 
 	for settled := false; ; {
-		row, err := db.New().GetFirstAttempt(ctx, s.cfg.Pool, eventID, e.ID)
+		row, err := s.firstAttempt(ctx, eventID, e.ID)
 		switch {
 		case err == nil:
 			return row, nil
@@ -154,7 +162,7 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 				"the test was cancelled before it was sent: the endpoint was disabled or deleted, or somebody did it")
 		case errors.Is(err, pgx.ErrNoRows):
 			// Then the attempt is looked for once more: it may have been recorded since.
-			d, err := db.New().GetDelivery(ctx, s.cfg.Pool, eventID, e.ID)
+			d, err := s.lookUpDelivery(ctx, eventID, e.ID)
 			settled = err == nil && d.State != db.DeliveryStatePending
 
 			select {

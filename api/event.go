@@ -249,15 +249,18 @@ func newEventAnswer(r db.ListEventsRow) event {
 }
 
 func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput, error) {
-	row, err := db.New().GetEvent(ctx, s.cfg.Pool, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkVisible(ctx, row.TenantID); err != nil {
-		return nil, err
-	}
-
-	rows, err := db.New().ListEventDeliveries(ctx, s.cfg.Pool, in.ID)
+	var row db.GetEventRow
+	var rows []db.ListEventDeliveriesRow
+	err := s.read(ctx, func(tx pgx.Tx) (err error) {
+		if row, err = db.New().GetEvent(ctx, tx, in.ID); err != nil {
+			return err
+		}
+		if err := checkVisible(ctx, row.TenantID); err != nil {
+			return err
+		}
+		rows, err = db.New().ListEventDeliveries(ctx, tx, in.ID)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -86,11 +87,9 @@ func always[R, T any](answer func(R) T) func(R) (T, error) {
 	return func(row R) (T, error) { return answer(row), nil }
 }
 
-// read runs a query of a list in a transaction that makes Postgres plan it with the values that it has: a plan for any
-// values could use neither the index of a filter nor the bounds that prune partitions.
+// read runs queries in a transaction that plans them with their values.
 func (s *Server) read(ctx context.Context, query func(pgx.Tx) error) error {
-	begin := fmt.Sprintf("BEGIN READ ONLY; "+
-		"SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL statement_timeout = %d",
+	begin := fmt.Sprintf("BEGIN READ ONLY; "+pg.Planned+"; SET LOCAL statement_timeout = %d",
 		s.cfg.Timeouts.Query.Milliseconds())
 	return pgx.BeginTxFunc(ctx, s.cfg.Pool, pgx.TxOptions{BeginQuery: begin}, query)
 }

@@ -332,7 +332,8 @@ JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.en
     AND d.event_id BETWEEN $3::uuid AND $4::uuid
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 WHERE d.state::text = ANY ($5::text[]) AND d.completed_at >= $6::timestamptz AND d.completed_at < $7::timestamptz
-    AND EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.payload IS NOT NULL)
+    AND EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.id BETWEEN $3::uuid AND $4::uuid
+        AND e.payload IS NOT NULL)
 FOR UPDATE OF d
 `
 
@@ -654,7 +655,9 @@ const scanMissedEvents = `-- name: ScanMissedEvents :many
 SELECT w.id AS event_id, (w.has_payload AND w.type <> 'outhook.test'
         AND (n.event_types = '{}' OR n.event_types && outhook.type_patterns(w.type))
         AND ($1::text[] = '{}' OR outhook.type_patterns(w.type) && $1::text[])
-        AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id))::boolean AS matches
+        AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id
+            AND d.event_id > $2::uuid AND d.event_id >= outhook.uuid_v7_floor($3::timestamptz)
+            AND d.event_id < outhook.uuid_v7_floor($4::timestamptz)))::boolean AS matches
 FROM outhook.endpoints AS n
 CROSS JOIN LATERAL (SELECT e.id, e.type, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e
     WHERE e.tenant_id = n.tenant_id AND e.id > $2::uuid AND e.id >= outhook.uuid_v7_floor($3::timestamptz)

@@ -1,19 +1,26 @@
 package jobs_test
 
 import (
+	"context"
 	"os"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
 )
 
 // fewLocks is more than what a statement may lock, whatever the retention: Postgres has room for 64 locks a connection, for
 // everybody in the database together.
 const fewLocks = 100
+
+const countLocks = `SELECT count(*)::integer FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'
+	AND relation NOT IN (SELECT oid FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace)`
 
 // keepDays gives the log tables partitions of so many days back, as a long retention does: 100, or 800 if
 // OUTHOOK_TEST_LOAD is "all".
@@ -36,8 +43,7 @@ func (b *testBundle) locks(t *testing.T, pool *pgxpool.Pool, run func(pgx.Tx) er
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tx.Rollback(b.ctx)) }()
 	require.NoError(t, run(tx))
-	require.NoError(t, tx.QueryRow(b.ctx, `SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'
-		AND relation NOT IN (SELECT oid FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace)`).Scan(&n))
+	require.NoError(t, tx.QueryRow(b.ctx, countLocks).Scan(&n))
 	return n
 }
 
@@ -65,4 +71,65 @@ func TestALoadAndARecordLockFewTables(t *testing.T) {
 		t.Log(name, n)
 		require.Less(t, n, fewLocks, name)
 	}
+}
+
+// lockYesterday keeps the partitions of yesterday locked until the test ends, as who drops them does: whoever wants as much as
+// to look at them waits.
+func (b *testBundle) lockYesterday(t *testing.T) {
+	t.Helper()
+	tx, err := b.pool.Begin(b.ctx)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, tx.Rollback(context.WithoutCancel(b.ctx))) })
+	day := time.Now().UTC().AddDate(0, 0, -1).Format("20060102")
+	for _, parent := range []string{"events", "deliveries", "delivery_attempts"} {
+		_, err := tx.Exec(b.ctx, "LOCK TABLE outhook."+parent+"_p"+day+" IN ACCESS EXCLUSIVE MODE")
+		require.NoError(t, err)
+	}
+}
+
+// What asks for a row by its id locks the row's day and no other, on a session that keeps plans for any values, too.
+func TestWhatKnowsTheIDWaitsForNoOtherDay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	operator := func(p *db.InsertEndpointParams) { p.TenantID = "outhook.operator" }
+	_, _ = b.endpoint(t, operator)
+	endpointID, _ := b.endpoint(t)
+	eventID := b.enqueue(t, `{}`)
+	b.exec(t, `UPDATE outhook.deliveries SET state = 'failed', completed_at = now(), next_attempt_at = NULL, reason = 'exhausted',
+		attempt_count = 1`)
+	jobID := b.jobID(t, eventID, endpointID)
+	b.lockYesterday(t)
+
+	conn, err := b.pool.Acquire(b.ctx)
+	require.NoError(t, err)
+	defer conn.Release()
+	_, err = conn.Exec(b.ctx, `SET plan_cache_mode = force_generic_plan; SET lock_timeout = 1000`)
+	require.NoError(t, err)
+	defer func() { _, _ = conn.Exec(b.ctx, `RESET ALL`) }()
+
+	t.Run("Duplicates", func(t *testing.T) {
+		var duplicates, conflicts, deliveries int
+		for range 2 {
+			require.NoError(t, conn.QueryRow(b.ctx, `SELECT count(*) FILTER (WHERE duplicate), count(*) FILTER (WHERE conflict),
+				sum(delivery_count) FROM outhook.enqueue_many(ARRAY['acme', 'acme'], ARRAY['a.b', 'a.b'], ARRAY['{}', '[]'], ARRAY['k', 'k'])`).
+				Scan(&duplicates, &conflicts, &deliveries))
+		}
+		require.Equal(t, []int{2, 1, 2}, []int{duplicates, conflicts, deliveries})
+	})
+	t.Run("Failures", func(t *testing.T) {
+		n, err := db.New().TellFailedDeliveries(b.ctx, conn, []uuid.UUID{eventID}, []uuid.UUID{endpointID}, []int64{jobID})
+		require.NoError(t, err)
+		require.Equal(t, int32(1), n)
+	})
+	t.Run("Rescue", func(t *testing.T) {
+		b.exec(t, `UPDATE outhook.deliveries SET state = 'pending', completed_at = NULL, next_attempt_at = now() + interval '1 hour', reason = NULL
+			WHERE event_id = $1`, eventID)
+		b.exec(t, `UPDATE outhook.river_job SET state = 'running', attempted_at = now() - interval '1 hour', attempted_by = ARRAY['gone']`)
+		b.exec(t, `INSERT INTO outhook.leases (name, holder, until) VALUES ('worker/gone', 'gone', now() + interval '1 hour')`)
+		groups, err := db.New().RescueJobs(b.ctx, conn, db.RescueJobsParams{UnbrokenSeconds: 6, LeaseSeconds: 10, StuckSeconds: 75, MaxRows: 100})
+		require.NoError(t, err)
+		require.NotEmpty(t, groups)
+		state, _ := b.jobState(t, eventID, endpointID)
+		require.Equal(t, "retryable", state, "it keeps its place in the schedule")
+	})
 }

@@ -139,6 +139,7 @@ func serverRights() []string {
 		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[])",
 		"EXECUTE outhook.enqueue_operational(text,text[],text[])",
 		"EXECUTE outhook.lane_queue(uuid,text,outhook.endpoint_status,text)",
+		"EXECUTE outhook.note_lost_run(uuid,uuid,bigint,integer,boolean)",
 		"EXECUTE outhook.operator_wants(text)",
 		"EXECUTE outhook.rfc3339(timestamp with time zone)",
 		"EXECUTE outhook.tell_failed(uuid[],uuid[],bigint[])",

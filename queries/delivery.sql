@@ -226,7 +226,7 @@ LIMIT @max_rows;
 
 -- name: LockDelivery :one
 SELECT d.event_id, d.endpoint_id, d.job_id, d.state, d.attempt_count, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
-    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.payload IS NULL)::boolean AS payload_gone
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @event_id AND e.payload IS NULL)::boolean AS payload_gone
 FROM outhook.deliveries AS d
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 WHERE d.event_id = @event_id AND d.endpoint_id = @endpoint_id

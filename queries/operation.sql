@@ -118,7 +118,8 @@ JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.en
     AND d.event_id BETWEEN @low::uuid AND @high::uuid
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 WHERE d.state::text = ANY (@states::text[]) AND d.completed_at >= @since::timestamptz AND d.completed_at < @until::timestamptz
-    AND EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.payload IS NOT NULL)
+    AND EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.id BETWEEN @low::uuid AND @high::uuid
+        AND e.payload IS NOT NULL)
 FOR UPDATE OF d;
 
 -- name: DeleteEndedOperations :execrows
@@ -164,7 +165,9 @@ SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'availa
 SELECT w.id AS event_id, (w.has_payload AND w.type <> 'outhook.test'
         AND (n.event_types = '{}' OR n.event_types && outhook.type_patterns(w.type))
         AND (@event_types::text[] = '{}' OR outhook.type_patterns(w.type) && @event_types::text[])
-        AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id))::boolean AS matches
+        AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id
+            AND d.event_id > @cursor_event_id::uuid AND d.event_id >= outhook.uuid_v7_floor(@since::timestamptz)
+            AND d.event_id < outhook.uuid_v7_floor(@until::timestamptz)))::boolean AS matches
 FROM outhook.endpoints AS n
 CROSS JOIN LATERAL (SELECT e.id, e.type, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e
     WHERE e.tenant_id = n.tenant_id AND e.id > @cursor_event_id::uuid AND e.id >= outhook.uuid_v7_floor(@since::timestamptz)

@@ -34,7 +34,8 @@ WITH watched AS MATERIALIZED (
         -- A person may have inserted a job with other arguments.
         CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'event_id')::uuid END AS event_id,
         CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id,
-        CASE WHEN jsonb_typeof(j.args -> 'base') = 'number' THEN (j.args ->> 'base')::integer ELSE 0 END + j.attempt AS number
+        CASE WHEN jsonb_typeof(j.args -> 'base') = 'number' THEN (j.args ->> 'base')::integer ELSE 0 END + j.attempt AS number,
+        j.metadata ? 'cancel_attempted_at' AS to_cancel
     FROM outhook.river_job AS j
     CROSS JOIN LATERAL (SELECT a.id, NOT EXISTS (SELECT FROM outhook.leases AS l WHERE l.name = 'worker/' || a.id AND l.until >= now())
             AND EXISTS (SELECT FROM watched) AS died
@@ -42,37 +43,25 @@ WITH watched AS MATERIALIZED (
     WHERE j.state = 'running' AND ((c.died AND j.attempted_at < now() - make_interval(secs => @lease_seconds::float8))
         OR (j.kind = 'deliver' AND j.attempted_at < now() - make_interval(secs => @stuck_seconds::float8)))
     ORDER BY j.id LIMIT @max_rows FOR UPDATE OF j SKIP LOCKED
-), due AS (
-    SELECT s.*, q.queue AS lane_queue, CASE WHEN d.state = 'pending' THEN d.next_attempt_at END AS next_attempt_at,
-        d.attempt_count,
+), due AS MATERIALIZED (
+    SELECT s.*, q.queue AS lane_queue, d.free, d.next_attempt_at,
         CASE WHEN s.rescues > 1 THEN least(2 ^ least(s.rescues - 1, 10), 600) ELSE 0 END AS wait
     FROM stuck AS s
-    LEFT JOIN LATERAL (SELECT v.state, v.next_attempt_at, v.attempt_count FROM outhook.deliveries AS v WHERE v.event_id = s.event_id
-        AND v.endpoint_id = s.endpoint_id AND v.job_id = s.id FOR NO KEY UPDATE SKIP LOCKED) AS d ON true
+    CROSS JOIN LATERAL outhook.note_lost_run(s.event_id, s.endpoint_id, s.id, s.number, s.to_cancel) AS d (free, next_attempt_at)
     LEFT JOIN LATERAL (SELECT outhook.lane_queue(n.id, n.lane, n.status, 'deliver') AS queue FROM outhook.endpoints AS n
         WHERE n.id = s.endpoint_id OFFSET 0) AS q ON s.queue IN ('deliver_slow', 'deliver_limited')
-    WHERE d.attempt_count IS NOT NULL OR (SELECT count(*) FROM outhook.deliveries AS v WHERE v.event_id = s.event_id
-        AND v.endpoint_id = s.endpoint_id AND v.job_id = s.id) = 0
-), noted AS (
-    INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome, error)
-    SELECT due.event_id, due.endpoint_id, g.number, now(), 'unknown', 'worker_died: the outcome was never recorded'
-    FROM due CROSS JOIN LATERAL generate_series(due.attempt_count + 1, due.number) AS g (number)
-    ON CONFLICT (event_id, endpoint_id, number) DO NOTHING
-), counted AS (
-    UPDATE outhook.deliveries AS d SET attempt_count = due.number FROM due
-    WHERE due.attempt_count < due.number AND d.event_id = due.event_id AND d.endpoint_id = due.endpoint_id
 ), rescued AS (
     UPDATE outhook.river_job AS j SET
-        state = (CASE WHEN j.metadata ? 'cancel_attempted_at' THEN 'cancelled' WHEN t.due_at >= now() + interval '5 seconds' THEN 'retryable'
+        state = (CASE WHEN due.to_cancel THEN 'cancelled' WHEN t.due_at >= now() + interval '5 seconds' THEN 'retryable'
             ELSE 'available' END)::outhook.river_job_state,
-        finalized_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN now() END,
-        scheduled_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN j.scheduled_at ELSE t.due_at END,
+        finalized_at = CASE WHEN due.to_cancel THEN now() END,
+        scheduled_at = CASE WHEN due.to_cancel THEN j.scheduled_at ELSE t.due_at END,
         queue = coalesce(due.lane_queue, j.queue),
         errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt,
             'error', CASE WHEN due.died THEN 'the worker died' ELSE 'the run did not end' END, 'trace', '')),
         metadata = j.metadata || jsonb_build_object('rescues', due.rescues)
     FROM due CROSS JOIN LATERAL (SELECT greatest(due.next_attempt_at, now() + make_interval(secs => due.wait)) AS due_at) AS t
-    WHERE j.id = due.id
+    WHERE j.id = due.id AND due.free
     RETURNING due.client_id, due.died, due.wait, j.queue
 )
 SELECT r.client_id::text AS client_id, r.died::boolean AS died, count(*)::integer AS jobs, max(r.wait)::float8 AS wait_seconds,

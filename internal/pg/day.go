@@ -24,8 +24,8 @@ func DayOf(eventID uuid.UUID) Day {
 	return Day(IDTime(eventID).UnixMilli() / (24 * time.Hour).Milliseconds())
 }
 
-// floor returns the smallest id of the day.
-func (d Day) floor() uuid.UUID {
+// Floor returns the smallest id of the day.
+func (d Day) Floor() uuid.UUID {
 	return FloorID(time.UnixMilli(int64(d) * (24 * time.Hour).Milliseconds()))
 }
 
@@ -35,7 +35,7 @@ func (d Day) floor() uuid.UUID {
 // its indexes: thousands, at a retention of a year.
 func (d Day) Of(conn Conn) Conn {
 	return narrowed{conn, strings.NewReplacer(
-		lowest, "'"+d.floor().String()+"'", highest, "'"+(d+1).floor().String()+"'")}
+		lowest, "'"+d.Floor().String()+"'", highest, "'"+(d+1).Floor().String()+"'")}
 }
 
 // Conn is a pool, a connection or a transaction.

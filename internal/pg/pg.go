@@ -15,7 +15,11 @@ const (
 	// event_id for a narrow range and would scan all that lies between them.
 	ByKey = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
 
-	// SessionByKey does that for a whole session.
+	// Planned makes a transaction's statements be planned with the values that they have: a plan for any values can use
+	// neither an index that fits some of them nor what prunes partitions, and locks those of every day.
+	Planned = "SET LOCAL plan_cache_mode = force_custom_plan"
+
+	// SessionByKey does what ByKey does for a whole session.
 	SessionByKey = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
 
 	// EndIdle makes the database end a session that has been idle for 5 s inside a transaction: its process is frozen, or
@@ -36,8 +40,8 @@ const (
 	BeginByKey = "BEGIN; " + ByKey + "; " + SurviveCrash
 
 	// BeginRepair is BeginByKey for what looks after others' rows; none of its statements should take a second, and what
-	// somebody has locked is for a later run: there are few slots for such work.
-	BeginRepair = BeginByKey + "; SET LOCAL statement_timeout = 30000; SET LOCAL lock_timeout = 1000"
+	// somebody has locked is for a later run: there are few slots for such work. They lock the partitions that they name.
+	BeginRepair = BeginByKey + "; " + Planned + "; SET LOCAL statement_timeout = 30000; SET LOCAL lock_timeout = 1000"
 )
 
 // Bounds returns the smallest and the greatest id of a group that is not empty. Queries take them beside the ids, so

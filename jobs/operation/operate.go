@@ -49,7 +49,7 @@ const (
 	// begin begins each chunk. The plan must know the filter's values: an index serves one and not the other. A row that
 	// a stranger holds is not worth a slot either.
 	begin = "BEGIN; SET LOCAL statement_timeout = 60000; SET LOCAL lock_timeout = 500; " +
-		"SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off"
+		pg.Planned + "; SET LOCAL jit = off"
 )
 
 // Args are the arguments of an "operate" job, which carries an operation out: a stored format.

@@ -33,8 +33,6 @@ DECLARE
     ids uuid[] := '{}';
     owners uuid[];
     counts integer[];
-    low uuid;
-    high uuid;
 BEGIN
     -- A burst may come event by event. A savepoint that is rolled back takes its count along, as it does its events.
     IF earlier < 100 THEN
@@ -71,19 +69,10 @@ BEGIN
         FROM unnest(ids, counts) WITH ORDINALITY AS v (id, n, i) ORDER BY v.i;
         RETURN;
     END IF;
-    -- The bounds prune the partitions, which ANY alone does not.
-    SELECT (array_agg(o ORDER BY o))[1], (array_agg(o ORDER BY o DESC))[1] INTO low, high FROM unnest(owners) AS o;
     RETURN QUERY SELECT (v.i - 1)::integer, v.owner, outhook.uuid_v7_time(v.owner), v.id <> v.owner,
-        v.id <> v.owner AND coalesce(e.type <> v.type OR e.payload::text <> v.payload, false),
-        CASE WHEN v.id = v.owner THEN v.n ELSE coalesce(d.n, 0) END
-    FROM unnest(ids, owners, names, texts, counts) WITH ORDINALITY AS v (id, owner, type, payload, n, i)
-    LEFT JOIN (SELECT s.id, s.type, s.payload FROM outhook.events AS s
-        WHERE s.id = ANY (owners) AND s.id BETWEEN low AND high) AS e
-        ON e.id = v.owner AND v.id <> v.owner
-    LEFT JOIN (SELECT s.event_id AS id, count(*)::integer AS n FROM outhook.deliveries AS s
-        WHERE s.event_id = ANY (owners) AND s.event_id BETWEEN low AND high
-        GROUP BY s.event_id) AS d
-        ON d.id = v.owner AND v.id <> v.owner
+        v.id <> v.owner AND coalesce(f.differs, false), CASE WHEN v.id = v.owner THEN v.n ELSE coalesce(f.delivery_count, 0) END
+    FROM unnest(ids, owners, counts) WITH ORDINALITY AS v (id, owner, n, i)
+    LEFT JOIN outhook.first_events(ids, owners, names, texts) AS f ON f.i = v.i
     ORDER BY v.i;
 END
 $$;

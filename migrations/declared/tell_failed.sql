@@ -1,8 +1,9 @@
 -- tell_failed enqueues outhook.delivery.failed for those of the deliveries that failed with the given jobs: one statement
 -- for all, and next to nothing if nobody is subscribed. Events of reserved types are nobody's news: neither tests nor
 -- operational events, so there is no loop. The attempt's number is part of the key, so that the same failure is told once.
+-- Its statements are planned with the values that they have, since a plan for any values locks every day's partitions.
 CREATE OR REPLACE FUNCTION outhook.tell_failed(event_ids uuid[], endpoint_ids uuid[], job_ids bigint[]) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     payloads text[];
     keys text[];
