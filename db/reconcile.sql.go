@@ -78,24 +78,25 @@ SELECT d.event_id, d.endpoint_id, d.job_id, now()::timestamptz AS database_time,
                     OR n.status_changed_at > now() - interval '5 min'))))
             THEN 'deliveries_in_idle_queues'
         WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
-        WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id)
+        WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e
+            WHERE e.id = d.event_id AND e.id BETWEEN $2::uuid AND $3::uuid)
             THEN 'deliveries_without_event'
         WHEN j.state = 'cancelled' THEN 'deliveries_of_cancelled_jobs'
         ELSE 'deliveries_without_job'
     END)::text AS problem
-FROM (SELECT unnest($2::uuid[]) AS event_id, unnest($3::uuid[]) AS endpoint_id) AS k
+FROM (SELECT unnest($4::uuid[]) AS event_id, unnest($5::uuid[]) AS endpoint_id) AS k
 JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
-    AND d.event_id BETWEEN $4::uuid AND $5::uuid
+    AND d.event_id BETWEEN $2::uuid AND $3::uuid
 LEFT JOIN outhook.river_job AS j ON j.id = d.job_id
 LEFT JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 `
 
 type ClassifyDeliveriesParams struct {
 	WorkedQueues []string
-	EventIDs     []uuid.UUID
-	EndpointIDs  []uuid.UUID
 	Low          uuid.UUID
 	High         uuid.UUID
+	EventIDs     []uuid.UUID
+	EndpointIDs  []uuid.UUID
 }
 
 type ClassifyDeliveriesRow struct {
@@ -113,10 +114,10 @@ type ClassifyDeliveriesRow struct {
 func (q *Queries) ClassifyDeliveries(ctx context.Context, db DBTX, arg ClassifyDeliveriesParams) ([]ClassifyDeliveriesRow, error) {
 	rows, err := db.Query(ctx, classifyDeliveries,
 		arg.WorkedQueues,
-		arg.EventIDs,
-		arg.EndpointIDs,
 		arg.Low,
 		arg.High,
+		arg.EventIDs,
+		arg.EndpointIDs,
 	)
 	if err != nil {
 		return nil, err
@@ -144,13 +145,34 @@ func (q *Queries) ClassifyDeliveries(ctx context.Context, db DBTX, arg ClassifyD
 	return items, nil
 }
 
+const countLocks = `-- name: CountLocks :one
+SELECT (current_setting('max_locks_per_transaction')::bigint
+        * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint))::bigint AS room,
+    (SELECT count(*) FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace = 'outhook'::regnamespace AND c.relkind IN ('r', 'p', 'i', 'I')
+            AND c.relname ~ '^(events|deliveries|delivery_attempts)_')::bigint AS wanted
+`
+
+type CountLocksRow struct {
+	Room   int64
+	Wanted int64
+}
+
+// How many locks the server has room for, and how many a statement takes that reads the log without a bound: one for each of
+// its tables and indexes.
+func (q *Queries) CountLocks(ctx context.Context, db DBTX) (CountLocksRow, error) {
+	row := db.QueryRow(ctx, countLocks)
+	var i CountLocksRow
+	err := row.Scan(&i.Room, &i.Wanted)
+	return i, err
+}
+
 const findBrokenDeliveries = `-- name: FindBrokenDeliveries :one
 
 SELECT count(*)::integer AS examined, coalesce(max(c.job_id), 0)::bigint AS last_job_id,
     coalesce(array_agg(c.event_id) FILTER (WHERE c.problem <> ''), '{}')::uuid[] AS event_ids,
     coalesce(array_agg(c.endpoint_id) FILTER (WHERE c.problem <> ''), '{}')::uuid[] AS endpoint_ids,
-    coalesce(array_agg(c.problem) FILTER (WHERE c.problem <> ''), '{}')::text[] AS problems,
-    coalesce(array_agg(c.job_id), '{}')::bigint[] AS examined_job_ids
+    coalesce(array_agg(c.problem) FILTER (WHERE c.problem <> ''), '{}')::text[] AS problems
 FROM (
     SELECT w.event_id, w.endpoint_id, w.job_id, CASE
         WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL ($1::text[])
@@ -160,36 +182,52 @@ FROM (
                     OR n.status_changed_at > now() - interval '5 min'))))
             THEN 'deliveries_in_idle_queues'
         WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
-        WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = w.event_id)
+        WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e
+            WHERE e.id = w.event_id AND e.id >= $2::uuid AND e.id < $3::uuid)
             THEN 'deliveries_without_event'
         WHEN j.state = 'cancelled' THEN 'deliveries_of_cancelled_jobs'
         ELSE 'deliveries_without_job'
     END AS problem
     FROM (SELECT p.event_id, p.endpoint_id, p.job_id FROM outhook.deliveries AS p
-        WHERE p.state = 'pending' AND p.job_id > $2 ORDER BY p.job_id LIMIT $3) AS w
+        WHERE p.state = 'pending' AND p.event_id >= $2 AND p.event_id < $3 AND p.job_id > $4
+        ORDER BY p.job_id LIMIT $5) AS w
     LEFT JOIN outhook.river_job AS j ON j.id = w.job_id
     LEFT JOIN outhook.endpoints AS n ON n.id = w.endpoint_id
     OFFSET 0
 ) AS c
 `
 
+type FindBrokenDeliveriesParams struct {
+	WorkedQueues []string
+	Low          uuid.UUID
+	High         uuid.UUID
+	After        int64
+	MaxRows      int32
+}
+
 type FindBrokenDeliveriesRow struct {
-	Examined       int32
-	LastJobID      int64
-	EventIDs       []uuid.UUID
-	EndpointIDs    []uuid.UUID
-	Problems       []string
-	ExaminedJobIDs []int64
+	Examined    int32
+	LastJobID   int64
+	EventIDs    []uuid.UUID
+	EndpointIDs []uuid.UUID
+	Problems    []string
 }
 
 // Queries of reconcile and doctor: what must hold between deliveries, River's jobs and partitions. Each examines a window
 // in one statement, and so in one snapshot: a delivery and its job that are settled by one commit are seen as they were
-// before it or after it.
+// before it or after it. What is pending, and what a job is of, is looked for among the events from low to high, so that the
+// partitions of a few days are locked at a time.
 // Examines up to max_rows pending deliveries whose job id is above after, in that order, and returns those whose job does
 // not work for them. last_job_id is where the next window begins. OFFSET 0 keeps the planner from working problem out anew
 // wherever it stands (measured: 27 µs a row instead of 4).
-func (q *Queries) FindBrokenDeliveries(ctx context.Context, db DBTX, workedQueues []string, after int64, maxRows int32) (FindBrokenDeliveriesRow, error) {
-	row := db.QueryRow(ctx, findBrokenDeliveries, workedQueues, after, maxRows)
+func (q *Queries) FindBrokenDeliveries(ctx context.Context, db DBTX, arg FindBrokenDeliveriesParams) (FindBrokenDeliveriesRow, error) {
+	row := db.QueryRow(ctx, findBrokenDeliveries,
+		arg.WorkedQueues,
+		arg.Low,
+		arg.High,
+		arg.After,
+		arg.MaxRows,
+	)
 	var i FindBrokenDeliveriesRow
 	err := row.Scan(
 		&i.Examined,
@@ -197,14 +235,12 @@ func (q *Queries) FindBrokenDeliveries(ctx context.Context, db DBTX, workedQueue
 		&i.EventIDs,
 		&i.EndpointIDs,
 		&i.Problems,
-		&i.ExaminedJobIDs,
 	)
 	return i, err
 }
 
 const findStrayJobs = `-- name: FindStrayJobs :one
-SELECT count(*)::integer AS examined, coalesce(max(c.id), 0)::bigint AS last_job_id,
-    coalesce(array_agg(c.id) FILTER (WHERE c.problem <> ''), '{}')::bigint[] AS job_ids,
+SELECT coalesce(array_agg(c.id) FILTER (WHERE c.problem <> ''), '{}')::bigint[] AS job_ids,
     coalesce(array_agg(c.problem) FILTER (WHERE c.problem <> ''), '{}')::text[] AS problems
 FROM (
     SELECT w.id, CASE
@@ -214,17 +250,17 @@ FROM (
         ELSE ''
     END AS problem
     FROM (SELECT j.id, j.state, j.queue, j.scheduled_at,
-            -- A person may have inserted a job with other arguments.
-            CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'event_id')::uuid END AS event_id,
+            CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                THEN j.args ->> 'event_id' ELSE '00000000-0000-7000-8000-000000000000' END::uuid AS event_id,
             CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id
         FROM outhook.river_job AS j
         WHERE j.kind = 'deliver' AND j.state IN ('running', 'available', 'retryable', 'scheduled')
             AND j.id > $2 AND j.id <= $3
-            -- A hashed subplan; <> ALL of a parameter would compare with each.
-            AND j.id NOT IN (SELECT unnest($4::bigint[]))
-        ORDER BY j.id LIMIT $5) AS w
+        ORDER BY j.id OFFSET 0) AS w
     LEFT JOIN LATERAL (SELECT s.job_id, s.state FROM outhook.deliveries AS s
-        WHERE s.event_id = w.event_id AND s.endpoint_id = w.endpoint_id OFFSET 0) AS d ON true
+        WHERE s.event_id = w.event_id AND s.endpoint_id = w.endpoint_id
+            AND s.event_id >= $4::uuid AND s.event_id < $5::uuid OFFSET 0) AS d ON true
+    WHERE w.event_id >= $4 AND w.event_id < $5
     OFFSET 0
 ) AS c
 `
@@ -233,36 +269,49 @@ type FindStrayJobsParams struct {
 	WorkedQueues []string
 	After        int64
 	Upto         int64
-	OwnedJobIDs  []int64
-	MaxRows      int32
+	Low          uuid.UUID
+	High         uuid.UUID
 }
 
 type FindStrayJobsRow struct {
-	Examined  int32
-	LastJobID int64
-	JobIDs    []int64
-	Problems  []string
+	JobIDs   []int64
+	Problems []string
 }
 
-// Examines up to max_rows live jobs whose id is above after and at most upto, in that order and without owned_job_ids (an
-// optimisation: jobs that were just seen to own a pending delivery), and returns those without a pending delivery of
-// theirs. A job without any ends by itself when it is fetched, so it is a stray only if that does not happen. A live job
-// of a settled delivery is River UI's Retry that waits for its turn.
+// Examines the live jobs whose id is above after and at most upto and whose event is one from low to high, and returns those
+// without a pending delivery of theirs. A job without any ends by itself when it is fetched, so it is a stray only if that does
+// not happen. A live job of a settled delivery is River UI's Retry that waits for its turn. A person may have inserted a job
+// with other arguments: its event counts as one of 1970.
 func (q *Queries) FindStrayJobs(ctx context.Context, db DBTX, arg FindStrayJobsParams) (FindStrayJobsRow, error) {
 	row := db.QueryRow(ctx, findStrayJobs,
 		arg.WorkedQueues,
 		arg.After,
 		arg.Upto,
-		arg.OwnedJobIDs,
-		arg.MaxRows,
+		arg.Low,
+		arg.High,
 	)
 	var i FindStrayJobsRow
-	err := row.Scan(
-		&i.Examined,
-		&i.LastJobID,
-		&i.JobIDs,
-		&i.Problems,
-	)
+	err := row.Scan(&i.JobIDs, &i.Problems)
+	return i, err
+}
+
+const getLogDays = `-- name: GetLogDays :one
+SELECT coalesce(min(c.day) - '1970-01-01', 0)::integer AS first, coalesce(max(c.day) - '1970-01-01', -1)::integer AS last
+FROM (SELECT to_date(right(r.relname, 8), 'YYYYMMDD') AS day FROM pg_catalog.pg_inherits AS i
+    JOIN pg_catalog.pg_class AS r ON r.oid = i.inhrelid AND r.relname ~ '_p[0-9]{8}$'
+    WHERE i.inhparent = 'outhook.deliveries'::regclass) AS c
+`
+
+type GetLogDaysRow struct {
+	First int32
+	Last  int32
+}
+
+// The first and the last day of which there is a partition of deliveries, counted from 1970; from 0 to -1 if there is none.
+func (q *Queries) GetLogDays(ctx context.Context, db DBTX) (GetLogDaysRow, error) {
+	row := db.QueryRow(ctx, getLogDays)
+	var i GetLogDaysRow
+	err := row.Scan(&i.First, &i.Last)
 	return i, err
 }
 
@@ -306,6 +355,31 @@ func (q *Queries) ListInterruptedDetaches(ctx context.Context, db DBTX) ([]ListI
 		return nil, err
 	}
 	return items, nil
+}
+
+const listJobDays = `-- name: ListJobDays :one
+SELECT count(*)::integer AS examined, coalesce(max(w.id), 0)::bigint AS last_job_id,
+    coalesce(array_agg(DISTINCT (outhook.uuid_v7_time(w.event_id) AT TIME ZONE 'UTC')::date - '1970-01-01'::date), '{}')::integer[] AS days
+FROM (SELECT j.id, CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+            THEN j.args ->> 'event_id' ELSE '00000000-0000-7000-8000-000000000000' END::uuid AS event_id
+    FROM outhook.river_job AS j
+    WHERE j.kind = 'deliver' AND j.state IN ('running', 'available', 'retryable', 'scheduled') AND j.id > $1
+    ORDER BY j.id LIMIT $2) AS w
+`
+
+type ListJobDaysRow struct {
+	Examined  int32
+	LastJobID int64
+	Days      []int32
+}
+
+// Looks through up to max_rows live jobs whose id is above after, in that order, and returns the days of their events, counted
+// from 1970. last_job_id is where the next window begins.
+func (q *Queries) ListJobDays(ctx context.Context, db DBTX, after int64, maxRows int32) (ListJobDaysRow, error) {
+	row := db.QueryRow(ctx, listJobDays, after, maxRows)
+	var i ListJobDaysRow
+	err := row.Scan(&i.Examined, &i.LastJobID, &i.Days)
+	return i, err
 }
 
 const lockPendingDeliveries = `-- name: LockPendingDeliveries :many

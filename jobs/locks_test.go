@@ -13,6 +13,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/jobs/reconcile"
 )
 
 // fewLocks is more than what a statement may lock, whatever the retention: Postgres has room for 64 locks a connection, for
@@ -71,6 +72,46 @@ func TestALoadAndARecordLockFewTables(t *testing.T) {
 		t.Log(name, n)
 		require.Less(t, n, fewLocks, name)
 	}
+}
+
+// What goes through all days locks those of a week at a time.
+func TestReconcileLocksFewTables(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.keepDays(t)
+	b.endpoint(t)
+	b.enqueueFor(t, tenant, 3)
+	b.exec(t, `DELETE FROM outhook.river_job WHERE id = (SELECT min(id) FROM outhook.river_job)`)
+
+	seen := &statements{seen: make(map[string]pgx.TraceQueryStartData)}
+	pool := b.workerPool(t, seen)
+	list, err := reconcile.Inspect(b.ctx, pool, time.Minute)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"deliveries_without_job": 1}, counts(list))
+	list, err = reconcile.Repair(b.ctx, pool)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"deliveries_without_job": 1}, counts(list))
+
+	for _, name := range []string{"FindBrokenDeliveries", "FindStrayJobs", "LockPendingDeliveries", "ClassifyDeliveries", "ReplaceJobs"} {
+		data, ok := seen.get(name)
+		require.True(t, ok, name)
+		n := b.locks(t, pool, func(tx pgx.Tx) error {
+			_, err := tx.Exec(b.ctx, data.SQL, data.Args...)
+			return err
+		})
+		t.Log(name, n)
+		require.Less(t, n, fewLocks, name)
+	}
+
+	// What doctor counts is what a report takes that has no bounds.
+	locks, err := db.New().CountLocks(b.ctx, pool)
+	require.NoError(t, err)
+	n := b.locks(t, pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(b.ctx, `SELECT count(*) FROM outhook.report_retries AS r JOIN outhook.report_attempts AS a USING (event_id)`)
+		return err
+	})
+	require.InDelta(t, n, locks.Wanted, 20)
+	require.Greater(t, n, 10*fewLocks)
 }
 
 // lockYesterday keeps the partitions of yesterday locked until the test ends, as who drops them does: whoever wants as much as

@@ -21,10 +21,7 @@ import (
 // inspect returns how often each invariant does not hold, without those that do.
 func (b *testBundle) inspect(t *testing.T) map[string]int {
 	t.Helper()
-	tx, err := b.pool.BeginTx(b.ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, tx.Rollback(b.ctx)) }()
-	list, err := reconcile.Inspect(b.ctx, tx)
+	list, err := reconcile.Inspect(b.ctx, b.pool, time.Minute)
 	require.NoError(t, err)
 	return counts(list)
 }

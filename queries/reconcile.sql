@@ -1,6 +1,7 @@
 -- Queries of reconcile and doctor: what must hold between deliveries, River's jobs and partitions. Each examines a window
 -- in one statement, and so in one snapshot: a delivery and its job that are settled by one commit are seen as they were
--- before it or after it.
+-- before it or after it. What is pending, and what a job is of, is looked for among the events from low to high, so that the
+-- partitions of a few days are locked at a time.
 
 -- name: FindBrokenDeliveries :one
 -- Examines up to max_rows pending deliveries whose job id is above after, in that order, and returns those whose job does
@@ -9,8 +10,7 @@
 SELECT count(*)::integer AS examined, coalesce(max(c.job_id), 0)::bigint AS last_job_id,
     coalesce(array_agg(c.event_id) FILTER (WHERE c.problem <> ''), '{}')::uuid[] AS event_ids,
     coalesce(array_agg(c.endpoint_id) FILTER (WHERE c.problem <> ''), '{}')::uuid[] AS endpoint_ids,
-    coalesce(array_agg(c.problem) FILTER (WHERE c.problem <> ''), '{}')::text[] AS problems,
-    coalesce(array_agg(c.job_id), '{}')::bigint[] AS examined_job_ids
+    coalesce(array_agg(c.problem) FILTER (WHERE c.problem <> ''), '{}')::text[] AS problems
 FROM (
     SELECT w.event_id, w.endpoint_id, w.job_id, CASE
         WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL (@worked_queues::text[])
@@ -20,13 +20,15 @@ FROM (
                     OR n.status_changed_at > now() - interval '5 min'))))
             THEN 'deliveries_in_idle_queues'
         WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
-        WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = w.event_id)
+        WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e
+            WHERE e.id = w.event_id AND e.id >= @low::uuid AND e.id < @high::uuid)
             THEN 'deliveries_without_event'
         WHEN j.state = 'cancelled' THEN 'deliveries_of_cancelled_jobs'
         ELSE 'deliveries_without_job'
     END AS problem
     FROM (SELECT p.event_id, p.endpoint_id, p.job_id FROM outhook.deliveries AS p
-        WHERE p.state = 'pending' AND p.job_id > @after ORDER BY p.job_id LIMIT @max_rows) AS w
+        WHERE p.state = 'pending' AND p.event_id >= @low AND p.event_id < @high AND p.job_id > @after
+        ORDER BY p.job_id LIMIT @max_rows) AS w
     LEFT JOIN outhook.river_job AS j ON j.id = w.job_id
     LEFT JOIN outhook.endpoints AS n ON n.id = w.endpoint_id
     OFFSET 0
@@ -55,7 +57,8 @@ SELECT d.event_id, d.endpoint_id, d.job_id, now()::timestamptz AS database_time,
                     OR n.status_changed_at > now() - interval '5 min'))))
             THEN 'deliveries_in_idle_queues'
         WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
-        WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id)
+        WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e
+            WHERE e.id = d.event_id AND e.id BETWEEN @low::uuid AND @high::uuid)
             THEN 'deliveries_without_event'
         WHEN j.state = 'cancelled' THEN 'deliveries_of_cancelled_jobs'
         ELSE 'deliveries_without_job'
@@ -94,13 +97,23 @@ FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[
         unnest(@numbers::integer[]) AS number) AS k
 WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id BETWEEN @low::uuid AND @high::uuid;
 
+-- name: ListJobDays :one
+-- Looks through up to max_rows live jobs whose id is above after, in that order, and returns the days of their events, counted
+-- from 1970. last_job_id is where the next window begins.
+SELECT count(*)::integer AS examined, coalesce(max(w.id), 0)::bigint AS last_job_id,
+    coalesce(array_agg(DISTINCT (outhook.uuid_v7_time(w.event_id) AT TIME ZONE 'UTC')::date - '1970-01-01'::date), '{}')::integer[] AS days
+FROM (SELECT j.id, CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+            THEN j.args ->> 'event_id' ELSE '00000000-0000-7000-8000-000000000000' END::uuid AS event_id
+    FROM outhook.river_job AS j
+    WHERE j.kind = 'deliver' AND j.state IN ('running', 'available', 'retryable', 'scheduled') AND j.id > @after
+    ORDER BY j.id LIMIT @max_rows) AS w;
+
 -- name: FindStrayJobs :one
--- Examines up to max_rows live jobs whose id is above after and at most upto, in that order and without owned_job_ids (an
--- optimisation: jobs that were just seen to own a pending delivery), and returns those without a pending delivery of
--- theirs. A job without any ends by itself when it is fetched, so it is a stray only if that does not happen. A live job
--- of a settled delivery is River UI's Retry that waits for its turn.
-SELECT count(*)::integer AS examined, coalesce(max(c.id), 0)::bigint AS last_job_id,
-    coalesce(array_agg(c.id) FILTER (WHERE c.problem <> ''), '{}')::bigint[] AS job_ids,
+-- Examines the live jobs whose id is above after and at most upto and whose event is one from low to high, and returns those
+-- without a pending delivery of theirs. A job without any ends by itself when it is fetched, so it is a stray only if that does
+-- not happen. A live job of a settled delivery is River UI's Retry that waits for its turn. A person may have inserted a job
+-- with other arguments: its event counts as one of 1970.
+SELECT coalesce(array_agg(c.id) FILTER (WHERE c.problem <> ''), '{}')::bigint[] AS job_ids,
     coalesce(array_agg(c.problem) FILTER (WHERE c.problem <> ''), '{}')::text[] AS problems
 FROM (
     SELECT w.id, CASE
@@ -110,17 +123,17 @@ FROM (
         ELSE ''
     END AS problem
     FROM (SELECT j.id, j.state, j.queue, j.scheduled_at,
-            -- A person may have inserted a job with other arguments.
-            CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'event_id')::uuid END AS event_id,
+            CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                THEN j.args ->> 'event_id' ELSE '00000000-0000-7000-8000-000000000000' END::uuid AS event_id,
             CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id
         FROM outhook.river_job AS j
         WHERE j.kind = 'deliver' AND j.state IN ('running', 'available', 'retryable', 'scheduled')
             AND j.id > @after AND j.id <= @upto
-            -- A hashed subplan; <> ALL of a parameter would compare with each.
-            AND j.id NOT IN (SELECT unnest(@owned_job_ids::bigint[]))
-        ORDER BY j.id LIMIT @max_rows) AS w
+        ORDER BY j.id OFFSET 0) AS w
     LEFT JOIN LATERAL (SELECT s.job_id, s.state FROM outhook.deliveries AS s
-        WHERE s.event_id = w.event_id AND s.endpoint_id = w.endpoint_id OFFSET 0) AS d ON true
+        WHERE s.event_id = w.event_id AND s.endpoint_id = w.endpoint_id
+            AND s.event_id >= @low::uuid AND s.event_id < @high::uuid OFFSET 0) AS d ON true
+    WHERE w.event_id >= @low AND w.event_id < @high
     OFFSET 0
 ) AS c;
 
@@ -131,6 +144,13 @@ UPDATE outhook.river_job AS j SET state = 'cancelled', finalized_at = now()
 FROM (SELECT s.id FROM outhook.river_job AS s WHERE s.id = ANY (@job_ids::bigint[])
         AND s.state IN ('available', 'retryable', 'scheduled') FOR UPDATE SKIP LOCKED) AS k
 WHERE j.id = k.id;
+
+-- name: GetLogDays :one
+-- The first and the last day of which there is a partition of deliveries, counted from 1970; from 0 to -1 if there is none.
+SELECT coalesce(min(c.day) - '1970-01-01', 0)::integer AS first, coalesce(max(c.day) - '1970-01-01', -1)::integer AS last
+FROM (SELECT to_date(right(r.relname, 8), 'YYYYMMDD') AS day FROM pg_catalog.pg_inherits AS i
+    JOIN pg_catalog.pg_class AS r ON r.oid = i.inhrelid AND r.relname ~ '_p[0-9]{8}$'
+    WHERE i.inhparent = 'outhook.deliveries'::regclass) AS c;
 
 -- name: ListInterruptedDetaches :many
 -- Partitions whose DETACH CONCURRENTLY ended in the middle: while one is left, no other partition of its table can be
@@ -151,3 +171,12 @@ ORDER BY c.relname;
 -- name: CheckSequences :one
 -- The names of the sequences whose next value is in their column already; with repair they are set.
 SELECT outhook.check_sequences(@repair)::text[] AS names;
+
+-- name: CountLocks :one
+-- How many locks the server has room for, and how many a statement takes that reads the log without a bound: one for each of
+-- its tables and indexes.
+SELECT (current_setting('max_locks_per_transaction')::bigint
+        * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint))::bigint AS room,
+    (SELECT count(*) FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace = 'outhook'::regnamespace AND c.relkind IN ('r', 'p', 'i', 'I')
+            AND c.relname ~ '^(events|deliveries|delivery_attempts)_')::bigint AS wanted;

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook/jobs/reconcile"
@@ -65,9 +64,9 @@ func (d doctorCmd) Run(c *command) error {
 		r.Repaired = repairs(repaired)
 	}
 
-	found, err := d.inspect(c.ctx, pool)
+	found, err := reconcile.Inspect(c.ctx, pool, d.Timeout)
 	if err != nil {
-		return err
+		return fmt.Errorf("inspecting the database: %w", err)
 	}
 	rights, err := inspectRights(c.ctx, pool)
 	if err != nil {
@@ -87,25 +86,7 @@ func (d doctorCmd) Run(c *command) error {
 	return nil
 }
 
-// inspect reads everything in one snapshot, in a transaction that can't write.
-func (d doctorCmd) inspect(ctx context.Context, pool *pgxpool.Pool) (found []reconcile.Finding, err error) {
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-
-	err = pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", d.Timeout.Milliseconds())); err != nil {
-			return err
-		}
-		found, err = reconcile.Inspect(ctx, tx)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("inspecting the database: %w", err)
-	}
-	return found, nil
-}
-
-// inspectRights compares owners and rights with what is declared. Mending them is for `outhook migrate up`, as the
-// owner.
+// inspectRights compares owners and rights with what is declared. Mending them is for `outhook migrate up`, as the owner.
 func inspectRights(ctx context.Context, pool *pgxpool.Pool) ([]reconcile.Finding, error) {
 	wrong, others, err := migrations.Differences(ctx, pool)
 	if err != nil {
@@ -121,8 +102,11 @@ func inspectRights(ctx context.Context, pool *pgxpool.Pool) ([]reconcile.Finding
 
 // verdicts are what is said of what is found and violates nothing.
 func verdicts(check string) string {
-	if check == "rights_of_others" {
+	switch check {
+	case "rights_of_others":
 		return "fine, if somebody has meant it"
+	case "locks_of_a_report":
+		return "no room for two reports over all days"
 	}
 	return "fine: River UI's Retry waits for its turn"
 }

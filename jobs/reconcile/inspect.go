@@ -2,11 +2,15 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
@@ -33,6 +37,7 @@ const (
 	checkPartitions   = "missing_partitions"           // of today and the coming 7 days: they are made
 	checkDetaches     = "interrupted_detaches"         // of partitions: they are finished
 	checkSequences    = "sequences_behind"             // their next value is in their column already: they are set
+	checkLocks        = "locks_of_a_report"            // that the server has no room for: told only
 )
 
 // checks lists the invariants in the order of reports. jobs_of_settled_deliveries is told and never repaired: it is
@@ -41,12 +46,14 @@ func checks() []string {
 	return []string{
 		checkWithoutJob, checkCancelledJob, checkWithoutEvent, checkIdleQueue,
 		checkStrayJob, checkSettled,
-		checkPartitions, checkDetaches, checkSequences,
+		checkPartitions, checkDetaches, checkSequences, checkLocks,
 	}
 }
 
 // repairable tells whether reconcile repairs what breaks an invariant. The pacer moves jobs, all the time.
-func repairable(check string) bool { return check != checkSettled && check != checkIdleQueue }
+func repairable(check string) bool {
+	return check != checkSettled && check != checkIdleQueue && check != checkLocks
+}
 
 // Finding says how often an invariant does not hold.
 type Finding struct {
@@ -80,7 +87,7 @@ func (f findings) add(check, example string) {
 func (f findings) list() []Finding {
 	list := make([]Finding, 0, len(checks()))
 	for _, check := range checks() {
-		found := Finding{Check: check, Violation: check != checkSettled, Examples: []string{}}
+		found := Finding{Check: check, Violation: check != checkSettled && check != checkLocks, Examples: []string{}}
 		if part := f[check]; part != nil {
 			found.Count, found.Examples = part.Count, part.Examples
 		}
@@ -89,36 +96,36 @@ func (f findings) list() []Finding {
 	return list
 }
 
-// Inspect checks every invariant and changes nothing. Give it a transaction with the isolation level REPEATABLE
-// READ, so that all of it is one snapshot. It reads the backlog (pending deliveries and live jobs), not the
-// log: 10,000 a statement.
-func Inspect(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
+// Inspect checks every invariant and changes nothing. It reads the backlog (pending deliveries and live jobs), not the
+// log: 10,000 a statement, and the events of a week at most, each in a read-only transaction of its own, which locks the
+// partitions of that week; timeout bounds each. A delivery and its job are compared in one statement.
+func Inspect(ctx context.Context, pool *pgxpool.Pool, timeout time.Duration) ([]Finding, error) {
 	found := make(findings)
-	if _, err := tx.Exec(ctx, pg.ByKey); err != nil {
-		return nil, fmt.Errorf("preparing: %w", err)
-	}
+	options := pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN READ ONLY; SET LOCAL statement_timeout = %d; %s; %s",
+		timeout.Milliseconds(), pg.Planned, pg.ByKey)}
+	read := func(run func(tx pgx.Tx) error) error { return pgx.BeginTxFunc(ctx, pool, options, run) }
 
-	for after, more := int64(0), true; more; {
-		w, err := examine(ctx, tx, after)
+	for at, more := (position{}), true; more; {
+		err := read(func(tx pgx.Tx) error {
+			w, err := examine(ctx, tx, at)
+			at, more = w.next, w.more
+			for i, problem := range w.broken.Problems {
+				found.add(problem, w.broken.EventIDs[i].String()+"/"+w.broken.EndpointIDs[i].String())
+			}
+			for i, problem := range w.strays.Problems {
+				found.add(problem, strconv.FormatInt(w.strays.JobIDs[i], 10))
+			}
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
-		for i, problem := range w.Problems {
-			found.add(problem, w.EventIDs[i].String()+"/"+w.EndpointIDs[i].String())
-		}
-
-		_, err = w.strays(ctx, tx, found)
-		if err != nil {
-			return nil, err
-		}
-
-		after, more = w.LastJobID, w.full()
 	}
 
-	if err := inspectPartitions(ctx, tx, found); err != nil {
-		return nil, err
-	}
-	if err := sequences(ctx, tx, found, false); err != nil {
+	err := read(func(tx pgx.Tx) error {
+		return errors.Join(inspectPartitions(ctx, tx, found), sequences(ctx, tx, found, false), inspectLocks(ctx, tx, found))
+	})
+	if err != nil {
 		return nil, err
 	}
 	return found.list(), nil
@@ -133,6 +140,23 @@ func sequences(ctx context.Context, q db.DBTX, found findings, repair bool) erro
 	}
 	for _, name := range names {
 		found.add(checkSequences, name)
+	}
+	return nil
+}
+
+// reports is how many reports over all days the server should have room for at a time.
+const reports = 2
+
+// inspectLocks compares the locks of reports over all days with what the server has room for.
+func inspectLocks(ctx context.Context, tx db.DBTX, found findings) error {
+	locks, err := db.New().CountLocks(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("counting locks: %w", err)
+	}
+	if lacks := reports*locks.Wanted - locks.Room; lacks > 0 {
+		found[checkLocks] = &Finding{Count: int(lacks), Examples: []string{fmt.Sprintf(
+			"a report over all days takes %d locks, and the server has room for %d: raise max_locks_per_transaction",
+			locks.Wanted, locks.Room)}}
 	}
 	return nil
 }
@@ -156,51 +180,86 @@ func inspectPartitions(ctx context.Context, tx db.DBTX, found findings) error {
 	return nil
 }
 
-// windowOf is what one statement saw of pending deliveries.
+// span is the days of events whose partitions one statement may lock.
+const span = 7
+
+// position is where an examination goes on: first the pending deliveries, some days at a time and then by the ids of their
+// jobs, and then the live jobs.
+type position struct {
+	day   pg.Day // the first of the span; 0 is the beginning
+	jobs  bool   // the deliveries are done
+	after int64  // the job's id
+}
+
+// windowOf is what was seen of a window: of pending deliveries those whose job does not work for them, or of live jobs
+// those that own no pending delivery.
 type windowOf struct {
-	db.FindBrokenDeliveriesRow
-	after int64
+	broken db.FindBrokenDeliveriesRow
+	strays db.FindStrayJobsRow
+	next   position
+	more   bool // next is not the end
 }
 
-// examine reads the pending deliveries of the window after a job id.
-func examine(ctx context.Context, tx db.DBTX, after int64) (windowOf, error) {
-	row, err := db.New().FindBrokenDeliveries(ctx, tx, ledger.WorkedQueues(), after, window)
+// examine looks at the window at a position.
+func examine(ctx context.Context, tx db.DBTX, at position) (windowOf, error) {
+	if at.jobs {
+		return examineJobs(ctx, tx, at)
+	}
+	return examineDeliveries(ctx, tx, at)
+}
+
+func examineDeliveries(ctx context.Context, tx db.DBTX, at position) (w windowOf, err error) {
+	days, err := db.New().GetLogDays(ctx, tx)
 	if err != nil {
-		return windowOf{}, fmt.Errorf("examining pending deliveries: %w", err)
+		return w, fmt.Errorf("reading which days there are: %w", err)
 	}
-	return windowOf{FindBrokenDeliveriesRow: row, after: after}, nil
+
+	at.day = max(at.day, pg.Day(days.First))
+	p := db.FindBrokenDeliveriesParams{
+		WorkedQueues: ledger.WorkedQueues(), Low: at.day.Floor(), High: (at.day + span).Floor(), After: at.after, MaxRows: window,
+	}
+	if w.broken, err = db.New().FindBrokenDeliveries(ctx, tx, p); err != nil {
+		return w, fmt.Errorf("examining pending deliveries: %w", err)
+	}
+
+	w.more = true
+	switch {
+	case w.broken.Examined == window:
+		w.next = position{day: at.day, after: w.broken.LastJobID}
+	case at.day+span <= pg.Day(days.Last):
+		w.next = position{day: at.day + span}
+	default:
+		w.next = position{jobs: true}
+	}
+	return w, nil
 }
 
-// full tells whether more pending deliveries follow.
-func (w windowOf) full() bool { return w.Examined == window }
-
-// strays reads the live jobs of the same range of job ids and adds those that own no pending delivery to found; it
-// returns the ones that are to be cancelled.
-func (w windowOf) strays(ctx context.Context, tx db.DBTX, found findings) (jobIDs []int64, err error) {
-	p := db.FindStrayJobsParams{
-		WorkedQueues: ledger.WorkedQueues(), After: w.after, Upto: math.MaxInt64, OwnedJobIDs: w.ExaminedJobIDs,
-		MaxRows: window,
-	}
-	if w.full() {
-		p.Upto = w.LastJobID
+func examineJobs(ctx context.Context, tx db.DBTX, at position) (w windowOf, err error) {
+	jobs, err := db.New().ListJobDays(ctx, tx, at.after, window)
+	if err != nil {
+		return w, fmt.Errorf("listing live jobs: %w", err)
 	}
 
-	for {
-		row, err := db.New().FindStrayJobs(ctx, tx, p)
+	// Nearly always they are of a few days.
+	slices.Sort(jobs.Days)
+	for next := pg.Day(math.MinInt32); len(jobs.Days) > 0; jobs.Days = jobs.Days[1:] {
+		day := pg.Day(jobs.Days[0])
+		if day < next {
+			continue
+		}
+		next = day + span
+		row, err := db.New().FindStrayJobs(ctx, tx, db.FindStrayJobsParams{
+			WorkedQueues: ledger.WorkedQueues(), After: at.after, Upto: jobs.LastJobID, Low: day.Floor(), High: next.Floor(),
+		})
 		if err != nil {
-			return nil, fmt.Errorf("examining live jobs: %w", err)
+			return w, fmt.Errorf("examining live jobs: %w", err)
 		}
-
-		for i, problem := range row.Problems {
-			found.add(problem, strconv.FormatInt(row.JobIDs[i], 10))
-			if problem == checkStrayJob {
-				jobIDs = append(jobIDs, row.JobIDs[i])
-			}
-		}
-
-		if row.Examined < window {
-			return jobIDs, nil
-		}
-		p.After = row.LastJobID
+		w.strays.JobIDs = append(w.strays.JobIDs, row.JobIDs...)
+		w.strays.Problems = append(w.strays.Problems, row.Problems...)
 	}
+
+	if jobs.Examined == window {
+		w.next, w.more = position{jobs: true, after: jobs.LastJobID}, true
+	}
+	return w, nil
 }

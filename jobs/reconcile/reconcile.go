@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,7 @@ type Worker struct {
 	logger   *slog.Logger
 	repaired *prometheus.CounterVec
 
-	after atomic.Int64 // where the last run in this process stopped; 0 is the beginning
+	at atomic.Pointer[position] // where the last run in this process stopped; nil is the beginning
 }
 
 // NewWorker returns a worker that keeps the partitions that cfg asks for.
@@ -72,11 +73,14 @@ func NewWorker(
 func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 	r := &repair{
 		pool: w.pool, owner: w.cfg.Owner(w.pool), ahead: w.cfg.PartitionsAhead,
-		budget: budget, after: w.after.Load(), found: make(findings),
+		budget: budget, found: make(findings),
+	}
+	if at := w.at.Load(); at != nil {
+		r.at = *at
 	}
 
 	err := r.run(ctx)
-	w.after.Store(r.after)
+	w.at.Store(&r.at)
 
 	// What was repaired counts also if the run ended with an error.
 	for _, f := range r.found.list() {
@@ -130,7 +134,7 @@ type repair struct {
 	owner  *pgxpool.Pool // as the schema's owner
 	ahead  int           // days of partitions
 	budget time.Duration // 0: no limit
-	after  int64         // the job id after which to begin, and in the end the one after which to go on
+	at     position      // where to begin, and in the end where to go on
 	found  findings
 }
 
@@ -140,20 +144,16 @@ func (r *repair) run(ctx context.Context) error {
 	return errors.Join(sequences(ctx, r.pool, r.found, true), r.backlog(ctx), r.partitions(ctx))
 }
 
-// backlog repairs one window of pending deliveries and live jobs after the other.
+// backlog repairs one window of pending deliveries or live jobs after the other.
 func (r *repair) backlog(ctx context.Context) error {
 	for began := time.Now(); ; {
 		w, err := r.window(ctx)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case !w.full():
-			r.after = 0
-			return nil
 		}
 
-		r.after = w.LastJobID
-		if r.budget > 0 && time.Since(began) > r.budget {
+		r.at = w.next
+		if !w.more || r.budget > 0 && time.Since(began) > r.budget {
 			return nil
 		}
 	}
@@ -161,27 +161,30 @@ func (r *repair) backlog(ctx context.Context) error {
 
 // window examines a window, and then repairs what is broken in it, piece by piece.
 func (r *repair) window(ctx context.Context) (w windowOf, err error) {
-	var strays []int64
-	err = pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: pg.BeginRepair}, func(tx pgx.Tx) error {
-		if w, err = examine(ctx, tx, r.after); err != nil {
-			return err
-		}
-		strays, err = w.strays(ctx, tx, r.found)
+	err = pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{BeginQuery: pg.BeginRepair}, func(tx pgx.Tx) (err error) {
+		w, err = examine(ctx, tx, r.at)
 		return err
 	})
 	if err != nil {
 		return w, err
 	}
 
+	var strays []int64
+	for i, problem := range w.strays.Problems {
+		r.found.add(problem, strconv.FormatInt(w.strays.JobIDs[i], 10))
+		if problem == checkStrayJob {
+			strays = append(strays, w.strays.JobIDs[i])
+		}
+	}
 	if len(strays) > 0 {
 		if err := db.New().CancelStrayJobs(ctx, r.pool, strays); err != nil {
 			return w, fmt.Errorf("cancelling %d stray jobs: %w", len(strays), err)
 		}
 	}
 
-	for from := 0; from < len(w.EventIDs); from += repairChunk {
-		to := min(from+repairChunk, len(w.EventIDs))
-		err := r.deliveries(ctx, w.EventIDs[from:to], w.EndpointIDs[from:to])
+	for from := 0; from < len(w.broken.EventIDs); from += repairChunk {
+		to := min(from+repairChunk, len(w.broken.EventIDs))
+		err := r.deliveries(ctx, w.broken.EventIDs[from:to], w.broken.EndpointIDs[from:to])
 		// A job that somebody holds is for a later run, and must not keep this one from the others.
 		if err != nil && sqlstate.Of(err) != sqlstate.LockNotAvailable {
 			return w, fmt.Errorf("repairing %d deliveries: %w", to-from, err)
