@@ -29,10 +29,10 @@ func (d Day) Floor() uuid.UUID {
 	return FloorID(time.UnixMilli(int64(d) * (24 * time.Hour).Milliseconds()))
 }
 
-// Of narrows the queries that are run on conn to the day. Their texts have literal bounds, below and above every id, in
-// place of which they get the day's: each day has a prepared statement of its own, and its kept plan one partition of
-// each table. A plan with bounds that are parameters has them all, and each execution of it locks every one of them, with
-// its indexes: thousands, at a retention of a year.
+// Of narrows the queries that are run on conn to the day. Their texts have literal bounds, below and above every id,
+// in place of which they get the day's: each day has a prepared statement of its own, and its kept plan one partition
+// of each table. A plan with bounds that are parameters has them all, and each execution of it locks every one of them,
+// with its indexes: thousands, at a retention of a year.
 func (d Day) Of(conn Conn) Conn {
 	return narrowed{conn, strings.NewReplacer(
 		lowest, "'"+d.Floor().String()+"'", highest, "'"+(d+1).Floor().String()+"'")}
@@ -56,7 +56,7 @@ func (n narrowed) Exec(ctx context.Context, sql string, args ...any) (pgconn.Com
 }
 
 func (n narrowed) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return n.Conn.Query(ctx, n.bounds.Replace(sql), args...)
+	return n.Conn.Query(ctx, n.bounds.Replace(sql), args...) //nolint:rowserrcheck // the caller reads the rows
 }
 
 func (n narrowed) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {

@@ -206,20 +206,22 @@ func byDay(recs []record, chosen []int) []dayRuns {
 	for _, i := range chosen {
 		day := pg.DayOf(recs[i].eventID)
 		at := slices.IndexFunc(days, func(d dayRuns) bool { return d.day == day })
+
 		switch {
 		case at < 0 && len(days) == recordDays:
 			continue
 		case at < 0:
 			at, days = len(days), append(days, dayRuns{day: day})
 		}
+
 		days[at].runs = append(days[at].runs, i)
 		days[at].fails = days[at].fails || recs[i].state == db.DeliveryStateFailed
 	}
 	return days
 }
 
-// commit ends the runs of some days, all or none of them, and writes into out what became of each: in one round trip, so
-// that nobody who is frozen in the middle of it keeps anything locked, unless there is a second day, or are failed
+// commit ends the runs of some days, all or none of them, and writes into out what became of each: in one round trip,
+// so that nobody who is frozen in the middle of it keeps anything locked, unless there is a second day, or are failed
 // deliveries to tell of in the same transaction.
 func (r *recorder) commit(ctx context.Context, recs []record, days []dayRuns, out []settled) error {
 	if len(days) == 1 && !days[0].fails {

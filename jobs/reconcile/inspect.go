@@ -97,8 +97,8 @@ func (f findings) list() []Finding {
 }
 
 // Inspect checks every invariant and changes nothing. It reads the backlog (pending deliveries and live jobs), not the
-// log: 10,000 a statement, and the events of a week at most, each in a read-only transaction of its own, which locks the
-// partitions of that week; timeout bounds each. A delivery and its job are compared in one statement.
+// log: 10,000 a statement, and the events of a week at most, each in a read-only transaction of its own, which locks
+// the partitions of that week; timeout bounds each. A delivery and its job are compared in one statement.
 func Inspect(ctx context.Context, pool *pgxpool.Pool, timeout time.Duration) ([]Finding, error) {
 	found := make(findings)
 	options := pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN READ ONLY; SET LOCAL statement_timeout = %d; %s; %s",
@@ -123,7 +123,8 @@ func Inspect(ctx context.Context, pool *pgxpool.Pool, timeout time.Duration) ([]
 	}
 
 	err := read(func(tx pgx.Tx) error {
-		return errors.Join(inspectPartitions(ctx, tx, found), sequences(ctx, tx, found, false), inspectLocks(ctx, tx, found))
+		return errors.Join(
+			inspectPartitions(ctx, tx, found), sequences(ctx, tx, found, false), inspectLocks(ctx, tx, found))
 	})
 	if err != nil {
 		return nil, err
@@ -183,8 +184,8 @@ func inspectPartitions(ctx context.Context, tx db.DBTX, found findings) error {
 // span is the days of events whose partitions one statement may lock.
 const span = 7
 
-// position is where an examination goes on: first the pending deliveries, some days at a time and then by the ids of their
-// jobs, and then the live jobs.
+// position is where an examination goes on: first the pending deliveries, some days at a time and then by the ids of
+// their jobs, and then the live jobs.
 type position struct {
 	day   pg.Day // the first of the span; 0 is the beginning
 	jobs  bool   // the deliveries are done
@@ -216,7 +217,8 @@ func examineDeliveries(ctx context.Context, tx db.DBTX, at position) (w windowOf
 
 	at.day = max(at.day, pg.Day(days.First))
 	p := db.FindBrokenDeliveriesParams{
-		WorkedQueues: ledger.WorkedQueues(), Low: at.day.Floor(), High: (at.day + span).Floor(), After: at.after, MaxRows: window,
+		WorkedQueues: ledger.WorkedQueues(), After: at.after, MaxRows: window,
+		Low: at.day.Floor(), High: (at.day + span).Floor(),
 	}
 	if w.broken, err = db.New().FindBrokenDeliveries(ctx, tx, p); err != nil {
 		return w, fmt.Errorf("examining pending deliveries: %w", err)
@@ -249,7 +251,8 @@ func examineJobs(ctx context.Context, tx db.DBTX, at position) (w windowOf, err 
 		}
 		next = day + span
 		row, err := db.New().FindStrayJobs(ctx, tx, db.FindStrayJobsParams{
-			WorkedQueues: ledger.WorkedQueues(), After: at.after, Upto: jobs.LastJobID, Low: day.Floor(), High: next.Floor(),
+			WorkedQueues: ledger.WorkedQueues(), After: at.after, Upto: jobs.LastJobID,
+			Low: day.Floor(), High: next.Floor(),
 		})
 		if err != nil {
 			return w, fmt.Errorf("examining live jobs: %w", err)
