@@ -16,7 +16,7 @@ import (
 )
 
 // failed makes the result of a request that got no answer.
-func (c *Client) failed(ctx context.Context, t *trace, err error) Result {
+func (c *Client) failed(ctx context.Context, t *trace, err error) *Result {
 	known := t.snapshot()
 	outcome, text := known.classify(ctx, err)
 	if outcome == Unreachable || outcome == Unknown || outcome == TimedOut && known.phase == phaseDNS {
@@ -24,7 +24,7 @@ func (c *Client) failed(ctx context.Context, t *trace, err error) Result {
 			outcome, text = Unknown, "local: "+ours
 		}
 	}
-	return Result{
+	return &Result{
 		Outcome: outcome, Error: printable(text, maxErrorBytes), RemoteAddr: known.remoteAddr, Sent: known.sent,
 		Phases: known.phases,
 	}

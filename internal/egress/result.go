@@ -85,9 +85,9 @@ type Phases struct {
 }
 
 // answer reads the body and decides.
-func (c *Client) answer(ctx context.Context, t *trace, resp *http.Response, conceal concealer) Result {
+func (c *Client) answer(ctx context.Context, t *trace, resp *http.Response, conceal concealer) *Result {
 	known := t.snapshot()
-	res := Result{
+	res := &Result{
 		Outcome: Succeeded, StatusCode: resp.StatusCode, Header: keptHeaders(resp.Header, conceal),
 		RemoteAddr: known.remoteAddr, Phases: known.phases, Sent: true,
 	}
@@ -98,7 +98,7 @@ func (c *Client) answer(ctx context.Context, t *trace, resp *http.Response, conc
 		return res
 	}
 
-	err := c.readBody(&res, resp, conceal)
+	err := c.readBody(res, resp, conceal)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		res.Outcome, res.Error = Rejected, statusText(resp.StatusCode)
 		return res
