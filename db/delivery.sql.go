@@ -269,7 +269,7 @@ SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d
     n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
     (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, coalesce(j.attempted_at, 'epoch')::timestamptz AS job_attempted_at,
-    (j.state IS NOT DISTINCT FROM 'running')::boolean AS job_running,
+    (j.state IS NOT DISTINCT FROM 'running' AND NOT j.metadata ? 'cancel_attempted_at')::boolean AS job_running,
     coalesce(n.secret_key_ids, '{}')::text[] AS secret_key_ids, coalesce(n.sealed_secrets, '{}')::bytea[] AS sealed_secrets,
     clock_timestamp()::timestamptz AS database_time
 FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id,
@@ -279,7 +279,7 @@ CROSS JOIN LATERAL (SELECT s.event_id, s.endpoint_id, s.job_id, s.next_attempt_a
     AND s.endpoint_id = k.endpoint_id AND s.event_id >= '00000000-0000-0000-0000-000000000000' AND s.event_id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' OFFSET 0) AS d
 CROSS JOIN LATERAL (SELECT s.id, s.created_at, s.tenant_id, s.type, s.payload, s.traceparent FROM outhook.events AS s WHERE s.id = k.event_id
     AND s.id >= '00000000-0000-0000-0000-000000000000' AND s.id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' OFFSET 0) AS e
-LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true
+LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state, s.metadata FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true
 `
 
 type LoadDeliveriesRow struct {

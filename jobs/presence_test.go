@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // longerThanSilence is long enough for a dead worker to be noticed.
@@ -275,6 +277,88 @@ func TestARunGoesOnWhenItsEndpointIsDisabled(t *testing.T) {
 			eventually(t, func() bool { return b.count(t, open) == 0 }, func() any { return nil })
 		})
 	}
+}
+
+// A request that is under way when its delivery is cancelled has its row, whether its worker records it or dies, and also
+// if a replay has given the delivery another job meanwhile. What has not been sent is not sent any more.
+func TestACancelledRunHasItsRow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ dies, replayed bool }{
+		"TheWorkerLives":        {},
+		"TheWorkerDies":         {dies: true},
+		"TheWorkerDiesAReplay":  {dies: true, replayed: true},
+		"TheWorkerLivesAReplay": {replayed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			free := make(chan struct{})
+			release := sync.OnceFunc(func() { close(free) })
+			b.receiver.answers(func(_ http.ResponseWriter, req *http.Request) {
+				if req.Header.Get("outhook-attempt") == "1" {
+					<-free
+				}
+			})
+			t.Cleanup(release)
+			endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
+			eventID := b.enqueue(t, `{}`)
+			b.start(t, b.config(t))
+			eventually(t, func() bool { return len(b.receiver.received()) == 1 }, func() any { return nil })
+			require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, eventID, endpointID) }))
+			jobID := b.jobID(t, eventID, endpointID)
+			if c.replayed {
+				require.NoError(t, b.replay(t, eventID, endpointID, false))
+				require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, eventID, endpointID) }))
+			}
+
+			outcome := db.AttemptOutcomeSucceeded
+			if c.dies {
+				b.exec(t, `UPDATE outhook.river_job SET attempted_by = '{gone}', attempted_at = now() - interval '1 hour' WHERE id = $1`, jobID)
+				outcome = db.AttemptOutcomeUnknown
+			} else {
+				release()
+			}
+			eventually(t, func() bool { a := b.attempts(t, eventID); return len(a) > 0 && a[0].Outcome == outcome }, func() any { return b.attempts(t, eventID) })
+			const live = `SELECT count(*) FROM outhook.river_job AS j WHERE j.kind = 'deliver' AND ` + liveJob
+			eventually(t, func() bool { return b.number(t, live) == 0 }, func() any { return nil })
+		})
+	}
+}
+
+// Whoever ends a run that has not sent yet obeys that its job was cancelled: the worker that loads it, and the one that
+// finds that it knows nothing of it.
+func TestACancelledRunSendsNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	lost := b.enqueue(t, `{}`)
+	cfg := b.config(t)
+	client, err := jobs.New(cfg)
+	require.NoError(t, err)
+	b.exec(t, `UPDATE outhook.river_job SET state = 'running', attempt = 1, attempted_at = now() - interval '6 s', attempted_by = ARRAY[$1]`, client.River().ID())
+	require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, lost, endpointID) }))
+
+	// The worker fetches the second one, and its load waits for the table until the delivery is cancelled.
+	held := b.enqueue(t, `{}`)
+	tx, err := b.pool.Begin(b.ctx)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(b.ctx)) })
+	_, err = tx.Exec(b.ctx, `LOCK TABLE outhook.endpoint_secrets IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	b.run(t, client)
+	heldJob := b.jobID(t, held, endpointID)
+	eventually(t, func() bool {
+		return b.number(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'running' AND id = `+strconv.FormatInt(heldJob, 10)) == 1
+	}, func() any { return nil })
+	require.NoError(t, b.inTx(t, func(tx pgx.Tx) error { return ledger.Cancel(b.ctx, tx, held, endpointID) }))
+	require.NoError(t, tx.Rollback(b.ctx))
+
+	for _, id := range []uuid.UUID{lost, held} {
+		eventually(t, func() bool { s, _ := b.jobState(t, id, endpointID); return s == "cancelled" }, func() any { return nil })
+		require.Zero(t, b.delivery(t, id, endpointID).AttemptCount)
+	}
+	require.Empty(t, b.receiver.received())
+	require.Empty(t, b.inspect(t))
 }
 
 // While everything is being killed no worker lives long enough to see a silence from its beginning to its end.

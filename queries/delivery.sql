@@ -26,7 +26,7 @@ SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d
     n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
     (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, coalesce(j.attempted_at, 'epoch')::timestamptz AS job_attempted_at,
-    (j.state IS NOT DISTINCT FROM 'running')::boolean AS job_running,
+    (j.state IS NOT DISTINCT FROM 'running' AND NOT j.metadata ? 'cancel_attempted_at')::boolean AS job_running,
     coalesce(n.secret_key_ids, '{}')::text[] AS secret_key_ids, coalesce(n.sealed_secrets, '{}')::bytea[] AS sealed_secrets,
     clock_timestamp()::timestamptz AS database_time
 FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id,
@@ -36,7 +36,7 @@ CROSS JOIN LATERAL (SELECT s.* FROM outhook.deliveries AS s WHERE s.event_id = k
     AND s.endpoint_id = k.endpoint_id AND s.event_id >= '00000000-0000-0000-0000-000000000000' AND s.event_id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' OFFSET 0) AS d
 CROSS JOIN LATERAL (SELECT s.* FROM outhook.events AS s WHERE s.id = k.event_id
     AND s.id >= '00000000-0000-0000-0000-000000000000' AND s.id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' OFFSET 0) AS e
-LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true;
+LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state, s.metadata FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true;
 
 -- name: SettleRuns :many
 -- Ends a group of runs, in one statement and so in one transaction: the attempts, what they mean for their deliveries,

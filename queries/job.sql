@@ -1,16 +1,20 @@
 -- Queries on River's table, where River's own API can't take part in a set-based statement of ours.
 
--- name: FinishJobs :exec
+-- name: CancelJobs :exec
 -- Settles jobs in any live state, so that a live job of a settled delivery can only be a person's order (River UI's
--- Retry). River's own completion of the same job finds it no longer running and leaves it. The ids stand alone, and the state
--- is compared as text, so that neither a join nor an index on it can be taken for a better way to find the jobs: with
--- statistics from a time with few jobs it would read all of them.
-UPDATE outhook.river_job SET state = (@ended::text)::outhook.river_job_state, finalized_at = now()
+-- Retry). One that is running is marked, as River's own cancel does: its worker ends it with its outcome, or whoever
+-- rescues it with a row for its request, which may have left. The ids stand alone, and the state is compared as text, so
+-- that neither a join nor an index on it can be taken for a better way to find the jobs: with statistics from a time with
+-- few jobs it would read all of them.
+UPDATE outhook.river_job SET
+    state = CASE state::text WHEN 'running' THEN state ELSE 'cancelled' END,
+    finalized_at = CASE state::text WHEN 'running' THEN NULL ELSE now() END,
+    metadata = CASE state::text WHEN 'running' THEN metadata || jsonb_build_object('cancel_attempted_at', now()) ELSE metadata END
 WHERE id = ANY (@job_ids::bigint[]) AND state::text IN ('running', 'available', 'retryable', 'scheduled', 'pending');
 
 -- name: InsertReplayJob :one
 -- base, the number that the new job's attempts count from, is the highest that is in the log or that a run of the job
--- before it has taken: such a run may be in the middle of its request. That job must be finished already.
+-- before it has taken: such a run may be in the middle of its request. That job must be cancelled already.
 INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
 SELECT 'deliver', jsonb_build_object('event_id', @event_id::uuid, 'endpoint_id', @endpoint_id::uuid,
         'base', greatest(@attempt_count::integer, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
@@ -34,14 +38,16 @@ UPDATE outhook.river_job AS j SET state = 'available' FROM due WHERE j.id = due.
 -- name: FreeLostRuns :execrows
 -- Gives back the deliveries that a client has fetched and knows nothing of: the answer to its fetch was lost. No request
 -- left, and the number is free again. job_ids: the runs that it knows. Should one of those freed turn up late, it
--- is no longer its job's current run.
+-- is no longer its job's current run. One that was to be cancelled is.
 WITH lost AS MATERIALIZED (
-    SELECT s.id FROM outhook.river_job AS s
+    SELECT s.id, s.metadata ? 'cancel_attempted_at' AS to_cancel FROM outhook.river_job AS s
     WHERE s.state = 'running' AND s.kind = 'deliver' AND s.attempted_by[array_upper(s.attempted_by, 1)] = @client_id::text
         AND s.attempted_at < now() - interval '5 s' AND s.id NOT IN (SELECT unnest(@job_ids::bigint[]))
     FOR UPDATE SKIP LOCKED
 )
-UPDATE outhook.river_job AS j SET state = 'available', attempt = j.attempt - 1 FROM lost WHERE j.id = lost.id;
+UPDATE outhook.river_job AS j SET attempt = j.attempt - 1, finalized_at = CASE WHEN lost.to_cancel THEN now() END,
+    state = CASE WHEN lost.to_cancel THEN 'cancelled' ELSE 'available' END::outhook.river_job_state
+FROM lost WHERE j.id = lost.id;
 
 -- name: MarkBegun :execrows
 -- Notes that a run whose job has brought workers down is about to send. 0: it is not the job's current run any more.

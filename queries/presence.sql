@@ -22,8 +22,9 @@ ON CONFLICT (name) DO UPDATE SET until = excluded.until,
 -- becomes available rather than retryable, as everywhere. What a lane had released waits for a release again, and a run
 -- that was to be cancelled is.
 --
--- Its request may have left, so its number gets a row at once: no run may follow that would see that it has none. A delivery
--- that somebody has locked is rescued when it is free.
+-- Its request may have left, so its number gets a row at once: no run may follow that would see that it has none. So does
+-- that of a run that was cancelled, even if a replay has given its delivery another job since. A delivery that somebody has
+-- locked is rescued when it is free.
 WITH watched AS MATERIALIZED (
     SELECT FROM outhook.leases AS l WHERE l.name = 'workers' AND l.until >= now()
         AND l.since <= now() - make_interval(secs => @unbroken_seconds::float8)

@@ -47,7 +47,7 @@ func (r *run) own(d *delivery) {
 	r.delivery, r.reopened = d, d.State != db.DeliveryStatePending
 }
 
-// current tells whether the run was its job's current one when it was loaded, and the job its delivery's.
+// current tells whether the run was its job's current one when it was loaded, and not cancelled.
 func (r *run) current() bool {
 	return r.JobRunning && int(r.JobAttempt) == r.job.Attempt && r.JobAttemptedAt.Equal(*r.job.AttemptedAt)
 }

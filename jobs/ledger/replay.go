@@ -115,7 +115,7 @@ func hasten(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow) error {
 	return Notify(ctx, tx, QueueDeliver)
 }
 
-// CancelJobs ends jobs that are live, with the end of their deliveries.
+// CancelJobs ends jobs that are live, with the end of their deliveries. One that is running ends with its run.
 func CancelJobs(ctx context.Context, tx pgx.Tx, jobIDs ...int64) error {
-	return db.New().FinishJobs(ctx, tx, JobCancelled, jobIDs)
+	return db.New().CancelJobs(ctx, tx, jobIDs)
 }
