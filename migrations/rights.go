@@ -203,23 +203,77 @@ func setRights(ctx context.Context, tx pgx.Tx, rights []right, fresh func(object
 	return append(taken, given...), execEach(ctx, tx, given)
 }
 
-// ErrPublic is returned by CheckPublic.
+// ErrPublic is returned by CheckRights.
 var ErrPublic = errors.New("anybody (PUBLIC) may execute functions of the schema outhook, as after a restore: " +
 	"run `outhook migrate up`")
 
-// CheckPublic returns ErrPublic if PUBLIC may execute a function of the schema.
-func CheckPublic(ctx context.Context, pool *pgxpool.Pool) error {
-	var found bool
-	err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_proc AS p,
+// HiddenError is returned by CheckRights: row-level security would hide rows.
+type HiddenError struct {
+	role   string
+	tables []string
+}
+
+func (e *HiddenError) Error() string {
+	return fmt.Sprintf("row-level security hides rows of %s from the role %s: "+
+		"ALTER TABLE %s DISABLE ROW LEVEL SECURITY, or ALTER ROLE %s BYPASSRLS",
+		strings.Join(e.tables, ", "), e.role, e.tables[0], pgx.Identifier{e.role}.Sanitize())
+}
+
+// CheckRights returns ErrPublic if PUBLIC may execute a function of the schema, and a HiddenError if this user does not
+// see all rows.
+func CheckRights(ctx context.Context, pool *pgxpool.Pool) error {
+	const public = `SELECT EXISTS (SELECT FROM pg_catalog.pg_proc AS p,
 			pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a
-		WHERE p.pronamespace = pg_catalog.to_regnamespace('outhook') AND a.grantee = 0)`).Scan(&found)
-	switch {
-	case err != nil:
+		WHERE p.pronamespace = pg_catalog.to_regnamespace('outhook') AND a.grantee = 0)`
+	var found bool
+	if err := pool.QueryRow(ctx, public).Scan(&found); err != nil {
 		return fmt.Errorf("reading who may execute functions: %w", err)
-	case found:
+	}
+	if found {
 		return ErrPublic
 	}
+
+	hidden, err := readHidden(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if hidden != nil {
+		return hidden
+	}
 	return nil
+}
+
+// readHidden tells from whom row-level security would hide rows: from this user, or from the owner, with whose rights
+// events are enqueued. nil: from nobody.
+func readHidden(ctx context.Context, q querier) (*HiddenError, error) {
+	const hidden = `
+		SELECT CASE WHEN pg_catalog.row_security_active(c.oid) THEN current_user ELSE o.rolname END,
+			c.relnamespace::pg_catalog.regnamespace || '.' || pg_catalog.quote_ident(c.relname)
+		FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_roles AS o ON o.oid = c.relowner
+		WHERE c.relnamespace = pg_catalog.to_regnamespace('outhook') AND c.relkind IN ('r', 'p')
+			AND (pg_catalog.row_security_active(c.oid)
+				OR (c.relrowsecurity AND c.relforcerowsecurity AND NOT o.rolsuper AND NOT o.rolbypassrls))
+		ORDER BY 1, 2`
+	rows, err := q.Query(ctx, hidden)
+	if err != nil {
+		return nil, fmt.Errorf("reading row-level security: %w", err)
+	}
+
+	var found *HiddenError
+	var role, table string
+	_, err = pgx.ForEachRow(rows, []any{&role, &table}, func() error {
+		if found == nil {
+			found = &HiddenError{role: role}
+		}
+		if found.role == role {
+			found.tables = append(found.tables, table)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading row-level security: %w", err)
+	}
+	return found, nil
 }
 
 // Differences returns what of the schema's owners and rights is not as it should be, a line each, in words for
@@ -256,6 +310,13 @@ func Differences(ctx context.Context, q querier) (list, notes []string, err erro
 	}
 	for _, sql := range owners {
 		list = append(list, "missing: "+sql)
+	}
+	hidden, err := readHidden(ctx, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	if hidden != nil {
+		list = append(list, hidden.Error())
 	}
 
 	have, err := readRights(ctx, q)

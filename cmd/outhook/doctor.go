@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -51,6 +52,10 @@ func (d doctorCmd) Run(c *command) error {
 	if err := migrations.Check(c.ctx, pool); err != nil {
 		return err
 	}
+	var hidden *migrations.HiddenError
+	if err := migrations.CheckRights(c.ctx, pool); errors.As(err, &hidden) {
+		return err // nothing can be said of rows that can't be seen
+	}
 
 	r := report{OK: true}
 	if d.Repair {
@@ -86,7 +91,8 @@ func (d doctorCmd) Run(c *command) error {
 	return nil
 }
 
-// inspectRights compares owners and rights with what is declared. Mending them is for `outhook migrate up`, as the owner.
+// inspectRights compares owners and rights with what is declared. Mending them is for `outhook migrate up`, as the
+// owner.
 func inspectRights(ctx context.Context, pool *pgxpool.Pool) ([]reconcile.Finding, error) {
 	wrong, others, err := migrations.Differences(ctx, pool)
 	if err != nil {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -69,6 +70,8 @@ func (s *Server) apiConfig(pool *pgxpool.Pool, reg prometheus.Registerer) api.Co
 	cfg.Version, cfg.Logger, cfg.Metrics = s.cfg.Version, s.cfg.Logger, reg
 	cfg.Retention = s.cfg.Jobs.Retention.Keep
 	cfg.Schedule, cfg.Jitter = s.cfg.Jobs.Deliver.Schedule, s.cfg.Jobs.Deliver.Jitter
-	cfg.Checks.Schema = func(ctx context.Context) error { return migrations.Check(ctx, pool) }
+	cfg.Checks.Schema = func(ctx context.Context) error {
+		return errors.Join(migrations.Check(ctx, pool), migrations.CheckRights(ctx, pool))
+	}
 	return cfg
 }

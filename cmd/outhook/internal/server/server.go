@@ -122,7 +122,7 @@ func (s *Server) check(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := migrations.Check(ctx, pool); err != nil {
 		return err
 	}
-	if err := migrations.CheckPublic(ctx, pool); err != nil {
+	if err := migrations.CheckRights(ctx, pool); err != nil {
 		return err
 	}
 	if err := s.checkAPIKeys(ctx, pool); err != nil {
