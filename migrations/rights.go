@@ -259,19 +259,20 @@ func readHidden(ctx context.Context, q querier) (*HiddenError, error) {
 		return nil, fmt.Errorf("reading row-level security: %w", err)
 	}
 
-	var found *HiddenError
-	var role, table string
-	_, err = pgx.ForEachRow(rows, []any{&role, &table}, func() error {
-		if found == nil {
-			found = &HiddenError{role: role}
-		}
-		if found.role == role {
-			found.tables = append(found.tables, table)
-		}
-		return nil
-	})
+	type of struct{ Role, Table string }
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[of])
 	if err != nil {
 		return nil, fmt.Errorf("reading row-level security: %w", err)
+	}
+
+	var found *HiddenError
+	for _, h := range list {
+		if found == nil {
+			found = &HiddenError{role: h.Role}
+		}
+		if found.role == h.Role {
+			found.tables = append(found.tables, h.Table)
+		}
 	}
 	return found, nil
 }
