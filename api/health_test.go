@@ -99,6 +99,32 @@ func TestHealth(t *testing.T) {
 		require.JSONEq(t, `{"status":"not_ready","checks":{"database":"unreachable","schema":"unknown"}}`, w.Body.String())
 	})
 
+	t.Run("SaysThatVacuumIsHeldBackAndStaysGreen", func(t *testing.T) {
+		t.Parallel()
+		var holders atomic.Pointer[[]string]
+		log := &logBuffer{}
+		cfg := checked(dbtest.New(t), api.Checks{Schema: healthy, Vacuum: func(context.Context) ([]string, error) {
+			return *holders.Load(), nil
+		}})
+		cfg.Logger = jsonLogger(log)
+		h := api.NewHealth(cfg)
+		for _, c := range []struct {
+			holders []string
+			check   string
+		}{
+			{nil, "ok"},
+			{[]string{"the session 17 of s3cret"}, "held_back"},
+			{[]string{"the session 17 of s3cret"}, "held_back"},
+			{nil, "ok"},
+		} {
+			holders.Store(&c.holders)
+			w := serve(t, h, "GET", "/readyz")
+			require.Equal(t, 200, w.Code)
+			require.JSONEq(t, `{"status":"ok","checks":{"database":"ok","schema":"ok","vacuum":"`+c.check+`"}}`, w.Body.String())
+		}
+		require.Equal(t, 1, log.count("the session 17 of s3cret"), "only the change is logged")
+	})
+
 	t.Run("SharesChecks", func(t *testing.T) {
 		t.Parallel()
 		var checks atomic.Int32

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/outhook/outhook/db"
@@ -22,6 +23,7 @@ const (
 	checkReadOnly    = "read_only"
 	checkUnknown     = "unknown" // the check before it failed
 	checkNotReady    = "not_ready"
+	checkHeldBack    = "held_back" // dead rows stay; all works on, slower and slower
 )
 
 // errReadOnly is the cause of a failed check of the database.
@@ -39,6 +41,7 @@ type readiness struct {
 	cfg     Config
 	group   *batch.Group[struct{}, healthAnswer]
 	failing bool // at the last check, so that only changes are logged
+	holders string
 }
 
 func newReadiness(cfg Config) *readiness {
@@ -90,8 +93,30 @@ func (r *readiness) check(ctx context.Context) (healthAnswer, error) {
 	err := errors.Join(dbErr, schemaErr, workerErr)
 	if err != nil {
 		h.Status = checkNotReady
+	} else if r.cfg.Checks.Vacuum != nil {
+		h.Checks["vacuum"] = r.vacuum(ctx)
 	}
 	return h, err
+}
+
+// vacuum tells whether dead rows can be removed, and logs who is in the way.
+func (r *readiness) vacuum(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	list, err := r.cfg.Checks.Vacuum(ctx)
+	if err != nil {
+		return checkUnknown
+	}
+
+	holders := strings.Join(list, "; ")
+	if holders != "" && holders != r.holders {
+		r.cfg.Logger.WarnContext(ctx, "vacuum can't remove dead rows, and each look for jobs reads them", slog.String("holders", holders))
+	}
+	r.holders = holders
+	if holders != "" {
+		return checkHeldBack
+	}
+	return checkOK
 }
 
 // reach returns nil if something could be stored. Connections to a server that has become read-only are given up, so

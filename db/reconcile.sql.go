@@ -382,6 +382,52 @@ func (q *Queries) ListJobDays(ctx context.Context, db DBTX, after int64, maxRows
 	return i, err
 }
 
+const listVacuumHolders = `-- name: ListVacuumHolders :many
+SELECT h.holder::text AS holder
+FROM (
+    SELECT a.xact_start AS since, format('the session %s of %s (%L), in a transaction since %s', a.pid, a.usename,
+            left(a.application_name, 60), outhook.rfc3339(a.xact_start)) AS holder
+    FROM pg_catalog.pg_stat_activity AS a
+    WHERE a.datname = current_database() AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+        AND a.backend_type <> 'autovacuum worker' AND a.query !~* '^\s*vacuum' AND a.pid <> pg_backend_pid()
+        AND a.xact_start < now() - make_interval(secs => $1::float8)
+    UNION ALL
+    SELECT p.prepared, format('the prepared transaction %L of %s, since %s', left(p.gid, 60), p.owner, outhook.rfc3339(p.prepared))
+    FROM pg_catalog.pg_prepared_xacts AS p
+    WHERE p.database = current_database() AND p.prepared < now() - make_interval(secs => $1::float8)
+    UNION ALL
+    SELECT NULL, format('the replication slot %L, %s transactions behind', s.slot_name, age(s.xmin))
+    FROM pg_catalog.pg_replication_slots AS s WHERE age(s.xmin) > 10000
+    UNION ALL
+    SELECT NULL, format('the standby %L (hot_standby_feedback), %s transactions behind', left(r.application_name, 60), age(r.backend_xmin))
+    FROM pg_catalog.pg_stat_replication AS r WHERE age(r.backend_xmin) > 10000
+) AS h
+ORDER BY h.since NULLS FIRST LIMIT 5
+`
+
+// Who keeps vacuum from removing dead rows of this database, since more than min_seconds: the oldest first, 5 at most. What a
+// standby holds for its own queries has no time: it counts from 10,000 transactions on. Who is not in pg_read_all_stats sees
+// his own sessions only.
+func (q *Queries) ListVacuumHolders(ctx context.Context, db DBTX, minSeconds float64) ([]string, error) {
+	rows, err := db.Query(ctx, listVacuumHolders, minSeconds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var holder string
+		if err := rows.Scan(&holder); err != nil {
+			return nil, err
+		}
+		items = append(items, holder)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockPendingDeliveries = `-- name: LockPendingDeliveries :many
 SELECT d.event_id, d.endpoint_id
 FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id) AS k

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -435,4 +436,44 @@ func TestReconcileRacesWithItselfAndWithCancel(t *testing.T) {
 	require.Equal(t, deliveries-len(toCancel), b.number(t, `SELECT count(*) FROM outhook.deliveries d
 		JOIN outhook.river_job j ON j.id = d.job_id WHERE d.state = 'pending' AND j.state = 'available'`))
 	require.Equal(t, deliveries-len(toCancel), b.number(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'available'`))
+}
+
+// Whoever keeps vacuum from its work is named: what has an id, a snapshot, or is prepared. Who only sits there is not.
+func TestWhoHoldsBackVacuum(t *testing.T) {
+	t.Parallel()
+	b := setupPrepared(t)
+	holders := func() string {
+		t.Helper()
+		list, err := db.New().ListVacuumHolders(b.ctx, b.pool, 0)
+		require.NoError(t, err)
+		return strings.Join(list, "\n")
+	}
+	connect := func(name string) *pgx.Conn {
+		t.Helper()
+		cfg := b.pool.Config().ConnConfig.Copy()
+		cfg.RuntimeParams["application_name"] = name
+		conn, err := pgx.ConnectConfig(b.ctx, cfg)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, conn.Close(context.WithoutCancel(b.ctx))) })
+		return conn
+	}
+	run := func(conn *pgx.Conn, sql string) {
+		t.Helper()
+		_, err := conn.Exec(b.ctx, sql)
+		require.NoError(t, err)
+	}
+	reader, writer, idle := connect("it's a report"), connect("writer"), connect("idle")
+	run(reader, `BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1`)
+	run(idle, `BEGIN; SELECT 1`)
+	require.Contains(t, holders(), `'it''s a report'), in a transaction since 20`)
+	run(reader, `ROLLBACK`)
+	run(writer, `BEGIN; CREATE TABLE public.theirs ()`)
+	require.Contains(t, holders(), `'writer'), in a transaction since 20`)
+	run(writer, `PREPARE TRANSACTION 'xa 1'`)
+	require.Contains(t, holders(), `the prepared transaction 'xa 1' of `)
+	list, err := reconcile.Inspect(b.ctx, b.pool, time.Minute)
+	require.NoError(t, err)
+	require.Empty(t, counts(list), "none is a minute old")
+	run(writer, `ROLLBACK PREPARED 'xa 1'`)
+	require.Empty(t, holders())
 }

@@ -113,6 +113,8 @@ func verdicts(check string) string {
 		return "fine, if somebody has meant it"
 	case "locks_of_a_report":
 		return "no room for two reports over all days"
+	case "vacuum_held_back":
+		return "dead rows stay until it ends"
 	}
 	return "fine: River UI's Retry waits for its turn"
 }

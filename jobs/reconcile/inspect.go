@@ -38,7 +38,12 @@ const (
 	checkDetaches     = "interrupted_detaches"         // of partitions: they are finished
 	checkSequences    = "sequences_behind"             // their next value is in their column already: they are set
 	checkLocks        = "locks_of_a_report"            // that the server has no room for: told only
+	checkVacuum       = "vacuum_held_back"             // by old transactions: told only
 )
+
+// MaxHold is how long a transaction may keep vacuum from removing dead rows before it is told. Of river_job each delivery
+// leaves two, and who looks for jobs reads them.
+const MaxHold = time.Minute
 
 // checks lists the invariants in the order of reports. jobs_of_settled_deliveries is told and never repaired: it is
 // River UI's Retry waiting for its turn.
@@ -46,13 +51,18 @@ func checks() []string {
 	return []string{
 		checkWithoutJob, checkCancelledJob, checkWithoutEvent, checkIdleQueue,
 		checkStrayJob, checkSettled,
-		checkPartitions, checkDetaches, checkSequences, checkLocks,
+		checkPartitions, checkDetaches, checkSequences, checkLocks, checkVacuum,
 	}
 }
 
 // repairable tells whether reconcile repairs what breaks an invariant. The pacer moves jobs, all the time.
 func repairable(check string) bool {
-	return check != checkSettled && check != checkIdleQueue && check != checkLocks
+	return violates(check) && check != checkIdleQueue
+}
+
+// violates tells whether what breaks an invariant is more than worth knowing.
+func violates(check string) bool {
+	return check != checkSettled && check != checkLocks && check != checkVacuum
 }
 
 // Finding says how often an invariant does not hold.
@@ -87,7 +97,7 @@ func (f findings) add(check, example string) {
 func (f findings) list() []Finding {
 	list := make([]Finding, 0, len(checks()))
 	for _, check := range checks() {
-		found := Finding{Check: check, Violation: check != checkSettled && check != checkLocks, Examples: []string{}}
+		found := Finding{Check: check, Violation: violates(check), Examples: []string{}}
 		if part := f[check]; part != nil {
 			found.Count, found.Examples = part.Count, part.Examples
 		}
@@ -123,8 +133,8 @@ func Inspect(ctx context.Context, pool *pgxpool.Pool, timeout time.Duration) ([]
 	}
 
 	err := read(func(tx pgx.Tx) error {
-		return errors.Join(
-			inspectPartitions(ctx, tx, found), sequences(ctx, tx, found, false), inspectLocks(ctx, tx, found))
+		return errors.Join(inspectPartitions(ctx, tx, found), sequences(ctx, tx, found, false),
+			inspectLocks(ctx, tx, found), inspectVacuum(ctx, tx, found))
 	})
 	if err != nil {
 		return nil, err
@@ -158,6 +168,18 @@ func inspectLocks(ctx context.Context, tx db.DBTX, found findings) error {
 		found[checkLocks] = &Finding{Count: int(lacks), Examples: []string{fmt.Sprintf(
 			"a report over all days takes %d locks, and the server has room for %d: raise max_locks_per_transaction",
 			locks.Wanted, locks.Room)}}
+	}
+	return nil
+}
+
+// inspectVacuum names who keeps vacuum from removing dead rows.
+func inspectVacuum(ctx context.Context, tx db.DBTX, found findings) error {
+	holders, err := db.New().ListVacuumHolders(ctx, tx, MaxHold.Seconds())
+	if err != nil {
+		return fmt.Errorf("looking for old transactions: %w", err)
+	}
+	for _, holder := range holders {
+		found.add(checkVacuum, holder)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/reconcile"
 	"github.com/outhook/outhook/migrations"
 )
 
@@ -72,6 +73,9 @@ func (s *Server) apiConfig(pool *pgxpool.Pool, reg prometheus.Registerer) api.Co
 	cfg.Schedule, cfg.Jitter = s.cfg.Jobs.Deliver.Schedule, s.cfg.Jobs.Deliver.Jitter
 	cfg.Checks.Schema = func(ctx context.Context) error {
 		return errors.Join(migrations.Check(ctx, pool), migrations.CheckRights(ctx, pool))
+	}
+	cfg.Checks.Vacuum = func(ctx context.Context) ([]string, error) {
+		return db.New().ListVacuumHolders(ctx, pool, reconcile.MaxHold.Seconds())
 	}
 	return cfg
 }
