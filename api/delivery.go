@@ -109,12 +109,14 @@ func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*
 	f := newPaging(ctx, in.Limit, in.Cursor)
 	after := f.after(2)
 	p := db.ListDeliveriesParams{
-		CursorEventID: after[0], CursorEndpointID: after[1], MaxRows: f.maxRows(),
+		CursorEventID: after[0], CursorEndpointID: after[1],
 		Since: bound(in.Since), Until: bound(in.Until), TenantID: f.tenant(in.TenantID),
 		EndpointID: f.id("query.endpoint_id", in.EndpointID), State: textOrNull(in.State),
 	}
 
-	return list(ctx, s, f, func(tx pgx.Tx) ([]db.ListDeliveriesRow, error) {
+	span := logSpan{since: p.Since, until: p.Until, cursor: p.CursorEventID}
+	return listLog(ctx, s, f, span, func(tx pgx.Tx, part stretch) ([]db.ListDeliveriesRow, error) {
+		p.Low, p.High, p.MaxRows = part.low, part.high, part.maxRows
 		return db.New().ListDeliveries(ctx, tx, p)
 	}, func(r db.ListDeliveriesRow) (delivery, error) {
 		return newDelivery(db.GetDeliveryRow(r)), nil

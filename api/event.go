@@ -233,11 +233,13 @@ func newReceipt(e outhook.Event, row db.EnqueueManyRow) receipt {
 func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutput[event], error) {
 	f := newPaging(ctx, in.Limit, in.Cursor)
 	p := db.ListEventsParams{
-		Cursor: f.after(1)[0], MaxRows: f.maxRows(), Since: bound(in.Since), Until: bound(in.Until),
+		Cursor: f.after(1)[0], Since: bound(in.Since), Until: bound(in.Until),
 		TenantID: f.tenant(in.TenantID), Type: f.text("query.type", in.Type),
 	}
 
-	return list(ctx, s, f, func(tx pgx.Tx) ([]db.ListEventsRow, error) {
+	span := logSpan{since: p.Since, until: p.Until, cursor: p.Cursor}
+	return listLog(ctx, s, f, span, func(tx pgx.Tx, part stretch) ([]db.ListEventsRow, error) {
+		p.Low, p.High, p.MaxRows = part.low, part.high, part.maxRows
 		return db.New().ListEvents(ctx, tx, p)
 	}, always(newEventAnswer), func(r db.ListEventsRow) []uuid.UUID { return []uuid.UUID{r.ID} })
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 )
@@ -67,6 +69,81 @@ func list[R, T any](
 		return nil, err
 	}
 
+	return newPage(p, rows, answer, position)
+}
+
+// listDays is how many days of events one transaction of a list looks through: it locks the partitions of those, and at a
+// retention of a year there are thousands.
+const listDays = 7
+
+// logSpan is what of the log a list may show. Nil: no bound.
+type logSpan struct {
+	since, until *time.Time
+	cursor       *uuid.UUID // of the event that the list goes on from
+}
+
+// days returns the newest and the oldest day, of those that there are.
+func (l logSpan) days(first, last pg.Day) (newest, oldest pg.Day) {
+	newest, oldest = last, first
+	if l.since != nil {
+		oldest = max(oldest, pg.DayAt(*l.since))
+	}
+	if l.until != nil {
+		newest = min(newest, pg.DayAt(*l.until))
+	}
+	if l.cursor != nil {
+		newest = min(newest, pg.DayOf(*l.cursor))
+	}
+	return newest, oldest
+}
+
+// stretch is the part of the log that one query of a list looks through: of events from low to before high.
+type stretch struct {
+	low, high uuid.UUID
+	maxRows   int32
+}
+
+// listLog is list for what is in the log, newest event first: some days after the other, until the page is full.
+func listLog[R, T any](
+	ctx context.Context, s *Server, p *paging, span logSpan,
+	query func(pgx.Tx, stretch) ([]R, error), answer func(R) (T, error), position func(R) []uuid.UUID,
+) (*pageOutput[T], error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+
+	var rows []R
+	day, oldest, known := pg.Day(0), pg.Day(0), false
+	for !known || day >= oldest && len(rows) < int(p.maxRows()) {
+		err := s.read(ctx, func(tx pgx.Tx) error {
+			if !known {
+				days, err := db.New().GetLogDays(ctx, tx)
+				if err != nil {
+					return err
+				}
+				day, oldest = span.days(pg.Day(days.First), pg.Day(days.Last))
+				known = true
+			}
+
+			part, err := query(tx, stretch{
+				low: max(oldest, day-listDays+1).Floor(), high: (day + 1).Floor(),
+				maxRows: p.maxRows() - int32(len(rows)), //nolint:gosec // less than maxRows
+			})
+			rows = append(rows, part...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		day -= listDays
+	}
+	return newPage(p, rows, answer, position)
+}
+
+// newPage answers with rows, of which there is one more than the page holds if there is another page.
+func newPage[R, T any](
+	p *paging, rows []R, answer func(R) (T, error), position func(R) []uuid.UUID,
+) (_ *pageOutput[T], err error) {
 	out := &pageOutput[T]{}
 	if limit := int(p.limit); len(rows) > limit {
 		rows = rows[:limit]

@@ -116,20 +116,22 @@ const listDeliveries = `-- name: ListDeliveries :many
 SELECT d.event_id, d.endpoint_id, e.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
     d.next_attempt_at, d.completed_at
 FROM outhook.deliveries AS d
-JOIN outhook.events AS e ON e.id = d.event_id
-WHERE ($1::text IS NULL OR e.tenant_id = $1)
-    AND ($2::uuid IS NULL OR d.endpoint_id = $2)
-    AND ($3::text IS NULL OR d.state = $3::text::outhook.delivery_state)
-    AND ($4::timestamptz IS NULL OR d.event_id >= outhook.uuid_v7_floor($4))
-    AND ($5::timestamptz IS NULL OR d.event_id < outhook.uuid_v7_floor($5))
-    -- The first condition prunes partitions, which a comparison of rows does not.
-    AND ($6::uuid IS NULL OR (d.event_id <= $6
-        AND (d.event_id, d.endpoint_id) < ($6, $7::uuid)))
+JOIN outhook.events AS e ON e.id = d.event_id AND e.id >= $1::uuid AND e.id < $2::uuid
+WHERE d.event_id >= $1 AND d.event_id < $2
+    AND ($3::text IS NULL OR e.tenant_id = $3)
+    AND ($4::uuid IS NULL OR d.endpoint_id = $4)
+    AND ($5::text IS NULL OR d.state = $5::text::outhook.delivery_state)
+    AND ($6::timestamptz IS NULL OR d.event_id >= outhook.uuid_v7_floor($6))
+    AND ($7::timestamptz IS NULL OR d.event_id < outhook.uuid_v7_floor($7))
+    AND ($8::uuid IS NULL OR (d.event_id <= $8
+        AND (d.event_id, d.endpoint_id) < ($8, $9::uuid)))
 ORDER BY d.event_id DESC, d.endpoint_id DESC
-LIMIT $8
+LIMIT $10
 `
 
 type ListDeliveriesParams struct {
+	Low              uuid.UUID
+	High             uuid.UUID
 	TenantID         *string
 	EndpointID       *uuid.UUID
 	State            *string
@@ -154,10 +156,13 @@ type ListDeliveriesRow struct {
 	CompletedAt   *time.Time
 }
 
-// Newest event first. since and until become bounds on the event's id; the cursor is the last row of the page before.
-// The tenant is compared in events, whose index has the order of this list.
+// Newest event first, of the events from low to before high: the days whose partitions are locked. since and until become
+// bounds on the event's id; the cursor is the last row of the page before. The tenant is compared in events, whose index has
+// the order of this list.
 func (q *Queries) ListDeliveries(ctx context.Context, db DBTX, arg ListDeliveriesParams) ([]ListDeliveriesRow, error) {
 	rows, err := db.Query(ctx, listDeliveries,
+		arg.Low,
+		arg.High,
 		arg.TenantID,
 		arg.EndpointID,
 		arg.State,

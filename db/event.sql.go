@@ -109,18 +109,22 @@ func (q *Queries) GetEventTenant(ctx context.Context, db DBTX, id uuid.UUID) (st
 
 const listEvents = `-- name: ListEvents :many
 SELECT e.id, e.created_at, e.tenant_id, e.type,
-    (SELECT count(*) FROM outhook.deliveries AS d WHERE d.event_id = e.id) AS delivery_count
+    (SELECT count(*) FROM outhook.deliveries AS d
+        WHERE d.event_id = e.id AND d.event_id >= $1::uuid AND d.event_id < $2::uuid) AS delivery_count
 FROM outhook.events AS e
-WHERE ($1::text IS NULL OR e.tenant_id = $1)
-    AND ($2::text IS NULL OR e.type = $2)
-    AND ($3::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor($3))
-    AND ($4::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor($4))
-    AND ($5::uuid IS NULL OR e.id < $5)
+WHERE e.id >= $1 AND e.id < $2
+    AND ($3::text IS NULL OR e.tenant_id = $3)
+    AND ($4::text IS NULL OR e.type = $4)
+    AND ($5::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor($5))
+    AND ($6::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor($6))
+    AND ($7::uuid IS NULL OR e.id < $7)
 ORDER BY e.id DESC
-LIMIT $6
+LIMIT $8
 `
 
 type ListEventsParams struct {
+	Low      uuid.UUID
+	High     uuid.UUID
 	TenantID *string
 	Type     *string
 	Since    *time.Time
@@ -137,9 +141,11 @@ type ListEventsRow struct {
 	DeliveryCount int64
 }
 
-// Newest first, without payloads. since and until become bounds on the id, so that partitions are pruned.
+// Newest first, without payloads, of the events from low to before high: the days whose partitions are locked.
 func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams) ([]ListEventsRow, error) {
 	rows, err := db.Query(ctx, listEvents,
+		arg.Low,
+		arg.High,
 		arg.TenantID,
 		arg.Type,
 		arg.Since,

@@ -207,18 +207,19 @@ WHERE d.event_id = @event_id
 ORDER BY d.endpoint_id;
 
 -- name: ListDeliveries :many
--- Newest event first. since and until become bounds on the event's id; the cursor is the last row of the page before.
--- The tenant is compared in events, whose index has the order of this list.
+-- Newest event first, of the events from low to before high: the days whose partitions are locked. since and until become
+-- bounds on the event's id; the cursor is the last row of the page before. The tenant is compared in events, whose index has
+-- the order of this list.
 SELECT d.event_id, d.endpoint_id, e.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
     d.next_attempt_at, d.completed_at
 FROM outhook.deliveries AS d
-JOIN outhook.events AS e ON e.id = d.event_id
-WHERE (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
+JOIN outhook.events AS e ON e.id = d.event_id AND e.id >= @low::uuid AND e.id < @high::uuid
+WHERE d.event_id >= @low AND d.event_id < @high
+    AND (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
     AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
     AND (sqlc.narg('state')::text IS NULL OR d.state = sqlc.narg('state')::text::outhook.delivery_state)
     AND (sqlc.narg('since')::timestamptz IS NULL OR d.event_id >= outhook.uuid_v7_floor(sqlc.narg('since')))
     AND (sqlc.narg('until')::timestamptz IS NULL OR d.event_id < outhook.uuid_v7_floor(sqlc.narg('until')))
-    -- The first condition prunes partitions, which a comparison of rows does not.
     AND (sqlc.narg('cursor_event_id')::uuid IS NULL OR (d.event_id <= sqlc.narg('cursor_event_id')
         AND (d.event_id, d.endpoint_id) < (sqlc.narg('cursor_event_id'), sqlc.narg('cursor_endpoint_id')::uuid)))
 ORDER BY d.event_id DESC, d.endpoint_id DESC

@@ -7,11 +7,13 @@ SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::t
 SELECT e.tenant_id FROM outhook.events AS e WHERE e.id = @id;
 
 -- name: ListEvents :many
--- Newest first, without payloads. since and until become bounds on the id, so that partitions are pruned.
+-- Newest first, without payloads, of the events from low to before high: the days whose partitions are locked.
 SELECT e.id, e.created_at, e.tenant_id, e.type,
-    (SELECT count(*) FROM outhook.deliveries AS d WHERE d.event_id = e.id) AS delivery_count
+    (SELECT count(*) FROM outhook.deliveries AS d
+        WHERE d.event_id = e.id AND d.event_id >= @low::uuid AND d.event_id < @high::uuid) AS delivery_count
 FROM outhook.events AS e
-WHERE (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
+WHERE e.id >= @low AND e.id < @high
+    AND (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
     AND (sqlc.narg('type')::text IS NULL OR e.type = sqlc.narg('type'))
     AND (sqlc.narg('since')::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor(sqlc.narg('since')))
     AND (sqlc.narg('until')::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor(sqlc.narg('until')))

@@ -20,9 +20,10 @@ const (
 type Day int64
 
 // DayOf returns the day of an event.
-func DayOf(eventID uuid.UUID) Day {
-	return Day(IDTime(eventID).UnixMilli() / (24 * time.Hour).Milliseconds())
-}
+func DayOf(eventID uuid.UUID) Day { return DayAt(IDTime(eventID)) }
+
+// DayAt returns the day of a moment that is not before 1970.
+func DayAt(at time.Time) Day { return Day(at.UnixMilli() / (24 * time.Hour).Milliseconds()) }
 
 // Floor returns the smallest id of the day.
 func (d Day) Floor() uuid.UUID {
