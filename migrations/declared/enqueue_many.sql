@@ -11,13 +11,16 @@
 -- which has workers of its own, whatever it is made of (a loop, a trigger, calls of a few). Whoever sets it moves nothing but
 -- his own events, and a value that is no count is none.
 --
+-- Where the caller has switched off what plans are made of (enable_sort, enable_nestloop), they look so dear that they would be
+-- compiled, each time, for a second: hence jit = off.
+--
 -- Tenants, types and keys are bytes, whatever the collation of the columns that the caller takes them from; an array may begin
 -- at any number.
 CREATE OR REPLACE FUNCTION outhook.enqueue_many(
     tenant_ids text[], types text[], payloads text[], idempotency_keys text[] DEFAULT NULL, notify boolean DEFAULT false,
     traceparents text[] DEFAULT NULL)
 RETURNS TABLE (index integer, event_id uuid, created_at timestamptz, duplicate boolean, conflict boolean, delivery_count integer)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     tenants CONSTANT text[] COLLATE "C" := tenant_ids[:];
