@@ -20,18 +20,27 @@ import (
 	"github.com/outhook/outhook/internal/localpg"
 )
 
-// startStandby makes a synchronous standby of a server.
-func startStandby(t *testing.T, primary *localpg.Server, pool *pgxpool.Pool, settings map[string]string) *localpg.Server {
+// tool returns the path of one of a server's own programs.
+func tool(t *testing.T, s *localpg.Server, name string) string {
 	t.Helper()
-	binary := filepath.Join(primary.BinDir(), "pg_basebackup")
-	_, err := os.Stat(binary)
-	dbtest.RequireTool(t, "pg_basebackup", err == nil)
+	path := filepath.Join(s.BinDir(), name)
+	_, err := os.Stat(path)
+	dbtest.RequireTool(t, name, err == nil)
+	return path
+}
+
+// copyServer starts a copy of a server, made with flags of pg_basebackup.
+func copyServer(t *testing.T, source *localpg.Server, settings map[string]string, flags ...string) *localpg.Server {
+	t.Helper()
+	binary := tool(t, source, "pg_basebackup")
 	dir := reachableDir(t)
 	cluster := filepath.Join(dir, "pg")
-	out, err := exec.CommandContext(t.Context(), binary, "--dbname", primary.URL("postgres"), "--pgdata", cluster,
-		"--write-recovery-conf", "--wal-method", "stream", "--checkpoint", "fast", "--no-sync").CombinedOutput()
+	args := append([]string{
+		"--dbname", source.URL("postgres"), "--pgdata", cluster, "--wal-method", "stream", "--checkpoint", "fast", "--no-sync",
+	}, flags...)
+	out, err := exec.CommandContext(t.Context(), binary, args...).CombinedOutput()
 	require.NoError(t, err, string(out))
-	password, err := os.ReadFile(filepath.Join(primary.DataDir(), "password"))
+	password, err := os.ReadFile(filepath.Join(source.DataDir(), "password"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "password"), password, 0o600))
 	if os.Geteuid() == 0 {
@@ -43,8 +52,14 @@ func startStandby(t *testing.T, primary *localpg.Server, pool *pgxpool.Pool, set
 			return os.Lchown(path, int(account.Uid), int(account.Gid))
 		}))
 	}
-	standby := startServerIn(t, localpg.Config{DataDir: dir, Settings: settings})
-	_, err = pool.Exec(t.Context(), `ALTER SYSTEM SET synchronous_standby_names = '*'`)
+	return startServerIn(t, localpg.Config{DataDir: dir, Settings: settings})
+}
+
+// startStandby makes a synchronous standby of a server.
+func startStandby(t *testing.T, primary *localpg.Server, pool *pgxpool.Pool, settings map[string]string) *localpg.Server {
+	t.Helper()
+	standby := copyServer(t, primary, settings, "--write-recovery-conf")
+	_, err := pool.Exec(t.Context(), `ALTER SYSTEM SET synchronous_standby_names = '*'`)
 	require.NoError(t, err)
 	_, err = pool.Exec(t.Context(), `SELECT pg_reload_conf()`)
 	require.NoError(t, err)
