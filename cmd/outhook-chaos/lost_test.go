@@ -30,12 +30,12 @@ func TestOneAnswerIsLost(t *testing.T) {
 	toxics.Register(toxicLostAnswer, new(lostAnswer))
 	w, err := newWire("test", server.Addr().String())
 	require.NoError(t, err)
-	t.Cleanup(w.proxy.Stop)
+	t.Cleanup(w.current().Stop)
 	require.NoError(t, w.poison(toxic{
 		Name: toxicLostAnswer, Type: toxicLostAnswer, Stream: "downstream", Attributes: map[string]int64{"of": 1},
 	}))
 	ask := func(tag string) string {
-		conn, err := new(net.Dialer).DialContext(context.WithoutCancel(t.Context()), "tcp", w.proxy.Listen)
+		conn, err := new(net.Dialer).DialContext(context.WithoutCancel(t.Context()), "tcp", w.current().Listen)
 		require.NoError(t, err)
 		defer conn.Close()
 		_, err = conn.Write([]byte(tag))
@@ -50,7 +50,7 @@ func TestOneAnswerIsLost(t *testing.T) {
 	require.Equal(t, "UPDATE 0\x00", ask("UPDATE 0\x00"), "nothing was changed")
 	require.Empty(t, ask("UPDATE 1\x00"))
 	require.Equal(t, "UPDATE 2\x00", ask("UPDATE 2\x00"), "one is lost, not two")
-	added, ok := w.proxy.Toxics.GetToxic(toxicLostAnswer).Toxic.(*lostAnswer)
+	added, ok := w.current().Toxics.GetToxic(toxicLostAnswer).Toxic.(*lostAnswer)
 	require.True(t, ok)
 	require.True(t, added.await(t.Context()))
 }

@@ -250,7 +250,7 @@ func (s *stack) subscribe(ctx context.Context, c *clients) error {
 func (s *stack) close(ctx context.Context) error {
 	var errs []error
 	for _, w := range s.wires {
-		w.proxy.Stop()
+		w.current().Stop()
 	}
 
 	if s.receivers != nil {

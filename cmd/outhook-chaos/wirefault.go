@@ -56,7 +56,7 @@ func (s *saboteur) loseAnswer(ctx context.Context, f fault) (acted bool, err err
 		return false, err
 	}
 
-	if added := w.proxy.Toxics.GetToxic(lost.Name); added != nil {
+	if added := w.current().Toxics.GetToxic(lost.Name); added != nil {
 		if a, ok := added.Toxic.(*lostAnswer); ok {
 			acted = a.await(ctx)
 		}
