@@ -116,6 +116,35 @@ func (q *Queries) IsReadOnly(ctx context.Context, db DBTX) (bool, error) {
 	return read_only, err
 }
 
+const listQueues = `-- name: ListQueues :many
+SELECT q.name, (q.paused_at IS NOT NULL)::boolean AS paused FROM outhook.river_queue AS q
+`
+
+type ListQueuesRow struct {
+	Name   string
+	Paused bool
+}
+
+func (q *Queries) ListQueues(ctx context.Context, db DBTX) ([]ListQueuesRow, error) {
+	rows, err := db.Query(ctx, listQueues)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListQueuesRow{}
+	for rows.Next() {
+		var i ListQueuesRow
+		if err := rows.Scan(&i.Name, &i.Paused); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const markBegun = `-- name: MarkBegun :execrows
 UPDATE outhook.river_job
 SET metadata = metadata || jsonb_build_object('begun', coalesce((metadata ->> 'begun')::integer, 0) + 1)

@@ -28,13 +28,14 @@ import (
 type driver struct {
 	*riverpgxv5.Driver
 
+	pool    *pgxpool.Pool
 	clock   *dbclock.Clock
 	bulk    *lane.BulkLimiter
 	fetches riverdriver.Executor // on the pool that keeps plans (see pg.NewFetchPool); set before River starts
 }
 
 func newDriver(pool *pgxpool.Pool, c *dbclock.Clock, b *lane.BulkLimiter) *driver {
-	return &driver{Driver: riverpgxv5.New(pool), clock: c, bulk: b}
+	return &driver{Driver: riverpgxv5.New(pool), pool: pool, clock: c, bulk: b}
 }
 
 // GetExecutor returns what River's client runs its statements with.
@@ -73,6 +74,11 @@ func (e *executor) JobGetAvailable(
 		e.driver.bulk.Took(time.Now(), time.Since(began), len(res.Jobs), bounded.MaxToLock)
 	}
 	return res, err
+}
+
+// JobGetCancelRequested finds none: a run that is under way ends as it does, and then its job is cancelled.
+func (e *executor) JobGetCancelRequested(context.Context, *riverdriver.JobGetCancelRequestedParams) ([]int64, error) {
+	return nil, nil
 }
 
 // JobSchedule has nothing to do: every worker process looks for what is due (deliver.Due).

@@ -1,13 +1,18 @@
 package jobs_test
 
 import (
+	"net/http"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
+	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -49,4 +54,68 @@ func TestSkippedNotificationWaitsForThePollOnly(t *testing.T) {
 
 	require.NoError(t, holder.Commit(b.ctx))
 	eventually(t, func() bool { return requests(b, held) == 1 }, func() any { return held })
+}
+
+// Any login of the database may notify, on River's channels too. Nobody is believed: no run ends by it, no queue stops, and
+// the leader stays. A pause that is in the queue's row holds, and so does its end.
+func TestNobodyIsBelievedWhoNotifies(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	free := make(chan struct{})
+	release := sync.OnceFunc(func() { close(free) })
+	t.Cleanup(release)
+	b.receiver.answers(func(_ http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("outhook-attempt") == "1" && strings.Contains(req.URL.Path, "held") {
+			<-free
+		}
+	})
+	endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.URL += "/held"; p.TimeoutMS = 30_000 })
+	client, err := jobs.New(b.config(t))
+	require.NoError(t, err)
+	events, unsubscribe := client.River().Subscribe(river.EventKindQueuePaused, river.EventKindQueueResumed)
+	defer unsubscribe()
+	b.run(t, client)
+	held := b.enqueue(t, `{}`)
+	eventually(t, func() bool { return requests(b, held) == 1 }, func() any { return nil })
+	const leader = `SELECT leader_id || elected_at FROM outhook.river_leader`
+	eventually(t, func() bool { return b.count(t, `SELECT count(*) FROM outhook.river_leader`) == 1 }, func() any { return nil })
+	var before, after string
+	require.NoError(t, b.pool.QueryRow(b.ctx, leader).Scan(&before))
+
+	stranger := b.stranger(t)
+	for range 200 {
+		_, err := stranger.Exec(b.ctx, `SELECT pg_notify('outhook.river_control', json_build_object('action', 'cancel', 'job_id', i, 'queue', 'deliver')::text),
+				pg_notify('outhook.river_control', json_build_object('action', a, 'queue', q)::text), pg_notify('outhook.river_insert', 'nonsense'),
+				pg_notify('outhook.river_leadership', json_build_object('action', 'request_resign', 'name', q)::text)
+			FROM generate_series(1, 10) AS i, unnest(ARRAY['pause', 'metadata_changed']) AS a, unnest(ARRAY['*', 'deliver', 'default']) AS q`)
+		require.NoError(t, err)
+	}
+	release()
+	b.awaitState(t, held, endpointID, db.DeliveryStateSucceeded)
+	b.awaitState(t, b.enqueue(t, `{}`), endpointID, db.DeliveryStateSucceeded)
+	require.NoError(t, b.pool.QueryRow(b.ctx, leader).Scan(&after))
+	require.Equal(t, before, after)
+
+	heard := func(kind river.EventKind) {
+		t.Helper()
+		select {
+		case e := <-events:
+			require.Equal(t, kind, e.Kind)
+			require.Equal(t, "deliver", e.Queue.Name)
+		case <-time.After(60 * time.Second):
+			require.FailNow(t, "nothing was heard", "%s", kind)
+		}
+	}
+	require.Empty(t, events, "no queue was paused")
+	require.NoError(t, client.River().QueuePause(b.ctx, "deliver", nil))
+	heard(river.EventKindQueuePaused)
+	waits := b.enqueue(t, `{}`)
+	_, err = stranger.Exec(b.ctx, `NOTIFY "outhook.river_control", '{"action": "resume", "queue": "deliver"}'`)
+	require.NoError(t, err)
+	require.NoError(t, client.River().QueuePause(b.ctx, "operations", nil))
+	require.NoError(t, client.River().QueueResume(b.ctx, "operations", nil))
+	require.Zero(t, requests(b, waits))
+	require.NoError(t, client.River().QueueResume(b.ctx, "deliver", nil))
+	heard(river.EventKindQueueResumed)
+	b.awaitState(t, waits, endpointID, db.DeliveryStateSucceeded)
 }

@@ -132,6 +132,13 @@ func TestAStrangersLocksStopNoWorker(t *testing.T) {
 // takeAsStranger takes an advisory lock, until the end of the test, as a login that has no right to anything.
 func (b *testBundle) takeAsStranger(t *testing.T, lock string) {
 	t.Helper()
+	_, err := b.stranger(t).Exec(b.ctx, `SELECT pg_advisory_lock(`+lock+`)`)
+	require.NoError(t, err)
+}
+
+// stranger connects as a login that has no right to anything.
+func (b *testBundle) stranger(t *testing.T) *pgx.Conn {
+	t.Helper()
 	role := pgx.Identifier{"stranger_" + uuid.NewString()}.Sanitize()
 	conn, err := pgx.ConnectConfig(b.ctx, b.pool.Config().ConnConfig.Copy())
 	require.NoError(t, err)
@@ -140,8 +147,9 @@ func (b *testBundle) takeAsStranger(t *testing.T, lock string) {
 		_, err := conn.Exec(ctx, `RESET SESSION AUTHORIZATION; DROP ROLE `+role)
 		require.NoError(t, errors.Join(err, conn.Close(ctx)))
 	})
-	_, err = conn.Exec(b.ctx, `CREATE ROLE `+role+` LOGIN; SET SESSION AUTHORIZATION `+role+`; SELECT pg_advisory_lock(`+lock+`)`)
+	_, err = conn.Exec(b.ctx, `CREATE ROLE `+role+` LOGIN; SET SESSION AUTHORIZATION `+role)
 	require.NoError(t, err)
+	return conn
 }
 
 // live makes the others take a client for living, which knows of its own runs.

@@ -64,3 +64,6 @@ SELECT clock_timestamp()::timestamptz;
 -- name: IsReadOnly :one
 -- Whether nothing can be stored on this connection: a standby, or a primary that is being replaced.
 SELECT current_setting('transaction_read_only')::boolean AS read_only;
+
+-- name: ListQueues :many
+SELECT q.name, (q.paused_at IS NOT NULL)::boolean AS paused FROM outhook.river_queue AS q;

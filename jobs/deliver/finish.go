@@ -74,8 +74,6 @@ func (w *Worker) NextRetry(job *river.Job[Args]) time.Time {
 func (w *Worker) interrupted(ctx context.Context, r *run) {
 	cause := context.Cause(ctx)
 	switch {
-	case errors.Is(cause, rivertype.ErrJobCancelledRemotely):
-		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonOperator)
 	case cause == nil || errors.Is(cause, context.DeadlineExceeded):
 		w.giveBack(ctx, r, ledger.TroubleWait())
 	default:

@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -12,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/outhook/outhook/db"
@@ -201,7 +199,7 @@ func (w *Worker) attempt(ctx context.Context, r *run, leave func(time.Duration) 
 	}
 
 	w.metrics.attempt(res)
-	w.judge(ctx, r, rec, res)
+	w.judge(r, rec, res)
 	w.log(ctx, r, rec, res)
 	w.save(ctx, rec)
 	w.follow(ctx, rec)
@@ -277,12 +275,10 @@ func (w *Worker) begin(ctx context.Context, r *run) bool {
 }
 
 // judge decides what the outcome means for the delivery.
-func (w *Worker) judge(ctx context.Context, r *run, rec *record, res egress.Result) {
+func (w *Worker) judge(r *run, rec *record, res egress.Result) {
 	switch {
 	case res.Outcome == egress.Succeeded:
 		rec.state = db.DeliveryStateSucceeded
-	case res.Outcome == egress.Unknown && errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely):
-		rec.state, rec.reason = db.DeliveryStateCancelled, ledger.ReasonOperator
 	case res.Outcome == egress.Unknown:
 		// Our stop cut it. It may have arrived, so it uses up no delay and is tried again at once.
 		rec.ending = wait

@@ -29,3 +29,11 @@ CREATE TABLE outhook.river_job (
 
 CREATE INDEX river_job_args_index ON outhook.river_job USING gin (args);
 CREATE INDEX river_job_metadata_index ON outhook.river_job USING gin (metadata);
+
+CREATE TABLE outhook.river_queue (
+    name       text PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    metadata   jsonb NOT NULL DEFAULT '{}',
+    paused_at  timestamptz,
+    updated_at timestamptz NOT NULL
+);
