@@ -211,10 +211,19 @@ func newestServer(t *testing.T) *localpg.Server {
 	return startServerIn(t, localpg.Config{BinDir: os.Getenv("OUTHOOK_TEST_POSTGRES18_BIN"), Settings: logical()})
 }
 
+// long skips what starts several servers and copies them, unless it is asked for.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("OUTHOOK_TEST_LOAD") != "all" {
+		t.Skip("it takes half a minute and three servers: set OUTHOOK_TEST_LOAD=all, as .ci/run does")
+	}
+}
+
 // The documented life of a database: installed by an owner who is no superuser, restored into another cluster, and upgraded
 // to another major version by logical replication, with an event that waits meanwhile.
 func TestTheDocumentedLife(t *testing.T) {
 	t.Parallel()
+	long(t)
 	first := install(t, startServer(t, logical()))
 	first.works(t)
 
@@ -243,6 +252,7 @@ func TestTheDocumentedLife(t *testing.T) {
 // Blue and green: a copy of the whole server follows by logical replication, and takes over.
 func TestABlueGreenSwitch(t *testing.T) {
 	t.Parallel()
+	long(t)
 	blue := install(t, startServer(t, logical()))
 	blue.works(t)
 	blue.sql(t, "", `CREATE PUBLICATION life FOR TABLES IN SCHEMA outhook`, `SELECT pg_create_logical_replication_slot('life', 'pgoutput')`)
