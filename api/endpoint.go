@@ -285,6 +285,10 @@ func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoi
 		return row, err
 	}
 
+	if len(edit.members) == 0 {
+		return before, nil
+	}
+
 	e := edit.row
 	row, err = db.New().UpdateEndpoint(ctx, tx, db.UpdateEndpointParams{
 		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ type endpointChange struct {
 	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024"`
 	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100"`
 	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all of them."`
-	SecretHeaders map[string]string `json:"secret_headers,omitempty" nullable:"true" doc:"Replaces all of them."`
+	SecretHeaders map[string]string `json:"secret_headers,omitempty" nullable:"true" doc:"Replaces all of them. A url with another scheme, host or port needs them again, or null."`
 	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
 	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000"`
 	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"Null: no limit."`
@@ -119,6 +120,7 @@ func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, erro
 		return nil, err
 	}
 	e.checkDoubles()
+	e.checkMove(row)
 	e.checkDelays()
 	return e, e.faults.Problem(http.StatusUnprocessableEntity)
 }
@@ -444,6 +446,37 @@ func (e *endpointEdit) entries(
 		e.faults.Add(at, fmt.Sprintf("must have at most %d entries and %d bytes of names and values", maxEntries, maxBytes))
 	}
 	return m
+}
+
+// checkMove refuses to send an endpoint's credentials to another host: whoever changes the URL gives them again, or gives
+// them up.
+func (e *endpointEdit) checkMove(before db.Endpoint) {
+	if len(e.faults) > 0 || e.secretHeaders != nil || origin(before.URL) == origin(e.row.URL) {
+		return
+	}
+
+	_, names, err := signature.HeaderKeys(before.SecretHeaders)
+	if err != nil || len(names) > 0 {
+		e.faults.Add("body.secret_headers", "are those of another scheme, host or port: "+
+			"give them again together with this url, or null for none")
+	}
+}
+
+// origin returns the scheme, host and port of a URL.
+func origin(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return text
+	}
+	port := u.Port()
+	switch {
+	case port != "":
+	case strings.EqualFold(u.Scheme, "http"):
+		port = "80"
+	default:
+		port = "443"
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Hostname() + ":" + port)
 }
 
 // checkDoubles refuses a header that would be both secret and not.

@@ -241,3 +241,40 @@ func TestSecretHeaders(t *testing.T) {
 	require.Equal(t, "{}", stored(id), "erased with the endpoint")
 	require.NotContains(t, b.log.String(), "s3cret")
 }
+
+// A credential is given to one receiver: it does not follow its endpoint to another host by itself.
+func TestSecretHeadersStayWithTheirHost(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.newEndpoint("acme", `,"secret_headers":{"authorization":"Bearer s3cret"}`)
+	path := "/api/endpoints/" + id.String()
+	change := func(url, more string) response {
+		return b.do("PATCH", path, fmt.Sprintf(`{"url":%q%s}`, url, more))
+	}
+	require.Equal(t, 200, change("https://example.com:8443/first", `,"secret_headers":{"authorization":"Bearer s3cret"}`).status)
+	for _, same := range []string{"https://EXAMPLE.com:8443/second", "https://example.com:8443?a=b"} {
+		require.Equal(t, 200, change(same, "").status, same)
+	}
+	for _, other := range []string{
+		"https://example.com/second", "https://example.com:443/", "https://example.org:8443/", "https://www.example.com:8443/",
+	} {
+		b.requireFault(change(other, ""), 422, "body.secret_headers", "another scheme, host or port")
+		b.requireFault(change(other, `,"headers":{"x-a":"b"}`), 422, "body.secret_headers", "give them again")
+	}
+	require.Equal(t, 200, change("https://example.org/", `,"secret_headers":{"authorization":"Bearer other"}`).status)
+	require.Equal(t, 200, change("https://example.org:443/a", "").status, "the port of the scheme")
+	require.Equal(t, 200, change("https://example.net/", `,"secret_headers":null`).status)
+	require.Equal(t, 200, change("https://example.com/", "").status, "there is none")
+	require.NotContains(t, b.log.String(), "s3cret")
+}
+
+func TestAChangeOfNothingIsNone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	path := "/api/endpoints/" + b.newEndpoint("acme", "").String()
+	before := b.requireObject(b.do("GET", path, ""), 200)
+	require.Equal(t, before, b.requireObject(b.do("PATCH", path, `{}`), 200))
+	var entries int
+	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM outhook.audit_entries WHERE action = 'update-endpoint'`).Scan(&entries))
+	require.Zero(t, entries)
+}
