@@ -19,6 +19,7 @@ func setHeaders(c echo.Context, id string) {
 	switch {
 	case isUI(c.Path()):
 		h.Set(echo.HeaderContentSecurityPolicy, uiPolicy)
+		h.Set(echo.HeaderCacheControl, "no-store")
 	case isAPI(c):
 		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 		h.Set(echo.HeaderCacheControl, "no-store")

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/internal/problem"
 	joboperation "github.com/outhook/outhook/jobs/operation"
 )
 
@@ -182,14 +184,37 @@ func (s *Server) postOperation(ctx context.Context, _ *struct{}) (*newOperationO
 		return nil, err
 	}
 
-	return s.startOperation(ctx, func(tx pgx.Tx) (db.Operation, done, error) {
-		row, err := joboperation.Replay(ctx, tx, filter)
+	return s.startOperation(ctx, func(tx pgx.Tx) (row db.Operation, _ done, err error) {
+		if err := checkEndpointOf(ctx, tx, filter); err != nil {
+			return row, done{}, err
+		}
+
+		row, err = joboperation.Replay(ctx, tx, filter)
 		detail := map[string]any{
 			"endpoint_id": row.EndpointID, "event_types": row.EventTypes, "states": row.States,
 			"since": row.Since.UTC(), "until": row.Until.UTC(),
 		}
 		return row, done{"create-operation", tenantOf(row), objectOperation, row.ID.String(), detail}, err
 	})
+}
+
+// checkEndpointOf refuses an operation for an endpoint that is not there, or not the tenant's: it would look through the log
+// and find nothing.
+func checkEndpointOf(ctx context.Context, tx pgx.Tx, filter joboperation.Filter) error {
+	if filter.EndpointID == nil {
+		return nil
+	}
+
+	n, err := db.New().GetEndpoint(ctx, tx, *filter.EndpointID)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	if err != nil || filter.TenantID != nil && *filter.TenantID != n.TenantID {
+		var faults problem.Faults
+		faults.Add("body.endpoint_id", "is no endpoint of the tenant")
+		return faults.Problem(http.StatusUnprocessableEntity)
+	}
+	return nil
 }
 
 func (s *Server) startOperation(

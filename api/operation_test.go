@@ -83,8 +83,11 @@ func TestOperations(t *testing.T) {
 		b.requireProblem(b.as(key, "GET", "/api/operations/"+all["id"].(string), ""), 404)
 		b.requireProblem(b.as(key, "POST", "/api/operations/"+all["id"].(string)+"/cancel", ""), 404)
 		foreign := b.newEndpoint("globex", "")
-		own := b.requireObject(b.as(key, "POST", "/api/operations", `{"since":"2026-01-02T03:04:05Z","endpoint_id":"`+foreign.String()+`"}`), 202)
-		require.Equal(t, "acme", own["tenant_id"], "so that nothing of the foreign endpoint matches")
+		for _, id := range []string{foreign.String(), uuid.NewString()} {
+			b.requireFault(b.as(key, "POST", "/api/operations", `{"since":"2026-01-02T03:04:05Z","endpoint_id":"`+id+`"}`), 422, "body.endpoint_id", "no endpoint of the tenant")
+		}
+		own := b.requireObject(b.as(key, "POST", "/api/operations", `{"since":"2026-01-02T03:04:05Z"}`), 202)
+		require.Equal(t, "acme", own["tenant_id"])
 		b.requireFault(b.as(key, "POST", "/api/operations", `{"since":"2026-01-02T03:04:05Z","tenant_id":"globex"}`), 403, "body.tenant_id", "bound to")
 		items := b.requireObject(b.as(key, "GET", "/api/operations", ""), 200)["items"].([]any)
 		require.Len(t, items, 1)
@@ -114,6 +117,7 @@ func TestOperations(t *testing.T) {
 			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","states":["pending"]}`, "body.states[0]", "succeeded"},
 			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","endpoint_id":"x"}`, "body.endpoint_id", "UUID"},
 			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","tenant_id":""}`, "body.tenant_id", "empty"},
+			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","endpoint_id":"` + uuid.NewString() + `"}`, "body.endpoint_id", "no endpoint of"},
 		} {
 			b.requireFault(b.do("POST", tc.path, tc.body), 422, tc.location, tc.message)
 		}

@@ -143,3 +143,14 @@ func TestPanic(t *testing.T) {
 		require.Error(t, err)
 	})
 }
+
+// A filter that is dropped in silence shows more than was asked for.
+func TestAQueryIsReadAsAWhole(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.requireFault(b.do("GET", "/api/events?tenant_id=acme&tenant_id=other", ""), 422, "query.tenant_id", "more than once")
+	b.requireFault(b.do("GET", "/api/events?tenant_id=%zz", ""), 422, "query", "can't be read")
+	b.requireFault(b.do("GET", "/api/events?tenant_id=a;type=b", ""), 422, "query", "can't be read")
+	require.Equal(t, 200, b.do("GET", "/api/events?tenant_id=acme&type=a.b&limit=1", "").status)
+	require.Equal(t, 200, b.do("GET", "/api/attempts?outcome=succeeded,unknown", "").status)
+}

@@ -2,12 +2,17 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"net/url"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+
+	"github.com/outhook/outhook/internal/problem"
 )
 
 // route is an operation and what huma does not know of it.
@@ -28,7 +33,7 @@ func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O
 	op.Security = []map[string][]string{{securityScheme: scopeNames(r.access)}}
 	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests,
 		http.StatusServiceUnavailable)
-	op.Middlewares = huma.Middlewares{authorize(r.access)}
+	op.Middlewares = huma.Middlewares{authorize(r.access), checkQuery}
 	op.Metadata = map[string]any{metaBody: r.body, metaOptional: r.optional, metaOK: r.answer}
 
 	if r.body != nil {
@@ -57,4 +62,26 @@ func authorize(a access) func(huma.Context, func(huma.Context)) {
 		}
 		next(hc)
 	}
+}
+
+// checkQuery is the middleware that refuses what would be dropped in silence: a list whose filter is given twice would show
+// more than was asked for. Parameters that an operation does not have are refused elsewhere.
+func checkQuery(hc huma.Context, next func(huma.Context)) {
+	c := humaecho.Unwrap(hc)
+	values, err := url.ParseQuery(c.Request().URL.RawQuery)
+	var faults problem.Faults
+	if err != nil {
+		faults.Add("query", "can't be read: write what is not a letter or digit as %XX")
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if len(values[name]) > 1 {
+			faults.Add("query."+name, "is given more than once")
+		}
+	}
+
+	if err := faults.Problem(http.StatusUnprocessableEntity); err != nil {
+		c.Error(err)
+		return
+	}
+	next(hc)
 }

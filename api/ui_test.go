@@ -37,6 +37,7 @@ func TestUI(t *testing.T) {
 				require.NotContains(t, policy, "unsafe-eval")
 				require.Contains(t, policy, "frame-ancestors 'none'")
 				require.Equal(t, "DENY", r.header.Get("X-Frame-Options"))
+				require.Equal(t, "no-store", r.header.Get("Cache-Control"))
 				require.Equal(t, "same-origin", r.header.Get("Cross-Origin-Opener-Policy"))
 				require.Equal(t, "same-origin", r.header.Get("Cross-Origin-Resource-Policy"))
 			}

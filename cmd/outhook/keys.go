@@ -86,8 +86,8 @@ func (k keysListCmd) Run(c *command) error {
 				if key.TenantID != nil {
 					tenant = *key.TenantID
 				}
-				c.printf(row, key.ID, key.Scope, tenant, utc(key.CreatedAt), timeOrDash(key.ExpiresAt),
-					timeOrDash(key.LastUsedAt), timeOrDash(key.RevokedAt), key.Name)
+				c.printf(row, key.ID, key.Scope, printable(tenant), utc(key.CreatedAt), timeOrDash(key.ExpiresAt),
+					timeOrDash(key.LastUsedAt), timeOrDash(key.RevokedAt), printable(key.Name))
 			}
 
 			if len(keys) < keysPage {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -133,9 +134,11 @@ func (r *receiver) judge(req *http.Request, body []byte) (verdict string, status
 func (r *receiver) print(req *http.Request, body []byte, verdict string, status int) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s  %s  attempt %s  %s  answered %d  %s\n", time.Now().Format(time.TimeOnly),
-		req.Header.Get("outhook-event-type"), req.Header.Get("outhook-attempt"), req.Header.Get(signature.HeaderID),
-		status, verdict)
-	fmt.Fprintf(&b, "  %s\n", body)
+		printable(req.Header.Get("outhook-event-type")), printable(req.Header.Get("outhook-attempt")),
+		printable(req.Header.Get(signature.HeaderID)), status, verdict)
+	for line := range strings.SplitSeq(string(body), "\n") {
+		fmt.Fprintf(&b, "  %s\n", printable(strings.ReplaceAll(line, "\t", "    ")))
+	}
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
