@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,10 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		if isHealth(c.Path()) {
 			return next(c)
 		}
+		if isDelivery(c.Request().Header) {
+			return problem.New(http.StatusLoopDetected,
+				"this is a delivery of Outhook's, whose endpoint leads to this API: give the endpoint the receiver's URL")
+		}
 		if len(c.Request().RequestURI) > maxURLBytes {
 			return problem.New(http.StatusRequestURITooLong, fmt.Sprintf("the URL is longer than %d bytes", maxURLBytes))
 		}
@@ -33,6 +38,12 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 
 		return next(c)
 	}
+}
+
+// isDelivery tells whether a request is a delivery. One that came in here as an event would be delivered in turn: what one
+// request began would never end.
+func isDelivery(h http.Header) bool {
+	return len(h.Values("outhook-attempt")) > 0 || strings.HasPrefix(h.Get("user-agent"), "Outhook/")
 }
 
 // checkRate refuses a request of a key that has sent too many.

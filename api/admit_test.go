@@ -54,9 +54,12 @@ func TestFailedLogins(t *testing.T) {
 		r := b.guess(9, "203.0.113.1")
 		b.requireProblem(r, 429)
 		b.requireRetryAfter(r, 20)
-		require.Equal(t, 429, b.as(adminKey, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status, "a right key tells nothing either")
+		require.Equal(t, 200, b.as(adminKey, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status, "a right key always passes")
+		key, _ := b.newKey("read", "")
+		require.Equal(t, 200, b.as(key, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status)
 		ui := b.do("GET", "/riverui/", "", "Authorization", "Basic "+basic(adminKey), "X-Forwarded-For", "203.0.113.1")
-		b.requireProblem(ui, 429)
+		require.Equal(t, 404, ui.status)
+		b.requireProblem(b.do("GET", "/riverui/", "", "Authorization", "Basic "+basic("wrong"), "X-Forwarded-For", "203.0.113.1"), 429)
 		require.Equal(t, 401, b.as("", "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status, "no key is no guess")
 		require.Equal(t, 200, b.as(adminKey, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.2").status)
 		require.Equal(t, 200, b.do("GET", "/api/events", "").status)
@@ -66,9 +69,7 @@ func TestFailedLogins(t *testing.T) {
 		t.Parallel()
 		b := setupOn(t, setup(t).pool, func(cfg *api.Config) { cfg.Access.FailedLogins, cfg.Access.TrustedProxies = 60, loopback })
 		require.Eventually(t, func() bool { return b.guess(int(time.Now().UnixNano()), "203.0.113.1").status == 429 }, time.Minute, time.Microsecond)
-		require.Eventually(t, func() bool {
-			return b.as(adminKey, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status == 200
-		}, time.Minute, 50*time.Millisecond)
+		require.Eventually(t, func() bool { return b.guess(1, "203.0.113.1").status == 401 }, time.Minute, 50*time.Millisecond)
 	})
 
 	t.Run("OfOneOldKeyCountOnce", func(t *testing.T) {
@@ -77,7 +78,7 @@ func TestFailedLogins(t *testing.T) {
 		for range 50 {
 			b.requireProblem(b.guess(0, "203.0.113.1"), 401)
 		}
-		require.Equal(t, 200, b.as(adminKey, "GET", "/api/events", "", "X-Forwarded-For", "203.0.113.1").status)
+		b.requireProblem(b.guess(1, "203.0.113.1"), 401)
 	})
 
 	t.Run("TakeTheAddressThatATrustedProxySaw", func(t *testing.T) {
@@ -212,4 +213,18 @@ func TestHeadersThatNeverEndAreCutOff(t *testing.T) {
 		require.NotErrorIs(t, <-ended, os.ErrDeadlineExceeded, "the server did not close the connection")
 	}
 	require.GreaterOrEqual(t, time.Since(started), 9*time.Second)
+}
+
+// A delivery that comes in here is no event: what one request began would multiply without an end.
+func TestDeliveriesAreNoEvents(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const body = `{"tenant_id":"acme","type":"a.b","payload":1}`
+	for _, header := range [][2]string{{"Outhook-Attempt", "1"}, {"User-Agent", "Outhook/1.2.3"}} {
+		r := b.do("POST", "/api/events", body, header[0], header[1])
+		require.Contains(t, b.requireProblem(r, 508).Detail, "the receiver's URL", header)
+		require.Equal(t, 200, b.do("GET", "/livez", "", header[0], header[1]).status)
+	}
+	require.Equal(t, 202, b.do("POST", "/api/events", body, "User-Agent", "shop (Outhook/1)").status)
+	require.Equal(t, 1, b.count(`SELECT count(*) FROM outhook.events`))
 }

@@ -41,24 +41,13 @@ func newGuesses(cfg Config, clientAddress func(*http.Request) netip.Addr) *guess
 	}
 }
 
-// check refuses a request of an address that has tried too many keys. It must not matter whether this key is right, or
-// trying would not be limited.
-func (g *guesses) check(r *http.Request) error {
-	if g == nil || g.buckets.Len() == 0 {
-		return nil
-	}
-
-	wait := g.buckets.Wait(g.client(r), time.Now())
-	if wait == 0 {
-		return nil
-	}
-	return problem.TooMany("this address has tried too many API keys that are not valid: wait", limit.Seconds(wait))
-}
-
-// note counts a wrong key.
-func (g *guesses) note(ctx context.Context, r *http.Request, sum [sha256.Size]byte) {
+// note counts a wrong key, and refuses it if its address has tried too many.
+func (g *guesses) note(ctx context.Context, r *http.Request, sum [sha256.Size]byte) error {
 	if g == nil {
-		return
+		return nil
+	}
+	if wait := g.buckets.Wait(g.client(r), time.Now()); wait > 0 {
+		return problem.TooMany("this address has tried too many API keys that are not valid: wait", limit.Seconds(wait))
 	}
 
 	if !g.proxied && r.Header.Get(echo.HeaderXForwardedFor) != "" {
@@ -70,6 +59,7 @@ func (g *guesses) note(ctx context.Context, r *http.Request, sum [sha256.Size]by
 	}
 
 	g.buckets.TakeOnce(g.client(r), binary.BigEndian.Uint64(sum[:]), time.Now())
+	return nil
 }
 
 // client returns the network that counts as one client.

@@ -340,7 +340,8 @@ func TestServeLimitsWhatAClientMaySend(t *testing.T) {
 	}
 	require.Equal(t, http.StatusUnauthorized, try("one", "203.0.113.7"))
 	require.Equal(t, http.StatusUnauthorized, try("two", "203.0.113.7"))
-	require.Equal(t, http.StatusTooManyRequests, try(testAPIKey, "203.0.113.7"))
+	require.Equal(t, http.StatusTooManyRequests, try("three", "203.0.113.7"))
+	require.Equal(t, http.StatusOK, try(testAPIKey, "203.0.113.7"))
 	require.Equal(t, http.StatusOK, try(testAPIKey, "203.0.113.8"))
 
 	limited := start(t, serveArgs(url, "--roles", "api", "--rate-limit", "0.01", "--failed-logins", "0")...).address(t)
@@ -493,6 +494,11 @@ func TestListenChecksTheSignature(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, send(`{"a":2}`))
 	listener.line(t, "signature valid")
 	listener.line(t, "SIGNATURE INVALID")
+
+	// What comes from strangers moves no cursor.
+	require.Equal(t, http.StatusUnauthorized, send("first\n\x1b[2Jsecond\u202ereversed"))
+	listener.line(t, "  first")
+	require.Equal(t, "  \ufffd[2Jsecond\ufffdreversed", listener.line(t, "second"))
 }
 
 func TestVersionAndHelp(t *testing.T) {

@@ -50,7 +50,7 @@ type serverFlags struct {
 	RiverUI         bool `name:"river-ui" env:"OUTHOOK_RIVER_UI" default:"${river_ui}" negatable:"" help:"Serve River UI at /riverui/."`
 
 	RateLimit      float64 `env:"OUTHOOK_RATE_LIMIT" default:"0" help:"Requests a second that each API key may send to this process; one more gets 429. 0: no limit."`
-	FailedLogins   int     `env:"OUTHOOK_FAILED_LOGINS" default:"${failed_logins}" help:"Wrong API keys a minute that an address may try; then all from there gets 429. 0: no limit."`
+	FailedLogins   int     `env:"OUTHOOK_FAILED_LOGINS" default:"${failed_logins}" help:"Wrong API keys a minute that an address may try; then wrong ones from there get 429. 0: no limit."`
 	TrustedProxies string  `env:"OUTHOOK_TRUSTED_PROXIES" help:"Prefixes of the proxies in front of the API whose X-Forwarded-For tells a client's address, like 10.0.0.0/8. Without it, the address that connects counts."`
 
 	MetricsListen string `env:"OUTHOOK_METRICS_LISTEN" default:"${metrics_listen}" help:"The address that serves /metrics, without authentication, or none. The default gives way if another process has it."`
