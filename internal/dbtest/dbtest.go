@@ -14,8 +14,10 @@ package dbtest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -39,6 +41,7 @@ const (
 func Main(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	overlap()
 	code := m.Run()
 	if err := shared.close(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "stopping the tests' server:", err)
@@ -55,6 +58,19 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return 0
+}
+
+// minParallel is how many tests run at the same time at least: most of what they do is to wait, for a lease, a delay or a
+// server, and a package of tests may take ten minutes.
+const minParallel = 3
+
+// overlap raises -parallel to minParallel where nobody has set it.
+func overlap() {
+	flag.Parse()
+	f := flag.Lookup("test.parallel")
+	if n, err := strconv.Atoi(f.Value.String()); err == nil && f.Value.String() == f.DefValue && n < minParallel {
+		_ = f.Value.Set(strconv.Itoa(minParallel))
+	}
 }
 
 // New returns a pool of at most 10 connections on a fresh database with all migrations. When the test ends, the pool is
