@@ -40,8 +40,8 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// isDelivery tells whether a request is a delivery. One that came in here as an event would be delivered in turn: what one
-// request began would never end.
+// isDelivery tells whether a request is a delivery. One that came in here as an event would be delivered in turn:
+// what one request began would never end.
 func isDelivery(h http.Header) bool {
 	return len(h.Values("outhook-attempt")) > 0 || strings.HasPrefix(h.Get("user-agent"), "Outhook/")
 }

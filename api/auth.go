@@ -64,9 +64,9 @@ func bearer(h http.Header) string {
 	return strings.TrimSpace(key)
 }
 
-// login returns the principal of a key, the zero value for none and for a wrong one, which counts as a guess. A right key
-// always passes: others with wrong ones may be behind the same address. Nobody finds one by trying: they have 256 bits,
-// and the bootstrap key has 16 characters at least.
+// login returns the principal of a key, the zero value for none and for a wrong one, which counts as a guess. A right
+// key always passes: others with wrong ones may be behind the same address. Nobody finds one by trying: they have 256
+// bits, and the bootstrap key has 16 characters at least.
 func (s *Server) login(ctx context.Context, key string) (principal, error) {
 	if key == "" {
 		return principal{}, nil

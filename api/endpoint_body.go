@@ -448,8 +448,8 @@ func (e *endpointEdit) entries(
 	return m
 }
 
-// checkMove refuses to send an endpoint's credentials to another host: whoever changes the URL gives them again, or gives
-// them up.
+// checkMove refuses to send an endpoint's credentials to another host: whoever changes the URL gives them again, or
+// gives them up.
 func (e *endpointEdit) checkMove(before db.Endpoint) {
 	if len(e.faults) > 0 || e.secretHeaders != nil || origin(before.URL) == origin(e.row.URL) {
 		return
@@ -468,6 +468,7 @@ func origin(text string) string {
 	if err != nil {
 		return text
 	}
+
 	port := u.Port()
 	switch {
 	case port != "":

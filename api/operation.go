@@ -198,8 +198,8 @@ func (s *Server) postOperation(ctx context.Context, _ *struct{}) (*newOperationO
 	})
 }
 
-// checkEndpointOf refuses an operation for an endpoint that is not there, or not the tenant's: it would look through the log
-// and find nothing.
+// checkEndpointOf refuses an operation for an endpoint that is not there, or not the tenant's: it would look through
+// the log and find nothing.
 func checkEndpointOf(ctx context.Context, tx pgx.Tx, filter joboperation.Filter) error {
 	if filter.EndpointID == nil {
 		return nil

@@ -72,8 +72,8 @@ func list[R, T any](
 	return newPage(p, rows, answer, position)
 }
 
-// listDays is how many days of events one transaction of a list looks through: it locks the partitions of those, and at a
-// retention of a year there are thousands.
+// listDays is how many days of events one transaction of a list looks through: it locks the partitions of those, and
+// at a retention of a year there are thousands.
 const listDays = 7
 
 // logSpan is what of the log a list may show. Nil: no bound.
@@ -150,6 +150,7 @@ func newPage[R, T any](
 		next := encodeCursor(position(rows[limit-1]))
 		out.Body.NextCursor = &next
 	}
+
 	out.Body.Items = make([]T, len(rows))
 	for i, row := range rows {
 		if out.Body.Items[i], err = answer(row); err != nil {

@@ -110,7 +110,8 @@ func (r *readiness) vacuum(ctx context.Context) string {
 
 	holders := strings.Join(list, "; ")
 	if holders != "" && holders != r.holders {
-		r.cfg.Logger.WarnContext(ctx, "vacuum can't remove dead rows, and each look for jobs reads them", slog.String("holders", holders))
+		r.cfg.Logger.WarnContext(ctx, "vacuum can't remove dead rows, and each look for jobs reads them",
+			slog.String("holders", holders))
 	}
 	r.holders = holders
 	if holders != "" {

@@ -64,8 +64,8 @@ func authorize(a access) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// checkQuery is the middleware that refuses what would be dropped in silence: a list whose filter is given twice would show
-// more than was asked for. Parameters that an operation does not have are refused elsewhere.
+// checkQuery is the middleware that refuses what would be dropped in silence: a list whose filter is given twice
+// would show more than was asked for. Parameters that an operation does not have are refused elsewhere.
 func checkQuery(hc huma.Context, next func(huma.Context)) {
 	c := humaecho.Unwrap(hc)
 	values, err := url.ParseQuery(c.Request().URL.RawQuery)

@@ -20,9 +20,9 @@ const (
 // lookEvery is how often the rows are looked at, however many messages come.
 const lookEvery = time.Second
 
-// listener is River's, which believes nobody: each login of the database may notify, whatever its rights. That there are
-// jobs is a hint to look for them. That a queue is paused or works again is a hint to look at the queues' rows, and what
-// those say is passed on. No message ends a run or asks a leader to resign.
+// listener is River's, which believes nobody: each login of the database may notify, whatever its rights. That there
+// are jobs is a hint to look for them. That a queue is paused or works again is a hint to look at the queues' rows,
+// and what those say is passed on. No message ends a run or asks a leader to resign.
 type listener struct {
 	riverdriver.Listener
 

@@ -14,8 +14,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// stuck is how long toxiproxy may take to change what is on a wire. It can hang for ever: while it changes a connection whose
-// reader has just died, which no longer takes what the change waits for.
+// stuck is how long toxiproxy may take to change what is on a wire. It can hang for ever: while it changes a
+// connection whose reader has just died, which no longer takes what the change waits for.
 const stuck = 10 * time.Second
 
 // wire is the network between one process (or the clients) and Postgres.
@@ -112,6 +112,7 @@ func (w *wire) cut(ctx context.Context, length time.Duration) error {
 func (w *wire) poison(toxics ...toxic) error {
 	for _, t := range toxics {
 		body, err := json.Marshal(t)
+
 		if err == nil {
 			err = w.change(func(p *toxiproxy.Proxy) error {
 				_, err := p.Toxics.AddToxicJson(bytes.NewReader(body))

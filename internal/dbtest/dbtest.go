@@ -60,8 +60,8 @@ func run(m *testing.M) int {
 	return 0
 }
 
-// minParallel is how many tests run at the same time at least: most of what they do is to wait, for a lease, a delay or a
-// server, and a package of tests may take ten minutes.
+// minParallel is how many tests run at the same time at least: most of what they do is to wait, for a lease, a delay
+// or a server, and a package of tests may take ten minutes.
 const minParallel = 3
 
 // overlap raises -parallel to minParallel where nobody has set it.

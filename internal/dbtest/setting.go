@@ -11,9 +11,9 @@ import (
 // Setting is a setting of Postgres that any user may set, and a value that is not the usual one.
 type Setting struct{ Name, Value string }
 
-// Settings returns all that any user may set and that could change what a statement does, each with each value that is not
-// the usual one; of numbers the smallest. Left out is what ends a statement by itself, what refuses to write, and what
-// only writes to the server's log.
+// Settings returns all that any user may set and that could change what a statement does, each with each value that
+// is not the usual one; of numbers the smallest. Left out is what ends a statement by itself, what refuses to write,
+// and what only writes to the server's log.
 func Settings(t testing.TB, pool *pgxpool.Pool) []Setting {
 	t.Helper()
 	rows, err := pool.Query(t.Context(), `SELECT s.name, v.value FROM pg_settings AS s, LATERAL (
@@ -25,6 +25,7 @@ func Settings(t testing.TB, pool *pgxpool.Pool) []Setting {
 			AND s.name NOT IN ('transaction_isolation', 'transaction_deferrable', 'exit_on_error', 'row_security', 'temp_file_limit')
 		ORDER BY 1, 2`)
 	require.NoError(t, err)
+
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Setting])
 	require.NoError(t, err)
 	require.Greater(t, len(list), 70)

@@ -41,8 +41,8 @@ const (
 	checkVacuum       = "vacuum_held_back"             // by old transactions: told only
 )
 
-// MaxHold is how long a transaction may keep vacuum from removing dead rows before it is told. Of river_job each delivery
-// leaves two, and who looks for jobs reads them.
+// MaxHold is how long a transaction may keep vacuum from removing dead rows before it is told. Of river_job each
+// delivery leaves two, and who looks for jobs reads them.
 const MaxHold = time.Minute
 
 // checks lists the invariants in the order of reports. jobs_of_settled_deliveries is told and never repaired: it is
