@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -27,22 +28,22 @@ type attempt struct {
 	RemoteAddr        *string           `json:"remote_addr" doc:"The address that was connected to."`
 	RequestHeaders    map[string]string `json:"request_headers" nullable:"true" doc:"The headers that were sent; the signature and the values of the endpoint's own headers are redacted."`
 	ResponseHeaders   map[string]string `json:"response_headers" nullable:"true" doc:"A few of the answer's headers."`
-	ResponseBody      *string           `json:"response_body" doc:"The beginning of the answer's body."`
+	ResponseBody      *string           `json:"response_body" doc:"The beginning of the answer's body. In lists only with bodies=true; null without."`
 	ResponseTruncated bool              `json:"response_truncated" doc:"True if the answer's body was longer than what is kept of it."`
 }
 
-// attemptList has no cursor: an event has at most 31 attempts per endpoint and order.
-type attemptList struct {
-	Items []attempt `json:"items" nullable:"false"`
+type listAttemptsInput struct {
+	ID     uuid.UUID `path:"id" format:"uuid" doc:"The event's id."`
+	Limit  int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+	Bodies bool      `query:"bodies" doc:"Give response_body, which may have 16 KiB each."`
 }
-
-type listAttemptsOutput struct{ Body attemptList }
 
 func (s *Server) addAttempts() {
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-event-attempts", Method: http.MethodGet, Path: "/api/events/{id}/attempts",
-			Tags: []string{tagEvents}, Summary: "List all attempts of an event, oldest first",
+			Tags: []string{tagEvents}, Summary: "List the attempts of an event, oldest first",
 			Errors: []int{http.StatusNotFound},
 		},
 		access: readAccess, timeout: s.cfg.Timeouts.Query,
@@ -71,28 +72,41 @@ func newAttempt(r db.DeliveryAttempt) (attempt, error) {
 	return a, nil
 }
 
-func (s *Server) listAttempts(ctx context.Context, in *eventInput) (*listAttemptsOutput, error) {
-	var rows []db.DeliveryAttempt
-	err := s.read(ctx, func(tx pgx.Tx) error {
-		tenantID, err := db.New().GetEventTenant(ctx, tx, in.ID)
-		if err != nil {
-			return err
-		}
-		if err := checkVisible(ctx, tenantID); err != nil {
-			return err
-		}
-		rows, err = db.New().ListEventAttempts(ctx, tx, in.ID)
-		return err
-	})
-	if err != nil {
-		return nil, err
+func (s *Server) listAttempts(ctx context.Context, in *listAttemptsInput) (*pageOutput[attempt], error) {
+	f := newPaging(ctx, in.Limit, in.Cursor)
+	p := db.ListEventAttemptsParams{EventID: in.ID, MaxRows: f.maxRows()}
+	if after := f.after(2); after[0] != nil {
+		at, number := unpackPosition(*after[0])
+		p.AfterStartedAt, p.AfterNumber, p.AfterEndpointID = &at, &number, after[1]
 	}
 
-	out := &listAttemptsOutput{Body: attemptList{Items: make([]attempt, len(rows))}}
-	for i, row := range rows {
-		if out.Body.Items[i], err = newAttempt(row); err != nil {
+	return list(ctx, s, f, func(tx pgx.Tx) ([]db.DeliveryAttempt, error) {
+		tenantID, err := db.New().GetEventTenant(ctx, tx, in.ID)
+		if err != nil {
 			return nil, err
 		}
-	}
-	return out, nil
+		if err := checkVisible(ctx, tenantID); err != nil {
+			return nil, err
+		}
+		return db.New().ListEventAttempts(ctx, tx, p)
+	}, func(r db.DeliveryAttempt) (attempt, error) {
+		if !in.Bodies {
+			r.ResponseBody = nil
+		}
+		return newAttempt(r)
+	}, func(r db.DeliveryAttempt) []uuid.UUID {
+		return []uuid.UUID{packPosition(r.StartedAt, r.Number), r.EndpointID}
+	})
+}
+
+// packPosition puts a time, to the microsecond, and a number into the form of an id, for a cursor.
+func packPosition(at time.Time, number int32) (id uuid.UUID) {
+	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMicro()))
+	binary.BigEndian.PutUint32(id[8:], uint32(number)) //nolint:gosec // as it comes back
+	return id
+}
+
+func unpackPosition(id uuid.UUID) (at time.Time, number int32) {
+	at = time.UnixMicro(int64(binary.BigEndian.Uint64(id[:]))) //nolint:gosec // as it was put in
+	return at, int32(binary.BigEndian.Uint32(id[8:]))          //nolint:gosec // as it was put in
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -214,7 +215,7 @@ func TestListAttempts(t *testing.T) {
 		($1, $2, 2, NULL, '2026-01-02T03:04:06Z', NULL, 'unknown', 'manual', false, 'worker_died: x', NULL, NULL, NULL, NULL),
 		($1, $2, 1, 500, '2026-01-02T03:04:05.5Z', 12, 'rejected', 'scheduled', true, NULL, '198.51.100.7:443',
 			'{"webhook-id":"<x>"}', '{"server":"a&b"}', 'no')`, event, endpoint)
-	r := b.do("GET", path, "")
+	r := b.do("GET", path+"?bodies=true", "")
 	require.Contains(t, string(r.body), "a&b", "no HTML escapes")
 	items := b.requireObject(r, 200)["items"].([]any)
 	require.Equal(t, []any{
@@ -230,6 +231,32 @@ func TestListAttempts(t *testing.T) {
 			"request_headers": nil, "response_headers": nil, "response_body": nil, "response_truncated": false,
 		},
 	}, items)
+	require.Nil(t, b.requireObject(b.do("GET", path, ""), 200)["items"].([]any)[0].(object)["response_body"], "nobody has asked for it")
+
+	// A page holds what a page may, however many attempts there are, of the same moment too.
+	b.exec(`INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome, response_body)
+		SELECT $1, gen_random_uuid(), n % 3 + 1, timestamptz '2026-01-02T03:04:05.000001Z' + make_interval(secs => n % 5), 'succeeded', repeat('x', 16000)
+		FROM generate_series(1, 250) AS n`, event)
+	seen, last := map[string]bool{}, ""
+	for query := "?limit=100"; query != ""; {
+		r := b.do("GET", path+query, "")
+		require.Less(t, len(r.body), 100_000)
+		page := b.requireObject(r, 200)
+		for _, item := range page["items"].([]any) {
+			o := item.(object)
+			seen[fmt.Sprint(o["endpoint_id"], o["number"])] = true
+			at, err := time.Parse(time.RFC3339Nano, o["started_at"].(string))
+			require.NoError(t, err)
+			require.LessOrEqual(t, last, at.Format("2006-01-02T15:04:05.000000"))
+			last = at.Format("2006-01-02T15:04:05.000000")
+		}
+		query = ""
+		if next, ok := page["next_cursor"].(string); ok {
+			query = "?limit=100&cursor=" + next
+		}
+	}
+	require.Len(t, seen, 252)
+	b.requireFault(b.do("GET", path+"?cursor=x", ""), 422, "query.cursor", "next_cursor")
 }
 
 // What asks for one event locks the event's day and no other: nobody plans for every day's.

@@ -133,7 +133,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"POST", "/api/events/batch", `{"events":[{"tenant_id":"acme","type":"a","payload":1}]}`, "StoredBatch"},
 		{"GET", "/api/events", "", "PageEvent"},
 		{"GET", "/api/events/" + event.String(), "", "FullEvent"},
-		{"GET", "/api/events/" + event.String() + "/attempts", "", "AttemptList"},
+		{"GET", "/api/events/" + event.String() + "/attempts", "", "PageAttempt"},
 		{"GET", "/api/endpoints", "", "PageEndpoint"},
 		{"GET", "/api/endpoints/" + endpoint.String(), "", "Endpoint"},
 		{"GET", "/api/deliveries", "", "PageDelivery"},

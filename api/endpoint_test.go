@@ -494,7 +494,7 @@ func TestTestEndpoint(t *testing.T) {
 		_, err = time.Parse(time.RFC3339Nano, payload["timestamp"].(string))
 		require.NoError(t, err)
 
-		attempts := decode[struct{ Items []json.RawMessage }](t, b.do("GET", "/api/events/"+got["event_id"].(string)+"/attempts", ""))
+		attempts := decode[struct{ Items []json.RawMessage }](t, b.do("GET", "/api/events/"+got["event_id"].(string)+"/attempts?bodies=true", ""))
 		require.Len(t, attempts.Items, 1)
 		var attempt object
 		require.NoError(t, json.Unmarshal(attempts.Items[0], &attempt))

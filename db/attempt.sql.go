@@ -71,11 +71,31 @@ func (q *Queries) InsertUnknownAttempts(ctx context.Context, db DBTX, arg Insert
 }
 
 const listEventAttempts = `-- name: ListEventAttempts :many
-SELECT event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome, trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body FROM outhook.delivery_attempts WHERE event_id = $1 ORDER BY started_at, endpoint_id, number
+SELECT event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome, trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body FROM outhook.delivery_attempts AS a
+WHERE a.event_id = $1
+    AND ($2::timestamptz IS NULL OR (a.started_at, a.endpoint_id, a.number)
+        > ($2::timestamptz, $3::uuid, $4::integer))
+ORDER BY a.started_at, a.endpoint_id, a.number
+LIMIT $5
 `
 
-func (q *Queries) ListEventAttempts(ctx context.Context, db DBTX, eventID uuid.UUID) ([]DeliveryAttempt, error) {
-	rows, err := db.Query(ctx, listEventAttempts, eventID)
+type ListEventAttemptsParams struct {
+	EventID         uuid.UUID
+	AfterStartedAt  *time.Time
+	AfterEndpointID *uuid.UUID
+	AfterNumber     *int32
+	MaxRows         int32
+}
+
+// The next max_rows attempts of an event, oldest first, after a position.
+func (q *Queries) ListEventAttempts(ctx context.Context, db DBTX, arg ListEventAttemptsParams) ([]DeliveryAttempt, error) {
+	rows, err := db.Query(ctx, listEventAttempts,
+		arg.EventID,
+		arg.AfterStartedAt,
+		arg.AfterEndpointID,
+		arg.AfterNumber,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,13 @@ CROSS JOIN LATERAL generate_series(d.attempt_count + 1, k.number - 1) AS g (numb
 ON CONFLICT (event_id, endpoint_id, number) DO NOTHING;
 
 -- name: ListEventAttempts :many
-SELECT * FROM outhook.delivery_attempts WHERE event_id = @event_id ORDER BY started_at, endpoint_id, number;
+-- The next max_rows attempts of an event, oldest first, after a position.
+SELECT * FROM outhook.delivery_attempts AS a
+WHERE a.event_id = @event_id
+    AND (sqlc.narg('after_started_at')::timestamptz IS NULL OR (a.started_at, a.endpoint_id, a.number)
+        > (sqlc.narg('after_started_at')::timestamptz, sqlc.narg('after_endpoint_id')::uuid, sqlc.narg('after_number')::integer))
+ORDER BY a.started_at, a.endpoint_id, a.number
+LIMIT @max_rows;
 
 -- name: GetFirstAttempt :one
 SELECT * FROM outhook.delivery_attempts WHERE event_id = @event_id AND endpoint_id = @endpoint_id AND number = 1;

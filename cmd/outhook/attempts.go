@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,12 +30,41 @@ type attemptAnswer struct {
 
 // attemptPage is the answer of a list of attempts.
 type attemptPage struct {
-	Items []json.RawMessage `json:"items"`
+	Items      []json.RawMessage `json:"items"`
+	NextCursor string            `json:"next_cursor"`
 }
 
-// of returns the attempts of one endpoint.
-func (p attemptPage) of(endpointID uuid.UUID) (list []json.RawMessage) {
-	for _, raw := range p.Items {
+// eachAttempt calls do with the attempts of an event, page by page; bodies: with what was answered.
+func eachAttempt(c *command, api *client, eventID uuid.UUID, bodies bool, do func([]json.RawMessage) error) error {
+	query := url.Values{"limit": {"200"}}
+	if bodies {
+		query.Set("bodies", "true")
+	}
+
+	for {
+		_, page, err := get[attemptPage](c.ctx, api, "/api/events/"+eventID.String()+"/attempts", query)
+		if err != nil {
+			return err
+		}
+		if err := do(page.Items); err != nil || page.NextCursor == "" {
+			return err
+		}
+		query.Set("cursor", page.NextCursor)
+	}
+}
+
+// attemptsOf returns the attempts of an event, without what was answered.
+func attemptsOf(c *command, api *client, eventID uuid.UUID) (list []json.RawMessage, err error) {
+	err = eachAttempt(c, api, eventID, false, func(items []json.RawMessage) error {
+		list = append(list, items...)
+		return nil
+	})
+	return list, err
+}
+
+// ofEndpoint returns the attempts of one endpoint.
+func ofEndpoint(items []json.RawMessage, endpointID uuid.UUID) (list []json.RawMessage) {
+	for _, raw := range items {
 		var a attemptAnswer
 		if json.Unmarshal(raw, &a) == nil && a.EndpointID == endpointID {
 			list = append(list, raw)
@@ -88,20 +118,20 @@ func (a *attemptsCmd) Run(c *command) error {
 		return err
 	}
 
-	_, page, err := get[attemptPage](c.ctx, api, "/api/events/"+a.EventID.String()+"/attempts", nil)
-	if err != nil {
+	if !a.JSON {
+		list, err := attemptsOf(c, api, a.EventID)
+		if err == nil {
+			printAttempts(c.stdout, list)
+		}
 		return err
 	}
 
-	if !a.JSON {
-		printAttempts(c.stdout, page.Items)
-		return nil
-	}
-
-	for _, raw := range page.Items {
-		if err := printLine(c.stdout, raw); err != nil {
-			return err
+	return eachAttempt(c, api, a.EventID, true, func(items []json.RawMessage) error {
+		for _, raw := range items {
+			if err := printLine(c.stdout, raw); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }

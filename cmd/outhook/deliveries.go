@@ -107,13 +107,13 @@ func (s *deliveriesShowCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
-	_, attempts, err := get[attemptPage](c.ctx, api, "/api/events/"+s.EventID.String()+"/attempts", nil)
+	attempts, err := attemptsOf(c, api, s.EventID)
 	if err != nil {
 		return err
 	}
 
 	c.printf("\n")
-	printAttempts(c.stdout, attempts.of(s.EndpointID))
+	printAttempts(c.stdout, ofEndpoint(attempts, s.EndpointID))
 	return nil
 }
 

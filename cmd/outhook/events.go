@@ -151,7 +151,7 @@ func (s *eventsShowCmd) Run(c *command) error {
 		return errors.Join(err, show(c, s.apiFlags, raw, func(io.Writer, any) {}))
 	}
 
-	_, attempts, err := get[attemptPage](c.ctx, api, "/api/events/"+s.ID.String()+"/attempts", nil)
+	attempts, err := attemptsOf(c, api, s.ID)
 	if err != nil {
 		return err
 	}
@@ -168,6 +168,6 @@ func (s *eventsShowCmd) Run(c *command) error {
 		deliveries.flush()
 		fmt.Fprintln(w)
 
-		printAttempts(w, attempts.Items)
+		printAttempts(w, attempts)
 	})
 }
