@@ -86,14 +86,14 @@ type auditEntry struct {
 }
 
 type listAuditInput struct {
-	TenantID string    `query:"tenant_id" maxLength:"255" doc:"Only what was done with objects of this tenant."`
-	ObjectID string    `query:"object_id" maxLength:"255" doc:"Only what was done with this object."`
-	Action   string    `query:"action" maxLength:"255" doc:"Only this action."`
-	KeyID    string    `query:"key_id" format:"uuid" doc:"Only what was done with this key."`
-	Since    time.Time `query:"since" doc:"Only entries of this time or later."`
-	Until    time.Time `query:"until" doc:"Only entries before this time."`
-	Limit    int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
-	Cursor   string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+	TenantID string `query:"tenant_id" maxLength:"255" doc:"Only what was done with objects of this tenant."`
+	ObjectID string `query:"object_id" maxLength:"255" doc:"Only what was done with this object."`
+	Action   string `query:"action" maxLength:"255" doc:"Only this action."`
+	KeyID    string `query:"key_id" format:"uuid" doc:"Only what was done with this key."`
+	Since    moment `query:"since" doc:"Only entries of this time or later."`
+	Until    moment `query:"until" doc:"Only entries before this time."`
+	Limit    int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor   string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
 }
 
 func (s *Server) addAudit() {

@@ -54,13 +54,13 @@ type replayInput struct {
 type deliveryOutput struct{ Body delivery }
 
 type listDeliveriesInput struct {
-	TenantID   string    `query:"tenant_id" maxLength:"255" doc:"Only deliveries of this tenant."`
-	EndpointID string    `query:"endpoint_id" format:"uuid" doc:"Only deliveries to this endpoint."`
-	State      string    `query:"state" enum:"pending,succeeded,failed,cancelled" doc:"Only deliveries in this state. Give since too if they are rare among very many."`
-	Since      time.Time `query:"since" doc:"Only deliveries of events of this time or later."`
-	Until      time.Time `query:"until" doc:"Only deliveries of events before this time."`
-	Limit      int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
-	Cursor     string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+	TenantID   string `query:"tenant_id" maxLength:"255" doc:"Only deliveries of this tenant."`
+	EndpointID string `query:"endpoint_id" format:"uuid" doc:"Only deliveries to this endpoint."`
+	State      string `query:"state" enum:"pending,succeeded,failed,cancelled" doc:"Only deliveries in this state. Give since too if they are rare among very many."`
+	Since      moment `query:"since" doc:"Only deliveries of events of this time or later."`
+	Until      moment `query:"until" doc:"Only deliveries of events before this time."`
+	Limit      int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor     string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
 }
 
 func (s *Server) addDeliveries() {

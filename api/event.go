@@ -81,12 +81,12 @@ type postEventOutput struct {
 type postBatchOutput struct{ Body batchReceipt }
 
 type listEventsInput struct {
-	TenantID string    `query:"tenant_id" maxLength:"255" doc:"Only events of this tenant."`
-	Type     string    `query:"type" maxLength:"255" doc:"Only events of this type."`
-	Since    time.Time `query:"since" doc:"Only events of this time or later."`
-	Until    time.Time `query:"until" doc:"Only events before this time."`
-	Limit    int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
-	Cursor   string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+	TenantID string `query:"tenant_id" maxLength:"255" doc:"Only events of this tenant."`
+	Type     string `query:"type" maxLength:"255" doc:"Only events of this type."`
+	Since    moment `query:"since" doc:"Only events of this time or later."`
+	Until    moment `query:"until" doc:"Only events before this time."`
+	Limit    int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor   string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
 }
 
 type eventInput struct {

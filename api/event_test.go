@@ -404,6 +404,8 @@ func TestListEvents(t *testing.T) {
 		require.Equal(t, ids[1:], got)
 		got, _ = list("?since=0001-01-01T00:00:00Z&until=9999-01-01T00:00:00Z")
 		require.Equal(t, ids, got)
+		got, _ = list("?until=0001-01-01T00:00:00Z")
+		require.Empty(t, got)
 	})
 
 	t.Run("CountsDeliveries", func(t *testing.T) {

@@ -1,6 +1,11 @@
 package api
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
 
 // textOrNull returns nil for an empty text.
 func textOrNull(text string) *string {
@@ -10,13 +15,32 @@ func textOrNull(text string) *string {
 	return &text
 }
 
-// bound returns a bound of a list by time, nil for no time. An id can't hold a time before 1970.
-func bound(t time.Time) *time.Time {
-	if t.IsZero() {
+// moment is a time in a query. The zero value is none: the year 1 is a time like any other.
+type moment struct{ at *time.Time }
+
+// UnmarshalText reads a time.
+func (m *moment) UnmarshalText(text []byte) error {
+	at, err := time.Parse(time.RFC3339Nano, string(text))
+	if err != nil {
+		return errors.New("must be a time like 2026-01-02T15:04:05Z")
+	}
+	m.at = &at
+	return nil
+}
+
+// Schema is that of the OpenAPI document.
+func (moment) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time"}
+}
+
+// bound returns a bound of a list by time, nil for none. An id can't hold a time before 1970.
+func bound(m moment) *time.Time {
+	if m.at == nil {
 		return nil
 	}
-	if epoch := time.Unix(0, 0); t.Before(epoch) {
-		t = epoch
+	at := *m.at
+	if epoch := time.Unix(0, 0); at.Before(epoch) {
+		at = epoch
 	}
-	return &t
+	return &at
 }
