@@ -134,14 +134,15 @@ func TestOperationsStart(t *testing.T) {
 	require.Equal(t, exitUsage, codeOf(err))
 
 	o := c.object(t, "operations", "start", "--since", "1h", "--until", "1s", "--tenant", "another", "--event-type", "a.*",
-		"--state", "failed,succeeded", "--endpoint", id, "--no-wait")
+		"--state", "failed,succeeded", "--no-wait")
 	require.Equal(t, "replay", o["kind"])
 	require.Equal(t, "another", o["tenant_id"])
-	require.Equal(t, id, o["endpoint_id"])
 	require.Equal(t, []any{"failed", "succeeded"}, o["states"])
 	require.Equal(t, []any{"a.*"}, o["event_types"])
 
-	out := c.must(t, "operations", "start", "--since", "1h", "--tenant", "acme")
+	_, err = c.run(t, "operations", "start", "--since", "1h", "--tenant", "another", "--endpoint", id)
+	require.ErrorContains(t, err, "no endpoint of the tenant")
+	out := c.must(t, "operations", "start", "--since", "1h", "--tenant", "acme", "--endpoint", id)
 	require.Regexp(t, `(?m)^state +completed$`, out)
 	require.Regexp(t, `(?m)^replayed +1$`, out)
 	c.await(t, ` a\.b +succeeded`, "deliveries", "list")
