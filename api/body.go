@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/problem"
@@ -57,44 +59,78 @@ func (s *Server) readBody(c echo.Context, limit int64) (body []byte, release fun
 		return nil, nil, tooLarge(limit)
 	}
 
-	room := r.ContentLength
-	if room < 0 {
-		room = limit
-	}
-	if s.held.Add(room) > int64(s.cfg.Limits.MaxHeldBytes) {
-		s.held.Add(-room)
-		return nil, nil, problem.Unavailable("the server holds as many requests as it can: repeat the request", 1)
-	}
-
-	release = func() { s.held.Add(-room) }
-	if body, err = s.readAll(c, limit); err != nil {
-		release()
+	key := requestOf(r.Context()).key.id
+	body, held, err := s.readAll(c, limit, key)
+	if err != nil {
+		s.room.give(key, held)
 		return nil, nil, err
 	}
-	return body, release, nil
+	return body, func() { s.room.give(key, held) }, nil
 }
 
-// readAll reads a body within the time for it. After an error the deadline stays, so that net/http, which reads what is
-// left of a body before it answers, does not wait for it either. In a test without a connection there are no deadlines.
-func (s *Server) readAll(c echo.Context, limit int64) ([]byte, error) {
+// A body comes in parts of bodyPart bytes, each within bodyStall: one that has stopped gives its room back soon.
+const (
+	bodyPart  = 16 << 10
+	bodyStall = 10 * time.Second
+)
+
+// readAll reads a body within the time for it, and takes the room for what has come; held is how much. After an error
+// the deadline stays, so that net/http, which reads what is left of a body before it answers, does not wait for it
+// either. In a test without a connection there are no deadlines.
+func (s *Server) readAll(c echo.Context, limit int64, key uuid.UUID) (body []byte, held int64, err error) {
 	control := http.NewResponseController(c.Response())
-	_ = control.SetReadDeadline(time.Now().Add(s.cfg.Timeouts.Body))
+	reader := http.MaxBytesReader(c.Response().Writer, c.Request().Body, limit)
+	end := time.Now().Add(s.cfg.Timeouts.Body)
 
 	var buf bytes.Buffer
-	_, err := buf.ReadFrom(http.MaxBytesReader(c.Response().Writer, c.Request().Body, limit))
+	for whole := false; !whole; {
+		part := int64(bodyPart)
+		if length := c.Request().ContentLength; length >= 0 {
+			part = min(part, length-held)
+			whole = part == length-held
+		}
+		if err := s.room.take(key, part); err != nil {
+			return nil, held, err
+		}
+		held += part
+
+		_ = control.SetReadDeadline(earlier(end, time.Now().Add(bodyStall)))
+		n, err := io.CopyN(&buf, reader, part)
+		switch {
+		case errors.Is(err, io.EOF):
+			s.room.give(key, part-n)
+			held -= part - n
+			whole = true
+		case err != nil:
+			return nil, held, s.bodyProblem(err, limit)
+		}
+	}
+
+	if length := c.Request().ContentLength; length > int64(buf.Len()) {
+		return nil, held, s.bodyProblem(io.ErrUnexpectedEOF, limit)
+	}
+	_ = control.SetReadDeadline(time.Now().Add(readTimeout))
+	return buf.Bytes(), held, nil
+}
+
+// bodyProblem is the answer for a body that could not be read.
+func (s *Server) bodyProblem(err error, limit int64) error {
 	var tooMuch *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooMuch):
-		return nil, tooLarge(limit)
+		return tooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, problem.New(http.StatusRequestTimeout,
-			fmt.Sprintf("the body did not come within %v", s.cfg.Timeouts.Body))
-	case err != nil:
-		return nil, problem.New(http.StatusBadRequest, "the body ended before it was complete")
+		return problem.New(http.StatusRequestTimeout, fmt.Sprintf(
+			"the body did not come within %v, or %d KiB of it within %v", s.cfg.Timeouts.Body, bodyPart>>10, bodyStall))
 	}
+	return problem.New(http.StatusBadRequest, "the body ended before it was complete")
+}
 
-	_ = control.SetReadDeadline(time.Now().Add(readTimeout))
-	return buf.Bytes(), nil
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func tooLarge(limit int64) *problem.Error {

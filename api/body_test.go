@@ -119,6 +119,35 @@ func TestBodiesThatAreHeldAreBounded(t *testing.T) {
 	require.Equal(t, 202, b.do("POST", "/api/events", body).status)
 }
 
+// Bytes that were only promised take no room, and those of one key no more than its share: bodies that never come to their
+// end keep nobody else from publishing.
+func TestPromisedBytesTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(cfg *api.Config) { cfg.Limits.MaxBatchBytes = 200 << 10; cfg.Limits.MaxHeldBytes = 800 << 10 })
+	other, _ := b.newKey("publish", "")
+	batch := func(more string) net.Conn {
+		t.Helper()
+		conn := b.dial()
+		_, err := io.WriteString(conn, strings.Replace(head(more), "/api/events", "/api/events/batch", 1))
+		require.NoError(t, err)
+		return conn
+	}
+	for range 20 { // 4 MB are promised
+		_, err := io.WriteString(batch("Content-Length: 200000"), "{")
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return b.api.Held() == 20*16<<10 }, 30*time.Second, time.Millisecond)
+	const body = `{"tenant_id":"acme","type":"a","payload":1}`
+	require.Equal(t, 202, b.do("POST", "/api/events", body).status)
+
+	// What a key holds counts for this key alone.
+	large := `{"tenant_id":"acme","type":"a","payload":"` + strings.Repeat("x", 90_000) + `"}`
+	r := b.do("POST", "/api/events", large)
+	require.Contains(t, b.requireProblem(r, 429).Detail, "one key's")
+	b.requireRetryAfter(r, 1)
+	require.Equal(t, 202, b.as(other, "POST", "/api/events", large, "Content-Type", "application/json").status)
+}
+
 func FuzzDecodeEvent(f *testing.F) {
 	for _, payload := range nastyPayloads() {
 		f.Add([]byte(`{"tenant_id":"acme","type":"a.b","payload":` + payload + `}`))

@@ -141,8 +141,8 @@ type Limits struct {
 	MaxBatchEvents int
 
 	// MaxHeldBytes bounds the sum of the request bodies that are held at the same time, in bytes, MaxBatchBytes at
-	// least. A request that goes beyond gets 503 before its body is read. Memory use is about three times this: the
-	// body, its events, and what is on its way to the database.
+	// least. A request that goes beyond gets 503. One key gets half of it (MaxBatchBytes at least), then 429. Memory use
+	// is about three times this: the body, its events, and what is on its way to the database.
 	//
 	// Defaults to 128 MiB.
 	MaxHeldBytes int

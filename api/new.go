@@ -24,7 +24,8 @@ func New(cfg Config) (*Server, error) {
 
 	s := newServer(cfg)
 	s.store = ingest.New(cfg.Pool, s.calm, cfg.Metrics)
-	s.metrics = newAPIMetrics(cfg.Metrics, s.held.Load)
+	s.room = newRoom(cfg.Limits)
+	s.metrics = newAPIMetrics(cfg.Metrics, s.room.held)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
 	s.clientAddress = clientAddress(cfg.Access.TrustedProxies)
 	s.guesses = newGuesses(cfg, s.clientAddress)

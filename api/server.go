@@ -29,8 +29,8 @@ type Server struct {
 	keys      *batch.Group[[sha256.Size]byte, principal]
 	store     *ingest.Store
 	ready     *readiness
-	metrics   *apiMetrics   // nil without the API
-	held      atomic.Int64  // bytes of bodies
+	metrics   *apiMetrics // nil without the API
+	room      *room
 	tests     chan struct{} // a slot per test of an endpoint
 
 	active        atomic.Int64 // requests that are being served
