@@ -238,6 +238,8 @@ func (k traced) httpCause(err error) string {
 
 	case errors.Is(err, wire.ErrStray):
 		return "protocol: the receiver speaks before it is asked"
+	case errors.Is(err, wire.ErrEnded):
+		return "connection_closed: by the receiver, before anything was asked"
 	case k.phase == phaseBody && broken:
 		return "connection_closed: in the response body"
 	case k.phase == phaseBody:

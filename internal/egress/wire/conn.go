@@ -8,8 +8,13 @@ import (
 	"time"
 )
 
-// ErrStray is the error of a connection on which bytes came that no request had asked for.
-var ErrStray = errors.New("bytes came that no request had asked for")
+var (
+	// ErrStray is the error of a connection on which bytes came that no request had asked for.
+	ErrStray = errors.New("bytes came that no request had asked for")
+
+	// ErrEnded is the error of a connection that the receiver ended before a request was written.
+	ErrEnded = errors.New("the connection ended before anything was asked")
+)
 
 // state is what a connection is used for.
 type state int
@@ -177,10 +182,11 @@ func (c *Conn) beforeWrite() (pretend bool, err error) {
 	defer c.mu.Unlock()
 
 	if c.state == stateUsed && !c.looked {
-		if c.socket.readable() {
+		if err := c.socket.look(); err != nil {
 			c.state = stateStray
+			return false, err
 		}
-		c.looked = c.state == stateUsed
+		c.looked = true
 	}
 	if c.state == stateStray {
 		return false, ErrStray

@@ -22,4 +22,4 @@ func (s *socket) read(p []byte) (int, error) {
 	return n, err
 }
 
-func (s *socket) readable() bool { return false }
+func (s *socket) look() error { return nil }

@@ -62,22 +62,31 @@ func (s *socket) receive(fd uintptr) bool {
 	return true
 }
 
-// readable tells whether there is something to be read: bytes, the connection's end or an error.
-func (s *socket) readable() bool {
+// look returns ErrStray if there are bytes to be read, and ErrEnded if the connection has ended.
+func (s *socket) look() error {
 	if s.raw == nil {
-		return false
+		return nil
 	}
 
-	found := true
+	var found error
 	err := s.raw.Control(func(fd uintptr) {
 		var b [1]byte
-		_, err := ignoringEINTR(func() (int, error) {
+		n, err := ignoringEINTR(func() (int, error) {
 			n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 			return n, err
 		})
-		found = !errors.Is(err, syscall.EAGAIN)
+		switch {
+		case errors.Is(err, syscall.EAGAIN):
+		case err != nil || n == 0:
+			found = ErrEnded
+		default:
+			found = ErrStray
+		}
 	})
-	return err != nil || found
+	if err != nil {
+		return ErrEnded
+	}
+	return found
 }
 
 func ignoringEINTR(call func() (int, error)) (int, error) {
