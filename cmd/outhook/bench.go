@@ -22,6 +22,7 @@ type benchCmd struct {
 	AnswerBytes  int           `default:"2" help:"Size of the receiver's answers."`
 	FailFirst    int           `help:"How often the receiver refuses each delivery."`
 	Endpoints    int           `default:"1" help:"Endpoints that get each event."`
+	Tenants      int           `default:"1" help:"Tenants whose events they are in turn, each with so many endpoints."`
 	Workers      int           `default:"1" help:"Worker processes; 0: enqueue only."`
 	APIs         int           `name:"apis" default:"1" help:"API processes; the connections are divided among them."`
 	Preload      int           `help:"Delivered events in the tables before, over 40 days (mode retention: 2000000)."`
@@ -56,7 +57,7 @@ func (b *benchCmd) Run(c *command) error {
 		},
 		Events: bench.Events{
 			PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst, Endpoints: b.Endpoints,
-			Preload: b.Preload,
+			Tenants: b.Tenants, Preload: b.Preload,
 		},
 		Processes:  bench.Processes{APIs: b.APIs, Workers: b.Workers, Executable: executable},
 		Comparison: bench.Comparison{Pairs: b.Pairs, Baselines: b.Baseline, Against: b.Against, AnyMachine: b.AnyMachine},

@@ -130,11 +130,14 @@ func (c *apiConn) exchange(line, head string, body []byte) (status int, answer [
 	return res.StatusCode, answer, res.Close, err
 }
 
-func (a *api) addEndpoints(ctx context.Context, tenant, receiver string, n int) error {
-	for i := range n {
-		body := fmt.Sprintf(`{"tenant_id": %q, "url": "%s/%d"}`, tenant, receiver, i)
-		if _, err := a.post(ctx, "/api/endpoints", []byte(body)); err != nil {
-			return fmt.Errorf("creating an endpoint: %w", err)
+// addEndpoints makes each tenant's endpoints.
+func (a *api) addEndpoints(ctx context.Context, cfg Config, receiver string) error {
+	for tenant := range max(cfg.Tenants, 1) {
+		for i := range cfg.Endpoints {
+			body := fmt.Sprintf(`{"tenant_id": %q, "url": "%s/%d"}`, cfg.tenant(int64(tenant)), receiver, i)
+			if _, err := a.post(ctx, "/api/endpoints", []byte(body)); err != nil {
+				return fmt.Errorf("creating an endpoint: %w", err)
+			}
 		}
 	}
 	return nil

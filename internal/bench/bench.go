@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -40,7 +41,7 @@ type Config struct {
 	Target
 	Staging
 
-	// Tenant is whose events they are.
+	// Tenant is whose events they are; of several tenants their names' beginning.
 	//
 	// Defaults to "bench".
 	Tenant string
@@ -81,6 +82,11 @@ type Events struct {
 
 	// Endpoints is the number of endpoints that get each event.
 	Endpoints int
+
+	// Tenants is the number of tenants, whose events they are in turn. Each has so many endpoints.
+	//
+	// Defaults to 1.
+	Tenants int
 
 	// Preload is how many delivered events stand in the tables before, spread over 40 days.
 	Preload int
@@ -152,6 +158,7 @@ func (c Config) Validate() error {
 		{"--answer-bytes", c.AnswerBytes, 0, 1 << 20},
 		{"--fail-first", c.FailFirst, 0, 3},
 		{"--endpoints", c.Endpoints, 1, 1000},
+		{"--tenants", c.Tenants, 0, 10_000},
 		{"--workers", c.Workers, 0, 16},
 		{"--apis", c.APIs, 0, 16},
 		{"--preload", c.Preload, 0, 100_000_000},
@@ -203,6 +210,14 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return err
 	})
 	return report, err
+}
+
+// tenant returns whose event the nth is.
+func (c Config) tenant(n int64) string {
+	if c.Tenants <= 1 {
+		return c.Tenant
+	}
+	return c.Tenant + "-" + strconv.FormatInt(n%int64(c.Tenants), 10)
 }
 
 // withSystem starts what a benchmark on this machine needs, and stops it in the end.

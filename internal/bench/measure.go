@@ -144,7 +144,7 @@ func (st *stage) startAPIs(ctx context.Context) (apis []*api, err error) {
 		}
 		apis = append(apis, a)
 	}
-	return apis, apis[0].addEndpoints(ctx, st.cfg.Tenant, st.receiver.url, st.cfg.Endpoints)
+	return apis, apis[0].addEndpoints(ctx, st.cfg, st.receiver.url)
 }
 
 // keepAll keeps the retention from dropping what was preloaded, while it is measured: that has a benchmark of its own.
@@ -163,9 +163,7 @@ func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
 
 	if st.cfg.Mode == ModeDrain {
 		return st.drain(ctx, st.awaitSettled, func(ctx context.Context, n int) ([]uuid.UUID, error) {
-			return enqueueMany(ctx, st.pool, outhook.Event{
-				TenantID: st.cfg.Tenant, Type: eventType, Payload: payload(time.Now(), st.cfg.PayloadBytes),
-			}, n)
+			return enqueueMany(ctx, st.pool, st.cfg, n)
 		}, func(ctx context.Context) error { return st.startWorkers(ctx, st.cfg.Workers, keepAll) })
 	}
 
@@ -182,9 +180,10 @@ func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
 
 // enqueueREST posts an event or a batch, each connection to one of the APIs.
 func enqueueREST(apis []*api, cfg Config) enqueueFunc {
+	var turn atomic.Int64
 	event := func(due time.Time) []byte {
 		return fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`,
-			cfg.Tenant, eventType, payload(due, cfg.PayloadBytes))
+			cfg.tenant(turn.Add(1)), eventType, payload(due, cfg.PayloadBytes))
 	}
 
 	if cfg.Mode != ModeBatch {
@@ -228,14 +227,16 @@ func enqueueREST(apis []*api, cfg Config) enqueueFunc {
 
 // enqueueClient enqueues as an application does: in the transaction of its own change.
 func enqueueClient(pool *pgxpool.Pool, cfg Config) enqueueFunc {
+	var turn atomic.Int64
 	return func(ctx context.Context, conn int, due time.Time) (ids []uuid.UUID, err error) {
+		tenant := cfg.tenant(turn.Add(1))
 		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-			if err := insertBusiness(ctx, tx, cfg.Tenant, conn); err != nil {
+			if err := insertBusiness(ctx, tx, tenant, conn); err != nil {
 				return err
 			}
 
 			result, err := outhook.Enqueue(ctx, tx, outhook.Event{
-				TenantID: cfg.Tenant, Type: eventType, Payload: payload(due, cfg.PayloadBytes),
+				TenantID: tenant, Type: eventType, Payload: payload(due, cfg.PayloadBytes),
 			})
 			if err != nil {
 				return err
@@ -264,11 +265,12 @@ func insertBusiness(ctx context.Context, tx pgx.Tx, tenant string, conn int) err
 	return err
 }
 
-// enqueueMany enqueues n events with one payload in one transaction.
-func enqueueMany(ctx context.Context, pool *pgxpool.Pool, event outhook.Event, n int) (ids []uuid.UUID, err error) {
+// enqueueMany enqueues n events with one payload.
+func enqueueMany(ctx context.Context, pool *pgxpool.Pool, cfg Config, n int) (ids []uuid.UUID, err error) {
+	same := payload(time.Now(), cfg.PayloadBytes)
 	events := make([]outhook.Event, n)
 	for i := range events {
-		events[i] = event
+		events[i] = outhook.Event{TenantID: cfg.tenant(int64(i)), Type: eventType, Payload: same}
 	}
 
 	// A transaction of more would be a burst, and its deliveries go to the bulk queue, which has fewer workers.

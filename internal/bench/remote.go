@@ -44,7 +44,7 @@ func measureRemote(ctx context.Context, cfg Config, receiverURL string) (*Figure
 
 	// A tenant of this run's own, or the endpoints of the run before would get its events too.
 	cfg.Tenant = fmt.Sprintf("bench-%d", time.Now().UnixMilli())
-	if err := a.addEndpoints(ctx, cfg.Tenant, receiverURL, cfg.Endpoints); err != nil {
+	if err := a.addEndpoints(ctx, cfg, receiverURL); err != nil {
 		return nil, err
 	}
 
