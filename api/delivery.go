@@ -115,8 +115,8 @@ func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*
 	}
 
 	span := logSpan{since: p.Since, until: p.Until, cursor: p.CursorEventID}
-	return listLog(ctx, s, f, span, func(tx pgx.Tx, part stretch) ([]db.ListDeliveriesRow, error) {
-		p.Low, p.High, p.MaxRows = part.low, part.high, part.maxRows
+	return listLog(ctx, s, f, span, func(tx pgx.Tx, part stretch, maxRows int32) ([]db.ListDeliveriesRow, error) {
+		p.Low, p.High, p.MaxRows = part.low, part.high, maxRows
 		return db.New().ListDeliveries(ctx, tx, p)
 	}, func(r db.ListDeliveriesRow) (delivery, error) {
 		return newDelivery(db.GetDeliveryRow(r)), nil

@@ -238,8 +238,8 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutp
 	}
 
 	span := logSpan{since: p.Since, until: p.Until, cursor: p.Cursor}
-	return listLog(ctx, s, f, span, func(tx pgx.Tx, part stretch) ([]db.ListEventsRow, error) {
-		p.Low, p.High, p.MaxRows = part.low, part.high, part.maxRows
+	return listLog(ctx, s, f, span, func(tx pgx.Tx, part stretch, maxRows int32) ([]db.ListEventsRow, error) {
+		p.Low, p.High, p.MaxRows = part.low, part.high, maxRows
 		return db.New().ListEvents(ctx, tx, p)
 	}, always(newEventAnswer), func(r db.ListEventsRow) []uuid.UUID { return []uuid.UUID{r.ID} })
 }

@@ -3,7 +3,10 @@ package api_test
 import (
 	"context"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -74,4 +77,61 @@ func TestListsGoBackSomeDaysAtATime(t *testing.T) {
 		require.Equal(t, want[:4], got)
 		require.NoError(t, tx.Rollback(context.WithoutCancel(b.t.Context())))
 	}
+}
+
+// Attempts of this moment may be of events of any day: what counts and follows them looks at some days a transaction, and shows
+// them as if it had looked at all at once.
+func TestAttemptsOfAnyDayAreCountedAndFollowed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpoint := b.newEndpoint("acme", "").String()
+	b.exec(`SELECT outhook.create_partitions(current_date - 40, current_date)`)
+	var n int
+	for _, days := range []int{39, 0, 14, 1, 6, 15, 7, 13} {
+		for range 3 {
+			n++
+			b.exec(`WITH made AS (
+				INSERT INTO outhook.events (id, created_at, tenant_id, type, payload)
+				SELECT v.id, outhook.uuid_v7_time(v.id), 'acme', 'a.b', '{}'
+				FROM (SELECT outhook.uuid_v7(now() - make_interval(days => $1)) AS id) AS v RETURNING id
+			), d AS (
+				INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
+				SELECT m.id, $2::uuid, nextval('outhook.river_job_id_seq'), now() - make_interval(secs => $3 * 7) FROM made AS m
+			)
+			INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, duration_ms, outcome)
+			SELECT m.id, $2::uuid, 1, now() - make_interval(secs => 100 - $3), $3 * $3,
+				(enum_range(NULL::outhook.attempt_outcome))[1 + $3 % 6] FROM made AS m`, days, endpoint, n)
+		}
+	}
+
+	s := b.requireObject(b.do("GET", "/api/stats", ""), 200)
+	var want [3]float64
+	require.NoError(t, b.pool.QueryRow(b.t.Context(), `SELECT p[1], p[2], p[3] FROM (SELECT percentile_cont(ARRAY[0.5, 0.95, 0.99])
+		WITHIN GROUP (ORDER BY duration_ms) AS p FROM outhook.delivery_attempts) AS w`).Scan(&want[0], &want[1], &want[2]))
+	for i, name := range []string{"p50", "p95", "p99"} {
+		require.InDelta(t, want[i], s["attempt_ms"].(object)[name], 1e-6, name)
+	}
+	for outcome, count := range s["attempts"].(object) {
+		require.InDelta(t, 4, count, 0, outcome)
+	}
+	backlog := s["backlog"].(object)
+	require.InDelta(t, n, backlog["pending"], 0)
+	require.InDelta(t, n, backlog["due"], 0)
+	require.InDelta(t, n*7, backlog["oldest_due_s"], 60)
+
+	rows, err := b.pool.Query(b.t.Context(), `SELECT event_id FROM outhook.delivery_attempts
+		ORDER BY started_at + duration_ms * interval '1 millisecond', event_id, endpoint_id, number`)
+	require.NoError(t, err)
+	inOrder, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	require.NoError(t, err)
+	var got []uuid.UUID
+	query := "since=" + time.Now().Add(-10*time.Minute).UTC().Format(time.RFC3339)
+	for more := true; more; {
+		page := b.follow(t, query+"&limit=5")
+		for _, item := range page.Items {
+			got = append(got, item.EventID)
+		}
+		query, more = "cursor="+page.NextCursor, page.More
+	}
+	require.Equal(t, inOrder, got)
 }

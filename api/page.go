@@ -97,24 +97,14 @@ func (l logSpan) days(first, last pg.Day) (newest, oldest pg.Day) {
 	return newest, oldest
 }
 
-// stretch is the part of the log that one query of a list looks through: of events from low to before high.
-type stretch struct {
-	low, high uuid.UUID
-	maxRows   int32
-}
+// stretch is the part of the log that one query looks through: of events from low to before high.
+type stretch struct{ low, high uuid.UUID }
 
-// listLog is list for what is in the log, newest event first: some days after the other, until the page is full.
-func listLog[R, T any](
-	ctx context.Context, s *Server, p *paging, span logSpan,
-	query func(pgx.Tx, stretch) ([]R, error), answer func(R) (T, error), position func(R) []uuid.UUID,
-) (*pageOutput[T], error) {
-	if p.err != nil {
-		return nil, p.err
-	}
-
-	var rows []R
-	day, oldest, known := pg.Day(0), pg.Day(0), false
-	for !known || day >= oldest && len(rows) < int(p.maxRows()) {
+// readLog runs queries over the log, newest event first: some days after the other, each in a transaction of its own,
+// as long as there is more to look for.
+func (s *Server) readLog(ctx context.Context, span logSpan, query func(pgx.Tx, stretch) (more bool, err error)) error {
+	day, oldest := pg.Day(0), pg.Day(0)
+	for known, more := false, true; !known || more && day >= oldest; day -= listDays {
 		err := s.read(ctx, func(tx pgx.Tx) error {
 			if !known {
 				days, err := db.New().GetLogDays(ctx, tx)
@@ -125,17 +115,34 @@ func listLog[R, T any](
 				known = true
 			}
 
-			part, err := query(tx, stretch{
-				low: max(oldest, day-listDays+1).Floor(), high: (day + 1).Floor(),
-				maxRows: p.maxRows() - int32(len(rows)), //nolint:gosec // less than maxRows
-			})
-			rows = append(rows, part...)
+			var err error
+			more, err = query(tx, stretch{max(oldest, day-listDays+1).Floor(), (day + 1).Floor()})
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		day -= listDays
+	}
+	return nil
+}
+
+// listLog is list for what is in the log, newest event first, until the page is full.
+func listLog[R, T any](
+	ctx context.Context, s *Server, p *paging, span logSpan,
+	query func(pgx.Tx, stretch, int32) ([]R, error), answer func(R) (T, error), position func(R) []uuid.UUID,
+) (*pageOutput[T], error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+
+	var rows []R
+	err := s.readLog(ctx, span, func(tx pgx.Tx, part stretch) (more bool, err error) {
+		some, err := query(tx, part, p.maxRows()-int32(len(rows))) //nolint:gosec // less than maxRows
+		rows = append(rows, some...)
+		return len(rows) < int(p.maxRows()), err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return newPage(p, rows, answer, position)
 }

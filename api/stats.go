@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"maps"
+	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -86,6 +89,19 @@ func (s *Server) getStats(ctx context.Context, in *statsInput) (*statsOutput, er
 	if err != nil {
 		return nil, err
 	}
+
+	// An attempt that started a moment ago may be of an event of any age, and so may what is pending.
+	durations := map[int32]int64{}
+	err = s.readLog(ctx, logSpan{}, func(tx pgx.Tx, part stretch) (more bool, err error) {
+		if err := out.Body.countBacklog(ctx, tx, part, tenantID); err != nil {
+			return false, err
+		}
+		return true, out.Body.countAttempts(ctx, tx, part, tenantID, durations)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Body.AttemptMS = newPercentiles(percentilesOf(durations))
 	return out, nil
 }
 
@@ -106,19 +122,72 @@ func countStats(ctx context.Context, tx pgx.Tx, tenantID *string, window time.Du
 	}
 	v.Deliveries = deliveryStats{deliveries.Pending, deliveries.Succeeded, deliveries.Failed, deliveries.Cancelled}
 	v.LatencyMS = newPercentiles(deliveries.LatencyMS)
+	return v, nil
+}
 
-	attempts, err := q.GetAttemptStats(ctx, tx, v.Since, tenantID)
+// countBacklog adds what is pending of some days' events.
+func (v *stats) countBacklog(ctx context.Context, tx pgx.Tx, part stretch, tenantID *string) error {
+	backlog, err := db.New().GetBacklogStats(ctx, tx, part.low, part.high, tenantID)
 	if err != nil {
-		return v, err
+		return err
 	}
-	v.Attempts = attemptStats{
-		attempts.Succeeded, attempts.Rejected, attempts.TimedOut, attempts.Unreachable, attempts.Blocked, attempts.Unknown,
-	}
-	v.AttemptMS = newPercentiles(attempts.DurationMS)
+	v.Backlog.Pending += backlog.Pending
+	v.Backlog.Due += backlog.Due
+	v.Backlog.OldestDueS = max(v.Backlog.OldestDueS, backlog.OldestDueS)
+	return nil
+}
 
-	backlog, err := q.GetBacklogStats(ctx, tx, tenantID)
-	v.Backlog = backlogStats(backlog)
-	return v, err
+// countAttempts adds the attempts of some days' events, and to durations how many took how many milliseconds.
+func (v *stats) countAttempts(
+	ctx context.Context, tx pgx.Tx, part stretch, tenantID *string, durations map[int32]int64,
+) error {
+	rows, err := db.New().CountAttempts(ctx, tx, db.CountAttemptsParams{
+		Low: part.low, High: part.high, Since: v.Since, TenantID: tenantID,
+	})
+	if err != nil {
+		return err
+	}
+
+	counts := map[db.AttemptOutcome]*int64{
+		db.AttemptOutcomeSucceeded: &v.Attempts.Succeeded, db.AttemptOutcomeRejected: &v.Attempts.Rejected,
+		db.AttemptOutcomeTimedOut: &v.Attempts.TimedOut, db.AttemptOutcomeUnreachable: &v.Attempts.Unreachable,
+		db.AttemptOutcomeBlocked: &v.Attempts.Blocked, db.AttemptOutcomeUnknown: &v.Attempts.Unknown,
+	}
+	for _, r := range rows {
+		*counts[r.Outcome] += r.Count
+		if r.DurationMS != nil {
+			durations[*r.DurationMS] += r.Count
+		}
+	}
+	return nil
+}
+
+// percentilesOf returns the 50th, 95th and 99th percentile, as Postgres' percentile_cont has them: between two values
+// it interpolates. counts says how often each value is there. Nil if there is none.
+func percentilesOf(counts map[int32]int64) []float64 {
+	values, total := slices.Sorted(maps.Keys(counts)), int64(0)
+	for _, n := range counts {
+		total += n
+	}
+	if total == 0 {
+		return nil
+	}
+
+	at := func(place int64) float64 { // the value at a place, from 0
+		for _, v := range values {
+			if place -= counts[v]; place < 0 {
+				return float64(v)
+			}
+		}
+		return float64(values[len(values)-1])
+	}
+	list := make([]float64, 0, 3)
+	for _, p := range []float64{0.5, 0.95, 0.99} {
+		place := p * float64(total-1)
+		low, high := at(int64(place)), at(int64(place)+1)
+		list = append(list, low+(place-math.Floor(place))*(high-low))
+	}
+	return list
 }
 
 func newPercentiles(list []float64) *percentiles {

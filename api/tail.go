@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -106,28 +108,46 @@ func (s *Server) followAttempts(ctx context.Context, in *followInput) (*followOu
 		return nil, err
 	}
 
+	// An attempt of this moment may be of an event of any age: the pages of all days are merged.
 	var rows []db.FollowAttemptsRow
-	err = s.read(ctx, func(tx pgx.Tx) error {
-		now, err := db.New().GetTransactionTime(ctx, tx)
-		if err != nil {
-			return err
+	started := false
+	err = s.readLog(ctx, logSpan{}, func(tx pgx.Tx, part stretch) (more bool, err error) {
+		if !started {
+			now, err := db.New().GetTransactionTime(ctx, tx)
+			if err != nil {
+				return false, err
+			}
+			cursor.start(now, in.Since)
+			cursor.apply(&p)
+			started = true
 		}
 
-		cursor.start(now, in.Since)
-		p.FromTime, p.StartedFrom = cursor.From, cursor.From.Add(-followStart)
-		if cursor.After != nil {
-			p.AfterTime, p.AfterEventID, p.AfterEndpointID = cursor.After, &cursor.IDs[0], &cursor.IDs[1]
-			p.AfterNumber = cursor.Attempt
-		}
-
-		rows, err = db.New().FollowAttempts(ctx, tx, p)
-		return err
+		p.Low, p.High = part.low, part.high
+		some, err := db.New().FollowAttempts(ctx, tx, p)
+		rows = append(rows, some...)
+		return true, err
 	})
 	if err != nil {
 		return nil, err
 	}
 
-	return newFollowedPage(rows, in.Limit, cursor)
+	slices.SortFunc(rows, inOrderOfEnd)
+	return newFollowedPage(rows[:min(len(rows), int(p.MaxRows))], in.Limit, cursor)
+}
+
+// inOrderOfEnd is the order of FollowAttempts.
+func inOrderOfEnd(a, b db.FollowAttemptsRow) int {
+	return cmp.Or(a.EndedAt.Compare(b.EndedAt), bytes.Compare(a.EventID[:], b.EventID[:]),
+		bytes.Compare(a.EndpointID[:], b.EndpointID[:]), cmp.Compare(a.Number, b.Number))
+}
+
+// apply makes a query go on at the cursor.
+func (c *followCursor) apply(p *db.FollowAttemptsParams) {
+	p.FromTime, p.StartedFrom = c.From, c.From.Add(-followStart)
+	if c.After != nil {
+		p.AfterTime, p.AfterEventID, p.AfterEndpointID = c.After, &c.IDs[0], &c.IDs[1]
+		p.AfterNumber = c.Attempt
+	}
 }
 
 // start begins a pass if the cursor is at none.

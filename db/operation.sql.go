@@ -74,17 +74,19 @@ func (q *Queries) CountAvailableJobs(ctx context.Context, db DBTX, queue string,
 
 const countEndedDeliveries = `-- name: CountEndedDeliveries :one
 SELECT count(*) FROM outhook.deliveries AS d
-JOIN outhook.events AS e ON e.id = d.event_id
-WHERE d.state IN ('failed', 'cancelled') AND d.state::text = ANY ($1::text[])
-    AND d.completed_at >= $2::timestamptz AND d.completed_at < $3::timestamptz
-    AND ($4::uuid IS NULL OR d.endpoint_id = $4)
-    AND ($5::text IS NULL OR e.tenant_id = $5)
-    AND ($6::text[] = '{}' OR outhook.type_patterns(e.type) && $6::text[])
-    AND NOT ($7::boolean AND d.state = 'cancelled' AND d.reason NOT IN ('endpoint_disabled', 'endpoint_deleted'))
+JOIN outhook.events AS e ON e.id = d.event_id AND e.id >= $1 AND e.id < $2
+WHERE d.event_id >= $1::uuid AND d.event_id < $2::uuid AND d.state IN ('failed', 'cancelled') AND d.state::text = ANY ($3::text[])
+    AND d.completed_at >= $4::timestamptz AND d.completed_at < $5::timestamptz
+    AND ($6::uuid IS NULL OR d.endpoint_id = $6)
+    AND ($7::text IS NULL OR e.tenant_id = $7)
+    AND ($8::text[] = '{}' OR outhook.type_patterns(e.type) && $8::text[])
+    AND NOT ($9::boolean AND d.state = 'cancelled' AND d.reason NOT IN ('endpoint_disabled', 'endpoint_deleted'))
     AND e.type <> 'outhook.test'
 `
 
 type CountEndedDeliveriesParams struct {
+	Low            uuid.UUID
+	High           uuid.UUID
 	States         []string
 	Since          time.Time
 	Until          time.Time
@@ -94,8 +96,11 @@ type CountEndedDeliveriesParams struct {
 	ByEndpointOnly bool
 }
 
+// Of events from low to before high.
 func (q *Queries) CountEndedDeliveries(ctx context.Context, db DBTX, arg CountEndedDeliveriesParams) (int64, error) {
 	row := db.QueryRow(ctx, countEndedDeliveries,
+		arg.Low,
+		arg.High,
 		arg.States,
 		arg.Since,
 		arg.Until,
@@ -512,10 +517,12 @@ SELECT w.event_id, w.endpoint_id, coalesce(w.completed_at, 'epoch')::timestamptz
         AND ($5::text[] = '{}' OR outhook.type_patterns(e.type) && $5::text[]))::boolean AS matches
 FROM (SELECT d.event_id, d.endpoint_id, d.completed_at, d.state FROM outhook.deliveries AS d
     WHERE d.event_id >= $6::uuid AND (d.event_id, d.endpoint_id) > ($6, $7::uuid)
+        AND d.event_id >= $8::uuid AND d.event_id < $9::uuid
         AND d.event_id < outhook.uuid_v7_floor(interval '1 millisecond' + $3::timestamptz)
-        AND ($8::uuid IS NULL OR d.endpoint_id = $8)
-    ORDER BY d.event_id, d.endpoint_id LIMIT $9) AS w
-CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s WHERE s.id = w.event_id OFFSET 0) AS e
+        AND ($10::uuid IS NULL OR d.endpoint_id = $10)
+    ORDER BY d.event_id, d.endpoint_id LIMIT $11) AS w
+CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s
+    WHERE s.id = w.event_id AND s.id >= $8 AND s.id < $9 OFFSET 0) AS e
 ORDER BY w.event_id, w.endpoint_id
 `
 
@@ -527,6 +534,8 @@ type ScanDeliveriesParams struct {
 	EventTypes       []string
 	CursorEventID    uuid.UUID
 	CursorEndpointID uuid.UUID
+	Low              uuid.UUID
+	High             uuid.UUID
 	EndpointID       *uuid.UUID
 	MaxRows          int32
 }
@@ -548,6 +557,8 @@ func (q *Queries) ScanDeliveries(ctx context.Context, db DBTX, arg ScanDeliverie
 		arg.EventTypes,
 		arg.CursorEventID,
 		arg.CursorEndpointID,
+		arg.Low,
+		arg.High,
 		arg.EndpointID,
 		arg.MaxRows,
 	)
@@ -582,12 +593,14 @@ SELECT w.event_id, w.endpoint_id, w.completed_at::timestamptz AS completed_at,
         AND NOT ($4::boolean AND w.state = 'cancelled' AND w.reason NOT IN ('endpoint_disabled', 'endpoint_deleted'))
     )::boolean AS matches
 FROM (SELECT d.event_id, d.endpoint_id, d.completed_at, d.state, d.reason FROM outhook.deliveries AS d
-    WHERE d.state IN ('failed', 'cancelled') AND d.completed_at >= $5::timestamptz AND d.completed_at < $6::timestamptz
+    WHERE d.event_id >= $5::uuid AND d.event_id < $6::uuid
+        AND d.state IN ('failed', 'cancelled') AND d.completed_at >= $7::timestamptz AND d.completed_at < $8::timestamptz
         AND (d.completed_at, d.event_id, d.endpoint_id)
-            > ($7::timestamptz, $8::uuid, $9::uuid)
-        AND ($10::uuid IS NULL OR d.endpoint_id = $10)
-    ORDER BY d.completed_at, d.event_id, d.endpoint_id LIMIT $11) AS w
-CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s WHERE s.id = w.event_id OFFSET 0) AS e
+            > ($9::timestamptz, $10::uuid, $11::uuid)
+        AND ($12::uuid IS NULL OR d.endpoint_id = $12)
+    ORDER BY d.completed_at, d.event_id, d.endpoint_id LIMIT $13) AS w
+CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s
+    WHERE s.id = w.event_id AND s.id >= $5 AND s.id < $6 OFFSET 0) AS e
 ORDER BY w.completed_at, w.event_id, w.endpoint_id
 `
 
@@ -596,6 +609,8 @@ type ScanEndedDeliveriesParams struct {
 	TenantID          *string
 	EventTypes        []string
 	ByEndpointOnly    bool
+	Low               uuid.UUID
+	High              uuid.UUID
 	Since             time.Time
 	Until             time.Time
 	CursorCompletedAt time.Time
@@ -612,14 +627,16 @@ type ScanEndedDeliveriesRow struct {
 	Matches     bool
 }
 
-// The next max_rows failed and cancelled deliveries by the time when they were settled, and which of them match. Bounded
-// work, however few match. since: not earlier than the cursor, so that the index is entered there.
+// Of events from low to before high: the next max_rows failed and cancelled deliveries by the time when they were settled, and which of them
+// match. Bounded work, however few match. since: not earlier than the cursor, so that the index is entered there.
 func (q *Queries) ScanEndedDeliveries(ctx context.Context, db DBTX, arg ScanEndedDeliveriesParams) ([]ScanEndedDeliveriesRow, error) {
 	rows, err := db.Query(ctx, scanEndedDeliveries,
 		arg.States,
 		arg.TenantID,
 		arg.EventTypes,
 		arg.ByEndpointOnly,
+		arg.Low,
+		arg.High,
 		arg.Since,
 		arg.Until,
 		arg.CursorCompletedAt,
@@ -656,19 +673,20 @@ SELECT w.id AS event_id, (w.has_payload AND w.type <> 'outhook.test'
         AND (n.event_types = '{}' OR n.event_types && outhook.type_patterns(w.type))
         AND ($1::text[] = '{}' OR outhook.type_patterns(w.type) && $1::text[])
         AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id
-            AND d.event_id > $2::uuid AND d.event_id >= outhook.uuid_v7_floor($3::timestamptz)
-            AND d.event_id < outhook.uuid_v7_floor($4::timestamptz)))::boolean AS matches
+            AND d.event_id >= $2 AND d.event_id < $3))::boolean AS matches
 FROM outhook.endpoints AS n
 CROSS JOIN LATERAL (SELECT e.id, e.type, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e
-    WHERE e.tenant_id = n.tenant_id AND e.id > $2::uuid AND e.id >= outhook.uuid_v7_floor($3::timestamptz)
-        AND e.id >= outhook.uuid_v7_floor(n.created_at) AND e.id < outhook.uuid_v7_floor($4::timestamptz)
-    ORDER BY e.id LIMIT $5) AS w
-WHERE n.id = $6 AND n.deleted_at IS NULL AND n.status <> 'disabled'
+    WHERE e.tenant_id = n.tenant_id AND e.id > $4::uuid AND e.id >= $2::uuid AND e.id < $3::uuid AND e.id >= outhook.uuid_v7_floor($5::timestamptz)
+        AND e.id >= outhook.uuid_v7_floor(n.created_at) AND e.id < outhook.uuid_v7_floor($6::timestamptz)
+    ORDER BY e.id LIMIT $7) AS w
+WHERE n.id = $8 AND n.deleted_at IS NULL AND n.status <> 'disabled'
 ORDER BY w.id
 `
 
 type ScanMissedEventsParams struct {
 	EventTypes    []string
+	Low           uuid.UUID
+	High          uuid.UUID
 	CursorEventID uuid.UUID
 	Since         time.Time
 	Until         time.Time
@@ -681,11 +699,13 @@ type ScanMissedEventsRow struct {
 	Matches bool
 }
 
-// The next max_rows events of an endpoint's tenant, in the order of their ids, and which of them the endpoint is subscribed
+// The next max_rows events of an endpoint's tenant from low to before high, in the order of their ids, and which of them the endpoint is subscribed
 // to without having a delivery of them. None from before the endpoint was created, and none if it is disabled.
 func (q *Queries) ScanMissedEvents(ctx context.Context, db DBTX, arg ScanMissedEventsParams) ([]ScanMissedEventsRow, error) {
 	rows, err := db.Query(ctx, scanMissedEvents,
 		arg.EventTypes,
+		arg.Low,
+		arg.High,
 		arg.CursorEventID,
 		arg.Since,
 		arg.Until,

@@ -6,7 +6,57 @@ package db
 import (
 	"context"
 	"time"
+
+	"github.com/google/uuid"
 )
+
+const countAttempts = `-- name: CountAttempts :many
+SELECT a.outcome, a.duration_ms, count(*) AS count
+FROM outhook.delivery_attempts AS a
+WHERE a.event_id >= $1::uuid AND a.event_id < $2::uuid AND a.started_at >= $3::timestamptz
+    AND ($4::text IS NULL
+        OR a.endpoint_id IN (SELECT n.id FROM outhook.endpoints AS n WHERE n.tenant_id = $4))
+GROUP BY a.outcome, a.duration_ms
+`
+
+type CountAttemptsParams struct {
+	Low      uuid.UUID
+	High     uuid.UUID
+	Since    time.Time
+	TenantID *string
+}
+
+type CountAttemptsRow struct {
+	Outcome    AttemptOutcome
+	DurationMS *int32
+	Count      int64
+}
+
+// Of events from low to before high: attempts that started since a time, by outcome and duration, which is null if it is not known.
+func (q *Queries) CountAttempts(ctx context.Context, db DBTX, arg CountAttemptsParams) ([]CountAttemptsRow, error) {
+	rows, err := db.Query(ctx, countAttempts,
+		arg.Low,
+		arg.High,
+		arg.Since,
+		arg.TenantID,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CountAttemptsRow{}
+	for rows.Next() {
+		var i CountAttemptsRow
+		if err := rows.Scan(&i.Outcome, &i.DurationMS, &i.Count); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
 
 const countEvents = `-- name: CountEvents :one
 
@@ -23,49 +73,13 @@ func (q *Queries) CountEvents(ctx context.Context, db DBTX, since time.Time, ten
 	return count, err
 }
 
-const getAttemptStats = `-- name: GetAttemptStats :one
-SELECT count(*) FILTER (WHERE a.outcome = 'succeeded') AS succeeded, count(*) FILTER (WHERE a.outcome = 'rejected') AS rejected,
-    count(*) FILTER (WHERE a.outcome = 'timed_out') AS timed_out, count(*) FILTER (WHERE a.outcome = 'unreachable') AS unreachable,
-    count(*) FILTER (WHERE a.outcome = 'blocked') AS blocked, count(*) FILTER (WHERE a.outcome = 'unknown') AS unknown,
-    coalesce(percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY a.duration_ms), '{}')::float8[] AS duration_ms
-FROM outhook.delivery_attempts AS a
-WHERE a.started_at >= $1::timestamptz
-    AND ($2::text IS NULL
-        OR a.endpoint_id IN (SELECT n.id FROM outhook.endpoints AS n WHERE n.tenant_id = $2))
-`
-
-type GetAttemptStatsRow struct {
-	Succeeded   int64
-	Rejected    int64
-	TimedOut    int64
-	Unreachable int64
-	Blocked     int64
-	Unknown     int64
-	DurationMS  []float64
-}
-
-func (q *Queries) GetAttemptStats(ctx context.Context, db DBTX, since time.Time, tenantID *string) (GetAttemptStatsRow, error) {
-	row := db.QueryRow(ctx, getAttemptStats, since, tenantID)
-	var i GetAttemptStatsRow
-	err := row.Scan(
-		&i.Succeeded,
-		&i.Rejected,
-		&i.TimedOut,
-		&i.Unreachable,
-		&i.Blocked,
-		&i.Unknown,
-		&i.DurationMS,
-	)
-	return i, err
-}
-
 const getBacklogStats = `-- name: GetBacklogStats :one
 SELECT count(*) AS pending, count(*) FILTER (WHERE d.next_attempt_at <= now()) AS due,
     coalesce(extract(epoch FROM now() - min(d.next_attempt_at) FILTER (WHERE d.next_attempt_at <= now())), 0)::float8 AS oldest_due_s
 FROM outhook.deliveries AS d
-WHERE d.state = 'pending'
-    AND ($1::text IS NULL
-        OR d.endpoint_id IN (SELECT n.id FROM outhook.endpoints AS n WHERE n.tenant_id = $1))
+WHERE d.event_id >= $1::uuid AND d.event_id < $2::uuid AND d.state = 'pending'
+    AND ($3::text IS NULL
+        OR d.endpoint_id IN (SELECT n.id FROM outhook.endpoints AS n WHERE n.tenant_id = $3))
 `
 
 type GetBacklogStatsRow struct {
@@ -74,8 +88,9 @@ type GetBacklogStatsRow struct {
 	OldestDueS float64
 }
 
-func (q *Queries) GetBacklogStats(ctx context.Context, db DBTX, tenantID *string) (GetBacklogStatsRow, error) {
-	row := db.QueryRow(ctx, getBacklogStats, tenantID)
+// Of events from low to before high.
+func (q *Queries) GetBacklogStats(ctx context.Context, db DBTX, low uuid.UUID, high uuid.UUID, tenantID *string) (GetBacklogStatsRow, error) {
+	row := db.QueryRow(ctx, getBacklogStats, low, high, tenantID)
 	var i GetBacklogStatsRow
 	err := row.Scan(&i.Pending, &i.Due, &i.OldestDueS)
 	return i, err

@@ -16,22 +16,24 @@ SELECT a.event_id, a.endpoint_id, a.number, n.tenant_id, e.type, a.trigger, a.st
     (a.started_at + coalesce(a.duration_ms, 40000) * interval '1 millisecond')::timestamptz AS ended_at
 FROM outhook.delivery_attempts AS a
 JOIN outhook.endpoints AS n ON n.id = a.endpoint_id
-JOIN outhook.events AS e ON e.id = a.event_id
-WHERE a.started_at >= $1::timestamptz
-    AND a.started_at + coalesce(a.duration_ms, 40000) * interval '1 millisecond' >= $2::timestamptz
-    AND ($3::timestamptz IS NULL
+JOIN outhook.events AS e ON e.id = a.event_id AND e.id >= $1 AND e.id < $2
+WHERE a.event_id >= $1::uuid AND a.event_id < $2::uuid AND a.started_at >= $3::timestamptz
+    AND a.started_at + coalesce(a.duration_ms, 40000) * interval '1 millisecond' >= $4::timestamptz
+    AND ($5::timestamptz IS NULL
         OR (a.started_at + coalesce(a.duration_ms, 40000) * interval '1 millisecond', a.event_id, a.endpoint_id, a.number)
-        > ($3::timestamptz, $4::uuid, $5::uuid,
-            $6::integer))
-    AND ($7::text IS NULL OR n.tenant_id = $7)
-    AND ($8::uuid IS NULL OR a.endpoint_id = $8)
-    AND ($9::text IS NULL OR e.type = $9)
-    AND (cardinality($10::text[]) = 0 OR a.outcome::text = ANY ($10::text[]))
+        > ($5::timestamptz, $6::uuid, $7::uuid,
+            $8::integer))
+    AND ($9::text IS NULL OR n.tenant_id = $9)
+    AND ($10::uuid IS NULL OR a.endpoint_id = $10)
+    AND ($11::text IS NULL OR e.type = $11)
+    AND (cardinality($12::text[]) = 0 OR a.outcome::text = ANY ($12::text[]))
 ORDER BY ended_at, a.event_id, a.endpoint_id, a.number
-LIMIT $11
+LIMIT $13
 `
 
 type FollowAttemptsParams struct {
+	Low             uuid.UUID
+	High            uuid.UUID
 	StartedFrom     time.Time
 	FromTime        time.Time
 	AfterTime       *time.Time
@@ -64,9 +66,12 @@ type FollowAttemptsRow struct {
 // The attempts that ended at or after from_time, in the order of their end, after the position of the last row of the page
 // before. An attempt is recorded after it ended, so its row may become visible after a later one's: the caller reads an
 // overlap. One whose worker died has no end; it is shown while the time of the run that found it, which is all that is
-// known, is near. started_from, 40 s earlier, is a bound for the BRIN index: an attempt takes at most 30 s.
+// known, is near. started_from, 40 s earlier, is a bound for the BRIN index: an attempt takes at most 30 s. Of events from
+// low to before high.
 func (q *Queries) FollowAttempts(ctx context.Context, db DBTX, arg FollowAttemptsParams) ([]FollowAttemptsRow, error) {
 	rows, err := db.Query(ctx, followAttempts,
+		arg.Low,
+		arg.High,
 		arg.StartedFrom,
 		arg.FromTime,
 		arg.AfterTime,

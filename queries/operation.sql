@@ -67,9 +67,10 @@ UPDATE outhook.operations SET cursor_completed_at = @cursor_completed_at, cursor
 WHERE id = @id;
 
 -- name: CountEndedDeliveries :one
+-- Of events from low to before high.
 SELECT count(*) FROM outhook.deliveries AS d
-JOIN outhook.events AS e ON e.id = d.event_id
-WHERE d.state IN ('failed', 'cancelled') AND d.state::text = ANY (@states::text[])
+JOIN outhook.events AS e ON e.id = d.event_id AND e.id >= @low AND e.id < @high
+WHERE d.event_id >= @low::uuid AND d.event_id < @high::uuid AND d.state IN ('failed', 'cancelled') AND d.state::text = ANY (@states::text[])
     AND d.completed_at >= @since::timestamptz AND d.completed_at < @until::timestamptz
     AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
     AND (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
@@ -78,8 +79,8 @@ WHERE d.state IN ('failed', 'cancelled') AND d.state::text = ANY (@states::text[
     AND e.type <> 'outhook.test';
 
 -- name: ScanEndedDeliveries :many
--- The next max_rows failed and cancelled deliveries by the time when they were settled, and which of them match. Bounded
--- work, however few match. since: not earlier than the cursor, so that the index is entered there.
+-- Of events from low to before high: the next max_rows failed and cancelled deliveries by the time when they were settled, and which of them
+-- match. Bounded work, however few match. since: not earlier than the cursor, so that the index is entered there.
 SELECT w.event_id, w.endpoint_id, w.completed_at::timestamptz AS completed_at,
     (w.state::text = ANY (@states::text[]) AND e.type <> 'outhook.test'
         AND (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
@@ -87,12 +88,14 @@ SELECT w.event_id, w.endpoint_id, w.completed_at::timestamptz AS completed_at,
         AND NOT (@by_endpoint_only::boolean AND w.state = 'cancelled' AND w.reason NOT IN ('endpoint_disabled', 'endpoint_deleted'))
     )::boolean AS matches
 FROM (SELECT d.event_id, d.endpoint_id, d.completed_at, d.state, d.reason FROM outhook.deliveries AS d
-    WHERE d.state IN ('failed', 'cancelled') AND d.completed_at >= @since::timestamptz AND d.completed_at < @until::timestamptz
+    WHERE d.event_id >= @low::uuid AND d.event_id < @high::uuid
+        AND d.state IN ('failed', 'cancelled') AND d.completed_at >= @since::timestamptz AND d.completed_at < @until::timestamptz
         AND (d.completed_at, d.event_id, d.endpoint_id)
             > (@cursor_completed_at::timestamptz, @cursor_event_id::uuid, @cursor_endpoint_id::uuid)
         AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
     ORDER BY d.completed_at, d.event_id, d.endpoint_id LIMIT @max_rows) AS w
-CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s WHERE s.id = w.event_id OFFSET 0) AS e
+CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s
+    WHERE s.id = w.event_id AND s.id >= @low AND s.id < @high OFFSET 0) AS e
 ORDER BY w.completed_at, w.event_id, w.endpoint_id;
 
 -- name: ScanDeliveries :many
@@ -103,10 +106,12 @@ SELECT w.event_id, w.endpoint_id, coalesce(w.completed_at, 'epoch')::timestamptz
         AND (@event_types::text[] = '{}' OR outhook.type_patterns(e.type) && @event_types::text[]))::boolean AS matches
 FROM (SELECT d.event_id, d.endpoint_id, d.completed_at, d.state FROM outhook.deliveries AS d
     WHERE d.event_id >= @cursor_event_id::uuid AND (d.event_id, d.endpoint_id) > (@cursor_event_id, @cursor_endpoint_id::uuid)
+        AND d.event_id >= @low::uuid AND d.event_id < @high::uuid
         AND d.event_id < outhook.uuid_v7_floor(interval '1 millisecond' + @until::timestamptz)
         AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
     ORDER BY d.event_id, d.endpoint_id LIMIT @max_rows) AS w
-CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s WHERE s.id = w.event_id OFFSET 0) AS e
+CROSS JOIN LATERAL (SELECT s.type, s.tenant_id FROM outhook.events AS s
+    WHERE s.id = w.event_id AND s.id >= @low AND s.id < @high OFFSET 0) AS e
 ORDER BY w.event_id, w.endpoint_id;
 
 -- name: LockEndedDeliveries :many
@@ -160,17 +165,16 @@ WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id B
 SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = @queue LIMIT @max_rows) AS w;
 
 -- name: ScanMissedEvents :many
--- The next max_rows events of an endpoint's tenant, in the order of their ids, and which of them the endpoint is subscribed
+-- The next max_rows events of an endpoint's tenant from low to before high, in the order of their ids, and which of them the endpoint is subscribed
 -- to without having a delivery of them. None from before the endpoint was created, and none if it is disabled.
 SELECT w.id AS event_id, (w.has_payload AND w.type <> 'outhook.test'
         AND (n.event_types = '{}' OR n.event_types && outhook.type_patterns(w.type))
         AND (@event_types::text[] = '{}' OR outhook.type_patterns(w.type) && @event_types::text[])
         AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id
-            AND d.event_id > @cursor_event_id::uuid AND d.event_id >= outhook.uuid_v7_floor(@since::timestamptz)
-            AND d.event_id < outhook.uuid_v7_floor(@until::timestamptz)))::boolean AS matches
+            AND d.event_id >= @low AND d.event_id < @high))::boolean AS matches
 FROM outhook.endpoints AS n
 CROSS JOIN LATERAL (SELECT e.id, e.type, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e
-    WHERE e.tenant_id = n.tenant_id AND e.id > @cursor_event_id::uuid AND e.id >= outhook.uuid_v7_floor(@since::timestamptz)
+    WHERE e.tenant_id = n.tenant_id AND e.id > @cursor_event_id::uuid AND e.id >= @low::uuid AND e.id < @high::uuid AND e.id >= outhook.uuid_v7_floor(@since::timestamptz)
         AND e.id >= outhook.uuid_v7_floor(n.created_at) AND e.id < outhook.uuid_v7_floor(@until::timestamptz)
     ORDER BY e.id LIMIT @max_rows) AS w
 WHERE n.id = @endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'

@@ -19,19 +19,19 @@ WHERE d.event_id >= outhook.uuid_v7_floor(@since::timestamptz)
         OR d.endpoint_id IN (SELECT n.id FROM outhook.endpoints AS n WHERE n.tenant_id = sqlc.narg('tenant_id')));
 
 -- name: GetBacklogStats :one
+-- Of events from low to before high.
 SELECT count(*) AS pending, count(*) FILTER (WHERE d.next_attempt_at <= now()) AS due,
     coalesce(extract(epoch FROM now() - min(d.next_attempt_at) FILTER (WHERE d.next_attempt_at <= now())), 0)::float8 AS oldest_due_s
 FROM outhook.deliveries AS d
-WHERE d.state = 'pending'
+WHERE d.event_id >= @low::uuid AND d.event_id < @high::uuid AND d.state = 'pending'
     AND (sqlc.narg('tenant_id')::text IS NULL
         OR d.endpoint_id IN (SELECT n.id FROM outhook.endpoints AS n WHERE n.tenant_id = sqlc.narg('tenant_id')));
 
--- name: GetAttemptStats :one
-SELECT count(*) FILTER (WHERE a.outcome = 'succeeded') AS succeeded, count(*) FILTER (WHERE a.outcome = 'rejected') AS rejected,
-    count(*) FILTER (WHERE a.outcome = 'timed_out') AS timed_out, count(*) FILTER (WHERE a.outcome = 'unreachable') AS unreachable,
-    count(*) FILTER (WHERE a.outcome = 'blocked') AS blocked, count(*) FILTER (WHERE a.outcome = 'unknown') AS unknown,
-    coalesce(percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY a.duration_ms), '{}')::float8[] AS duration_ms
+-- name: CountAttempts :many
+-- Of events from low to before high: attempts that started since a time, by outcome and duration, which is null if it is not known.
+SELECT a.outcome, a.duration_ms, count(*) AS count
 FROM outhook.delivery_attempts AS a
-WHERE a.started_at >= @since::timestamptz
+WHERE a.event_id >= @low::uuid AND a.event_id < @high::uuid AND a.started_at >= @since::timestamptz
     AND (sqlc.narg('tenant_id')::text IS NULL
-        OR a.endpoint_id IN (SELECT n.id FROM outhook.endpoints AS n WHERE n.tenant_id = sqlc.narg('tenant_id')));
+        OR a.endpoint_id IN (SELECT n.id FROM outhook.endpoints AS n WHERE n.tenant_id = sqlc.narg('tenant_id')))
+GROUP BY a.outcome, a.duration_ms;

@@ -30,6 +30,17 @@ func (d Day) Floor() uuid.UUID {
 	return FloorID(time.UnixMilli(int64(d) * (24 * time.Hour).Milliseconds()))
 }
 
+// Before returns the largest id of the days before.
+func (d Day) Before() uuid.UUID {
+	id := d.Floor()
+	for i := len(id) - 1; i >= 0; i-- {
+		if id[i]--; id[i] != 0xff {
+			break
+		}
+	}
+	return id
+}
+
 // Of narrows the queries that are run on conn to the day. Their texts have literal bounds, below and above every id,
 // in place of which they get the day's: each day has a prepared statement of its own, and its kept plan one partition
 // of each table. A plan with bounds that are parameters has them all, and each execution of it locks every one of them,

@@ -33,6 +33,11 @@ func TestADayIsAPartition(t *testing.T) {
 		require.NoError(t, err)
 	}
 
+	before := pg.DayAt(today).Before()
+	require.Less(t, before.String(), ids[0].String())
+	require.Greater(t, before.String(), pg.FloorID(today.Add(-time.Millisecond)).String())
+	require.Equal(t, pg.DayAt(today), pg.DayOf(before))
+
 	for i, want := range []int{3, 3, 3, 1} {
 		conn := pg.DayOf(ids[i]).Of(pool)
 		var n int

@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ const (
 	// are small.
 	chunk     = 500
 	keysChunk = 5000
+
+	// listDays is how many days of events one transaction looks through.
+	listDays = 7
 
 	// pause is the wait for the next run, settlePause that for the second pass.
 	pause       = time.Second
@@ -151,13 +155,17 @@ func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveEr
 		}
 	}
 
-	ids, err := nextEvents(ctx, tx, order)
+	next, err := nextEvents(ctx, tx, order)
 	if err != nil {
 		return p, fmt.Errorf("listing events: %w", err)
 	}
-	if len(ids) > 0 {
-		p.LastEventID = &ids[len(ids)-1]
-		return p, eraseEvents(ctx, tx, ids, &p)
+	if len(next.ids) > 0 {
+		p.LastEventID = &next.last
+		return p, eraseEvents(ctx, tx, next.ids, &p)
+	}
+	if !next.end {
+		p.LastEventID = &next.last
+		return p, nil
 	}
 
 	if p.Keys, err = q.EraseKeys(ctx, tx, order.TenantID, order.RequestedAt, keysChunk); err != nil {
@@ -188,17 +196,39 @@ func eraseReports(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) error
 	return nil
 }
 
-func nextEvents(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) ([]uuid.UUID, error) {
-	var after uuid.UUID
-	if order.LastEventID != nil {
+// events is a chunk of a tenant's events.
+type events struct {
+	ids  []uuid.UUID
+	last uuid.UUID // the chunk goes so far
+	end  bool      // nothing is behind it
+}
+
+// nextEvents lists the events behind those that are erased, of some days: a transaction locks the partitions of those.
+func nextEvents(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (next events, err error) {
+	days, err := db.New().GetLogDays(ctx, tx)
+	if err != nil {
+		return next, err
+	}
+
+	after := pg.Day(days.First).Before()
+	if order.LastEventID != nil && bytes.Compare(order.LastEventID[:], after[:]) > 0 {
 		after = *order.LastEventID
 	}
 
 	// Events of the order's own millisecond are older than its answer: they belong to it.
-	high := pg.FloorID(order.RequestedAt.Add(time.Millisecond))
-	return db.New().ListTenantEvents(ctx, tx, db.ListTenantEventsParams{
+	end, high := pg.FloorID(order.RequestedAt.Add(time.Millisecond)), (pg.DayOf(after) + listDays).Floor()
+	if bytes.Compare(high[:], end[:]) >= 0 {
+		high, next.end = end, true
+	}
+
+	next.ids, err = db.New().ListTenantEvents(ctx, tx, db.ListTenantEventsParams{
 		TenantID: order.TenantID, After: after, High: high, MaxRows: chunk,
 	})
+	next.last = (pg.DayOf(after) + listDays).Before()
+	if len(next.ids) > 0 {
+		next.last = next.ids[len(next.ids)-1]
+	}
+	return next, err
 }
 
 // eraseEvents erases a chunk of events. The order of locks is everybody's: deliveries, then jobs.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,9 +41,6 @@ const (
 
 	// phaseMissed is the phase after the deliveries that have ended. A stored format.
 	phaseMissed = "missed"
-
-	// countTimeout bounds the count of what matches, which is only for people, and not worth others' waiting.
-	countTimeout = 2 * time.Second
 
 	// begin begins each chunk. The plan must know the filter's values: an index serves one and not the other. A row that
 	// a stranger holds is not worth a slot either.
@@ -122,6 +118,7 @@ func (w *Worker) failed(ctx context.Context, id uuid.UUID, err error) error {
 
 // step does one chunk and says how long to wait before the next. Returns errNotRunning if there is none.
 func (w *Worker) step(ctx context.Context, id uuid.UUID) (wait time.Duration, err error) {
+	var begins *db.LockOperationRow
 	err = pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		op, err := db.New().LockOperation(ctx, tx, id)
 		switch {
@@ -139,7 +136,8 @@ func (w *Worker) step(ctx context.Context, id uuid.UUID) (wait time.Duration, er
 			wait = min(max(fullWait, op.DatabaseTime.Sub(op.UpdatedAt)/4), maxFullWait)
 			return nil
 		case op.PassBeganAt == nil:
-			return db.New().BeginPass(ctx, tx, countMatches(ctx, tx, op), id)
+			begins = &op
+			return nil
 		}
 
 		if op.Phase == phaseMissed {
@@ -148,7 +146,28 @@ func (w *Worker) step(ctx context.Context, id uuid.UUID) (wait time.Duration, er
 		wait, err = chunk(ctx, tx, op)
 		return err
 	})
-	return wait, err
+	if err != nil || begins == nil {
+		return wait, err
+	}
+	return 0, w.beginPass(ctx, *begins)
+}
+
+// beginPass begins an operation's first pass, once what matches has been counted.
+func (w *Worker) beginPass(ctx context.Context, op db.LockOperationRow) error {
+	total := w.countMatches(ctx, op)
+
+	return pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
+		now, err := db.New().LockOperation(ctx, tx, op.ID)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows), err == nil && now.State != StateRunning:
+			return errNotRunning
+		case err != nil:
+			return fmt.Errorf("locking: %w", err)
+		case now.PassBeganAt != nil: // by another job of the operation
+			return nil
+		}
+		return db.New().BeginPass(ctx, tx, total, op.ID)
+	})
 }
 
 // full tells whether enough deliveries wait for their turn already: in the endpoint's lane, or in the queue of bursts,
@@ -176,46 +195,15 @@ func (w *Worker) holds(ctx context.Context, tx pgx.Tx, queue string) (bool, erro
 	return n >= int64(w.cfg.Backlog), nil
 }
 
-// countMatches counts for the progress that people look at; nil if that takes too long.
-func countMatches(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (total *int64) {
-	if scansLog(op) || op.Missed {
-		return nil
-	}
-
-	// In a savepoint, so that a timeout does not end the chunk's transaction.
-	err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
-		bound := fmt.Sprintf("SET LOCAL statement_timeout = %d", countTimeout.Milliseconds())
-		if _, err := savepoint.Exec(ctx, bound); err != nil {
-			return err
-		}
-
-		n, err := db.New().CountEndedDeliveries(ctx, savepoint, db.CountEndedDeliveriesParams{
-			States: op.States, Since: op.Since, Until: op.Until, EndpointID: op.EndpointID, TenantID: op.TenantID,
-			EventTypes: op.EventTypes, ByEndpointOnly: op.Kind == KindRecover,
-		})
-		total = &n
-		return err
-	})
-	if err != nil {
-		return nil
-	}
-	return total
-}
-
-// scansLog tells whether the operation has to look through all deliveries.
-func scansLog(op db.LockOperationRow) bool {
-	return slices.Contains(op.States, string(db.DeliveryStateSucceeded))
-}
-
 // chunk looks at the next deliveries, replays those that match, and moves the operation on, all in tx.
 func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Duration, err error) {
-	rows, err := scan(ctx, tx, op)
+	part, err := scan(ctx, tx, op)
 	if err != nil {
 		return 0, fmt.Errorf("looking at deliveries: %w", err)
 	}
 
 	var eventIDs, endpointIDs []uuid.UUID
-	for _, r := range rows {
+	for _, r := range part.rows {
 		if r.Matches {
 			eventIDs, endpointIDs = append(eventIDs, r.EventID), append(endpointIDs, r.EndpointID)
 		}
@@ -226,17 +214,15 @@ func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Du
 		return 0, err
 	}
 
-	if len(rows) > 0 {
-		last := rows[len(rows)-1]
-		if err := db.New().AdvanceOperation(ctx, tx, db.AdvanceOperationParams{
-			ID: op.ID, Replayed: int64(replayed), Skipped: int64(len(eventIDs) - replayed),
-			CursorCompletedAt: &last.CompletedAt, CursorEventID: &last.EventID, CursorEndpointID: &last.EndpointID,
-		}); err != nil {
-			return 0, fmt.Errorf("moving on: %w", err)
-		}
+	if err := db.New().AdvanceOperation(ctx, tx, db.AdvanceOperationParams{
+		ID: op.ID, Replayed: int64(replayed), Skipped: int64(len(eventIDs) - replayed),
+		CursorCompletedAt: &part.next.completedAt, CursorEventID: &part.next.eventID,
+		CursorEndpointID: &part.next.endpointID,
+	}); err != nil {
+		return 0, fmt.Errorf("moving on: %w", err)
 	}
 
-	if len(rows) == scanRows {
+	if !part.last {
 		return 0, nil
 	}
 	return endPass(ctx, tx, op)
@@ -268,21 +254,13 @@ func complete(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 // chunkMissed looks at the next events of the endpoint's tenant, makes the deliveries that are missing, and moves the
 // operation on, all in tx.
 func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
-	p := db.ScanMissedEventsParams{
-		EndpointID: *op.EndpointID, EventTypes: op.EventTypes,
-		Since: op.Since, Until: op.Until, MaxRows: scanRows,
-	}
-	if op.CursorEventID != nil {
-		p.CursorEventID = *op.CursorEventID
-	}
-
-	rows, err := db.New().ScanMissedEvents(ctx, tx, p)
+	part, err := scanMissed(ctx, tx, op)
 	if err != nil {
 		return fmt.Errorf("looking at events: %w", err)
 	}
 
 	var eventIDs []uuid.UUID
-	for _, r := range rows {
+	for _, r := range part.rows {
 		if r.Matches {
 			eventIDs = append(eventIDs, r.EventID)
 		}
@@ -298,55 +276,16 @@ func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 		}
 	}
 
-	if len(rows) > 0 {
-		if err := db.New().AdvanceOperation(ctx, tx, db.AdvanceOperationParams{
-			ID: op.ID, Replayed: made, CursorEventID: &rows[len(rows)-1].EventID,
-		}); err != nil {
-			return fmt.Errorf("moving on: %w", err)
-		}
+	if err := db.New().AdvanceOperation(ctx, tx, db.AdvanceOperationParams{
+		ID: op.ID, Replayed: made, CursorEventID: &part.next.eventID,
+	}); err != nil {
+		return fmt.Errorf("moving on: %w", err)
 	}
 
-	if len(rows) == scanRows {
+	if !part.last {
 		return nil
 	}
 	return complete(ctx, tx, op)
-}
-
-// scan returns the deliveries after the operation's position.
-func scan(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) ([]db.ScanEndedDeliveriesRow, error) {
-	var cursorAt time.Time
-	var cursorEventID, cursorEndpointID uuid.UUID
-	if op.CursorEventID != nil {
-		cursorAt, cursorEventID, cursorEndpointID = *op.CursorCompletedAt, *op.CursorEventID, *op.CursorEndpointID
-	}
-
-	if !scansLog(op) {
-		return db.New().ScanEndedDeliveries(ctx, tx, db.ScanEndedDeliveriesParams{
-			States: op.States, TenantID: op.TenantID, EndpointID: op.EndpointID, EventTypes: op.EventTypes,
-			ByEndpointOnly: op.Kind == KindRecover,
-			Since:          later(op.Since, cursorAt), Until: op.Until, MaxRows: scanRows,
-			CursorCompletedAt: cursorAt, CursorEventID: cursorEventID, CursorEndpointID: cursorEndpointID,
-		})
-	}
-
-	rows, err := db.New().ScanDeliveries(ctx, tx, db.ScanDeliveriesParams{
-		States: op.States, TenantID: op.TenantID, EndpointID: op.EndpointID, EventTypes: op.EventTypes,
-		Since: op.Since, Until: op.Until, MaxRows: scanRows,
-		CursorEventID: cursorEventID, CursorEndpointID: cursorEndpointID,
-	})
-	ended := make([]db.ScanEndedDeliveriesRow, len(rows))
-	for i, r := range rows {
-		ended[i] = db.ScanEndedDeliveriesRow(r)
-	}
-	return ended, err
-}
-
-// later returns the later time: where the index is to be entered, which a comparison of rows does not tell it.
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // replayChunk replays those of the deliveries that still match once they are locked, and returns how many that are. The
