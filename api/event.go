@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
@@ -201,12 +202,18 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 // storeProblem gives the errors that belong to an event of the request their place in it.
 func storeProblem(err error, at func(index int) string) error {
 	var conflict ingest.ConflictError
+	var large ingest.FanOutError
 	var pgErr *pgconn.PgError
 
 	switch {
 	case errors.Is(err, ingest.ErrKeyHeld):
 		return problem.Unavailable(
 			"another transaction holds this idempotency_key and has not ended yet: repeat the request", 5)
+	case errors.As(err, &large):
+		return problem.New(http.StatusUnprocessableEntity, fmt.Sprintf("the events have more than %d deliveries, "+
+			"one for each endpoint that is subscribed: nothing was stored; send fewer events at a time", int(large)))
+	case sqlstate.Of(err) == sqlstate.QueryCanceled:
+		return problem.Unavailable("the database took too long, and nothing was stored: repeat the request", 5)
 	case errors.As(err, &conflict):
 		return keyConflict(at(int(conflict)) + ".idempotency_key")
 	case errors.As(err, &pgErr) && pgErr.Code == sqlstate.InvalidParameterValue:

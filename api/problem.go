@@ -94,7 +94,7 @@ func pgProblem(code string) *problem.Error {
 	switch {
 	case code == sqlstate.UniqueViolation:
 		return problem.New(http.StatusConflict, "it exists already")
-	case code == "57014": // query_canceled
+	case code == sqlstate.QueryCanceled:
 		return problem.Unavailable(
 			"the database took too long: narrow the query (tenant_id, endpoint_id, since, until), or repeat it later", 5)
 	case isTroubleCode(code):

@@ -74,6 +74,21 @@ func TestBadRequestsOfAGroupFailAlone(t *testing.T) {
 	require.Zero(t, b.count("SELECT count(*) FROM outhook.events WHERE tenant_id = 'bad'"))
 }
 
+// Deliveries of a request are counted before the work.
+func TestABatchWithTooManyDeliveriesIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`INSERT INTO outhook.endpoints (id, tenant_id, url)
+		SELECT outhook.uuid_v7(), 'acme', 'https://example.com/' FROM generate_series(1, 1001)`)
+	event := `{"tenant_id":"acme","type":"a","payload":1}`
+	r := b.do("POST", "/api/events/batch", `{"events":[`+strings.Repeat(event+",", 9)+event+`]}`)
+	require.Equal(t, 422, r.status)
+	require.Contains(t, string(r.body), "more than 10000 deliveries")
+	require.Equal(t, 0, b.count(`SELECT count(*) FROM outhook.events`))
+	require.Equal(t, 202, b.do("POST", "/api/events/batch", `{"events":[`+strings.Repeat(event+",", 8)+event+`]}`).status)
+	require.Equal(t, 9009, b.count(`SELECT count(*) FROM outhook.deliveries`))
+}
+
 func TestEqualKeysAtTheSameTimeAreStoredOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

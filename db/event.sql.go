@@ -10,6 +10,18 @@ import (
 	"github.com/google/uuid"
 )
 
+const countFanOut = `-- name: CountFanOut :one
+SELECT outhook.fan_out_sizes($1::text[], $2::text[])::integer[] AS sizes
+`
+
+// How many deliveries each event would have.
+func (q *Queries) CountFanOut(ctx context.Context, db DBTX, tenantIds []string, types []string) ([]int32, error) {
+	row := db.QueryRow(ctx, countFanOut, tenantIds, types)
+	var sizes []int32
+	err := row.Scan(&sizes)
+	return sizes, err
+}
+
 const enqueueMany = `-- name: EnqueueMany :many
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
     e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count

@@ -138,6 +138,7 @@ func serverRights() []string {
 		"EXECUTE outhook.enqueue_event(text,text,json,text,text)",
 		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[])",
 		"EXECUTE outhook.enqueue_operational(text,text[],text[])",
+		"EXECUTE outhook.fan_out_sizes(text[],text[])",
 		"EXECUTE outhook.lane_queue(uuid,text,outhook.endpoint_status,text)",
 		"EXECUTE outhook.note_lost_run(uuid,uuid,bigint,integer,boolean)",
 		"EXECUTE outhook.operator_wants(text)",

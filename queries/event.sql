@@ -21,6 +21,10 @@ WHERE e.id >= @low AND e.id < @high
 ORDER BY e.id DESC
 LIMIT @max_rows;
 
+-- name: CountFanOut :one
+-- How many deliveries each event would have.
+SELECT outhook.fan_out_sizes(@tenant_ids::text[], @types::text[])::integer[] AS sizes;
+
 -- name: EnqueueMany :many
 -- The REST API's way in: a group of events, in the order given, waking the workers at once.
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,

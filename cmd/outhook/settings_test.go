@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -24,28 +25,70 @@ func TestSettingsOfTheDatabaseMeanNothing(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			url := dbtest.Empty(t)
-			pool, err := pgxpool.New(t.Context(), url)
-			require.NoError(t, err)
-			defer pool.Close()
 			rng := rand.New(rand.NewPCG(seed, seed))
-			var database string
-			require.NoError(t, pool.QueryRow(t.Context(), `SELECT current_database()`).Scan(&database))
-			set := map[string]string{"statement_timeout": "50", "lock_timeout": "50", "idle_session_timeout": "2000"}
-			for _, s := range dbtest.Settings(t, pool) {
-				if rng.IntN(2) == 0 && s.Name != "statement_timeout" {
-					set[s.Name] = s.Value
+			liveWith(t, func(all []dbtest.Setting) (set []dbtest.Setting) {
+				for _, s := range all {
+					if rng.IntN(2) == 0 && s.Name != "statement_timeout" {
+						set = append(set, s)
+					}
 				}
-			}
-			for name, value := range set {
-				sql := fmt.Sprintf("ALTER DATABASE %s SET %s = '%s'", pgx.Identifier{database}.Sanitize(), name, value)
-				_, err := pool.Exec(t.Context(), sql)
-				require.NoError(t, err, sql)
-			}
-			t.Log(set)
-			liveUnder(t, url, pool)
+				return append(set, impatient()...)
+			})
 		})
 	}
+}
+
+// The same with each of them alone, and with pairs, which takes a quarter of an hour.
+func TestEachSettingOfTheDatabaseMeansNothing(t *testing.T) {
+	if os.Getenv("OUTHOOK_TEST_LOAD") != "all" {
+		t.Skip("OUTHOOK_TEST_LOAD is not all")
+	}
+	t.Parallel()
+	pool, err := pgxpool.New(t.Context(), dbtest.Empty(t))
+	require.NoError(t, err)
+	all := append(dbtest.Settings(t, pool), impatient()...)
+	pool.Close()
+
+	for _, s := range all {
+		t.Run(s.Name+"="+s.Value, func(t *testing.T) {
+			t.Parallel()
+			liveWith(t, func([]dbtest.Setting) []dbtest.Setting { return []dbtest.Setting{s} })
+		})
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 60 {
+		a, b := all[rng.IntN(len(all))], all[rng.IntN(len(all))]
+		t.Run(a.Name+"="+a.Value+","+b.Name+"="+b.Value, func(t *testing.T) {
+			t.Parallel()
+			liveWith(t, func([]dbtest.Setting) []dbtest.Setting { return []dbtest.Setting{a, b} })
+		})
+	}
+}
+
+// impatient are settings that end what takes a moment.
+func impatient() []dbtest.Setting {
+	return []dbtest.Setting{
+		{Name: "statement_timeout", Value: "50"}, {Name: "lock_timeout", Value: "50"}, {Name: "idle_session_timeout", Value: "2000"},
+	}
+}
+
+// liveWith does everything once in a database with some of all settings.
+func liveWith(t *testing.T, choose func(all []dbtest.Setting) []dbtest.Setting) {
+	t.Helper()
+	url := dbtest.Empty(t)
+	pool, err := pgxpool.New(t.Context(), url)
+	require.NoError(t, err)
+	defer pool.Close()
+	var database string
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT current_database()`).Scan(&database))
+	set := choose(dbtest.Settings(t, pool))
+	for _, s := range set {
+		sql := fmt.Sprintf("ALTER DATABASE %s SET %s = '%s'", pgx.Identifier{database}.Sanitize(), s.Name, s.Value)
+		_, err := pool.Exec(t.Context(), sql)
+		require.NoError(t, err, sql)
+	}
+	t.Log(set)
+	liveUnder(t, url, pool)
 }
 
 // liveUnder does everything once. The pool's one connection has the usual settings, since it was made before.

@@ -36,6 +36,7 @@ type Stats struct {
 type Group[In, Out any] struct {
 	cfg    Config
 	size   func(In) int
+	turn   func(In) string
 	run    func([]In) ([]Out, error)
 	cancel context.CancelFunc // ends the context of run
 	idle   chan struct{}      // closed once closed and running is 0
@@ -44,7 +45,7 @@ type Group[In, Out any] struct {
 	// running is the slots that are taken, starting those of them whose group is not formed yet: it will take up to
 	// MaxItems of the calls that wait. Calls wait longer only while running is cfg.Parallel.
 	mu       sync.Mutex
-	waiting  queue[In, Out]
+	waiting  turns[In, Out]
 	running  int
 	starting int
 	closed   bool
@@ -63,10 +64,19 @@ type Group[In, Out any] struct {
 // size returns the size of one item in bytes, never negative. It is called once
 // per item, in the caller's goroutine.
 func New[In, Out any](cfg Config, size func(In) int, run func(context.Context, []In) ([]Out, error)) *Group[In, Out] {
+	return NewInTurns(cfg, size, func(In) string { return "" }, run)
+}
+
+// NewInTurns is New for calls that take turns: those with one turn are first in, first out, and those of several turns
+// alternate, however many of each wait. turn is called once per item, in the caller's goroutine.
+func NewInTurns[In, Out any](
+	cfg Config, size func(In) int, turn func(In) string, run func(context.Context, []In) ([]Out, error),
+) *Group[In, Out] {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // G118: Close calls cancel
 	return &Group[In, Out]{
 		cfg:    cfg.withDefaults(),
 		size:   size,
+		turn:   turn,
 		run:    func(in []In) ([]Out, error) { return run(ctx, in) },
 		cancel: cancel,
 		idle:   make(chan struct{}),
@@ -140,7 +150,7 @@ func (g *Group[In, Out]) newCall(in In) *call[In, Out] {
 	if !ok {
 		c = &call[In, Out]{done: make(chan struct{}, 1)}
 	}
-	c.in, c.size = in, g.size(in)
+	c.in, c.size, c.turn = in, g.size(in), g.turn(in)
 	return c
 }
 
@@ -210,14 +220,14 @@ func (g *Group[In, Out]) start() {
 	go g.work()
 }
 
-// take moves the calls that fit from the head of the queue into a group. It is empty if all of them were withdrawn.
+// take moves the calls that fit, in turns, into a group. It is empty if all of them were withdrawn.
 func (g *Group[In, Out]) take() (group queue[In, Out]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 
 	g.starting--
 	room := g.cfg.MaxBytes
-	for c := g.waiting.head; c != nil; c = g.waiting.head {
+	for c := g.waiting.first(); c != nil; c = g.waiting.first() {
 		if group.n == g.cfg.MaxItems || group.n > 0 && c.size > room {
 			break
 		}

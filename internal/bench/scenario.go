@@ -22,6 +22,7 @@ const (
 	ScenarioSpread  = "spread"  // one endpoint with many events, and many endpoints with one event each
 	ScenarioLimited = "limited" // one endpoint with a rate limit of 50/s has a long backlog, with three workers
 	ScenarioReplay  = "replay"  // all deliveries of one endpoint are ordered again
+	ScenarioFanOut  = "fanout"  // one tenant sends batches to 1,000 endpoints, another 10 events a second
 
 	ScenarioSchedule = "schedule" // endpoints of all kinds refuse, while worker processes are killed and frozen
 	ScenarioFrozen   = "frozen"   // one of two worker processes stands still in the middle of what it does
@@ -32,7 +33,7 @@ const (
 // Scenarios returns their names.
 func Scenarios() []string {
 	return []string{
-		ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited, ScenarioReplay,
+		ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited, ScenarioReplay, ScenarioFanOut,
 		ScenarioSchedule, ScenarioFrozen, ScenarioLocked, ScenarioSteer,
 	}
 }
@@ -193,6 +194,7 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 		ScenarioSpread:  p.spread,
 		ScenarioLimited: p.limited,
 		ScenarioReplay:  p.replayed,
+		ScenarioFanOut:  p.fanOut,
 
 		ScenarioSchedule: p.scheduled,
 		ScenarioFrozen:   p.frozen,

@@ -27,7 +27,12 @@ func newRequest(events []outhook.Event, traceparent string) request {
 	return r
 }
 
-func (r request) size() int { return r.bytes }
+// size is what a request takes of the 8 MiB of a group: its bytes, and at least what an event takes of which a group may
+// have 500, each with two deliveries.
+func (r request) size() int { return max(r.bytes, len(r.types)*(8<<20)/500) }
+
+// turn is whose turn a request takes: that of the tenant of its first event, and nearly always of all of them.
+func (r request) turn() string { return r.tenantIDs[0] }
 
 // mayConflict tells whether the answer to the request can be a ConflictError, by which its events are rolled back.
 func (r request) mayConflict() bool {
@@ -56,11 +61,12 @@ func columns(rs []request) (p db.EnqueueManyParams) {
 	return p
 }
 
-// perRequest cuts rows into those of each request. Returns a ConflictError, by which everything is rolled back, if
+// perRequest cuts rows into those of each request. Returns a conflictsError, by which everything is rolled back, if
 // one of several events of a request is in conflict. A single one stores nothing then, so its neighbours may be
 // committed.
 func perRequest(rs []request, rows []db.EnqueueManyRow) ([][]db.EnqueueManyRow, error) {
 	answers := make([][]db.EnqueueManyRow, len(rs))
+	var conflicts *conflictsError
 	for i, r := range rs {
 		n := len(r.types)
 		if len(rows) < n {
@@ -68,11 +74,18 @@ func perRequest(rs []request, rows []db.EnqueueManyRow) ([][]db.EnqueueManyRow, 
 		}
 
 		answers[i], rows = rows[:n:n], rows[n:]
-		for j, row := range answers[i] {
-			if row.Conflict && n > 1 {
-				return nil, ConflictError(j)
-			}
+		at := slices.IndexFunc(answers[i], func(row db.EnqueueManyRow) bool { return row.Conflict })
+		if at < 0 || n == 1 {
+			continue
 		}
+		if conflicts == nil {
+			conflicts = &conflictsError{first: ConflictError(at)}
+		}
+		conflicts.requests = append(conflicts.requests, i)
+	}
+
+	if conflicts != nil {
+		return nil, conflicts
 	}
 	return answers, nil
 }

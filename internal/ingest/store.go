@@ -1,9 +1,10 @@
 // Package ingest stores the events of many requests in one transaction: the requests that arrive while a group is being
-// committed make up the next one.
+// committed make up the next one, in which tenants take turns. A group has a bounded number of deliveries, counted
+// before the work: what is larger goes alone, beside the groups (group.go).
 //
 // Begin with [Store.Put], which returns once the events of one request are committed, all of them or none. A request
-// that is at fault fails alone ([ConflictError], [ErrKeyHeld], and what Postgres says of its events); what fails a
-// whole group is logged once and returned to each of its requests as a [GroupError].
+// that is at fault fails alone ([ConflictError], [FanOutError], [ErrKeyHeld], and what Postgres says of its events); what
+// fails a whole group is logged once and returned to each of its requests as a [GroupError].
 package ingest
 
 import (
@@ -38,6 +39,10 @@ const (
 	// idempotency key. They are halved until those with the key are alone, so they are small.
 	sorterParallel = 2
 	sorterItems    = 16
+
+	// aloneParallel and aloneWaiting bound the requests that are stored one by one. Each takes a second at most.
+	aloneParallel = 2
+	aloneWaiting  = 1000
 
 	// patientParallel bounds the requests that wait at the same time for a key that an open transaction holds, since each
 	// takes a connection.
@@ -74,71 +79,92 @@ type Store struct {
 	pool    *pgxpool.Pool
 	logger  *slog.Logger
 	prompt  *group // of all requests
+	alone   *group // of those that a group is better without, one by one
 	sorter  *group // of those whose group had to wait for a key
 	patient *group // of those whose key another transaction holds
 	metric  *metrics.Group
 }
 
 // group is requests that are stored together.
-type group = batch.Group[request, []db.EnqueueManyRow]
+type group = batch.Group[request, outcome]
 
-// New returns a store that takes 1 connection of the pool, and up to 6 more while open transactions hold idempotency
-// keys of events. The logger gets a line for each group that failed, and reg the metrics of the groups (nil: they are
+// New returns a store that takes 1 connection of the pool, up to 2 more for requests with many deliveries and for those
+// at fault, and up to 6 more while open transactions hold idempotency keys of events. The logger gets a line for each group that failed, and reg the metrics of the groups (nil: they are
 // counted and not shown).
 func New(pool *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *Store {
 	st := &Store{pool: pool, logger: logger}
-	prompt := batch.Config{Parallel: parallel, MaxWaiting: maxWaiting, Split: isOnesFault}
-	st.prompt = batch.New(prompt, request.size, st.run(promptLocks))
+	prompt := batch.Config{Parallel: parallel, MaxWaiting: maxWaiting}
+	st.prompt = batch.NewInTurns(prompt, request.size, request.turn, st.runPrompt)
+
+	alone := batch.Config{Parallel: aloneParallel, MaxWaiting: aloneWaiting, MaxItems: 1}
+	st.alone = batch.NewInTurns(alone, request.size, request.turn, st.runOne(promptLocks))
 
 	apart := func(err error) bool { return isOnesFault(err) || isHeldKey(err) }
 	sorter := batch.Config{Parallel: sorterParallel, MaxWaiting: maxWaiting, MaxItems: sorterItems, Split: apart}
-	st.sorter = batch.New(sorter, request.size, st.run(sorterLocks))
+	st.sorter = batch.NewInTurns(sorter, request.size, request.turn, st.runSorter)
 
 	patient := batch.Config{Parallel: patientParallel, MaxWaiting: patientWaiting, MaxItems: 1}
-	st.patient = batch.New(patient, request.size, st.run(patientLocks))
+	st.patient = batch.NewInTurns(patient, request.size, request.turn, st.runOne(patientLocks))
 
-	waiting := func() int { return st.prompt.Stats().Waiting + st.sorter.Stats().Waiting + st.patient.Stats().Waiting }
-	st.metric = metrics.NewGroup(reg, "store", waiting)
+	st.metric = metrics.NewGroup(reg, "store", func() (waiting int) {
+		for _, g := range st.groups() {
+			waiting += g.Stats().Waiting
+		}
+		return waiting
+	})
 	return st
 }
 
 // Put stores the events of one request, all or none, and returns when they are committed. traceparent is the trace of
 // the request, or "": bytes that are no UTF-8 would fail a whole group, so whoever reads a header checks it.
 //
-// Returns a [ConflictError] for one of several events; a conflict of a single event is in its row. Returns
-// [ErrKeyHeld] if an open transaction holds an idempotency key for longer than a request may wait.
+// Returns a [ConflictError] for one of several events; a conflict of a single event is in its row. Returns a
+// [FanOutError] if several events have more than [MaxDeliveries] deliveries. Returns [ErrKeyHeld] if an open transaction holds an idempotency key for longer than a request may wait.
 func (st *Store) Put(ctx context.Context, events []outhook.Event, traceparent string) ([]db.EnqueueManyRow, error) {
 	r := newRequest(events, traceparent)
-	rows, err := st.prompt.Do(ctx, r)
+	out, err := st.prompt.Do(ctx, r)
 	if isHeldKey(err) {
-		rows, err = st.sorter.Do(ctx, r)
+		out, err = st.sorter.Do(ctx, r)
+	}
+	if out.apart || isLarge(err) {
+		out, err = st.alone.Do(ctx, r)
 	}
 
 	for began := time.Now(); isHeldKey(err); {
 		if time.Since(began) > patience {
 			return nil, ErrKeyHeld
 		}
-		rows, err = st.patient.Do(ctx, r)
+		out, err = st.patient.Do(ctx, r)
 	}
-	return rows, err
+	return out.rows, err
 }
+
+func (st *Store) groups() []*group { return []*group{st.prompt, st.sorter, st.alone, st.patient} }
 
 // Close finishes what waits and runs.
 func (st *Store) Close(ctx context.Context) error {
-	return errors.Join(st.prompt.Close(ctx), st.sorter.Close(ctx), st.patient.Close(ctx))
+	var all []error
+	for _, g := range st.groups() {
+		all = append(all, g.Close(ctx))
+	}
+	return errors.Join(all...)
 }
 
-// run returns what stores a group, waiting for keys for as long as given, and for other locks for longer.
-func (st *Store) run(locks time.Duration) func(context.Context, []request) ([][]db.EnqueueManyRow, error) {
-	return func(ctx context.Context, rs []request) (rows [][]db.EnqueueManyRow, err error) {
-		locks, began := locks, time.Now()
-		for {
-			rows, err = st.enqueue(ctx, rs, locks)
-			if !isLockTimeout(err) || isHeldKey(err) || time.Since(began) > patience {
-				return rows, st.logged(ctx, err, len(rs))
-			}
-			locks = min(moreLocks*locks, maxLocks)
+// limits are what a group's transaction may take.
+type limits struct {
+	locks      time.Duration // for which a statement waits for a lock
+	time       time.Duration // of the statement
+	deliveries int           // 0: any number
+}
+
+// store stores a group, waiting for keys for as long as the limits say, and for other locks for longer.
+func (st *Store) store(ctx context.Context, rs []request, most limits) (rows [][]db.EnqueueManyRow, err error) {
+	for began := time.Now(); ; {
+		rows, err = st.enqueue(ctx, rs, most)
+		if !isLockTimeout(err) || isHeldKey(err) || time.Since(began) > patience {
+			return rows, st.logged(ctx, err, len(rs))
 		}
+		most.locks = min(moreLocks*most.locks, maxLocks)
 	}
 }
 
@@ -147,13 +173,18 @@ func (st *Store) logged(ctx context.Context, err error, requests int) error {
 	if err == nil || isOnesFault(err) || isHeldKey(err) {
 		return err
 	}
+	return st.failed(ctx, err, requests)
+}
+
+// failed logs the failure of a group and returns it as a GroupError.
+func (st *Store) failed(ctx context.Context, err error, requests int) error {
 	st.logger.ErrorContext(ctx, "storing events", slog.Int("requests", requests), slog.String("error", sqlstate.Text(err)))
 	return &GroupError{err}
 }
 
-// enqueue stores a group in one transaction, which waits for locks for as long as given.
+// enqueue stores a group in one transaction.
 func (st *Store) enqueue(
-	ctx context.Context, rs []request, locks time.Duration,
+	ctx context.Context, rs []request, most limits,
 ) (answers [][]db.EnqueueManyRow, err error) {
 	began := time.Now()
 	defer func() { st.metric.Observe(len(rs), began, err) }()
@@ -163,7 +194,10 @@ func (st *Store) enqueue(
 	// A 2xx means durable, whatever the database's own setting is; remote_apply, which is more than on, stays.
 	settings := fmt.Sprintf("SELECT set_config('lock_timeout', '%d', true), "+
 		"set_config('statement_timeout', '%d', true), ("+pg.SurviveCrash+")",
-		locks.Milliseconds(), runTimeout.Milliseconds())
+		most.locks.Milliseconds(), most.time.Milliseconds())
+	if most.deliveries > 0 {
+		settings += fmt.Sprintf(", set_config('outhook.max_deliveries', '%d', true)", most.deliveries)
+	}
 
 	if slices.ContainsFunc(rs, request.mayConflict) {
 		return st.enqueueUnlessConflict(ctx, rs, settings)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -13,12 +14,15 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/dbtest"
 	"github.com/outhook/outhook/internal/ingest"
+	"github.com/outhook/outhook/internal/sqlstate"
 )
 
 // testBundle is a store on a database of its own.
@@ -26,14 +30,16 @@ type testBundle struct {
 	t     *testing.T
 	pool  *pgxpool.Pool
 	store *ingest.Store
+	reg   *prometheus.Registry
 }
 
 func setup(t *testing.T) *testBundle {
 	t.Helper()
 	pool := dbtest.New(t)
-	store := ingest.New(pool, slog.New(slog.DiscardHandler), nil)
+	reg := prometheus.NewRegistry()
+	store := ingest.New(pool, slog.New(slog.DiscardHandler), reg)
 	t.Cleanup(func() { require.NoError(t, store.Close(context.WithoutCancel(t.Context()))) })
-	return &testBundle{t, pool, store}
+	return &testBundle{t, pool, store, reg}
 }
 
 // put stores events of the tenant acme.
@@ -284,4 +290,235 @@ func TestGroupErrorIsTheDatabases(t *testing.T) {
 	var group *ingest.GroupError
 	_, err = store.Put(t.Context(), []outhook.Event{{TenantID: "acme", Type: "a", Payload: json.RawMessage("1")}}, "")
 	require.ErrorAs(t, err, &group)
+}
+
+// endpoints makes so many for a tenant.
+func (b *testBundle) endpoints(tenantID string, n int) {
+	b.t.Helper()
+	_, err := b.pool.Exec(b.t.Context(), `INSERT INTO outhook.endpoints (id, tenant_id, url)
+		SELECT outhook.uuid_v7(), $1, 'https://example.com/' FROM generate_series(1, $2)`, tenantID, n)
+	require.NoError(b.t, err)
+}
+
+// of makes n events of a tenant.
+func of(tenantID string, n int) []outhook.Event {
+	events := make([]outhook.Event, n)
+	for i := range events {
+		events[i] = outhook.Event{TenantID: tenantID, Type: "a.b", Payload: json.RawMessage("1")}
+	}
+	return events
+}
+
+// The deliveries of a request are counted before the work: too many leave no trace, not even of dead rows.
+func TestDeliveriesOfARequestAreBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.endpoints("many", ingest.MaxDeliveries/10)
+	b.endpoints("more", ingest.MaxDeliveries+1)
+	const size = "SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relnamespace = 'outhook'::regnamespace AND relkind = 'r'" +
+		" AND relname ~ '^(events|deliveries|river_job)'"
+	before := b.count(size)
+	var large ingest.FanOutError
+	_, err := b.store.Put(t.Context(), of("many", 11), "")
+	require.ErrorAs(t, err, &large)
+	require.EqualValues(t, ingest.MaxDeliveries, large)
+	require.Equal(t, before, b.count(size))
+
+	rows, err := b.store.Put(t.Context(), of("many", 10), "")
+	require.NoError(t, err)
+	require.Len(t, rows, 10)
+	require.EqualValues(t, ingest.MaxDeliveries/10, rows[9].DeliveryCount)
+	rows, err = b.store.Put(t.Context(), of("more", 1), "")
+	require.NoError(t, err, "an event alone is bounded by the endpoints")
+	require.EqualValues(t, ingest.MaxDeliveries+1, rows[0].DeliveryCount)
+}
+
+// Who has many deliveries to make is stored beside the others, and nobody waits for it.
+func TestLargeFanOutsAreInNobodysWay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.endpoints("many", 500)
+	b.endpoints("few", 1)
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	var large []time.Duration
+	for range 6 {
+		running.Go(func() {
+			for {
+				began := time.Now()
+				rows, err := b.store.Put(b.t.Context(), of("many", 10), "")
+				mu.Lock()
+				failed, large = errors.Join(failed, err), append(large, time.Since(began))
+				if err == nil && rows[9].DeliveryCount != 500 {
+					failed = errors.Join(failed, fmt.Errorf("%d deliveries", rows[9].DeliveryCount))
+				}
+				mu.Unlock()
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	var small []time.Duration
+	for range 60 {
+		began := time.Now()
+		_, err := b.store.Put(t.Context(), of("few", 1), "")
+		require.NoError(t, err)
+		small = append(small, time.Since(began))
+	}
+	close(stop)
+	running.Wait()
+	require.NoError(t, failed)
+	slices.Sort(small)
+	slices.Sort(large)
+	t.Log("small", small[30], small[57], "large", large[len(large)/2])
+	require.Less(t, small[57], large[len(large)/2]/2)
+}
+
+// What a group can't do in its time is done request by request.
+func TestASlowRequestIsToldApart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN IF NEW.tenant_id = 'slow' THEN PERFORM pg_sleep(6); END IF; RETURN NEW; END $$`)
+	b.exec(`CREATE TRIGGER slow BEFORE INSERT ON outhook.events FOR EACH ROW EXECUTE FUNCTION slow()`)
+	results := make(chan error, 21)
+	release := b.block()
+	for i := range 21 {
+		go func() {
+			_, err := b.store.Put(t.Context(), of([]string{"slow", "quick"}[min(i, 1)], 1), "")
+			results <- err
+		}()
+	}
+	release(21)
+	for range 21 {
+		require.NoError(t, <-results)
+	}
+	require.Equal(t, 22, b.count("SELECT count(*) FROM outhook.events"))
+}
+
+// block keeps the store from storing anything until so many requests wait behind the one that it stands still with.
+func (b *testBundle) block() (release func(waiting int)) {
+	b.t.Helper()
+	tx, err := b.pool.Begin(b.t.Context())
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(b.t.Context())) })
+	_, err = tx.Exec(b.t.Context(), "LOCK TABLE outhook.events IN ACCESS EXCLUSIVE MODE")
+	require.NoError(b.t, err)
+	first := make(chan error, 1)
+	go func() {
+		_, err := b.store.Put(b.t.Context(), of("first", 1), "")
+		first <- err
+	}()
+	const waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	require.Eventually(b.t, func() bool { return b.count(waits) > 0 }, 10*time.Second, time.Millisecond)
+	return func(waiting int) {
+		b.t.Helper()
+		require.Eventually(b.t, func() bool { return b.waiting() == waiting }, 10*time.Second, time.Millisecond)
+		require.NoError(b.t, tx.Rollback(b.t.Context()))
+		require.NoError(b.t, <-first)
+	}
+}
+
+// waiting and runs are what the metrics say.
+func (b *testBundle) waiting() int { return int(b.family("outhook_group_waiting").GetGauge().GetValue()) }
+
+func (b *testBundle) runs() int {
+	return int(b.family("outhook_group_size").GetHistogram().GetSampleCount())
+}
+
+func (b *testBundle) family(name string) *dto.Metric {
+	b.t.Helper()
+	families, err := b.reg.Gather()
+	require.NoError(b.t, err)
+	i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == name })
+	require.GreaterOrEqual(b.t, i, 0)
+	return families[i].GetMetric()[0]
+}
+
+// Requests at fault cost their neighbours one more run, however many they are and wherever they stand in the group.
+func TestFaultsCostOneMoreRun(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		faulty []outhook.Event
+		check  func(*testing.T, error)
+	}{
+		"Conflict": {
+			[]outhook.Event{{TenantID: "acme", Type: "x", Payload: json.RawMessage("1")}, {TenantID: "acme", Type: "b", Payload: json.RawMessage("1"), IdempotencyKey: "k"}},
+			func(t *testing.T, err error) {
+				var conflict ingest.ConflictError
+				require.ErrorAs(t, err, &conflict)
+				require.EqualValues(t, 1, conflict)
+			},
+		},
+		"Refused": {
+			[]outhook.Event{{TenantID: "acme", Type: "x", Payload: json.RawMessage(`{`)}},
+			func(t *testing.T, err error) { require.Equal(t, "22023", sqlstate.Of(err)) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			_, err := b.put(outhook.Event{Type: "a", Payload: json.RawMessage("1"), IdempotencyKey: "k"})
+			require.NoError(t, err)
+			release := b.block()
+			before := b.runs()
+			good, bad := make(chan error, 40), make(chan error, 1)
+			for i := range 41 {
+				go func() {
+					if i == 20 {
+						_, err := b.store.Put(t.Context(), c.faulty, "")
+						bad <- err
+						return
+					}
+					_, err := b.store.Put(t.Context(), of("acme", 1), "")
+					good <- err
+				}()
+			}
+			release(41)
+			for range 40 {
+				require.NoError(t, <-good)
+			}
+			c.check(t, <-bad)
+			require.Equal(t, 42, b.count("SELECT count(*) FROM outhook.events"))
+			// What stood still, the group, what is left of it, and the one at fault.
+			require.LessOrEqual(t, b.runs()-before, 4+lockTries)
+		})
+	}
+}
+
+// lockTries is how often a run that meets a locked table is repeated at most.
+const lockTries = 8
+
+// Tenants take turns: one that has sent many requests before does not make another wait for all of them.
+func TestTenantsTakeTurns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	release := b.block()
+	var order sync.Mutex
+	var done []string
+	var running sync.WaitGroup
+	put := func(tenantID string) {
+		running.Go(func() {
+			rows, err := b.store.Put(t.Context(), of(tenantID, 1), "")
+			order.Lock()
+			defer order.Unlock()
+			if err == nil && len(rows) == 1 {
+				done = append(done, tenantID)
+			}
+		})
+	}
+	for range 1200 { // more than two groups
+		put("acme")
+	}
+	require.Eventually(t, func() bool { return b.waiting() == 1200 }, 10*time.Second, time.Millisecond)
+	put("late")
+	release(1201)
+	running.Wait()
+	require.Len(t, done, 1201)
+	require.Less(t, slices.Index(done, "late"), 510, "in the first group")
 }

@@ -16,6 +16,8 @@ const (
 	UniqueViolation       = "23505"
 	ReadOnly              = "25006"
 	LockNotAvailable      = "55P03" // after lock_timeout, or at once with NOWAIT
+	QueryCanceled         = "57014" // after statement_timeout, or by an administrator
+	TooManyDeliveries     = "OH001" // our own: enqueue_many's, by the setting outhook.max_deliveries
 )
 
 // Of returns the SQLSTATE of an error that Postgres has answered with, "" for any other.

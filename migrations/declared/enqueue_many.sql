@@ -11,6 +11,9 @@
 -- which has workers of its own, whatever it is made of (a loop, a trigger, calls of a few). Whoever sets it moves nothing but
 -- his own events, and a value that is no count is none.
 --
+-- The setting outhook.max_deliveries is the most that events of one call may have together (SQLSTATE OH001 for more, with nothing
+-- stored); a value that is no count is none. The REST API sets it: there, one's work is in others' way.
+--
 -- Where the caller has switched off what plans are made of (enable_sort, enable_nestloop), they look so dear that they would be
 -- compiled, each time, for a second: hence jit = off.
 --
@@ -31,6 +34,7 @@ DECLARE
     n CONSTANT integer := coalesce(cardinality(tenants), 0);
     began CONSTANT timestamptz := clock_timestamp();
     counted CONSTANT text COLLATE "C" := current_setting('outhook.enqueued', true);
+    most CONSTANT text COLLATE "C" := current_setting('outhook.max_deliveries', true);
     earlier CONSTANT integer := CASE WHEN counted ~ '^[0-9]{1,3}$' THEN counted::integer ELSE 0 END;
     docs json[];
     ids uuid[] := '{}';
@@ -57,6 +61,10 @@ BEGIN
         RETURN;
     END IF;
     PERFORM outhook.check_events(tenants, names, texts, keys, traces);
+    IF most ~ '^[0-9]{1,9}$'
+        AND (SELECT sum(s.n) FROM unnest(outhook.fan_out_sizes(tenants, names)) AS s (n)) > most::integer THEN
+        RAISE EXCEPTION 'the events have more than % deliveries', most USING ERRCODE = 'OH001';
+    END IF;
     docs := outhook.parse_payloads(texts);
     FOR i IN 0..n - 1 LOOP
         ids[i + 1] := outhook.uuid_v7(began, i);

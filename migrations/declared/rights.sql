@@ -44,6 +44,7 @@ GRANT EXECUTE ON FUNCTION
     outhook.rfc3339(timestamptz),
     outhook.trace_or_null(text),
     outhook.type_patterns(text),
+    outhook.fan_out_sizes(text[], text[]),
     outhook.lane_queue(uuid, text, outhook.endpoint_status, text),
     outhook.operator_wants(text),
     outhook.enqueue_operational(text, text[], text[]),
