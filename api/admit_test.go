@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -129,15 +130,24 @@ func TestRateLimit(t *testing.T) {
 
 func TestRequestsAreBounded(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *api.Config) { cfg.Limits.MaxRequests = 2 })
+	b := setup(t, func(cfg *api.Config) { cfg.Limits.MaxRequests = 4 })
+	other, _ := b.newKey("publish", "")
 	var slow []net.Conn
-	for range 2 {
+	hold := func(key string) {
 		conn := b.dial()
-		_, err := io.WriteString(conn, head("Content-Length: 100")+"{")
+		_, err := io.WriteString(conn, strings.ReplaceAll(head("Content-Length: 100"), adminKey, key)+"{")
 		require.NoError(t, err)
 		slow = append(slow, conn)
+		require.Eventually(t, func() bool { return b.api.Active() == int64(len(slow)) }, 30*time.Second, time.Millisecond)
 	}
-	require.Eventually(t, func() bool { return b.api.Active() == 2 }, 30*time.Second, time.Millisecond)
+	hold(adminKey)
+	hold(adminKey)
+	r := b.do("GET", "/api/events", "")
+	b.requireProblem(r, 429)
+	require.Equal(t, "1", r.header.Get("Retry-After"))
+	require.Equal(t, 403, b.as(other, "GET", "/api/events", "").status, "half of them are left for others")
+	hold(other)
+	hold(other)
 	for _, path := range []string{"/api/events", "/docs", "/nothing"} {
 		r := b.do("GET", path, "")
 		b.requireProblem(r, 503)
@@ -150,6 +160,46 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return b.api.Active() == 0 }, 30*time.Second, time.Millisecond)
 	require.Equal(t, 200, b.do("GET", "/api/events", "").status)
+}
+
+// Reads that hang, of however many requests and keys, keep nobody from publishing, and those of one key nobody from reading.
+func TestReadsThatHangAreInNobodysWay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, _ := b.newKey("admin", "")
+	second, _ := b.newKey("admin", "")
+	tx, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
+	_, err = tx.Exec(t.Context(), `LOCK TABLE outhook.audit_entries IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+
+	hanging := make(chan int, 80)
+	hang := func(key string) {
+		for range 40 {
+			go func() {
+				r, err := b.try("GET", "/api/audit", "", "Authorization", "Bearer "+key)
+				if err != nil {
+					r.status = 0
+				}
+				hanging <- r.status
+			}()
+		}
+	}
+	const waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	hang(first)
+	require.Eventually(t, func() bool { return b.count(waits) == 3 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, 200, b.do("GET", "/api/events", "").status)
+	hang(second)
+	require.Eventually(t, func() bool { return b.count(waits) == 6 }, 10*time.Second, time.Millisecond)
+	for range 20 {
+		require.Equal(t, 202, b.do("POST", "/api/events", `{"tenant_id":"acme","type":"a","payload":1}`).status)
+	}
+	require.Equal(t, 200, b.do("GET", "/readyz", "").status)
+	require.NoError(t, tx.Rollback(t.Context()))
+	for range 80 {
+		require.Contains(t, []int{200, 429, 503}, <-hanging)
+	}
 }
 
 func TestLongURLsAndHeaders(t *testing.T) {

@@ -46,7 +46,14 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 
-		requestOf(ctx).key = found
+		own, leave, err := s.shares.enter(found.id)
+		if err != nil {
+			return err
+		}
+		defer leave()
+
+		r := requestOf(ctx)
+		r.key, r.own = found, own
 		if ui && !found.may(adminAccess) {
 			return errForbidden(adminAccess)
 		}
@@ -112,7 +119,7 @@ func (s *Server) findKeys(ctx context.Context, sums [][sha256.Size]byte) ([]prin
 	for i := range sums {
 		hashes[i] = sums[i][:]
 	}
-	rows, err := db.New().UseAPIKeys(ctx, s.cfg.Pool, hashes)
+	rows, err := db.New().UseAPIKeys(ctx, s.storePool, hashes)
 	if err != nil {
 		return nil, fmt.Errorf("querying API keys: %w", err)
 	}

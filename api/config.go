@@ -30,8 +30,8 @@ const (
 
 // Config configures a [Server]. Begin with [DefaultConfig], and set what has no default: Pool, Keyring and Checks.
 type Config struct {
-	// Pool reaches a database with all migrations. The ingestion takes 1 connection of it and up to 6 more while open
-	// transactions hold idempotency keys of events. Required.
+	// Pool reaches a database with all migrations. A request that publishes uses another one, of 10 connections like its
+	// own, which the server opens; of this one, each key uses 3 at a time. Required.
 	Pool *pgxpool.Pool
 
 	// Keyring seals the endpoints' secrets. The associated data is the 16 bytes of the endpoint's id. Required.
@@ -148,7 +148,7 @@ type Limits struct {
 	MaxHeldBytes int
 
 	// MaxRequests bounds the requests that are served at the same time, without the health checks, at most 1,000,000. One
-	// more gets 503.
+	// more gets 503, and of one key the one beyond half of them 429.
 	//
 	// Defaults to 5,000: more than the ingestion lets wait.
 	MaxRequests int

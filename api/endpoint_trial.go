@@ -63,7 +63,7 @@ func (s *Server) addTrials() {
 			"Stores an event of the type outhook.test for this endpoint alone, whatever its event types are. "+
 				"It is signed, sent and logged like any other, but not retried.",
 			http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusGatewayTimeout),
-		access: tenantAccess, timeout: maxHandling,
+		access: tenantAccess, timeout: maxHandling, patient: true,
 	}, s.testEndpoint)
 }
 

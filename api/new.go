@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
@@ -8,12 +9,14 @@ import (
 	"net/http"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/limit"
 	"github.com/outhook/outhook/internal/logthrottle"
+	"github.com/outhook/outhook/internal/metrics"
 )
 
 // New returns the API. Returns an error that names the field if cfg is not valid.
@@ -23,12 +26,15 @@ func New(cfg Config) (*Server, error) {
 	}
 
 	s := newServer(cfg)
-	s.store = ingest.New(cfg.Pool, s.calm, cfg.Metrics)
+	if err := s.openStore(); err != nil {
+		return nil, err
+	}
 	s.room = newRoom(cfg.Limits)
 	s.metrics = newAPIMetrics(cfg.Metrics, s.room.held)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
 	s.clientAddress = clientAddress(cfg.Access.TrustedProxies)
 	s.guesses = newGuesses(cfg, s.clientAddress)
+	s.shares = newShares(cfg.Limits.MaxRequests)
 	s.rates = limit.New[uuid.UUID](cfg.Access.RateLimit, int(math.Ceil(cfg.Access.RateLimit)))
 	s.tests = make(chan struct{}, maxTests)
 	if cfg.Access.APIKey != "" {
@@ -58,6 +64,25 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.metrics.addRoutes(s.echo.Routes())
 	return s, nil
+}
+
+// storeConns are 8 of the store, as it says, and 2 of the key lookups.
+const storeConns = 10
+
+// openStore makes what takes events, with connections of its own: those who publish wait for nobody who reads.
+func (s *Server) openStore() (err error) {
+	cfg := s.cfg.Pool.Config()
+	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = storeConns, 0, 0
+	if s.storePool, err = pgxpool.NewWithConfig(context.Background(), cfg); err != nil { // connects when it is used
+		return fmt.Errorf("opening the pool of the store: %w", err)
+	}
+
+	s.ready.pools = append(s.ready.pools, s.storePool)
+	s.store = ingest.New(s.storePool, s.calm, s.cfg.Metrics)
+	if s.cfg.Metrics != nil {
+		s.cfg.Metrics.MustRegister(metrics.NewPool("store", s.storePool.Stat))
+	}
+	return nil
 }
 
 // NewHealth returns a handler that serves /livez and /readyz only, for a process without the API. It uses the Pool, the

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/sqlstate"
@@ -39,13 +41,14 @@ type healthAnswer struct {
 // anybody may ask as often as they like.
 type readiness struct {
 	cfg     Config
+	pools   []*pgxpool.Pool
 	group   *batch.Group[struct{}, healthAnswer]
 	failing bool // at the last check, so that only changes are logged
 	holders string
 }
 
 func newReadiness(cfg Config) *readiness {
-	r := &readiness{cfg: cfg}
+	r := &readiness{cfg: cfg, pools: []*pgxpool.Pool{cfg.Pool}}
 	r.group = batch.New(batch.Config{}, func(struct{}) int { return 0 }, r.run)
 	return r
 }
@@ -129,7 +132,9 @@ func (r *readiness) reach(ctx context.Context) error {
 	}
 
 	if readOnly {
-		r.cfg.Pool.Reset()
+		for _, p := range r.pools {
+			p.Reset()
+		}
 		return errReadOnly
 	}
 	return nil

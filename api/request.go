@@ -14,6 +14,7 @@ type request struct {
 	id   string
 	http *http.Request // as it came
 	key  principal
+	own  *share // of the key
 }
 
 type requestKey struct{}

@@ -23,6 +23,7 @@ type route struct {
 	body     reflect.Type  // the document's schema of the body; nil: no body
 	limit    int64         // of the body in bytes
 	optional bool          // the body may be absent
+	patient  bool          // it waits for something else than the database, and takes no slot there
 	answer   reflect.Type  // the document's schema of the answer, if the handler writes bytes
 }
 
@@ -45,12 +46,26 @@ func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, r.timeout)
 		defer cancel()
-		out, err := handle(ctx, in)
+		out, err := inSlot(ctx, r, func() (*O, error) { return handle(ctx, in) })
 		if err != nil {
 			return nil, s.problem(ctx, err)
 		}
 		return out, nil
 	})
+}
+
+// inSlot calls a handler in one of its key's slots. Publishing has turns of its own (package ingest).
+func inSlot[O any](ctx context.Context, r route, handle func() (*O, error)) (*O, error) {
+	if r.access == publishAccess || r.patient {
+		return handle()
+	}
+
+	free, err := requestOf(ctx).own.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	return handle()
 }
 
 // authorize is the middleware that admits the keys of a route.

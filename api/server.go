@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/batch"
@@ -28,6 +29,7 @@ type Server struct {
 	bootstrap *[sha256.Size]byte // of Config.APIKey; nil: there is none
 	keys      *batch.Group[[sha256.Size]byte, principal]
 	store     *ingest.Store
+	storePool *pgxpool.Pool // of the store and the key lookups
 	ready     *readiness
 	metrics   *apiMetrics // nil without the API
 	room      *room
@@ -35,6 +37,7 @@ type Server struct {
 
 	active        atomic.Int64 // requests that are being served
 	guesses       *guesses     // nil: not limited
+	shares        *shares
 	rates         *limit.Buckets[uuid.UUID]
 	clientAddress func(*http.Request) netip.Addr
 }
@@ -51,6 +54,7 @@ func (s *Server) Close(ctx context.Context) error {
 	if err := s.keys.Close(ctx); err != nil {
 		return fmt.Errorf("closing the key lookups: %w", err)
 	}
+	s.storePool.Close()
 	return nil
 }
 

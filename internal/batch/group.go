@@ -68,7 +68,8 @@ func New[In, Out any](cfg Config, size func(In) int, run func(context.Context, [
 }
 
 // NewInTurns is New for calls that take turns: those with one turn are first in, first out, and those of several turns
-// alternate, however many of each wait. turn is called once per item, in the caller's goroutine.
+// alternate, however many of each wait: at most half of Config.MaxWaiting of one that is not "". turn is called once per
+// item, in the caller's goroutine.
 func NewInTurns[In, Out any](
 	cfg Config, size func(In) int, turn func(In) string, run func(context.Context, []In) ([]Out, error),
 ) *Group[In, Out] {
@@ -159,11 +160,15 @@ func (g *Group[In, Out]) enter(c *call[In, Out]) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 
-	switch {
-	case g.closed:
+	if g.closed {
 		return ErrClosed
-	case g.cfg.MaxWaiting > 0 && g.running == g.cfg.Parallel && g.waiting.n >= g.cfg.MaxWaiting+g.starting*g.cfg.MaxItems:
-		return ErrFull
+	}
+	if g.cfg.MaxWaiting > 0 && g.running == g.cfg.Parallel {
+		starting := g.starting * g.cfg.MaxItems // so many of those that wait are about to run
+		if g.waiting.n >= g.cfg.MaxWaiting+starting ||
+			c.turn != "" && g.waiting.of(c.turn) >= (g.cfg.MaxWaiting+1)/2+starting {
+			return ErrFull
+		}
 	}
 
 	c.waiting = true

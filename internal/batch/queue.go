@@ -101,6 +101,14 @@ func (t *turns[In, Out]) push(c *call[In, Out]) {
 	t.n++
 }
 
+// of returns how many calls of a turn wait.
+func (t *turns[In, Out]) of(turn string) int {
+	if l := t.lines[turn]; l != nil {
+		return l.n
+	}
+	return 0
+}
+
 // begin puts a new line at the end of the ring.
 func (t *turns[In, Out]) begin(turn string) *line[In, Out] {
 	l := t.spare

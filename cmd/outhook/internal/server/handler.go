@@ -16,8 +16,9 @@ import (
 	"github.com/outhook/outhook/migrations"
 )
 
-// apiConns bounds the API's connections: ingestion commits in groups, so it needs few.
-const apiConns = 16
+// apiConns bounds the API's connections beside the 10 of those who publish: 6 for requests (api/share.go), the others for
+// the health checks, the metrics and River UI.
+const apiConns = 9
 
 // checkAPIKeys refuses to serve an API that nobody has a key for.
 func (s *Server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool) error {
