@@ -12,6 +12,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 // gcPercent is GOGC unless the variable is set. What lives long is a few MB, so Go's default of 100 collects some ten
@@ -24,6 +26,9 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	// GOMEMLIMIT, unless the variable is set: nine tenths of what the container may have. Without a limit, or off Linux,
+	// none.
+	_, _ = memlimit.SetGoMemLimitWithOpts()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
