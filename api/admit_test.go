@@ -162,7 +162,8 @@ func TestRequestsAreBounded(t *testing.T) {
 	require.Equal(t, 200, b.do("GET", "/api/events", "").status)
 }
 
-// Reads that hang, of however many requests and keys, keep nobody from publishing, and those of one key nobody from reading.
+// Reads that hang, of however many requests and keys, keep nobody from publishing, and those of one key nobody from
+// reading.
 func TestReadsThatHangAreInNobodysWay(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -199,6 +200,39 @@ func TestReadsThatHangAreInNobodysWay(t *testing.T) {
 	require.NoError(t, tx.Rollback(t.Context()))
 	for range 80 {
 		require.Contains(t, []int{200, 429, 503}, <-hanging)
+	}
+}
+
+// What counts or looks through the log has fewer places: a key that asks for it all the time has others for all else.
+func TestCostlyReadsHaveFewPlaces(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, _ := b.newKey("read", "")
+	second, _ := b.newKey("read", "")
+	tx, err := b.pool.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
+	_, err = tx.Exec(t.Context(), `LOCK TABLE outhook.delivery_attempts IN ACCESS EXCLUSIVE MODE`)
+	require.NoError(t, err)
+
+	const waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	statuses := make(chan int, 20)
+	for i, key := range []string{first, second} {
+		for range 10 {
+			go func() {
+				r, err := b.try("GET", "/api/stats", "", "Authorization", "Bearer "+key)
+				if err != nil {
+					r.status = 0
+				}
+				statuses <- r.status
+			}()
+		}
+		require.Eventually(t, func() bool { return b.count(waits) == i+1 }, 10*time.Second, time.Millisecond)
+		require.Equal(t, 200, b.as(key, "GET", "/api/endpoints", "").status)
+	}
+	require.NoError(t, tx.Rollback(t.Context()))
+	for range 20 {
+		require.Contains(t, []int{200, 429, 503}, <-statuses)
 	}
 }
 

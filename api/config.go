@@ -30,7 +30,7 @@ const (
 
 // Config configures a [Server]. Begin with [DefaultConfig], and set what has no default: Pool, Keyring and Checks.
 type Config struct {
-	// Pool reaches a database with all migrations. A request that publishes uses another one, of 10 connections like its
+	// Pool reaches a database with all migrations. A request that publishes uses another one, of 11 connections like its
 	// own, which the server opens; of this one, each key uses 3 at a time. Required.
 	Pool *pgxpool.Pool
 

@@ -74,7 +74,7 @@ func (s *Server) addDeliveries() {
 
 	register(s, route{
 		Operation: operation("list-deliveries", http.MethodGet, "", "List deliveries, newest event first", ""),
-		access:    readAccess, timeout: s.cfg.Timeouts.Query,
+		access:    readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.listDeliveries)
 	register(s, route{
 		Operation: operation("get-delivery", http.MethodGet, one, "Get a delivery", "", http.StatusNotFound),

@@ -129,7 +129,7 @@ func (s *Server) addEvents() {
 			OperationID: "list-events", Method: http.MethodGet, Path: "/api/events", Tags: []string{tagEvents},
 			Summary: "List events, newest first", Description: "Without payloads.",
 		},
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.listEvents)
 	register(s, route{
 		Operation: huma.Operation{

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A list goes back through as many days as its page needs, and through some at a time: who changes an old one does not keep
-// it from showing the new.
+// A list goes back through as many days as its page needs, and through some at a time: who changes an old one does
+// not keep it from showing the new.
 func TestListsGoBackSomeDaysAtATime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -79,8 +79,8 @@ func TestListsGoBackSomeDaysAtATime(t *testing.T) {
 	}
 }
 
-// Attempts of this moment may be of events of any day: what counts and follows them looks at some days a transaction, and shows
-// them as if it had looked at all at once.
+// Attempts of this moment may be of events of any day: what counts and follows them looks at some days a transaction,
+// and shows them as if it had looked at all at once.
 func TestAttemptsOfAnyDayAreCountedAndFollowed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -66,23 +66,41 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// storeConns are 8 of the store, as it says, and 2 of the key lookups.
-const storeConns = 10
+// storeConns are one of the store's groups, two of the key lookups, and one to spare while a broken one is closed;
+// asideConns are those that the store says it needs beside.
+const (
+	storeConns = 4
+	asideConns = 7
+)
 
 // openStore makes what takes events, with connections of its own: those who publish wait for nobody who reads.
 func (s *Server) openStore() (err error) {
-	cfg := s.cfg.Pool.Config()
-	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = storeConns, 0, 0
-	if s.storePool, err = pgxpool.NewWithConfig(context.Background(), cfg); err != nil { // connects when it is used
-		return fmt.Errorf("opening the pool of the store: %w", err)
+	if s.storePool, err = s.openPool("store", storeConns); err != nil {
+		return err
+	}
+	if s.asidePool, err = s.openPool("aside", asideConns); err != nil {
+		s.storePool.Close()
+		return err
 	}
 
-	s.ready.pools = append(s.ready.pools, s.storePool)
-	s.store = ingest.New(s.storePool, s.calm, s.cfg.Metrics)
-	if s.cfg.Metrics != nil {
-		s.cfg.Metrics.MustRegister(metrics.NewPool("store", s.storePool.Stat))
-	}
+	s.store = ingest.New(s.storePool, s.asidePool, s.calm, s.cfg.Metrics)
 	return nil
+}
+
+// openPool opens one like Config.Pool.
+func (s *Server) openPool(name string, conns int32) (*pgxpool.Pool, error) {
+	cfg := s.cfg.Pool.Config()
+	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = conns, 0, 0
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg) // connects when it is used
+	if err != nil {
+		return nil, fmt.Errorf("opening the pool %s: %w", name, err)
+	}
+
+	s.ready.pools = append(s.ready.pools, pool)
+	if s.cfg.Metrics != nil {
+		s.cfg.Metrics.MustRegister(metrics.NewPool(name, pool.Stat))
+	}
+	return pool, nil
 }
 
 // NewHealth returns a handler that serves /livez and /readyz only, for a process without the API. It uses the Pool, the

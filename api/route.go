@@ -23,6 +23,7 @@ type route struct {
 	body     reflect.Type  // the document's schema of the body; nil: no body
 	limit    int64         // of the body in bytes
 	optional bool          // the body may be absent
+	costly   bool          // it counts, or looks through the log
 	patient  bool          // it waits for something else than the database, and takes no slot there
 	answer   reflect.Type  // the document's schema of the answer, if the handler writes bytes
 }
@@ -60,7 +61,7 @@ func inSlot[O any](ctx context.Context, r route, handle func() (*O, error)) (*O,
 		return handle()
 	}
 
-	free, err := requestOf(ctx).own.take(ctx)
+	free, err := requestOf(ctx).own.take(ctx, r.costly)
 	if err != nil {
 		return nil, err
 	}

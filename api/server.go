@@ -29,7 +29,8 @@ type Server struct {
 	bootstrap *[sha256.Size]byte // of Config.APIKey; nil: there is none
 	keys      *batch.Group[[sha256.Size]byte, principal]
 	store     *ingest.Store
-	storePool *pgxpool.Pool // of the store and the key lookups
+	storePool *pgxpool.Pool // of the store's groups and the key lookups
+	asidePool *pgxpool.Pool // of what the store does beside its groups
 	ready     *readiness
 	metrics   *apiMetrics // nil without the API
 	room      *room
@@ -55,6 +56,7 @@ func (s *Server) Close(ctx context.Context) error {
 		return fmt.Errorf("closing the key lookups: %w", err)
 	}
 	s.storePool.Close()
+	s.asidePool.Close()
 	return nil
 }
 

@@ -10,18 +10,34 @@ import (
 	"github.com/outhook/outhook/internal/problem"
 )
 
-// dbSlots is how many requests may be at the database at the same time, and keySlots how many of one key, those that
-// publish left out. The health checks and the metrics need a connection, too.
+// dbSlots is how many requests may be at the database at the same time, those that publish left out, and costlySlots
+// how many of those that count or look through the log, each of which can keep a core of the database busy for
+// seconds. The health checks and the metrics need a connection, too.
 const (
-	dbSlots  = 6
-	keySlots = 3
+	dbSlots     = 6
+	costlySlots = 2
+
+	keySlots       = 3 // of dbSlots
+	keyCostlySlots = 1 // of costlySlots
 )
 
-// shares are what each key has of what all keys share: half of the requests that are served at the same time, and of
-// dbSlots its keySlots. Create them with newShares.
+// slots has a value for each slot that is taken.
+type slots chan struct{}
+
+func (s slots) take(ctx context.Context) error {
+	select {
+	case s <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// shares are what each key has of what all keys share: half of the requests that are served at the same time, and its
+// slots. Create them with newShares.
 type shares struct {
-	most  int           // requests of a key
-	slots chan struct{} // has a value for each slot that is taken
+	most        int // requests of a key
+	all, costly slots
 
 	mu    sync.Mutex
 	byKey map[uuid.UUID]*share // those with a request under way
@@ -29,14 +45,16 @@ type shares struct {
 
 // share is one key's.
 type share struct {
-	active int // under shares.mu
-	slots  chan struct{}
-	all    chan struct{} // shares.slots
+	*shares
+
+	active         int // under shares.mu
+	own, ownCostly slots
 }
 
 func newShares(maxRequests int) *shares {
 	return &shares{
-		most: max(maxRequests/2, 1), slots: make(chan struct{}, dbSlots), byKey: map[uuid.UUID]*share{},
+		most: max(maxRequests/2, 1), all: make(slots, dbSlots), costly: make(slots, costlySlots),
+		byKey: map[uuid.UUID]*share{},
 	}
 }
 
@@ -47,7 +65,7 @@ func (s *shares) enter(id uuid.UUID) (_ *share, leave func(), err error) {
 
 	own := s.byKey[id]
 	if own == nil {
-		own = &share{slots: make(chan struct{}, keySlots), all: s.slots}
+		own = &share{shares: s, own: make(slots, keySlots), ownCostly: make(slots, keyCostlySlots)}
 		s.byKey[id] = own
 	}
 	if own.active == s.most {
@@ -65,21 +83,30 @@ func (s *shares) enter(id uuid.UUID) (_ *share, leave func(), err error) {
 	}, nil
 }
 
-// take waits for a slot, which is the caller's until free is called: for one of the key's, and then for one of all, for
-// which no more than keySlots of any key wait.
-func (s *share) take(ctx context.Context) (free func(), err error) {
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, problem.TooMany(fmt.Sprintf("other requests of this key have all of its %d places at the database, "+
-			"and nothing was done: repeat the request", keySlots), 1)
+// take waits for the slots that a request needs, which are the caller's until free is called. The key's own come first:
+// so no more of any key wait for those of all than it may have, and they come in turn.
+func (s *share) take(ctx context.Context, costly bool) (free func(), err error) {
+	need := []slots{s.own, s.all}
+	if costly {
+		need = []slots{s.ownCostly, s.own, s.costly, s.all}
 	}
 
-	select {
-	case s.all <- struct{}{}:
-		return func() { <-s.all; <-s.slots }, nil
-	case <-ctx.Done():
-		<-s.slots
-		return nil, problem.Unavailable("the database is busy, and nothing was done: repeat the request", 1)
+	for i, slot := range need {
+		if err := slot.take(ctx); err == nil {
+			continue
+		}
+		release(need[:i])
+		if slot == s.all || slot == s.costly {
+			return nil, problem.Unavailable("the database is busy, and nothing was done: repeat the request", 1)
+		}
+		return nil, problem.TooMany("other requests of this key have all the places that it may have at the database "+
+			"at a time, and nothing was done: repeat the request", 1)
+	}
+	return func() { release(need) }, nil
+}
+
+func release(taken []slots) {
+	for _, slot := range taken {
+		<-slot
 	}
 }

@@ -70,7 +70,7 @@ func (s *Server) addStats() {
 			Description: "Counts rows, so its cost grows with the window and the backlog; " +
 				"it gives up after 5 seconds (503). For a graph, use metrics.",
 		},
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.getStats)
 }
 

@@ -86,7 +86,7 @@ func (s *Server) addTail() {
 				"have, by event_id, endpoint_id, number and outcome. An attempt that was recorded later than that, " +
 				"after trouble with the database, is not shown here; GET /api/events/{id}/attempts and SQL show all.",
 		},
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.followAttempts)
 }
 

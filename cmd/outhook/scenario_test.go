@@ -126,6 +126,20 @@ func TestBenchScenarios(t *testing.T) {
 		require.Positive(t, r.figure(t, "replayed deliveries"))
 	})
 
+	t.Run("FanOut", func(t *testing.T) {
+		t.Parallel()
+		r := scenario(t, "fanout")
+		require.Zero(t, r.value(t, "requests that were refused"))
+	})
+
+	t.Run("Hostile", func(t *testing.T) {
+		t.Parallel()
+		r := scenario(t, "hostile")
+		require.Zero(t, r.value(t, "requests that were refused"))
+		require.Less(t, r.value(t, "peak memory of api MiB"), 512.0)
+		require.Positive(t, r.figure(t, "and of them refused"))
+	})
+
 	t.Run("BurstsThatDoNotLookLikeOne", func(t *testing.T) {
 		t.Parallel()
 		requireLoad(t)

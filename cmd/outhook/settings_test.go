@@ -40,10 +40,10 @@ func TestSettingsOfTheDatabaseMeanNothing(t *testing.T) {
 
 // The same with each of them alone, and with pairs, which takes a quarter of an hour.
 func TestEachSettingOfTheDatabaseMeansNothing(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("OUTHOOK_TEST_LOAD") != "all" {
 		t.Skip("OUTHOOK_TEST_LOAD is not all")
 	}
-	t.Parallel()
 	pool, err := pgxpool.New(t.Context(), dbtest.Empty(t))
 	require.NoError(t, err)
 	all := append(dbtest.Settings(t, pool), impatient()...)

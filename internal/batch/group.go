@@ -67,9 +67,9 @@ func New[In, Out any](cfg Config, size func(In) int, run func(context.Context, [
 	return NewInTurns(cfg, size, func(In) string { return "" }, run)
 }
 
-// NewInTurns is New for calls that take turns: those with one turn are first in, first out, and those of several turns
-// alternate, however many of each wait: at most half of Config.MaxWaiting of one that is not "". turn is called once per
-// item, in the caller's goroutine.
+// NewInTurns is New for calls that take turns: those with one turn are first in, first out, and those of several
+// turns alternate, however many of each wait: at most half of Config.MaxWaiting of one that is not "". turn is called
+// once per item, in the caller's goroutine.
 func NewInTurns[In, Out any](
 	cfg Config, size func(In) int, turn func(In) string, run func(context.Context, []In) ([]Out, error),
 ) *Group[In, Out] {

@@ -74,8 +74,8 @@ func (q *queue[In, Out]) answer(n int, out []Out, err error) {
 	}
 }
 
-// turns is the calls that wait, in a line for each turn. The lines that are not empty stand in a ring: the first call of
-// its first line is the next, and then that line is the last.
+// turns is the calls that wait, in a line for each turn. The lines that are not empty stand in a ring: the first call
+// of its first line is the next, and then that line is the last.
 type turns[In, Out any] struct {
 	lines map[string]*line[In, Out]
 	head  *line[In, Out]

@@ -63,8 +63,8 @@ func TestTurns(t *testing.T) {
 	})
 }
 
-// Whatever comes and is withdrawn: all others run once, those of a turn in their order, and no turn comes a second time before
-// each that waits has come once.
+// Whatever comes and is withdrawn: all others run once, those of a turn in their order, and no turn comes a second
+// time before each that waits has come once.
 func TestTurnsAreFair(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {

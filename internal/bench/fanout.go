@@ -38,7 +38,7 @@ func (p *play) fanOut(ctx context.Context) error {
 		return err
 	}
 
-	alone, _, err := p.accepting(ctx, "other")
+	alone, _, err := p.accepting(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (p *play) fanOut(ctx context.Context) error {
 		g.Go(func() error { return p.sendBatches(gctx, "many", &batches) })
 	}
 
-	beside, refused, err := p.accepting(ctx, "other")
+	beside, refused, err := p.accepting(ctx)
 	cancel()
 	if err := errors.Join(err, g.Wait()); err != nil {
 		return err
@@ -64,9 +64,9 @@ func (p *play) fanOut(ctx context.Context) error {
 	return nil
 }
 
-// accepting sends events of a tenant at 10 a second for the run's duration, and returns how long their requests took and
-// how many of them were refused.
-func (p *play) accepting(ctx context.Context, tenant string) (Latency, int64, error) {
+// accepting sends events of the tenant other at 10 a second for the run's duration, and returns how long their
+// requests took and how many of them were refused.
+func (p *play) accepting(ctx context.Context) (Latency, int64, error) {
 	var refused atomic.Int64
 	cfg := p.cfg
 	cfg.Rate, cfg.Conns = lonelyRate, fanOutConns
@@ -76,7 +76,7 @@ func (p *play) accepting(ctx context.Context, tenant string) (Latency, int64, er
 	}
 
 	l, err := generate(ctx, cfg, func(ctx context.Context, _ int, due time.Time) ([]uuid.UUID, error) {
-		body := fmt.Appendf(nil, `{"tenant_id":%q,"type":%q,"payload":%s}`, tenant, eventType, payload(due, p.cfg.PayloadBytes))
+		body := fmt.Appendf(nil, `{"tenant_id":"other","type":%q,"payload":%s}`, eventType, payload(due, p.cfg.PayloadBytes))
 		if _, err := a.post(ctx, "/api/events", body); err != nil {
 			refused.Add(1)
 		}

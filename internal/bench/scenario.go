@@ -2,15 +2,11 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"net"
 	"os"
 	"slices"
-	"text/tabwriter"
 	"time"
 )
 
@@ -23,6 +19,7 @@ const (
 	ScenarioLimited = "limited" // one endpoint with a rate limit of 50/s has a long backlog, with three workers
 	ScenarioReplay  = "replay"  // all deliveries of one endpoint are ordered again
 	ScenarioFanOut  = "fanout"  // one tenant sends batches to 1,000 endpoints, another 10 events a second
+	ScenarioHostile = "hostile" // one key does what costs most, all at once, beside another tenant's 10 events a second
 
 	ScenarioSchedule = "schedule" // endpoints of all kinds refuse, while worker processes are killed and frozen
 	ScenarioFrozen   = "frozen"   // one of two worker processes stands still in the middle of what it does
@@ -34,94 +31,9 @@ const (
 func Scenarios() []string {
 	return []string{
 		ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited, ScenarioReplay, ScenarioFanOut,
+		ScenarioHostile,
 		ScenarioSchedule, ScenarioFrozen, ScenarioLocked, ScenarioSteer,
 	}
-}
-
-// Check is a promise and what was measured of it.
-type Check struct {
-	Name  string  `json:"name"`
-	Value float64 `json:"value"`
-	// Bound is the least value if AtLeast is true, else the greatest.
-	Bound   float64 `json:"bound"`
-	AtLeast bool    `json:"at_least"`
-	OK      bool    `json:"ok"`
-}
-
-// Figure is a measured value that nothing is promised of.
-type Figure struct {
-	Name  string  `json:"name"`
-	Value float64 `json:"value"`
-}
-
-// ScenarioReport is the result of a scenario.
-type ScenarioReport struct {
-	Scenario string `json:"scenario"`
-	// OK is false if a promise is broken.
-	OK      bool     `json:"ok"`
-	Checks  []Check  `json:"checks"`
-	Figures []Figure `json:"figures"`
-
-	// Against compares with another binary, pair by pair.
-	Against []Ratio `json:"against,omitempty"`
-}
-
-func (r *ScenarioReport) atMost(name string, value, bound float64) {
-	r.check(Check{Name: name, Value: rounded(value), Bound: rounded(bound), OK: value <= bound})
-}
-
-func (r *ScenarioReport) atLeast(name string, value, bound float64) {
-	r.check(Check{Name: name, Value: rounded(value), Bound: rounded(bound), AtLeast: true, OK: value >= bound})
-}
-
-func (r *ScenarioReport) check(c Check) {
-	r.Checks = append(r.Checks, c)
-	r.OK = r.OK && c.OK
-}
-
-func (r *ScenarioReport) figure(name string, value float64) {
-	r.Figures = append(r.Figures, Figure{name, rounded(value)})
-}
-
-// count adds to a figure.
-func (r *ScenarioReport) count(name string, n float64) {
-	for i, f := range r.Figures {
-		if f.Name == name {
-			r.Figures[i].Value += n
-			return
-		}
-	}
-	r.figure(name, n)
-}
-
-func rounded(v float64) float64 { return math.Round(v*1000) / 1000 }
-
-// WriteJSON writes the report as one object.
-func (r *ScenarioReport) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
-}
-
-// WriteTable writes the report for people.
-func (r *ScenarioReport) WriteTable(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintf(w, "%s\tmeasured\tbound\t\n", r.Scenario)
-	for _, c := range r.Checks {
-		sign, verdict := "≤", "pass"
-		if c.AtLeast {
-			sign = "≥"
-		}
-		if !c.OK {
-			verdict = "FAIL"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%g\t%s %g\t%s\n", c.Name, c.Value, sign, c.Bound, verdict)
-	}
-
-	for _, f := range r.Figures {
-		_, _ = fmt.Fprintf(w, "%s\t%g\t\t\n", f.Name, f.Value)
-	}
-	return errors.Join(w.Flush(), writeRatios(out, r.Against))
 }
 
 // RunScenario runs one scenario on a system of its own.
@@ -195,6 +107,7 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 		ScenarioLimited: p.limited,
 		ScenarioReplay:  p.replayed,
 		ScenarioFanOut:  p.fanOut,
+		ScenarioHostile: p.hostile,
 
 		ScenarioSchedule: p.scheduled,
 		ScenarioFrozen:   p.frozen,

@@ -33,7 +33,9 @@ func (e *conflictsError) Unwrap() error { return e.first }
 type FanOutError int
 
 // Error tells the limit.
-func (e FanOutError) Error() string { return fmt.Sprintf("the events have more than %d deliveries", int(e)) }
+func (e FanOutError) Error() string {
+	return fmt.Sprintf("the events have more than %d deliveries", int(e))
+}
 
 // GroupError is the failure of a group that none of its requests is to blame for. It has been logged.
 type GroupError struct{ cause error }
@@ -45,8 +47,8 @@ func (e *GroupError) Error() string { return e.cause.Error() }
 func (e *GroupError) Unwrap() error { return e.cause }
 
 // isOnesFault tells whether a group failed for a reason that may be that of a single request, with nothing stored: a
-// conflict, an event that the database refuses (classes 22 and 54), a deadlock or a serialization failure (40), too much
-// to do. After each of these nothing is stored, also if it comes from the commit.
+// conflict, an event that the database refuses (classes 22 and 54), a deadlock or a serialization failure (40), too
+// much to do. After each of these nothing is stored, also if it comes from the commit.
 func isOnesFault(err error) bool {
 	switch sqlstate.Class(sqlstate.Of(err)) {
 	case "22", "40", "54":

@@ -51,13 +51,13 @@ func outcomes(rows [][]db.EnqueueManyRow, err error) ([]outcome, error) {
 
 // runSorter stores a group, or says by its error that it is to be halved.
 func (st *Store) runSorter(ctx context.Context, rs []request) ([]outcome, error) {
-	return outcomes(st.store(ctx, rs, limits{sorterLocks, runTimeout, promptDeliveries}))
+	return outcomes(st.store(ctx, rs, limits{sorterLocks, runTimeout, promptDeliveries, st.aside}))
 }
 
 // runOne returns what stores a request alone.
 func (st *Store) runOne(locks time.Duration) func(context.Context, []request) ([]outcome, error) {
 	return func(ctx context.Context, rs []request) ([]outcome, error) {
-		most := limits{locks: locks, time: runTimeout}
+		most := limits{locks: locks, time: runTimeout, pool: st.aside}
 		if len(rs[0].types) > 1 {
 			most.deliveries = MaxDeliveries
 		}
@@ -88,7 +88,7 @@ func (st *Store) runPrompt(ctx context.Context, rs []request) ([]outcome, error)
 			part[i] = rs[at]
 		}
 
-		rows, err := st.store(ctx, part, limits{promptLocks, promptTimeout, promptDeliveries})
+		rows, err := st.store(ctx, part, limits{promptLocks, promptTimeout, promptDeliveries, st.pool})
 		if err == nil {
 			for i, at := range left {
 				out[at].rows = rows[i]

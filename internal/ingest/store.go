@@ -3,8 +3,8 @@
 // before the work: what is larger goes alone, beside the groups (group.go).
 //
 // Begin with [Store.Put], which returns once the events of one request are committed, all of them or none. A request
-// that is at fault fails alone ([ConflictError], [FanOutError], [ErrKeyHeld], and what Postgres says of its events); what
-// fails a whole group is logged once and returned to each of its requests as a [GroupError].
+// that is at fault fails alone ([ConflictError], [FanOutError], [ErrKeyHeld], and what Postgres says of its events);
+// what fails a whole group is logged once and returned to each of its requests as a [GroupError].
 package ingest
 
 import (
@@ -41,7 +41,7 @@ const (
 	sorterItems    = 16
 
 	// aloneParallel and aloneWaiting bound the requests that are stored one by one. Each takes a second at most.
-	aloneParallel = 2
+	aloneParallel = 1
 	aloneWaiting  = 1000
 
 	// patientParallel bounds the requests that wait at the same time for a key that an open transaction holds, since each
@@ -76,7 +76,8 @@ const (
 
 // Store writes events. Create one with [New].
 type Store struct {
-	pool    *pgxpool.Pool
+	pool    *pgxpool.Pool // of prompt
+	aside   *pgxpool.Pool // of the others
 	logger  *slog.Logger
 	prompt  *group // of all requests
 	alone   *group // of those that a group is better without, one by one
@@ -88,11 +89,13 @@ type Store struct {
 // group is requests that are stored together.
 type group = batch.Group[request, outcome]
 
-// New returns a store that takes 1 connection of the pool, up to 2 more for requests with many deliveries and for those
-// at fault, and up to 6 more while open transactions hold idempotency keys of events. The logger gets a line for each group that failed, and reg the metrics of the groups (nil: they are
-// counted and not shown).
-func New(pool *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *Store {
-	st := &Store{pool: pool, logger: logger}
+// New returns a store that takes 1 connection of the pool, and of the one aside up to 1 for requests with many
+// deliveries and for those at fault, and up to 6 while open transactions hold idempotency keys of events. A
+// connection that enqueues for the first time takes ten times as long: where the pool is one of its own, nobody takes
+// the groups' away. The logger gets a line for each group that failed, and reg the metrics of the groups (nil: they
+// are counted and not shown).
+func New(pool, aside *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *Store {
+	st := &Store{pool: pool, aside: aside, logger: logger}
 	prompt := batch.Config{Parallel: parallel, MaxWaiting: maxWaiting}
 	st.prompt = batch.NewInTurns(prompt, request.size, request.turn, st.runPrompt)
 
@@ -119,10 +122,14 @@ func New(pool *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *St
 // the request, or "": bytes that are no UTF-8 would fail a whole group, so whoever reads a header checks it.
 //
 // Returns a [ConflictError] for one of several events; a conflict of a single event is in its row. Returns a
-// [FanOutError] if several events have more than [MaxDeliveries] deliveries. Returns [ErrKeyHeld] if an open transaction holds an idempotency key for longer than a request may wait.
+// [FanOutError] if several events have more than [MaxDeliveries] deliveries. Returns [ErrKeyHeld] if an open
+// transaction holds an idempotency key for longer than a request may wait.
 func (st *Store) Put(ctx context.Context, events []outhook.Event, traceparent string) ([]db.EnqueueManyRow, error) {
 	r := newRequest(events, traceparent)
-	out, err := st.prompt.Do(ctx, r)
+	out, err := outcome{apart: r.nested}, error(nil)
+	if !out.apart {
+		out, err = st.prompt.Do(ctx, r)
+	}
 	if isHeldKey(err) {
 		out, err = st.sorter.Do(ctx, r)
 	}
@@ -155,6 +162,7 @@ type limits struct {
 	locks      time.Duration // for which a statement waits for a lock
 	time       time.Duration // of the statement
 	deliveries int           // 0: any number
+	pool       *pgxpool.Pool
 }
 
 // store stores a group, waiting for keys for as long as the limits say, and for other locks for longer.
@@ -200,10 +208,10 @@ func (st *Store) enqueue(
 	}
 
 	if slices.ContainsFunc(rs, request.mayConflict) {
-		return st.enqueueUnlessConflict(ctx, rs, settings)
+		return enqueueUnlessConflict(ctx, most.pool, rs, settings)
 	}
 
-	t := &trip{pool: st.pool, settings: settings}
+	t := &trip{pool: most.pool, settings: settings}
 	rows, err := db.New().EnqueueMany(ctx, t, columns(rs))
 	if failed := t.commit(); failed != nil {
 		err = failed
@@ -215,12 +223,12 @@ func (st *Store) enqueue(
 }
 
 // enqueueUnlessConflict stores a group whose answers decide whether it is committed.
-func (st *Store) enqueueUnlessConflict(
-	ctx context.Context, rs []request, settings string,
+func enqueueUnlessConflict(
+	ctx context.Context, pool *pgxpool.Pool, rs []request, settings string,
 ) (answers [][]db.EnqueueManyRow, err error) {
 	begin := pgx.TxOptions{BeginQuery: "BEGIN; " + settings} // in one round trip
 
-	err = pgx.BeginTxFunc(ctx, st.pool, begin, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, pool, begin, func(tx pgx.Tx) error {
 		rows, err := db.New().EnqueueMany(ctx, tx, columns(rs))
 		if err != nil {
 			return fmt.Errorf("enqueueing: %w", err)

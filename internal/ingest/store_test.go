@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func setup(t *testing.T) *testBundle {
 	t.Helper()
 	pool := dbtest.New(t)
 	reg := prometheus.NewRegistry()
-	store := ingest.New(pool, slog.New(slog.DiscardHandler), reg)
+	store := ingest.New(pool, pool, slog.New(slog.DiscardHandler), reg)
 	t.Cleanup(func() { require.NoError(t, store.Close(context.WithoutCancel(t.Context()))) })
 	return &testBundle{t, pool, store, reg}
 }
@@ -284,7 +285,7 @@ func TestGroupErrorIsTheDatabases(t *testing.T) {
 	pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/none?connect_timeout=2")
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	store := ingest.New(pool, slog.New(slog.DiscardHandler), nil)
+	store := ingest.New(pool, pool, slog.New(slog.DiscardHandler), nil)
 	t.Cleanup(func() { require.NoError(t, store.Close(context.WithoutCancel(t.Context()))) })
 
 	var group *ingest.GroupError
@@ -379,6 +380,40 @@ func TestLargeFanOutsAreInNobodysWay(t *testing.T) {
 	require.Less(t, small[57], large[len(large)/2]/2)
 }
 
+// A payload that is long to look through is not looked through while others wait.
+func TestNestedPayloadsAreInNobodysWay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	chain := strings.Repeat("[", 500) + strings.Repeat("]", 500)
+	nested := json.RawMessage("[" + strings.Repeat(chain+",", 240) + chain + "]")
+	var running sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	var large []time.Duration
+	for range 20 {
+		running.Go(func() {
+			began := time.Now()
+			_, err := b.store.Put(t.Context(), []outhook.Event{{TenantID: "deep", Type: "a.b", Payload: nested}}, "")
+			mu.Lock()
+			defer mu.Unlock()
+			failed, large = errors.Join(failed, err), append(large, time.Since(began))
+		})
+	}
+	var small []time.Duration
+	for range 20 {
+		began := time.Now()
+		_, err := b.store.Put(t.Context(), of("few", 1), "")
+		require.NoError(t, err)
+		small = append(small, time.Since(began))
+	}
+	running.Wait()
+	require.NoError(t, failed)
+	slices.Sort(small)
+	slices.Sort(large)
+	t.Log("small", small[10], small[19], "nested", large[0], large[10])
+	require.Less(t, small[18], large[10]/4)
+}
+
 // What a group can't do in its time is done request by request.
 func TestASlowRequestIsToldApart(t *testing.T) {
 	t.Parallel()
@@ -425,7 +460,9 @@ func (b *testBundle) block() (release func(waiting int)) {
 }
 
 // waiting and runs are what the metrics say.
-func (b *testBundle) waiting() int { return int(b.family("outhook_group_waiting").GetGauge().GetValue()) }
+func (b *testBundle) waiting() int {
+	return int(b.family("outhook_group_waiting").GetGauge().GetValue())
+}
 
 func (b *testBundle) runs() int {
 	return int(b.family("outhook_group_size").GetHistogram().GetSampleCount())
@@ -450,6 +487,7 @@ func TestFaultsCostOneMoreRun(t *testing.T) {
 		"Conflict": {
 			[]outhook.Event{{TenantID: "acme", Type: "x", Payload: json.RawMessage("1")}, {TenantID: "acme", Type: "b", Payload: json.RawMessage("1"), IdempotencyKey: "k"}},
 			func(t *testing.T, err error) {
+				t.Helper()
 				var conflict ingest.ConflictError
 				require.ErrorAs(t, err, &conflict)
 				require.EqualValues(t, 1, conflict)
@@ -457,7 +495,10 @@ func TestFaultsCostOneMoreRun(t *testing.T) {
 		},
 		"Refused": {
 			[]outhook.Event{{TenantID: "acme", Type: "x", Payload: json.RawMessage(`{`)}},
-			func(t *testing.T, err error) { require.Equal(t, "22023", sqlstate.Of(err)) },
+			func(t *testing.T, err error) {
+				t.Helper()
+				require.Equal(t, "22023", sqlstate.Of(err))
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/outhook/outhook/migrations"
 )
 
-// apiConns bounds the API's connections beside the 10 of those who publish: 6 for requests (api/share.go), the others for
-// the health checks, the metrics and River UI.
+// apiConns bounds the API's connections beside the 11 of those who publish: 6 for requests (api/share.go), the others
+// for the health checks, the metrics and River UI.
 const apiConns = 9
 
 // checkAPIKeys refuses to serve an API that nobody has a key for.
