@@ -128,12 +128,14 @@ func TestBenchScenarios(t *testing.T) {
 
 	t.Run("FanOut", func(t *testing.T) {
 		t.Parallel()
+		requireLoad(t)
 		r := scenario(t, "fanout")
 		require.Zero(t, r.value(t, "requests that were refused"))
 	})
 
 	t.Run("Hostile", func(t *testing.T) {
 		t.Parallel()
+		requireLoad(t)
 		r := scenario(t, "hostile")
 		require.Zero(t, r.value(t, "requests that were refused"))
 		require.Less(t, r.value(t, "peak memory of api MiB"), 512.0)
