@@ -17,6 +17,7 @@ import (
 	"github.com/outhook/outhook/internal/limit"
 	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/metrics"
+	"github.com/outhook/outhook/internal/pg"
 )
 
 // New returns the API. Returns an error that names the field if cfg is not valid.
@@ -89,9 +90,7 @@ func (s *Server) openStore() (err error) {
 
 // openPool opens one like Config.Pool.
 func (s *Server) openPool(name string, conns int32) (*pgxpool.Pool, error) {
-	cfg := s.cfg.Pool.Config()
-	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = conns, 0, 0
-	pool, err := pgxpool.NewWithConfig(context.Background(), cfg) // connects when it is used
+	pool, err := pg.NewPoolLike(context.Background(), s.cfg.Pool, conns)
 	if err != nil {
 		return nil, fmt.Errorf("opening the pool %s: %w", name, err)
 	}

@@ -41,6 +41,18 @@ func NewFetchPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error
 	return newPlanPool(ctx, pool, fetchConns, fetchPlanAge, SessionByKey)
 }
 
+// NewPoolLike returns a pool that is like another but for its number of connections, which are made when they are used.
+func NewPoolLike(ctx context.Context, pool *pgxpool.Pool, conns int32) (*pgxpool.Pool, error) {
+	cfg := pool.Config()
+	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = conns, 0, 0
+
+	like, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
+	if err != nil {
+		return nil, fmt.Errorf("opening a pool: %w", err)
+	}
+	return like, nil
+}
+
 // newPlanPool returns a pool for statements that run many times a second and whose plans are kept: a custom one can't
 // be better than the generic one, and planning takes longer than they do themselves.
 //
