@@ -65,11 +65,10 @@ func TestEachSettingOfTheDatabaseMeansNothing(t *testing.T) {
 	}
 }
 
-// impatient are settings that end what takes a moment. The first statement of a connection, which switches them off, is
-// still under them, and on a busy machine it may take a while.
+// impatient are settings that end what takes a moment.
 func impatient() []dbtest.Setting {
 	return []dbtest.Setting{
-		{Name: "statement_timeout", Value: "500"}, {Name: "lock_timeout", Value: "50"}, {Name: "idle_session_timeout", Value: "2000"},
+		{Name: "statement_timeout", Value: "50"}, {Name: "lock_timeout", Value: "50"}, {Name: "idle_session_timeout", Value: "2000"},
 	}
 }
 

@@ -14,16 +14,17 @@ import (
 // read and values written, which transactions begin, which plans are thought of, and that a policy that would hide
 // rows from us is an error.
 //
-// It is set after connecting, since PgBouncer refuses startup parameters that it does not know.
-const State = "SET search_path = pg_catalog, pg_temp; " + EndIdle + "; " + `
+// It is set after connecting, since PgBouncer refuses startup parameters that it does not know. So what ends statements,
+// or compiles them, is switched off before the first that takes any time.
+const State = "SET statement_timeout = 0; SET jit = off; SET search_path = pg_catalog, pg_temp; " + EndIdle + "; " + `
 	SELECT set_config(s.name, s.value, false) FROM (VALUES
-		('row_security', 'off'), ('exit_on_error', 'off'), ('statement_timeout', '0'), ('lock_timeout', '0'),
+		('row_security', 'off'), ('exit_on_error', 'off'), ('lock_timeout', '0'),
 		('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('default_transaction_isolation', 'read committed'),
 		('default_transaction_deferrable', 'off'), ('standard_conforming_strings', 'on'), ('array_nulls', 'on'),
 		('transform_null_equals', 'off'), ('bytea_output', 'hex'), ('DateStyle', 'ISO, MDY'),
 		('IntervalStyle', 'postgres'), ('extra_float_digits', '1'), ('quote_all_identifiers', 'off'),
 		('xmloption', 'content'), ('plpgsql.extra_errors', 'none'), ('plpgsql.check_asserts', 'on'),
-		('jit', 'off'), ('plan_cache_mode', 'auto'), ('constraint_exclusion', 'partition'),
+		('plan_cache_mode', 'auto'), ('constraint_exclusion', 'partition'),
 		('from_collapse_limit', '8'), ('join_collapse_limit', '8'), ('geqo', 'on'), ('geqo_threshold', '12'),
 		('enable_async_append', 'on'), ('enable_bitmapscan', 'on'), ('enable_gathermerge', 'on'),
 		('enable_hashagg', 'on'), ('enable_hashjoin', 'on'), ('enable_incremental_sort', 'on'),
