@@ -14,12 +14,13 @@ import (
 // read and values written, which transactions begin, which plans are thought of, and that a policy that would hide
 // rows from us is an error.
 //
-// It is set after connecting, since PgBouncer refuses startup parameters that it does not know. So what ends statements,
-// or compiles them, is switched off before the first that takes any time.
-const State = "SET statement_timeout = 0; SET jit = off; SET search_path = pg_catalog, pg_temp; " + EndIdle + "; " + `
+// It is set after connecting, since PgBouncer refuses startup parameters that it does not know. So what ends
+// statements, or compiles them, is switched off before the first that takes any time.
+const State = "SET statement_timeout = 0; SET jit = off; " + endNone +
+	"; SET search_path = pg_catalog, pg_temp; " + EndIdle + "; " + `
 	SELECT set_config(s.name, s.value, false) FROM (VALUES
 		('row_security', 'off'), ('exit_on_error', 'off'), ('lock_timeout', '0'),
-		('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('default_transaction_isolation', 'read committed'),
+		('idle_session_timeout', '0'), ('default_transaction_isolation', 'read committed'),
 		('default_transaction_deferrable', 'off'), ('standard_conforming_strings', 'on'), ('array_nulls', 'on'),
 		('transform_null_equals', 'off'), ('bytea_output', 'hex'), ('DateStyle', 'ISO, MDY'),
 		('IntervalStyle', 'postgres'), ('extra_float_digits', '1'), ('quote_all_identifiers', 'off'),
@@ -33,6 +34,10 @@ const State = "SET statement_timeout = 0; SET jit = off; SET search_path = pg_ca
 		('enable_parallel_hash', 'on'), ('enable_partition_pruning', 'on'), ('enable_partitionwise_aggregate', 'off'),
 		('enable_partitionwise_join', 'off'), ('enable_seqscan', 'on'), ('enable_sort', 'on'), ('enable_tidscan', 'on')
 	) AS s (name, value) WHERE current_setting(s.name, true) <> s.value`
+
+// endNone switches transaction_timeout off, which PostgreSQL has from 17 on, before search_path says what a name means.
+const endNone = "SELECT pg_catalog.set_config('transaction_timeout', '0', false) " +
+	"WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL"
 
 // Connect opens a connection of its own, states what State does, and then settings. Close it with CloseSide.
 func Connect(ctx context.Context, cfg *pgx.ConnConfig, settings string) (*pgx.Conn, error) {
