@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/api"
@@ -162,6 +163,17 @@ func TestRequestsAreBounded(t *testing.T) {
 	require.Equal(t, 200, b.do("GET", "/api/events", "").status)
 }
 
+// lock keeps everybody from a table until the transaction or the test ends.
+func (b *testBundle) lock(table string) pgx.Tx {
+	b.t.Helper()
+	tx, err := b.pool.Begin(b.t.Context())
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(b.t.Context())) })
+	_, err = tx.Exec(b.t.Context(), "LOCK TABLE outhook."+table+" IN ACCESS EXCLUSIVE MODE")
+	require.NoError(b.t, err)
+	return tx
+}
+
 // Reads that hang, of however many requests and keys, keep nobody from publishing, and those of one key nobody from
 // reading.
 func TestReadsThatHangAreInNobodysWay(t *testing.T) {
@@ -169,11 +181,7 @@ func TestReadsThatHangAreInNobodysWay(t *testing.T) {
 	b := setup(t)
 	first, _ := b.newKey("admin", "")
 	second, _ := b.newKey("admin", "")
-	tx, err := b.pool.Begin(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
-	_, err = tx.Exec(t.Context(), `LOCK TABLE outhook.audit_entries IN ACCESS EXCLUSIVE MODE`)
-	require.NoError(t, err)
+	tx := b.lock("audit_entries")
 
 	hanging := make(chan int, 80)
 	hang := func(key string) {
@@ -209,11 +217,7 @@ func TestCostlyReadsHaveFewPlaces(t *testing.T) {
 	b := setup(t)
 	first, _ := b.newKey("read", "")
 	second, _ := b.newKey("read", "")
-	tx, err := b.pool.Begin(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
-	_, err = tx.Exec(t.Context(), `LOCK TABLE outhook.delivery_attempts IN ACCESS EXCLUSIVE MODE`)
-	require.NoError(t, err)
+	tx := b.lock("delivery_attempts")
 
 	const waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 	statuses := make(chan int, 20)

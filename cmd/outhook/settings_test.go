@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -41,9 +40,7 @@ func TestSettingsOfTheDatabaseMeanNothing(t *testing.T) {
 // The same with each of them alone, and with pairs, which takes a quarter of an hour.
 func TestEachSettingOfTheDatabaseMeansNothing(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("OUTHOOK_TEST_LOAD") != "all" {
-		t.Skip("OUTHOOK_TEST_LOAD is not all")
-	}
+	requireLoad(t)
 	pool, err := pgxpool.New(t.Context(), dbtest.Empty(t))
 	require.NoError(t, err)
 	all := append(dbtest.Settings(t, pool), impatient()...)
