@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/strictjson"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
@@ -79,4 +81,57 @@ func openLane(ctx context.Context, tx pgx.Tx, before, after db.Endpoint) error {
 	}
 
 	return db.New().InsertLane(ctx, tx, after.ID)
+}
+
+func (e *endpointEdit) setInFlight(value json.RawMessage) {
+	e.row.MaxInFlight = defaultInFlight
+	if strictjson.IsNull(value) {
+		return
+	}
+	e.row.MaxInFlight = e.bounded(value, "body.max_in_flight", maxInFlight)
+}
+
+// bounded reads a number from 1 to most.
+func (e *endpointEdit) bounded(value json.RawMessage, at string, most int32) int32 {
+	before := len(e.faults)
+	n := strictjson.Integer(value, at, &e.faults)
+	if len(e.faults) == before && (n < 1 || n > most) {
+		e.faults.Add(at, fmt.Sprintf("must be 1 to %d", most))
+	}
+	return n
+}
+
+func (e *endpointEdit) setRateLimit(value json.RawMessage) {
+	const at = "body.rate_limit"
+	e.row.RateLimit, e.row.RatePer, e.row.RateBurst = nil, perSecond, 1
+	switch {
+	case strictjson.IsNull(value):
+		return
+	case value[0] != '{':
+		e.faults.Add(at, `must be an object like {"requests": 50, "per": "second", "burst": 1}`)
+		return
+	}
+
+	strictjson.EachMember(value, at, &e.faults, func(name string, value json.RawMessage) bool {
+		location := strictjson.MemberLocation(at, name)
+		switch name {
+		case "requests":
+			n := e.bounded(value, location, maxRate)
+			e.row.RateLimit = &n
+		case "per":
+			e.row.RatePer = strictjson.Text(value, location, &e.faults)
+			if e.row.RatePer != perSecond && e.row.RatePer != perMinute {
+				e.faults.Add(location, "must be second or minute")
+			}
+		case "burst":
+			e.row.RateBurst = e.bounded(value, location, maxRate)
+		default:
+			return false
+		}
+		return true
+	})
+
+	if e.row.RateLimit == nil {
+		e.faults.Add(at+".requests", "is required")
+	}
 }
