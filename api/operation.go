@@ -17,6 +17,9 @@ import (
 	joboperation "github.com/outhook/outhook/jobs/operation"
 )
 
+// operationRetry is after how many seconds to ask again while as many operations of a tenant run as may.
+const operationRetry = 10
+
 // operation is an order to replay many deliveries, carried out in the background.
 type operation struct {
 	ID            uuid.UUID  `json:"id" format:"uuid"`
@@ -80,7 +83,8 @@ func (s *Server) addOperations() {
 			"Replays, in the background, all deliveries that were settled in a range of time and match. Each gets new "+
 				"attempts with the whole retry schedule, behind live traffic. What is replayed no longer matches, so "+
 				"an order that is repeated, or cut short by a crash, replays nothing twice. A key that is bound to a "+
-				"tenant replays that tenant's deliveries, also without tenant_id.", http.StatusAccepted),
+				"tenant replays that tenant's deliveries, also without tenant_id. At most 100 operations of a tenant run at "+
+				"the same time (429), and tenants take turns.", http.StatusAccepted),
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newReplay](), limit: maxSmallBody,
 	}, s.postOperation)
 

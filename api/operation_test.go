@@ -99,6 +99,26 @@ func TestOperations(t *testing.T) {
 		require.Equal(t, "failed to connect to 10.0.0.1", b.requireObject(b.do("GET", path, ""), 200)["last_error"])
 	})
 
+	t.Run("ATenantHasSoManyAtATime", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.newEndpoint("acme", "")
+		b.exec(`INSERT INTO outhook.operations (id, kind, tenant_id, states, since, until)
+			SELECT outhook.uuid_v7(), 'replay', 'acme', '{failed}', now() - interval '1 hour', now() FROM generate_series(1, 100)`)
+		for _, path := range []string{"/api/operations", "/api/endpoints/" + id.String() + "/recover"} {
+			body := `{"since":"2026-01-02T03:04:05Z"`
+			if path == "/api/operations" {
+				body += `,"tenant_id":"acme"`
+			}
+			r := b.do("POST", path, body+"}")
+			require.Contains(t, b.requireProblem(r, 429).Detail, "100 operations of the tenant are running")
+			b.requireRetryAfter(r, 10)
+		}
+		b.requireObject(b.do("POST", "/api/operations", `{"since":"2026-01-02T03:04:05Z","tenant_id":"globex"}`), 202)
+		b.exec(`UPDATE outhook.operations SET state = 'paused' WHERE id = (SELECT min(id::text)::uuid FROM outhook.operations)`)
+		b.requireObject(b.do("POST", "/api/operations", `{"since":"2026-01-02T03:04:05Z","tenant_id":"acme"}`), 202)
+	})
+
 	t.Run("WrongFiltersAreNamed", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

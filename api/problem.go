@@ -70,6 +70,8 @@ func problemOf(err error) *problem.Error {
 		return problem.New(http.StatusConflict, joboperation.ErrOver.Error())
 	case errors.Is(err, joboperation.ErrUnderway):
 		return problem.New(http.StatusConflict, joboperation.ErrUnderway.Error())
+	case errors.Is(err, joboperation.ErrTooMany):
+		return problem.TooMany(joboperation.ErrTooMany.Error(), operationRetry)
 	case errors.Is(err, ledger.ErrEndpointGone):
 		return problem.New(http.StatusConflict, ledger.ErrEndpointGone.Error())
 	case errors.Is(err, ledger.ErrPayloadGone):

@@ -333,6 +333,8 @@ type Operation struct {
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 	CompletedAt       *time.Time
+	ServedAt          *time.Time
+	DueAt             time.Time
 }
 
 type RetentionMark struct {

@@ -13,7 +13,7 @@ import (
 const advanceOperation = `-- name: AdvanceOperation :exec
 UPDATE outhook.operations SET cursor_completed_at = $1, cursor_event_id = $2,
     cursor_endpoint_id = $3, replayed_count = replayed_count + $4::bigint,
-    skipped_count = skipped_count + $5::bigint, last_error = NULL, updated_at = now()
+    skipped_count = skipped_count + $5::bigint, last_error = NULL, updated_at = now(), served_at = now()
 WHERE id = $6
 `
 
@@ -51,7 +51,8 @@ func (q *Queries) BeginMissed(ctx context.Context, db DBTX, id uuid.UUID) error 
 
 const beginPass = `-- name: BeginPass :exec
 UPDATE outhook.operations SET pass_began_at = now(), cursor_completed_at = NULL, cursor_event_id = NULL,
-    cursor_endpoint_id = NULL, skipped_count = 0, total_count = coalesce(total_count, $1), updated_at = now()
+    cursor_endpoint_id = NULL, skipped_count = 0, total_count = coalesce(total_count, $1), updated_at = now(),
+    served_at = now(), due_at = now()
 WHERE id = $2
 `
 
@@ -114,6 +115,29 @@ func (q *Queries) CountEndedDeliveries(ctx context.Context, db DBTX, arg CountEn
 	return count, err
 }
 
+const countRunningOperations = `-- name: CountRunningOperations :one
+SELECT count(*) FROM (SELECT FROM outhook.operations AS o
+    WHERE o.state = 'running' AND o.tenant_id IS NOT DISTINCT FROM $1::text LIMIT $2) AS w
+`
+
+// Of a tenant, NULL: of those without one, up to max_rows.
+func (q *Queries) CountRunningOperations(ctx context.Context, db DBTX, tenantID *string, maxRows int32) (int64, error) {
+	row := db.QueryRow(ctx, countRunningOperations, tenantID, maxRows)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const deferOperation = `-- name: DeferOperation :exec
+UPDATE outhook.operations SET served_at = now(), due_at = now() + make_interval(secs => $1::float8) WHERE id = $2
+`
+
+// It has had its turn, and may not go on for a while.
+func (q *Queries) DeferOperation(ctx context.Context, db DBTX, seconds float64, iD uuid.UUID) error {
+	_, err := db.Exec(ctx, deferOperation, seconds, iD)
+	return err
+}
+
 const deleteEndedOperations = `-- name: DeleteEndedOperations :execrows
 DELETE FROM outhook.operations AS o
 USING (SELECT s.id FROM outhook.operations AS s WHERE s.completed_at < now() - make_interval(secs => $1::float8)
@@ -132,7 +156,7 @@ func (q *Queries) DeleteEndedOperations(ctx context.Context, db DBTX, ageSeconds
 }
 
 const getOperation = `-- name: GetOperation :one
-SELECT id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at FROM outhook.operations WHERE id = $1
+SELECT id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at, served_at, due_at FROM outhook.operations WHERE id = $1
 `
 
 func (q *Queries) GetOperation(ctx context.Context, db DBTX, id uuid.UUID) (Operation, error) {
@@ -161,7 +185,29 @@ func (q *Queries) GetOperation(ctx context.Context, db DBTX, id uuid.UUID) (Oper
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.CompletedAt,
+		&i.ServedAt,
+		&i.DueAt,
 	)
+	return i, err
+}
+
+const getOperationWait = `-- name: GetOperationWait :one
+SELECT o.state, extract(epoch FROM o.due_at - now())::float8 AS due_seconds,
+    extract(epoch FROM now() - o.updated_at)::float8 AS still_seconds
+FROM outhook.operations AS o WHERE o.id = $1
+`
+
+type GetOperationWaitRow struct {
+	State        string
+	DueSeconds   float64
+	StillSeconds float64
+}
+
+// What its job needs to know: for how long it may not go on, and for how long it has stood still.
+func (q *Queries) GetOperationWait(ctx context.Context, db DBTX, id uuid.UUID) (GetOperationWaitRow, error) {
+	row := db.QueryRow(ctx, getOperationWait, id)
+	var i GetOperationWaitRow
+	err := row.Scan(&i.State, &i.DueSeconds, &i.StillSeconds)
 	return i, err
 }
 
@@ -207,7 +253,7 @@ INSERT INTO outhook.operations (id, kind, tenant_id, endpoint_id, event_types, s
 VALUES (outhook.uuid_v7(), $1, $2, $3, $4::text[], $5::text[], $6, $7,
     least($8::timestamptz, now()))
 ON CONFLICT (endpoint_id) WHERE kind = 'recover' AND state IN ('running', 'paused') DO NOTHING
-RETURNING id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at
+RETURNING id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at, served_at, due_at
 `
 
 type InsertOperationParams struct {
@@ -258,12 +304,14 @@ func (q *Queries) InsertOperation(ctx context.Context, db DBTX, arg InsertOperat
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.CompletedAt,
+		&i.ServedAt,
+		&i.DueAt,
 	)
 	return i, err
 }
 
 const listOperations = `-- name: ListOperations :many
-SELECT id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at FROM outhook.operations
+SELECT id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at, served_at, due_at FROM outhook.operations
 WHERE ($1::text IS NULL OR tenant_id = $1)
     AND ($2::uuid IS NULL OR endpoint_id = $2)
     AND ($3::text IS NULL OR state = $3)
@@ -319,6 +367,8 @@ func (q *Queries) ListOperations(ctx context.Context, db DBTX, arg ListOperation
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.CompletedAt,
+			&i.ServedAt,
+			&i.DueAt,
 		); err != nil {
 			return nil, err
 		}
@@ -388,8 +438,87 @@ func (q *Queries) LockEndedDeliveries(ctx context.Context, db DBTX, arg LockEnde
 	return items, nil
 }
 
+const lockNextOperation = `-- name: LockNextOperation :one
+WITH served AS MATERIALIZED (
+    SELECT coalesce(s.tenant_id, s.endpoint_id::text, '') AS turn, max(s.served_at) AS served_at, max(s.updated_at) AS moved_at
+    FROM outhook.operations AS s WHERE s.served_at > now() - interval '1 min'
+    GROUP BY coalesce(s.tenant_id, s.endpoint_id::text, '')
+)
+SELECT o.id, o.kind, o.state, o.tenant_id, o.endpoint_id, o.event_types, o.states, o.missed, o.since, o.until, o.phase, o.pass_began_at, o.cursor_completed_at, o.cursor_event_id, o.cursor_endpoint_id, o.total_count, o.replayed_count, o.skipped_count, o.last_error, o.created_at, o.updated_at, o.completed_at, o.served_at, o.due_at, now()::timestamptz AS database_time
+FROM outhook.operations AS o
+LEFT JOIN served AS s ON s.turn = coalesce(o.tenant_id, o.endpoint_id::text, '')
+WHERE o.state = 'running' AND o.due_at <= now()
+    AND (NOT $1::boolean OR greatest(o.updated_at, s.moved_at) < now() - make_interval(secs => $2::float8))
+ORDER BY s.served_at NULLS FIRST, o.served_at NULLS FIRST, o.id
+LIMIT 1 FOR UPDATE OF o SKIP LOCKED
+`
+
+type LockNextOperationRow struct {
+	ID                uuid.UUID
+	Kind              string
+	State             string
+	TenantID          *string
+	EndpointID        *uuid.UUID
+	EventTypes        []string
+	States            []string
+	Missed            bool
+	Since             time.Time
+	Until             time.Time
+	Phase             string
+	PassBeganAt       *time.Time
+	CursorCompletedAt *time.Time
+	CursorEventID     *uuid.UUID
+	CursorEndpointID  *uuid.UUID
+	TotalCount        *int64
+	ReplayedCount     int64
+	SkippedCount      int64
+	LastError         *string
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+	CompletedAt       *time.Time
+	ServedAt          *time.Time
+	DueAt             time.Time
+	DatabaseTime      time.Time
+}
+
+// The operation whose turn it is, of those that may go on and that nobody holds. Tenants take turns: the one that was served
+// longest ago is next, and of its operations again the one that was. Without a tenant, each endpoint is like one. crowded:
+// only those of tenants for which nothing has moved for starved_seconds.
+func (q *Queries) LockNextOperation(ctx context.Context, db DBTX, crowded bool, starvedSeconds float64) (LockNextOperationRow, error) {
+	row := db.QueryRow(ctx, lockNextOperation, crowded, starvedSeconds)
+	var i LockNextOperationRow
+	err := row.Scan(
+		&i.ID,
+		&i.Kind,
+		&i.State,
+		&i.TenantID,
+		&i.EndpointID,
+		&i.EventTypes,
+		&i.States,
+		&i.Missed,
+		&i.Since,
+		&i.Until,
+		&i.Phase,
+		&i.PassBeganAt,
+		&i.CursorCompletedAt,
+		&i.CursorEventID,
+		&i.CursorEndpointID,
+		&i.TotalCount,
+		&i.ReplayedCount,
+		&i.SkippedCount,
+		&i.LastError,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.CompletedAt,
+		&i.ServedAt,
+		&i.DueAt,
+		&i.DatabaseTime,
+	)
+	return i, err
+}
+
 const lockOperation = `-- name: LockOperation :one
-SELECT o.id, o.kind, o.state, o.tenant_id, o.endpoint_id, o.event_types, o.states, o.missed, o.since, o.until, o.phase, o.pass_began_at, o.cursor_completed_at, o.cursor_event_id, o.cursor_endpoint_id, o.total_count, o.replayed_count, o.skipped_count, o.last_error, o.created_at, o.updated_at, o.completed_at, now()::timestamptz AS database_time FROM outhook.operations AS o WHERE o.id = $1 FOR UPDATE OF o
+SELECT o.id, o.kind, o.state, o.tenant_id, o.endpoint_id, o.event_types, o.states, o.missed, o.since, o.until, o.phase, o.pass_began_at, o.cursor_completed_at, o.cursor_event_id, o.cursor_endpoint_id, o.total_count, o.replayed_count, o.skipped_count, o.last_error, o.created_at, o.updated_at, o.completed_at, o.served_at, o.due_at, now()::timestamptz AS database_time FROM outhook.operations AS o WHERE o.id = $1 FOR UPDATE OF o
 `
 
 type LockOperationRow struct {
@@ -415,6 +544,8 @@ type LockOperationRow struct {
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 	CompletedAt       *time.Time
+	ServedAt          *time.Time
+	DueAt             time.Time
 	DatabaseTime      time.Time
 }
 
@@ -444,6 +575,8 @@ func (q *Queries) LockOperation(ctx context.Context, db DBTX, id uuid.UUID) (Loc
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.CompletedAt,
+		&i.ServedAt,
+		&i.DueAt,
 		&i.DatabaseTime,
 	)
 	return i, err
@@ -731,14 +864,15 @@ func (q *Queries) ScanMissedEvents(ctx context.Context, db DBTX, arg ScanMissedE
 }
 
 const setOperationError = `-- name: SetOperationError :exec
-UPDATE outhook.operations AS o SET last_error = $1, updated_at = now()
-FROM (SELECT s.id FROM outhook.operations AS s WHERE s.id = $2 FOR UPDATE SKIP LOCKED) AS k
+UPDATE outhook.operations AS o SET last_error = $1, updated_at = now(), served_at = now(),
+    due_at = now() + make_interval(secs => $2::float8)
+FROM (SELECT s.id FROM outhook.operations AS s WHERE s.id = $3 FOR UPDATE SKIP LOCKED) AS k
 WHERE o.id = k.id
 `
 
-// Not if somebody holds the operation: that may be what went wrong.
-func (q *Queries) SetOperationError(ctx context.Context, db DBTX, lastError *string, iD uuid.UUID) error {
-	_, err := db.Exec(ctx, setOperationError, lastError, iD)
+// It rests. Not if somebody holds the operation: that may be what went wrong.
+func (q *Queries) SetOperationError(ctx context.Context, db DBTX, lastError *string, restSeconds float64, iD uuid.UUID) error {
+	_, err := db.Exec(ctx, setOperationError, lastError, restSeconds, iD)
 	return err
 }
 
@@ -746,7 +880,7 @@ const setOperationState = `-- name: SetOperationState :one
 UPDATE outhook.operations SET state = $1, updated_at = now(),
     completed_at = CASE WHEN $1 IN ('completed', 'cancelled') THEN now() END
 WHERE id = $2 AND state = ANY ($3::text[])
-RETURNING id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at
+RETURNING id, kind, state, tenant_id, endpoint_id, event_types, states, missed, since, until, phase, pass_began_at, cursor_completed_at, cursor_event_id, cursor_endpoint_id, total_count, replayed_count, skipped_count, last_error, created_at, updated_at, completed_at, served_at, due_at
 `
 
 // Only from one of the given states.
@@ -776,6 +910,8 @@ func (q *Queries) SetOperationState(ctx context.Context, db DBTX, state string, 
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.CompletedAt,
+		&i.ServedAt,
+		&i.DueAt,
 	)
 	return i, err
 }

@@ -335,22 +335,31 @@ func TestOthersBurstsDoNotStarveAnOperation(t *testing.T) {
 	require.Greater(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE queue = 'deliver_bulk' AND state = 'available'`), 10)
 }
 
+// endless orders operations that look through all, which matches nothing, again and again: a position that a trigger
+// takes back.
+func (b *testBundle) endless(t *testing.T, n int, tenantID *string) {
+	t.Helper()
+	b.exec(t, `CREATE FUNCTION outhook.endless() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN NEW.cursor_event_id = OLD.cursor_event_id; RETURN NEW; END $$`)
+	b.exec(t, `CREATE TRIGGER endless BEFORE UPDATE OF cursor_event_id ON outhook.operations FOR EACH ROW
+		WHEN (NEW.event_types = '{none}') EXECUTE FUNCTION outhook.endless()`)
+	f := lastHour()
+	f.EventTypes, f.TenantID = []string{"none"}, tenantID
+	b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, f) })
+	b.exec(t, `WITH made AS (INSERT INTO outhook.operations (id, kind, tenant_id, event_types, states, since, until)
+			SELECT outhook.uuid_v7(), o.kind, o.tenant_id, o.event_types, o.states, o.since, o.until
+			FROM outhook.operations AS o, generate_series(2, $1) RETURNING id)
+		INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
+		SELECT 'operate', jsonb_build_object('operation_id', id), 'operations', 1000 FROM made`, n)
+}
+
 // While many operations have enough to do, each has its turn within moments.
 func TestOperationsTakeTurns(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.endpoint(t)
-	// Two that look through all, which matches nothing, again and again: a position that a trigger takes back.
 	b.ended(t, 600, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
-	b.exec(t, `CREATE FUNCTION outhook.endless() RETURNS trigger LANGUAGE plpgsql AS
-		$$ BEGIN NEW.cursor_event_id = OLD.cursor_event_id; RETURN NEW; END $$`)
-	b.exec(t, `CREATE TRIGGER endless BEFORE UPDATE OF cursor_event_id ON outhook.operations FOR EACH ROW
-		WHEN (NEW.event_types = '{none}') EXECUTE FUNCTION outhook.endless()`)
-	endless := lastHour()
-	endless.EventTypes = []string{"none"}
-	for range 2 {
-		b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, endless) })
-	}
+	b.endless(t, 2, nil)
 	b.start(t, b.config(t))
 	eventually(t, func() bool {
 		return b.count(t, `SELECT count(*) FROM outhook.operations WHERE pass_began_at IS NOT NULL`) == 2
@@ -359,6 +368,74 @@ func TestOperationsTakeTurns(t *testing.T) {
 	op := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) })
 	op = b.awaitOperation(t, op.ID, func(op db.Operation) bool { return op.PassBeganAt != nil })
 	require.Less(t, op.PassBeganAt.Sub(op.CreatedAt), 3*time.Second)
+}
+
+// However many operations a tenant has, another's goes on with every second turn.
+func TestTenantsTakeTurnsWithOperations(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	b.ended(t, 600, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
+	greedy := "greedy"
+	b.endless(t, 300, &greedy)
+	b.start(t, b.config(t))
+	eventually(t, func() bool {
+		return b.count(t, `SELECT count(*) FROM outhook.operations WHERE pass_began_at IS NOT NULL`) >= 4
+	}, func() any { return nil })
+
+	op := b.recover(t, endpointID, lastHour())
+	op = b.awaitOperation(t, op.ID, completed)
+	require.EqualValues(t, 600, op.ReplayedCount)
+	require.Less(t, op.CompletedAt.Sub(op.CreatedAt), 5*time.Second)
+	turns := b.count(t, `SELECT count(*) FROM outhook.operations WHERE tenant_id = $1 AND served_at > $2`, greedy, op.CreatedAt)
+	require.Positive(t, turns, "the other tenant's go on, too")
+	require.Less(t, turns, 60)
+}
+
+// A tenant's operations that are short have their turns one after the other, between which others have theirs.
+func TestOperationsThatHaveEndedHadTheirTurn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	b.ended(t, 5, "a", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
+	greedy := "greedy"
+	b.endless(t, 60, &greedy)
+	b.exec(t, `DROP TRIGGER endless ON outhook.operations`)
+	op := b.recover(t, endpointID, lastHour())
+	b.start(t, b.config(t))
+
+	op = b.awaitOperation(t, op.ID, completed)
+	require.EqualValues(t, 5, op.ReplayedCount)
+	before := b.count(t, `SELECT count(*) FROM outhook.operations WHERE completed_at < $1`, *op.CompletedAt)
+	require.Less(t, before, 20, "operations of the other tenant that were completed before")
+	eventually(t, func() bool {
+		return b.count(t, `SELECT count(*) FROM outhook.operations WHERE state = 'completed'`) == 61
+	}, func() any { return nil })
+}
+
+func TestOperationsOfATenantAreLimited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.endpoint(t)
+	greedy, acme := "greedy", tenant
+	b.endless(t, operation.MaxRunning-1, &greedy)
+	f := lastHour()
+	order := func(tenantID string) (op db.Operation, err error) {
+		f.TenantID = &tenantID
+		err = b.inTx(t, func(tx pgx.Tx) error { op, err = operation.Replay(b.ctx, tx, f); return err })
+		return op, err
+	}
+	paused, err := order(greedy)
+	require.NoError(t, err)
+	b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Pause(b.ctx, tx, paused.ID) })
+	_, err = order(greedy)
+	require.NoError(t, err)
+	_, err = order(greedy)
+	require.ErrorIs(t, err, operation.ErrTooMany)
+	err = b.inTx(t, func(tx pgx.Tx) error { _, err := operation.Resume(b.ctx, tx, paused.ID); return err })
+	require.ErrorIs(t, err, operation.ErrTooMany)
+	_, err = order(acme)
+	require.NoError(t, err)
 }
 
 func TestOperationWithoutAJobGetsOne(t *testing.T) {

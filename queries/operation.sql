@@ -27,6 +27,38 @@ SELECT * FROM outhook.operations WHERE id = @id;
 -- name: LockOperation :one
 SELECT o.*, now()::timestamptz AS database_time FROM outhook.operations AS o WHERE o.id = @id FOR UPDATE OF o;
 
+-- name: LockNextOperation :one
+-- The operation whose turn it is, of those that may go on and that nobody holds. Tenants take turns: the one that was served
+-- longest ago is next, and of its operations again the one that was. Without a tenant, each endpoint is like one. crowded:
+-- only those of tenants for which nothing has moved for starved_seconds.
+WITH served AS MATERIALIZED (
+    SELECT coalesce(s.tenant_id, s.endpoint_id::text, '') AS turn, max(s.served_at) AS served_at, max(s.updated_at) AS moved_at
+    FROM outhook.operations AS s WHERE s.served_at > now() - interval '1 min'
+    GROUP BY coalesce(s.tenant_id, s.endpoint_id::text, '')
+)
+SELECT o.*, now()::timestamptz AS database_time
+FROM outhook.operations AS o
+LEFT JOIN served AS s ON s.turn = coalesce(o.tenant_id, o.endpoint_id::text, '')
+WHERE o.state = 'running' AND o.due_at <= now()
+    AND (NOT @crowded::boolean OR greatest(o.updated_at, s.moved_at) < now() - make_interval(secs => @starved_seconds::float8))
+ORDER BY s.served_at NULLS FIRST, o.served_at NULLS FIRST, o.id
+LIMIT 1 FOR UPDATE OF o SKIP LOCKED;
+
+-- name: GetOperationWait :one
+-- What its job needs to know: for how long it may not go on, and for how long it has stood still.
+SELECT o.state, extract(epoch FROM o.due_at - now())::float8 AS due_seconds,
+    extract(epoch FROM now() - o.updated_at)::float8 AS still_seconds
+FROM outhook.operations AS o WHERE o.id = @id;
+
+-- name: DeferOperation :exec
+-- It has had its turn, and may not go on for a while.
+UPDATE outhook.operations SET served_at = now(), due_at = now() + make_interval(secs => @seconds::float8) WHERE id = @id;
+
+-- name: CountRunningOperations :one
+-- Of a tenant, NULL: of those without one, up to max_rows.
+SELECT count(*) FROM (SELECT FROM outhook.operations AS o
+    WHERE o.state = 'running' AND o.tenant_id IS NOT DISTINCT FROM sqlc.narg('tenant_id')::text LIMIT @max_rows) AS w;
+
 -- name: ListOperations :many
 -- Newest first.
 SELECT * FROM outhook.operations
@@ -45,14 +77,16 @@ WHERE id = @id AND state = ANY (@from_states::text[])
 RETURNING *;
 
 -- name: SetOperationError :exec
--- Not if somebody holds the operation: that may be what went wrong.
-UPDATE outhook.operations AS o SET last_error = @last_error, updated_at = now()
+-- It rests. Not if somebody holds the operation: that may be what went wrong.
+UPDATE outhook.operations AS o SET last_error = @last_error, updated_at = now(), served_at = now(),
+    due_at = now() + make_interval(secs => @rest_seconds::float8)
 FROM (SELECT s.id FROM outhook.operations AS s WHERE s.id = @id FOR UPDATE SKIP LOCKED) AS k
 WHERE o.id = k.id;
 
 -- name: BeginPass :exec
 UPDATE outhook.operations SET pass_began_at = now(), cursor_completed_at = NULL, cursor_event_id = NULL,
-    cursor_endpoint_id = NULL, skipped_count = 0, total_count = coalesce(total_count, sqlc.narg('total_count')), updated_at = now()
+    cursor_endpoint_id = NULL, skipped_count = 0, total_count = coalesce(total_count, sqlc.narg('total_count')), updated_at = now(),
+    served_at = now(), due_at = now()
 WHERE id = @id;
 
 -- name: BeginMissed :exec
@@ -63,7 +97,7 @@ WHERE id = @id;
 -- name: AdvanceOperation :exec
 UPDATE outhook.operations SET cursor_completed_at = @cursor_completed_at, cursor_event_id = @cursor_event_id,
     cursor_endpoint_id = @cursor_endpoint_id, replayed_count = replayed_count + @replayed::bigint,
-    skipped_count = skipped_count + @skipped::bigint, last_error = NULL, updated_at = now()
+    skipped_count = skipped_count + @skipped::bigint, last_error = NULL, updated_at = now(), served_at = now()
 WHERE id = @id;
 
 -- name: CountEndedDeliveries :one

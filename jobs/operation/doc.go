@@ -1,3 +1,4 @@
 // Package operation replays many deliveries in the background: operation.go takes the orders of people (recover,
-// replay, pause, resume, cancel), operate.go carries them out chunk by chunk.
+// replay, pause, resume, cancel), turn.go gives the operations that run their turns, operate.go is what one does in its
+// turn.
 package operation

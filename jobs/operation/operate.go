@@ -4,36 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
-	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
 const (
 	// scanRows is how many deliveries one chunk looks at, and so the most that it replays.
 	scanRows = 500
-
-	// turn is how long one run of the job goes on before it lets another operation have its turn.
-	turn = time.Second
-
-	// fullWait is how long an operation waits at least when enough of its deliveries wait for their turn. It waits for a
-	// quarter of the time for which it has stood still, maxFullWait at most: deliveries that are sent make room within a
-	// moment, those of a paused endpoint perhaps next week.
-	fullWait    = 100 * time.Millisecond
-	maxFullWait = 4 * time.Second // below 5 s, River makes a snoozed job available at once
-
-	// starved is how long an operation stands still because others' bursts fill the queue. Then it goes on, a chunk each
-	// time: bursts may come for hours, and what it adds to theirs is little.
-	starved = 10 * time.Second
 
 	// grace is how long after until the last pass begins: an outcome is recorded within ledger.RecordTimeout of its time
 	// unless the database is in trouble.
@@ -48,110 +30,6 @@ const (
 		pg.Planned + "; SET LOCAL jit = off"
 )
 
-// Args are the arguments of an "operate" job, which carries an operation out: a stored format.
-type Args struct {
-	OperationID uuid.UUID `json:"operation_id"`
-}
-
-// Kind returns "operate".
-func (Args) Kind() string { return "operate" }
-
-// Worker carries operations out.
-type Worker struct {
-	river.WorkerDefaults[Args]
-
-	cfg    Config
-	pool   *pgxpool.Pool
-	logger *slog.Logger
-}
-
-// NewWorker returns a Worker.
-func NewWorker(cfg Config, pool *pgxpool.Pool, logger *slog.Logger) *Worker {
-	return &Worker{cfg: cfg, pool: pool, logger: logger}
-}
-
-// Work replays chunk after chunk until the operation is over, is paused, has had its turn, or can't go on: there are
-// few slots, and none is held by one that only waits. The operation's row is locked for each chunk, so two jobs of one
-// operation do no harm.
-func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
-	id := job.Args.OperationID
-	for began := time.Now(); ; {
-		wait, err := w.step(ctx, id)
-		switch {
-		case errors.Is(err, errNotRunning):
-			return nil
-		case err != nil:
-			return w.failed(ctx, id, err)
-		case wait > fullWait || time.Since(began) > turn:
-			return river.JobSnooze(wait)
-		}
-
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// errNotRunning ends the job of an operation that does not run: it is over, paused, or gone.
-var errNotRunning = errors.New("the operation does not run")
-
-// failed keeps what went wrong with the operation, for whoever looks at it.
-func (w *Worker) failed(ctx context.Context, id uuid.UUID, err error) error {
-	if ctx.Err() != nil {
-		return err
-	}
-
-	w.logger.WarnContext(ctx, "carrying an operation out",
-		slog.String("operation_id", id.String()), slog.Any("error", err))
-	text := err.Error()
-	if err := db.New().SetOperationError(ctx, w.pool, &text, id); err != nil {
-		return fmt.Errorf("keeping what went wrong: %w", err)
-	}
-
-	if sqlstate.Of(err) == sqlstate.LockNotAvailable {
-		return river.JobSnooze(ledger.TroubleDelay)
-	}
-	return err
-}
-
-// step does one chunk and says how long to wait before the next. Returns errNotRunning if there is none.
-func (w *Worker) step(ctx context.Context, id uuid.UUID) (wait time.Duration, err error) {
-	var begins *db.LockOperationRow
-	err = pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
-		op, err := db.New().LockOperation(ctx, tx, id)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows), err == nil && op.State != StateRunning:
-			return errNotRunning
-		case err != nil:
-			return fmt.Errorf("locking: %w", err)
-		}
-
-		full, err := w.full(ctx, tx, op)
-		switch {
-		case err != nil:
-			return err
-		case full:
-			wait = min(max(fullWait, op.DatabaseTime.Sub(op.UpdatedAt)/4), maxFullWait)
-			return nil
-		case op.PassBeganAt == nil:
-			begins = &op
-			return nil
-		}
-
-		if op.Phase == phaseMissed {
-			return chunkMissed(ctx, tx, op)
-		}
-		wait, err = chunk(ctx, tx, op)
-		return err
-	})
-	if err != nil || begins == nil {
-		return wait, err
-	}
-	return 0, w.beginPass(ctx, *begins)
-}
-
 // beginPass begins an operation's first pass, once what matches has been counted.
 func (w *Worker) beginPass(ctx context.Context, op db.LockOperationRow) error {
 	total := w.countMatches(ctx, op)
@@ -159,47 +37,22 @@ func (w *Worker) beginPass(ctx context.Context, op db.LockOperationRow) error {
 	return pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		now, err := db.New().LockOperation(ctx, tx, op.ID)
 		switch {
-		case errors.Is(err, pgx.ErrNoRows), err == nil && now.State != StateRunning:
-			return errNotRunning
+		case errors.Is(err, pgx.ErrNoRows):
+			return nil
 		case err != nil:
 			return fmt.Errorf("locking: %w", err)
-		case now.PassBeganAt != nil: // by another job of the operation
+		case now.State != StateRunning || now.PassBeganAt != nil: // somebody stopped it, or another process began
 			return nil
 		}
 		return db.New().BeginPass(ctx, tx, total, op.ID)
 	})
 }
 
-// full tells whether enough deliveries wait for their turn already: in the endpoint's lane, or in the queue of bursts,
-// which others may fill.
-func (w *Worker) full(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (bool, error) {
-	if op.EndpointID != nil {
-		full, err := w.holds(ctx, tx, ledger.EndpointQueuePrefix+op.EndpointID.String())
-		if full || err != nil {
-			return full, err
-		}
-	}
-
-	if op.DatabaseTime.Sub(op.UpdatedAt) >= starved {
-		return false, nil
-	}
-	return w.holds(ctx, tx, ledger.QueueDeliverBulk)
-}
-
-// holds tells whether a queue holds as many deliveries as may wait for their turn.
-func (w *Worker) holds(ctx context.Context, tx pgx.Tx, queue string) (bool, error) {
-	n, err := db.New().CountAvailableJobs(ctx, tx, queue, int32(w.cfg.Backlog)) //nolint:gosec // validated
-	if err != nil {
-		return false, fmt.Errorf("counting what waits: %w", err)
-	}
-	return n >= int64(w.cfg.Backlog), nil
-}
-
 // chunk looks at the next deliveries, replays those that match, and moves the operation on, all in tx.
-func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Duration, err error) {
+func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 	part, err := scan(ctx, tx, op)
 	if err != nil {
-		return 0, fmt.Errorf("looking at deliveries: %w", err)
+		return fmt.Errorf("looking at deliveries: %w", err)
 	}
 
 	var eventIDs, endpointIDs []uuid.UUID
@@ -211,7 +64,7 @@ func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Du
 
 	replayed, err := replayChunk(ctx, tx, op, eventIDs, endpointIDs)
 	if err != nil {
-		return 0, err
+		return err
 	}
 
 	if err := db.New().AdvanceOperation(ctx, tx, db.AdvanceOperationParams{
@@ -219,29 +72,29 @@ func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Du
 		CursorCompletedAt: &part.next.completedAt, CursorEventID: &part.next.eventID,
 		CursorEndpointID: &part.next.endpointID,
 	}); err != nil {
-		return 0, fmt.Errorf("moving on: %w", err)
+		return fmt.Errorf("moving on: %w", err)
 	}
 
 	if !part.last {
-		return 0, nil
+		return nil
 	}
 	return endPass(ctx, tx, op)
 }
 
 // endPass ends the phase of an operation whose pass began late enough, or begins the last pass when its time has come.
-func endPass(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (wait time.Duration, err error) {
+func endPass(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 	due := op.Until.Add(grace)
 	switch {
 	case !op.PassBeganAt.Before(due) && op.Missed:
-		return 0, db.New().BeginMissed(ctx, tx, op.ID)
+		return db.New().BeginMissed(ctx, tx, op.ID)
 	case !op.PassBeganAt.Before(due):
-		return 0, complete(ctx, tx, op)
+		return complete(ctx, tx, op)
 	}
 
 	if left := due.Sub(op.DatabaseTime); left > 0 {
-		return max(left, 2*fullWait), nil
+		return hold(ctx, tx, op, max(left, 2*minWait))
 	}
-	return 0, db.New().BeginPass(ctx, tx, nil, op.ID)
+	return db.New().BeginPass(ctx, tx, nil, op.ID)
 }
 
 func complete(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {

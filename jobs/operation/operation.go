@@ -32,7 +32,13 @@ var (
 	ErrNotFound = errors.New("no such operation")
 	ErrOver     = errors.New("operation is completed or cancelled: order a new one")
 	ErrUnderway = errors.New("endpoint is being recovered already: wait for that operation, or cancel it")
+	ErrTooMany  = fmt.Errorf("%d operations of the tenant are running: wait until one has ended, or pause or cancel one",
+		MaxRunning)
 )
+
+// MaxRunning is how many operations of a tenant may run at the same time, and of those without a tenant: some seconds
+// of turns. Orders of the same moment may exceed it by their number.
+const MaxRunning = 100
 
 // Filter says which settled deliveries an operation replays.
 type Filter struct {
@@ -63,8 +69,8 @@ type Filter struct {
 // Recover orders the replay of an endpoint's failed deliveries and of those that were cancelled because the endpoint
 // was disabled or deleted; not of those that a person cancelled. It takes effect when tx commits.
 //
-// Returns pgx.ErrNoRows if there is no such endpoint, ErrEndpointGone if it is disabled, and ErrOperationUnderway
-// if it is being recovered.
+// Returns pgx.ErrNoRows if there is no such endpoint, ErrEndpointGone if it is disabled, ErrUnderway if it is being
+// recovered, and ErrTooMany if as many of its tenant's as may are running.
 func Recover(ctx context.Context, tx pgx.Tx, endpointID uuid.UUID, f Filter) (op db.Operation, err error) {
 	n, err := db.New().LockEndpoint(ctx, tx, endpointID)
 	if err != nil {
@@ -82,7 +88,8 @@ func Recover(ctx context.Context, tx pgx.Tx, endpointID uuid.UUID, f Filter) (op
 	return insert(ctx, tx, KindRecover, f)
 }
 
-// Replay orders the replay of all deliveries that match. It takes effect when tx commits.
+// Replay orders the replay of all deliveries that match. It takes effect when tx commits. Returns ErrTooMany if as many
+// of the tenant's as may are running.
 func Replay(ctx context.Context, tx pgx.Tx, f Filter) (db.Operation, error) {
 	if len(f.States) == 0 {
 		f.States = []db.DeliveryState{db.DeliveryStateFailed}
@@ -91,6 +98,10 @@ func Replay(ctx context.Context, tx pgx.Tx, f Filter) (db.Operation, error) {
 }
 
 func insert(ctx context.Context, tx pgx.Tx, kind string, f Filter) (op db.Operation, err error) {
+	if err := checkRunning(ctx, tx, f.TenantID); err != nil {
+		return op, err
+	}
+
 	states := make([]string, len(f.States))
 	for i, s := range f.States {
 		states[i] = string(s)
@@ -111,6 +122,18 @@ func insert(ctx context.Context, tx pgx.Tx, kind string, f Filter) (op db.Operat
 	return op, start(ctx, tx, op.ID)
 }
 
+// checkRunning returns ErrTooMany if one more operation may not run.
+func checkRunning(ctx context.Context, tx pgx.Tx, tenantID *string) error {
+	n, err := db.New().CountRunningOperations(ctx, tx, tenantID, MaxRunning)
+	if err != nil {
+		return fmt.Errorf("counting the operations that run: %w", err)
+	}
+	if n >= MaxRunning {
+		return ErrTooMany
+	}
+	return nil
+}
+
 func start(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	if err := db.New().InsertOperateJob(ctx, tx, id); err != nil {
 		return fmt.Errorf("inserting the job of operation %s: %w", id, err)
@@ -119,13 +142,13 @@ func start(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 }
 
 // Pause stops an operation after the chunk that it is at. What was replayed is delivered. Returns
-// ErrNoOperation or ErrOperationOver; a paused operation stays so.
+// ErrNotFound or ErrOver; a paused operation stays so.
 func Pause(ctx context.Context, tx pgx.Tx, id uuid.UUID) (db.Operation, error) {
 	return move(ctx, tx, id, StatePaused, StateRunning, StatePaused)
 }
 
-// Resume goes on where a paused operation stopped. Returns ErrNoOperation or ErrOperationOver; a running
-// operation goes on.
+// Resume goes on where a paused operation stopped. Returns ErrNotFound, ErrOver, or ErrTooMany; a running operation
+// goes on.
 func Resume(ctx context.Context, tx pgx.Tx, id uuid.UUID) (op db.Operation, err error) {
 	if op, err = move(ctx, tx, id, StateRunning, StatePaused, StateRunning); err != nil {
 		return op, err
@@ -134,7 +157,7 @@ func Resume(ctx context.Context, tx pgx.Tx, id uuid.UUID) (op db.Operation, err 
 }
 
 // Cancel ends an operation after the chunk that it is at. What was replayed is delivered. Returns
-// ErrNoOperation or ErrOperationOver; a cancelled operation stays so.
+// ErrNotFound or ErrOver; a cancelled operation stays so.
 func Cancel(ctx context.Context, tx pgx.Tx, id uuid.UUID) (db.Operation, error) {
 	return move(ctx, tx, id, StateCancelled, StateRunning, StatePaused, StateCancelled)
 }
@@ -152,6 +175,12 @@ func move(
 		return op, ErrOver
 	case locked.State == to:
 		return db.New().GetOperation(ctx, tx, id)
+	}
+
+	if to == StateRunning {
+		if err := checkRunning(ctx, tx, locked.TenantID); err != nil {
+			return op, err
+		}
 	}
 
 	return db.New().SetOperationState(ctx, tx, to, id, from)
