@@ -116,6 +116,38 @@ func (q *Queries) IsReadOnly(ctx context.Context, db DBTX) (bool, error) {
 	return read_only, err
 }
 
+const listDueQueues = `-- name: ListDueQueues :many
+SELECT k.queue::text AS queue FROM unnest($1::text[]) AS k (queue)
+CROSS JOIN LATERAL (
+    SELECT FROM outhook.river_job AS j
+    WHERE j.state = 'available' AND j.queue = k.queue AND j.scheduled_at <= now()
+    ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1
+) AS due
+WHERE NOT EXISTS (SELECT FROM outhook.river_queue AS q WHERE q.name = k.queue AND q.paused_at IS NOT NULL)
+`
+
+// Which of the queues have a job that is due and that nobody has fetched, and are not paused. Each is a look at the
+// beginning of its part of River's index (state, queue, priority, scheduled_at, id), however many jobs there are.
+func (q *Queries) ListDueQueues(ctx context.Context, db DBTX, queues []string) ([]string, error) {
+	rows, err := db.Query(ctx, listDueQueues, queues)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var queue string
+		if err := rows.Scan(&queue); err != nil {
+			return nil, err
+		}
+		items = append(items, queue)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listQueues = `-- name: ListQueues :many
 SELECT q.name, (q.paused_at IS NOT NULL)::boolean AS paused FROM outhook.river_queue AS q
 `

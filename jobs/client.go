@@ -31,9 +31,6 @@ import (
 )
 
 const (
-	// fetchSilence is how long a worker that has free slots may go without a successful fetch before it is not ready.
-	fetchSilence = 10 * time.Second
-
 	// maxSkew is how wrong this process's clock may be before it is not ready: times are corrected by what was measured,
 	// but a machine whose clock is that wrong needs somebody's attention.
 	maxSkew = time.Minute
@@ -97,8 +94,8 @@ func New(cfg Config) (*Client, error) {
 		Pool: cfg.Pool, Clock: c.clock, Presence: c.presence, Lanes: lane.NewKeeper(cfg.Lane, cfg.Pool),
 		Bulk: bulk, Tracker: tracker, Logger: cfg.Logger, Calm: calm, Done: c.giveUp, Metrics: cfg.Metrics,
 	})
-	c.due = deliver.NewDue(c.deliver)
-	c.driver = newDriver(cfg.Pool, c.clock, bulk)
+	c.due = deliver.NewDue(c.deliver, c.slots())
+	c.driver = newDriver(cfg.Pool, c.clock, bulk, cfg.River.FetchCooldown)
 
 	var err error
 	if c.river, err = river.NewClient[pgx.Tx](c.driver, c.riverConfig(c.workers(), calm)); err != nil {
@@ -263,20 +260,18 @@ func (c *Client) Stop(ctx context.Context) error {
 func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
 // Ready returns ErrWrongClock if this process's clock is more than a minute off the database's, and ErrNotFetching if
-// no fetch succeeded for 10 s although there are free slots, or if this process has lost its lease and so starts
-// nothing: the database can't be reached, or the workers have not started. ErrNoNetwork says that this machine itself
-// is what keeps requests from leaving.
+// for 10 s it has taken no delivery of a queue that is not paused, although some were due and there were free slots, or
+// if it has lost its lease and so starts nothing: also if the database can't be reached, or the workers have not started.
+// ErrNoNetwork says that this machine itself is what keeps requests from leaving.
 func (c *Client) Ready(context.Context) error {
 	if c.clock.Offset().Abs() > maxSkew {
 		return ErrWrongClock
 	}
-	if c.deliver.UnderWay() >= c.cfg.River.MaxWorkers {
-		return nil
+	if !c.presence.Held() {
+		return fmt.Errorf("%w: this worker's lease is lost", ErrNotFetching)
 	}
-
-	last := c.lastFetch.Load()
-	if last == 0 || !c.presence.Held() || time.Since(time.Unix(0, last)) > fetchSilence {
-		return ErrNotFetching
+	if queue := c.due.Left(); queue != "" {
+		return fmt.Errorf("%w of the queue %s", ErrNotFetching, queue)
 	}
 	if trouble := c.cfg.Deliver.Egress.Trouble(); trouble != "" {
 		return fmt.Errorf("%w: %s", ErrNoNetwork, trouble)
@@ -287,7 +282,15 @@ func (c *Client) Ready(context.Context) error {
 // noteFetch notes each fetch that succeeded.
 func (c *Client) noteFetch(_ context.Context, params *rivertype.HookMetricEmitParams) {
 	c.fetches.fetch(params.Metric)
-	if m, ok := params.Metric.(*rivertype.JobGetAvailableCountMetric); ok && m.Queue == ledger.QueueDeliver {
+	m, ok := params.Metric.(*rivertype.JobGetAvailableCountMetric)
+	switch {
+	case !ok:
+		return
+	case m.Queue == ledger.QueueDeliver:
 		c.lastFetch.Store(time.Now().UnixNano())
+	}
+
+	if m.Count > 0 {
+		c.due.Took(m.Queue)
 	}
 }

@@ -28,14 +28,15 @@ import (
 type driver struct {
 	*riverpgxv5.Driver
 
-	pool    *pgxpool.Pool
-	clock   *dbclock.Clock
-	bulk    *lane.BulkLimiter
-	fetches riverdriver.Executor // on the pool that keeps plans (see pg.NewFetchPool); set before River starts
+	pool     *pgxpool.Pool
+	clock    *dbclock.Clock
+	bulk     *lane.BulkLimiter
+	cooldown time.Duration        // RiverConfig.FetchCooldown
+	fetches  riverdriver.Executor // on the pool that keeps plans (see pg.NewFetchPool); set before River starts
 }
 
-func newDriver(pool *pgxpool.Pool, c *dbclock.Clock, b *lane.BulkLimiter) *driver {
-	return &driver{Driver: riverpgxv5.New(pool), pool: pool, clock: c, bulk: b}
+func newDriver(pool *pgxpool.Pool, c *dbclock.Clock, b *lane.BulkLimiter, cooldown time.Duration) *driver {
+	return &driver{Driver: riverpgxv5.New(pool), pool: pool, clock: c, bulk: b, cooldown: cooldown}
 }
 
 // GetExecutor returns what River's client runs its statements with.

@@ -17,7 +17,13 @@ import (
 func ExecutorOf(pool *pgxpool.Pool, offset time.Duration) riverdriver.Executor {
 	clock, now := &dbclock.Clock{}, time.Now()
 	clock.Sample(now, now, now.Add(offset))
-	return newDriver(pool, clock, lane.NewBulkLimiter(lane.DefaultConfig().BulkRate)).GetExecutor()
+	return newDriver(pool, clock, lane.NewBulkLimiter(lane.DefaultConfig().BulkRate), time.Millisecond).GetExecutor()
+}
+
+// ListenerOf returns what River's client hears with, which passes a hint on every so often at most.
+func ListenerOf(pool *pgxpool.Pool, every time.Duration) riverdriver.Listener {
+	d := newDriver(pool, &dbclock.Clock{}, lane.NewBulkLimiter(1), every)
+	return d.GetListener(&riverdriver.GetListenenerParams{Schema: "outhook"})
 }
 
 // InFlight returns how many runs of a client's have begun and not ended.

@@ -68,7 +68,7 @@ func (c *Client) addState(reg prometheus.Registerer) {
 
 	gauge("outhook_clock_offset_seconds", "How far the database's clock is ahead of this process's.", nil,
 		func() float64 { return c.clock.Offset().Seconds() })
-	gauge("outhook_worker_ready", "1 if this process has its lease and fetches jobs, as /readyz says; else 0.", nil,
+	gauge("outhook_worker_ready", "1 if this process has its lease and fetches what is due, as /readyz says; else 0.", nil,
 		func() float64 {
 			if c.Ready(context.Background()) != nil {
 				return 0

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -118,4 +119,61 @@ func TestNobodyIsBelievedWhoNotifies(t *testing.T) {
 	require.NoError(t, client.River().QueueResume(b.ctx, "deliver", nil))
 	heard(river.EventKindQueueResumed)
 	b.awaitState(t, waits, endpointID, db.DeliveryStateSucceeded)
+}
+
+// However many notifications come, River is told of a queue's new jobs once in a while, of no queue that there is not, and of
+// the last one's.
+func TestAStormOfNotificationsIsAFewHints(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const every = 20 * time.Millisecond
+	l := jobs.ListenerOf(b.pool, every)
+	require.NoError(t, l.Connect(b.ctx))
+	t.Cleanup(func() { require.NoError(t, l.Close(context.WithoutCancel(b.ctx))) })
+	require.NoError(t, l.Listen(b.ctx, "river_insert"))
+	require.NoError(t, l.Listen(b.ctx, "river_control"))
+	stranger := b.stranger(t)
+	began, done := time.Now(), make(chan error, 1)
+	go func() {
+		_, err := stranger.Exec(b.ctx, `SELECT pg_notify('outhook.river_insert', p) FROM generate_series(1, 10000) AS i,
+				unnest(ARRAY['nonsense ' || i, repeat('x', 4000) || i, json_build_object('queue', 'deliver', 'i', i)::text,
+					json_build_object('queue', 'nobody ' || i)::text]) AS p;
+			NOTIFY "outhook.river_insert", '{"queue" : "maintenance"}'`)
+		done <- err
+	}()
+
+	told := map[string]int{}
+	for last := false; !last; {
+		n, err := l.WaitForNotification(b.ctx)
+		require.NoError(t, err)
+		told[n.Payload]++
+		last = strings.Contains(n.Payload, "maintenance")
+	}
+	require.NoError(t, <-done)
+	most := 2 + int(time.Since(began)/every)
+	require.Less(t, most, 10_000)
+	require.Positive(t, told[`{"queue":"deliver"}`])
+	require.LessOrEqual(t, told[`{"queue":"deliver"}`], most)
+	require.Len(t, told, 2, "and of nothing else")
+}
+
+// What is heard right after a hint was passed on is a hint too: it is passed on when it may be.
+func TestTheLastHintIsNotLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	l := jobs.ListenerOf(b.pool, 100*time.Millisecond)
+	require.NoError(t, l.Connect(b.ctx))
+	t.Cleanup(func() { require.NoError(t, l.Close(context.WithoutCancel(b.ctx))) })
+	require.NoError(t, l.Listen(b.ctx, "river_insert"))
+	for range 3 {
+		b.exec(t, `NOTIFY "outhook.river_insert", '{"queue": "deliver"}'`)
+		n, err := l.WaitForNotification(b.ctx)
+		require.NoError(t, err)
+		require.Contains(t, n.Payload, `"deliver"`)
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, 300*time.Millisecond)
+	defer cancel()
+	_, err := l.WaitForNotification(ctx)
+	require.Error(t, err, "nothing more was heard")
+	require.NoError(t, l.Ping(b.ctx))
 }

@@ -49,6 +49,17 @@ UPDATE outhook.river_job AS j SET attempt = j.attempt - 1, finalized_at = CASE W
     state = CASE WHEN lost.to_cancel THEN 'cancelled' ELSE 'available' END::outhook.river_job_state
 FROM lost WHERE j.id = lost.id;
 
+-- name: ListDueQueues :many
+-- Which of the queues have a job that is due and that nobody has fetched, and are not paused. Each is a look at the
+-- beginning of its part of River's index (state, queue, priority, scheduled_at, id), however many jobs there are.
+SELECT k.queue::text AS queue FROM unnest(@queues::text[]) AS k (queue)
+CROSS JOIN LATERAL (
+    SELECT FROM outhook.river_job AS j
+    WHERE j.state = 'available' AND j.queue = k.queue AND j.scheduled_at <= now()
+    ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1
+) AS due
+WHERE NOT EXISTS (SELECT FROM outhook.river_queue AS q WHERE q.name = k.queue AND q.paused_at IS NOT NULL);
+
 -- name: MarkBegun :execrows
 -- Notes that a run whose job has brought workers down is about to send. 0: it is not the job's current run any more.
 UPDATE outhook.river_job

@@ -3,9 +3,6 @@ package deliver
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/outhook/outhook/db"
@@ -22,16 +19,21 @@ const (
 
 // Due makes the jobs available whose time has come: retries, and those that were given back. Every worker process does,
 // so that none of them waits for the election of a leader; two at the same time share the work. And it frees what this
-// process has fetched without hearing of it.
+// process has fetched without hearing of it, and looks whether it fetches what is due.
 type Due struct {
+	*Fetching
+
 	worker   *Worker
 	clientID string
 	cancel   context.CancelFunc
 	done     chan struct{}
 }
 
-// NewDue returns a Due of the process in which a worker works. It does nothing before Start.
-func NewDue(w *Worker) *Due { return &Due{worker: w, done: make(chan struct{})} }
+// NewDue returns a Due of the process in which a worker works, with so many slots for each queue. It does nothing before
+// Start.
+func NewDue(w *Worker, slots map[string]int) *Due {
+	return &Due{Fetching: newFetching(slots, &w.runs), worker: w, done: make(chan struct{})}
+}
 
 // Start begins to look, until Stop. clientID is that of River's client.
 func (d *Due) Start(ctx context.Context, clientID string) {
@@ -54,14 +56,14 @@ func (d *Due) run(ctx context.Context) {
 	defer tick.Stop()
 
 	for {
+		if err := d.look(ctx); err != nil && ctx.Err() == nil {
+			d.worker.calm.WarnContext(ctx, "looking for jobs that are due", slog.Any("error", err))
+		}
+
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-
-		if err := d.look(ctx); err != nil && ctx.Err() == nil {
-			d.worker.calm.WarnContext(ctx, "looking for jobs that are due", slog.Any("error", err))
 		}
 	}
 }
@@ -82,31 +84,8 @@ func (d *Due) look(ctx context.Context) error {
 	if n > 0 {
 		w.logger.WarnContext(ctx, "gave back deliveries that were fetched and not heard of", slog.Int64("count", n))
 	}
-	return err
-}
-
-// runs are the jobs of the runs that have begun and not ended.
-type runs struct {
-	mu   sync.Mutex
-	jobs map[int64]int // how many runs of a job: one that was taken for dead may go on beside the next
-}
-
-func (r *runs) begin(jobID int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.jobs[jobID]++
-}
-
-func (r *runs) end(jobID int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.jobs[jobID]--; r.jobs[jobID] == 0 {
-		delete(r.jobs, jobID)
+	if err != nil {
+		return err
 	}
-}
-
-func (r *runs) ids() []int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.jobs))
+	return d.Fetching.look(ctx, w.pool)
 }

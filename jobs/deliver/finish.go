@@ -43,8 +43,8 @@ func (k *keeper) Work(ctx context.Context, row *rivertype.JobRow, inner func(con
 		return fmt.Errorf("marking the run: %w", err)
 	}
 
-	k.worker.runs.begin(row.ID)
-	defer k.worker.runs.end(row.ID)
+	k.worker.runs.begin(row)
+	defer k.worker.runs.end(row)
 
 	err := inner(ctx)
 	if err == nil {

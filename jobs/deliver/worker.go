@@ -80,7 +80,7 @@ func NewWorker(cfg Config, p Parts) *Worker {
 		cfg: cfg, pool: p.Pool, logger: p.Logger, calm: p.Calm, clock: p.Clock,
 		loader: newLoader(p), recorder: newRecorder(cfg, p), presence: p.Presence, lanes: p.Lanes, done: p.Done,
 		metrics: newMeters(p.Metrics), tracer: newTracer(cfg.Tracing), bulk: p.Bulk,
-		runs: runs{jobs: make(map[int64]int)},
+		runs: newRuns(),
 	}
 }
 

@@ -1,0 +1,110 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/outhook/outhook/db"
+)
+
+// fetchSilence is how long deliveries may be due of which this process takes none although it could.
+const fetchSilence = 10 * time.Second
+
+// Fetching tells whether this process takes what is due. A look each second finds out which queues have jobs that are
+// due; that a fetch brings none of them, for so long, is nobody's order: neither is the queue paused, nor are all of
+// this process's places taken. What is due is on the database's clock, and for how long on this process's own, since a
+// job becomes visible when the transaction commits that has enqueued it, which may be long after it was due.
+type Fetching struct {
+	slots map[string]int
+	runs  *runs
+
+	mu   sync.Mutex
+	well map[string]time.Time // by queue: when nothing was left lying, or the first look was
+}
+
+func newFetching(slots map[string]int, r *runs) *Fetching {
+	return &Fetching{slots: slots, runs: r, well: map[string]time.Time{}}
+}
+
+// Took notes that a fetch has brought deliveries of a queue.
+func (f *Fetching) Took(queue string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.well[queue] = time.Now()
+}
+
+// Left returns a queue whose deliveries are left lying: for 10 s some were due, and this process had places for them
+// and took none; or nobody knows, since the database did not say. Empty: there is none.
+func (f *Fetching) Left() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	for queue := range f.slots {
+		if time.Since(f.well[queue]) > fetchSilence {
+			return queue
+		}
+	}
+	return ""
+}
+
+// look notes the queues of which nothing is left lying.
+func (f *Fetching) look(ctx context.Context, dbtx db.DBTX) error {
+	now := time.Now()
+	due, err := db.New().ListDueQueues(ctx, dbtx, slices.Collect(maps.Keys(f.slots)))
+	if err != nil {
+		return fmt.Errorf("looking for what is due: %w", err)
+	}
+
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for queue, slots := range f.slots {
+		if f.well[queue].IsZero() || !slices.Contains(due, queue) || f.runs.of(queue) >= slots {
+			f.well[queue] = now
+		}
+	}
+	return nil
+}
+
+// runs are the jobs of the runs that have begun and not ended.
+type runs struct {
+	mu     sync.Mutex
+	jobs   map[int64]int // how many runs of a job: one that was taken for dead may go on beside the next
+	queues map[string]int
+}
+
+func newRuns() runs { return runs{jobs: map[int64]int{}, queues: map[string]int{}} }
+
+func (r *runs) begin(job *rivertype.JobRow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.jobs[job.ID]++
+	r.queues[job.Queue]++
+}
+
+func (r *runs) end(job *rivertype.JobRow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queues[job.Queue]--
+	if r.jobs[job.ID]--; r.jobs[job.ID] == 0 {
+		delete(r.jobs, job.ID)
+	}
+}
+
+// of returns how many of them are a queue's.
+func (r *runs) of(queue string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.queues[queue]
+}
+
+func (r *runs) ids() []int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.jobs))
+}
