@@ -11,6 +11,7 @@ import (
 
 	"github.com/outhook/outhook/internal/limit"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // maxURLBytes is 4 times what the longest query that means something takes.
@@ -24,6 +25,7 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c)
 		}
 		if isDelivery(c.Request().Header) {
+			c.Response().Header().Set(ledger.HeaderLoop, "1")
 			return problem.New(http.StatusLoopDetected,
 				"this is a delivery of Outhook's, whose endpoint leads to this API: give the endpoint the receiver's URL")
 		}

@@ -82,6 +82,8 @@ func (k traced) classify(ctx context.Context, err error) (Outcome, string) {
 	switch {
 	case errors.Is(err, errMixed):
 		return Blocked, "blocked: " + errMixed.Error()
+	case errors.Is(err, errOwn):
+		return Blocked, "blocked: " + errOwn.Error()
 	case isBlocked(err):
 		return Blocked, "blocked: " + ErrBlocked.Error()
 	case errors.Is(context.Cause(ctx), errTimeout):

@@ -98,9 +98,13 @@ func (d *dialer) judge(got []answer, port uint16) ([]netip.AddrPort, error) {
 		}
 		for _, addr := range a.addrs {
 			target := netip.AddrPortFrom(addr.Unmap(), port)
-			if !d.guard.allows(target) {
+			switch {
+			case d.guard.own.listens(target):
+				return nil, errOwn
+			case !d.guard.allows(target):
 				blocked++
 			}
+
 			if target.Addr().Is4() {
 				v4 = append(v4, target)
 			} else {

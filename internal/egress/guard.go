@@ -19,6 +19,9 @@ var (
 	// errMixed is the ErrBlocked of a public address whose name has another one that is not.
 	errMixed = fmt.Errorf("%w: one of the several that the name has", ErrBlocked)
 
+	// errOwn is the ErrBlocked of an address that this process listens on.
+	errOwn error = ownError{}
+
 	// errPort is the ErrBlocked of a port that Config.Ports does not hold.
 	errPort = fmt.Errorf("%w: the port is not allowed", ErrBlocked)
 )
@@ -97,6 +100,8 @@ func isISATAP(a netip.Addr) bool {
 func (g guard) control(_ context.Context, network, address string, conn syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	switch {
+	case err == nil && g.own.listens(target):
+		return errOwn
 	case err != nil || g.guardian.Safe(network, address, conn) != nil || !g.allows(target):
 		return ErrBlocked
 	case !g.allowsPort(target.Port()):

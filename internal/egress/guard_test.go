@@ -277,6 +277,41 @@ func TestDatabaseIsBlocked(t *testing.T) {
 	})
 }
 
+// What this process listens on is no target, whatever is allowed; the rest of its machine is not touched by that.
+func TestOwnListenersAreBlocked(t *testing.T) {
+	t.Parallel()
+	receiver := serve(t, func(http.ResponseWriter, *http.Request) {})
+	own := serveRaw(t, untilClosed)
+	address := netip.MustParseAddrPort(own.address)
+	for name, listens := range map[string]netip.AddrPort{
+		"OnAnAddress": address, "OnAll": netip.AddrPortFrom(netip.IPv6Unspecified(), address.Port()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := setup(t, egress.Config{Resolver: serveDNS(t, always("127.0.0.1"))})
+			require.NoError(t, client.BlockPort(listens))
+			err := client.CheckURL("http://" + own.address)
+			require.ErrorIs(t, err, egress.ErrBlocked)
+			require.ErrorContains(t, err, "Outhook itself")
+			for _, url := range []string{"http://" + own.address, byName(t, own.address, "http", "api.example")} {
+				res := post(t, client, url)
+				require.Equal(t, egress.Blocked, res.Outcome)
+				require.Contains(t, res.Error, "Outhook itself")
+			}
+			require.Zero(t, own.conns.Load())
+			require.Equal(t, egress.Succeeded, post(t, client, receiver.URL).Outcome)
+		})
+	}
+
+	t.Run("OnAPublicAddressByItsPort", func(t *testing.T) {
+		t.Parallel()
+		client := setup(t, egress.Config{Allow: []netip.Prefix{}})
+		require.NoError(t, client.BlockPort(netip.MustParseAddrPort("8.8.8.8:8080")))
+		require.ErrorIs(t, client.CheckURL("http://8.8.8.8:8080/"), egress.ErrBlocked)
+		require.NoError(t, client.CheckURL("https://8.8.8.8/"))
+	})
+}
+
 func TestPortsAreLimited(t *testing.T) {
 	t.Parallel()
 	client := setup(t, egress.Config{Allow: []netip.Prefix{}, Ports: []uint16{80, 443, 8080, 8443}})

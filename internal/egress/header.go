@@ -60,7 +60,7 @@ func keptHeaders(h http.Header, conceal concealer) http.Header {
 	kept := http.Header{}
 	var text []byte
 	for _, name := range []string{
-		"Cf-Ray", "Content-Length", "Content-Type", "Date", "Retry-After", "Server", "X-Request-Id",
+		"Cf-Ray", "Content-Length", "Content-Type", "Date", "Outhook-Loop", "Retry-After", "Server", "X-Request-Id",
 	} {
 		values := h.Values(name)
 		if len(values) == 0 {

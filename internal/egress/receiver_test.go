@@ -93,7 +93,7 @@ func requireSound(t testing.TB, res egress.Result) {
 	require.LessOrEqual(t, len(res.Body), 16384)
 	for name, values := range res.Header {
 		require.Contains(t, []string{
-			"Cf-Ray", "Content-Length", "Content-Type", "Date", "Retry-After", "Server", "X-Request-Id",
+			"Cf-Ray", "Content-Length", "Content-Type", "Date", "Outhook-Loop", "Retry-After", "Server", "X-Request-Id",
 		}, name)
 		require.Len(t, values, 1)
 		require.LessOrEqual(t, len(values[0]), 256)

@@ -53,8 +53,9 @@ type Result struct {
 	// path or its query, and no byte of the answer. The classes are blocked, connection_closed, connection_refused,
 	// connection_reset, dns, http2, local, network, no_route, protocol, status, stopped, timeout and tls.
 	Error string
-	// Header holds the answer's Cf-Ray, Content-Length, Content-Type, Date, Retry-After, Server and X-Request-Id, the
-	// first value of each as Request.Conceal left it: at most 256 bytes of valid UTF-8 without control characters.
+	// Header holds the answer's Cf-Ray, Content-Length, Content-Type, Date, Outhook-Loop, Retry-After, Server and
+	// X-Request-Id, the first value of each as Request.Conceal left it: at most 256 bytes of valid UTF-8 without control
+	// characters.
 	Header http.Header
 	// RetryAfter is the Retry-After header as it is in Header, "" if there was none.
 	RetryAfter string

@@ -144,8 +144,13 @@ func (g guard) host(u *url.URL) (string, error) {
 	}
 
 	// A name is judged by the addresses that it has when it is connected to.
-	if a, err := netip.ParseAddr(host); err == nil && !g.allows(netip.AddrPortFrom(a, port)) {
-		return "", fmt.Errorf("the host: %w", ErrBlocked)
+	if a, err := netip.ParseAddr(host); err == nil {
+		switch target := netip.AddrPortFrom(a, port); {
+		case g.own.listens(target):
+			return "", fmt.Errorf("the host: %w", errOwn)
+		case !g.allows(target):
+			return "", fmt.Errorf("the host: %w", ErrBlocked)
+		}
 	}
 
 	switch {

@@ -84,7 +84,9 @@ func (m *meters) addSettled(factory promauto.Factory) {
 		{db.DeliveryStateSucceeded, ""}: settled.WithLabelValues(string(db.DeliveryStateSucceeded), "none"),
 	}
 	for state, reasons := range map[db.DeliveryState][]string{
-		db.DeliveryStateFailed: {ledger.ReasonExhausted, ledger.ReasonGone, ledger.ReasonWorkerDied, reasonOther},
+		db.DeliveryStateFailed: {
+			ledger.ReasonExhausted, ledger.ReasonGone, ledger.ReasonLoop, ledger.ReasonWorkerDied, reasonOther,
+		},
 		db.DeliveryStateCancelled: {
 			ledger.ReasonEndpointDisabled, ledger.ReasonEndpointDeleted, ledger.ReasonPayloadGone, ledger.ReasonOperator,
 			reasonOther,

@@ -61,7 +61,7 @@ type record struct {
 	jobError    string    // for River UI
 	failed      bool      // a known failure, which uses up one delay of the schedule
 	reopened    bool      // the delivery was settled and a person ordered it again
-	gone        bool      // the endpoint answered 410 and is to be disabled
+	disable     string    // why the endpoint is to be disabled by what it answered, else ""
 	probe       bool      // it was to find out whether a disabled endpoint works again
 	drop        bool      // its job is not kept for River UI if this run is the last one
 	died        bool      // the run panicked

@@ -283,7 +283,11 @@ func (w *Worker) judge(r *run, rec *record, res egress.Result) {
 		// Our stop cut it. It may have arrived, so it uses up no delay and is tried again at once.
 		rec.ending = wait
 	case res.StatusCode == statusGone:
-		rec.state, rec.reason, rec.failed, rec.gone = db.DeliveryStateFailed, ledger.ReasonGone, true, true
+		rec.state, rec.reason, rec.failed = db.DeliveryStateFailed, ledger.ReasonGone, true
+		rec.disable = "gone: it answered 410"
+	case res.StatusCode == http.StatusLoopDetected && res.Header.Get(ledger.HeaderLoop) != "":
+		rec.state, rec.reason, rec.failed = db.DeliveryStateFailed, ledger.ReasonLoop, true
+		rec.disable = "loop: it leads to an API of Outhook"
 	default:
 		rec.failed = true
 		failures := int(r.TryCount) + 1

@@ -4,6 +4,7 @@ package ledger
 const (
 	ReasonExhausted        = "exhausted"         // failed: the retry schedule is used up
 	ReasonGone             = "gone"              // failed: the endpoint answered 410
+	ReasonLoop             = "loop"              // failed: the endpoint leads to an API of Outhook
 	ReasonWorkerDied       = "worker_died"       // failed: ten workers in a row died while they worked it
 	ReasonEndpointDisabled = "endpoint_disabled" // cancelled
 	ReasonEndpointDeleted  = "endpoint_deleted"  // cancelled
@@ -12,3 +13,7 @@ const (
 	ReasonPayloadGone      = "payload_gone"      // cancelled: the payload was erased before it was delivered
 	ReasonOperator         = "operator"          // cancelled by a person, through the API or River UI
 )
+
+// HeaderLoop marks the API's refusal of a delivery. By it a worker knows that the endpoint leads to an API of Outhook,
+// whatever stands in between: an address alone tells it only of the servers of its own process.
+const HeaderLoop = "outhook-loop"

@@ -71,6 +71,10 @@ func (s *Server) serveMetrics(ctx context.Context, reg *prometheus.Registry,
 		return stop, &FieldError{FieldMetricsListen, fmt.Errorf("listening on %s for metrics: %w", address, err)}
 	}
 
+	if err := s.keepFrom(listener); err != nil {
+		return stop, errors.Join(err, listener.Close())
+	}
+
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		ErrorLog:      slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelWarn),

@@ -117,6 +117,14 @@ func (s *Server) openEgress() (err error) {
 	return nil
 }
 
+// keepFrom keeps deliveries from a listener of this process: what its API takes is delivered in turn.
+func (s *Server) keepFrom(listener net.Listener) error {
+	if tcp, ok := listener.Addr().(*net.TCPAddr); ok {
+		return s.egress.BlockPort(tcp.AddrPort())
+	}
+	return nil
+}
+
 // check stops the start for what would go wrong later.
 func (s *Server) check(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := migrations.Check(ctx, pool); err != nil {
@@ -150,6 +158,10 @@ func (s *Server) serve(
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
 	if err != nil {
 		return errors.Join(&FieldError{FieldListen, fmt.Errorf("listening on %s: %w", s.cfg.Listen, err)}, stop())
+	}
+
+	if err := s.keepFrom(listener); err != nil {
+		return errors.Join(err, listener.Close(), stop())
 	}
 
 	httpServer := &http.Server{ //nolint:gosec // ConfigureServer sets the timeouts

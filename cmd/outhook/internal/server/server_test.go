@@ -2,9 +2,13 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,4 +188,56 @@ func TestSpansAreExportedWithEitherProtocol(t *testing.T) {
 		cfg.Telemetry.Spans = protocol
 		require.Equal(t, http.StatusOK, status(t, start(t, cfg)+"/livez"))
 	}
+}
+
+// call sends a request of the admin's and returns the status and the answer.
+func call(t *testing.T, method, url, body string) (int, map[string]any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer an-admin-key-for-tests")
+	req.Header.Set("Content-Type", "application/json")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, res.Body.Close()) }()
+
+	var answer map[string]any
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&answer))
+	return res.StatusCode, answer
+}
+
+// A delivery to an API of Outhook would multiply. A process knows what it listens on itself; of all others their API says
+// what it is.
+func TestEndpointsThatLeadBack(t *testing.T) {
+	t.Parallel()
+	cfg := config(t)
+	cfg.Egress.Allow, cfg.Egress.Ports, cfg.Egress.HTTPSOnly = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil, false
+	own := start(t, cfg)
+	cfg.Roles.Worker = false
+	other := start(t, cfg)
+	create := func(url string) (int, map[string]any) {
+		return call(t, "POST", own+"/api/endpoints", `{"tenant_id":"acme","url":"`+url+`/api/events"}`)
+	}
+
+	code, answer := create(own)
+	require.Equal(t, http.StatusUnprocessableEntity, code)
+	require.Contains(t, fmt.Sprint(answer), "Outhook itself listens on")
+
+	code, answer = create(other)
+	require.Equal(t, http.StatusCreated, code)
+	endpoint := own + "/api/endpoints/" + answer["id"].(string)
+	code, answer = call(t, "POST", own+"/api/events", `{"tenant_id":"acme","type":"invoice.paid","payload":1}`)
+	require.Equal(t, http.StatusAccepted, code)
+
+	var last map[string]any
+	event := own + "/api/events/" + answer["id"].(string)
+	require.Eventually(t, func() bool {
+		_, last = call(t, "GET", endpoint, "")
+		return last["status"] == "disabled"
+	}, time.Minute, 50*time.Millisecond, "%v", &last)
+	require.Contains(t, last["status_reason"], "loop")
+	_, answer = call(t, "GET", event, "")
+	require.Contains(t, fmt.Sprint(answer), "reason:loop")
+	require.Contains(t, fmt.Sprint(answer), "attempt_count:1")
 }
