@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 
@@ -67,7 +66,7 @@ func (p principal) tenant() *string {
 
 // errForbidden is the answer for a key whose scope a route does not admit, whatever the request asks for.
 func errForbidden(a access) error {
-	return problem.New(http.StatusForbidden,
+	return problem.New(problem.ScopeInsufficient,
 		"this key's scope does not allow this: it takes a key with the scope "+strings.Join(scopeNames(a), " or "))
 }
 

@@ -26,16 +26,16 @@ func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if isDelivery(c.Request().Header) {
 			c.Response().Header().Set(ledger.HeaderLoop, "1")
-			return problem.New(http.StatusLoopDetected,
+			return problem.New(problem.LoopDetected,
 				"this is a delivery of Outhook's, whose endpoint leads to this API: give the endpoint the receiver's URL")
 		}
 		if len(c.Request().RequestURI) > maxURLBytes {
-			return problem.New(http.StatusRequestURITooLong, fmt.Sprintf("the URL is longer than %d bytes", maxURLBytes))
+			return problem.New(problem.URLTooLong, fmt.Sprintf("the URL is longer than %d bytes", maxURLBytes))
 		}
 
 		defer s.active.Add(-1)
 		if s.active.Add(1) > int64(s.cfg.Limits.MaxRequests) {
-			return problem.Unavailable("the server serves as many requests as it can: repeat the request", 1)
+			return problem.Later(problem.ServerBusy, "the server serves as many requests as it can: repeat the request", 1)
 		}
 
 		return next(c)
@@ -55,7 +55,7 @@ func (s *Server) checkRate(id uuid.UUID) error {
 	}
 	if wait := s.rates.Take(id, time.Now()); wait > 0 {
 		text := fmt.Sprintf("this key may send %g requests a second: repeat the request later", s.cfg.Access.RateLimit)
-		return problem.TooMany(text, limit.Seconds(wait))
+		return problem.Later(problem.RateLimited, text, limit.Seconds(wait))
 	}
 	return nil
 }

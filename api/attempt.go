@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
 )
 
 // attempt is one HTTP request of a delivery and its outcome.
@@ -44,8 +45,8 @@ func (s *Server) addAttempts() {
 		Operation: huma.Operation{
 			OperationID: "list-event-attempts", Method: http.MethodGet, Path: "/api/events/{id}/attempts",
 			Tags: []string{tagEvents}, Summary: "List the attempts of an event, oldest first",
-			Errors: []int{http.StatusNotFound},
 		},
+		errors: codes{problem.NotFound},
 		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listAttempts)
 }

@@ -40,7 +40,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 
 		if found.scope == "" {
 			c.Response().Header().Set(echo.HeaderWWWAuthenticate, challenge)
-			return problem.New(http.StatusUnauthorized, "give a valid API key: Authorization: Bearer <key>")
+			return problem.New(problem.InvalidKey, "give a valid API key: Authorization: Bearer <key>")
 		}
 		if err := s.checkRate(found.id); err != nil {
 			return err

@@ -120,10 +120,10 @@ func (s *Server) bodyProblem(err error, limit int64) error {
 	case errors.As(err, &tooMuch):
 		return tooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return problem.New(http.StatusRequestTimeout, fmt.Sprintf(
+		return problem.New(problem.BodyTooSlow, fmt.Sprintf(
 			"the body did not come within %v, or %d KiB of it within %v", s.cfg.Timeouts.Body, bodyPart>>10, bodyStall))
 	}
-	return problem.New(http.StatusBadRequest, "the body ended before it was complete")
+	return problem.New(problem.BodyIncomplete, "the body ended before it was complete")
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -134,7 +134,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 func tooLarge(limit int64) *problem.Error {
-	return problem.New(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
+	return problem.New(problem.BodyTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
 }
 
 // checkContent accepts JSON as it is: no other media type, no compression.
@@ -143,11 +143,11 @@ func checkContent(h http.Header) error {
 	isJSON := media == echo.MIMEApplicationJSON ||
 		strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
 	if err != nil || !isJSON {
-		return problem.New(http.StatusUnsupportedMediaType, "send JSON: Content-Type: application/json")
+		return problem.New(problem.UnsupportedMediaType, "send JSON: Content-Type: application/json")
 	}
 
 	if encoding := h.Get(echo.HeaderContentEncoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return problem.New(http.StatusUnsupportedMediaType, "send the body without Content-Encoding")
+		return problem.New(problem.UnsupportedMediaType, "send the body without Content-Encoding")
 	}
 	return nil
 }

@@ -64,10 +64,10 @@ type listDeliveriesInput struct {
 }
 
 func (s *Server) addDeliveries() {
-	operation := func(id, method, path, summary, description string, errors ...int) huma.Operation {
+	operation := func(id, method, path, summary, description string) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: "/api/deliveries" + path, Tags: []string{tagDelivery}, Summary: summary,
-			Description: description, Errors: errors, DefaultStatus: http.StatusOK,
+			Description: description, DefaultStatus: http.StatusOK,
 		}
 	}
 	const one = "/{event_id}/{endpoint_id}"
@@ -77,22 +77,23 @@ func (s *Server) addDeliveries() {
 		access:    readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.listDeliveries)
 	register(s, route{
-		Operation: operation("get-delivery", http.MethodGet, one, "Get a delivery", "", http.StatusNotFound),
+		Operation: operation("get-delivery", http.MethodGet, one, "Get a delivery", ""),
+		errors:    codes{problem.NotFound},
 		access:    readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getDelivery)
 
 	register(s, route{
 		Operation: operation("replay-delivery", http.MethodPost, one+"/replay", "Deliver again",
 			"Orders new attempts with the whole retry schedule; the event id stays the same and the attempt numbers go on. "+
-				"A pending delivery is refused (409), or attempted at once with now=true.",
-			http.StatusNotFound, http.StatusConflict),
+				"A pending delivery is refused (409), or attempted at once with now=true."),
+		errors: codes{problem.NotFound, problem.DeliveryPending, problem.EndpointGone, problem.PayloadGone},
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
 	}, s.replayDelivery)
 	register(s, route{
 		Operation: operation("cancel-delivery", http.MethodPost, one+"/cancel", "Give up a pending delivery",
-			"An attempt that is under way ends as it does and is logged, but none follows.",
-			http.StatusNotFound, http.StatusConflict),
+			"An attempt that is under way ends as it does and is logged, but none follows."),
+		errors: codes{problem.NotFound, problem.DeliverySettled},
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.cancelDelivery)
 }
@@ -207,5 +208,5 @@ func decodeReplay(body []byte) (now bool, err error) {
 		return name == "now"
 	})
 
-	return now, f.Problem(http.StatusUnprocessableEntity)
+	return now, f.Problem(problem.InvalidRequest)
 }

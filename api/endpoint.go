@@ -66,19 +66,20 @@ type listEndpointsInput struct {
 }
 
 // endpointOperation returns an operation of endpoints. path begins behind theirs.
-func endpointOperation(id, method, path, summary, description string, errors ...int) huma.Operation {
+func endpointOperation(id, method, path, summary, description string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/api/endpoints" + path, Tags: []string{tagEndpoints}, Summary: summary,
-		Description: description, Errors: errors,
+		Description: description,
 	}
 }
 
 func (s *Server) addEndpoints() {
 	created := endpointOperation("create-endpoint", http.MethodPost, "", "Create an endpoint",
-		"The secret that signs its webhooks is in this answer and in no other.", http.StatusConflict)
+		"The secret that signs its webhooks is in this answer and in no other.")
 	created.DefaultStatus = http.StatusCreated
 	register(s, route{
-		Operation: created, access: tenantAccess, timeout: s.cfg.Timeouts.Query,
+		Operation: created, errors: codes{problem.EndpointLimit, problem.RateLimitLimit},
+		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
 	}, s.postEndpoint)
 
@@ -87,22 +88,23 @@ func (s *Server) addEndpoints() {
 		access:    readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listEndpoints)
 	register(s, route{
-		Operation: endpointOperation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint", "", http.StatusNotFound),
+		Operation: endpointOperation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint", ""),
+		errors:    codes{problem.NotFound},
 		access:    readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getEndpoint)
 
 	register(s, route{
 		Operation: endpointOperation("update-endpoint", http.MethodPatch, "/{id}", "Change an endpoint",
 			"Members that are not given stay as they are; null sets a member back to its default. "+
-				"Disabling cancels the pending deliveries, in the background.",
-			http.StatusNotFound),
+				"Disabling cancels the pending deliveries, in the background."),
+		errors: codes{problem.NotFound, problem.RateLimitLimit},
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
 	}, s.patchEndpoint)
 	register(s, route{
 		Operation: endpointOperation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",
 			"Erases its secrets and cancels its pending deliveries, in the background. "+
-				"Its past deliveries and attempts stay until the retention ends.",
-			http.StatusNotFound),
+				"Its past deliveries and attempts stay until the retention ends."),
+		errors: codes{problem.NotFound},
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.deleteEndpoint)
 }
@@ -180,7 +182,7 @@ func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEd
 		return row, err
 	}
 	if n >= int64(s.cfg.Limits.MaxEndpoints) {
-		return row, problem.New(http.StatusConflict,
+		return row, problem.New(problem.EndpointLimit,
 			fmt.Sprintf("the tenant has %d endpoints already, and that is the limit: delete one first", n))
 	}
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"net/http"
 	"slices"
 
 	"github.com/outhook/outhook/db"
@@ -95,7 +94,7 @@ func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
 	}
 	e.checkDoubles()
 	e.checkDelays()
-	return e, e.faults.Problem(http.StatusUnprocessableEntity)
+	return e, e.faults.Problem(problem.InvalidRequest)
 }
 
 // decodeChange reads the body that changes an endpoint.
@@ -107,7 +106,7 @@ func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, erro
 	e.checkDoubles()
 	e.checkMove(row)
 	e.checkDelays()
-	return e, e.faults.Problem(http.StatusUnprocessableEntity)
+	return e, e.faults.Problem(problem.InvalidRequest)
 }
 
 func (e *endpointEdit) decode(body []byte, set func(name string, value json.RawMessage) bool) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -75,7 +74,7 @@ func openLane(ctx context.Context, tx pgx.Tx, before, after db.Endpoint) error {
 			return err
 		}
 		if n > maxLimited {
-			return problem.New(http.StatusConflict,
+			return problem.New(problem.RateLimitLimit,
 				fmt.Sprintf("%d endpoints have a rate limit, and more can't: remove one first", maxLimited))
 		}
 	}

@@ -61,8 +61,10 @@ func (s *Server) addTrials() {
 		Operation: endpointOperation("test-endpoint", http.MethodPost, "/{id}/test",
 			"Send a test event and wait for its first attempt",
 			"Stores an event of the type outhook.test for this endpoint alone, whatever its event types are. "+
-				"It is signed, sent and logged like any other, but not retried.",
-			http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusGatewayTimeout),
+				"It is signed, sent and logged like any other, but not retried."),
+		errors: codes{
+			problem.NotFound, problem.EndpointNotEnabled, problem.TestCancelled, problem.TooManyTests, problem.TestTimeout,
+		},
 		access: tenantAccess, timeout: maxHandling, patient: true,
 	}, s.testEndpoint)
 }
@@ -72,7 +74,8 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 	case s.tests <- struct{}{}:
 		defer func() { <-s.tests }()
 	default:
-		return nil, problem.TooMany(fmt.Sprintf("%d tests are waiting already: repeat the request", maxTests), 1)
+		return nil, problem.Later(problem.TooManyTests,
+			fmt.Sprintf("%d tests are waiting already: repeat the request", maxTests), 1)
 	}
 
 	e, err := db.New().GetEndpoint(ctx, s.cfg.Pool, in.ID)
@@ -83,7 +86,8 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 		return nil, err
 	}
 	if e.Status != db.EndpointStatusEnabled {
-		return nil, problem.New(http.StatusConflict, "the endpoint is "+string(e.Status)+": enable it, then test it")
+		return nil, problem.New(problem.EndpointNotEnabled,
+			"the endpoint is "+string(e.Status)+": enable it, then test it")
 	}
 
 	eventID, err := s.insertTestEvent(ctx, e, traceOf(ctx, in.Traceparent))
@@ -158,7 +162,7 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 		case err == nil:
 			return row, nil
 		case errors.Is(err, pgx.ErrNoRows) && settled:
-			return row, problem.New(http.StatusConflict,
+			return row, problem.New(problem.TestCancelled,
 				"the test was cancelled before it was sent: the endpoint was disabled or deleted, or somebody did it")
 		case errors.Is(err, pgx.ErrNoRows):
 			// Then the attempt is looked for once more: it may have been recorded since.
@@ -173,7 +177,7 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 		}
 
 		if ctx.Err() != nil {
-			return row, problem.New(http.StatusGatewayTimeout,
+			return row, problem.New(problem.TestTimeout,
 				"no worker has recorded an attempt in time: check that a process with the role worker runs; "+
 					"GET /api/events/"+eventID.String()+"/attempts shows the attempt once it is made")
 		}

@@ -99,6 +99,14 @@ type getEventOutput struct {
 	Body        []byte
 }
 
+// eventErrors are those of what stores events.
+func eventErrors() codes {
+	return codes{
+		problem.IdempotencyConflict, problem.PayloadTooLarge, problem.TooManyDeliveries, problem.IdempotencyKeyHeld,
+		problem.OutcomeUnknown,
+	}
+}
+
 func (s *Server) addEvents() {
 	register(s, route{
 		Operation: huma.Operation{
@@ -108,8 +116,8 @@ func (s *Server) addEvents() {
 				"An event without a subscribed endpoint is stored too. After a 5xx or no answer, repeat the request " +
 				"with the same idempotency key.",
 			Responses: map[string]*huma.Response{"200": {Description: "Duplicate: an earlier event has this idempotency key"}},
-			Errors:    []int{http.StatusConflict},
 		},
+		errors: eventErrors(),
 		access: publishAccess, timeout: s.cfg.Timeouts.Store, limit: int64(s.cfg.Limits.MaxPayloadBytes) + envelopeBytes,
 		body: reflect.TypeFor[newEvent](), answer: reflect.TypeFor[receipt](),
 	}, s.postEvent)
@@ -118,8 +126,8 @@ func (s *Server) addEvents() {
 			OperationID: "create-events", Method: http.MethodPost, Path: "/api/events/batch", Tags: []string{tagEvents},
 			Summary: "Enqueue many events, all or none", DefaultStatus: http.StatusAccepted,
 			Description: "One invalid event or one conflict refuses the whole batch and is named by its index.",
-			Errors:      []int{http.StatusConflict},
 		},
+		errors: eventErrors(),
 		access: publishAccess, timeout: s.cfg.Timeouts.Store, limit: int64(s.cfg.Limits.MaxBatchBytes),
 		body: reflect.TypeFor[newBatch](),
 	}, s.postBatch)
@@ -134,8 +142,9 @@ func (s *Server) addEvents() {
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "get-event", Method: http.MethodGet, Path: "/api/events/{id}", Tags: []string{tagEvents},
-			Summary: "Get an event with its payload and deliveries", Errors: []int{http.StatusNotFound},
+			Summary: "Get an event with its payload and deliveries",
 		},
+		errors: codes{problem.NotFound},
 		access: readAccess, timeout: s.cfg.Timeouts.Query, answer: reflect.TypeFor[fullEvent](),
 	}, s.getEvent)
 }
@@ -207,25 +216,26 @@ func storeProblem(err error, at func(index int) string) error {
 
 	switch {
 	case errors.Is(err, ingest.ErrKeyHeld):
-		return problem.Unavailable(
+		return problem.Later(problem.IdempotencyKeyHeld,
 			"another transaction holds this idempotency_key and has not ended yet: repeat the request", 5)
 	case errors.As(err, &large):
-		return problem.New(http.StatusUnprocessableEntity, fmt.Sprintf("the events have more than %d deliveries, "+
+		return problem.New(problem.TooManyDeliveries, fmt.Sprintf("the events have more than %d deliveries, "+
 			"one for each endpoint that is subscribed: nothing was stored; send fewer events at a time", int(large)))
 	case sqlstate.Of(err) == sqlstate.QueryCanceled:
-		return problem.Unavailable("the database took too long, and nothing was stored: repeat the request", 5)
+		return problem.Later(problem.DatabaseTimeout,
+			"the database took too long, and nothing was stored: repeat the request", 5)
 	case errors.As(err, &conflict):
 		return keyConflict(at(int(conflict)) + ".idempotency_key")
 	case errors.As(err, &pgErr) && pgErr.Code == sqlstate.InvalidParameterValue:
-		return problem.New(http.StatusUnprocessableEntity, pgErr.Message) // names the index, repeats no value
+		return problem.New(problem.InvalidRequest, pgErr.Message) // names the index, repeats no value
 	case errors.As(err, &pgErr) && sqlstate.Class(pgErr.Code) == "54":
-		return problem.New(http.StatusRequestEntityTooLarge, "a payload is larger than the database takes")
+		return problem.New(problem.PayloadTooLarge, "a payload is larger than the database takes")
 	}
 	return err
 }
 
 func keyConflict(at string) *problem.Error {
-	return problem.New(http.StatusConflict,
+	return problem.New(problem.IdempotencyConflict,
 		"this idempotency_key belongs to an earlier event with another type or payload: nothing was stored; "+
 			"use a new key for a new event", problem.Detail{Location: at, Message: "is in use for another event"})
 }

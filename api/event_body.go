@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/internal/jsondepth"
@@ -37,9 +36,9 @@ type eventFaults struct {
 
 func (f *eventFaults) problem() error {
 	if f.large {
-		return f.Problem(http.StatusRequestEntityTooLarge)
+		return f.Problem(problem.BodyTooLarge)
 	}
-	return f.Problem(http.StatusUnprocessableEntity)
+	return f.Problem(problem.InvalidRequest)
 }
 
 func eventLocation(i int) string { return strictjson.ElementLocation("body.events", i) }

@@ -47,7 +47,8 @@ func (g *guesses) note(ctx context.Context, r *http.Request, sum [sha256.Size]by
 		return nil
 	}
 	if wait := g.buckets.Wait(g.client(r), time.Now()); wait > 0 {
-		return problem.TooMany("this address has tried too many API keys that are not valid: wait", limit.Seconds(wait))
+		return problem.Later(problem.TooManyGuesses,
+			"this address has tried too many API keys that are not valid: wait", limit.Seconds(wait))
 	}
 
 	if !g.proxied && r.Header.Get(echo.HeaderXForwardedFor) != "" {

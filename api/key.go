@@ -76,8 +76,8 @@ func (s *Server) addKeys() {
 			OperationID: "revoke-key", Method: http.MethodDelete, Path: "/api/keys/{id}", Tags: []string{tagKeys},
 			Summary:     "Revoke an API key",
 			Description: "It stops working at once, and stays in the list. 404 if it is revoked already.",
-			Errors:      []int{http.StatusNotFound},
 		},
+		errors: codes{problem.NotFound},
 		access: adminAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.revokeKey)
 }
@@ -167,5 +167,5 @@ func decodeNewKey(body []byte, now time.Time) (k apikey.Spec, err error) {
 			f.Add("body."+field, fault)
 		}
 	}
-	return k, f.Problem(http.StatusUnprocessableEntity)
+	return k, f.Problem(problem.InvalidRequest)
 }

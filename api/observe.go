@@ -78,7 +78,7 @@ func (s *Server) guard(c echo.Context, next echo.HandlerFunc) (err error) {
 		if c.Response().Committed {
 			panic(http.ErrAbortHandler)
 		}
-		err = problem.New(http.StatusInternalServerError, "internal error")
+		err = problem.New(problem.InternalError, "internal error")
 	}()
 	return next(c)
 }

@@ -31,6 +31,7 @@ const (
 	metaBody     = "body"
 	metaOptional = "optional"
 	metaOK       = "ok"
+	metaCodes    = "codes"
 )
 
 // newHuma returns huma on Echo without its own pages, hooks and links.
@@ -129,9 +130,13 @@ func document(oapi *huma.OpenAPI, op *huma.Operation) {
 		}}
 	}
 
+	problems, _ := op.Metadata[metaCodes].(codes)
 	for code, response := range op.Responses {
 		status, err := strconv.Atoi(code)
 		if err != nil || status >= http.StatusBadRequest {
+			if names := problems.of(status); names != "" {
+				response.Description = http.StatusText(status) + ": " + names
+			}
 			response.Content = map[string]*huma.MediaType{
 				problem.MediaType: {Schema: schemas.Schema(reflect.TypeFor[problem.Error](), true, "")},
 			}

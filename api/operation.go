@@ -61,10 +61,10 @@ type listOperationsInput struct {
 }
 
 func (s *Server) addOperations() {
-	op := func(id, method, path, summary, description string, status int, errors ...int) huma.Operation {
+	op := func(id, method, path, summary, description string, status int) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: path, Tags: []string{tagOperations}, Summary: summary,
-			Description: description, DefaultStatus: status, Errors: errors,
+			Description: description, DefaultStatus: status,
 		}
 	}
 	const all, one = "/api/operations", "/api/operations/{id}"
@@ -75,7 +75,10 @@ func (s *Server) addOperations() {
 				"was disabled or deleted; not those that a person cancelled. With missed, events that were enqueued "+
 				"while it was disabled are delivered too. Enable the endpoint first. While one is under way, another "+
 				"is refused (409).",
-			http.StatusAccepted, http.StatusNotFound, http.StatusConflict),
+			http.StatusAccepted),
+		errors: codes{
+			problem.NotFound, problem.OperationUnderWay, problem.TooManyOperations, problem.EndpointGone,
+		},
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
 	}, s.recoverEndpoint)
 	register(s, route{
@@ -85,6 +88,7 @@ func (s *Server) addOperations() {
 				"an order that is repeated, or cut short by a crash, replays nothing twice. A key that is bound to a "+
 				"tenant replays that tenant's deliveries, also without tenant_id. At most 100 operations of a tenant run at "+
 				"the same time (429), and tenants take turns.", http.StatusAccepted),
+		errors: codes{problem.TooManyOperations},
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newReplay](), limit: maxSmallBody,
 	}, s.postOperation)
 
@@ -95,13 +99,14 @@ func (s *Server) addOperations() {
 	}, s.listOperations)
 	register(s, route{
 		Operation: op("get-operation", http.MethodGet, one, "Get an operation and its progress", "",
-			http.StatusOK, http.StatusNotFound),
+			http.StatusOK),
+		errors: codes{problem.NotFound},
 		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getOperation)
 
 	s.addOperationMoves(func(verb, summary, description string) huma.Operation {
 		return op(verb+"-operation", http.MethodPost, one+"/"+verb, summary, description,
-			http.StatusOK, http.StatusNotFound, http.StatusConflict)
+			http.StatusOK)
 	})
 }
 
@@ -124,7 +129,8 @@ func (s *Server) addOperationMoves(op func(verb, summary, description string) hu
 
 	for _, move := range moves {
 		register(s, route{
-			Operation: op(move.verb, move.summary, move.description), access: tenantAccess, timeout: s.cfg.Timeouts.Query,
+			Operation: op(move.verb, move.summary, move.description),
+			errors:    codes{problem.NotFound, problem.OperationOver, problem.TooManyOperations}, access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 		}, func(ctx context.Context, in *operationInput) (*operationOutput, error) {
 			return s.moveOperation(ctx, in.ID, move.verb+"-operation", move.do)
 		})
@@ -216,7 +222,7 @@ func checkEndpointOf(ctx context.Context, tx pgx.Tx, filter joboperation.Filter)
 	if err != nil || filter.TenantID != nil && *filter.TenantID != n.TenantID {
 		var faults problem.Faults
 		faults.Add("body.endpoint_id", "is no endpoint of the tenant")
-		return faults.Problem(http.StatusUnprocessableEntity)
+		return faults.Problem(problem.InvalidRequest)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"net/http"
 	"slices"
 	"time"
 
@@ -63,7 +62,7 @@ func decodeFilter(body []byte, ofEndpoint bool) (joboperation.Filter, error) {
 	case e.Until != nil && !e.Until.After(e.Since):
 		e.faults.Add("body.until", "must be later than since")
 	}
-	return e.Filter, e.faults.Problem(http.StatusUnprocessableEntity)
+	return e.Filter, e.faults.Problem(problem.InvalidRequest)
 }
 
 // set sets a member; null is its default.

@@ -57,52 +57,55 @@ func problemOf(err error) *problem.Error {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &fromEcho):
-		return problem.New(fromEcho.Code, echoDetail(fromEcho.Code))
+		return problem.New(problem.OfStatus(fromEcho.Code), echoDetail(fromEcho.Code))
 	case errors.Is(err, pgx.ErrNoRows), errors.Is(err, ledger.ErrNotFound), errors.Is(err, joboperation.ErrNotFound):
-		return problem.New(http.StatusNotFound,
+		return problem.New(problem.NotFound,
 			"nothing has this id: it may have been deleted, or expired with the retention")
 
 	case errors.Is(err, ledger.ErrPending):
-		return problem.New(http.StatusConflict, ledger.ErrPending.Error())
+		return problem.New(problem.DeliveryPending, ledger.ErrPending.Error())
 	case errors.Is(err, ledger.ErrSettled):
-		return problem.New(http.StatusConflict, ledger.ErrSettled.Error())
+		return problem.New(problem.DeliverySettled, ledger.ErrSettled.Error())
 	case errors.Is(err, joboperation.ErrOver):
-		return problem.New(http.StatusConflict, joboperation.ErrOver.Error())
+		return problem.New(problem.OperationOver, joboperation.ErrOver.Error())
 	case errors.Is(err, joboperation.ErrUnderway):
-		return problem.New(http.StatusConflict, joboperation.ErrUnderway.Error())
+		return problem.New(problem.OperationUnderWay, joboperation.ErrUnderway.Error())
 	case errors.Is(err, joboperation.ErrTooMany):
-		return problem.TooMany(joboperation.ErrTooMany.Error(), operationRetry)
+		return problem.Later(problem.TooManyOperations, joboperation.ErrTooMany.Error(), operationRetry)
 	case errors.Is(err, ledger.ErrEndpointGone):
-		return problem.New(http.StatusConflict, ledger.ErrEndpointGone.Error())
+		return problem.New(problem.EndpointGone, ledger.ErrEndpointGone.Error())
 	case errors.Is(err, ledger.ErrPayloadGone):
-		return problem.New(http.StatusConflict, ledger.ErrPayloadGone.Error())
+		return problem.New(problem.PayloadGone, ledger.ErrPayloadGone.Error())
 
 	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrClosed):
-		return problem.Unavailable("the server is busy or stopping: nothing was stored; repeat the request", 1)
+		return problem.Later(problem.ServerBusy,
+			"the server is busy or stopping: nothing was stored; repeat the request", 1)
 	case errors.Is(err, batch.ErrInFlight):
-		return problem.Unavailable(
+		return problem.Later(problem.OutcomeUnknown,
 			"the outcome is not known in time: repeat the request, with the same idempotency_key to store it once", 5)
 
 	case sqlstate.Of(err) != "":
 		return pgProblem(sqlstate.Of(err))
 	case isTrouble(err):
-		return problem.Unavailable("the database can't be reached at the moment: repeat the request", 5)
+		return problem.Later(problem.DatabaseUnavailable,
+			"the database can't be reached at the moment: repeat the request", 5)
 	}
-	return problem.New(http.StatusInternalServerError, "internal error")
+	return problem.New(problem.InternalError, "internal error")
 }
 
 // pgProblem maps SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html.
 func pgProblem(code string) *problem.Error {
 	switch {
 	case code == sqlstate.UniqueViolation:
-		return problem.New(http.StatusConflict, "it exists already")
+		return problem.New(problem.AlreadyExists, "it exists already")
 	case code == sqlstate.QueryCanceled:
-		return problem.Unavailable(
+		return problem.Later(problem.DatabaseTimeout,
 			"the database took too long: narrow the query (tenant_id, endpoint_id, since, until), or repeat it later", 5)
 	case isTroubleCode(code):
-		return problem.Unavailable("the database can't do this at the moment: repeat the request", 5)
+		return problem.Later(problem.DatabaseUnavailable,
+			"the database can't do this at the moment: repeat the request", 5)
 	}
-	return problem.New(http.StatusInternalServerError, "internal error")
+	return problem.New(problem.InternalError, "internal error")
 }
 
 // isTroubleCode tells whether a SQLSTATE speaks of the database's condition and not of the query: connection exception,
@@ -159,9 +162,9 @@ func withoutInput(_ huma.Context, _ string, v any) (any, error) {
 		return v, nil
 	}
 
-	p := problem.New(model.Status, model.Detail)
-	if model.Status == http.StatusUnprocessableEntity {
-		p.Detail = problem.InvalidRequest
+	p := problem.New(problem.OfStatus(model.Status), model.Detail)
+	if p.Code == problem.InvalidRequest {
+		p.Detail = problem.InvalidText
 	}
 	for _, e := range model.Errors[:min(len(model.Errors), problem.MaxDetails)] {
 		p.Errors = append(p.Errors, problem.Detail{Location: location(e.Location), Message: message(e.Message)})

@@ -43,6 +43,6 @@ func checkOwn(ctx context.Context, tenantID, at string) error {
 	if requestOf(ctx).key.sees(tenantID) {
 		return nil
 	}
-	return problem.New(http.StatusForbidden, "this key is bound to another tenant",
+	return problem.New(problem.OtherTenant, "this key is bound to another tenant",
 		problem.Detail{Location: at, Message: "must be the tenant that the key is bound to"})
 }

@@ -33,9 +33,10 @@ func (r *room) take(key uuid.UUID, n int64) error {
 
 	switch {
 	case r.all+n > r.most:
-		return problem.Unavailable("the server holds as many requests as it can: repeat the request", 1)
+		return problem.Later(problem.ServerBusy, "the server holds as many requests as it can: repeat the request", 1)
 	case r.keys[key]+n > r.mostKey:
-		return problem.TooMany("this key's requests hold as much as one key's may: repeat the request", 1)
+		return problem.Later(problem.TooManyRequests,
+			"this key's requests hold as much as one key's may: repeat the request", 1)
 	}
 	r.add(key, n)
 	return nil

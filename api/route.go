@@ -3,10 +3,10 @@ package api
 import (
 	"context"
 	"maps"
-	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,6 +18,7 @@ import (
 // route is an operation and what huma does not know of it.
 type route struct {
 	huma.Operation
+	errors   codes         // of its own problems; those of all routes are known
 	access   access        // whose keys are admitted; admins' if nothing is said
 	timeout  time.Duration // of the handler
 	body     reflect.Type  // the document's schema of the body; nil: no body
@@ -28,22 +29,57 @@ type route struct {
 	answer   reflect.Type  // the document's schema of the answer, if the handler writes bytes
 }
 
+// codes are those of the problems that a route may answer with.
+type codes []problem.Code
+
+// all returns what a route may answer with.
+func (r *route) all() codes {
+	all := append(slices.Clone(r.errors),
+		problem.InvalidKey, problem.ScopeInsufficient, problem.OtherTenant, problem.URLTooLong, problem.InvalidRequest,
+		problem.RateLimited, problem.TooManyGuesses, problem.TooManyRequests, problem.InternalError, problem.ServerBusy,
+		problem.DatabaseUnavailable, problem.DatabaseTimeout, problem.LoopDetected)
+	if r.body != nil {
+		all = append(all, problem.InvalidBody, problem.BodyIncomplete, problem.BodyTooSlow, problem.BodyTooLarge,
+			problem.UnsupportedMediaType)
+	}
+	return all
+}
+
+// statuses returns those of the codes, each once, in order.
+func (c codes) statuses() []int {
+	var all []int
+	for _, code := range c {
+		all = append(all, code.Status())
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// of returns the codes with a status, in Markdown.
+func (c codes) of(status int) string {
+	var names []string
+	for _, code := range c {
+		if code.Status() == status {
+			names = append(names, "`"+string(code)+"`")
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 // register adds an operation. A key that is not admitted is refused before anything of the request is read. The
 // handler's context ends with the operation's timeout, and its error is answered as the table in problemOf says.
 func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O, error)) {
 	op := r.Operation
 	op.Security = []map[string][]string{{securityScheme: scopeNames(r.access)}}
-	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests,
-		http.StatusServiceUnavailable)
+	all := r.all()
 	op.Middlewares = huma.Middlewares{authorize(r.access), checkQuery}
-	op.Metadata = map[string]any{metaBody: r.body, metaOptional: r.optional, metaOK: r.answer}
 
 	if r.body != nil {
-		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge,
-			http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
 		op.Middlewares = append(op.Middlewares, s.withBody(r.limit, r.optional))
 	}
 
+	op.Errors = all.statuses()
+	op.Metadata = map[string]any{metaBody: r.body, metaOptional: r.optional, metaOK: r.answer, metaCodes: all}
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, r.timeout)
 		defer cancel()
@@ -95,7 +131,7 @@ func checkQuery(hc huma.Context, next func(huma.Context)) {
 		}
 	}
 
-	if err := faults.Problem(http.StatusUnprocessableEntity); err != nil {
+	if err := faults.Problem(problem.InvalidRequest); err != nil {
 		c.Error(err)
 		return
 	}

@@ -64,16 +64,16 @@ func (s *Server) addSecrets() {
 	register(s, route{
 		Operation: endpointOperation("rotate-secret", http.MethodPost, "/{id}/rotate-secret", "Replace the secret that signs",
 			"Both secrets sign until the overlap ends, so that the receiver can change over at any moment of it. "+
-				"At most two are live: a third rotation within the overlap needs force, which ends the oldest.",
-			http.StatusNotFound, http.StatusConflict),
+				"At most two are live: a third rotation within the overlap needs force, which ends the oldest."),
+		errors: codes{problem.NotFound, problem.TwoSecretsLive, problem.SecretLive},
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[rotation](), limit: maxSmallBody, optional: true,
 	}, s.rotateSecret)
 
 	register(s, route{
-		Operation: endpointOperation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", "",
-			http.StatusNotFound),
-		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
+		Operation: endpointOperation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", ""),
+		errors:    codes{problem.NotFound},
+		access:    tenantAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getSecret)
 }
 
@@ -111,7 +111,7 @@ func decodeRotation(body []byte) (rotationOrder, error) {
 	})
 
 	o.secret = e.secret
-	return o, e.faults.Problem(http.StatusUnprocessableEntity)
+	return o, e.faults.Problem(problem.InvalidRequest)
 }
 
 func overlap(value json.RawMessage, f *problem.Faults) int32 {
@@ -193,7 +193,7 @@ func (s *Server) checkRotation(live []db.EndpointSecret, order rotationOrder) er
 		if at := live[1].ExpiresAt; at != nil {
 			until = " until " + at.UTC().Format(time.RFC3339)
 		}
-		return problem.New(http.StatusConflict, "two secrets are live"+until+
+		return problem.New(problem.TwoSecretsLive, "two secrets are live"+until+
 			": wait, or repeat with \"force\": true, which ends the older one now")
 	}
 
@@ -206,7 +206,7 @@ func (s *Server) checkRotation(live []db.EndpointSecret, order rotationOrder) er
 			return err
 		}
 		if secret.Reveal() == order.secret.Reveal() {
-			return problem.New(http.StatusConflict, "this secret is live already: leave secret out to get a new one")
+			return problem.New(problem.SecretLive, "this secret is live already: leave secret out to get a new one")
 		}
 	}
 	return nil

@@ -5,14 +5,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -147,11 +151,59 @@ func (b *testBundle) try(method, path, body string, headers ...string) (response
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
-	return response{res.StatusCode, res.Header, data}, err
+	r := response{res.StatusCode, res.Header, data}
+	return r, errors.Join(err, b.undocumented(req, r))
+}
+
+// undocumented returns an error if a problem's code is not one that the document gives its operation.
+func (b *testBundle) undocumented(req *http.Request, r response) error {
+	if r.status < 400 || r.header.Get("Content-Type") != "application/problem+json" {
+		return nil
+	}
+	var p problem
+	if err := json.Unmarshal(r.body, &p); err != nil {
+		return err
+	}
+	if p.Code == "" || !strings.HasSuffix(p.Type, "#"+p.Code) {
+		return fmt.Errorf("a problem of type %q with the code %q", p.Type, p.Code)
+	}
+	op := operationOf(b.api.OpenAPI(), req)
+	if op == nil {
+		return nil
+	}
+	documented := op.Responses[strconv.Itoa(r.status)]
+	if documented == nil || !strings.Contains(documented.Description, "`"+p.Code+"`") {
+		return fmt.Errorf("%s answers %d %s, which is not documented", op.OperationID, r.status, p.Code)
+	}
+	return nil
+}
+
+// operationOf returns the operation that a request is for, nil if none is.
+func operationOf(doc *huma.OpenAPI, req *http.Request) *huma.Operation {
+	parts := strings.Split(req.URL.EscapedPath(), "/")
+	var best *huma.Operation
+	for path, item := range doc.Paths {
+		op := map[string]*huma.Operation{
+			"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete,
+		}[req.Method]
+		if op == nil || !matches(strings.Split(path, "/"), parts) {
+			continue
+		}
+		if best == nil || strings.Count(path, "{") < strings.Count(best.Path, "{") {
+			best = op
+		}
+	}
+	return best
+}
+
+func matches(pattern, parts []string) bool {
+	return slices.EqualFunc(pattern, parts, func(p, part string) bool { return p == part || strings.HasPrefix(p, "{") })
 }
 
 // problem is an answer that is an error.
 type problem struct {
+	Type   string
+	Code   string
 	Title  string
 	Status int
 	Detail string

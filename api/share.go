@@ -69,8 +69,9 @@ func (s *shares) enter(id uuid.UUID) (_ *share, leave func(), err error) {
 		s.byKey[id] = own
 	}
 	if own.active == s.most {
-		return nil, nil, problem.TooMany(fmt.Sprintf("this key has %d requests under way, half of all that the server "+
-			"serves at a time: repeat the request", s.most), 1)
+		return nil, nil, problem.Later(problem.TooManyRequests,
+			fmt.Sprintf("this key has %d requests under way, half of all that the server "+
+				"serves at a time: repeat the request", s.most), 1)
 	}
 
 	own.active++
@@ -97,10 +98,12 @@ func (s *share) take(ctx context.Context, costly bool) (free func(), err error) 
 		}
 		release(need[:i])
 		if slot == s.all || slot == s.costly {
-			return nil, problem.Unavailable("the database is busy, and nothing was done: repeat the request", 1)
+			return nil, problem.Later(problem.ServerBusy,
+				"the database is busy, and nothing was done: repeat the request", 1)
 		}
-		return nil, problem.TooMany("other requests of this key have all the places that it may have at the database "+
-			"at a time, and nothing was done: repeat the request", 1)
+		return nil, problem.Later(problem.TooManyRequests,
+			"other requests of this key have all the places that it may have at the database "+
+				"at a time, and nothing was done: repeat the request", 1)
 	}
 	return func() { release(need) }, nil
 }

@@ -75,8 +75,9 @@ func (s *Server) addTenants() {
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "get-erasure", Method: http.MethodGet, Path: "/api/erasures/{id}", Tags: []string{tagTenants},
-			Summary: "See how far an erasure is", Errors: []int{http.StatusNotFound},
+			Summary: "See how far an erasure is",
 		},
+		errors: codes{problem.NotFound},
 		access: adminAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getErasure)
 }

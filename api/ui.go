@@ -40,7 +40,7 @@ func (s *Server) addUI() {
 	serve := func(c echo.Context) error {
 		r := c.Request()
 		if err := protection.Check(r); err != nil {
-			return problem.New(http.StatusForbidden, "requests of other origins are refused")
+			return problem.New(problem.CrossOriginRefused, "requests of other origins are refused")
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			if err := s.auditUI(c); err != nil {
@@ -68,7 +68,7 @@ func (s *Server) auditUI(c echo.Context) error {
 	case errors.As(err, &tooMuch):
 		return tooLarge(maxUIBody)
 	case err != nil:
-		return problem.New(http.StatusBadRequest, "the body ended before it was complete")
+		return problem.New(problem.BodyIncomplete, "the body ended before it was complete")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 

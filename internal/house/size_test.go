@@ -24,6 +24,9 @@ func TestPackagesAreSmall(t *testing.T) {
 
 	for _, dir := range slices.Sorted(maps.Keys(lines)) {
 		most := 5000
+		if dir == "api" {
+			most = 7000 // a file for each noun, and nothing between a handler and its query
+		}
 		if dir == "jobs" || strings.HasPrefix(dir, "jobs/") {
 			most = 1500
 		}

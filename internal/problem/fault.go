@@ -22,9 +22,9 @@ func (f *Faults) Add(location, message string) {
 }
 
 // Problem returns an *[Error] with all faults, or nil if there are none.
-func (f *Faults) Problem(status int) error {
+func (f *Faults) Problem(code Code) error {
 	if len(*f) == 0 {
 		return nil
 	}
-	return New(status, InvalidRequest, *f...)
+	return New(code, InvalidText, *f...)
 }

@@ -1,8 +1,9 @@
 // Package problem is the answer to a request that failed: an RFC 9457 problem, which says what is wrong and what to do.
 // It never repeats the request's input.
 //
-// Begin with [Error], which [New], [Invalid], [Unavailable] and [TooMany] make. [Faults] collects what is wrong with a
-// body, place by place. Which error gets which problem is decided where requests are answered: in package api.
+// Begin with [Error], which [New], [Invalid] and [Later] make, and [Code], which names its kind for programs. [Faults]
+// collects what is wrong with a body, place by place. Which error gets which problem is decided where requests are
+// answered: in package api.
 package problem
 
 import (
@@ -10,20 +11,19 @@ import (
 	"strconv"
 )
 
-const (
-	// MediaType is the content type of a problem.
-	MediaType = "application/problem+json"
+// MediaType is the content type of a problem.
+const MediaType = "application/problem+json"
 
-	// InvalidRequest is the detail of a request that can be read but breaks a rule. Its Errors say which.
-	InvalidRequest = "the request is invalid"
-)
+// InvalidText is the detail of a request that can be read but breaks a rule. Its Errors say which.
+const InvalidText = "the request is invalid"
 
 // Error is an RFC 9457 problem: the body of every answer that is an error.
 type Error struct {
-	Type   string   `json:"type,omitempty" format:"uri-reference" doc:"What kind of problem it is. Absent: the status says it all (about:blank)."`
+	Type   string   `json:"type" format:"uri" example:"https://github.com/outhook/outhook/blob/main/docs/errors.md#invalid_request" doc:"The code as a URI, which leads to its explanation. It never changes."`
+	Code   Code     `json:"code" example:"invalid_request" doc:"What kind of problem it is, for programs: a code keeps its meaning and its status. There may be new ones."`
 	Title  string   `json:"title" example:"Unprocessable Entity" doc:"The status in words."`
 	Status int      `json:"status" example:"422" doc:"The HTTP status."`
-	Detail string   `json:"detail" example:"the request is invalid" doc:"What is wrong and what to do."`
+	Detail string   `json:"detail" example:"the request is invalid" doc:"What is wrong and what to do. The text may change."`
 	Errors []Detail `json:"errors,omitempty" nullable:"false" doc:"What is wrong with the request, place by place."`
 
 	// retryAfter is the Retry-After header in seconds, if not 0.
@@ -36,26 +36,23 @@ type Detail struct {
 	Message  string `json:"message" example:"is required" doc:"What is wrong there. It never repeats the value."`
 }
 
-// New returns the problem of a status. text says what is wrong and what to do.
-func New(status int, text string, details ...Detail) *Error {
-	return &Error{Title: http.StatusText(status), Status: status, Detail: text, Errors: details}
+// New returns the problem with a code. text says what is wrong and what to do.
+func New(code Code, text string, details ...Detail) *Error {
+	status := code.Status()
+	return &Error{
+		Type: TypePrefix + string(code), Code: code, Title: http.StatusText(status), Status: status, Detail: text,
+		Errors: details,
+	}
 }
 
 // Invalid is the problem of a request that can be read but breaks a rule in one place.
 func Invalid(location, message string) *Error {
-	return New(http.StatusUnprocessableEntity, InvalidRequest, Detail{Location: location, Message: message})
+	return New(InvalidRequest, InvalidText, Detail{Location: location, Message: message})
 }
 
-// Unavailable is the problem of a request that may succeed later. retryAfter is in seconds.
-func Unavailable(text string, retryAfter int) *Error {
-	p := New(http.StatusServiceUnavailable, text)
-	p.retryAfter = retryAfter
-	return p
-}
-
-// TooMany is the problem of a client that has sent too many requests. retryAfter is in seconds.
-func TooMany(text string, retryAfter int) *Error {
-	p := New(http.StatusTooManyRequests, text)
+// Later is a problem that a repetition may not have. retryAfter is in seconds.
+func Later(code Code, text string, retryAfter int) *Error {
+	p := New(code, text)
 	p.retryAfter = retryAfter
 	return p
 }

@@ -20,14 +20,15 @@ func TestError(t *testing.T) {
 	require.Empty(t, p.GetHeaders())
 	data, jsonErr := json.Marshal(p)
 	require.NoError(t, jsonErr)
-	require.JSONEq(t, `{"title":"Unprocessable Entity","status":422,"detail":"the request is invalid",
+	require.JSONEq(t, `{"type":"https://github.com/outhook/outhook/blob/main/docs/errors.md#invalid_request",
+		"code":"invalid_request","title":"Unprocessable Entity","status":422,"detail":"the request is invalid",
 		"errors":[{"location":"body.type","message":"is required"}]}`, string(data))
 }
 
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	for status, p := range map[int]*problem.Error{
-		429: problem.TooMany("wait", 7), 503: problem.Unavailable("repeat the request", 7),
+		429: problem.Later(problem.RateLimited, "wait", 7), 503: problem.Later(problem.ServerBusy, "repeat the request", 7),
 	} {
 		require.Equal(t, status, p.GetStatus())
 		require.Equal(t, "7", p.GetHeaders().Get("Retry-After"))
@@ -38,12 +39,12 @@ func TestRetryAfter(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	var f problem.Faults
-	require.NoError(t, f.Problem(422))
+	require.NoError(t, f.Problem(problem.InvalidRequest))
 	for i := range 30 {
 		f.Add("body.events["+strconv.Itoa(i)+"]", "must be an object")
 	}
 	var p *problem.Error
-	require.ErrorAs(t, f.Problem(413), &p)
+	require.ErrorAs(t, f.Problem(problem.BodyTooLarge), &p)
 	require.Equal(t, 413, p.Status)
 	require.Len(t, p.Errors, problem.MaxDetails)
 	require.Equal(t, "body.events[0]", p.Errors[0].Location)

@@ -10,7 +10,6 @@ package strictjson
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 	"strconv"
 	"unicode/utf8"
 
@@ -26,14 +25,14 @@ const maxParserDepth = 10_000
 func ParseObject(body []byte) (json.RawMessage, error) {
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
-		return nil, problem.New(http.StatusBadRequest, "the body is empty: send a JSON object")
+		return nil, problem.New(problem.InvalidBody, "the body is empty: send a JSON object")
 	case !utf8.Valid(body):
-		return nil, problem.New(http.StatusBadRequest, "the body is not valid UTF-8")
+		return nil, problem.New(problem.InvalidBody, "the body is not valid UTF-8")
 	case json.Valid(body):
 	case jsondepth.Of(body) > maxParserDepth:
 		return nil, problem.Invalid("body", "nests too deeply")
 	default:
-		return nil, problem.New(http.StatusBadRequest, "the body is not valid JSON")
+		return nil, problem.New(problem.InvalidBody, "the body is not valid JSON")
 	}
 
 	object := bytes.Trim(body, " \t\r\n")
