@@ -34,21 +34,46 @@ type attempt struct {
 }
 
 type listAttemptsInput struct {
-	ID     uuid.UUID `path:"id" format:"uuid" doc:"The event's id."`
-	Limit  int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
-	Cursor string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
-	Bodies bool      `query:"bodies" doc:"Give response_body, which may have 16 KiB each."`
+	ID         uuid.UUID `path:"id" format:"uuid" doc:"The event's id."`
+	EndpointID string    `query:"endpoint_id" format:"uuid" doc:"Only attempts at this endpoint."`
+	Outcome    []string  `query:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown" maxItems:"6" doc:"Only these outcomes, with commas."`
+	StatusCode int32     `query:"status_code" minimum:"100" maximum:"599" doc:"Only attempts that were answered with this status."`
+	Order      string    `query:"order" enum:"asc,desc" default:"asc" doc:"By time: asc begins with the oldest."`
+	Limit      int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor     string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+	Bodies     bool      `query:"bodies" doc:"Give response_body, which may have 16 KiB each."`
+}
+
+type listDeliveryAttemptsInput struct {
+	EventID    uuid.UUID `path:"event_id" format:"uuid"`
+	EndpointID uuid.UUID `path:"endpoint_id" format:"uuid"`
+	Outcome    []string  `query:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown" maxItems:"6" doc:"Only these outcomes, with commas."`
+	StatusCode int32     `query:"status_code" minimum:"100" maximum:"599" doc:"Only attempts that were answered with this status."`
+	Order      string    `query:"order" enum:"asc,desc" default:"asc" doc:"By time: asc begins with the oldest."`
+	Limit      int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor     string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+	Bodies     bool      `query:"bodies" doc:"Give response_body, which may have 16 KiB each."`
 }
 
 func (s *Server) addAttempts() {
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-event-attempts", Method: http.MethodGet, Path: "/api/events/{id}/attempts",
-			Tags: []string{tagEvents}, Summary: "List the attempts of an event, oldest first",
+			Tags: []string{tagEvents}, Summary: "List the attempts of an event",
 		},
 		errors: codes{problem.NotFound},
 		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listAttempts)
+
+	register(s, route{
+		Operation: huma.Operation{
+			OperationID: "list-delivery-attempts", Method: http.MethodGet,
+			Path: "/api/deliveries/{event_id}/{endpoint_id}/attempts",
+			Tags: []string{tagDelivery}, Summary: "List the attempts of a delivery",
+		},
+		errors: codes{problem.NotFound},
+		access: readAccess, timeout: s.cfg.Timeouts.Query,
+	}, s.listDeliveryAttempts)
 }
 
 func newAttempt(r db.DeliveryAttempt) (attempt, error) {
@@ -74,15 +99,45 @@ func newAttempt(r db.DeliveryAttempt) (attempt, error) {
 }
 
 func (s *Server) listAttempts(ctx context.Context, in *listAttemptsInput) (*pageOutput[attempt], error) {
-	f := newPaging(ctx, in.Limit, in.Cursor)
-	p := db.ListEventAttemptsParams{EventID: in.ID, MaxRows: f.maxRows()}
+	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
+	p := db.ListEventAttemptsParams{
+		EventID: in.ID, EndpointID: f.id("query.endpoint_id", in.EndpointID), Outcomes: listOf(in.Outcome),
+		StatusCode: numberOrNull(in.StatusCode),
+	}
+
+	return s.pageAttempts(ctx, f, p, in.Bodies, func(tx pgx.Tx) (string, error) {
+		return db.New().GetEventTenant(ctx, tx, in.ID)
+	})
+}
+
+func (s *Server) listDeliveryAttempts(
+	ctx context.Context, in *listDeliveryAttemptsInput,
+) (*pageOutput[attempt], error) {
+	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
+	p := db.ListEventAttemptsParams{
+		EventID: in.EventID, EndpointID: &in.EndpointID, Outcomes: listOf(in.Outcome),
+		StatusCode: numberOrNull(in.StatusCode),
+	}
+
+	return s.pageAttempts(ctx, f, p, in.Bodies, func(tx pgx.Tx) (string, error) {
+		row, err := db.New().GetDelivery(ctx, tx, in.EventID, in.EndpointID)
+		return row.TenantID, err
+	})
+}
+
+// pageAttempts lists attempts of what is a tenant's, with the bodies of their answers or without. tenantOf returns
+// whose it is, and pgx.ErrNoRows if it is not there.
+func (s *Server) pageAttempts(
+	ctx context.Context, f *paging, p db.ListEventAttemptsParams, bodies bool, tenantOf func(pgx.Tx) (string, error),
+) (*pageOutput[attempt], error) {
+	p.Ascending, p.MaxRows = f.ascending, f.maxRows()
 	if after := f.after(2); after[0] != nil {
 		at, number := unpackPosition(*after[0])
 		p.AfterStartedAt, p.AfterNumber, p.AfterEndpointID = &at, &number, after[1]
 	}
 
 	return list(ctx, s, f, func(tx pgx.Tx) ([]db.DeliveryAttempt, error) {
-		tenantID, err := db.New().GetEventTenant(ctx, tx, in.ID)
+		tenantID, err := tenantOf(tx)
 		if err != nil {
 			return nil, err
 		}
@@ -91,7 +146,7 @@ func (s *Server) listAttempts(ctx context.Context, in *listAttemptsInput) (*page
 		}
 		return db.New().ListEventAttempts(ctx, tx, p)
 	}, func(r db.DeliveryAttempt) (attempt, error) {
-		if !in.Bodies {
+		if !bodies {
 			r.ResponseBody = nil
 		}
 		return newAttempt(r)

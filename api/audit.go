@@ -92,6 +92,7 @@ type listAuditInput struct {
 	KeyID    string `query:"key_id" format:"uuid" doc:"Only what was done with this key."`
 	Since    moment `query:"since" doc:"Only entries of this time or later."`
 	Until    moment `query:"until" doc:"Only entries before this time."`
+	Order    string `query:"order" enum:"asc,desc" default:"desc" doc:"By time: asc begins with the oldest."`
 	Limit    int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
 	Cursor   string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
 }
@@ -100,7 +101,7 @@ func (s *Server) addAudit() {
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-audit", Method: http.MethodGet, Path: "/api/audit", Tags: []string{tagAudit},
-			Summary:     "List what was done, newest first",
+			Summary:     "List what was done",
 			Description: "A tenant's key is shown what was done with the tenant's objects.",
 		},
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
@@ -108,9 +109,9 @@ func (s *Server) addAudit() {
 }
 
 func (s *Server) listAudit(ctx context.Context, in *listAuditInput) (*pageOutput[auditEntry], error) {
-	f := newPaging(ctx, in.Limit, in.Cursor)
+	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
 	p := db.ListAuditEntriesParams{
-		Cursor: f.after(1)[0], MaxRows: f.maxRows(), Since: bound(in.Since), Until: bound(in.Until),
+		Cursor: f.after(1)[0], Ascending: f.ascending, MaxRows: f.maxRows(), Since: bound(in.Since), Until: bound(in.Until),
 		TenantID: f.tenant(in.TenantID), ObjectID: f.text("query.object_id", in.ObjectID),
 		Action: f.text("query.action", in.Action), KeyID: f.id("query.key_id", in.KeyID),
 	}

@@ -40,8 +40,10 @@ func DecodeEndpointChange(body []byte, row db.Endpoint, checkURL func(string) er
 // DecodeReplay reads the body of a replay.
 func DecodeReplay(body []byte) (now bool, err error) { return decodeReplay(body) }
 
-// DecodeCursor reads a cursor of n ids, and EncodeCursor writes it.
-func DecodeCursor(cursor string, n int) ([]uuid.UUID, error) { return decodeCursor(cursor, n) }
+// DecodeCursor reads a cursor of n ids of a list without a tag, and EncodeCursor writes it.
+func DecodeCursor(cursor string, n int) ([]uuid.UUID, error) {
+	return (&paging{cursor: cursor}).decodeCursor(n)
+}
 
 // EncodeCursor writes a cursor.
-func EncodeCursor(ids []uuid.UUID) string { return encodeCursor(ids) }
+func EncodeCursor(ids []uuid.UUID) string { return (&paging{}).encodeCursor(ids) }

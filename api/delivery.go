@@ -56,11 +56,19 @@ type deliveryOutput struct{ Body delivery }
 type listDeliveriesInput struct {
 	TenantID   string `query:"tenant_id" maxLength:"255" doc:"Only deliveries of this tenant."`
 	EndpointID string `query:"endpoint_id" format:"uuid" doc:"Only deliveries to this endpoint."`
-	State      string `query:"state" enum:"pending,succeeded,failed,cancelled" doc:"Only deliveries in this state. Give since too if they are rare among very many."`
-	Since      moment `query:"since" doc:"Only deliveries of events of this time or later."`
-	Until      moment `query:"until" doc:"Only deliveries of events before this time."`
-	Limit      int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
-	Cursor     string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+	EventID    string `query:"event_id" format:"uuid" doc:"Only deliveries of this event."`
+	Type       string `query:"type" maxLength:"255" doc:"Only deliveries of this event type: invoice.paid, or invoice.* for each type below invoice."`
+	State      string `query:"state" enum:"pending,succeeded,failed,cancelled" doc:"Only deliveries in this state."`
+	Reason     string `query:"reason" enum:"exhausted,gone,worker_died,endpoint_disabled,endpoint_deleted,expired,payload_gone,erased,operator" doc:"Only deliveries that are failed or cancelled for this reason."`
+
+	Outcome    []string `query:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown" maxItems:"6" doc:"Only deliveries whose last attempt had one of these outcomes, with commas."`
+	StatusCode int32    `query:"status_code" minimum:"100" maximum:"599" doc:"Only deliveries whose last attempt was answered with this status."`
+
+	Since  moment `query:"since" doc:"Only deliveries of events of this time or later."`
+	Until  moment `query:"until" doc:"Only deliveries of events before this time."`
+	Order  string `query:"order" enum:"asc,desc" default:"desc" doc:"By the event's time: asc begins with the oldest."`
+	Limit  int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
 }
 
 func (s *Server) addDeliveries() {
@@ -73,7 +81,7 @@ func (s *Server) addDeliveries() {
 	const one = "/{event_id}/{endpoint_id}"
 
 	register(s, route{
-		Operation: operation("list-deliveries", http.MethodGet, "", "List deliveries, newest event first", ""),
+		Operation: operation("list-deliveries", http.MethodGet, "", "List deliveries", shortPages),
 		access:    readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.listDeliveries)
 	register(s, route{
@@ -107,21 +115,58 @@ func newDelivery(r db.GetDeliveryRow) delivery {
 }
 
 func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*pageOutput[delivery], error) {
-	f := newPaging(ctx, in.Limit, in.Cursor)
+	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
 	after := f.after(2)
 	p := db.ListDeliveriesParams{
-		CursorEventID: after[0], CursorEndpointID: after[1],
+		CursorEventID: after[0], CursorEndpointID: after[1], Ascending: f.ascending,
 		Since: bound(in.Since), Until: bound(in.Until), TenantID: f.tenant(in.TenantID),
-		EndpointID: f.id("query.endpoint_id", in.EndpointID), State: textOrNull(in.State),
+		EndpointID: f.id("query.endpoint_id", in.EndpointID), EventID: f.id("query.event_id", in.EventID),
+		State: textOrNull(in.State), Reason: textOrNull(in.Reason), Outcomes: listOf(in.Outcome),
+		StatusCode: numberOrNull(in.StatusCode), ScanRows: listRows,
+	}
+	p.Type, p.TypePrefix = f.eventType(in.Type)
+
+	return logList[db.ListDeliveriesRow, delivery]{
+		span: logSpan{
+			since: p.Since, until: p.Until, cursor: p.CursorEventID, only: p.EventID, ascending: p.Ascending,
+		},
+		query: func(tx pgx.Tx, part stretch, maxRows int32) ([]db.ListDeliveriesRow, error) {
+			p.Low, p.High, p.MaxRows = part.low, part.high, maxRows
+			return queryDeliveries(ctx, tx, p)
+		},
+		found:    func(r db.ListDeliveriesRow) (matches, isLast bool) { return r.Matches, r.IsLast },
+		answer:   always(newListedDelivery),
+		position: func(r db.ListDeliveriesRow) []uuid.UUID { return []uuid.UUID{r.EventID, r.EndpointID} },
+	}.answerPage(ctx, s, f)
+}
+
+// queryDeliveries takes the query whose index has what is asked for: an endpoint's, a tenant's or all deliveries.
+func queryDeliveries(ctx context.Context, tx pgx.Tx, p db.ListDeliveriesParams) ([]db.ListDeliveriesRow, error) {
+	if p.TenantID == nil || p.EndpointID != nil {
+		return db.New().ListDeliveries(ctx, tx, p)
 	}
 
-	span := logSpan{since: p.Since, until: p.Until, cursor: p.CursorEventID}
-	return listLog(ctx, s, f, span, func(tx pgx.Tx, part stretch, maxRows int32) ([]db.ListDeliveriesRow, error) {
-		p.Low, p.High, p.MaxRows = part.low, part.high, maxRows
-		return db.New().ListDeliveries(ctx, tx, p)
-	}, func(r db.ListDeliveriesRow) (delivery, error) {
-		return newDelivery(db.GetDeliveryRow(r)), nil
-	}, func(r db.ListDeliveriesRow) []uuid.UUID { return []uuid.UUID{r.EventID, r.EndpointID} })
+	rows, err := db.New().ListTenantDeliveries(ctx, tx, db.ListTenantDeliveriesParams{
+		TenantID: *p.TenantID, EventID: p.EventID, Type: p.Type, TypePrefix: p.TypePrefix,
+		State: p.State, Reason: p.Reason, Outcomes: p.Outcomes, StatusCode: p.StatusCode,
+		Low: p.Low, High: p.High, Since: p.Since, Until: p.Until, Ascending: p.Ascending,
+		CursorEventID: p.CursorEventID, CursorEndpointID: p.CursorEndpointID,
+		ScanRows: p.ScanRows, ScanEvents: p.ScanRows + 1, MaxRows: p.MaxRows,
+	})
+
+	list := make([]db.ListDeliveriesRow, len(rows))
+	for i, row := range rows {
+		list[i] = db.ListDeliveriesRow(row)
+	}
+	return list, err
+}
+
+func newListedDelivery(r db.ListDeliveriesRow) delivery {
+	return newDelivery(db.GetDeliveryRow{
+		EventID: r.EventID, EndpointID: r.EndpointID, TenantID: r.TenantID, Type: r.Type, CreatedAt: r.CreatedAt,
+		State: r.State, Reason: r.Reason, AttemptCount: r.AttemptCount, TryCount: r.TryCount,
+		NextAttemptAt: r.NextAttemptAt, CompletedAt: r.CompletedAt,
+	})
 }
 
 func (s *Server) getDelivery(ctx context.Context, in *deliveryInput) (*deliveryOutput, error) {

@@ -61,6 +61,7 @@ type postEndpointOutput struct {
 
 type listEndpointsInput struct {
 	TenantID string `query:"tenant_id" maxLength:"255" doc:"Only endpoints of this tenant."`
+	Order    string `query:"order" enum:"asc,desc" default:"asc" doc:"By time: asc begins with the oldest."`
 	Limit    int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
 	Cursor   string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
 }
@@ -225,12 +226,14 @@ func (s *Server) setSecretHeaders(
 }
 
 func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pageOutput[endpoint], error) {
-	f := newPaging(ctx, in.Limit, in.Cursor)
+	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
 	after, tenantID := f.after(1)[0], f.tenant(in.TenantID)
 	var healths map[uuid.UUID]db.EndpointHealth
 
 	return list(ctx, s, f, func(tx pgx.Tx) ([]db.Endpoint, error) {
-		rows, err := db.New().ListEndpoints(ctx, tx, tenantID, after, f.maxRows())
+		rows, err := db.New().ListEndpoints(ctx, tx, db.ListEndpointsParams{
+			TenantID: tenantID, Cursor: after, Ascending: f.ascending, MaxRows: f.maxRows(),
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -83,9 +83,11 @@ type postBatchOutput struct{ Body batchReceipt }
 
 type listEventsInput struct {
 	TenantID string `query:"tenant_id" maxLength:"255" doc:"Only events of this tenant."`
-	Type     string `query:"type" maxLength:"255" doc:"Only events of this type."`
+	Type     string `query:"type" maxLength:"255" doc:"Only events of this type: invoice.paid, or invoice.* for each type below invoice."`
+	Key      string `query:"idempotency_key" maxLength:"255" doc:"Only the event that was published with this key. Needs tenant_id, unless the API key is bound to one."`
 	Since    moment `query:"since" doc:"Only events of this time or later."`
 	Until    moment `query:"until" doc:"Only events before this time."`
+	Order    string `query:"order" enum:"asc,desc" default:"desc" doc:"By time: asc begins with the oldest."`
 	Limit    int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
 	Cursor   string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
 }
@@ -135,7 +137,7 @@ func (s *Server) addEvents() {
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-events", Method: http.MethodGet, Path: "/api/events", Tags: []string{tagEvents},
-			Summary: "List events, newest first", Description: "Without payloads.",
+			Summary: "List events", Description: "Without payloads. " + shortPages,
 		},
 		access: readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.listEvents)
@@ -248,17 +250,49 @@ func newReceipt(e outhook.Event, row db.EnqueueManyRow) receipt {
 }
 
 func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutput[event], error) {
-	f := newPaging(ctx, in.Limit, in.Cursor)
+	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
 	p := db.ListEventsParams{
-		Cursor: f.after(1)[0], Since: bound(in.Since), Until: bound(in.Until),
-		TenantID: f.tenant(in.TenantID), Type: f.text("query.type", in.Type),
+		Cursor: f.after(1)[0], Since: bound(in.Since), Until: bound(in.Until), Ascending: f.ascending,
+		TenantID: f.tenant(in.TenantID), ScanRows: listRows,
+	}
+	p.Type, p.TypePrefix = f.eventType(in.Type)
+
+	var err error
+	if p.Only, err = s.keyedEvent(ctx, f, p.TenantID, in.Key); err != nil {
+		return nil, err
 	}
 
-	span := logSpan{since: p.Since, until: p.Until, cursor: p.Cursor}
-	return listLog(ctx, s, f, span, func(tx pgx.Tx, part stretch, maxRows int32) ([]db.ListEventsRow, error) {
-		p.Low, p.High, p.MaxRows = part.low, part.high, maxRows
-		return db.New().ListEvents(ctx, tx, p)
-	}, always(newEventAnswer), func(r db.ListEventsRow) []uuid.UUID { return []uuid.UUID{r.ID} })
+	return logList[db.ListEventsRow, event]{
+		span: logSpan{since: p.Since, until: p.Until, cursor: p.Cursor, only: p.Only, ascending: p.Ascending},
+		query: func(tx pgx.Tx, part stretch, maxRows int32) ([]db.ListEventsRow, error) {
+			p.Low, p.High, p.MaxRows = part.low, part.high, maxRows
+			return db.New().ListEvents(ctx, tx, p)
+		},
+		found:    func(r db.ListEventsRow) (matches, isLast bool) { return r.Matches, r.IsLast },
+		answer:   always(newEventAnswer),
+		position: func(r db.ListEventsRow) []uuid.UUID { return []uuid.UUID{r.ID} },
+	}.answerPage(ctx, s, f)
+}
+
+// keyedEvent returns the event that has a tenant's idempotency key, the zero id if none has it, and nil without a key.
+func (s *Server) keyedEvent(ctx context.Context, f *paging, tenantID *string, key string) (*uuid.UUID, error) {
+	text := f.text("query.idempotency_key", key)
+	if text != nil && tenantID == nil {
+		f.fail(problem.Invalid("query.tenant_id", "is required with idempotency_key: each tenant has keys of its own"))
+	}
+	if text == nil || f.err != nil {
+		return nil, f.err
+	}
+
+	var id uuid.UUID
+	err := s.read(ctx, func(tx pgx.Tx) (err error) {
+		id, err = db.New().FindKeyedEvent(ctx, tx, *tenantID, *text)
+		return err
+	})
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, err
+	}
+	return &id, nil
 }
 
 func newEventAnswer(r db.ListEventsRow) event {

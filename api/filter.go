@@ -33,6 +33,18 @@ func (f *filters) text(at, value string) *string {
 	return textOrNull(value)
 }
 
+// eventType returns the type that is asked for; of a pattern like invoice.* what the types below it begin with.
+func (f *filters) eventType(value string) (exact, prefix *string) {
+	below, isPattern := strings.CutSuffix(value, "*")
+	if !isPattern {
+		return f.text("query.type", value), nil
+	}
+	if !eventTypePattern.MatchString(value) {
+		f.fail(problem.Invalid("query.type", "must be a type like invoice.paid, or invoice.* for each type below invoice"))
+	}
+	return nil, &below
+}
+
 // id returns nil for an absent id.
 func (f *filters) id(at, value string) *uuid.UUID {
 	if value == "" {

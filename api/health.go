@@ -7,9 +7,8 @@ import (
 )
 
 func (s *Server) addHealth() {
-	methods := []string{http.MethodGet, http.MethodHead}
-	s.echo.Match(methods, "/livez", func(c echo.Context) error { return answerHealth(c, healthAnswer{Status: checkOK}) })
-	s.echo.Match(methods, "/readyz", func(c echo.Context) error {
+	s.echo.GET("/livez", func(c echo.Context) error { return answerHealth(c, healthAnswer{Status: checkOK}) })
+	s.echo.GET("/readyz", func(c echo.Context) error {
 		h, err := s.ready.group.Do(c.Request().Context(), struct{}{})
 		if err != nil {
 			return err
@@ -27,9 +26,5 @@ func answerHealth(c echo.Context, h healthAnswer) error {
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	c.Response().WriteHeader(status)
-
-	if c.Request().Method == http.MethodHead {
-		return nil
-	}
 	return writeJSON(c.Response(), h)
 }

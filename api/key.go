@@ -49,6 +49,7 @@ type keyInput struct {
 
 type listKeysInput struct {
 	TenantID string `query:"tenant_id" maxLength:"255" doc:"Only keys that are bound to this tenant."`
+	Order    string `query:"order" enum:"asc,desc" default:"asc" doc:"By time: asc begins with the oldest."`
 	Limit    int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
 	Cursor   string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
 }
@@ -66,7 +67,7 @@ func (s *Server) addKeys() {
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-keys", Method: http.MethodGet, Path: "/api/keys", Tags: []string{tagKeys},
-			Summary:     "List API keys, oldest first",
+			Summary:     "List API keys",
 			Description: "The revoked and expired ones too. OUTHOOK_API_KEY is not among them.",
 		},
 		access: adminAccess, timeout: s.cfg.Timeouts.Query,
@@ -113,11 +114,13 @@ func (s *Server) postKey(ctx context.Context, _ *struct{}) (*postKeyOutput, erro
 }
 
 func (s *Server) listKeys(ctx context.Context, in *listKeysInput) (*pageOutput[key], error) {
-	f := newPaging(ctx, in.Limit, in.Cursor)
+	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
 	after, tenantID := f.after(1)[0], f.tenant(in.TenantID)
 
 	return list(ctx, s, f, func(tx pgx.Tx) ([]db.APIKey, error) {
-		return db.New().ListAPIKeys(ctx, tx, tenantID, after, f.maxRows())
+		return db.New().ListAPIKeys(ctx, tx, db.ListAPIKeysParams{
+			TenantID: tenantID, Cursor: after, Ascending: f.ascending, MaxRows: f.maxRows(),
+		})
 	}, always(newKeyAnswer), func(r db.APIKey) []uuid.UUID { return []uuid.UUID{r.ID} })
 }
 

@@ -63,6 +63,8 @@ func matrix() map[string]entry {
 		"get-event":           {scopes: read, path: at("/api/events/{event}")},
 		"list-event-attempts": {scopes: read, path: at("/api/events/{event}/attempts")},
 
+		"list-delivery-attempts": {scopes: read, path: at("/api/deliveries/{event}/{endpoint}/attempts")},
+
 		"list-deliveries": {scopes: read, path: at("/api/deliveries"), kind: ofList},
 		"follow-attempts": {scopes: read, path: at("/api/attempts"), kind: ofCounts},
 		"get-stats":       {scopes: read, path: at("/api/stats"), kind: ofCounts},
@@ -337,7 +339,8 @@ func (m *matrixBundle) testList(at string, h holder, e entry, own, foreign objec
 	}
 	for _, query := range []string{
 		"?limit=200", "?limit=200&tenant_id=" + foreignTenant, "?limit=200&endpoint_id=" + foreign.endpoint,
-		"?limit=200&object_id=" + foreign.endpoint, "?limit=200&tenant_id=" + ownTenant,
+		"?limit=200&object_id=" + foreign.endpoint, "?limit=200&tenant_id=" + ownTenant, "?limit=200&event_id=" + foreign.event,
+		"?limit=200&order=desc",
 	} {
 		r := m.as(h.text, http.MethodGet, e.path(own)+query, "")
 		if r.status == 422 {

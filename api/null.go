@@ -15,6 +15,22 @@ func textOrNull(text string) *string {
 	return &text
 }
 
+// numberOrNull returns nil for 0.
+func numberOrNull(n int32) *int32 {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+// listOf returns an empty list for an absent one: to a query, null is no list.
+func listOf(texts []string) []string {
+	if texts == nil {
+		return []string{}
+	}
+	return texts
+}
+
 // moment is a time in a query. The zero value is none: the year 1 is a time like any other.
 type moment struct{ at *time.Time }
 

@@ -79,12 +79,15 @@ func info(version string) *huma.Info {
 		Title:   "Outhook",
 		Version: version,
 		License: &huma.License{Name: "MIT", Identifier: "MIT"},
+
 		Description: "Outhook delivers webhooks from Postgres. Record an event here, or with outhook.enqueue in the " +
 			"transaction that it reports, and it is signed, sent to each subscribed endpoint of its tenant, tried " +
 			"again, and logged.\n\n" +
 			"Every request carries `Authorization: Bearer <key>`. Times are RFC 3339 in UTC. An error is an RFC 9457 " +
 			"problem. A key that is bound to a tenant sees nothing of another: what is not its own does not exist " +
 			"(404). A list has `next_cursor`: give it back as `cursor` to get the next page; it is null at the end. " +
+			"The header Link says the same. A cursor belongs to its list, order and filters. HEAD is answered wherever GET " +
+			"is, with the same headers and no body. " +
 			"On 429 and 503, wait for Retry-After and repeat the request.",
 	}
 }

@@ -56,6 +56,7 @@ type listOperationsInput struct {
 	TenantID   string `query:"tenant_id" maxLength:"255" doc:"Only operations with this tenant."`
 	EndpointID string `query:"endpoint_id" format:"uuid" doc:"Only operations with this endpoint."`
 	State      string `query:"state" enum:"running,paused,completed,cancelled" doc:"Only operations in this state."`
+	Order      string `query:"order" enum:"asc,desc" default:"desc" doc:"By time: asc begins with the oldest."`
 	Limit      int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
 	Cursor     string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
 }
@@ -93,7 +94,7 @@ func (s *Server) addOperations() {
 	}, s.postOperation)
 
 	register(s, route{
-		Operation: op("list-operations", http.MethodGet, all, "List operations, newest first",
+		Operation: op("list-operations", http.MethodGet, all, "List operations",
 			"A key that is bound to a tenant sees the operations with that tenant_id.", http.StatusOK),
 		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listOperations)
@@ -249,9 +250,9 @@ func (s *Server) startOperation(
 }
 
 func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*pageOutput[operation], error) {
-	f := newPaging(ctx, in.Limit, in.Cursor)
+	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
 	p := db.ListOperationsParams{
-		Cursor: f.after(1)[0], MaxRows: f.maxRows(), TenantID: f.tenant(in.TenantID),
+		Cursor: f.after(1)[0], Ascending: f.ascending, MaxRows: f.maxRows(), TenantID: f.tenant(in.TenantID),
 		EndpointID: f.id("query.endpoint_id", in.EndpointID), State: textOrNull(in.State),
 	}
 

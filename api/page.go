@@ -1,9 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -15,16 +18,36 @@ import (
 	"github.com/outhook/outhook/internal/problem"
 )
 
-// paging reads the parameters of a list that has pages.
+// paging reads the parameters of a list that has pages. What a list takes beside limit and cursor are its filters.
 type paging struct {
 	filters
-	limit  int32
-	cursor string
+	limit     int32
+	cursor    string
+	ascending bool
+	query     url.Values    // of the request
+	list      [listTag]byte // what its cursors belong to: the list, its order and its filters
 }
 
-func newPaging(ctx context.Context, limit int32, cursor string) *paging {
-	return &paging{filters: newFilters(ctx), limit: limit, cursor: cursor}
+// listTag is the size in bytes of what a cursor says of its list.
+const listTag = 8
+
+// newPaging reads what the lists have in common. order is asc or desc.
+func newPaging(ctx context.Context, order string, limit int32, cursor string) *paging {
+	p := &paging{filters: newFilters(ctx), limit: limit, cursor: cursor, ascending: order == orderAscending}
+
+	at := requestOf(ctx).http.URL
+	p.query = at.Query()
+	same := at.Query()
+	same.Del("limit")
+	same.Del("cursor")
+	same.Set("order", order) // also if it is the default
+	sum := sha256.Sum256([]byte(at.Path + "?" + same.Encode()))
+	copy(p.list[:], sum[:])
+	return p
 }
+
+// orderAscending is the order of a list that begins with the oldest.
+const orderAscending = "asc"
 
 // maxRows returns how many rows to query: one more than the page holds, which tells that there is another page.
 func (p *paging) maxRows() int32 { return p.limit + 1 }
@@ -32,7 +55,7 @@ func (p *paging) maxRows() int32 { return p.limit + 1 }
 // after returns the n ids of the cursor, which are nil if there is none.
 func (p *paging) after(n int) []*uuid.UUID {
 	after := make([]*uuid.UUID, n)
-	ids, err := decodeCursor(p.cursor, n)
+	ids, err := p.decodeCursor(n)
 	if err != nil {
 		p.fail(err)
 	}
@@ -48,7 +71,23 @@ type page[T any] struct {
 	NextCursor *string `json:"next_cursor" doc:"Give it back as cursor for the next page. Null at the end."`
 }
 
-type pageOutput[T any] struct{ Body page[T] }
+type pageOutput[T any] struct {
+	Link string `header:"Link" doc:"The next page (RFC 8288), rel=next, relative to the request's URL. Absent at the end."`
+	Body page[T]
+}
+
+// next makes it a page before the one that begins after a position.
+func (o *pageOutput[T]) next(p *paging, position []uuid.UUID) {
+	cursor := p.encodeCursor(position)
+	o.Body.NextCursor, o.Link = &cursor, linkNext(p.query, cursor)
+}
+
+// linkNext returns the header Link of a page with another one after it. It is a query alone, to be read relative to the
+// request's URL: right behind any proxy, whatever that calls us.
+func linkNext(query url.Values, cursor string) string {
+	query.Set("cursor", cursor)
+	return "<?" + query.Encode() + `>; rel="next"`
+}
 
 // list answers with a page of the rows that query returns, unless a parameter is wrong. position is a row's place in
 // the list: one or two ids.
@@ -76,47 +115,78 @@ func list[R, T any](
 // at a retention of a year there are thousands.
 const listDays = 7
 
+// listRows is how many rows of the log one statement of a list looks through: some ten milliseconds' work, however few
+// of them match. The page is handed out as it is then.
+const listRows = 10_000
+
+// shortPages documents what listRows means for clients.
+const shortPages = "A page may have fewer items than limit, or none, and a next_cursor all the same: what matches may " +
+	"be rare, and a request looks through some ten thousand rows."
+
 // logSpan is what of the log a list may show. Nil: no bound.
 type logSpan struct {
 	since, until *time.Time
 	cursor       *uuid.UUID // of the event that the list goes on from
+	only         *uuid.UUID // the one event that it is about
+	ascending    bool       // oldest event first
 }
 
-// days returns the newest and the oldest day, of those that there are.
-func (l logSpan) days(first, last pg.Day) (newest, oldest pg.Day) {
-	newest, oldest = last, first
+// days returns the oldest and the newest day, of those that there are.
+func (l logSpan) days(first, last pg.Day) (oldest, newest pg.Day) {
+	oldest, newest = first, last
 	if l.since != nil {
 		oldest = max(oldest, pg.DayAt(*l.since))
 	}
 	if l.until != nil {
 		newest = min(newest, pg.DayAt(*l.until))
 	}
-	if l.cursor != nil {
+
+	switch {
+	case l.cursor == nil:
+	case l.ascending:
+		oldest = max(oldest, pg.DayOf(*l.cursor))
+	default:
 		newest = min(newest, pg.DayOf(*l.cursor))
 	}
-	return newest, oldest
+
+	if l.only != nil {
+		oldest, newest = max(oldest, pg.DayOf(*l.only)), min(newest, pg.DayOf(*l.only))
+	}
+	return oldest, newest
+}
+
+// cut takes the next days off those from oldest to newest.
+func (l logSpan) cut(oldest, newest pg.Day) (part stretch, _, _ pg.Day) {
+	if l.ascending {
+		end := min(newest, oldest+listDays-1)
+		return stretch{oldest.Floor(), (end + 1).Floor()}, end + 1, newest
+	}
+	begin := max(oldest, newest-listDays+1)
+	return stretch{begin.Floor(), (newest + 1).Floor()}, oldest, begin - 1
 }
 
 // stretch is the part of the log that one query looks through: of events from low to before high.
 type stretch struct{ low, high uuid.UUID }
 
-// readLog runs queries over the log, newest event first: some days after the other, each in a transaction of its own,
-// as long as there is more to look for.
+// readLog runs queries over the log, newest event first unless the span says otherwise: some days after the other, each
+// in a transaction of its own, as long as there is more to look for.
 func (s *Server) readLog(ctx context.Context, span logSpan, query func(pgx.Tx, stretch) (more bool, err error)) error {
-	day, oldest := pg.Day(0), pg.Day(0)
-	for known, more := false, true; !known || more && day >= oldest; day -= listDays {
+	oldest, newest := pg.Day(0), pg.Day(0)
+	for known, more := false, true; !known || more && oldest <= newest; {
 		err := s.read(ctx, func(tx pgx.Tx) error {
 			if !known {
 				days, err := db.New().GetLogDays(ctx, tx)
 				if err != nil {
 					return err
 				}
-				day, oldest = span.days(pg.Day(days.First), pg.Day(days.Last))
+				oldest, newest = span.days(pg.Day(days.First), pg.Day(days.Last))
 				known = true
 			}
 
+			var part stretch
 			var err error
-			more, err = query(tx, stretch{max(oldest, day-listDays+1).Floor(), (day + 1).Floor()})
+			part, oldest, newest = span.cut(oldest, newest)
+			more, err = query(tx, part)
 			return err
 		})
 		if err != nil {
@@ -126,25 +196,47 @@ func (s *Server) readLog(ctx context.Context, span logSpan, query func(pgx.Tx, s
 	return nil
 }
 
-// listLog is list for what is in the log, newest event first, until the page is full.
-func listLog[R, T any](
-	ctx context.Context, s *Server, p *paging, span logSpan,
-	query func(pgx.Tx, stretch, int32) ([]R, error), answer func(R) (T, error), position func(R) []uuid.UUID,
-) (*pageOutput[T], error) {
+// logList is a list of what is in the log. A row that its query returns either matches, or is the last that was looked
+// at, or both.
+type logList[R, T any] struct {
+	span     logSpan
+	query    func(tx pgx.Tx, part stretch, maxRows int32) ([]R, error)
+	found    func(R) (matches, isLast bool)
+	answer   func(R) (T, error)
+	position func(R) []uuid.UUID
+}
+
+// answerPage answers with a page, unless a parameter is wrong: until it is full, there is no more, or a query has
+// looked through as many rows as it may. The page is short then, and tells where to go on.
+func (l logList[R, T]) answerPage(ctx context.Context, s *Server, p *paging) (*pageOutput[T], error) {
 	if p.err != nil {
 		return nil, p.err
 	}
 
 	var rows []R
-	err := s.readLog(ctx, span, func(tx pgx.Tx, part stretch) (more bool, err error) {
-		some, err := query(tx, part, p.maxRows()-int32(len(rows))) //nolint:gosec // less than maxRows
-		rows = append(rows, some...)
-		return len(rows) < int(p.maxRows()), err
+	var end []uuid.UUID // where the search was given up
+	err := s.readLog(ctx, l.span, func(tx pgx.Tx, part stretch) (more bool, err error) {
+		some, err := l.query(tx, part, p.maxRows()-int32(len(rows))) //nolint:gosec // less than maxRows
+		for _, row := range some {
+			matches, isLast := l.found(row)
+			if matches {
+				rows = append(rows, row)
+			}
+			if isLast {
+				end = l.position(row)
+			}
+		}
+		return len(rows) < int(p.maxRows()) && end == nil, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newPage(p, rows, answer, position)
+
+	out, err := newPage(p, rows, l.answer, l.position)
+	if err == nil && end != nil && out.Body.NextCursor == nil {
+		out.next(p, end)
+	}
+	return out, err
 }
 
 // newPage answers with rows, of which there is one more than the page holds if there is another page.
@@ -154,8 +246,7 @@ func newPage[R, T any](
 	out := &pageOutput[T]{}
 	if limit := int(p.limit); len(rows) > limit {
 		rows = rows[:limit]
-		next := encodeCursor(position(rows[limit-1]))
-		out.Body.NextCursor = &next
+		out.next(p, position(rows[limit-1]))
 	}
 
 	out.Body.Items = make([]T, len(rows))
@@ -179,29 +270,35 @@ func (s *Server) read(ctx context.Context, query func(pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, s.cfg.Pool, pgx.TxOptions{BeginQuery: begin}, query)
 }
 
-// encodeCursor writes a position, which is one or two ids, as text that is not meant to be read.
-func encodeCursor(ids []uuid.UUID) string {
-	var raw []byte
-	for _, id := range ids {
+// encodeCursor writes what the cursor belongs to and a position, which is one or two ids, as text that is not meant to
+// be read.
+func (p *paging) encodeCursor(position []uuid.UUID) string {
+	raw := p.list[:]
+	for _, id := range position {
 		raw = append(raw, id[:]...)
 	}
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// decodeCursor returns the n ids of a cursor, or none if there is no cursor.
-func decodeCursor(cursor string, n int) ([]uuid.UUID, error) {
-	if cursor == "" {
+// decodeCursor returns the n ids of the cursor, or none if there is no cursor.
+func (p *paging) decodeCursor(n int) ([]uuid.UUID, error) {
+	if p.cursor == "" {
 		return nil, nil
 	}
 
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) != n*len(uuid.UUID{}) || strings.ContainsAny(cursor, "\r\n") { // which the decoder skips
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(p.cursor)
+	size := listTag + n*len(uuid.UUID{})
+	if err != nil || len(raw) != size || strings.ContainsAny(p.cursor, "\r\n") { // which the decoder skips
 		return nil, problem.Invalid("query.cursor", "is not a next_cursor of this list")
+	}
+	if !bytes.Equal(raw[:listTag], p.list[:]) {
+		return nil, problem.Invalid("query.cursor",
+			"is a next_cursor of another list: give it back with the same order and filters")
 	}
 
 	ids := make([]uuid.UUID, n)
 	for i := range ids {
-		ids[i] = uuid.UUID(raw[i*len(uuid.UUID{}):])
+		ids[i] = uuid.UUID(raw[listTag+i*len(uuid.UUID{}):])
 	}
 	return ids, nil
 }

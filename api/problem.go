@@ -149,10 +149,11 @@ func (s *Server) writeError(err error, c echo.Context) {
 	header := c.Response().Header()
 	maps.Copy(header, p.GetHeaders())
 	header.Set(echo.HeaderContentType, problem.MediaType)
-	c.Response().WriteHeader(p.Status)
-	if c.Request().Method != http.MethodHead {
-		_ = writeJSON(c.Response(), p) // a problem can always be encoded
+	if allow := header.Get(echo.HeaderAllow); strings.Contains(allow, http.MethodGet) {
+		header.Set(echo.HeaderAllow, allow+", "+http.MethodHead) // see ServeHTTP
 	}
+	c.Response().WriteHeader(p.Status)
+	_ = writeJSON(c.Response(), p) // a problem can always be encoded
 }
 
 // withoutInput is huma's transformer: it makes problems of huma's own errors, which would repeat the input.

@@ -91,6 +91,7 @@ func TestEveryAnswer(t *testing.T) {
 		b.requireProblem(r, 405)
 		require.Contains(t, r.header.Get("Allow"), "POST")
 		require.Contains(t, r.header.Get("Allow"), "GET")
+		require.Contains(t, r.header.Get("Allow"), "HEAD")
 		b.requireProblem(b.do("POST", "/docs", ""), 405)
 		head := b.do("HEAD", "/nothing", "")
 		require.Equal(t, 404, head.status)

@@ -43,8 +43,14 @@ type Server struct {
 	clientAddress func(*http.Request) netip.Addr
 }
 
-// ServeHTTP serves a request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+// ServeHTTP serves a request. HEAD is GET from here on: net/http, which knows better, sends the header alone.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead {
+		r = r.WithContext(r.Context()) // a copy
+		r.Method = http.MethodGet
+	}
+	s.echo.ServeHTTP(w, r)
+}
 
 // Close finishes what the ingestion holds. Call it once no request is being served. Returns ctx.Err() if ctx ended
 // first; the requests that waited then got 503.

@@ -59,8 +59,9 @@ type followOutput struct{ Body followedPage }
 type followInput struct {
 	TenantID   string    `query:"tenant_id" maxLength:"255" doc:"Only attempts for this tenant."`
 	EndpointID string    `query:"endpoint_id" format:"uuid" doc:"Only attempts at this endpoint."`
-	Type       string    `query:"type" maxLength:"255" doc:"Only attempts of this event type."`
+	Type       string    `query:"type" maxLength:"255" doc:"Only attempts of this event type: invoice.paid, or invoice.* for each type below invoice."`
 	Outcome    []string  `query:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown" maxItems:"6" doc:"Only these outcomes, with commas."`
+	StatusCode int32     `query:"status_code" minimum:"100" maximum:"599" doc:"Only attempts that were answered with this status."`
 	Since      time.Time `query:"since" doc:"Without a cursor: attempts that ended at this time or later, at most 7 days ago. Default: from now on."`
 	Limit      int32     `query:"limit" minimum:"1" maximum:"1000" default:"200" doc:"The most items of a page."`
 	Cursor     string    `query:"cursor" maxLength:"400" doc:"next_cursor of the page before."`
@@ -93,14 +94,13 @@ func (s *Server) addTail() {
 func (s *Server) followAttempts(ctx context.Context, in *followInput) (*followOutput, error) {
 	f := newFilters(ctx)
 	p := db.FollowAttemptsParams{
-		TenantID: f.tenant(in.TenantID), Type: f.text("query.type", in.Type),
-		EndpointID: f.id("query.endpoint_id", in.EndpointID), Outcomes: in.Outcome, MaxRows: in.Limit + 1,
+		TenantID:   f.tenant(in.TenantID),
+		EndpointID: f.id("query.endpoint_id", in.EndpointID), Outcomes: listOf(in.Outcome),
+		StatusCode: numberOrNull(in.StatusCode), MaxRows: in.Limit + 1,
 	}
+	p.Type, p.TypePrefix = f.eventType(in.Type)
 	if f.err != nil {
 		return nil, f.err
-	}
-	if p.Outcomes == nil {
-		p.Outcomes = []string{}
 	}
 
 	cursor, err := decodeFollowCursor(in.Cursor)

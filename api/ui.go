@@ -42,7 +42,7 @@ func (s *Server) addUI() {
 		if err := protection.Check(r); err != nil {
 			return problem.New(problem.CrossOriginRefused, "requests of other origins are refused")
 		}
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if r.Method != http.MethodGet {
 			if err := s.auditUI(c); err != nil {
 				return err
 			}
@@ -51,9 +51,7 @@ func (s *Server) addUI() {
 		return nil
 	}
 
-	methods := []string{
-		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
-	}
+	methods := []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 	s.echo.Match(methods, uiPath, serve)
 	s.echo.Match(methods, uiPath+"/*", serve)
 }

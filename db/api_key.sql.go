@@ -61,14 +61,26 @@ func (q *Queries) InsertAPIKey(ctx context.Context, db DBTX, arg InsertAPIKeyPar
 const listAPIKeys = `-- name: ListAPIKeys :many
 SELECT id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at FROM outhook.api_keys
 WHERE ($1::text IS NULL OR tenant_id = $1)
-    AND ($2::uuid IS NULL OR id > $2)
-ORDER BY id
-LIMIT $3
+    AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN id > $2 ELSE id < $2 END)
+ORDER BY CASE WHEN $3 THEN id END, CASE WHEN NOT $3 THEN id END DESC
+LIMIT $4
 `
 
-// Oldest first, the revoked and expired ones too.
-func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX, tenantID *string, cursor *uuid.UUID, maxRows int32) ([]APIKey, error) {
-	rows, err := db.Query(ctx, listAPIKeys, tenantID, cursor, maxRows)
+type ListAPIKeysParams struct {
+	TenantID  *string
+	Cursor    *uuid.UUID
+	Ascending bool
+	MaxRows   int32
+}
+
+// The revoked and expired ones too.
+func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX, arg ListAPIKeysParams) ([]APIKey, error) {
+	rows, err := db.Query(ctx, listAPIKeys,
+		arg.TenantID,
+		arg.Cursor,
+		arg.Ascending,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -73,25 +73,41 @@ func (q *Queries) InsertUnknownAttempts(ctx context.Context, db DBTX, arg Insert
 const listEventAttempts = `-- name: ListEventAttempts :many
 SELECT event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome, trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body FROM outhook.delivery_attempts AS a
 WHERE a.event_id = $1
-    AND ($2::timestamptz IS NULL OR (a.started_at, a.endpoint_id, a.number)
-        > ($2::timestamptz, $3::uuid, $4::integer))
-ORDER BY a.started_at, a.endpoint_id, a.number
-LIMIT $5
+    AND ($2::uuid IS NULL OR a.endpoint_id = $2)
+    AND (cardinality($3::text[]) = 0 OR a.outcome::text = ANY ($3::text[]))
+    AND ($4::integer IS NULL OR a.status_code = $4)
+    AND ($5::timestamptz IS NULL OR CASE WHEN $6::boolean
+        THEN (a.started_at, a.endpoint_id, a.number)
+            > ($5, $7::uuid, $8::integer)
+        ELSE (a.started_at, a.endpoint_id, a.number)
+            < ($5, $7, $8) END)
+ORDER BY CASE WHEN $6 THEN a.started_at END, CASE WHEN $6 THEN a.endpoint_id END, CASE WHEN $6 THEN a.number END,
+    CASE WHEN NOT $6 THEN a.started_at END DESC, CASE WHEN NOT $6 THEN a.endpoint_id END DESC,
+    CASE WHEN NOT $6 THEN a.number END DESC
+LIMIT $9
 `
 
 type ListEventAttemptsParams struct {
 	EventID         uuid.UUID
+	EndpointID      *uuid.UUID
+	Outcomes        []string
+	StatusCode      *int32
 	AfterStartedAt  *time.Time
+	Ascending       bool
 	AfterEndpointID *uuid.UUID
 	AfterNumber     *int32
 	MaxRows         int32
 }
 
-// The next max_rows attempts of an event, oldest first, after a position.
+// The next max_rows attempts of an event, or of one of its deliveries, by their time, after a position.
 func (q *Queries) ListEventAttempts(ctx context.Context, db DBTX, arg ListEventAttemptsParams) ([]DeliveryAttempt, error) {
 	rows, err := db.Query(ctx, listEventAttempts,
 		arg.EventID,
+		arg.EndpointID,
+		arg.Outcomes,
+		arg.StatusCode,
 		arg.AfterStartedAt,
+		arg.Ascending,
 		arg.AfterEndpointID,
 		arg.AfterNumber,
 		arg.MaxRows,

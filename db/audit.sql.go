@@ -57,20 +57,21 @@ WHERE ($1::text IS NULL OR a.tenant_id = $1)
     AND ($4::uuid IS NULL OR a.key_id = $4)
     AND ($5::timestamptz IS NULL OR a.id >= outhook.uuid_v7_floor($5))
     AND ($6::timestamptz IS NULL OR a.id < outhook.uuid_v7_floor($6))
-    AND ($7::uuid IS NULL OR a.id < $7)
-ORDER BY a.id DESC
-LIMIT $8
+    AND ($7::uuid IS NULL OR CASE WHEN $8::boolean THEN a.id > $7 ELSE a.id < $7 END)
+ORDER BY CASE WHEN $8 THEN a.id END, CASE WHEN NOT $8 THEN a.id END DESC
+LIMIT $9
 `
 
 type ListAuditEntriesParams struct {
-	TenantID *string
-	ObjectID *string
-	Action   *string
-	KeyID    *uuid.UUID
-	Since    *time.Time
-	Until    *time.Time
-	Cursor   *uuid.UUID
-	MaxRows  int32
+	TenantID  *string
+	ObjectID  *string
+	Action    *string
+	KeyID     *uuid.UUID
+	Since     *time.Time
+	Until     *time.Time
+	Cursor    *uuid.UUID
+	Ascending bool
+	MaxRows   int32
 }
 
 type ListAuditEntriesRow struct {
@@ -88,7 +89,7 @@ type ListAuditEntriesRow struct {
 	RequestID     string
 }
 
-// Newest first. since and until become bounds on the id.
+// since and until become bounds on the id.
 func (q *Queries) ListAuditEntries(ctx context.Context, db DBTX, arg ListAuditEntriesParams) ([]ListAuditEntriesRow, error) {
 	rows, err := db.Query(ctx, listAuditEntries,
 		arg.TenantID,
@@ -98,6 +99,7 @@ func (q *Queries) ListAuditEntries(ctx context.Context, db DBTX, arg ListAuditEn
 		arg.Since,
 		arg.Until,
 		arg.Cursor,
+		arg.Ascending,
 		arg.MaxRows,
 	)
 	if err != nil {

@@ -113,28 +113,57 @@ func (q *Queries) InsertTestEvent(ctx context.Context, db DBTX, arg InsertTestEv
 }
 
 const listDeliveries = `-- name: ListDeliveries :many
-SELECT d.event_id, d.endpoint_id, e.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
-    d.next_attempt_at, d.completed_at
-FROM outhook.deliveries AS d
-JOIN outhook.events AS e ON e.id = d.event_id AND e.id >= $1::uuid AND e.id < $2::uuid
-WHERE d.event_id >= $1 AND d.event_id < $2
-    AND ($3::text IS NULL OR e.tenant_id = $3)
-    AND ($4::uuid IS NULL OR d.endpoint_id = $4)
-    AND ($5::text IS NULL OR d.state = $5::text::outhook.delivery_state)
-    AND ($6::timestamptz IS NULL OR d.event_id >= outhook.uuid_v7_floor($6))
-    AND ($7::timestamptz IS NULL OR d.event_id < outhook.uuid_v7_floor($7))
-    AND ($8::uuid IS NULL OR (d.event_id <= $8
-        AND (d.event_id, d.endpoint_id) < ($8, $9::uuid)))
-ORDER BY d.event_id DESC, d.endpoint_id DESC
-LIMIT $10
+SELECT m.event_id, m.endpoint_id, m.tenant_id, m.type, m.created_at, m.state, m.reason, m.attempt_count, m.try_count,
+    m.next_attempt_at, m.completed_at, m.matches::boolean AS matches, (m.n = $1::integer)::boolean AS is_last
+FROM (SELECT w.event_id, w.endpoint_id, w.tenant_id, w.type, w.created_at, w.state, w.reason, w.attempt_count, w.try_count, w.next_attempt_at, w.completed_at, w.n, ($2::text IS NULL OR w.state::text = $2)
+        AND ($3::text IS NULL OR w.reason IS NOT DISTINCT FROM $3)
+        AND ($4::text IS NULL OR w.type = $4)
+        AND ($5::text IS NULL OR starts_with(w.type, $5))
+        AND (cardinality($6::text[]) = 0 OR a.outcome IS NOT NULL AND a.outcome::text = ANY ($6::text[]))
+        AND ($7::integer IS NULL OR a.status_code IS NOT DISTINCT FROM $7) AS matches
+    FROM (SELECT d.event_id, d.endpoint_id, e.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
+            d.next_attempt_at, d.completed_at, row_number() OVER (ORDER BY CASE WHEN $8::boolean THEN d.event_id END, CASE WHEN $8 THEN d.endpoint_id END,
+            CASE WHEN NOT $8 THEN d.event_id END DESC, CASE WHEN NOT $8 THEN d.endpoint_id END DESC) AS n
+        FROM outhook.deliveries AS d
+        CROSS JOIN LATERAL (SELECT v.tenant_id, v.type, v.created_at FROM outhook.events AS v
+            WHERE v.id = d.event_id AND v.id >= $9::uuid AND v.id < $10::uuid OFFSET 0) AS e
+        WHERE d.event_id >= $9 AND d.event_id < $10
+            AND ($11::text IS NULL OR EXISTS (SELECT FROM outhook.endpoints AS n
+                WHERE n.id = $12 AND n.tenant_id = $11))
+            AND ($12::uuid IS NULL OR d.endpoint_id = $12)
+            AND ($13::uuid IS NULL OR d.event_id = $13)
+            AND ($14::timestamptz IS NULL OR d.event_id >= outhook.uuid_v7_floor($14))
+            AND ($15::timestamptz IS NULL OR d.event_id < outhook.uuid_v7_floor($15))
+            AND ($16::uuid IS NULL OR CASE WHEN $8::boolean
+                THEN (d.event_id, d.endpoint_id) > ($16, $17::uuid)
+                ELSE (d.event_id, d.endpoint_id) < ($16, $17) END)
+        ORDER BY CASE WHEN $8 THEN d.event_id END, CASE WHEN $8 THEN d.endpoint_id END,
+            CASE WHEN NOT $8 THEN d.event_id END DESC, CASE WHEN NOT $8 THEN d.endpoint_id END DESC
+        LIMIT $1) AS w
+LEFT JOIN LATERAL (SELECT v.outcome, v.status_code FROM outhook.delivery_attempts AS v
+    WHERE v.event_id = w.event_id AND v.endpoint_id = w.endpoint_id AND v.number = w.attempt_count
+        AND v.event_id >= $9 AND v.event_id < $10
+        AND (cardinality($6::text[]) > 0 OR $7::integer IS NOT NULL) OFFSET 0) AS a ON true) AS m
+WHERE m.matches OR m.n = $1::integer
+ORDER BY CASE WHEN $8 THEN m.event_id END, CASE WHEN $8 THEN m.endpoint_id END,
+    CASE WHEN NOT $8 THEN m.event_id END DESC, CASE WHEN NOT $8 THEN m.endpoint_id END DESC
+LIMIT $18
 `
 
 type ListDeliveriesParams struct {
+	ScanRows         int32
+	State            *string
+	Reason           *string
+	Type             *string
+	TypePrefix       *string
+	Outcomes         []string
+	StatusCode       *int32
+	Ascending        bool
 	Low              uuid.UUID
 	High             uuid.UUID
 	TenantID         *string
 	EndpointID       *uuid.UUID
-	State            *string
+	EventID          *uuid.UUID
 	Since            *time.Time
 	Until            *time.Time
 	CursorEventID    *uuid.UUID
@@ -154,18 +183,27 @@ type ListDeliveriesRow struct {
 	TryCount      int32
 	NextAttemptAt *time.Time
 	CompletedAt   *time.Time
+	Matches       bool
+	IsLast        bool
 }
 
-// Newest event first, of the events from low to before high: the days whose partitions are locked. since and until become
-// bounds on the event's id; the cursor is the last row of the page before. The tenant is compared in events, whose index has
-// the order of this list.
+// Of the next scan_rows deliveries from low to before high, of all or of an endpoint, if it is the tenant's: those that match,
+// and the last of the scan_rows, as in ListEvents. outcomes and status_code are those of the last attempt.
 func (q *Queries) ListDeliveries(ctx context.Context, db DBTX, arg ListDeliveriesParams) ([]ListDeliveriesRow, error) {
 	rows, err := db.Query(ctx, listDeliveries,
+		arg.ScanRows,
+		arg.State,
+		arg.Reason,
+		arg.Type,
+		arg.TypePrefix,
+		arg.Outcomes,
+		arg.StatusCode,
+		arg.Ascending,
 		arg.Low,
 		arg.High,
 		arg.TenantID,
 		arg.EndpointID,
-		arg.State,
+		arg.EventID,
 		arg.Since,
 		arg.Until,
 		arg.CursorEventID,
@@ -191,6 +229,8 @@ func (q *Queries) ListDeliveries(ctx context.Context, db DBTX, arg ListDeliverie
 			&i.TryCount,
 			&i.NextAttemptAt,
 			&i.CompletedAt,
+			&i.Matches,
+			&i.IsLast,
 		); err != nil {
 			return nil, err
 		}
@@ -247,6 +287,142 @@ func (q *Queries) ListEventDeliveries(ctx context.Context, db DBTX, eventID uuid
 			&i.TryCount,
 			&i.NextAttemptAt,
 			&i.CompletedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTenantDeliveries = `-- name: ListTenantDeliveries :many
+SELECT m.event_id, m.endpoint_id, m.tenant_id, m.type, m.created_at, m.state, m.reason, m.attempt_count, m.try_count,
+    m.next_attempt_at, m.completed_at, m.matches::boolean AS matches, (m.n = $1::integer)::boolean AS is_last
+FROM (SELECT w.event_id, w.endpoint_id, w.tenant_id, w.type, w.created_at, w.state, w.reason, w.attempt_count, w.try_count, w.next_attempt_at, w.completed_at, w.is_delivery, w.n, w.is_delivery AND ($2::text IS NULL OR w.state::text = $2)
+        AND ($3::text IS NULL OR w.reason IS NOT DISTINCT FROM $3)
+        AND ($4::text IS NULL OR w.type = $4)
+        AND ($5::text IS NULL OR starts_with(w.type, $5))
+        AND (cardinality($6::text[]) = 0 OR a.outcome IS NOT NULL AND a.outcome::text = ANY ($6::text[]))
+        AND ($7::integer IS NULL OR a.status_code IS NOT DISTINCT FROM $7) AS matches
+    FROM (SELECT e.id AS event_id,
+            coalesce(d.endpoint_id, CASE WHEN $8::boolean THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+                ELSE '00000000-0000-0000-0000-000000000000' END::uuid)::uuid AS endpoint_id,
+            e.tenant_id, e.type, e.created_at, coalesce(d.state, 'pending') AS state, d.reason,
+            coalesce(d.attempt_count, 0)::integer AS attempt_count, coalesce(d.try_count, 0)::integer AS try_count,
+            d.next_attempt_at, d.completed_at, d.endpoint_id IS NOT NULL AS is_delivery,
+            row_number() OVER (ORDER BY CASE WHEN $8 THEN e.id END, CASE WHEN $8 THEN d.endpoint_id END,
+            CASE WHEN NOT $8 THEN e.id END DESC, CASE WHEN NOT $8 THEN d.endpoint_id END DESC) AS n
+        FROM (SELECT v.id, v.tenant_id, v.type, v.created_at FROM outhook.events AS v
+            WHERE v.tenant_id = $9::text AND v.id >= $10::uuid AND v.id < $11::uuid
+                AND ($12::uuid IS NULL OR v.id = $12)
+                AND ($13::timestamptz IS NULL OR v.id >= outhook.uuid_v7_floor($13))
+                AND ($14::timestamptz IS NULL OR v.id < outhook.uuid_v7_floor($14))
+                AND ($15::uuid IS NULL OR CASE WHEN $8
+                    THEN v.id >= $15 ELSE v.id <= $15 END)
+            ORDER BY CASE WHEN $8 THEN v.id END, CASE WHEN NOT $8 THEN v.id END DESC
+            LIMIT $16) AS e
+        LEFT JOIN LATERAL (SELECT x.event_id, x.endpoint_id, x.job_id, x.next_attempt_at, x.completed_at, x.state, x.attempt_count, x.try_count, x.reason FROM outhook.deliveries AS x
+            WHERE x.event_id = e.id AND x.event_id >= $10 AND x.event_id < $11 OFFSET 0) AS d ON true
+        WHERE ($15 IS NULL OR CASE WHEN $8
+            THEN (e.id, coalesce(d.endpoint_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) > ($15, $17::uuid)
+            ELSE (e.id, coalesce(d.endpoint_id, '00000000-0000-0000-0000-000000000000')) < ($15, $17) END)
+        ORDER BY CASE WHEN $8 THEN e.id END, CASE WHEN $8 THEN d.endpoint_id END,
+            CASE WHEN NOT $8 THEN e.id END DESC, CASE WHEN NOT $8 THEN d.endpoint_id END DESC
+        LIMIT $1) AS w
+LEFT JOIN LATERAL (SELECT v.outcome, v.status_code FROM outhook.delivery_attempts AS v
+    WHERE v.event_id = w.event_id AND v.endpoint_id = w.endpoint_id AND v.number = w.attempt_count
+        AND v.event_id >= $10 AND v.event_id < $11
+        AND (cardinality($6::text[]) > 0 OR $7::integer IS NOT NULL) OFFSET 0) AS a ON true) AS m
+WHERE m.matches OR m.n = $1::integer
+ORDER BY CASE WHEN $8 THEN m.event_id END, CASE WHEN $8 THEN m.endpoint_id END,
+    CASE WHEN NOT $8 THEN m.event_id END DESC, CASE WHEN NOT $8 THEN m.endpoint_id END DESC
+LIMIT $18
+`
+
+type ListTenantDeliveriesParams struct {
+	ScanRows         int32
+	State            *string
+	Reason           *string
+	Type             *string
+	TypePrefix       *string
+	Outcomes         []string
+	StatusCode       *int32
+	Ascending        bool
+	TenantID         string
+	Low              uuid.UUID
+	High             uuid.UUID
+	EventID          *uuid.UUID
+	Since            *time.Time
+	Until            *time.Time
+	CursorEventID    *uuid.UUID
+	ScanEvents       int32
+	CursorEndpointID *uuid.UUID
+	MaxRows          int32
+}
+
+type ListTenantDeliveriesRow struct {
+	EventID       uuid.UUID
+	EndpointID    uuid.UUID
+	TenantID      string
+	Type          string
+	CreatedAt     time.Time
+	State         DeliveryState
+	Reason        *string
+	AttemptCount  int32
+	TryCount      int32
+	NextAttemptAt *time.Time
+	CompletedAt   *time.Time
+	Matches       bool
+	IsLast        bool
+}
+
+// The same of a tenant's deliveries, by its events, whose index has this order. An event without deliveries counts as a row,
+// and is not shown. scan_events is one more than scan_rows: there is the one that the cursor is in.
+func (q *Queries) ListTenantDeliveries(ctx context.Context, db DBTX, arg ListTenantDeliveriesParams) ([]ListTenantDeliveriesRow, error) {
+	rows, err := db.Query(ctx, listTenantDeliveries,
+		arg.ScanRows,
+		arg.State,
+		arg.Reason,
+		arg.Type,
+		arg.TypePrefix,
+		arg.Outcomes,
+		arg.StatusCode,
+		arg.Ascending,
+		arg.TenantID,
+		arg.Low,
+		arg.High,
+		arg.EventID,
+		arg.Since,
+		arg.Until,
+		arg.CursorEventID,
+		arg.ScanEvents,
+		arg.CursorEndpointID,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListTenantDeliveriesRow{}
+	for rows.Next() {
+		var i ListTenantDeliveriesRow
+		if err := rows.Scan(
+			&i.EventID,
+			&i.EndpointID,
+			&i.TenantID,
+			&i.Type,
+			&i.CreatedAt,
+			&i.State,
+			&i.Reason,
+			&i.AttemptCount,
+			&i.TryCount,
+			&i.NextAttemptAt,
+			&i.CompletedAt,
+			&i.Matches,
+			&i.IsLast,
 		); err != nil {
 			return nil, err
 		}

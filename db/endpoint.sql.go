@@ -219,13 +219,25 @@ const listEndpoints = `-- name: ListEndpoints :many
 SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
 WHERE deleted_at IS NULL
     AND ($1::text IS NULL OR tenant_id = $1)
-    AND ($2::uuid IS NULL OR id > $2)
-ORDER BY id
-LIMIT $3
+    AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN id > $2 ELSE id < $2 END)
+ORDER BY CASE WHEN $3 THEN id END, CASE WHEN NOT $3 THEN id END DESC
+LIMIT $4
 `
 
-func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, tenantID *string, cursor *uuid.UUID, maxRows int32) ([]Endpoint, error) {
-	rows, err := db.Query(ctx, listEndpoints, tenantID, cursor, maxRows)
+type ListEndpointsParams struct {
+	TenantID  *string
+	Cursor    *uuid.UUID
+	Ascending bool
+	MaxRows   int32
+}
+
+func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsParams) ([]Endpoint, error) {
+	rows, err := db.Query(ctx, listEndpoints,
+		arg.TenantID,
+		arg.Cursor,
+		arg.Ascending,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -81,6 +81,18 @@ func (q *Queries) EnqueueMany(ctx context.Context, db DBTX, arg EnqueueManyParam
 	return items, nil
 }
 
+const findKeyedEvent = `-- name: FindKeyedEvent :one
+SELECT k.event_id FROM outhook.event_keys AS k WHERE k.tenant_id = $1 AND k.idempotency_key = $2
+`
+
+// The event that has a tenant's idempotency key.
+func (q *Queries) FindKeyedEvent(ctx context.Context, db DBTX, tenantID string, idempotencyKey string) (uuid.UUID, error) {
+	row := db.QueryRow(ctx, findKeyedEvent, tenantID, idempotencyKey)
+	var event_id uuid.UUID
+	err := row.Scan(&event_id)
+	return event_id, err
+}
+
 const getEvent = `-- name: GetEvent :one
 SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload FROM outhook.events AS e WHERE e.id = $1
 `
@@ -120,29 +132,42 @@ func (q *Queries) GetEventTenant(ctx context.Context, db DBTX, id uuid.UUID) (st
 }
 
 const listEvents = `-- name: ListEvents :many
-SELECT e.id, e.created_at, e.tenant_id, e.type,
+SELECT w.id, w.created_at, w.tenant_id, w.type,
     (SELECT count(*) FROM outhook.deliveries AS d
-        WHERE d.event_id = e.id AND d.event_id >= $1::uuid AND d.event_id < $2::uuid) AS delivery_count
-FROM outhook.events AS e
-WHERE e.id >= $1 AND e.id < $2
-    AND ($3::text IS NULL OR e.tenant_id = $3)
-    AND ($4::text IS NULL OR e.type = $4)
-    AND ($5::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor($5))
-    AND ($6::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor($6))
-    AND ($7::uuid IS NULL OR e.id < $7)
-ORDER BY e.id DESC
-LIMIT $8
+        WHERE d.event_id = w.id AND d.event_id >= $1::uuid AND d.event_id < $2::uuid) AS delivery_count,
+    w.matches::boolean AS matches, (w.n = $3::integer)::boolean AS is_last
+FROM (SELECT e.id, e.created_at, e.tenant_id, e.type,
+        row_number() OVER (ORDER BY CASE WHEN $4::boolean THEN e.id END, CASE WHEN NOT $4 THEN e.id END DESC) AS n,
+        ($5::text IS NULL OR e.type = $5)
+            AND ($6::text IS NULL OR starts_with(e.type, $6)) AS matches
+    FROM outhook.events AS e
+    WHERE e.id >= $1 AND e.id < $2
+        AND ($7::text IS NULL OR e.tenant_id = $7)
+        AND ($8::uuid IS NULL OR e.id = $8)
+        AND ($9::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor($9))
+        AND ($10::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor($10))
+        AND ($11::uuid IS NULL
+            OR CASE WHEN $4 THEN e.id > $11 ELSE e.id < $11 END)
+    ORDER BY CASE WHEN $4 THEN e.id END, CASE WHEN NOT $4 THEN e.id END DESC
+    LIMIT $3) AS w
+WHERE w.matches OR w.n = $3::integer
+ORDER BY CASE WHEN $4 THEN w.id END, CASE WHEN NOT $4 THEN w.id END DESC
+LIMIT $12
 `
 
 type ListEventsParams struct {
-	Low      uuid.UUID
-	High     uuid.UUID
-	TenantID *string
-	Type     *string
-	Since    *time.Time
-	Until    *time.Time
-	Cursor   *uuid.UUID
-	MaxRows  int32
+	Low        uuid.UUID
+	High       uuid.UUID
+	ScanRows   int32
+	Ascending  bool
+	Type       *string
+	TypePrefix *string
+	TenantID   *string
+	Only       *uuid.UUID
+	Since      *time.Time
+	Until      *time.Time
+	Cursor     *uuid.UUID
+	MaxRows    int32
 }
 
 type ListEventsRow struct {
@@ -151,15 +176,23 @@ type ListEventsRow struct {
 	TenantID      string
 	Type          string
 	DeliveryCount int64
+	Matches       bool
+	IsLast        bool
 }
 
-// Newest first, without payloads, of the events from low to before high: the days whose partitions are locked.
+// Of the next scan_rows events of a tenant, or of all, from low to before high (the days whose partitions are locked): those
+// that match, without payloads, and the last of the scan_rows, whether it matches or not: from it the caller goes on. So a
+// statement does bounded work, however few match. ascending is a constant when it is planned, and the order that of an index.
 func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams) ([]ListEventsRow, error) {
 	rows, err := db.Query(ctx, listEvents,
 		arg.Low,
 		arg.High,
-		arg.TenantID,
+		arg.ScanRows,
+		arg.Ascending,
 		arg.Type,
+		arg.TypePrefix,
+		arg.TenantID,
+		arg.Only,
 		arg.Since,
 		arg.Until,
 		arg.Cursor,
@@ -178,6 +211,8 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 			&i.TenantID,
 			&i.Type,
 			&i.DeliveryCount,
+			&i.Matches,
+			&i.IsLast,
 		); err != nil {
 			return nil, err
 		}

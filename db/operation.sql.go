@@ -315,9 +315,9 @@ SELECT id, kind, state, tenant_id, endpoint_id, event_types, states, missed, sin
 WHERE ($1::text IS NULL OR tenant_id = $1)
     AND ($2::uuid IS NULL OR endpoint_id = $2)
     AND ($3::text IS NULL OR state = $3)
-    AND ($4::uuid IS NULL OR id < $4)
-ORDER BY id DESC
-LIMIT $5
+    AND ($4::uuid IS NULL OR CASE WHEN $5::boolean THEN id > $4 ELSE id < $4 END)
+ORDER BY CASE WHEN $5 THEN id END, CASE WHEN NOT $5 THEN id END DESC
+LIMIT $6
 `
 
 type ListOperationsParams struct {
@@ -325,16 +325,17 @@ type ListOperationsParams struct {
 	EndpointID *uuid.UUID
 	State      *string
 	Cursor     *uuid.UUID
+	Ascending  bool
 	MaxRows    int32
 }
 
-// Newest first.
 func (q *Queries) ListOperations(ctx context.Context, db DBTX, arg ListOperationsParams) ([]Operation, error) {
 	rows, err := db.Query(ctx, listOperations,
 		arg.TenantID,
 		arg.EndpointID,
 		arg.State,
 		arg.Cursor,
+		arg.Ascending,
 		arg.MaxRows,
 	)
 	if err != nil {

@@ -26,9 +26,11 @@ WHERE a.event_id >= $1::uuid AND a.event_id < $2::uuid AND a.started_at >= $3::t
     AND ($9::text IS NULL OR n.tenant_id = $9)
     AND ($10::uuid IS NULL OR a.endpoint_id = $10)
     AND ($11::text IS NULL OR e.type = $11)
-    AND (cardinality($12::text[]) = 0 OR a.outcome::text = ANY ($12::text[]))
+    AND ($12::text IS NULL OR starts_with(e.type, $12))
+    AND ($13::integer IS NULL OR a.status_code = $13)
+    AND (cardinality($14::text[]) = 0 OR a.outcome::text = ANY ($14::text[]))
 ORDER BY ended_at, a.event_id, a.endpoint_id, a.number
-LIMIT $13
+LIMIT $15
 `
 
 type FollowAttemptsParams struct {
@@ -43,6 +45,8 @@ type FollowAttemptsParams struct {
 	TenantID        *string
 	EndpointID      *uuid.UUID
 	Type            *string
+	TypePrefix      *string
+	StatusCode      *int32
 	Outcomes        []string
 	MaxRows         int32
 }
@@ -81,6 +85,8 @@ func (q *Queries) FollowAttempts(ctx context.Context, db DBTX, arg FollowAttempt
 		arg.TenantID,
 		arg.EndpointID,
 		arg.Type,
+		arg.TypePrefix,
+		arg.StatusCode,
 		arg.Outcomes,
 		arg.MaxRows,
 	)

@@ -7,11 +7,11 @@ SELECT EXISTS (SELECT FROM outhook.api_keys AS k
     WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())) AS found;
 
 -- name: ListAPIKeys :many
--- Oldest first, the revoked and expired ones too.
+-- The revoked and expired ones too.
 SELECT * FROM outhook.api_keys
 WHERE (sqlc.narg('tenant_id')::text IS NULL OR tenant_id = sqlc.narg('tenant_id'))
-    AND (sqlc.narg('cursor')::uuid IS NULL OR id > sqlc.narg('cursor'))
-ORDER BY id
+    AND (sqlc.narg('cursor')::uuid IS NULL OR CASE WHEN @ascending::boolean THEN id > sqlc.narg('cursor') ELSE id < sqlc.narg('cursor') END)
+ORDER BY CASE WHEN @ascending THEN id END, CASE WHEN NOT @ascending THEN id END DESC
 LIMIT @max_rows;
 
 -- name: RevokeAPIKey :one

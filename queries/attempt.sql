@@ -11,12 +11,20 @@ CROSS JOIN LATERAL generate_series(d.attempt_count + 1, k.number - 1) AS g (numb
 ON CONFLICT (event_id, endpoint_id, number) DO NOTHING;
 
 -- name: ListEventAttempts :many
--- The next max_rows attempts of an event, oldest first, after a position.
+-- The next max_rows attempts of an event, or of one of its deliveries, by their time, after a position.
 SELECT * FROM outhook.delivery_attempts AS a
 WHERE a.event_id = @event_id
-    AND (sqlc.narg('after_started_at')::timestamptz IS NULL OR (a.started_at, a.endpoint_id, a.number)
-        > (sqlc.narg('after_started_at')::timestamptz, sqlc.narg('after_endpoint_id')::uuid, sqlc.narg('after_number')::integer))
-ORDER BY a.started_at, a.endpoint_id, a.number
+    AND (sqlc.narg('endpoint_id')::uuid IS NULL OR a.endpoint_id = sqlc.narg('endpoint_id'))
+    AND (cardinality(@outcomes::text[]) = 0 OR a.outcome::text = ANY (@outcomes::text[]))
+    AND (sqlc.narg('status_code')::integer IS NULL OR a.status_code = sqlc.narg('status_code'))
+    AND (sqlc.narg('after_started_at')::timestamptz IS NULL OR CASE WHEN @ascending::boolean
+        THEN (a.started_at, a.endpoint_id, a.number)
+            > (sqlc.narg('after_started_at'), sqlc.narg('after_endpoint_id')::uuid, sqlc.narg('after_number')::integer)
+        ELSE (a.started_at, a.endpoint_id, a.number)
+            < (sqlc.narg('after_started_at'), sqlc.narg('after_endpoint_id'), sqlc.narg('after_number')) END)
+ORDER BY CASE WHEN @ascending THEN a.started_at END, CASE WHEN @ascending THEN a.endpoint_id END, CASE WHEN @ascending THEN a.number END,
+    CASE WHEN NOT @ascending THEN a.started_at END DESC, CASE WHEN NOT @ascending THEN a.endpoint_id END DESC,
+    CASE WHEN NOT @ascending THEN a.number END DESC
 LIMIT @max_rows;
 
 -- name: GetFirstAttempt :one

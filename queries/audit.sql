@@ -5,7 +5,7 @@ VALUES (outhook.uuid_v7(), sqlc.narg('key_id'), @actor, sqlc.narg('key_tenant_id
     @detail, nullif(@source_address::text, '')::inet, nullif(@request_id::text, ''));
 
 -- name: ListAuditEntries :many
--- Newest first. since and until become bounds on the id.
+-- since and until become bounds on the id.
 SELECT a.id, a.at, a.key_id, a.actor, a.key_tenant_id, a.action, a.tenant_id, a.object_type, a.object_id, a.detail,
     coalesce(host(a.source_address), '')::text AS source_address, coalesce(a.request_id, '')::text AS request_id
 FROM outhook.audit_entries AS a
@@ -15,6 +15,6 @@ WHERE (sqlc.narg('tenant_id')::text IS NULL OR a.tenant_id = sqlc.narg('tenant_i
     AND (sqlc.narg('key_id')::uuid IS NULL OR a.key_id = sqlc.narg('key_id'))
     AND (sqlc.narg('since')::timestamptz IS NULL OR a.id >= outhook.uuid_v7_floor(sqlc.narg('since')))
     AND (sqlc.narg('until')::timestamptz IS NULL OR a.id < outhook.uuid_v7_floor(sqlc.narg('until')))
-    AND (sqlc.narg('cursor')::uuid IS NULL OR a.id < sqlc.narg('cursor'))
-ORDER BY a.id DESC
+    AND (sqlc.narg('cursor')::uuid IS NULL OR CASE WHEN @ascending::boolean THEN a.id > sqlc.narg('cursor') ELSE a.id < sqlc.narg('cursor') END)
+ORDER BY CASE WHEN @ascending THEN a.id END, CASE WHEN NOT @ascending THEN a.id END DESC
 LIMIT @max_rows;

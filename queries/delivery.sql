@@ -207,22 +207,87 @@ WHERE d.event_id = @event_id
 ORDER BY d.endpoint_id;
 
 -- name: ListDeliveries :many
--- Newest event first, of the events from low to before high: the days whose partitions are locked. since and until become
--- bounds on the event's id; the cursor is the last row of the page before. The tenant is compared in events, whose index has
--- the order of this list.
-SELECT d.event_id, d.endpoint_id, e.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
-    d.next_attempt_at, d.completed_at
-FROM outhook.deliveries AS d
-JOIN outhook.events AS e ON e.id = d.event_id AND e.id >= @low::uuid AND e.id < @high::uuid
-WHERE d.event_id >= @low AND d.event_id < @high
-    AND (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
-    AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
-    AND (sqlc.narg('state')::text IS NULL OR d.state = sqlc.narg('state')::text::outhook.delivery_state)
-    AND (sqlc.narg('since')::timestamptz IS NULL OR d.event_id >= outhook.uuid_v7_floor(sqlc.narg('since')))
-    AND (sqlc.narg('until')::timestamptz IS NULL OR d.event_id < outhook.uuid_v7_floor(sqlc.narg('until')))
-    AND (sqlc.narg('cursor_event_id')::uuid IS NULL OR (d.event_id <= sqlc.narg('cursor_event_id')
-        AND (d.event_id, d.endpoint_id) < (sqlc.narg('cursor_event_id'), sqlc.narg('cursor_endpoint_id')::uuid)))
-ORDER BY d.event_id DESC, d.endpoint_id DESC
+-- Of the next scan_rows deliveries from low to before high, of all or of an endpoint, if it is the tenant's: those that match,
+-- and the last of the scan_rows, as in ListEvents. outcomes and status_code are those of the last attempt.
+SELECT m.event_id, m.endpoint_id, m.tenant_id, m.type, m.created_at, m.state, m.reason, m.attempt_count, m.try_count,
+    m.next_attempt_at, m.completed_at, m.matches::boolean AS matches, (m.n = @scan_rows::integer)::boolean AS is_last
+FROM (SELECT w.*, (sqlc.narg('state')::text IS NULL OR w.state::text = sqlc.narg('state'))
+        AND (sqlc.narg('reason')::text IS NULL OR w.reason IS NOT DISTINCT FROM sqlc.narg('reason'))
+        AND (sqlc.narg('type')::text IS NULL OR w.type = sqlc.narg('type'))
+        AND (sqlc.narg('type_prefix')::text IS NULL OR starts_with(w.type, sqlc.narg('type_prefix')))
+        AND (cardinality(@outcomes::text[]) = 0 OR a.outcome IS NOT NULL AND a.outcome::text = ANY (@outcomes::text[]))
+        AND (sqlc.narg('status_code')::integer IS NULL OR a.status_code IS NOT DISTINCT FROM sqlc.narg('status_code')) AS matches
+    FROM (SELECT d.event_id, d.endpoint_id, e.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
+            d.next_attempt_at, d.completed_at, row_number() OVER (ORDER BY CASE WHEN @ascending::boolean THEN d.event_id END, CASE WHEN @ascending THEN d.endpoint_id END,
+            CASE WHEN NOT @ascending THEN d.event_id END DESC, CASE WHEN NOT @ascending THEN d.endpoint_id END DESC) AS n
+        FROM outhook.deliveries AS d
+        CROSS JOIN LATERAL (SELECT v.tenant_id, v.type, v.created_at FROM outhook.events AS v
+            WHERE v.id = d.event_id AND v.id >= @low::uuid AND v.id < @high::uuid OFFSET 0) AS e
+        WHERE d.event_id >= @low AND d.event_id < @high
+            AND (sqlc.narg('tenant_id')::text IS NULL OR EXISTS (SELECT FROM outhook.endpoints AS n
+                WHERE n.id = sqlc.narg('endpoint_id') AND n.tenant_id = sqlc.narg('tenant_id')))
+            AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
+            AND (sqlc.narg('event_id')::uuid IS NULL OR d.event_id = sqlc.narg('event_id'))
+            AND (sqlc.narg('since')::timestamptz IS NULL OR d.event_id >= outhook.uuid_v7_floor(sqlc.narg('since')))
+            AND (sqlc.narg('until')::timestamptz IS NULL OR d.event_id < outhook.uuid_v7_floor(sqlc.narg('until')))
+            AND (sqlc.narg('cursor_event_id')::uuid IS NULL OR CASE WHEN @ascending::boolean
+                THEN (d.event_id, d.endpoint_id) > (sqlc.narg('cursor_event_id'), sqlc.narg('cursor_endpoint_id')::uuid)
+                ELSE (d.event_id, d.endpoint_id) < (sqlc.narg('cursor_event_id'), sqlc.narg('cursor_endpoint_id')) END)
+        ORDER BY CASE WHEN @ascending THEN d.event_id END, CASE WHEN @ascending THEN d.endpoint_id END,
+            CASE WHEN NOT @ascending THEN d.event_id END DESC, CASE WHEN NOT @ascending THEN d.endpoint_id END DESC
+        LIMIT @scan_rows) AS w
+LEFT JOIN LATERAL (SELECT v.outcome, v.status_code FROM outhook.delivery_attempts AS v
+    WHERE v.event_id = w.event_id AND v.endpoint_id = w.endpoint_id AND v.number = w.attempt_count
+        AND v.event_id >= @low AND v.event_id < @high
+        AND (cardinality(@outcomes::text[]) > 0 OR sqlc.narg('status_code')::integer IS NOT NULL) OFFSET 0) AS a ON true) AS m
+WHERE m.matches OR m.n = @scan_rows::integer
+ORDER BY CASE WHEN @ascending THEN m.event_id END, CASE WHEN @ascending THEN m.endpoint_id END,
+    CASE WHEN NOT @ascending THEN m.event_id END DESC, CASE WHEN NOT @ascending THEN m.endpoint_id END DESC
+LIMIT @max_rows;
+
+-- name: ListTenantDeliveries :many
+-- The same of a tenant's deliveries, by its events, whose index has this order. An event without deliveries counts as a row,
+-- and is not shown. scan_events is one more than scan_rows: there is the one that the cursor is in.
+SELECT m.event_id, m.endpoint_id, m.tenant_id, m.type, m.created_at, m.state, m.reason, m.attempt_count, m.try_count,
+    m.next_attempt_at, m.completed_at, m.matches::boolean AS matches, (m.n = @scan_rows::integer)::boolean AS is_last
+FROM (SELECT w.*, w.is_delivery AND (sqlc.narg('state')::text IS NULL OR w.state::text = sqlc.narg('state'))
+        AND (sqlc.narg('reason')::text IS NULL OR w.reason IS NOT DISTINCT FROM sqlc.narg('reason'))
+        AND (sqlc.narg('type')::text IS NULL OR w.type = sqlc.narg('type'))
+        AND (sqlc.narg('type_prefix')::text IS NULL OR starts_with(w.type, sqlc.narg('type_prefix')))
+        AND (cardinality(@outcomes::text[]) = 0 OR a.outcome IS NOT NULL AND a.outcome::text = ANY (@outcomes::text[]))
+        AND (sqlc.narg('status_code')::integer IS NULL OR a.status_code IS NOT DISTINCT FROM sqlc.narg('status_code')) AS matches
+    FROM (SELECT e.id AS event_id,
+            coalesce(d.endpoint_id, CASE WHEN @ascending::boolean THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+                ELSE '00000000-0000-0000-0000-000000000000' END::uuid)::uuid AS endpoint_id,
+            e.tenant_id, e.type, e.created_at, coalesce(d.state, 'pending') AS state, d.reason,
+            coalesce(d.attempt_count, 0)::integer AS attempt_count, coalesce(d.try_count, 0)::integer AS try_count,
+            d.next_attempt_at, d.completed_at, d.endpoint_id IS NOT NULL AS is_delivery,
+            row_number() OVER (ORDER BY CASE WHEN @ascending THEN e.id END, CASE WHEN @ascending THEN d.endpoint_id END,
+            CASE WHEN NOT @ascending THEN e.id END DESC, CASE WHEN NOT @ascending THEN d.endpoint_id END DESC) AS n
+        FROM (SELECT v.id, v.tenant_id, v.type, v.created_at FROM outhook.events AS v
+            WHERE v.tenant_id = @tenant_id::text AND v.id >= @low::uuid AND v.id < @high::uuid
+                AND (sqlc.narg('event_id')::uuid IS NULL OR v.id = sqlc.narg('event_id'))
+                AND (sqlc.narg('since')::timestamptz IS NULL OR v.id >= outhook.uuid_v7_floor(sqlc.narg('since')))
+                AND (sqlc.narg('until')::timestamptz IS NULL OR v.id < outhook.uuid_v7_floor(sqlc.narg('until')))
+                AND (sqlc.narg('cursor_event_id')::uuid IS NULL OR CASE WHEN @ascending
+                    THEN v.id >= sqlc.narg('cursor_event_id') ELSE v.id <= sqlc.narg('cursor_event_id') END)
+            ORDER BY CASE WHEN @ascending THEN v.id END, CASE WHEN NOT @ascending THEN v.id END DESC
+            LIMIT @scan_events) AS e
+        LEFT JOIN LATERAL (SELECT x.* FROM outhook.deliveries AS x
+            WHERE x.event_id = e.id AND x.event_id >= @low AND x.event_id < @high OFFSET 0) AS d ON true
+        WHERE (sqlc.narg('cursor_event_id') IS NULL OR CASE WHEN @ascending
+            THEN (e.id, coalesce(d.endpoint_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) > (sqlc.narg('cursor_event_id'), sqlc.narg('cursor_endpoint_id')::uuid)
+            ELSE (e.id, coalesce(d.endpoint_id, '00000000-0000-0000-0000-000000000000')) < (sqlc.narg('cursor_event_id'), sqlc.narg('cursor_endpoint_id')) END)
+        ORDER BY CASE WHEN @ascending THEN e.id END, CASE WHEN @ascending THEN d.endpoint_id END,
+            CASE WHEN NOT @ascending THEN e.id END DESC, CASE WHEN NOT @ascending THEN d.endpoint_id END DESC
+        LIMIT @scan_rows) AS w
+LEFT JOIN LATERAL (SELECT v.outcome, v.status_code FROM outhook.delivery_attempts AS v
+    WHERE v.event_id = w.event_id AND v.endpoint_id = w.endpoint_id AND v.number = w.attempt_count
+        AND v.event_id >= @low AND v.event_id < @high
+        AND (cardinality(@outcomes::text[]) > 0 OR sqlc.narg('status_code')::integer IS NOT NULL) OFFSET 0) AS a ON true) AS m
+WHERE m.matches OR m.n = @scan_rows::integer
+ORDER BY CASE WHEN @ascending THEN m.event_id END, CASE WHEN @ascending THEN m.endpoint_id END,
+    CASE WHEN NOT @ascending THEN m.event_id END DESC, CASE WHEN NOT @ascending THEN m.endpoint_id END DESC
 LIMIT @max_rows;
 
 -- name: LockDelivery :one

@@ -32,8 +32,8 @@ SELECT * FROM outhook.endpoints WHERE id = @id AND deleted_at IS NULL FOR UPDATE
 SELECT * FROM outhook.endpoints
 WHERE deleted_at IS NULL
     AND (sqlc.narg('tenant_id')::text IS NULL OR tenant_id = sqlc.narg('tenant_id'))
-    AND (sqlc.narg('cursor')::uuid IS NULL OR id > sqlc.narg('cursor'))
-ORDER BY id
+    AND (sqlc.narg('cursor')::uuid IS NULL OR CASE WHEN @ascending::boolean THEN id > sqlc.narg('cursor') ELSE id < sqlc.narg('cursor') END)
+ORDER BY CASE WHEN @ascending THEN id END, CASE WHEN NOT @ascending THEN id END DESC
 LIMIT @max_rows;
 
 -- name: UpdateEndpoint :one

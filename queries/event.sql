@@ -7,19 +7,34 @@ SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::t
 SELECT e.tenant_id FROM outhook.events AS e WHERE e.id = @id;
 
 -- name: ListEvents :many
--- Newest first, without payloads, of the events from low to before high: the days whose partitions are locked.
-SELECT e.id, e.created_at, e.tenant_id, e.type,
+-- Of the next scan_rows events of a tenant, or of all, from low to before high (the days whose partitions are locked): those
+-- that match, without payloads, and the last of the scan_rows, whether it matches or not: from it the caller goes on. So a
+-- statement does bounded work, however few match. ascending is a constant when it is planned, and the order that of an index.
+SELECT w.id, w.created_at, w.tenant_id, w.type,
     (SELECT count(*) FROM outhook.deliveries AS d
-        WHERE d.event_id = e.id AND d.event_id >= @low::uuid AND d.event_id < @high::uuid) AS delivery_count
-FROM outhook.events AS e
-WHERE e.id >= @low AND e.id < @high
-    AND (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
-    AND (sqlc.narg('type')::text IS NULL OR e.type = sqlc.narg('type'))
-    AND (sqlc.narg('since')::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor(sqlc.narg('since')))
-    AND (sqlc.narg('until')::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor(sqlc.narg('until')))
-    AND (sqlc.narg('cursor')::uuid IS NULL OR e.id < sqlc.narg('cursor'))
-ORDER BY e.id DESC
+        WHERE d.event_id = w.id AND d.event_id >= @low::uuid AND d.event_id < @high::uuid) AS delivery_count,
+    w.matches::boolean AS matches, (w.n = @scan_rows::integer)::boolean AS is_last
+FROM (SELECT e.id, e.created_at, e.tenant_id, e.type,
+        row_number() OVER (ORDER BY CASE WHEN @ascending::boolean THEN e.id END, CASE WHEN NOT @ascending THEN e.id END DESC) AS n,
+        (sqlc.narg('type')::text IS NULL OR e.type = sqlc.narg('type'))
+            AND (sqlc.narg('type_prefix')::text IS NULL OR starts_with(e.type, sqlc.narg('type_prefix'))) AS matches
+    FROM outhook.events AS e
+    WHERE e.id >= @low AND e.id < @high
+        AND (sqlc.narg('tenant_id')::text IS NULL OR e.tenant_id = sqlc.narg('tenant_id'))
+        AND (sqlc.narg('only')::uuid IS NULL OR e.id = sqlc.narg('only'))
+        AND (sqlc.narg('since')::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor(sqlc.narg('since')))
+        AND (sqlc.narg('until')::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor(sqlc.narg('until')))
+        AND (sqlc.narg('cursor')::uuid IS NULL
+            OR CASE WHEN @ascending THEN e.id > sqlc.narg('cursor') ELSE e.id < sqlc.narg('cursor') END)
+    ORDER BY CASE WHEN @ascending THEN e.id END, CASE WHEN NOT @ascending THEN e.id END DESC
+    LIMIT @scan_rows) AS w
+WHERE w.matches OR w.n = @scan_rows::integer
+ORDER BY CASE WHEN @ascending THEN w.id END, CASE WHEN NOT @ascending THEN w.id END DESC
 LIMIT @max_rows;
+
+-- name: FindKeyedEvent :one
+-- The event that has a tenant's idempotency key.
+SELECT k.event_id FROM outhook.event_keys AS k WHERE k.tenant_id = @tenant_id AND k.idempotency_key = @idempotency_key;
 
 -- name: CountFanOut :one
 -- How many deliveries each event would have.

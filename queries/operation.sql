@@ -60,13 +60,12 @@ SELECT count(*) FROM (SELECT FROM outhook.operations AS o
     WHERE o.state = 'running' AND o.tenant_id IS NOT DISTINCT FROM sqlc.narg('tenant_id')::text LIMIT @max_rows) AS w;
 
 -- name: ListOperations :many
--- Newest first.
 SELECT * FROM outhook.operations
 WHERE (sqlc.narg('tenant_id')::text IS NULL OR tenant_id = sqlc.narg('tenant_id'))
     AND (sqlc.narg('endpoint_id')::uuid IS NULL OR endpoint_id = sqlc.narg('endpoint_id'))
     AND (sqlc.narg('state')::text IS NULL OR state = sqlc.narg('state'))
-    AND (sqlc.narg('cursor')::uuid IS NULL OR id < sqlc.narg('cursor'))
-ORDER BY id DESC
+    AND (sqlc.narg('cursor')::uuid IS NULL OR CASE WHEN @ascending::boolean THEN id > sqlc.narg('cursor') ELSE id < sqlc.narg('cursor') END)
+ORDER BY CASE WHEN @ascending THEN id END, CASE WHEN NOT @ascending THEN id END DESC
 LIMIT @max_rows;
 
 -- name: SetOperationState :one

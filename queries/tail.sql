@@ -25,6 +25,8 @@ WHERE a.event_id >= @low::uuid AND a.event_id < @high::uuid AND a.started_at >= 
     AND (sqlc.narg('tenant_id')::text IS NULL OR n.tenant_id = sqlc.narg('tenant_id'))
     AND (sqlc.narg('endpoint_id')::uuid IS NULL OR a.endpoint_id = sqlc.narg('endpoint_id'))
     AND (sqlc.narg('type')::text IS NULL OR e.type = sqlc.narg('type'))
+    AND (sqlc.narg('type_prefix')::text IS NULL OR starts_with(e.type, sqlc.narg('type_prefix')))
+    AND (sqlc.narg('status_code')::integer IS NULL OR a.status_code = sqlc.narg('status_code'))
     AND (cardinality(@outcomes::text[]) = 0 OR a.outcome::text = ANY (@outcomes::text[]))
 ORDER BY ended_at, a.event_id, a.endpoint_id, a.number
 LIMIT @max_rows;

@@ -34,15 +34,18 @@ type attemptPage struct {
 	NextCursor string            `json:"next_cursor"`
 }
 
-// eachAttempt calls do with the attempts of an event, page by page; bodies: with what was answered.
-func eachAttempt(c *command, api *client, eventID uuid.UUID, bodies bool, do func([]json.RawMessage) error) error {
+// attemptsPath is the list of an event's attempts.
+func attemptsPath(eventID uuid.UUID) string { return "/api/events/" + eventID.String() + "/attempts" }
+
+// eachAttempt calls do with the attempts of a list, page by page; bodies: with what was answered.
+func eachAttempt(c *command, api *client, path string, bodies bool, do func([]json.RawMessage) error) error {
 	query := url.Values{"limit": {"200"}}
 	if bodies {
 		query.Set("bodies", "true")
 	}
 
 	for {
-		_, page, err := get[attemptPage](c.ctx, api, "/api/events/"+eventID.String()+"/attempts", query)
+		_, page, err := get[attemptPage](c.ctx, api, path, query)
 		if err != nil {
 			return err
 		}
@@ -53,25 +56,13 @@ func eachAttempt(c *command, api *client, eventID uuid.UUID, bodies bool, do fun
 	}
 }
 
-// attemptsOf returns the attempts of an event, without what was answered.
-func attemptsOf(c *command, api *client, eventID uuid.UUID) (list []json.RawMessage, err error) {
-	err = eachAttempt(c, api, eventID, false, func(items []json.RawMessage) error {
+// attemptsOf returns the attempts of a list, without what was answered.
+func attemptsOf(c *command, api *client, path string) (list []json.RawMessage, err error) {
+	err = eachAttempt(c, api, path, false, func(items []json.RawMessage) error {
 		list = append(list, items...)
 		return nil
 	})
 	return list, err
-}
-
-// ofEndpoint returns the attempts of one endpoint.
-func ofEndpoint(items []json.RawMessage, endpointID uuid.UUID) (list []json.RawMessage) {
-	for _, raw := range items {
-		var a attemptAnswer
-		if json.Unmarshal(raw, &a) == nil && a.EndpointID == endpointID {
-			list = append(list, raw)
-		}
-	}
-
-	return list
 }
 
 func printAttempts(w io.Writer, list []json.RawMessage) {
@@ -119,14 +110,14 @@ func (a *attemptsCmd) Run(c *command) error {
 	}
 
 	if !a.JSON {
-		list, err := attemptsOf(c, api, a.EventID)
+		list, err := attemptsOf(c, api, attemptsPath(a.EventID))
 		if err == nil {
 			printAttempts(c.stdout, list)
 		}
 		return err
 	}
 
-	return eachAttempt(c, api, a.EventID, true, func(items []json.RawMessage) error {
+	return eachAttempt(c, api, attemptsPath(a.EventID), true, func(items []json.RawMessage) error {
 		for _, raw := range items {
 			if err := printLine(c.stdout, raw); err != nil {
 				return err

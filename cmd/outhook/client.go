@@ -164,9 +164,10 @@ func decode(raw json.RawMessage, v any) error {
 	return nil
 }
 
-// listFlags say how much of a list to print.
+// listFlags say how much of a list to print, and in which order.
 type listFlags struct {
-	Limit int `default:"50" help:"The most items to print; 0: all."`
+	Limit int    `default:"50" help:"The most items to print; 0: all."`
+	Order string `enum:"asc,desc," default:"" help:"By time: asc begins with the oldest, desc with the newest."`
 }
 
 // timeFlags narrow a list by time.
@@ -221,11 +222,13 @@ func set(query url.Values, name, value string) {
 
 // list prints a list page by page. row makes a line of the table of an item.
 func list[T any](
-	c *command, f apiFlags, limit int, path string, query url.Values, header []string, row func(T) []string,
+	c *command, f apiFlags, l listFlags, path string, query url.Values, header []string, row func(T) []string,
 ) error {
+	limit := l.Limit
 	if limit < 0 {
 		return usageError{errors.New("--limit must be 0 or more")}
 	}
+	set(query, "order", l.Order)
 
 	api, err := f.client()
 	if err != nil {

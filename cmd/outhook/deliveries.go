@@ -11,7 +11,7 @@ import (
 )
 
 type deliveriesCmd struct {
-	List   deliveriesListCmd   `cmd:"" help:"List deliveries, newest event first."`
+	List   deliveriesListCmd   `cmd:"" help:"List deliveries, newest event first unless told otherwise."`
 	Show   deliveriesShowCmd   `cmd:"" help:"Show a delivery with its attempts."`
 	Cancel deliveriesCancelCmd `cmd:"" help:"Give up a pending delivery."`
 }
@@ -56,7 +56,12 @@ type deliveriesListCmd struct {
 
 	Tenant   string `help:"Only deliveries of this tenant."`
 	Endpoint string `help:"Only deliveries to this endpoint."`
+	Event    string `help:"Only deliveries of this event."`
+	Type     string `help:"Only deliveries of this event type, or of those below one: 'invoice.*'."`
 	State    string `enum:"pending,succeeded,failed,cancelled," default:"" help:"Only deliveries in this state: pending, succeeded, failed or cancelled."`
+	Reason   string `help:"Only deliveries that are failed or cancelled for this reason, like exhausted."`
+	Outcome  string `help:"Only deliveries whose last attempt had one of these outcomes, like timed_out,unreachable."`
+	Status   string `name:"status-code" help:"Only deliveries whose last attempt was answered with this status."`
 }
 
 // Run lists deliveries.
@@ -64,9 +69,14 @@ func (l *deliveriesListCmd) Run(c *command) error {
 	query := url.Values{}
 	set(query, "tenant_id", l.Tenant)
 	set(query, "endpoint_id", l.Endpoint)
+	set(query, "event_id", l.Event)
+	set(query, "type", l.Type)
 	set(query, "state", l.State)
+	set(query, "reason", l.Reason)
+	set(query, "outcome", l.Outcome)
+	set(query, "status_code", l.Status)
 	l.add(query)
-	return list(c, l.apiFlags, l.Limit, "/api/deliveries", query, deliveryHeader, deliveryAnswer.row)
+	return list(c, l.apiFlags, l.listFlags, "/api/deliveries", query, deliveryHeader, deliveryAnswer.row)
 }
 
 // deliveryArg is a delivery that a command is about.
@@ -107,13 +117,13 @@ func (s *deliveriesShowCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
-	attempts, err := attemptsOf(c, api, s.EventID)
+	attempts, err := attemptsOf(c, api, s.path("/attempts"))
 	if err != nil {
 		return err
 	}
 
 	c.printf("\n")
-	printAttempts(c.stdout, ofEndpoint(attempts, s.EndpointID))
+	printAttempts(c.stdout, attempts)
 	return nil
 }
 

@@ -109,10 +109,10 @@ func (l *endpointsListCmd) Run(c *command) error {
 	query := url.Values{}
 	set(query, "tenant_id", l.Tenant)
 
-	return list(c, l.apiFlags, l.Limit, "/api/endpoints", query, []string{"ID", "TENANT", "STATUS", "EVENT TYPES", "URL"},
-		func(e endpointAnswer) []string {
-			return []string{e.ID.String(), e.TenantID, e.Status, e.types(), e.URL}
-		})
+	header := []string{"ID", "TENANT", "STATUS", "EVENT TYPES", "URL"}
+	return list(c, l.apiFlags, l.listFlags, "/api/endpoints", query, header, func(e endpointAnswer) []string {
+		return []string{e.ID.String(), e.TenantID, e.Status, e.types(), e.URL}
+	})
 }
 
 // endpointArg is an endpoint that a command is about.

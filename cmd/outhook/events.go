@@ -21,7 +21,7 @@ const maxPayloadRead = 1 << 20
 
 type eventsCmd struct {
 	Send eventsSendCmd `cmd:"" help:"Send an event."`
-	List eventsListCmd `cmd:"" help:"List events, newest first."`
+	List eventsListCmd `cmd:"" help:"List events, newest first unless told otherwise."`
 	Show eventsShowCmd `cmd:"" help:"Show an event with its payload, deliveries and attempts."`
 }
 
@@ -117,7 +117,8 @@ type eventsListCmd struct {
 	timeFlags
 
 	Tenant string `help:"Only events of this tenant."`
-	Type   string `help:"Only events of this type."`
+	Type   string `help:"Only events of this type, or of those below one: 'invoice.*'."`
+	Key    string `name:"idempotency-key" help:"Only the event with this key. Needs --tenant, unless the API key is bound to one."`
 }
 
 // Run lists events.
@@ -125,12 +126,13 @@ func (l *eventsListCmd) Run(c *command) error {
 	query := url.Values{}
 	set(query, "tenant_id", l.Tenant)
 	set(query, "type", l.Type)
+	set(query, "idempotency_key", l.Key)
 	l.add(query)
 
-	return list(c, l.apiFlags, l.Limit, "/api/events", query, []string{"ID", "CREATED", "TENANT", "TYPE", "DELIVERIES"},
-		func(e eventAnswer) []string {
-			return []string{e.ID.String(), timeOrDash(&e.CreatedAt), e.TenantID, e.Type, fmt.Sprint(e.DeliveryCount)}
-		})
+	header := []string{"ID", "CREATED", "TENANT", "TYPE", "DELIVERIES"}
+	return list(c, l.apiFlags, l.listFlags, "/api/events", query, header, func(e eventAnswer) []string {
+		return []string{e.ID.String(), timeOrDash(&e.CreatedAt), e.TenantID, e.Type, fmt.Sprint(e.DeliveryCount)}
+	})
 }
 
 type eventsShowCmd struct {
@@ -151,7 +153,7 @@ func (s *eventsShowCmd) Run(c *command) error {
 		return errors.Join(err, show(c, s.apiFlags, raw, func(io.Writer, any) {}))
 	}
 
-	attempts, err := attemptsOf(c, api, s.ID)
+	attempts, err := attemptsOf(c, api, attemptsPath(s.ID))
 	if err != nil {
 		return err
 	}

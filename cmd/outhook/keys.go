@@ -76,7 +76,9 @@ func (k keysListCmd) Run(c *command) error {
 
 		var cursor *uuid.UUID
 		for {
-			keys, err := db.New().ListAPIKeys(c.ctx, pool, nil, cursor, keysPage)
+			keys, err := db.New().ListAPIKeys(c.ctx, pool, db.ListAPIKeysParams{
+				Cursor: cursor, Ascending: true, MaxRows: keysPage,
+			})
 			if err != nil {
 				return fmt.Errorf("listing keys: %w", err)
 			}

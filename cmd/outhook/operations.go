@@ -99,7 +99,7 @@ func (l *operationsListCmd) Run(c *command) error {
 	set(query, "state", l.State)
 
 	header := []string{"ID", "KIND", "STATE", "TENANT", "ENDPOINT", "MATCHED", "REPLAYED", "SKIPPED", "CREATED"}
-	return list(c, l.apiFlags, l.Limit, "/api/operations", query, header, func(o operationAnswer) []string {
+	return list(c, l.apiFlags, l.listFlags, "/api/operations", query, header, func(o operationAnswer) []string {
 		return []string{
 			o.ID.String(), o.Kind, o.State, o.tenant(), o.endpoint(), o.matched(), fmt.Sprint(o.ReplayedCount),
 			fmt.Sprint(o.SkippedCount), timeOrDash(&o.CreatedAt),

@@ -25,7 +25,7 @@ type tailCmd struct {
 
 	Tenant   string        `help:"Only attempts for this tenant."`
 	Endpoint string        `help:"Only attempts at this endpoint."`
-	Type     string        `help:"Only attempts of this event type."`
+	Type     string        `help:"Only attempts of this event type, or of those below one: 'invoice.*'."`
 	Outcome  []string      `help:"Only these: succeeded, rejected, timed_out, unreachable, blocked, unknown; with commas."`
 	Since    when          `help:"Begin at this time, or so long ago, like 10m; else with what happens from now on."`
 	Interval time.Duration `default:"1s" help:"How often to ask."`
