@@ -46,7 +46,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 
-		own, leave, err := s.shares.enter(found.id)
+		own, leave, err := s.shares.enter(found.holder())
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/problem"
@@ -59,13 +58,13 @@ func (s *Server) readBody(c echo.Context, limit int64) (body []byte, release fun
 		return nil, nil, tooLarge(limit)
 	}
 
-	key := requestOf(r.Context()).key.id
-	body, held, err := s.readAll(c, limit, key)
+	h := requestOf(r.Context()).key.holder()
+	body, held, err := s.readAll(c, limit, h)
 	if err != nil {
-		s.room.give(key, held)
+		s.room.give(h, held)
 		return nil, nil, err
 	}
-	return body, func() { s.room.give(key, held) }, nil
+	return body, func() { s.room.give(h, held) }, nil
 }
 
 // A body comes in parts of bodyPart bytes, each within bodyStall: one that has stopped gives its room back soon.
@@ -77,7 +76,7 @@ const (
 // readAll reads a body within the time for it, and takes the room for what has come; held is how much. After an error
 // the deadline stays, so that net/http, which reads what is left of a body before it answers, does not wait for it
 // either. In a test without a connection there are no deadlines.
-func (s *Server) readAll(c echo.Context, limit int64, key uuid.UUID) (body []byte, held int64, err error) {
+func (s *Server) readAll(c echo.Context, limit int64, h holder) (body []byte, held int64, err error) {
 	control := http.NewResponseController(c.Response())
 	reader := http.MaxBytesReader(c.Response().Writer, c.Request().Body, limit)
 	end := time.Now().Add(s.cfg.Timeouts.Body)
@@ -89,7 +88,7 @@ func (s *Server) readAll(c echo.Context, limit int64, key uuid.UUID) (body []byt
 			part = min(part, length-held)
 			whole = part == length-held
 		}
-		if err := s.room.take(key, part); err != nil {
+		if err := s.takeRoom(h, part); err != nil {
 			return nil, held, err
 		}
 		held += part
@@ -98,7 +97,7 @@ func (s *Server) readAll(c echo.Context, limit int64, key uuid.UUID) (body []byt
 		n, err := io.CopyN(&buf, reader, part)
 		switch {
 		case errors.Is(err, io.EOF):
-			s.room.give(key, part-n)
+			s.room.give(h, part-n)
 			held -= part - n
 			whole = true
 		case err != nil:

@@ -31,7 +31,8 @@ const (
 // Config configures a [Server]. Begin with [DefaultConfig], and set what has no default: Pool, Keyring and Checks.
 type Config struct {
 	// Pool reaches a database with all migrations. A request that publishes uses another one, of 11 connections like its
-	// own, which the server opens; of this one, each key uses 3 at a time. Required.
+	// own, which the server opens; of this one, each tenant, and each key that is bound to none, uses 3 at a
+	// time. Required.
 	Pool *pgxpool.Pool
 
 	// Keyring seals the endpoints' secrets. The associated data is the 16 bytes of the endpoint's id. Required.
@@ -141,14 +142,15 @@ type Limits struct {
 	MaxBatchEvents int
 
 	// MaxHeldBytes bounds the sum of the request bodies that are held at the same time, in bytes, MaxBatchBytes at
-	// least. A request that goes beyond gets 503. One key gets half of it (MaxBatchBytes at least), then 429. Memory use
-	// is about three times this: the body, its events, and what is on its way to the database.
+	// least. A request that goes beyond gets 503. One tenant, or key that is bound to none, gets half of it
+	// (MaxBatchBytes at least), then 429. Memory use is about three times this: the body, its events, and what is on its
+	// way to the database.
 	//
 	// Defaults to 128 MiB.
 	MaxHeldBytes int
 
 	// MaxRequests bounds the requests that are served at the same time, without the health checks, at most 1,000,000. One
-	// more gets 503, and of one key the one beyond half of them 429.
+	// more gets 503, and of one tenant, or key that is bound to none, the one beyond half of them 429.
 	//
 	// Defaults to 5,000: more than the ingestion lets wait.
 	MaxRequests int

@@ -24,8 +24,10 @@ const (
 	// the same time 640 small queries a second.
 	testPoll = 25 * time.Millisecond
 
-	// maxTests bounds the tests that wait at the same time.
-	maxTests = 16
+	// maxTests bounds the tests that wait at the same time, and maxTestsOfTenant those of endpoints of one tenant, whose
+	// receivers may be slow.
+	maxTests         = 16
+	maxTestsOfTenant = maxTests / 4
 )
 
 // trial is the first attempt of a test event.
@@ -70,21 +72,16 @@ func (s *Server) addTrials() {
 }
 
 func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*testEndpointOutput, error) {
-	select {
-	case s.tests <- struct{}{}:
-		defer func() { <-s.tests }()
-	default:
-		return nil, problem.Later(problem.TooManyTests,
-			fmt.Sprintf("%d tests are waiting already: repeat the request", maxTests), 1)
-	}
-
-	e, err := db.New().GetEndpoint(ctx, s.cfg.Pool, in.ID)
+	e, err := s.endpointToTest(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkVisible(ctx, e.TenantID); err != nil {
+	tenant := holder{tenantID: e.TenantID}
+	if err := s.takeTest(tenant); err != nil {
 		return nil, err
 	}
+	defer s.tests.give(tenant, 1)
+
 	if e.Status != db.EndpointStatusEnabled {
 		return nil, problem.New(problem.EndpointNotEnabled,
 			"the endpoint is "+string(e.Status)+": enable it, then test it")
@@ -104,6 +101,34 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 		return nil, err
 	}
 	return &testEndpointOutput{Body: newTrial(eventID, a)}, nil
+}
+
+// endpointToTest reads an endpoint, in one of the holder's slots.
+func (s *Server) endpointToTest(ctx context.Context, id uuid.UUID) (e db.Endpoint, err error) {
+	free, err := requestOf(ctx).own.take(ctx, false)
+	if err != nil {
+		return e, err
+	}
+	defer free()
+
+	if e, err = db.New().GetEndpoint(ctx, s.cfg.Pool, id); err != nil {
+		return e, err
+	}
+	return e, checkVisible(ctx, e.TenantID)
+}
+
+// takeTest takes the place of a test that waits.
+func (s *Server) takeTest(tenant holder) error {
+	switch err := s.tests.take(tenant, 1); {
+	case errors.Is(err, errTaken):
+		return problem.Later(problem.TooManyTests,
+			fmt.Sprintf("%d tests are waiting already: repeat the request", maxTests), 1)
+	case errors.Is(err, errOwnTaken):
+		return problem.Later(problem.TooManyTests,
+			fmt.Sprintf("%d tests of this tenant's endpoints are waiting already, as many as one tenant's may: "+
+				"repeat the request", maxTestsOfTenant), 1)
+	}
+	return nil
 }
 
 func newTrial(eventID uuid.UUID, a attempt) trial {

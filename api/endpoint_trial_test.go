@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,20 +115,31 @@ func TestTestEndpoint(t *testing.T) {
 	t.Run("TooManyAtOnceAre429", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		id := b.newEndpoint("acme", "")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			together(16, func(int) { b.cancellable(ctx, "POST", "/api/endpoints/"+id.String()+"/test") })
-		}()
+		var waiting sync.WaitGroup
+		fill := func(ids ...uuid.UUID) {
+			for _, id := range ids {
+				waiting.Go(func() {
+					together(4, func(int) { b.cancellable(ctx, "POST", "/api/endpoints/"+id.String()+"/test") })
+				})
+			}
+		}
+		require429 := func(id uuid.UUID, text string) {
+			r := b.do("POST", "/api/endpoints/"+id.String()+"/test", "")
+			require.Contains(t, b.requireProblem(r, 429).Detail, text)
+			b.requireRetryAfter(r, 1)
+		}
+
+		fill(b.newEndpoint("greedy", ""))
+		require.Eventually(t, func() bool { return b.count("SELECT count(*) FROM outhook.events") == 4 }, 10*time.Second, 10*time.Millisecond)
+		require429(b.newEndpoint("greedy", ""), "4 tests of this tenant's endpoints")
+		id := b.newEndpoint("acme", "")
+		fill(b.newEndpoint("first", ""), b.newEndpoint("second", ""), b.newEndpoint("third", "")) // which have places nevertheless
 		require.Eventually(t, func() bool { return b.count("SELECT count(*) FROM outhook.events") == 16 }, 10*time.Second, 10*time.Millisecond)
-		r := b.do("POST", "/api/endpoints/"+id.String()+"/test", "")
-		b.requireProblem(r, 429)
-		require.Equal(t, "1", r.header.Get("Retry-After"))
+		require429(id, "16 tests are waiting already")
 		cancel()
-		<-done
+		waiting.Wait()
 		require.Eventually(t, func() bool {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()

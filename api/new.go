@@ -37,7 +37,7 @@ func New(cfg Config) (*Server, error) {
 	s.guesses = newGuesses(cfg, s.clientAddress)
 	s.shares = newShares(cfg.Limits.MaxRequests)
 	s.rates = limit.New[uuid.UUID](cfg.Access.RateLimit, int(math.Ceil(cfg.Access.RateLimit)))
-	s.tests = make(chan struct{}, maxTests)
+	s.tests = newQuota(maxTests, maxTestsOfTenant)
 	if cfg.Access.APIKey != "" {
 		sum := sha256.Sum256([]byte(cfg.Access.APIKey))
 		s.bootstrap = &sum

@@ -91,7 +91,7 @@ func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O
 	})
 }
 
-// inSlot calls a handler in one of its key's slots. Publishing has turns of its own (package ingest).
+// inSlot calls a handler in one of its holder's slots. Publishing has turns of its own (package ingest).
 func inSlot[O any](ctx context.Context, r route, handle func() (*O, error)) (*O, error) {
 	if r.access == publishAccess || r.patient {
 		return handle()

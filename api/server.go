@@ -33,8 +33,8 @@ type Server struct {
 	asidePool *pgxpool.Pool // of what the store does beside its groups
 	ready     *readiness
 	metrics   *apiMetrics // nil without the API
-	room      *room
-	tests     chan struct{} // a slot per test of an endpoint
+	room      *quota      // of bodies, in bytes
+	tests     *quota      // of tests of endpoints that wait
 
 	active        atomic.Int64 // requests that are being served
 	guesses       *guesses     // nil: not limited

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/google/uuid"
-
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -17,8 +15,8 @@ const (
 	dbSlots     = 6
 	costlySlots = 2
 
-	keySlots       = 3 // of dbSlots
-	keyCostlySlots = 1 // of costlySlots
+	ownSlots       = 3 // of dbSlots
+	ownCostlySlots = 1 // of costlySlots
 )
 
 // slots has a value for each slot that is taken.
@@ -33,17 +31,17 @@ func (s slots) take(ctx context.Context) error {
 	}
 }
 
-// shares are what each key has of what all keys share: half of the requests that are served at the same time, and its
+// shares are what each holder has of what all share: half of the requests that are served at the same time, and its
 // slots. Create them with newShares.
 type shares struct {
-	most        int // requests of a key
+	most        int // requests of a holder
 	all, costly slots
 
 	mu    sync.Mutex
-	byKey map[uuid.UUID]*share // those with a request under way
+	byWho map[holder]*share // those with a request under way
 }
 
-// share is one key's.
+// share is one holder's.
 type share struct {
 	*shares
 
@@ -54,24 +52,24 @@ type share struct {
 func newShares(maxRequests int) *shares {
 	return &shares{
 		most: max(maxRequests/2, 1), all: make(slots, dbSlots), costly: make(slots, costlySlots),
-		byKey: map[uuid.UUID]*share{},
+		byWho: map[holder]*share{},
 	}
 }
 
-// enter counts a request of a key until leave is called.
-func (s *shares) enter(id uuid.UUID) (_ *share, leave func(), err error) {
+// enter counts a request of a holder until leave is called.
+func (s *shares) enter(h holder) (_ *share, leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	own := s.byKey[id]
+	own := s.byWho[h]
 	if own == nil {
-		own = &share{shares: s, own: make(slots, keySlots), ownCostly: make(slots, keyCostlySlots)}
-		s.byKey[id] = own
+		own = &share{shares: s, own: make(slots, ownSlots), ownCostly: make(slots, ownCostlySlots)}
+		s.byWho[h] = own
 	}
 	if own.active == s.most {
 		return nil, nil, problem.Later(problem.TooManyRequests,
-			fmt.Sprintf("this key has %d requests under way, half of all that the server "+
-				"serves at a time: repeat the request", s.most), 1)
+			fmt.Sprintf("this key, or its tenant, has %d requests under way, half of all that the server serves at a time: "+
+				"repeat the request", s.most), 1)
 	}
 
 	own.active++
@@ -79,13 +77,13 @@ func (s *shares) enter(id uuid.UUID) (_ *share, leave func(), err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if own.active--; own.active == 0 {
-			delete(s.byKey, id)
+			delete(s.byWho, h)
 		}
 	}, nil
 }
 
-// take waits for the slots that a request needs, which are the caller's until free is called. The key's own come first:
-// so no more of any key wait for those of all than it may have, and they come in turn.
+// take waits for the slots that a request needs, which are the caller's until free is called. The holder's own come
+// first: so no more of any holder wait for those of all than it may have, and they come in turn.
 func (s *share) take(ctx context.Context, costly bool) (free func(), err error) {
 	need := []slots{s.own, s.all}
 	if costly {
@@ -102,8 +100,8 @@ func (s *share) take(ctx context.Context, costly bool) (free func(), err error) 
 				"the database is busy, and nothing was done: repeat the request", 1)
 		}
 		return nil, problem.Later(problem.TooManyRequests,
-			"other requests of this key have all the places that it may have at the database "+
-				"at a time, and nothing was done: repeat the request", 1)
+			"other requests of this key, or of its tenant, have all the places that it may have at the database at a time, "+
+				"and nothing was done: repeat the request", 1)
 	}
 	return func() { release(need) }, nil
 }

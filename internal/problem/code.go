@@ -126,10 +126,12 @@ var kinds = []Kind{
 	{RateLimited, 429, "The key, or all keys together, send more requests than they may: wait for Retry-After."},
 	{TooManyGuesses, 429, "Your address has tried too many keys that are not valid: wait for Retry-After. A valid " +
 		"key passes."},
-	{TooManyRequests, 429, "The key has as many requests under way as one may have. Nothing was done: repeat the " +
-		"request after Retry-After."},
-	{TooManyTests, 429, "As many tests are waiting as may. Nothing was done: repeat the request after Retry-After."},
-	{TooManyOperations, 429, "The tenant has as many operations under way as it may: wait for one to end, or cancel one."},
+	{TooManyRequests, 429, "The key, or its tenant with all its keys, has as many requests under way as one may " +
+		"have. Nothing was done: repeat the request after Retry-After."},
+	{TooManyTests, 429, "As many tests are waiting as may, of the tenant's endpoints or of all. Nothing was done: repeat " +
+		"the request after Retry-After."},
+	{TooManyOperations, 429, "As many operations of the tenant are running as may. Nothing was done: wait until one has " +
+		"ended, or pause or cancel one."},
 
 	{InternalError, 500, "A fault of the server: its log tells more, by the answer's X-Request-Id. Whether something " +
 		"was stored is not known: repeat the request with the same idempotency key."},
