@@ -75,6 +75,9 @@ func TestDocs(t *testing.T) {
 			require.Contains(t, doc.Components.Schemas, string(ref[1]))
 		}
 		require.NotContains(t, string(r.body), "$schema")
+		older := b.requireObject(b.do("GET", "/openapi-3.0.json", ""), 200)
+		require.Equal(t, "3.0.3", older["openapi"])
+		require.Len(t, older["paths"], len(doc.Paths))
 	})
 }
 

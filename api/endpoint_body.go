@@ -40,7 +40,7 @@ type newEndpoint struct {
 	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000" default:"15000" doc:"For the whole request: DNS, connecting, sending, waiting, reading the answer."`
 	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000" default:"32" doc:"How many of its requests may be under way at the same time: in each worker process, or in all together while it has a lane."`
 	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"The most requests in a time, retries included, over all workers. Null: no limit."`
-	RetrySchedule []string          `json:"retry_schedule,omitempty" nullable:"true" maxItems:"30" example:"[\"1m\", \"2m\", \"4m\"]" doc:"The delays between attempts, 1s to 168h each. Empty: one attempt only. Absent: the server's. A preset's name, fast or standard, may stand in place of the list."`
+	RetrySchedule *scheduleBody     `json:"retry_schedule,omitempty" doc:"The delays between attempts, 1s to 168h each. Empty: one attempt only. Absent: the server's."`
 	RetryJitter   *float64          `json:"retry_jitter,omitempty" nullable:"true" minimum:"0" maximum:"1" example:"0.1" doc:"How much longer a delay may become, as a fraction of it, so that what failed together does not come back together: 0.1 makes it up to 10 % longer, 0 leaves it exact. It never makes one shorter. Absent: the server's."`
 	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Yours, at most 20 entries and 4 KiB."`
 }
@@ -57,7 +57,7 @@ type endpointChange struct {
 	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
 	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000"`
 	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"Null: no limit."`
-	RetrySchedule []string          `json:"retry_schedule,omitempty" nullable:"true" maxItems:"30"`
+	RetrySchedule *scheduleBody     `json:"retry_schedule,omitempty"`
 	RetryJitter   *float64          `json:"retry_jitter,omitempty" nullable:"true" minimum:"0" maximum:"1"`
 	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Replaces all of it."`
 	Status        *string           `json:"status,omitempty" nullable:"true" enum:"enabled,paused,disabled" doc:"paused: deliveries wait. disabled: none are made, and the pending ones are cancelled."`

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/strictjson"
 	"github.com/outhook/outhook/jobs/ledger"
@@ -28,6 +30,22 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	default:
 		e.row.RetrySchedule = schedule.Seconds()
 	}
+}
+
+// scheduleBody is the document's schema of a retry schedule in a body.
+type scheduleBody struct{}
+
+// Schema tells the document of the three forms.
+func (*scheduleBody) Schema(huma.Registry) *huma.Schema {
+	most := retry.MaxDelays
+	return &huma.Schema{OneOf: []*huma.Schema{
+		{
+			Type: huma.TypeArray, MaxItems: &most, Items: &huma.Schema{Type: huma.TypeString},
+			Examples: []any{[]string{"1m", "2m", "4m"}}, Description: "The delays, as Go writes them.",
+		},
+		{Type: huma.TypeString, Enum: []any{"fast", "standard"}, Description: "A preset."},
+		{Type: "null", Description: "The server's."},
+	}}
 }
 
 // schedule reads a preset's name or a list of durations.

@@ -152,15 +152,20 @@ func document(oapi *huma.OpenAPI, op *huma.Operation) {
 	}
 }
 
-// addDocs serves the OpenAPI document, and a page made of it, which needs no scripts.
+// addDocs serves the OpenAPI document, also as 3.0 for generators that know nothing newer, and a page made of it, which needs no scripts.
 func (s *Server) addDocs() error {
 	schemas := s.huma.OpenAPI().Components.Schemas.Map()
 	delete(schemas, "ErrorModel") // huma's problem and its details, which document has replaced
 	delete(schemas, "ErrorDetail")
+	complete(s.huma.OpenAPI())
 
 	doc, err := json.MarshalIndent(s.huma.OpenAPI(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("encoding the OpenAPI document: %w", err)
+	}
+	older, err := s.huma.OpenAPI().Downgrade()
+	if err != nil {
+		return fmt.Errorf("encoding the OpenAPI document as 3.0: %w", err)
 	}
 	page, policy, err := docspage.Render(s.huma.OpenAPI())
 	if err != nil {
@@ -169,6 +174,9 @@ func (s *Server) addDocs() error {
 
 	s.echo.GET("/openapi.json", func(c echo.Context) error {
 		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, doc)
+	})
+	s.echo.GET("/openapi-3.0.json", func(c echo.Context) error {
+		return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, older)
 	})
 	s.echo.GET("/docs", func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderContentSecurityPolicy, policy)

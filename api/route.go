@@ -55,6 +55,8 @@ func (c codes) statuses() []int {
 	return slices.Compact(all)
 }
 
+func (c codes) has(code problem.Code) bool { return slices.Contains(c, code) }
+
 // of returns the codes with a status, in Markdown.
 func (c codes) of(status int) string {
 	var names []string

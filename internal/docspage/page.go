@@ -9,11 +9,9 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -114,7 +112,7 @@ func (d document) group(tag *huma.Tag) group {
 
 // operations returns the operations of a path in the order in which people look for them.
 func operations(item *huma.PathItem) []*huma.Operation {
-	all := []*huma.Operation{item.Post, item.Get, item.Patch, item.Delete}
+	all := []*huma.Operation{item.Post, item.Get, item.Put, item.Patch, item.Delete}
 	return slices.DeleteFunc(all, func(op *huma.Operation) bool { return op == nil })
 }
 
@@ -155,13 +153,6 @@ func (d document) operation(op *huma.Operation) operation {
 	return o
 }
 
-func (d document) resolve(s *huma.Schema) *huma.Schema {
-	for s.Ref != "" {
-		s = d.oapi.Components.Schemas.SchemaFromRef(s.Ref)
-	}
-	return s
-}
-
 // fields lists the members of an object and of the objects in it, the required ones first.
 func (d document) fields(list []field, prefix string, s *huma.Schema, level int) []field {
 	s = d.resolve(s)
@@ -199,6 +190,12 @@ func (d document) typeOf(s *huma.Schema) string {
 	text := s.Type
 
 	switch {
+	case len(s.OneOf) > 0:
+		forms := make([]string, len(s.OneOf))
+		for i, form := range s.OneOf {
+			forms[i] = d.typeOf(form)
+		}
+		text = strings.Join(forms, " | ")
 	case s.Type == "":
 		text = "any JSON"
 	case len(s.Enum) > 0:
@@ -224,49 +221,4 @@ func defaultText(s *huma.Schema) string {
 		return ""
 	}
 	return fmt.Sprintf(" Default: %v.", s.Default)
-}
-
-// curl returns a command that can be pasted, with the examples of the body's members.
-func (d document) curl(op *huma.Operation, body *huma.Schema) string {
-	const next = " \\\n  "
-	command := "curl"
-	if op.Method != http.MethodGet {
-		command += " -X " + op.Method
-	}
-
-	command += " http://localhost:8080" + op.Path + next + "-H 'Authorization: Bearer '\"$OUTHOOK_API_KEY\""
-	if body != nil {
-		command += next + "-H 'Content-Type: application/json'" + next + "-d '" + string(d.example(body)) + "'"
-	}
-	return command
-}
-
-// example makes a value of the examples in a schema: of an object the required members, and those with an example.
-func (d document) example(s *huma.Schema) []byte {
-	data, err := json.MarshalIndent(d.exampleValue(s), "  ", "  ")
-	if err != nil {
-		return []byte("{}") // an example that could not be encoded would have failed when the schema was made
-	}
-	return data
-}
-
-func (d document) exampleValue(s *huma.Schema) any {
-	if len(s.Examples) > 0 {
-		return s.Examples[0]
-	}
-
-	s = d.resolve(s)
-	switch s.Type {
-	case huma.TypeArray:
-		return []any{d.exampleValue(s.Items)}
-	case huma.TypeObject:
-		object := map[string]any{}
-		for name, member := range s.Properties {
-			if slices.Contains(s.Required, name) || len(member.Examples) > 0 {
-				object[name] = d.exampleValue(member)
-			}
-		}
-		return object
-	}
-	return s.Type
 }
