@@ -142,6 +142,32 @@ func TestHangingEndpointTakesNoSlotsFromOthers(t *testing.T) {
 	b.awaitLane(t, hanging, ledger.LaneNone)
 }
 
+// Many endpoints of one tenant don't bring down the host that they all lead to, and what is too much waits in nobody's way.
+func TestRequestsOfATenantToAHostAreBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	h := b.hangPath(t)
+	flood := func(p *db.InsertEndpointParams) { p.TenantID, p.URL = "flood", b.receiver.URL+h.path }
+	for range 4 {
+		b.endpoint(t, flood)
+	}
+	healthy, _ := b.endpoint(t)
+	b.enqueueFor(t, "flood", 3)
+	b.enqueueFor(t, tenant, 10)
+	cfg := b.config(t)
+	cfg.River.MaxWorkers, cfg.Lane.MaxPerHost = 6, 4
+	b.start(t, cfg)
+
+	b.awaitNonePending(t, healthy)
+	eventually(t, func() bool { return h.now.Load() == 2 }, func() any { return h.now.Load() })
+	h.release()
+	const waits = `SELECT count(*) FROM outhook.deliveries WHERE state = 'pending'`
+	eventually(t, func() bool { return b.count(t, waits) == 0 }, func() any { return b.count(t, waits) })
+	require.EqualValues(t, 2, h.max.Load(), "half of what may be under way, for endpoints that have not answered yet")
+	require.Equal(t, 12+10, b.count(t, `SELECT count(*) FROM outhook.delivery_attempts WHERE number = 1 AND outcome = 'succeeded'`))
+	require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.endpoints WHERE lane <> ''`))
+}
+
 func TestMaxInFlightIsATotalInALane(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

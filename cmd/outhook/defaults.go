@@ -20,6 +20,7 @@ func defaults(cfg server.Config) kong.Vars {
 		"egress_ports":   ports(cfg.Egress.Ports),
 		"retention":      days(cfg.Jobs.Retention.Keep).String(),
 		"retry_schedule": shortList(cfg.Jobs.Deliver.Schedule),
+		"host_rate":      strconv.FormatFloat(cfg.Jobs.Lane.HostRate, 'f', -1, 64),
 		"retry_jitter":   strconv.FormatFloat(float64(cfg.Jobs.Deliver.Jitter), 'g', -1, 64),
 	}
 
@@ -30,6 +31,7 @@ func defaults(cfg server.Config) kong.Vars {
 
 		"max_workers":      cfg.Jobs.River.MaxWorkers,
 		"max_slow_workers": cfg.Jobs.Lane.MaxSlowWorkers,
+		"max_per_host":     cfg.Jobs.Lane.MaxPerHost,
 
 		"response_bytes": cfg.Egress.KeepBytes,
 	} {

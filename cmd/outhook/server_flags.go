@@ -43,7 +43,10 @@ type serverFlags struct {
 
 	MaxWorkers     int `env:"OUTHOOK_MAX_WORKERS" default:"${max_workers}" help:"Deliveries that this process attempts at the same time."`
 	MaxSlowWorkers int `env:"OUTHOOK_MAX_SLOW_WORKERS" default:"${max_slow_workers}" help:"Deliveries to slow endpoints that all processes together attempt at the same time."`
+	MaxPerHost     int `env:"OUTHOOK_MAX_PER_HOST" default:"${max_per_host}" help:"Requests of one tenant to one host that this process has under way, whatever endpoints they are of; half of them are for endpoints that answer within a second. 2 to 10000."`
 	MaxEndpoints   int `env:"OUTHOOK_MAX_ENDPOINTS" default:"${max_endpoints}" help:"Endpoints that one tenant may have: an event's deliveries are made inside the publisher's transaction."`
+
+	HostRate float64 `env:"OUTHOOK_HOST_RATE" default:"${host_rate}" help:"Requests a second of one tenant to one host that this process sends at most. 0: no limit."`
 
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"${max_payload_bytes}" help:"The largest payload that the API takes; the database takes at most 262144."`
 	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"${response_bytes}" help:"How much of an answer's body is kept with the attempt; at most 16384."`
@@ -113,6 +116,7 @@ func (f serverFlags) setJobs(cfg *jobs.Config) {
 	cfg.Retention.Keep, cfg.Retention.KeepPayloads = time.Duration(f.Retention), time.Duration(f.PayloadRetention)
 	cfg.River.SettledJobRetention = f.JobRetention
 	cfg.River.MaxWorkers, cfg.Lane.MaxSlowWorkers = f.MaxWorkers, f.MaxSlowWorkers
+	cfg.Lane.MaxPerHost, cfg.Lane.HostRate = f.MaxPerHost, f.HostRate
 	cfg.Health.DisableAfter, cfg.Health.ProbeAfter = f.DisableAfter, f.ProbeAfter
 }
 
@@ -157,6 +161,7 @@ func (f serverFlags) checkLimits() error {
 		{"OUTHOOK_RESPONSE_BYTES", f.ResponseBytes, 1, 16384},
 		{"OUTHOOK_MAX_WORKERS", f.MaxWorkers, 1, 10000},
 		{"OUTHOOK_MAX_SLOW_WORKERS", f.MaxSlowWorkers, 1, 10000},
+		{"OUTHOOK_MAX_PER_HOST", f.MaxPerHost, 2, 10000},
 		{"OUTHOOK_MAX_ENDPOINTS", f.MaxEndpoints, 1, 1000000},
 		{"OUTHOOK_MAX_PAYLOAD_BYTES", f.MaxPayloadBytes, 1, outhook.MaxPayloadBytes},
 		{"OUTHOOK_FAILED_LOGINS", f.FailedLogins, 0, 1_000_000},
@@ -168,6 +173,9 @@ func (f serverFlags) checkLimits() error {
 
 	if !(f.RateLimit >= 0 && f.RateLimit <= 1_000_000) {
 		return errors.New("OUTHOOK_RATE_LIMIT must be 0 to 1000000")
+	}
+	if !(f.HostRate >= 0 && f.HostRate <= 1_000_000) {
+		return errors.New("OUTHOOK_HOST_RATE must be 0 to 1000000")
 	}
 	return nil
 }

@@ -45,6 +45,26 @@ func (c *Client) CheckURL(raw string) error {
 	return err
 }
 
+// Host returns the host of a URL that passes CheckURL, in lower case and without the port, in one spelling whatever the
+// URL's. Of any other URL it returns anything.
+func (c *Client) Host(raw string) string {
+	_, host, _ := strings.Cut(raw, "://")
+	if end := strings.IndexAny(host, "/?"); end >= 0 {
+		host = host[:end]
+	}
+
+	// Nearly all are names in ASCII, which take a tenth of the time.
+	if isASCII(host) && !strings.HasPrefix(host, "[") {
+		host, _, _ = strings.Cut(host, ":")
+		return strings.ToLower(host)
+	}
+	u, err := c.guard.parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
 // parse returns the URL as it is sent: the host in ASCII, an IPv6 address in its shortest form, the path and the query
 // as they are written.
 func (g guard) parse(raw string) (*url.URL, error) {

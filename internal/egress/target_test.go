@@ -207,3 +207,20 @@ func FuzzCheckURL(f *testing.F) {
 		require.NotRegexp(t, oldIPv4, host)
 	})
 }
+
+func TestHostHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	client := setup(t, egress.Config{Allow: []netip.Prefix{netip.MustParsePrefix("::1/128")}})
+	for url, host := range map[string]string{
+		"https://hooks.example.com/a/b?c=d:e": "hooks.example.com",
+		"https://HOOKS.example.com:8443":      "hooks.example.com",
+		"https://hooks.example.com?a=b":       "hooks.example.com",
+		"https://8.8.8.8:443/":                "8.8.8.8",
+		"https://bücher.example/":             "xn--bcher-kva.example",
+		"https://BÜCHER.example:443/":         "xn--bcher-kva.example",
+		"http://[0:0::1]:8080/":               "::1",
+	} {
+		require.NoError(t, client.CheckURL(url), url)
+		require.Equal(t, host, client.Host(url), url)
+	}
+}

@@ -30,6 +30,7 @@ type meters struct {
 	later     prometheus.Observer
 	retries   prometheus.Counter
 	givenBack prometheus.Counter
+	crowded   prometheus.Counter
 }
 
 // newMeters registers them with reg; nil registers nothing.
@@ -47,6 +48,10 @@ func newMeters(reg prometheus.Registerer) *meters {
 		givenBack: factory.NewCounter(prometheus.CounterOpts{
 			Name: "outhook_runs_given_back_total",
 			Help: "Runs that sent nothing because of trouble of our own (the database, a stop), and come again.",
+		}),
+		crowded: factory.NewCounter(prometheus.CounterOpts{
+			Name: "outhook_runs_host_limited_total",
+			Help: "Runs that sent nothing because their tenant has as many requests to the host as it may, and come again.",
 		}),
 	}
 

@@ -147,7 +147,7 @@ func (w *Worker) obey(ctx context.Context, r *run) {
 	case !r.home():
 		w.setAside(ctx, r)
 	case r.Lane == ledger.LaneSlow || r.Lane == ledger.LaneLimited:
-		w.attempt(ctx, r, func(d time.Duration) int { return w.lanes.Gate.Pass(r.EndpointID, d) })
+		w.approach(ctx, r, func(d time.Duration) int { return w.lanes.Gate.Pass(r.EndpointID, d) }, func() {})
 	default:
 		w.enter(ctx, r)
 	}
@@ -168,8 +168,41 @@ func (w *Worker) enter(ctx context.Context, r *run) {
 		w.note(ctx, r, w.lanes.NoteBusy(ctx, r.EndpointID, err.Error()))
 		w.setAside(ctx, r)
 	default:
-		w.attempt(ctx, r, func(d time.Duration) int { return w.lanes.Gate.Leave(r.EndpointID, started, d) })
+		w.approach(ctx, r,
+			func(d time.Duration) int { return w.lanes.Gate.Leave(r.EndpointID, started, d) },
+			func() { w.lanes.Gate.Forgo(r.EndpointID, started) })
 	}
+}
+
+// approach makes the attempt if one more request of the tenant to the endpoint's host may be under way, and else sets
+// the run aside for a while. That takes no attempt number. forgo is called instead of leave if no attempt is made.
+func (w *Worker) approach(ctx context.Context, r *run, leave func(time.Duration) int, forgo func()) {
+	site := lane.Site{TenantID: r.TenantID, Host: w.cfg.Egress.Host(r.URL)}
+	hold, err := w.lanes.Hosts.Enter(ctx, site, w.lanes.Gate.Quick(r.EndpointID))
+
+	switch {
+	case err != nil:
+		forgo()
+		w.interrupted(ctx, r)
+	case hold > 0:
+		forgo()
+		w.crowded(ctx, r, hold)
+	default:
+		w.attempt(ctx, r, func(d time.Duration) int {
+			w.lanes.Hosts.Leave(site, d)
+			return leave(d)
+		})
+	}
+}
+
+// crowded sets a run aside whose tenant has as many requests to the host as it may.
+func (w *Worker) crowded(ctx context.Context, r *run, hold time.Duration) {
+	w.metrics.crowded.Inc()
+	w.calm.LogAttrs(ctx, slog.LevelInfo, "a tenant has as many requests to one host as it may",
+		r.attrs(slog.String("tenant_id", r.TenantID))...)
+
+	rec := r.record(back, w.clock.Now().Add(hold))
+	w.save(ctx, &rec)
 }
 
 // setAside moves the job to its endpoint's queue, where the pacer finds it. That takes no attempt number.

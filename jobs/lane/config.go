@@ -24,6 +24,18 @@ type Config struct {
 	// Defaults to 1,000.
 	MaxLanes int
 
+	// MaxPerHost is how many requests of one tenant to one host may be under way in this process, whatever endpoints they
+	// are of, from 2 to 10,000. Half of them are for endpoints whose last answer came within a second.
+	//
+	// Defaults to 128.
+	MaxPerHost int
+
+	// HostRate is how many requests of one tenant to one host this process begins a second at most, up to 1,000,000. 0: no
+	// bound.
+	//
+	// Defaults to 10,000, which is more than a process sends to all hosts together.
+	HostRate float64
+
 	// Prove is how long a slow endpoint must answer quickly before its deliveries wait with everybody's again, from 1 ms
 	// to 1 h. It doubles, up to an hour, each time that the endpoint turns out to be slow again soon afterwards.
 	//
@@ -43,8 +55,8 @@ const BulkRatePerProcessor = 1000
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
-		MaxSlowWorkers: 200, MaxLimitedWorkers: 200, MaxLanes: 1000, Prove: time.Minute,
-		BulkRate: BulkRatePerProcessor * runtime.GOMAXPROCS(0),
+		MaxSlowWorkers: 200, MaxLimitedWorkers: 200, MaxLanes: 1000, MaxPerHost: 128, HostRate: 10_000,
+		Prove: time.Minute, BulkRate: BulkRatePerProcessor * runtime.GOMAXPROCS(0),
 	}
 }
 
@@ -64,6 +76,10 @@ func (c Config) Validate() error {
 	}
 
 	switch {
+	case c.MaxPerHost < 2 || c.MaxPerHost > 10_000:
+		return fmt.Errorf("field MaxPerHost is %d, it must be 2 to 10000", c.MaxPerHost)
+	case !(c.HostRate >= 0 && c.HostRate <= 1_000_000):
+		return fmt.Errorf("field HostRate is %v, it must be 0 to 1000000", c.HostRate)
 	case c.Prove < time.Millisecond || c.Prove > time.Hour:
 		return fmt.Errorf("field Prove is %v, it must be 1ms to 1h", c.Prove)
 	case c.BulkRate < minBulkRate || c.BulkRate > 1_000_000:

@@ -55,6 +55,7 @@ type flow struct {
 	waiting []chan time.Time // get the time when it is their turn; first in, first out
 	movedAt time.Time        // when one ended, or width was reached
 	slow    int              // how many in a row were slow
+	quick   bool             // the last one was not
 }
 
 // NewGate returns a Gate that knows no endpoint.
@@ -114,20 +115,39 @@ func (g *Gate) Leave(endpointID uuid.UUID, started time.Time, d time.Duration) i
 	g.mu.Lock()
 	defer g.mu.Unlock()
 
-	f, now := g.flow(endpointID), time.Now()
+	f := g.flow(endpointID)
+	f.count(d)
+	f.end(started, time.Now())
+	return f.slow
+}
+
+// Forgo ends a request that entered and was not made.
+func (g *Gate) Forgo(endpointID uuid.UUID, started time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.flow(endpointID).end(started, time.Now())
+}
+
+// Quick tells whether the endpoint's last answer came within a second, as far as this process knows.
+func (g *Gate) Quick(endpointID uuid.UUID) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.flows[endpointID]
+	return f != nil && f.quick
+}
+
+// end takes out a request that was under way, and gives its turn to those that wait.
+func (f *flow) end(started, now time.Time) {
 	if i := slices.Index(f.started, started); i >= 0 {
 		f.started = slices.Delete(f.started, i, i+1)
 	}
 	f.movedAt = now
-	f.count(d)
 
 	for len(f.waiting) > 0 && len(f.started) < f.width {
 		f.start(now)
 		f.waiting[0] <- now
 		f.waiting = f.waiting[1:]
 	}
-
-	return f.slow
 }
 
 // Pass counts a request that the pacer had released, and so did not enter.
@@ -141,7 +161,7 @@ func (g *Gate) Pass(endpointID uuid.UUID, d time.Duration) int {
 }
 
 func (f *flow) count(d time.Duration) {
-	if d < slowAfter {
+	if f.quick = d < slowAfter; f.quick {
 		f.slow, f.width = 0, min(f.width+1, f.limit)
 		return
 	}

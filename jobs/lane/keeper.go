@@ -46,7 +46,8 @@ type call struct {
 type Keeper struct {
 	cfg   Config
 	pool  *pgxpool.Pool
-	Gate  *Gate // in front of the endpoints' requests
+	Gate  *Gate  // in front of the endpoints' requests
+	Hosts *Hosts // behind it, in front of those of a tenant to a host
 	group *batch.Group[call, struct{}]
 
 	mu   sync.Mutex
@@ -55,7 +56,10 @@ type Keeper struct {
 
 // NewKeeper returns a Keeper that knows nothing of any endpoint.
 func NewKeeper(cfg Config, pool *pgxpool.Pool) *Keeper {
-	k := &Keeper{cfg: cfg, pool: pool, Gate: NewGate(), last: make(map[uuid.UUID]time.Time)}
+	k := &Keeper{
+		cfg: cfg, pool: pool, last: make(map[uuid.UUID]time.Time),
+		Gate: NewGate(), Hosts: NewHosts(cfg.MaxPerHost, cfg.HostRate),
+	}
 	k.group = batch.New(batch.Config{MaxItems: callItems, Parallel: 1}, func(call) int { return 0 }, k.run)
 	return k
 }
