@@ -242,7 +242,7 @@ WITH RECURSIVE q AS (
     -- A person may have inserted a job with other arguments.
     WHERE k.id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' GROUP BY k.id
 )
-SELECT n.id, n.lane, n.max_in_flight, coalesce(n.rate_limit, 0)::integer AS rate_limit, n.rate_per, n.rate_burst,
+SELECT n.id, n.tenant_id, n.lane, n.max_in_flight, coalesce(n.rate_limit, 0)::integer AS rate_limit, n.rate_per, n.rate_burst,
     l.next_at, l.width, a.in_flight, a.unstarted, (a.waits AND n.status = 'enabled')::boolean AS waits, w.n::integer AS waiting,
     clock_timestamp()::timestamptz AS database_time
 FROM a
@@ -259,6 +259,7 @@ CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM outhook.river_job AS 
 
 type LookAtLanesRow struct {
 	ID           uuid.UUID
+	TenantID     string
 	Lane         string
 	MaxInFlight  int32
 	RateLimit    int32
@@ -288,6 +289,7 @@ func (q *Queries) LookAtLanes(ctx context.Context, db DBTX) ([]LookAtLanesRow, e
 		var i LookAtLanesRow
 		if err := rows.Scan(
 			&i.ID,
+			&i.TenantID,
 			&i.Lane,
 			&i.MaxInFlight,
 			&i.RateLimit,

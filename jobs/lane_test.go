@@ -186,6 +186,29 @@ func TestMaxInFlightIsATotalInALane(t *testing.T) {
 	require.Equal(t, 12, b.count(t, `SELECT count(*) FROM outhook.delivery_attempts`))
 }
 
+// A tenant whose endpoints all hang leaves places for another's slow one.
+func TestSlowEndpointsOfATenantLeavePlaces(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	h := b.hangPath(t)
+	for range 6 {
+		id, _ := b.endpoint(t, withTenant("greedy"), withURL(b.receiver.URL+h.path), func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
+		b.openLane(t, id)
+	}
+	b.enqueueFor(t, "greedy", 3)
+	cfg := b.config(t)
+	cfg.Lane.MaxSlowWorkers = 4
+	b.start(t, cfg)
+	eventually(t, func() bool { return h.now.Load() == 3 }, func() any { return h.now.Load() })
+
+	other, _ := b.endpoint(t)
+	b.openLane(t, other)
+	b.enqueueFor(t, tenant, 3)
+	b.awaitNonePending(t, other)
+	require.EqualValues(t, 3, h.now.Load(), "three of four places")
+	require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.delivery_attempts WHERE endpoint_id <> $1`, other))
+}
+
 func TestStrandedJobsComeBack(t *testing.T) {
 	t.Parallel()
 

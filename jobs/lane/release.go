@@ -1,7 +1,6 @@
 package lane
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -21,30 +20,27 @@ const catchUp = 200 * time.Millisecond
 // lane is one endpoint's in which something waits or is under way.
 type lane struct{ db.LookAtLanesRow }
 
-// release lets the lanes' jobs go, those first of which the least is under way. Of the slow ones together only
-// Config.MaxSlowWorkers may be, which all share alike.
+// release lets the lanes' jobs go, as places is about who is first. Of the slow ones together only
+// Config.MaxSlowWorkers may be under way, which tenants share alike, and each tenant's endpoints its part.
 func (l *lanes) release(ctx context.Context) error {
 	rows, err := db.New().LookAtLanes(ctx, l.conn)
 	if err != nil {
 		return fmt.Errorf("looking at lanes: %w", err)
 	}
 
-	room, active := map[string]int{ledger.LaneSlow: l.cfg.MaxSlowWorkers, ledger.LaneLimited: l.cfg.MaxLimitedWorkers}, 0
-	for _, n := range rows {
-		room[n.Lane] -= int(n.InFlight)
-		if n.Lane == ledger.LaneSlow && (n.InFlight > 0 || n.Waits) {
-			active++
-		}
+	kinds := map[string]*places{
+		ledger.LaneSlow: newPlaces(l.cfg.MaxSlowWorkers), ledger.LaneLimited: newPlaces(l.cfg.MaxLimitedWorkers),
+	}
+	for _, row := range rows {
+		kinds[row.Lane].note(row)
 	}
 
-	share := max(l.cfg.MaxSlowWorkers/max(active, 1), 1)
-	slices.SortFunc(rows, func(a, b db.LookAtLanesRow) int { return cmp.Compare(a.InFlight, b.InFlight) })
-
 	var p db.ReleaseJobsParams
-	for _, row := range rows {
-		most, queue := room[row.Lane], ledger.QueueDeliverLimited
+	for _, row := range inTurn(rows) {
+		places, queue := kinds[row.Lane], ledger.QueueDeliverLimited
+		most := places.left(row.TenantID)
 		if row.Lane == ledger.LaneSlow {
-			most, queue = min(most, share-int(row.InFlight)), ledger.QueueDeliverSlow
+			most, queue = min(most, places.share(row.TenantID)-int(row.InFlight)), ledger.QueueDeliverSlow
 		}
 
 		count, nextAt := lane{row}.allowance(most)
@@ -52,7 +48,7 @@ func (l *lanes) release(ctx context.Context) error {
 			continue
 		}
 
-		room[row.Lane] -= count
+		places.take(row.TenantID, count)
 		p.EndpointIDs = append(p.EndpointIDs, row.ID)
 		p.Counts = append(p.Counts, int32(count)) //nolint:gosec // at most 1000
 		p.Queues, p.NextAts = append(p.Queues, queue), append(p.NextAts, nextAt)
