@@ -128,8 +128,8 @@ var kinds = []Kind{
 		"key passes."},
 	{TooManyRequests, 429, "The key, or its tenant with all its keys, has as many requests under way as one may " +
 		"have. Nothing was done: repeat the request after Retry-After."},
-	{TooManyTests, 429, "As many tests are waiting as may, of the tenant's endpoints or of all. Nothing was done: repeat " +
-		"the request after Retry-After."},
+	{TooManyTests, 429, "As many tests are waiting as may, of the tenant's endpoints or of all. Nothing was done: " +
+		"repeat the request after Retry-After."},
 	{TooManyOperations, 429, "As many operations of the tenant are running as may. Nothing was done: wait until one has " +
 		"ended, or pause or cancel one."},
 
