@@ -261,18 +261,20 @@ func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
 // Ready returns ErrWrongClock if this process's clock is more than a minute off the database's, and ErrNotFetching if
 // for 10 s it has taken no delivery of a queue that is not paused, although some were due and there were free slots, or
-// if it has lost its lease and so starts nothing: also if the database can't be reached, or the workers have not started.
-// ErrNoNetwork says that this machine itself is what keeps requests from leaving.
+// if it has lost its lease and so starts nothing: also if the database can't be reached, or the workers have not
+// started. ErrNoNetwork says that this machine itself is what keeps requests from leaving.
 func (c *Client) Ready(context.Context) error {
 	if c.clock.Offset().Abs() > maxSkew {
 		return ErrWrongClock
 	}
+
 	if !c.presence.Held() {
 		return fmt.Errorf("%w: this worker's lease is lost", ErrNotFetching)
 	}
 	if queue := c.due.Left(); queue != "" {
 		return fmt.Errorf("%w of the queue %s", ErrNotFetching, queue)
 	}
+
 	if trouble := c.cfg.Deliver.Egress.Trouble(); trouble != "" {
 		return fmt.Errorf("%w: %s", ErrNoNetwork, trouble)
 	}

@@ -11,6 +11,6 @@
 //   - record.go ends many runs in one statement: attempts, deliveries, jobs. tell.go does what that means for the
 //     endpoint.
 //   - finish.go is how a run ends that sent nothing, and what keeps River from ending it; due.go makes jobs available
-//     whose time has come, and frees those that were fetched without hearing of it; fetching.go tells whether what is due
-//     is fetched.
+//     whose time has come, and frees those that were fetched without hearing of it; fetching.go tells whether what is
+//     due is fetched.
 package deliver

@@ -29,8 +29,8 @@ type Due struct {
 	done     chan struct{}
 }
 
-// NewDue returns a Due of the process in which a worker works, with so many slots for each queue. It does nothing before
-// Start.
+// NewDue returns a Due of the process in which a worker works, with so many slots for each queue. It does nothing
+// before Start.
 func NewDue(w *Worker, slots map[string]int) *Due {
 	return &Due{Fetching: newFetching(slots, &w.runs), worker: w, done: make(chan struct{})}
 }
