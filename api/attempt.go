@@ -35,7 +35,7 @@ type attempt struct {
 
 type listAttemptsInput struct {
 	ID         uuid.UUID `path:"id" format:"uuid" doc:"The event's id."`
-	EndpointID string    `query:"endpoint_id" format:"uuid" doc:"Only attempts at this endpoint."`
+	EndpointID string    `query:"endpoint_id" maxLength:"256" doc:"Only attempts at this endpoint: its id, or its uid."`
 	Outcome    []string  `query:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown" maxItems:"6" doc:"Only these outcomes, with commas."`
 	StatusCode int32     `query:"status_code" minimum:"100" maximum:"599" doc:"Only attempts that were answered with this status."`
 	Order      string    `query:"order" enum:"asc,desc" default:"asc" doc:"By time: asc begins with the oldest."`
@@ -45,14 +45,14 @@ type listAttemptsInput struct {
 }
 
 type listDeliveryAttemptsInput struct {
-	EventID    uuid.UUID `path:"event_id" format:"uuid"`
-	EndpointID uuid.UUID `path:"endpoint_id" format:"uuid"`
-	Outcome    []string  `query:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown" maxItems:"6" doc:"Only these outcomes, with commas."`
-	StatusCode int32     `query:"status_code" minimum:"100" maximum:"599" doc:"Only attempts that were answered with this status."`
-	Order      string    `query:"order" enum:"asc,desc" default:"asc" doc:"By time: asc begins with the oldest."`
-	Limit      int32     `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
-	Cursor     string    `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
-	Bodies     bool      `query:"bodies" doc:"Give response_body, which may have 16 KiB each."`
+	DeliveryInput
+
+	Outcome    []string `query:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown" maxItems:"6" doc:"Only these outcomes, with commas."`
+	StatusCode int32    `query:"status_code" minimum:"100" maximum:"599" doc:"Only attempts that were answered with this status."`
+	Order      string   `query:"order" enum:"asc,desc" default:"asc" doc:"By time: asc begins with the oldest."`
+	Limit      int32    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
+	Cursor     string   `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+	Bodies     bool     `query:"bodies" doc:"Give response_body, which may have 16 KiB each."`
 }
 
 func (s *Server) addAttempts() {
@@ -101,7 +101,7 @@ func newAttempt(r db.DeliveryAttempt) (attempt, error) {
 func (s *Server) listAttempts(ctx context.Context, in *listAttemptsInput) (*pageOutput[attempt], error) {
 	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
 	p := db.ListEventAttemptsParams{
-		EventID: in.ID, EndpointID: f.id("query.endpoint_id", in.EndpointID), Outcomes: listOf(in.Outcome),
+		EventID: in.ID, EndpointID: s.endpointOfEvent(ctx, f, in.EndpointID, in.ID), Outcomes: listOf(in.Outcome),
 		StatusCode: numberOrNull(in.StatusCode),
 	}
 
@@ -110,17 +110,44 @@ func (s *Server) listAttempts(ctx context.Context, in *listAttemptsInput) (*page
 	})
 }
 
+// endpointOfEvent returns the endpoint that a list of an event's is filtered by, nil for none. A uid is one of the
+// event's tenant.
+func (s *Server) endpointOfEvent(ctx context.Context, f *paging, name string, eventID uuid.UUID) *uuid.UUID {
+	if name == "" || uuid.Validate(name) == nil {
+		return f.endpoint(ctx, s.cfg.Pool, name, nil)
+	}
+
+	var tenantID string
+	err := s.read(ctx, func(tx pgx.Tx) (err error) {
+		tenantID, err = db.New().GetEventTenant(ctx, tx, eventID)
+		return err
+	})
+	if err == nil {
+		err = checkVisible(ctx, tenantID)
+	}
+	if err != nil {
+		f.fail(err)
+		return nil
+	}
+	return f.endpoint(ctx, s.cfg.Pool, name, &tenantID)
+}
+
 func (s *Server) listDeliveryAttempts(
 	ctx context.Context, in *listDeliveryAttemptsInput,
 ) (*pageOutput[attempt], error) {
 	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
 	p := db.ListEventAttemptsParams{
-		EventID: in.EventID, EndpointID: &in.EndpointID, Outcomes: listOf(in.Outcome),
-		StatusCode: numberOrNull(in.StatusCode),
+		EventID: in.EventID, Outcomes: listOf(in.Outcome), StatusCode: numberOrNull(in.StatusCode),
 	}
 
+	endpointID, err := endpointOf(ctx, s.cfg.Pool, in.DeliveryInput)
+	if err != nil {
+		return nil, err
+	}
+	p.EndpointID = &endpointID
+
 	return s.pageAttempts(ctx, f, p, in.Bodies, func(tx pgx.Tx) (string, error) {
-		row, err := db.New().GetDelivery(ctx, tx, in.EventID, in.EndpointID)
+		row, err := db.New().GetDelivery(ctx, tx, in.EventID, endpointID)
 		return row.TenantID, err
 	})
 }

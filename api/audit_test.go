@@ -33,7 +33,7 @@ func TestAuditTrail(t *testing.T) {
 		entries := b.audit(adminKey, "?object_id="+endpoint)
 		require.Len(t, entries, 4)
 		for i, want := range []object{
-			{"members": []any{"status", "timeout_ms"}},
+			{"members": []any{"timeout_ms"}},
 			{"members": []any{"status"}, "status": "paused"},
 			{"members": []any{"headers", "metadata", "url"}},
 			{},

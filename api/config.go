@@ -160,6 +160,12 @@ type Limits struct {
 	//
 	// Defaults to 1,000, up to which it was measured to cost 15 ms.
 	MaxEndpoints int
+
+	// UniqueURLs refuses a second endpoint of a tenant with the same URL, byte for byte: every event would be delivered
+	// twice. Endpoints that have the same already keep it.
+	//
+	// Defaults to false: they may differ in their event types.
+	UniqueURLs bool
 }
 
 // Timeouts bound how long requests take, 40 s at most each.

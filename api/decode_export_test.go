@@ -5,11 +5,13 @@ import (
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/strictjson"
 )
 
 // DecodeBatch reads the body of POST /api/events/batch.
 func DecodeBatch(body []byte, maxPayloadBytes int) ([]outhook.Event, error) {
-	return (&Server{cfg: Config{Limits: Limits{MaxPayloadBytes: maxPayloadBytes}}}).decodeBatch(body)
+	return (&Server{cfg: Config{Limits: Limits{MaxPayloadBytes: maxPayloadBytes}}}).decodeBatch(body, "")
 }
 
 // endpointDecoder returns what reads bodies of endpoints and has no database.
@@ -21,11 +23,13 @@ func endpointDecoder(checkURL func(string) error) *Server {
 
 // DecodeNewEndpoint reads the body of POST /api/endpoints, into the row that would be stored.
 func DecodeNewEndpoint(body []byte, checkURL func(string) error) (db.Endpoint, error) {
-	e, err := endpointDecoder(checkURL).decodeNewEndpoint(body)
+	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return db.Endpoint{}, err
 	}
-	return e.row, nil
+	e := endpointDecoder(checkURL).newEdit("body")
+	e.decodeNew(object, "")
+	return e.row, e.faults.Problem(problem.InvalidRequest)
 }
 
 // DecodeEndpointChange reads the body of PATCH /api/endpoints/{id}.

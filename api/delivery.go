@@ -40,22 +40,25 @@ type replayOrder struct {
 	Now *bool `json:"now,omitempty" nullable:"false" doc:"The same as now in the query."`
 }
 
-type deliveryInput struct {
+// DeliveryInput names a delivery in a path.
+type DeliveryInput struct {
+	TenantInput
+
 	EventID    uuid.UUID `path:"event_id" format:"uuid"`
-	EndpointID uuid.UUID `path:"endpoint_id" format:"uuid"`
+	EndpointID string    `path:"endpoint_id" maxLength:"256" doc:"The endpoint's id or uid."`
 }
 
 type replayInput struct {
-	EventID    uuid.UUID `path:"event_id" format:"uuid"`
-	EndpointID uuid.UUID `path:"endpoint_id" format:"uuid"`
-	Now        bool      `query:"now" doc:"Bring the next attempt of a pending delivery forward to now."`
+	DeliveryInput
+
+	Now bool `query:"now" doc:"Bring the next attempt of a pending delivery forward to now."`
 }
 
 type deliveryOutput struct{ Body delivery }
 
 type listDeliveriesInput struct {
 	TenantID   string `query:"tenant_id" maxLength:"255" doc:"Only deliveries of this tenant."`
-	EndpointID string `query:"endpoint_id" format:"uuid" doc:"Only deliveries to this endpoint."`
+	EndpointID string `query:"endpoint_id" maxLength:"256" doc:"Only deliveries to this endpoint: its id, or its uid."`
 	EventID    string `query:"event_id" format:"uuid" doc:"Only deliveries of this event."`
 	Type       string `query:"type" maxLength:"255" doc:"Only deliveries of this event type: invoice.paid, or invoice.* for each type below invoice."`
 	State      string `query:"state" enum:"pending,succeeded,failed,cancelled" doc:"Only deliveries in this state."`
@@ -116,11 +119,11 @@ func newDelivery(r db.GetDeliveryRow) delivery {
 
 func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*pageOutput[delivery], error) {
 	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
-	after := f.after(2)
+	after, tenantID := f.after(2), f.tenant(in.TenantID)
 	p := db.ListDeliveriesParams{
 		CursorEventID: after[0], CursorEndpointID: after[1], Ascending: f.ascending,
-		Since: bound(in.Since), Until: bound(in.Until), TenantID: f.tenant(in.TenantID),
-		EndpointID: f.id("query.endpoint_id", in.EndpointID), EventID: f.id("query.event_id", in.EventID),
+		Since: bound(in.Since), Until: bound(in.Until), TenantID: tenantID,
+		EndpointID: f.endpoint(ctx, s.cfg.Pool, in.EndpointID, tenantID), EventID: f.id("query.event_id", in.EventID),
 		State: textOrNull(in.State), Reason: textOrNull(in.Reason), Outcomes: listOf(in.Outcome),
 		StatusCode: numberOrNull(in.StatusCode), ScanRows: listRows,
 	}
@@ -169,12 +172,21 @@ func newListedDelivery(r db.ListDeliveriesRow) delivery {
 	})
 }
 
-func (s *Server) getDelivery(ctx context.Context, in *deliveryInput) (*deliveryOutput, error) {
-	row, err := s.lookUpDelivery(ctx, in.EventID, in.EndpointID)
+func (s *Server) getDelivery(ctx context.Context, in *DeliveryInput) (*deliveryOutput, error) {
+	endpointID, err := endpointOf(ctx, s.cfg.Pool, *in)
+	if err != nil {
+		return nil, err
+	}
+	row, err := s.lookUpDelivery(ctx, in.EventID, endpointID)
 	if err != nil {
 		return nil, err
 	}
 	return &deliveryOutput{Body: newDelivery(row)}, checkVisible(ctx, row.TenantID)
+}
+
+// endpointOf returns the id of the endpoint that a delivery's path names.
+func endpointOf(ctx context.Context, conn db.DBTX, in DeliveryInput) (uuid.UUID, error) {
+	return endpointID(ctx, conn, in.EndpointID, "path.endpoint_id", in.TenantInput)
 }
 
 func (s *Server) lookUpDelivery(ctx context.Context, eventID, endpointID uuid.UUID) (row db.GetDeliveryRow, err error) {
@@ -192,23 +204,29 @@ func (s *Server) replayDelivery(ctx context.Context, in *replayInput) (*delivery
 	}
 
 	d := done{action: "replay-delivery", detail: map[string]any{"now": now || in.Now}}
-	return s.order(ctx, deliveryInput{in.EventID, in.EndpointID}, d, func(tx pgx.Tx) error {
-		return ledger.Replay(ctx, tx, in.EventID, in.EndpointID, now || in.Now)
+	return s.order(ctx, in.DeliveryInput, d, func(tx pgx.Tx, endpointID uuid.UUID) error {
+		return ledger.Replay(ctx, tx, in.EventID, endpointID, now || in.Now)
 	})
 }
 
-func (s *Server) cancelDelivery(ctx context.Context, in *deliveryInput) (*deliveryOutput, error) {
-	return s.order(ctx, *in, done{action: "cancel-delivery"}, func(tx pgx.Tx) error {
-		return ledger.Cancel(ctx, tx, in.EventID, in.EndpointID)
+func (s *Server) cancelDelivery(ctx context.Context, in *DeliveryInput) (*deliveryOutput, error) {
+	return s.order(ctx, *in, done{action: "cancel-delivery"}, func(tx pgx.Tx, endpointID uuid.UUID) error {
+		return ledger.Cancel(ctx, tx, in.EventID, endpointID)
 	})
 }
 
 // order carries a person's order out, notes it, and answers with the delivery as it is then.
-func (s *Server) order(ctx context.Context, in deliveryInput, d done, do func(pgx.Tx) error) (*deliveryOutput, error) {
+func (s *Server) order(
+	ctx context.Context, in DeliveryInput, d done, do func(tx pgx.Tx, endpointID uuid.UUID) error,
+) (*deliveryOutput, error) {
 	out := &deliveryOutput{}
 	options := pgx.TxOptions{BeginQuery: "BEGIN; " + pg.Planned}
 	err := pgx.BeginTxFunc(ctx, s.cfg.Pool, options, func(tx pgx.Tx) error {
-		row, err := db.New().GetDelivery(ctx, tx, in.EventID, in.EndpointID)
+		endpointID, err := endpointOf(ctx, tx, in)
+		if err != nil {
+			return err
+		}
+		row, err := db.New().GetDelivery(ctx, tx, in.EventID, endpointID)
 		if err != nil {
 			return err
 		}
@@ -216,16 +234,16 @@ func (s *Server) order(ctx context.Context, in deliveryInput, d done, do func(pg
 			return err
 		}
 
-		if err := do(tx); err != nil {
+		if err := do(tx, endpointID); err != nil {
 			return err
 		}
 
-		d.tenantID, d.objectType, d.objectID = row.TenantID, objectDelivery, in.EventID.String()+"/"+in.EndpointID.String()
+		d.tenantID, d.objectType, d.objectID = row.TenantID, objectDelivery, in.EventID.String()+"/"+endpointID.String()
 		if err := s.audit(ctx, tx, d); err != nil {
 			return err
 		}
 
-		row, err = db.New().GetDelivery(ctx, tx, in.EventID, in.EndpointID)
+		row, err = db.New().GetDelivery(ctx, tx, in.EventID, endpointID)
 		out.Body = newDelivery(row)
 		return err
 	})

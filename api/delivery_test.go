@@ -89,7 +89,7 @@ func TestListDeliveries(t *testing.T) {
 	t.Run("Refuses", func(t *testing.T) {
 		t.Parallel()
 		for query, location := range map[string]string{
-			"?endpoint_id=s3cret":     "query.endpoint_id",
+			"?endpoint_id=s3cret":     "query.tenant_id",
 			"?state=s3cret":           "query.state",
 			"?cursor=s3cret":          "query.cursor",
 			"?tenant_id=s3cret%00":    "query.tenant_id",

@@ -6,26 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
-	"github.com/outhook/outhook/jobs/health"
 )
-
-// statusReasonAPI is the reason of a status that was set here.
-const statusReasonAPI = "api"
 
 // endpoint is a tenant's URL.
 type endpoint struct {
 	ID              uuid.UUID         `json:"id" format:"uuid"`
+	UID             *string           `json:"uid" example:"main" doc:"Your own name for it, usable wherever its id is. Null: none."`
 	TenantID        string            `json:"tenant_id" example:"acme"`
 	URL             string            `json:"url" example:"https://example.com/webhooks"`
 	Description     string            `json:"description"`
@@ -48,71 +42,42 @@ type endpoint struct {
 	Secret          string            `json:"secret,omitempty" doc:"Only in the answer that creates the endpoint: keep it, it is not shown again."`
 }
 
-type endpointInput struct {
-	ID uuid.UUID `path:"id" format:"uuid" doc:"The endpoint's id."`
+type endpointOutput struct {
+	EntityTag
+
+	Body endpoint
 }
 
-type endpointOutput struct{ Body endpoint }
+type getEndpointInput struct {
+	EndpointInput
+
+	IfNoneMatch string `header:"If-None-Match" doc:"Answer 304, without a body, if the endpoint has one of these ETags."`
+}
+
+type getEndpointOutput struct {
+	EntityTag
+
+	Status int
+	Body   endpoint
+}
+
+type changeEndpointInput struct {
+	EndpointInput
+	Preconditions
+}
 
 type postEndpointOutput struct {
+	EntityTag
+
 	Location string `header:"Location"`
 	Body     endpoint
 }
 
-type listEndpointsInput struct {
-	TenantID string `query:"tenant_id" maxLength:"255" doc:"Only endpoints of this tenant."`
-	Order    string `query:"order" enum:"asc,desc" default:"asc" doc:"By time: asc begins with the oldest."`
-	Limit    int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
-	Cursor   string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
-}
-
-// endpointOperation returns an operation of endpoints. path begins behind theirs.
-func endpointOperation(id, method, path, summary, description string) huma.Operation {
-	return huma.Operation{
-		OperationID: id, Method: method, Path: "/api/endpoints" + path, Tags: []string{tagEndpoints}, Summary: summary,
-		Description: description,
-	}
-}
-
-func (s *Server) addEndpoints() {
-	created := endpointOperation("create-endpoint", http.MethodPost, "", "Create an endpoint",
-		"The secret that signs its webhooks is in this answer and in no other.")
-	created.DefaultStatus = http.StatusCreated
-	register(s, route{
-		Operation: created, errors: codes{problem.EndpointLimit, problem.RateLimitLimit},
-		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
-		body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
-	}, s.postEndpoint)
-
-	register(s, route{
-		Operation: endpointOperation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""),
-		access:    readAccess, timeout: s.cfg.Timeouts.Query,
-	}, s.listEndpoints)
-	register(s, route{
-		Operation: endpointOperation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint", ""),
-		errors:    codes{problem.NotFound},
-		access:    readAccess, timeout: s.cfg.Timeouts.Query,
-	}, s.getEndpoint)
-
-	register(s, route{
-		Operation: endpointOperation("update-endpoint", http.MethodPatch, "/{id}", "Change an endpoint",
-			"Members that are not given stay as they are; null sets a member back to its default. "+
-				"Disabling cancels the pending deliveries, in the background."),
-		errors: codes{problem.NotFound, problem.RateLimitLimit},
-		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
-	}, s.patchEndpoint)
-	register(s, route{
-		Operation: endpointOperation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",
-			"Erases its secrets and cancels its pending deliveries, in the background. "+
-				"Its past deliveries and attempts stay until the retention ends."),
-		errors: codes{problem.NotFound},
-		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
-	}, s.deleteEndpoint)
-}
+func locationOf(row db.Endpoint) string { return "/api/endpoints/" + row.ID.String() }
 
 func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 	e := endpoint{
-		ID: r.ID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes,
+		ID: r.ID, UID: r.UID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes,
 		TimeoutMS: r.TimeoutMS, MaxInFlight: r.MaxInFlight, RateLimit: newRateLimit(r), Lane: newLane(r),
 		RetrySchedule: durations(r.RetrySchedule), RetryJitter: r.RetryJitter,
 		Status: string(r.Status), StatusReason: r.StatusReason, StatusChangedAt: r.StatusChangedAt.UTC(),
@@ -150,24 +115,21 @@ func durations(seconds []int32) []string {
 }
 
 func (s *Server) postEndpoint(ctx context.Context, _ *struct{}) (*postEndpointOutput, error) {
-	edit, err := s.decodeNewEndpoint(bodyOf(ctx))
+	edit, err := s.decodeNewEndpoint(ctx, bodyOf(ctx), nil)
 	if err != nil {
-		return nil, err
-	}
-	if err := checkOwn(ctx, edit.row.TenantID, "body.tenant_id"); err != nil {
 		return nil, err
 	}
 
 	var row db.Endpoint
-	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
-		row, err = s.insertEndpoint(ctx, tx, edit)
+	err = s.changeEndpoints(ctx, func(tx pgx.Tx) error {
+		row, err = s.insertEndpoint(ctx, tx, edit, "create-endpoint")
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 
-	out := &postEndpointOutput{Location: "/api/endpoints/" + row.ID.String()}
+	out := &postEndpointOutput{Location: locationOf(row), EntityTag: entityTagOf(row)}
 	if out.Body, err = newEndpointAnswer(row); err != nil {
 		return nil, err
 	}
@@ -175,86 +137,32 @@ func (s *Server) postEndpoint(ctx context.Context, _ *struct{}) (*postEndpointOu
 	return out, nil
 }
 
-// insertEndpoint stores an endpoint and its sealed secret. Two requests at the same time can exceed the limit by one.
-func (s *Server) insertEndpoint(ctx context.Context, tx pgx.Tx, edit *endpointEdit) (row db.Endpoint, err error) {
-	q, e := db.New(), edit.row
-	n, err := q.CountEndpoints(ctx, tx, e.TenantID)
-	if err != nil {
-		return row, err
-	}
-	if n >= int64(s.cfg.Limits.MaxEndpoints) {
-		return row, problem.New(problem.EndpointLimit,
-			fmt.Sprintf("the tenant has %d endpoints already, and that is the limit: delete one first", n))
-	}
-
-	row, err = q.InsertEndpoint(ctx, tx, db.InsertEndpointParams{
-		TenantID: e.TenantID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
-		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, RetryJitter: e.RetryJitter, Metadata: e.Metadata,
-		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
-	})
-	if err != nil {
-		return row, err
-	}
-
-	if row.SecretHeaders, err = s.setSecretHeaders(ctx, tx, row, edit); err != nil {
-		return row, err
-	}
-	if err := openLane(ctx, tx, db.Endpoint{}, row); err != nil {
-		return row, err
-	}
-	keyID, sealed := s.cfg.Keyring.Seal(edit.secret.Bytes(), row.ID[:])
-	if err := q.InsertEndpointSecret(ctx, tx, row.ID, keyID, sealed); err != nil {
-		return row, err
-	}
-
-	return row, s.audit(ctx, tx, done{"create-endpoint", row.TenantID, objectEndpoint, row.ID.String(), nil})
-}
-
-// setSecretHeaders stores the secret headers that a body gives, and returns those that the endpoint then has.
-func (s *Server) setSecretHeaders(
-	ctx context.Context, tx pgx.Tx, row db.Endpoint, edit *endpointEdit,
-) (json.RawMessage, error) {
-	if edit.secretHeaders == nil {
-		return row.SecretHeaders, nil
-	}
-
-	sealed, err := s.cfg.Keyring.SealHeaders(edit.secretHeaders, row.ID[:])
+func (s *Server) getEndpoint(ctx context.Context, in *getEndpointInput) (*getEndpointOutput, error) {
+	row, err := s.lookUpEndpoint(ctx, s.cfg.Pool, in.EndpointInput)
 	if err != nil {
 		return nil, err
 	}
-	return sealed, db.New().SetSecretHeaders(ctx, tx, sealed, row.ID)
-}
 
-func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pageOutput[endpoint], error) {
-	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
-	after, tenantID := f.after(1)[0], f.tenant(in.TenantID)
-	var healths map[uuid.UUID]db.EndpointHealth
-
-	return list(ctx, s, f, func(tx pgx.Tx) ([]db.Endpoint, error) {
-		rows, err := db.New().ListEndpoints(ctx, tx, db.ListEndpointsParams{
-			TenantID: tenantID, Cursor: after, Ascending: f.ascending, MaxRows: f.maxRows(),
-		})
-		if err != nil {
-			return nil, err
-		}
-		healths, err = healthsOf(ctx, tx, rows)
-		return rows, err
-	}, func(r db.Endpoint) (endpoint, error) {
-		e, err := newEndpointAnswer(r)
-		e.Health = newEndpointHealth(r.Status, healths[r.ID])
-		return e, err
-	}, func(r db.Endpoint) []uuid.UUID { return []uuid.UUID{r.ID} })
-}
-
-func (s *Server) getEndpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
-	row, err := db.New().GetEndpoint(ctx, s.cfg.Pool, in.ID)
+	if in.IfNoneMatch != "" && matches(in.IfNoneMatch, etagOf(row), true) {
+		return &getEndpointOutput{Status: http.StatusNotModified, EntityTag: entityTagOf(row)}, nil
+	}
+	out, err := s.answerEndpoint(ctx, row)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkVisible(ctx, row.TenantID); err != nil {
-		return nil, err
+	return &getEndpointOutput{Status: http.StatusOK, EntityTag: out.EntityTag, Body: out.Body}, nil
+}
+
+// lookUpEndpoint returns the endpoint that a path names, if it is to be seen by the request's key.
+func (s *Server) lookUpEndpoint(ctx context.Context, conn db.DBTX, in EndpointInput) (row db.Endpoint, err error) {
+	id, err := endpointID(ctx, conn, in.ID, "path.id", in.TenantInput)
+	if err != nil {
+		return row, err
 	}
-	return s.answerEndpoint(ctx, row)
+	if row, err = db.New().GetEndpoint(ctx, conn, id); err != nil {
+		return row, err
+	}
+	return row, checkVisible(ctx, row.TenantID)
 }
 
 // answerEndpoint answers with an endpoint and its health.
@@ -265,16 +173,25 @@ func (s *Server) answerEndpoint(ctx context.Context, row db.Endpoint) (*endpoint
 	}
 	e, err := newEndpointAnswer(row)
 	e.Health = newEndpointHealth(row.Status, healths[row.ID])
-	return &endpointOutput{Body: e}, err
+	return &endpointOutput{EntityTag: entityTagOf(row), Body: e}, err
 }
 
-func (s *Server) patchEndpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
-	var before, after db.Endpoint
-	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
-		if before, err = lockEndpoint(ctx, tx, in.ID); err != nil {
+func (s *Server) patchEndpoint(ctx context.Context, in *changeEndpointInput) (*endpointOutput, error) {
+	var after db.Endpoint
+	err := s.changeEndpoints(ctx, func(tx pgx.Tx) error {
+		before, err := lockNamedEndpoint(ctx, tx, in.EndpointInput)
+		if err != nil {
 			return err
 		}
-		after, err = s.updateEndpoint(ctx, tx, before)
+		if err := in.check(&before); err != nil {
+			return err
+		}
+
+		edit, err := s.decodeChange(bodyOf(ctx), before)
+		if err != nil {
+			return err
+		}
+		after, err = s.updateEndpoint(ctx, tx, before, edit, "update-endpoint")
 		return err
 	})
 	if err != nil {
@@ -284,49 +201,15 @@ func (s *Server) patchEndpoint(ctx context.Context, in *endpointInput) (*endpoin
 	return s.answerEndpoint(ctx, after)
 }
 
-func (s *Server) updateEndpoint(ctx context.Context, tx pgx.Tx, before db.Endpoint) (row db.Endpoint, err error) {
-	edit, err := s.decodeChange(bodyOf(ctx), before)
+// lockNamedEndpoint returns the endpoint that a path names and the request's key may change.
+func lockNamedEndpoint(ctx context.Context, tx pgx.Tx, in EndpointInput) (row db.Endpoint, err error) {
+	id, err := endpointID(ctx, tx, in.ID, "path.id", in.TenantInput)
 	if err != nil {
 		return row, err
 	}
-
-	if len(edit.members) == 0 {
-		return before, nil
-	}
-
-	e := edit.row
-	row, err = db.New().UpdateEndpoint(ctx, tx, db.UpdateEndpointParams{
-		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
-		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, RetryJitter: e.RetryJitter, Metadata: e.Metadata,
-		Status: e.Status, StatusReason: statusReasonAPI,
-		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
-	})
-	if err != nil {
-		return row, err
-	}
-	if row.SecretHeaders, err = s.setSecretHeaders(ctx, tx, row, edit); err != nil {
-		return row, err
-	}
-
-	detail := map[string]any{"members": edit.members}
-	if row.Status != before.Status {
-		detail["status"] = row.Status
-	}
-	d := done{"update-endpoint", row.TenantID, objectEndpoint, row.ID.String(), detail}
-	if err := s.audit(ctx, tx, d); err != nil {
-		return row, err
-	}
-
-	if err := openLane(ctx, tx, before, row); err != nil {
-		return row, err
-	}
-	if before.Status == db.EndpointStatusDisabled && row.Status != before.Status {
-		return row, health.Reset(ctx, tx, e.ID)
-	}
-	return row, nil
+	return lockEndpoint(ctx, tx, id)
 }
 
-// lockEndpoint returns an endpoint that the request's key may change.
 func lockEndpoint(ctx context.Context, tx pgx.Tx, id uuid.UUID) (db.Endpoint, error) {
 	row, err := db.New().LockEndpoint(ctx, tx, id)
 	if err != nil {
@@ -335,21 +218,24 @@ func lockEndpoint(ctx context.Context, tx pgx.Tx, id uuid.UUID) (db.Endpoint, er
 	return row, checkVisible(ctx, row.TenantID)
 }
 
-func (s *Server) deleteEndpoint(ctx context.Context, in *endpointInput) (*struct{}, error) {
+func (s *Server) deleteEndpoint(ctx context.Context, in *changeEndpointInput) (*struct{}, error) {
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
-		row, err := lockEndpoint(ctx, tx, in.ID)
+		row, err := lockNamedEndpoint(ctx, tx, in.EndpointInput)
 		if err != nil {
 			return err
 		}
+		if err := in.check(&row); err != nil {
+			return err
+		}
 
-		if _, err := db.New().DeleteEndpoint(ctx, tx, in.ID); err != nil {
+		if _, err := db.New().DeleteEndpoint(ctx, tx, row.ID); err != nil {
 			return err
 		}
 		if err := s.audit(ctx, tx, done{"delete-endpoint", row.TenantID, objectEndpoint, row.ID.String(), nil}); err != nil {
 			return err
 		}
 
-		return db.New().DeleteEndpointSecrets(ctx, tx, in.ID)
+		return db.New().DeleteEndpointSecrets(ctx, tx, row.ID)
 	})
 	return nil, err
 }

@@ -1,12 +1,12 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
-	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/internal/strictjson"
 )
 
@@ -30,7 +30,8 @@ const (
 type newEndpoint struct {
 	_ struct{} `additionalProperties:"false"`
 
-	TenantID      string            `json:"tenant_id" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose events it gets; or outhook.operator, to get operational events like outhook.endpoint.disabled."`
+	TenantID      string            `json:"tenant_id,omitempty" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose events it gets; or outhook.operator, to get operational events like outhook.endpoint.disabled. Absent: the one that the key is bound to."`
+	UID           *string           `json:"uid,omitempty" nullable:"true" maxLength:"256" pattern:"^[A-Za-z0-9_.-]+$" example:"main" doc:"Your own name for it, unique in its tenant, usable wherever its id is. No UUID, and not . or .. alone."`
 	URL           string            `json:"url" maxLength:"2048" example:"https://example.com/webhooks" doc:"http or https, publicly reachable, without user name and fragment."`
 	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024" doc:"For people."`
 	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100" example:"[\"invoice.*\"]" doc:"The types that it is subscribed to: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
@@ -49,85 +50,82 @@ type newEndpoint struct {
 type endpointChange struct {
 	_ struct{} `additionalProperties:"false"`
 
-	URL           *string           `json:"url,omitempty" nullable:"false" maxLength:"2048" example:"https://example.com/webhooks"`
-	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024"`
-	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100"`
-	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Replaces all of them."`
-	SecretHeaders map[string]string `json:"secret_headers,omitempty" nullable:"true" doc:"Replaces all of them. A url with another scheme, host or port needs them again, or null."`
-	TimeoutMS     *int32            `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
-	MaxInFlight   *int32            `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000"`
-	RateLimit     *rateLimit        `json:"rate_limit,omitempty" doc:"Null: no limit."`
-	RetrySchedule *scheduleBody     `json:"retry_schedule,omitempty"`
-	RetryJitter   *float64          `json:"retry_jitter,omitempty" nullable:"true" minimum:"0" maximum:"1"`
-	Metadata      map[string]string `json:"metadata,omitempty" nullable:"true" doc:"Replaces all of it."`
-	Status        *string           `json:"status,omitempty" nullable:"true" enum:"enabled,paused,disabled" doc:"paused: deliveries wait. disabled: none are made, and the pending ones are cancelled."`
+	UID           *string       `json:"uid,omitempty" nullable:"true" maxLength:"256" pattern:"^[A-Za-z0-9_.-]+$" doc:"Null: none."`
+	URL           *string       `json:"url,omitempty" nullable:"false" maxLength:"2048" example:"https://example.com/webhooks"`
+	Description   *string       `json:"description,omitempty" nullable:"true" maxLength:"1024"`
+	EventTypes    []string      `json:"event_types,omitempty" nullable:"true" maxItems:"100"`
+	Headers       textPatch     `json:"headers,omitempty" nullable:"true" doc:"Merged with those that there are: null removes one, or all."`
+	SecretHeaders textPatch     `json:"secret_headers,omitempty" nullable:"true" doc:"Merged with those that there are: null removes one, or all. A url with another scheme, host or port needs each of them again, or null."`
+	TimeoutMS     *int32        `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
+	MaxInFlight   *int32        `json:"max_in_flight,omitempty" nullable:"true" minimum:"1" maximum:"1000"`
+	RateLimit     *rateLimit    `json:"rate_limit,omitempty" doc:"Null: no limit."`
+	RetrySchedule *scheduleBody `json:"retry_schedule,omitempty"`
+	RetryJitter   *float64      `json:"retry_jitter,omitempty" nullable:"true" minimum:"0" maximum:"1"`
+	Metadata      textPatch     `json:"metadata,omitempty" nullable:"true" doc:"Merged with what there is: null removes one, or all."`
+	Status        *string       `json:"status,omitempty" nullable:"true" enum:"enabled,paused,disabled" doc:"paused: deliveries wait. disabled: none are made, and the pending ones are cancelled."`
 }
 
-// endpointEdit is an endpoint that a body changes member by member.
-type endpointEdit struct {
-	row           db.Endpoint
-	secret        signature.Secret
-	secretHeaders map[string]string // nil: not given
-	cfg           *Config
-	members       []string // the names of those that the body gives, sorted
-	faults        problem.Faults
-}
-
-// decodeNewEndpoint reads the body that creates an endpoint.
-func (s *Server) decodeNewEndpoint(body []byte) (*endpointEdit, error) {
-	e := &endpointEdit{
-		row: db.Endpoint{
-			EventTypes: []string{}, Headers: []byte(emptyJSONObject), SecretHeaders: []byte(emptyJSONObject),
-			Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight,
-			RatePer: perSecond, RateBurst: 1,
-		},
-		secret: signature.NewSecret(), cfg: &s.cfg,
-	}
-	if err := e.decode(body, e.setNew); err != nil {
+// decodeNewEndpoint reads the body that creates an endpoint. tenantID is whose it is unless the body says that; nil:
+// the one's that the request's key is bound to.
+func (s *Server) decodeNewEndpoint(ctx context.Context, body []byte, tenantID *string) (*endpointEdit, error) {
+	object, err := strictjson.ParseObject(body)
+	if err != nil {
 		return nil, err
 	}
 
+	e, own := s.newEdit("body"), requestOf(ctx).key.tenantID
+	if tenantID != nil {
+		own = *tenantID
+	}
+	e.decodeNew(object, own)
+	if err := e.faults.Problem(problem.InvalidRequest); err != nil {
+		return nil, err
+	}
+	return e, checkOwn(ctx, e.row.TenantID, "body.tenant_id")
+}
+
+// decodeNew reads the members of a new endpoint, which is tenantID's unless they say another.
+func (e *endpointEdit) decodeNew(object json.RawMessage, tenantID string) {
+	e.row.TenantID = tenantID
+	e.decode(object, e.setNew)
+
 	for _, required := range []struct{ name, value string }{{"tenant_id", e.row.TenantID}, {"url", e.row.URL}} {
 		if required.value == "" {
-			e.faults.Add("body."+required.name, "is required")
+			e.faults.Add(e.at+"."+required.name, "is required")
 		}
 	}
 	e.checkDoubles()
 	e.checkDelays()
-	return e, e.faults.Problem(problem.InvalidRequest)
 }
 
 // decodeChange reads the body that changes an endpoint.
 func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, error) {
-	e := &endpointEdit{row: row, cfg: &s.cfg}
-	if err := e.decode(body, e.setChange); err != nil {
+	object, err := strictjson.ParseObject(body)
+	if err != nil {
 		return nil, err
 	}
-	e.checkDoubles()
+
+	e := &endpointEdit{at: "body", row: row, cfg: &s.cfg}
+	e.decode(object, e.setChange)
 	e.checkMove(row)
+	e.checkDoubles()
 	e.checkDelays()
 	return e, e.faults.Problem(problem.InvalidRequest)
 }
 
-func (e *endpointEdit) decode(body []byte, set func(name string, value json.RawMessage) bool) error {
-	object, err := strictjson.ParseObject(body)
-	if err != nil {
-		return err
-	}
-
-	strictjson.EachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
+func (e *endpointEdit) decode(object json.RawMessage, set func(name string, value json.RawMessage) bool) {
+	strictjson.EachMember(object, e.at, &e.faults, func(name string, value json.RawMessage) bool {
 		e.members = append(e.members, name)
 		return set(name, value)
 	})
 	slices.Sort(e.members)
-	return nil
 }
 
 // setNew sets a member that only a new endpoint has, or any other.
 func (e *endpointEdit) setNew(name string, value json.RawMessage) bool {
 	switch name {
 	case "tenant_id":
-		e.row.TenantID = tenantID(value, &e.faults)
+		e.row.TenantID = tenantID(value, e.at+".tenant_id", &e.faults)
 	case "secret":
 		e.setSecret(value)
 	default:
@@ -147,11 +145,11 @@ func (e *endpointEdit) setChange(name string, value json.RawMessage) bool {
 		return true
 	}
 
-	e.row.Status = db.EndpointStatus(strictjson.Text(value, "body.status", &e.faults))
+	e.row.Status = db.EndpointStatus(strictjson.Text(value, e.at+".status", &e.faults))
 	switch e.row.Status {
 	case db.EndpointStatusEnabled, db.EndpointStatusPaused, db.EndpointStatusDisabled:
 	default:
-		e.faults.Add("body.status", "must be enabled, paused or disabled")
+		e.faults.Add(e.at+".status", "must be enabled, paused or disabled")
 	}
 	return true
 }
@@ -159,6 +157,8 @@ func (e *endpointEdit) setChange(name string, value json.RawMessage) bool {
 // set sets a member; null is its default.
 func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 	switch name {
+	case "uid":
+		e.setUID(value)
 	case "url":
 		e.setURL(value)
 	case "description":
@@ -167,12 +167,9 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 		e.setEventTypes(value)
 
 	case "headers":
-		e.row.Headers = e.object(value, "body.headers", maxHeaders, maxHeaderBytes, checkHeader)
+		e.setHeaders(value)
 	case "secret_headers":
-		e.secretHeaders = map[string]string{}
-		if m := e.entries(value, "body.secret_headers", maxHeaders, maxHeaderBytes, checkSecretHeader); m != nil {
-			e.secretHeaders = m
-		}
+		e.setSecretHeaders(value)
 
 	case "timeout_ms":
 		e.setTimeout(value)
@@ -185,7 +182,7 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 	case "retry_jitter":
 		e.setJitter(value)
 	case "metadata":
-		e.row.Metadata = e.object(value, "body.metadata", maxMetadata, maxMetaBytes, nil)
+		e.setMetadata(value)
 	default:
 		return false
 	}

@@ -87,7 +87,7 @@ func (e *endpointEdit) setInFlight(value json.RawMessage) {
 	if strictjson.IsNull(value) {
 		return
 	}
-	e.row.MaxInFlight = e.bounded(value, "body.max_in_flight", maxInFlight)
+	e.row.MaxInFlight = e.bounded(value, e.at+".max_in_flight", maxInFlight)
 }
 
 // bounded reads a number from 1 to most.
@@ -101,7 +101,7 @@ func (e *endpointEdit) bounded(value json.RawMessage, at string, most int32) int
 }
 
 func (e *endpointEdit) setRateLimit(value json.RawMessage) {
-	const at = "body.rate_limit"
+	at := e.at + ".rate_limit"
 	e.row.RateLimit, e.row.RatePer, e.row.RateBurst = nil, perSecond, 1
 	switch {
 	case strictjson.IsNull(value):

@@ -26,7 +26,7 @@ func (e *endpointEdit) setSchedule(value json.RawMessage) {
 	switch {
 	case len(e.faults) > before:
 	case err != nil:
-		e.faults.Add("body.retry_schedule", strings.TrimPrefix(err.Error(), retry.ErrInvalid.Error()+": "))
+		e.faults.Add(e.at+".retry_schedule", strings.TrimPrefix(err.Error(), retry.ErrInvalid.Error()+": "))
 	default:
 		e.row.RetrySchedule = schedule.Seconds()
 	}
@@ -51,7 +51,7 @@ func (*scheduleBody) Schema(huma.Registry) *huma.Schema {
 // schedule reads a preset's name or a list of durations.
 func (e *endpointEdit) schedule(value json.RawMessage) (retry.Schedule, error) {
 	if value[0] == '"' {
-		switch strictjson.Text(value, "body.retry_schedule", &e.faults) {
+		switch strictjson.Text(value, e.at+".retry_schedule", &e.faults) {
 		case "fast":
 			return retry.Fast(), nil
 		case "standard":
@@ -61,10 +61,10 @@ func (e *endpointEdit) schedule(value json.RawMessage) (retry.Schedule, error) {
 	}
 
 	schedule := retry.Schedule{}
-	for i, item := range strictjson.Texts(value, "body.retry_schedule", &e.faults) {
+	for i, item := range strictjson.Texts(value, e.at+".retry_schedule", &e.faults) {
 		d, err := time.ParseDuration(item)
 		if err != nil {
-			e.faults.Add(strictjson.ElementLocation("body.retry_schedule", i), "must be a duration like 30s, 1m or 2h")
+			e.faults.Add(strictjson.ElementLocation(e.at+".retry_schedule", i), "must be a duration like 30s, 1m or 2h")
 		}
 		schedule = append(schedule, d)
 	}
@@ -78,12 +78,12 @@ func (e *endpointEdit) setJitter(value json.RawMessage) {
 	}
 
 	before := len(e.faults)
-	jitter := strictjson.Number(value, "body.retry_jitter", &e.faults)
+	jitter := strictjson.Number(value, e.at+".retry_jitter", &e.faults)
 	if len(e.faults) > before {
 		return
 	}
 	if err := retry.Jitter(jitter).Validate(); err != nil {
-		e.faults.Add("body.retry_jitter", err.Error())
+		e.faults.Add(e.at+".retry_jitter", err.Error())
 		return
 	}
 	e.row.RetryJitter = &jitter
@@ -107,8 +107,8 @@ func (e *endpointEdit) checkDelays() {
 		e.cfg.Retention/ledger.Day)
 	switch {
 	case slices.Contains(e.members, "retry_schedule"):
-		e.faults.Add("body.retry_schedule", "is too long: "+bound)
+		e.faults.Add(e.at+".retry_schedule", "is too long: "+bound)
 	case slices.Contains(e.members, "retry_jitter"):
-		e.faults.Add("body.retry_jitter", "is too large for the retry schedule: "+bound)
+		e.faults.Add(e.at+".retry_jitter", "is too large for the retry schedule: "+bound)
 	}
 }

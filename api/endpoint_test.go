@@ -48,7 +48,7 @@ func TestPostEndpoint(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, parsed.Bytes(), 32)
 		for name, want := range map[string]any{
-			"tenant_id": "acme", "url": "https://example.com/x?token=1", "description": "", "event_types": []any{},
+			"uid": nil, "tenant_id": "acme", "url": "https://example.com/x?token=1", "description": "", "event_types": []any{},
 			"headers": object{}, "timeout_ms": 15000.0, "retry_schedule": nil, "retry_jitter": nil, "status": "enabled", "status_reason": "",
 			"metadata": object{},
 			"health": object{
@@ -63,7 +63,7 @@ func TestPostEndpoint(t *testing.T) {
 			require.NoError(t, err)
 			require.WithinDuration(t, time.Now(), at, time.Minute)
 		}
-		require.Len(t, got, 21)
+		require.Len(t, got, 22)
 
 		again := b.requireObject(b.do("GET", r.header.Get("Location"), ""), 200)
 		require.NotContains(t, again, "secret")
@@ -230,7 +230,7 @@ func TestPatchEndpoint(t *testing.T) {
 				body = "{}"
 			}
 			b.requireProblem(b.do(method, "/api/endpoints/"+uuid.NewString(), body), 404)
-			b.requireFault(b.do(method, "/api/endpoints/1", body), 422, "path.id", "UUID")
+			b.requireFault(b.do(method, "/api/endpoints/a%20b", body), 422, "path.id", "UUID")
 		}
 		b.requireProblem(b.do("POST", "/api/endpoints/"+uuid.NewString()+"/test", ""), 404)
 	})

@@ -52,8 +52,9 @@ type trial struct {
 func (trial) SchemaName() string { return "Tested" }
 
 type testEndpointInput struct {
-	ID          uuid.UUID `path:"id" format:"uuid" doc:"The endpoint's id."`
-	Traceparent string    `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its receivers. A value of another form than version 00 is ignored."`
+	EndpointInput
+
+	Traceparent string `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its receivers. A value of another form than version 00 is ignored."`
 }
 
 type testEndpointOutput struct{ Body trial }
@@ -72,7 +73,7 @@ func (s *Server) addTrials() {
 }
 
 func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*testEndpointOutput, error) {
-	e, err := s.endpointToTest(ctx, in.ID)
+	e, err := s.endpointToTest(ctx, in.EndpointInput)
 	if err != nil {
 		return nil, err
 	}
@@ -104,17 +105,14 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 }
 
 // endpointToTest reads an endpoint, in one of the holder's slots.
-func (s *Server) endpointToTest(ctx context.Context, id uuid.UUID) (e db.Endpoint, err error) {
+func (s *Server) endpointToTest(ctx context.Context, in EndpointInput) (e db.Endpoint, err error) {
 	free, err := requestOf(ctx).own.take(ctx, false)
 	if err != nil {
 		return e, err
 	}
 	defer free()
 
-	if e, err = db.New().GetEndpoint(ctx, s.cfg.Pool, id); err != nil {
-		return e, err
-	}
-	return e, checkVisible(ctx, e.TenantID)
+	return s.lookUpEndpoint(ctx, s.cfg.Pool, in)
 }
 
 // takeTest takes the place of a test that waits.

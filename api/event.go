@@ -152,7 +152,7 @@ func (s *Server) addEvents() {
 }
 
 func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventOutput, error) {
-	e, err := s.decodeEvent(bodyOf(ctx), in.IdempotencyKey)
+	e, err := s.decodeEvent(bodyOf(ctx), requestOf(ctx).key.tenantID, in.IdempotencyKey)
 	if err != nil {
 		return nil, err
 	}
@@ -183,12 +183,12 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 			"must not be given with a batch: give each event its own idempotency_key")
 	}
 
-	events, err := s.decodeBatch(bodyOf(ctx))
+	key := requestOf(ctx).key
+	events, err := s.decodeBatch(bodyOf(ctx), key.tenantID)
 	if err != nil {
 		return nil, err
 	}
 
-	key := requestOf(ctx).key
 	foreign := func(e outhook.Event) bool { return !key.sees(e.TenantID) }
 	if i := slices.IndexFunc(events, foreign); i >= 0 {
 		return nil, checkOwn(ctx, events[i].TenantID, eventLocation(i)+".tenant_id")

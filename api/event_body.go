@@ -15,7 +15,7 @@ import (
 type newEvent struct {
 	_ struct{} `additionalProperties:"false"`
 
-	TenantID       string  `json:"tenant_id" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose endpoints get the event: a label that you choose, at most 255 bytes, without control characters."`
+	TenantID       string  `json:"tenant_id,omitempty" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose endpoints get the event: a label that you choose, at most 255 bytes, without control characters. Absent: the one that the key is bound to."`
 	Type           string  `json:"type" maxLength:"255" pattern:"^[A-Za-z0-9_]+(\\.[A-Za-z0-9_]+)*$" example:"invoice.paid" doc:"Names of letters, digits and _ joined by dots. Types that begin with outhook. are reserved."`
 	Payload        any     `json:"payload" example:"{\"amount\": 4200}" doc:"Any JSON value, at most 262,144 bytes and 512 levels deep. It is stored, signed and sent byte for byte."`
 	IdempotencyKey *string `json:"idempotency_key,omitempty" nullable:"true" maxLength:"255" example:"invoice-17-paid" doc:"Unique per tenant until the retention ends, at most 255 bytes. A second event with the same key, type and payload is a duplicate and stored once; with another type or payload it is refused (409)."`
@@ -43,15 +43,16 @@ func (f *eventFaults) problem() error {
 
 func eventLocation(i int) string { return strictjson.ElementLocation("body.events", i) }
 
-// decodeEvent reads the body of one event. headerKey is the idempotency key of the request's header, or "".
-func (s *Server) decodeEvent(body []byte, headerKey string) (outhook.Event, error) {
+// decodeEvent reads the body of one event. tenantID is whose it is unless it says that; headerKey is the idempotency
+// key of the request's header, or "".
+func (s *Server) decodeEvent(body []byte, tenantID, headerKey string) (outhook.Event, error) {
 	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return outhook.Event{}, err
 	}
 
 	var f eventFaults
-	e := decodeMembers(object, "body", &f.Faults)
+	e := decodeMembers(object, tenantID, "body", &f.Faults)
 	switch {
 	case e.IdempotencyKey == "":
 		e.IdempotencyKey = headerKey
@@ -66,7 +67,7 @@ func (s *Server) decodeEvent(body []byte, headerKey string) (outhook.Event, erro
 }
 
 // decodeBatch reads the body of a batch. It stops at the first event that is wrong.
-func (s *Server) decodeBatch(body []byte) (events []outhook.Event, err error) {
+func (s *Server) decodeBatch(body []byte, tenantID string) (events []outhook.Event, err error) {
 	object, err := strictjson.ParseObject(body)
 	if err != nil {
 		return nil, err
@@ -88,7 +89,7 @@ func (s *Server) decodeBatch(body []byte) (events []outhook.Event, err error) {
 	}
 
 	strictjson.EachElement(list, func(i int, value json.RawMessage) bool {
-		events = append(events, s.decodeItem(value, i, &f))
+		events = append(events, s.decodeItem(value, tenantID, i, &f))
 		return len(f.Faults) == 0
 	})
 	if len(events) == 0 {
@@ -97,7 +98,7 @@ func (s *Server) decodeBatch(body []byte) (events []outhook.Event, err error) {
 	return events, f.problem()
 }
 
-func (s *Server) decodeItem(value json.RawMessage, i int, f *eventFaults) (e outhook.Event) {
+func (s *Server) decodeItem(value json.RawMessage, tenantID string, i int, f *eventFaults) (e outhook.Event) {
 	at := eventLocation(i)
 
 	switch {
@@ -106,16 +107,18 @@ func (s *Server) decodeItem(value json.RawMessage, i int, f *eventFaults) (e out
 	case value[0] != '{':
 		f.Add(at, "must be an object")
 	default:
-		if e = decodeMembers(value, at, &f.Faults); len(f.Faults) == 0 {
+		if e = decodeMembers(value, tenantID, at, &f.Faults); len(f.Faults) == 0 {
 			s.checkEvent(e, at, f)
 		}
 	}
 	return e
 }
 
-// decodeMembers reads the members of an event. Its payload is the bytes that stand in object.
-func decodeMembers(object json.RawMessage, at string, f *problem.Faults) (e outhook.Event) {
-	given := map[string]bool{}
+// decodeMembers reads the members of an event, which is tenantID's unless they say another. Its payload is the bytes
+// that stand in object.
+func decodeMembers(object json.RawMessage, tenantID, at string, f *problem.Faults) (e outhook.Event) {
+	e.TenantID = tenantID
+	given := map[string]bool{"tenant_id": tenantID != ""}
 	strictjson.EachMember(object, at, f, func(name string, value json.RawMessage) bool {
 		given[name] = true
 		switch name {

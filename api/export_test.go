@@ -11,7 +11,7 @@ import (
 // DecodeEvent reads the body of POST /api/events.
 func DecodeEvent(body []byte, maxPayloadBytes int) (outhook.Event, error) {
 	s := &Server{cfg: Config{Limits: Limits{MaxPayloadBytes: maxPayloadBytes}}}
-	return s.decodeEvent(body, "")
+	return s.decodeEvent(body, "", "")
 }
 
 // Routes returns "METHOD /path" of every route, sorted.

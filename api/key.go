@@ -155,7 +155,7 @@ func decodeNewKey(body []byte, now time.Time) (k apikey.Spec, err error) {
 			k.Scope = strictjson.Text(value, "body.scope", &f)
 		case "tenant_id":
 			if !strictjson.IsNull(value) {
-				k.TenantID = tenantID(value, &f)
+				k.TenantID = tenantID(value, "body.tenant_id", &f)
 			}
 		case "expires_at":
 			k.ExpiresAt = strictjson.TimeOrNull(value, "body.expires_at", &f)

@@ -244,7 +244,7 @@ func TestListsFilter(t *testing.T) {
 		"/api/deliveries?outcome=s3cret":                       "query.outcome[0]",
 		"/api/deliveries?status_code=99":                       "query.status_code",
 		"/api/deliveries?event_id=s3cret":                      "query.event_id",
-		event + "?endpoint_id=s3cret":                          "query.endpoint_id",
+		event + "?endpoint_id=s3%20cret":                       "query.endpoint_id",
 	} {
 		r := b.do("GET", path, "")
 		b.requireFault(r, 422, location, "")

@@ -21,6 +21,21 @@ const (
 // objects are one of each kind, of one tenant.
 type objects struct {
 	tenant, endpoint, event, key, erasure, operation string
+
+	uid   string // of the endpoint
+	query string // of the request, with its ?
+}
+
+// named names the endpoint by its uid.
+func (o objects) named() objects {
+	o.endpoint = o.uid
+	return o
+}
+
+// asked names the tenant in the query.
+func (o objects) asked(tenant string) objects {
+	o.query = "?tenant_id=" + tenant
+	return o
 }
 
 // entry says who may call an operation, and how it is called for a tenant's objects.
@@ -46,7 +61,7 @@ const (
 
 func at(text string) func(objects) string {
 	return func(o objects) string {
-		return strings.NewReplacer("{tenant}", o.tenant, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key, "{erasure}", o.erasure, "{operation}", o.operation).Replace(text)
+		return strings.NewReplacer("{tenant}", o.tenant, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key, "{erasure}", o.erasure, "{operation}", o.operation, "{new}", uuid.NewString()).Replace(text)
 	}
 }
 
@@ -74,6 +89,14 @@ func matrix() map[string]entry {
 
 		"create-endpoint": {
 			scopes: tenant, path: at("/api/endpoints"), body: at(`{"tenant_id":"{tenant}","url":"https://example.com"}`),
+			kind: ofMaking, audited: "endpoint",
+		},
+		"create-endpoints": {
+			scopes: tenant, path: at("/api/endpoints/batch"), body: at(`{"endpoints":[{"tenant_id":"{tenant}","url":"https://example.com"}]}`),
+			kind: ofMaking, audited: "endpoint",
+		},
+		"put-endpoint": {
+			scopes: tenant, path: at("/api/endpoints/put-{new}"), body: at(`{"tenant_id":"{tenant}","url":"https://example.com"}`),
 			kind: ofMaking, audited: "endpoint",
 		},
 		"list-endpoints":  {scopes: read, path: at("/api/endpoints"), kind: ofList},
@@ -169,7 +192,8 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 	m.made++
 	eventType := fmt.Sprintf("only.t%d", m.made)
 	o := objects{tenant: tenant}
-	o.endpoint = m.newEndpoint(tenant, `,"event_types":["`+eventType+`"]`).String()
+	o.uid = fmt.Sprintf("uid-%d", m.made)
+	o.endpoint = m.newEndpoint(tenant, `,"event_types":["`+eventType+`"],"uid":"`+o.uid+`"`).String()
 	o.event = m.newEvent(tenant, eventType).String()
 	_, id := m.newKey("tenant", tenant)
 	o.key = id.String()
@@ -182,7 +206,7 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 
 func absentObjects() objects {
 	return objects{
-		tenant: foreignTenant, endpoint: uuid.NewString(), event: uuid.NewString(), key: uuid.NewString(), erasure: uuid.NewString(),
+		tenant: foreignTenant, endpoint: uuid.NewString(), uid: "uid-absent", event: uuid.NewString(), key: uuid.NewString(), erasure: uuid.NewString(),
 		operation: uuid.NewString(),
 	}
 }
@@ -207,7 +231,7 @@ func (m *matrixBundle) call(key, method string, e entry, o objects) response {
 	if e.body != nil {
 		body = e.body(o)
 	}
-	return m.as(key, method, e.path(o), body)
+	return m.as(key, method, e.path(o)+o.query, body)
 }
 
 // refused wants an answer that is an error, and nothing changed.
@@ -254,6 +278,7 @@ func TestTenantIsolationMatrix(t *testing.T) {
 
 func (m *matrixBundle) testOperation(name, method string, e entry) {
 	m.t.Helper()
+	m.exec(`DELETE FROM outhook.operations`) // a tenant has so many at once
 	own, foreign, absent := m.newObjects(ownTenant), m.newObjects(foreignTenant), absentObjects()
 	for _, key := range m.dead {
 		for _, o := range []objects{own, foreign, absent} {
@@ -299,8 +324,35 @@ func (m *matrixBundle) testOperation(name, method string, e entry) {
 				m.testAllowed(at, name, method, h, e, m.newObjects(foreignTenant))
 			}
 			m.testAllowed(at, name, method, h, e, m.newObjects(ownTenant))
+			if e.path(own.named()) != e.path(own) {
+				m.testNamed(at, name, method, h, e, own, foreign)
+			}
 		}
 	}
+}
+
+// testNamed names an endpoint by its uid, which is its tenant's.
+func (m *matrixBundle) testNamed(at, name, method string, h holder, e entry, own, foreign objects) {
+	m.t.Helper()
+	at += " by uid"
+	refused := func(status int, o objects) response {
+		m.t.Helper()
+		return m.refused(at, status, func() response { return m.call(h.text, method, e, o) })
+	}
+	mine := m.newObjects(ownTenant).named()
+
+	if h.tenant == "" {
+		refused(422, mine)
+		refused(404, mine.asked(foreignTenant))
+		refused(404, own.asked(foreignTenant))
+		m.testAllowed(at, name, method, h, e, mine.asked(ownTenant))
+		return
+	}
+	missing := refused(404, absentObjects().named())
+	for _, o := range []objects{foreign.named(), foreign.named().asked(foreignTenant), foreign.asked(foreignTenant), own.asked(foreignTenant)} {
+		require.Equal(m.t, string(missing.body), string(refused(404, o).body), at)
+	}
+	m.testAllowed(at, name, method, h, e, mine)
 }
 
 // testAllowed wants success and, if something was changed, one entry of the audit trail that tells who and what.
@@ -339,8 +391,10 @@ func (m *matrixBundle) testList(at string, h holder, e entry, own, foreign objec
 	}
 	for _, query := range []string{
 		"?limit=200", "?limit=200&tenant_id=" + foreignTenant, "?limit=200&endpoint_id=" + foreign.endpoint,
-		"?limit=200&object_id=" + foreign.endpoint, "?limit=200&tenant_id=" + ownTenant, "?limit=200&event_id=" + foreign.event,
-		"?limit=200&order=desc",
+		"?limit=200&endpoint_id=" + foreign.uid, "?limit=200&uid=" + foreign.uid,
+		"?limit=200&tenant_id=" + foreignTenant + "&endpoint_id=" + foreign.uid,
+		"?limit=200&status=enabled&health=healthy&url_host=example.com", "?limit=200&object_id=" + foreign.endpoint,
+		"?limit=200&tenant_id=" + ownTenant, "?limit=200&event_id=" + foreign.event, "?limit=200&order=desc",
 	} {
 		r := m.as(h.text, http.MethodGet, e.path(own)+query, "")
 		if r.status == 422 {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"reflect"
 	"time"
@@ -54,7 +53,7 @@ type newOperationOutput struct {
 
 type listOperationsInput struct {
 	TenantID   string `query:"tenant_id" maxLength:"255" doc:"Only operations with this tenant."`
-	EndpointID string `query:"endpoint_id" format:"uuid" doc:"Only operations with this endpoint."`
+	EndpointID string `query:"endpoint_id" maxLength:"256" doc:"Only operations with this endpoint: its id, or its uid."`
 	State      string `query:"state" enum:"running,paused,completed,cancelled" doc:"Only operations in this state."`
 	Order      string `query:"order" enum:"asc,desc" default:"desc" doc:"By time: asc begins with the oldest."`
 	Limit      int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
@@ -162,24 +161,21 @@ func tenantOf(r db.Operation) string {
 	return *r.TenantID
 }
 
-func (s *Server) recoverEndpoint(ctx context.Context, in *endpointInput) (*newOperationOutput, error) {
+func (s *Server) recoverEndpoint(ctx context.Context, in *EndpointInput) (*newOperationOutput, error) {
 	filter, err := decodeFilter(bodyOf(ctx), true)
 	if err != nil {
 		return nil, err
 	}
 
 	return s.startOperation(ctx, func(tx pgx.Tx) (row db.Operation, d done, err error) {
-		n, err := db.New().GetEndpoint(ctx, tx, in.ID)
+		n, err := s.lookUpEndpoint(ctx, tx, *in)
 		if err != nil {
 			return row, d, err
 		}
-		if err := checkVisible(ctx, n.TenantID); err != nil {
-			return row, d, err
-		}
 
-		row, err = joboperation.Recover(ctx, tx, in.ID, filter)
+		row, err = joboperation.Recover(ctx, tx, n.ID, filter.Filter)
 		detail := map[string]any{"operation_id": row.ID, "missed": row.Missed}
-		return row, done{"recover-endpoint", n.TenantID, objectEndpoint, in.ID.String(), detail}, err
+		return row, done{"recover-endpoint", n.TenantID, objectEndpoint, n.ID.String(), detail}, err
 	})
 }
 
@@ -196,36 +192,17 @@ func (s *Server) postOperation(ctx context.Context, _ *struct{}) (*newOperationO
 	}
 
 	return s.startOperation(ctx, func(tx pgx.Tx) (row db.Operation, _ done, err error) {
-		if err := checkEndpointOf(ctx, tx, filter); err != nil {
+		if err := filter.findEndpoint(ctx, tx); err != nil {
 			return row, done{}, err
 		}
 
-		row, err = joboperation.Replay(ctx, tx, filter)
+		row, err = joboperation.Replay(ctx, tx, filter.Filter)
 		detail := map[string]any{
 			"endpoint_id": row.EndpointID, "event_types": row.EventTypes, "states": row.States,
 			"since": row.Since.UTC(), "until": row.Until.UTC(),
 		}
 		return row, done{"create-operation", tenantOf(row), objectOperation, row.ID.String(), detail}, err
 	})
-}
-
-// checkEndpointOf refuses an operation for an endpoint that is not there, or not the tenant's: it would look through
-// the log and find nothing.
-func checkEndpointOf(ctx context.Context, tx pgx.Tx, filter joboperation.Filter) error {
-	if filter.EndpointID == nil {
-		return nil
-	}
-
-	n, err := db.New().GetEndpoint(ctx, tx, *filter.EndpointID)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return err
-	}
-	if err != nil || filter.TenantID != nil && *filter.TenantID != n.TenantID {
-		var faults problem.Faults
-		faults.Add("body.endpoint_id", "is no endpoint of the tenant")
-		return faults.Problem(problem.InvalidRequest)
-	}
-	return nil
 }
 
 func (s *Server) startOperation(
@@ -251,9 +228,10 @@ func (s *Server) startOperation(
 
 func (s *Server) listOperations(ctx context.Context, in *listOperationsInput) (*pageOutput[operation], error) {
 	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
+	tenantID := f.tenant(in.TenantID)
 	p := db.ListOperationsParams{
-		Cursor: f.after(1)[0], Ascending: f.ascending, MaxRows: f.maxRows(), TenantID: f.tenant(in.TenantID),
-		EndpointID: f.id("query.endpoint_id", in.EndpointID), State: textOrNull(in.State),
+		Cursor: f.after(1)[0], Ascending: f.ascending, MaxRows: f.maxRows(), TenantID: tenantID,
+		EndpointID: f.endpoint(ctx, s.cfg.Pool, in.EndpointID, tenantID), State: textOrNull(in.State),
 	}
 
 	return list(ctx, s, f, func(tx pgx.Tx) ([]db.Operation, error) {

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
@@ -31,7 +34,7 @@ type newReplay struct {
 	Since      time.Time  `json:"since" example:"2026-01-02T03:00:00Z" doc:"Deliveries that were settled at this time or later."`
 	Until      *time.Time `json:"until,omitempty" nullable:"true" doc:"And before this time. Absent: now."`
 	TenantID   *string    `json:"tenant_id,omitempty" nullable:"true" maxLength:"255" doc:"Only deliveries of this tenant. Absent: of any, or of the one that the key is bound to."`
-	EndpointID *string    `json:"endpoint_id,omitempty" nullable:"true" format:"uuid" doc:"Only deliveries to this endpoint."`
+	EndpointID *string    `json:"endpoint_id,omitempty" nullable:"true" maxLength:"256" doc:"Only deliveries to this endpoint: its id, or its uid."`
 	EventTypes []string   `json:"event_types,omitempty" nullable:"true" maxItems:"100" doc:"Only these types: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
 	States     []string   `json:"states,omitempty" nullable:"true" enum:"failed,cancelled,succeeded" doc:"Absent: failed. cancelled: whoever cancelled them. succeeded, for a receiver that lost what it had accepted, looks through the whole log."`
 }
@@ -39,15 +42,16 @@ type newReplay struct {
 // filterEdit is a filter that a body sets member by member.
 type filterEdit struct {
 	joboperation.Filter
-	ofEndpoint bool // the endpoint is given already
+	ofEndpoint bool   // the endpoint is given already
+	endpoint   string // its id or uid, as the body names it
 	faults     problem.Faults
 }
 
 // decodeFilter reads the body that starts an operation; of an endpoint, or by any filter.
-func decodeFilter(body []byte, ofEndpoint bool) (joboperation.Filter, error) {
+func decodeFilter(body []byte, ofEndpoint bool) (*filterEdit, error) {
 	object, err := strictjson.ParseObject(body)
 	if err != nil {
-		return joboperation.Filter{}, err
+		return nil, err
 	}
 
 	e := &filterEdit{ofEndpoint: ofEndpoint}
@@ -62,7 +66,7 @@ func decodeFilter(body []byte, ofEndpoint bool) (joboperation.Filter, error) {
 	case e.Until != nil && !e.Until.After(e.Since):
 		e.faults.Add("body.until", "must be later than since")
 	}
-	return e.Filter, e.faults.Problem(problem.InvalidRequest)
+	return e, e.faults.Problem(problem.InvalidRequest)
 }
 
 // set sets a member; null is its default.
@@ -74,7 +78,7 @@ func (e *filterEdit) set(name string, value json.RawMessage) bool {
 		e.Until = strictjson.TimeOrNull(value, "body.until", &e.faults)
 
 	case "event_types":
-		edit := endpointEdit{}
+		edit := endpointEdit{at: "body"}
 		edit.setEventTypes(value)
 		e.EventTypes, e.faults = edit.row.EventTypes, append(e.faults, edit.faults...)
 	case "states":
@@ -102,15 +106,34 @@ func (e *filterEdit) setScope(name string, value json.RawMessage) {
 	}
 
 	if name == "tenant_id" {
-		id := tenantID(value, &e.faults)
+		id := tenantID(value, "body.tenant_id", &e.faults)
 		e.TenantID = &id
 		return
 	}
-	id, err := uuid.Parse(strictjson.Text(value, "body.endpoint_id", &e.faults))
-	if err != nil {
-		e.faults.Add("body.endpoint_id", "must be a UUID")
+
+	before := len(e.faults)
+	e.endpoint = strictjson.Text(value, "body.endpoint_id", &e.faults)
+	if len(e.faults) == before && uuid.Validate(e.endpoint) != nil && !isUID(e.endpoint) {
+		e.faults.Add("body.endpoint_id", endpointRule)
+	}
+}
+
+// findEndpoint sets the endpoint that the body names, and refuses an operation for one that is not there, or not the
+// tenant's: it would look through the log and find nothing.
+func (e *filterEdit) findEndpoint(ctx context.Context, tx pgx.Tx) error {
+	if e.endpoint == "" {
+		return nil
+	}
+
+	id, err := findEndpoint(ctx, tx, e.endpoint, e.TenantID, "body.endpoint_id", "body.tenant_id")
+	if err == nil {
+		_, err = db.New().GetEndpoint(ctx, tx, id)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return problem.Invalid("body.endpoint_id", "is no endpoint of the tenant")
 	}
 	e.EndpointID = &id
+	return err
 }
 
 func (e *filterEdit) setStates(value json.RawMessage) {

@@ -135,7 +135,8 @@ func TestOperations(t *testing.T) {
 			{path, `{"since":"2026-01-02T03:04:05Z","tenant_id":"acme"}`, "body.tenant_id", "unknown"},
 			{path, `{"since":"2026-01-02T03:04:05Z","event_types":["*"]}`, "body.event_types[0]", "empty list"},
 			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","states":["pending"]}`, "body.states[0]", "succeeded"},
-			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","endpoint_id":"x"}`, "body.endpoint_id", "UUID"},
+			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","endpoint_id":"x y"}`, "body.endpoint_id", "uid"},
+			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","endpoint_id":"x"}`, "body.tenant_id", "required"},
 			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","tenant_id":""}`, "body.tenant_id", "empty"},
 			{"/api/operations", `{"since":"2026-01-02T03:04:05Z","endpoint_id":"` + uuid.NewString() + `"}`, "body.endpoint_id", "no endpoint of"},
 		} {

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
@@ -95,7 +96,7 @@ func decodeRotation(body []byte) (rotationOrder, error) {
 		return o, err
 	}
 
-	e := &endpointEdit{secret: o.secret}
+	e := &endpointEdit{at: "body", secret: o.secret}
 	strictjson.EachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
 		switch name {
 		case "overlap_seconds":
@@ -127,7 +128,7 @@ func overlap(value json.RawMessage, f *problem.Faults) int32 {
 	return n
 }
 
-func (s *Server) rotateSecret(ctx context.Context, in *endpointInput) (*replacementOutput, error) {
+func (s *Server) rotateSecret(ctx context.Context, in *EndpointInput) (*replacementOutput, error) {
 	order, err := decodeRotation(bodyOf(ctx))
 	if err != nil {
 		return nil, err
@@ -136,11 +137,11 @@ func (s *Server) rotateSecret(ctx context.Context, in *endpointInput) (*replacem
 	out := &replacementOutput{Body: replacement{Secret: order.secret.Reveal()}}
 	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
 		// The lock lets one rotation after the other see the secrets.
-		row, err := lockEndpoint(ctx, tx, in.ID)
+		row, err := lockNamedEndpoint(ctx, tx, *in)
 		if err != nil {
 			return err
 		}
-		if out.Body.PreviousExpiresAt, err = s.replaceSecret(ctx, tx, in, order); err != nil {
+		if out.Body.PreviousExpiresAt, err = s.replaceSecret(ctx, tx, row.ID, order); err != nil {
 			return err
 		}
 		detail := map[string]any{"overlap_seconds": order.overlap, "force": order.force}
@@ -154,10 +155,10 @@ func (s *Server) rotateSecret(ctx context.Context, in *endpointInput) (*replacem
 
 // replaceSecret stores a new secret and begins the end of the current one, whose time it returns.
 func (s *Server) replaceSecret(
-	ctx context.Context, tx pgx.Tx, in *endpointInput, order rotationOrder,
+	ctx context.Context, tx pgx.Tx, id uuid.UUID, order rotationOrder,
 ) (*time.Time, error) {
 	q := db.New()
-	live, err := q.ListLiveSecrets(ctx, tx, in.ID)
+	live, err := q.ListLiveSecrets(ctx, tx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -171,19 +172,19 @@ func (s *Server) replaceSecret(
 		if order.overlap == 0 {
 			current = 0 // no row has it: all go
 		}
-		if err := q.KeepOneSecret(ctx, tx, in.ID, current); err != nil {
+		if err := q.KeepOneSecret(ctx, tx, id, current); err != nil {
 			return nil, err
 		}
 		if order.overlap > 0 {
-			if expires, err = q.ExpireSecret(ctx, tx, float64(order.overlap), in.ID, current); err != nil {
+			if expires, err = q.ExpireSecret(ctx, tx, float64(order.overlap), id, current); err != nil {
 				return nil, err
 			}
 			expires = pg.UTC(expires)
 		}
 	}
 
-	keyID, sealed := s.cfg.Keyring.Seal(order.secret.Bytes(), in.ID[:])
-	return expires, q.InsertEndpointSecret(ctx, tx, in.ID, keyID, sealed)
+	keyID, sealed := s.cfg.Keyring.Seal(order.secret.Bytes(), id[:])
+	return expires, q.InsertEndpointSecret(ctx, tx, id, keyID, sealed)
 }
 
 // checkRotation refuses a third live secret, and one that is live already.
@@ -220,19 +221,16 @@ func (s *Server) openSecret(row db.EndpointSecret) (signature.Secret, error) {
 	return signature.SecretFromBytes(raw)
 }
 
-func (s *Server) getSecret(ctx context.Context, in *endpointInput) (*secretsOutput, error) {
+func (s *Server) getSecret(ctx context.Context, in *EndpointInput) (*secretsOutput, error) {
 	out := &secretsOutput{}
 	out.Body.Secrets = []liveSecret{}
 	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
-		endpoint, err := db.New().GetEndpoint(ctx, tx, in.ID)
-		if err == nil {
-			err = checkVisible(ctx, endpoint.TenantID)
-		}
+		endpoint, err := s.lookUpEndpoint(ctx, tx, *in)
 		if err != nil {
 			return err
 		}
 
-		rows, err := db.New().ListLiveSecrets(ctx, tx, in.ID)
+		rows, err := db.New().ListLiveSecrets(ctx, tx, endpoint.ID)
 		if err != nil {
 			return err
 		}

@@ -204,7 +204,10 @@ func TestSecretHeaders(t *testing.T) {
 	}
 	require.Len(t, open(id), 2, "a change of something else leaves them")
 
-	got = b.requireObject(b.do("PATCH", path, `{"secret_headers":{"authorization":"Basic s3cret"}}`), 200)
+	got = b.requireObject(b.do("PATCH", path, `{"secret_headers":{"AUTHORIZATION":"Basic s3cret"}}`), 200)
+	require.Equal(t, []any{"authorization", "x-token"}, got["secret_header_names"])
+	require.Equal(t, map[string]string{"authorization": "Basic s3cret", "x-token": "s3cret-2"}, open(id), "merged")
+	got = b.requireObject(b.do("PATCH", path, `{"secret_headers":{"X-Token":null,"x-none":null}}`), 200)
 	require.Equal(t, []any{"authorization"}, got["secret_header_names"])
 	require.Equal(t, map[string]string{"authorization": "Basic s3cret"}, open(id))
 	for body, want := range map[string][2]string{
@@ -259,7 +262,7 @@ func TestSecretHeadersStayWithTheirHost(t *testing.T) {
 		"https://example.com/second", "https://example.com:443/", "https://example.org:8443/", "https://www.example.com:8443/",
 	} {
 		b.requireFault(change(other, ""), 422, "body.secret_headers", "another scheme, host or port")
-		b.requireFault(change(other, `,"headers":{"x-a":"b"}`), 422, "body.secret_headers", "give them again")
+		b.requireFault(change(other, `,"headers":{"x-a":"b"}`), 422, "body.secret_headers", "give each of them again")
 	}
 	require.Equal(t, 200, change("https://example.org/", `,"secret_headers":{"authorization":"Bearer other"}`).status)
 	require.Equal(t, 200, change("https://example.org:443/a", "").status, "the port of the scheme")

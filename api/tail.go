@@ -58,7 +58,7 @@ type followOutput struct{ Body followedPage }
 
 type followInput struct {
 	TenantID   string    `query:"tenant_id" maxLength:"255" doc:"Only attempts for this tenant."`
-	EndpointID string    `query:"endpoint_id" format:"uuid" doc:"Only attempts at this endpoint."`
+	EndpointID string    `query:"endpoint_id" maxLength:"256" doc:"Only attempts at this endpoint: its id, or its uid."`
 	Type       string    `query:"type" maxLength:"255" doc:"Only attempts of this event type: invoice.paid, or invoice.* for each type below invoice."`
 	Outcome    []string  `query:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown" maxItems:"6" doc:"Only these outcomes, with commas."`
 	StatusCode int32     `query:"status_code" minimum:"100" maximum:"599" doc:"Only attempts that were answered with this status."`
@@ -93,9 +93,10 @@ func (s *Server) addTail() {
 
 func (s *Server) followAttempts(ctx context.Context, in *followInput) (*followOutput, error) {
 	f := newFilters(ctx)
+	tenantID := f.tenant(in.TenantID)
 	p := db.FollowAttemptsParams{
-		TenantID:   f.tenant(in.TenantID),
-		EndpointID: f.id("query.endpoint_id", in.EndpointID), Outcomes: listOf(in.Outcome),
+		TenantID:   tenantID,
+		EndpointID: f.endpoint(ctx, s.cfg.Pool, in.EndpointID, tenantID), Outcomes: listOf(in.Outcome),
 		StatusCode: numberOrNull(in.StatusCode), MaxRows: in.Limit + 1,
 	}
 	p.Type, p.TypePrefix = f.eventType(in.Type)

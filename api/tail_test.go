@@ -103,7 +103,7 @@ func TestFollowingRefusesWhatIsWrong(t *testing.T) {
 	b := setup(t)
 	for query, want := range map[string]string{
 		"cursor=x": "query.cursor", "cursor=e30": "query.cursor", "outcome=good": "query.outcome[0]", "limit=1001": "query.limit",
-		"endpoint_id=x": "query.endpoint_id", "since=yesterday": "query.since",
+		"endpoint_id=x%20y": "query.endpoint_id", "endpoint_id=x": "query.tenant_id", "since=yesterday": "query.since",
 	} {
 		b.requireFault(b.do(http.MethodGet, "/api/attempts?"+query, ""), http.StatusUnprocessableEntity, want, "")
 	}

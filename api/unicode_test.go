@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -156,6 +157,7 @@ func (m *matrixBundle) testParameter(method string, e entry, o objects, p *huma.
 			for _, id := range []string{o.event, o.endpoint, o.key, o.erasure, o.operation} {
 				path = strings.Replace(path, id, url.PathEscape(bad), 1)
 			}
+			path = regexp.MustCompile(`put-[0-9a-f-]{36}`).ReplaceAllLiteralString(path, url.PathEscape(bad))
 			send = func() response { return m.do(method, path, body) }
 		case "header":
 			if strings.Contains(bad, "\x00") {

@@ -56,9 +56,10 @@ func (q *Queries) DeleteEndpointSecrets(ctx context.Context, db DBTX, endpointID
 
 const disableEndpoint = `-- name: DisableEndpoint :one
 UPDATE outhook.endpoints
-SET status = 'disabled', status_reason = $1, status_changed_at = now(), cancel_since = now(), updated_at = now()
+SET status = 'disabled', status_reason = $1, status_changed_at = now(), cancel_since = now(),
+    updated_at = greatest(now(), updated_at + interval '1 us')
 WHERE id = $2 AND status <> 'disabled' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid
 `
 
 func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, iD uuid.UUID) (Endpoint, error) {
@@ -90,12 +91,52 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.UID,
 	)
 	return i, err
 }
 
+const findEndpoint = `-- name: FindEndpoint :one
+SELECT id FROM outhook.endpoints WHERE tenant_id = $1::text AND uid = $2::text AND deleted_at IS NULL
+`
+
+// By its uid.
+func (q *Queries) FindEndpoint(ctx context.Context, db DBTX, tenantID string, uID string) (uuid.UUID, error) {
+	row := db.QueryRow(ctx, findEndpoint, tenantID, uID)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
+const findEndpointOf = `-- name: FindEndpointOf :one
+SELECT id FROM outhook.endpoints WHERE id = $1 AND tenant_id = $2::text
+`
+
+// By its id, deleted or not.
+func (q *Queries) FindEndpointOf(ctx context.Context, db DBTX, iD uuid.UUID, tenantID string) (uuid.UUID, error) {
+	row := db.QueryRow(ctx, findEndpointOf, iD, tenantID)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
+const findEndpointOfURL = `-- name: FindEndpointOfURL :one
+SELECT id FROM outhook.endpoints
+WHERE tenant_id = $1::text AND url = $2::text AND id <> $3 AND deleted_at IS NULL
+ORDER BY id
+LIMIT 1
+`
+
+// Another one of the tenant with this URL.
+func (q *Queries) FindEndpointOfURL(ctx context.Context, db DBTX, tenantID string, uRL string, iD uuid.UUID) (uuid.UUID, error) {
+	row := db.QueryRow(ctx, findEndpointOfURL, tenantID, uRL, iD)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const getEndpoint = `-- name: GetEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -127,20 +168,21 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.UID,
 	)
 	return i, err
 }
 
 const insertEndpoint = `-- name: InsertEndpoint :one
 INSERT INTO outhook.endpoints (id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter,
-    metadata, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason)
+    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, lane, lane_reason)
 VALUES (outhook.uuid_v7(), $1, $2, $3, $4::text[], $5, $6, $7::integer[],
     $8::double precision, $9,
     coalesce(nullif($10::integer, 0), 32), $11::integer, coalesce(nullif($12::text, ''), 'second'),
-    greatest($13::integer, 1),
+    greatest($13::integer, 1), $14::text,
     CASE WHEN $11::integer > 0 THEN 'limited' ELSE '' END,
     CASE WHEN $11::integer > 0 THEN 'it has a rate limit' ELSE '' END)
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid
 `
 
 type InsertEndpointParams struct {
@@ -157,6 +199,7 @@ type InsertEndpointParams struct {
 	RateLimit     *int32
 	RatePer       string
 	RateBurst     int32
+	UID           *string
 }
 
 func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpointParams) (Endpoint, error) {
@@ -174,6 +217,7 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		arg.RateLimit,
 		arg.RatePer,
 		arg.RateBurst,
+		arg.UID,
 	)
 	var i Endpoint
 	err := row.Scan(
@@ -202,6 +246,7 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.UID,
 	)
 	return i, err
 }
@@ -216,18 +261,34 @@ func (q *Queries) InsertEndpointSecret(ctx context.Context, db DBTX, endpointID 
 }
 
 const listEndpoints = `-- name: ListEndpoints :many
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints
-WHERE deleted_at IS NULL
-    AND ($1::text IS NULL OR tenant_id = $1)
-    AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN id > $2 ELSE id < $2 END)
-ORDER BY CASE WHEN $3 THEN id END, CASE WHEN NOT $3 THEN id END DESC
-LIMIT $4
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid FROM outhook.endpoints AS n
+WHERE n.deleted_at IS NULL
+    AND ($1::text IS NULL OR n.tenant_id = $1)
+    AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN n.id > $2 ELSE n.id < $2 END)
+    AND ($4::text IS NULL OR n.uid = $4)
+    AND ($5::text IS NULL OR n.status::text = $5)
+    AND ($6::text IS NULL OR $6 = CASE WHEN n.status = 'disabled' THEN 'disabled' ELSE coalesce(
+        (SELECT h.state FROM outhook.endpoint_health AS h WHERE h.endpoint_id = n.id), 'healthy') END)
+    -- With its port, or without.
+    AND ($7::text IS NULL OR EXISTS (
+        SELECT FROM (SELECT lower(substring(n.url FROM '(?i)^https?://([^/?#]+)')) AS host) AS u
+        WHERE lower($7) IN (u.host, substring(u.host FROM '^(.*?)(?::[0-9]*)?$'))))
+    AND ($8::text IS NULL OR n.event_types = '{}' OR n.event_types && outhook.type_patterns($8))
+    AND n.metadata @> $9::jsonb
+ORDER BY CASE WHEN $3 THEN n.id END, CASE WHEN NOT $3 THEN n.id END DESC
+LIMIT $10
 `
 
 type ListEndpointsParams struct {
 	TenantID  *string
 	Cursor    *uuid.UUID
 	Ascending bool
+	UID       *string
+	Status    *string
+	Health    *string
+	URLHost   *string
+	EventType *string
+	Metadata  json.RawMessage
 	MaxRows   int32
 }
 
@@ -236,6 +297,12 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 		arg.TenantID,
 		arg.Cursor,
 		arg.Ascending,
+		arg.UID,
+		arg.Status,
+		arg.Health,
+		arg.URLHost,
+		arg.EventType,
+		arg.Metadata,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -271,6 +338,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.DeletedAt,
+			&i.UID,
 		); err != nil {
 			return nil, err
 		}
@@ -283,7 +351,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 }
 
 const lockEndpoint = `-- name: LockEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -315,6 +383,7 @@ func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endp
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.UID,
 	)
 	return i, err
 }
@@ -323,23 +392,25 @@ const updateEndpoint = `-- name: UpdateEndpoint :one
 UPDATE outhook.endpoints SET
     url = $1, description = $2, event_types = $3::text[], headers = $4,
     timeout_ms = $5, retry_schedule = $6::integer[], retry_jitter = $7::double precision,
-    metadata = $8, updated_at = now(),
-    max_in_flight = $9, rate_limit = $10::integer, rate_per = $11, rate_burst = $12,
+    metadata = $8, uid = $9::text,
+    -- Never the same twice: it is the endpoint's ETag.
+    updated_at = greatest(now(), updated_at + interval '1 us'),
+    max_in_flight = $10, rate_limit = $11::integer, rate_per = $12, rate_burst = $13,
     -- A rate limit needs a lane of its own, also for what shares the queue of bursts; a slow endpoint has one.
-    lane = CASE WHEN $10::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
-        WHEN $10::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
-    lane_reason = CASE WHEN $10::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
-        WHEN $10::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
-    lane_changed_at = CASE WHEN ($10::integer IS NOT NULL AND lane IN ('', 'bulk'))
-        OR ($10::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
-    status = $13::outhook.endpoint_status,
-    status_reason = CASE WHEN status = $13::outhook.endpoint_status THEN status_reason ELSE $14 END,
-    status_changed_at = CASE WHEN status = $13::outhook.endpoint_status THEN status_changed_at ELSE now() END,
+    lane = CASE WHEN $11::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
+        WHEN $11::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
+    lane_reason = CASE WHEN $11::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
+        WHEN $11::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
+    lane_changed_at = CASE WHEN ($11::integer IS NOT NULL AND lane IN ('', 'bulk'))
+        OR ($11::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
+    status = $14::outhook.endpoint_status,
+    status_reason = CASE WHEN status = $14::outhook.endpoint_status THEN status_reason ELSE $15 END,
+    status_changed_at = CASE WHEN status = $14::outhook.endpoint_status THEN status_changed_at ELSE now() END,
     -- The pacer cancels what is pending, unless it is enabled again meanwhile.
-    cancel_since = CASE WHEN status = $13::outhook.endpoint_status THEN cancel_since
-        WHEN $13::outhook.endpoint_status = 'disabled' THEN now() END
-WHERE id = $15
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at
+    cancel_since = CASE WHEN status = $14::outhook.endpoint_status THEN cancel_since
+        WHEN $14::outhook.endpoint_status = 'disabled' THEN now() END
+WHERE id = $16
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid
 `
 
 type UpdateEndpointParams struct {
@@ -351,6 +422,7 @@ type UpdateEndpointParams struct {
 	RetrySchedule []int32
 	RetryJitter   *float64
 	Metadata      json.RawMessage
+	UID           *string
 	MaxInFlight   int32
 	RateLimit     *int32
 	RatePer       string
@@ -370,6 +442,7 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		arg.RetrySchedule,
 		arg.RetryJitter,
 		arg.Metadata,
+		arg.UID,
 		arg.MaxInFlight,
 		arg.RateLimit,
 		arg.RatePer,
@@ -405,6 +478,7 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DeletedAt,
+		&i.UID,
 	)
 	return i, err
 }

@@ -246,7 +246,7 @@ SELECT n.id, n.tenant_id, n.lane, n.max_in_flight, coalesce(n.rate_limit, 0)::in
     l.next_at, l.width, a.in_flight, a.unstarted, (a.waits AND n.status = 'enabled')::boolean AS waits, w.n::integer AS waiting,
     clock_timestamp()::timestamptz AS database_time
 FROM a
-CROSS JOIN LATERAL (SELECT v.id, v.tenant_id, v.url, v.description, v.event_types, v.headers, v.secret_headers, v.timeout_ms, v.retry_schedule, v.retry_jitter, v.max_in_flight, v.rate_limit, v.rate_per, v.rate_burst, v.lane, v.lane_reason, v.lane_changed_at, v.status, v.status_reason, v.status_changed_at, v.cancel_since, v.metadata, v.created_at, v.updated_at, v.deleted_at FROM outhook.endpoints AS v
+CROSS JOIN LATERAL (SELECT v.id, v.tenant_id, v.url, v.description, v.event_types, v.headers, v.secret_headers, v.timeout_ms, v.retry_schedule, v.retry_jitter, v.max_in_flight, v.rate_limit, v.rate_per, v.rate_burst, v.lane, v.lane_reason, v.lane_changed_at, v.status, v.status_reason, v.status_changed_at, v.cancel_since, v.metadata, v.created_at, v.updated_at, v.deleted_at, v.uid FROM outhook.endpoints AS v
     WHERE v.id = a.id::uuid AND v.lane IN ('slow', 'limited') AND v.deleted_at IS NULL OFFSET 0) AS n
 CROSS JOIN LATERAL (SELECT v.endpoint_id, v.next_at, v.held_until, v.width, v.width_at, v.slow_at, v.prove_ms, v.opened_at, v.closed_at FROM outhook.lanes AS v WHERE v.endpoint_id = n.id OFFSET 0) AS l
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM outhook.river_job AS j

@@ -285,6 +285,7 @@ type Endpoint struct {
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 	DeletedAt       *time.Time
+	UID             *string
 }
 
 type EndpointHealth struct {

@@ -40,7 +40,8 @@ SELECT l.line FROM (
     FROM pg_class AS c LEFT JOIN rights AS r ON r.object = 'relation ' || c.oid
     WHERE c.relnamespace = 'outhook'::regnamespace
     UNION ALL
-    SELECT format('column %s.%s %s %s not null %s default %s identity %s collation %s rights %s', c.relname, a.attname, a.attnum,
+    SELECT format('column %s.%s %s %s not null %s default %s identity %s collation %s rights %s', c.relname, a.attname,
+            row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum), -- those that were dropped keep their numbers
         format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attidentity,
         nullif(a.attcollation, 0)::regcollation, r.list)
     FROM pg_class AS c

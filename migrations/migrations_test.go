@@ -67,6 +67,18 @@ func testUpAndDown(t *testing.T, pool *pgxpool.Pool) {
 		WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'outhook')`), "everything is in the schema")
 }
 
+// An index that was being built beside the workers is left invalid when the run is broken off, and its column is there.
+func TestTheMigrationOfUIDsIsRepeatedWhenItWasBrokenOff(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t)
+	want := fingerprint(t, pool)
+	require.NoError(t, migrations.DownTo(t.Context(), pool, 105))
+	exec(t, pool, `ALTER TABLE outhook.endpoints ADD COLUMN uid text COLLATE "C"`)
+	exec(t, pool, `CREATE INDEX endpoints_uid_idx ON outhook.endpoints (uid)`)
+	up(t, pool)
+	require.Equal(t, want, fingerprint(t, pool))
+}
+
 // requireEmpty wants a schema that holds goose's version table, the table of the lock and nothing else, and group roles without any right.
 func requireEmpty(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()

@@ -94,9 +94,9 @@ func TestReportsShowWhatHappened(t *testing.T) {
 			`(n5,umbrella,was.used.example.com,enabled,,today,1,1,1.0000,9.0,9.0,9.0,today 01:04:01+00,0)`,
 		},
 		`outhook.report_endpoints AS v ORDER BY endpoint_id`: {
-			`(n1,acme,hooks.example.com,{},enabled,,today 02:00:00+00,failing,7,today 01:01:00+00,,today 01:02:00+00,503,,,today 00:00:00+00)`,
-			`(n2,acme,other.example.com:8080,{},paused,api,today 02:00:00+00,healthy,0,,,,,,,today 00:00:00+00)`,
-			`(n3,acme,[2001:db8::1]:8443,{},disabled,gone,today 02:00:00+00,disabled,0,,,,,,,today 00:00:00+00)`,
+			`(n1,acme,hooks.example.com,{},enabled,,today 02:00:00+00,failing,7,today 01:01:00+00,,today 01:02:00+00,503,,,today 00:00:00+00,main)`,
+			`(n2,acme,other.example.com:8080,{},paused,api,today 02:00:00+00,healthy,0,,,,,,,today 00:00:00+00,)`,
+			`(n3,acme,[2001:db8::1]:8443,{},disabled,gone,today 02:00:00+00,disabled,0,,,,,,,today 00:00:00+00,)`,
 		},
 		`outhook.report_retries AS v ORDER BY event_id, endpoint_id`: {
 			`(invoice.voided,n1,acme,invoice.voided,1,1,today 01:03:00+00,rejected,503,status: 503,today 01:02:00+00)`,

@@ -1,10 +1,10 @@
 -- name: InsertEndpoint :one
 INSERT INTO outhook.endpoints (id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter,
-    metadata, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason)
+    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, lane, lane_reason)
 VALUES (outhook.uuid_v7(), @tenant_id, @url, @description, @event_types::text[], @headers, @timeout_ms, @retry_schedule::integer[],
     sqlc.narg('retry_jitter')::double precision, @metadata,
     coalesce(nullif(@max_in_flight::integer, 0), 32), sqlc.narg('rate_limit')::integer, coalesce(nullif(@rate_per::text, ''), 'second'),
-    greatest(@rate_burst::integer, 1),
+    greatest(@rate_burst::integer, 1), sqlc.narg('uid')::text,
     CASE WHEN sqlc.narg('rate_limit')::integer > 0 THEN 'limited' ELSE '' END,
     CASE WHEN sqlc.narg('rate_limit')::integer > 0 THEN 'it has a rate limit' ELSE '' END)
 RETURNING *;
@@ -28,19 +28,46 @@ SELECT * FROM outhook.endpoints WHERE id = @id AND deleted_at IS NULL;
 -- name: LockEndpoint :one
 SELECT * FROM outhook.endpoints WHERE id = @id AND deleted_at IS NULL FOR UPDATE;
 
+-- name: FindEndpoint :one
+-- By its uid.
+SELECT id FROM outhook.endpoints WHERE tenant_id = @tenant_id::text AND uid = @uid::text AND deleted_at IS NULL;
+
+-- name: FindEndpointOf :one
+-- By its id, deleted or not.
+SELECT id FROM outhook.endpoints WHERE id = @id AND tenant_id = @tenant_id::text;
+
+-- name: FindEndpointOfURL :one
+-- Another one of the tenant with this URL.
+SELECT id FROM outhook.endpoints
+WHERE tenant_id = @tenant_id::text AND url = @url::text AND id <> @id AND deleted_at IS NULL
+ORDER BY id
+LIMIT 1;
+
 -- name: ListEndpoints :many
-SELECT * FROM outhook.endpoints
-WHERE deleted_at IS NULL
-    AND (sqlc.narg('tenant_id')::text IS NULL OR tenant_id = sqlc.narg('tenant_id'))
-    AND (sqlc.narg('cursor')::uuid IS NULL OR CASE WHEN @ascending::boolean THEN id > sqlc.narg('cursor') ELSE id < sqlc.narg('cursor') END)
-ORDER BY CASE WHEN @ascending THEN id END, CASE WHEN NOT @ascending THEN id END DESC
+SELECT * FROM outhook.endpoints AS n
+WHERE n.deleted_at IS NULL
+    AND (sqlc.narg('tenant_id')::text IS NULL OR n.tenant_id = sqlc.narg('tenant_id'))
+    AND (sqlc.narg('cursor')::uuid IS NULL OR CASE WHEN @ascending::boolean THEN n.id > sqlc.narg('cursor') ELSE n.id < sqlc.narg('cursor') END)
+    AND (sqlc.narg('uid')::text IS NULL OR n.uid = sqlc.narg('uid'))
+    AND (sqlc.narg('status')::text IS NULL OR n.status::text = sqlc.narg('status'))
+    AND (sqlc.narg('health')::text IS NULL OR sqlc.narg('health') = CASE WHEN n.status = 'disabled' THEN 'disabled' ELSE coalesce(
+        (SELECT h.state FROM outhook.endpoint_health AS h WHERE h.endpoint_id = n.id), 'healthy') END)
+    -- With its port, or without.
+    AND (sqlc.narg('url_host')::text IS NULL OR EXISTS (
+        SELECT FROM (SELECT lower(substring(n.url FROM '(?i)^https?://([^/?#]+)')) AS host) AS u
+        WHERE lower(sqlc.narg('url_host')) IN (u.host, substring(u.host FROM '^(.*?)(?::[0-9]*)?$'))))
+    AND (sqlc.narg('event_type')::text IS NULL OR n.event_types = '{}' OR n.event_types && outhook.type_patterns(sqlc.narg('event_type')))
+    AND n.metadata @> @metadata::jsonb
+ORDER BY CASE WHEN @ascending THEN n.id END, CASE WHEN NOT @ascending THEN n.id END DESC
 LIMIT @max_rows;
 
 -- name: UpdateEndpoint :one
 UPDATE outhook.endpoints SET
     url = @url, description = @description, event_types = @event_types::text[], headers = @headers,
     timeout_ms = @timeout_ms, retry_schedule = @retry_schedule::integer[], retry_jitter = sqlc.narg('retry_jitter')::double precision,
-    metadata = @metadata, updated_at = now(),
+    metadata = @metadata, uid = sqlc.narg('uid')::text,
+    -- Never the same twice: it is the endpoint's ETag.
+    updated_at = greatest(now(), updated_at + interval '1 us'),
     max_in_flight = @max_in_flight, rate_limit = sqlc.narg('rate_limit')::integer, rate_per = @rate_per, rate_burst = @rate_burst,
     -- A rate limit needs a lane of its own, also for what shares the queue of bursts; a slow endpoint has one.
     lane = CASE WHEN sqlc.narg('rate_limit')::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
@@ -60,7 +87,8 @@ RETURNING *;
 
 -- name: DisableEndpoint :one
 UPDATE outhook.endpoints
-SET status = 'disabled', status_reason = @reason, status_changed_at = now(), cancel_since = now(), updated_at = now()
+SET status = 'disabled', status_reason = @reason, status_changed_at = now(), cancel_since = now(),
+    updated_at = greatest(now(), updated_at + interval '1 us')
 WHERE id = @id AND status <> 'disabled' AND deleted_at IS NULL
 RETURNING *;
 

@@ -99,7 +99,8 @@ FROM delivery_row AS r;
 
 -- name: EnableProbedEndpoint :one
 -- Only one that was disabled for failing: a person's decision, and a 410, stay.
-UPDATE outhook.endpoints SET status = 'enabled', status_reason = @reason, status_changed_at = now(), cancel_since = NULL, updated_at = now()
+UPDATE outhook.endpoints SET status = 'enabled', status_reason = @reason, status_changed_at = now(), cancel_since = NULL,
+    updated_at = greatest(now(), updated_at + interval '1 us')
 WHERE id = @id AND status = 'disabled' AND status_reason LIKE 'failing%' AND deleted_at IS NULL
 RETURNING *;
 

@@ -70,7 +70,7 @@ func TestDailyWork(t *testing.T) {
 	require.InDelta(t, 0.25, created["retry_jitter"], 0)
 	id, ok := created["id"].(string)
 	require.True(t, ok)
-	require.Regexp(t, `(?m)^ID +TENANT +STATUS .*\n`+id+` +acme +enabled +invoice\.\*,order\.paid +http`, c.must(t, "endpoints", "list"))
+	require.Regexp(t, `(?m)^ID +UID +TENANT +STATUS .*\n`+id+` +- +acme +enabled +invoice\.\*,order\.paid +http`, c.must(t, "endpoints", "list"))
 	require.Regexp(t, `(?m)^retry schedule +one attempt only\nretry jitter +0.25$`, c.must(t, "endpoints", "show", id))
 	require.Regexp(t, `(?m)^retry jitter +0$`, c.must(t, "endpoints", "update", id, "--retry-jitter", "0"))
 	require.Regexp(t, `(?m)^retry jitter +the server's$`, c.must(t, "endpoints", "update", id, "--set", "retry_jitter=null"))
@@ -115,6 +115,34 @@ func TestDailyWork(t *testing.T) {
 	require.Contains(t, c.must(t, "endpoints", "delete", id, "--yes"), "deleted")
 	_, err = c.run(t, "endpoints", "show", id)
 	require.Equal(t, exitNotFound, codeOf(err))
+}
+
+func TestEndpointsByUID(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	created := c.object(t, "endpoints", "create", c.receiver, "--tenant", "acme", "--uid", "main", "--header", "X-A=1", "--metadata", "plan=gold")
+	require.Equal(t, "main", created["uid"])
+	require.Regexp(t, `(?m)^uid +main$`, c.must(t, "endpoints", "show", "main", "--tenant", "acme"))
+	_, err := c.run(t, "endpoints", "show", "main")
+	require.ErrorContains(t, err, "tenant_id is required with an endpoint's uid")
+	require.Regexp(t, `(?s)header X-A +1\nheader X-B +2\n`, c.must(t, "endpoints", "update", "main", "--tenant", "acme", "--header", "X-B=2"))
+
+	put := c.object(t, "endpoints", "put", "main", c.receiver, "--tenant", "acme", "--metadata", "plan=gold", "--description", "d")
+	require.Equal(t, created["id"], put["id"])
+	require.Empty(t, put["headers"])
+	other := c.object(t, "endpoints", "put", "other", c.receiver, "--tenant", "acme")
+	require.Regexp(t, `^whsec_`, other["secret"])
+	listed := c.must(t, "endpoints", "list", "--metadata", "plan=gold", "--status", "enabled", "--event-type", "a")
+	require.Regexp(t, `(?m)^\S+ +main +acme `, listed)
+	require.NotContains(t, listed, "other")
+
+	sent := c.object(t, "events", "send", "acme", "a", "1")
+	event, ok := sent["id"].(string)
+	require.True(t, ok)
+	c.await(t, `(?m)^state +succeeded$`, "deliveries", "show", event, "main", "--tenant", "acme")
+	c.await(t, `(?s)succeeded +204`, "deliveries", "show", event, "main", "--tenant", "acme")
+	require.Contains(t, c.must(t, "replay", event, "main", "--tenant", "acme"), "pending")
+	require.Contains(t, c.must(t, "endpoints", "delete", "main", "--tenant", "acme", "--yes"), "deleted")
 }
 
 func TestTailFollows(t *testing.T) {

@@ -17,6 +17,7 @@ func defaults(cfg server.Config) kong.Vars {
 		"listen":         cfg.Listen,
 		"metrics_listen": cfg.Telemetry.MetricsListen,
 		"river_ui":       strconv.FormatBool(cfg.RiverUI),
+		"unique_urls":    strconv.FormatBool(cfg.API.Limits.UniqueURLs),
 		"egress_ports":   ports(cfg.Egress.Ports),
 		"retention":      days(cfg.Jobs.Retention.Keep).String(),
 		"retry_schedule": shortList(cfg.Jobs.Deliver.Schedule),

@@ -84,32 +84,42 @@ type deliveryArg struct {
 	apiFlags
 
 	EventID    uuid.UUID `arg:"" help:"The event's id."`
-	EndpointID uuid.UUID `arg:"" help:"The endpoint's id."`
+	EndpointID string    `arg:"" help:"The endpoint's id, or its uid."`
+	Tenant     string    `help:"Whose endpoint it is: required with a uid, unless the key is bound to a tenant."`
 }
 
 func (a *deliveryArg) path(suffix string) string {
-	return "/api/deliveries/" + a.EventID.String() + "/" + a.EndpointID.String() + suffix
+	return deliveryPath(a.EventID, a.EndpointID) + suffix
 }
 
-func (a *deliveryArg) send(c *command, method, suffix string, query url.Values) error {
+func deliveryPath(eventID uuid.UUID, endpoint string) string {
+	return "/api/deliveries/" + eventID.String() + "/" + url.PathEscape(endpoint)
+}
+
+// send sends a request about the delivery and shows the answer.
+func (a *deliveryArg) send(c *command, method, suffix string, query url.Values) (d deliveryAnswer, err error) {
 	api, err := a.client()
 	if err != nil {
-		return err
+		return d, err
 	}
 
 	raw, err := api.call(c.ctx, method, a.path(suffix), query, nil)
 	if err != nil {
-		return err
+		return d, err
+	}
+	if err := decode(raw, &d); err != nil {
+		return d, err
 	}
 
-	return show(c, a.apiFlags, raw, showDelivery)
+	return d, show(c, a.apiFlags, raw, showDelivery)
 }
 
 type deliveriesShowCmd struct{ deliveryArg }
 
 // Run shows a delivery.
 func (s *deliveriesShowCmd) Run(c *command) error {
-	if err := s.send(c, http.MethodGet, "", nil); err != nil || s.JSON {
+	d, err := s.send(c, http.MethodGet, "", ofTenant(s.Tenant))
+	if err != nil || s.JSON {
 		return err
 	}
 
@@ -117,7 +127,7 @@ func (s *deliveriesShowCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
-	attempts, err := attemptsOf(c, api, s.path("/attempts"))
+	attempts, err := attemptsOf(c, api, deliveryPath(d.EventID, d.EndpointID.String())+"/attempts")
 	if err != nil {
 		return err
 	}
@@ -131,7 +141,8 @@ type deliveriesCancelCmd struct{ deliveryArg }
 
 // Run cancels a delivery.
 func (d *deliveriesCancelCmd) Run(c *command) error {
-	return d.send(c, http.MethodPost, "/cancel", nil)
+	_, err := d.send(c, http.MethodPost, "/cancel", ofTenant(d.Tenant))
+	return err
 }
 
 type replayCmd struct {
@@ -142,10 +153,11 @@ type replayCmd struct {
 
 // Run orders a delivery again.
 func (r *replayCmd) Run(c *command) error {
-	query := url.Values{}
+	query := ofTenant(r.Tenant)
 	if r.Now {
 		query.Set("now", "true")
 	}
 
-	return r.send(c, http.MethodPost, "/replay", query)
+	_, err := r.send(c, http.MethodPost, "/replay", query)
+	return err
 }

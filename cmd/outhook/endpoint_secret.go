@@ -28,7 +28,7 @@ func (e *endpointsSecretCmd) Run(c *command) error {
 		return err
 	}
 
-	raw, err := api.call(c.ctx, http.MethodGet, e.path("/secret"), nil, nil)
+	raw, err := api.call(c.ctx, http.MethodGet, e.path("/secret"), e.query(), nil)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (e *endpointsRotateCmd) Run(c *command) error {
 		return err
 	}
 
-	raw, err := api.call(c.ctx, http.MethodPost, e.path("/rotate-secret"), nil, data)
+	raw, err := api.call(c.ctx, http.MethodPost, e.path("/rotate-secret"), e.query(), data)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type endpointsCmd struct {
 	List    endpointsListCmd   `cmd:"" help:"List endpoints, oldest first."`
 	Show    endpointsShowCmd   `cmd:"" help:"Show an endpoint."`
 	Create  endpointsCreateCmd `cmd:"" help:"Create an endpoint and print its secret, which is not shown again."`
+	Put     endpointsPutCmd    `cmd:"" help:"Create the endpoint with a uid of yours, or make it what is given; what is not given gets its default."`
 	Update  endpointsUpdateCmd `cmd:"" help:"Change an endpoint; what is not given stays as it is."`
 	Pause   endpointsPauseCmd  `cmd:"" help:"Pause an endpoint: its deliveries wait."`
 	Enable  endpointsEnableCmd `cmd:"" help:"Enable an endpoint: what waited goes out."`
@@ -32,6 +33,7 @@ type endpointsCmd struct {
 // endpointAnswer is what the command shows of an endpoint.
 type endpointAnswer struct {
 	ID              uuid.UUID         `json:"id"`
+	UID             *string           `json:"uid"`
 	TenantID        string            `json:"tenant_id"`
 	URL             string            `json:"url"`
 	Description     string            `json:"description"`
@@ -74,7 +76,8 @@ func (e endpointAnswer) jitter() string {
 
 func showEndpoint(w io.Writer, e endpointAnswer) {
 	pairs := []string{
-		"id", e.ID.String(), "tenant", e.TenantID, "url", e.URL, "description", e.Description, "event types", e.types(),
+		"id", e.ID.String(), "uid", text(e.UID), "tenant", e.TenantID, "url", e.URL, "description", e.Description,
+		"event types", e.types(),
 		"timeout", (time.Duration(e.TimeoutMS) * time.Millisecond).String(), "retry schedule", e.schedule(),
 		"retry jitter", e.jitter(),
 		"status", fmt.Sprintf("%s since %s (%s)", e.Status, timeOrDash(&e.StatusChangedAt), e.StatusReason),
@@ -101,17 +104,30 @@ type endpointsListCmd struct {
 	apiFlags
 	listFlags
 
-	Tenant string `help:"Only endpoints of this tenant."`
+	Tenant    string            `help:"Only endpoints of this tenant."`
+	UID       string            `name:"uid" help:"Only endpoints with this uid."`
+	Status    string            `enum:"enabled,paused,disabled," default:"" help:"Only endpoints with this status: enabled, paused or disabled."`
+	Health    string            `enum:"healthy,failing,disabled," default:"" help:"Only endpoints that are healthy, failing or disabled."`
+	URLHost   string            `name:"url-host" help:"Only endpoints whose URL has this host."`
+	EventType string            `help:"Only endpoints that are subscribed to events of this type."`
+	Metadata  map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Only endpoints with this metadata; may be repeated."`
 }
 
 // Run lists endpoints.
 func (l *endpointsListCmd) Run(c *command) error {
-	query := url.Values{}
-	set(query, "tenant_id", l.Tenant)
+	query := ofTenant(l.Tenant)
+	set(query, "uid", l.UID)
+	set(query, "status", l.Status)
+	set(query, "health", l.Health)
+	set(query, "url_host", l.URLHost)
+	set(query, "event_type", l.EventType)
+	for name, value := range l.Metadata {
+		query.Set("metadata["+name+"]", value)
+	}
 
-	header := []string{"ID", "TENANT", "STATUS", "EVENT TYPES", "URL"}
+	header := []string{"ID", "UID", "TENANT", "STATUS", "EVENT TYPES", "URL"}
 	return list(c, l.apiFlags, l.listFlags, "/api/endpoints", query, header, func(e endpointAnswer) []string {
-		return []string{e.ID.String(), e.TenantID, e.Status, e.types(), e.URL}
+		return []string{e.ID.String(), text(e.UID), e.TenantID, e.Status, e.types(), e.URL}
 	})
 }
 
@@ -119,10 +135,22 @@ func (l *endpointsListCmd) Run(c *command) error {
 type endpointArg struct {
 	apiFlags
 
-	ID uuid.UUID `arg:"" help:"The endpoint's id."`
+	ID     string `arg:"" help:"The endpoint's id, or its uid."`
+	Tenant string `help:"Whose endpoint it is: required with a uid, unless the key is bound to a tenant."`
 }
 
-func (a *endpointArg) path(suffix string) string { return "/api/endpoints/" + a.ID.String() + suffix }
+func (a *endpointArg) path(suffix string) string { return endpointPath(a.ID) + suffix }
+
+func endpointPath(name string) string { return "/api/endpoints/" + url.PathEscape(name) }
+
+func (a *endpointArg) query() url.Values { return ofTenant(a.Tenant) }
+
+// ofTenant is the query that says whose endpoint a path names.
+func ofTenant(tenant string) url.Values {
+	query := url.Values{}
+	set(query, "tenant_id", tenant)
+	return query
+}
 
 // send sends a request about the endpoint and shows the answer.
 func (a *endpointArg) send(c *command, method string, body []byte) error {
@@ -131,7 +159,7 @@ func (a *endpointArg) send(c *command, method string, body []byte) error {
 		return err
 	}
 
-	raw, err := api.call(c.ctx, method, a.path(""), nil, body)
+	raw, err := api.call(c.ctx, method, a.path(""), a.query(), body)
 	if err != nil {
 		return err
 	}
@@ -148,12 +176,12 @@ func (s *endpointsShowCmd) Run(c *command) error { return s.send(c, http.MethodG
 type memberFlags struct {
 	Description   *string           `help:"For people."`
 	EventTypes    *string           `help:"Types with commas: invoice.paid,order.*; '' for all."`
-	Header        map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request; may be repeated. Replaces all of them."`
-	Metadata      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Your own data; may be repeated. Replaces all of it."`
+	Header        map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request; may be repeated. update adds them to those that there are."`
+	Metadata      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Your own data; may be repeated. update adds it to what there is."`
 	EndpointLimit *time.Duration    `name:"attempt-timeout" placeholder:"15s" help:"How long an attempt may take: 1s to 30s."`
 	RetrySchedule *string           `help:"Delays with commas, a preset (fast, standard), or '' for one attempt only."`
 	RetryJitter   *float64          `placeholder:"0.1" help:"How much longer a delay may become, from 0 to 1: with 0.1 up to 10 percent."`
-	Set           map[string]string `mapsep:"none" placeholder:"MEMBER=JSON" help:"Any other member of the API, or null to set one back to its default: --set retry_schedule=null."`
+	Set           map[string]string `mapsep:"none" placeholder:"MEMBER=JSON" help:"Any other member of the API, or null to set one back to its default: --set retry_schedule=null. update removes one header with --set headers='{\"NAME\":null}'."`
 }
 
 // members adds what was given to the body of a request.
@@ -212,24 +240,18 @@ type endpointsCreateCmd struct {
 	apiFlags
 	memberFlags
 
-	Tenant string `required:"" help:"The tenant whose events it gets."`
+	Tenant string `help:"The tenant whose events it gets: required, unless the key is bound to one."`
+	UID    string `name:"uid" help:"Your own name for it, usable wherever its id is."`
 	To     string `arg:"" name:"url" help:"Where to deliver: https://example.com/webhooks."`
 	Secret string `secret:"" help:"The secret to sign with, whsec_...; a new one unless given."`
 }
 
 // Run creates an endpoint.
 func (e *endpointsCreateCmd) Run(c *command) error {
-	body := map[string]any{"tenant_id": e.Tenant, "url": e.To}
-	if e.Secret != "" {
-		body["secret"] = e.Secret
-	}
-	if err := e.members(body); err != nil {
-		return err
-	}
-
-	data, err := json.Marshal(body)
+	texts := map[string]string{"tenant_id": e.Tenant, "uid": e.UID, "secret": e.Secret}
+	data, err := e.body(map[string]any{"url": e.To}, texts)
 	if err != nil {
-		return fmt.Errorf("encoding the endpoint: %w", err)
+		return err
 	}
 
 	api, err := e.client()
@@ -243,6 +265,41 @@ func (e *endpointsCreateCmd) Run(c *command) error {
 	}
 
 	return show(c, e.apiFlags, raw, showEndpoint)
+}
+
+// body encodes a new endpoint: what is given, and of texts those that are not empty.
+func (f *memberFlags) body(body map[string]any, texts map[string]string) ([]byte, error) {
+	for name, text := range texts {
+		if text != "" {
+			body[name] = text
+		}
+	}
+	if err := f.members(body); err != nil {
+		return nil, err
+	}
+
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the endpoint: %w", err)
+	}
+	return data, nil
+}
+
+type endpointsPutCmd struct {
+	endpointArg
+	memberFlags
+
+	To     string `arg:"" name:"url" help:"Where to deliver: https://example.com/webhooks."`
+	Secret string `secret:"" help:"The secret to sign with, whsec_...; a new one unless given. An endpoint that exists keeps its own."`
+}
+
+// Run creates or replaces an endpoint.
+func (e *endpointsPutCmd) Run(c *command) error {
+	data, err := e.body(map[string]any{"url": e.To}, map[string]string{"tenant_id": e.Tenant, "secret": e.Secret})
+	if err != nil {
+		return err
+	}
+	return e.send(c, http.MethodPut, data)
 }
 
 type endpointsUpdateCmd struct {
@@ -311,7 +368,7 @@ func (e *endpointsDeleteCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
-	if _, err := api.call(c.ctx, http.MethodDelete, e.path(""), nil, nil); err != nil {
+	if _, err := api.call(c.ctx, http.MethodDelete, e.path(""), e.query(), nil); err != nil {
 		return err
 	}
 
@@ -330,7 +387,7 @@ func (e *endpointsTestCmd) Run(c *command) error {
 		return err
 	}
 
-	raw, err := api.call(c.ctx, http.MethodPost, e.path("/test"), nil, nil)
+	raw, err := api.call(c.ctx, http.MethodPost, e.path("/test"), e.query(), nil)
 	if err != nil {
 		return err
 	}

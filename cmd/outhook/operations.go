@@ -137,7 +137,7 @@ func (s *operationsStartCmd) Run(c *command) error {
 		body["endpoint_id"] = s.Endpoint
 	}
 
-	return operate(c, api, s.apiFlags, "/api/operations", body, !s.NoWait)
+	return operate(c, api, s.apiFlags, "/api/operations", nil, body, !s.NoWait)
 }
 
 // operationArg is an operation that a command is about.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/schollz/progressbar/v3"
 )
 
@@ -17,13 +17,14 @@ const recoverInterval = 500 * time.Millisecond
 type recoverCmd struct {
 	apiFlags
 
-	Endpoint  uuid.UUID `arg:"" help:"The endpoint's id."`
-	Since     when      `required:"" help:"Deliveries that failed or were cancelled at this time or later: like 2026-01-02T15:04:05Z, or how long ago, like 90m or 7d."`
-	Until     when      `help:"And before this time, in the same forms. Now unless given."`
-	EventType []string  `help:"Only these types, with commas: invoice.paid,order.*"`
-	State     []string  `help:"Only deliveries in these states: failed, cancelled; with commas. Both unless given."`
-	Missed    bool      `help:"Deliver also the events that were enqueued while the endpoint was disabled."`
-	NoWait    bool      `help:"Do not wait until it is completed."`
+	Endpoint  string   `arg:"" help:"The endpoint's id, or its uid."`
+	Tenant    string   `help:"Whose endpoint it is: required with a uid, unless the key is bound to a tenant."`
+	Since     when     `required:"" help:"Deliveries that failed or were cancelled at this time or later: like 2026-01-02T15:04:05Z, or how long ago, like 90m or 7d."`
+	Until     when     `help:"And before this time, in the same forms. Now unless given."`
+	EventType []string `help:"Only these types, with commas: invoice.paid,order.*"`
+	State     []string `help:"Only deliveries in these states: failed, cancelled; with commas. Both unless given."`
+	Missed    bool     `help:"Deliver also the events that were enqueued while the endpoint was disabled."`
+	NoWait    bool     `help:"Do not wait until it is completed."`
 }
 
 // Run orders what an endpoint missed again and waits until the operation has ended. Only that it is completed is
@@ -39,18 +40,20 @@ func (r *recoverCmd) Run(c *command) error {
 		body["until"] = r.Until.text()
 	}
 
-	return operate(c, api, r.apiFlags, "/api/endpoints/"+r.Endpoint.String()+"/recover", body, !r.NoWait)
+	return operate(c, api, r.apiFlags, endpointPath(r.Endpoint)+"/recover", ofTenant(r.Tenant), body, !r.NoWait)
 }
 
 // operate starts an operation and, if wait is true, waits until it has ended. Then only that it is completed is
 // success.
-func operate(c *command, api *client, f apiFlags, path string, order map[string]any, wait bool) error {
+func operate(
+	c *command, api *client, f apiFlags, path string, query url.Values, order map[string]any, wait bool,
+) error {
 	body, err := json.Marshal(order)
 	if err != nil {
 		return fmt.Errorf("encoding the request: %w", err)
 	}
 
-	raw, err := api.call(c.ctx, http.MethodPost, path, nil, body)
+	raw, err := api.call(c.ctx, http.MethodPost, path, query, body)
 	if err != nil {
 		return err
 	}

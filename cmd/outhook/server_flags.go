@@ -48,6 +48,8 @@ type serverFlags struct {
 
 	HostRate float64 `env:"OUTHOOK_HOST_RATE" default:"${host_rate}" help:"Requests a second of one tenant to one host that this process sends at most. 0: no limit."`
 
+	UniqueURLs bool `name:"unique-urls" env:"OUTHOOK_UNIQUE_URLS" default:"${unique_urls}" help:"Refuse a second endpoint of a tenant with the same URL, which would get every event twice."`
+
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"${max_payload_bytes}" help:"The largest payload that the API takes; the database takes at most 262144."`
 	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"${response_bytes}" help:"How much of an answer's body is kept with the attempt; at most 16384."`
 	RiverUI         bool `name:"river-ui" env:"OUTHOOK_RIVER_UI" default:"${river_ui}" negatable:"" help:"Serve River UI at /riverui/."`
@@ -107,6 +109,7 @@ func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 func (f serverFlags) setAPI(cfg *api.Config) {
 	cfg.Access.APIKey = f.APIKey
 	cfg.Limits.MaxPayloadBytes, cfg.Limits.MaxEndpoints = f.MaxPayloadBytes, f.MaxEndpoints
+	cfg.Limits.UniqueURLs = f.UniqueURLs
 	cfg.Access.RateLimit = f.RateLimit
 	cfg.Access.FailedLogins = f.FailedLogins
 }

@@ -34,6 +34,9 @@ const (
 	EndpointGone        Code = "endpoint_gone"
 	EndpointNotEnabled  Code = "endpoint_not_enabled"
 	EndpointLimit       Code = "endpoint_limit"
+	UIDTaken            Code = "endpoint_uid_taken"
+	URLTaken            Code = "endpoint_url_taken"
+	SecretDiffers       Code = "secret_differs"
 	RateLimitLimit      Code = "rate_limited_endpoint_limit"
 	PayloadGone         Code = "payload_gone"
 	TestCancelled       Code = "test_cancelled"
@@ -41,6 +44,8 @@ const (
 	OperationOver       Code = "operation_over"
 	TwoSecretsLive      Code = "two_secrets_live"
 	SecretLive          Code = "secret_live"
+
+	PreconditionFailed Code = "precondition_failed"
 
 	BodyTooLarge         Code = "body_too_large"
 	PayloadTooLarge      Code = "payload_too_large"
@@ -103,6 +108,11 @@ var kinds = []Kind{
 	{EndpointGone, 409, "The endpoint is disabled or deleted, so nothing can be delivered to it. Enable it first."},
 	{EndpointNotEnabled, 409, "The endpoint is paused or disabled, so it can't be tested. Enable it first."},
 	{EndpointLimit, 409, "The tenant has as many endpoints as it may have: delete one first."},
+	{UIDTaken, 409, "Another endpoint of the tenant has this uid. `detail` names its id."},
+	{URLTaken, 409, "Another endpoint of the tenant has this url, and the server wants them to differ " +
+		"(`OUTHOOK_UNIQUE_URLS`). `detail` names its id: each event would be delivered twice."},
+	{SecretDiffers, 409, "The endpoint that is replaced has another secret, and keeps it: leave `secret` out, or " +
+		"rotate it."},
 	{RateLimitLimit, 409, "As many endpoints have a rate limit as may: remove one first."},
 	{PayloadGone, 409, "The event's payload has been deleted, so it can't be delivered again."},
 	{TestCancelled, 409, "The test was cancelled before it was sent: the endpoint was disabled or deleted meanwhile, " +
@@ -112,6 +122,9 @@ var kinds = []Kind{
 	{TwoSecretsLive, 409, "Two secrets sign already: wait for the end of the overlap, or give `\"force\": true`, " +
 		"which ends the older one now."},
 	{SecretLive, 409, "This secret signs already: give another, or leave it out to get a new one."},
+
+	{PreconditionFailed, 412, "The endpoint is not as `If-Match` or `If-None-Match` wants it: somebody changed, made or " +
+		"deleted it meanwhile. Nothing was done: get it again, and repeat the request with its ETag."},
 
 	{BodyTooLarge, 413, "The body, or an event in it, is larger than the server takes. `detail` and `errors` say how " +
 		"large it may be."},

@@ -15,6 +15,7 @@ const (
 	InvalidParameterValue = "22023"
 	UniqueViolation       = "23505"
 	ReadOnly              = "25006"
+	SerializationFailure  = "40001"
 	LockNotAvailable      = "55P03" // after lock_timeout, or at once with NOWAIT
 	QueryCanceled         = "57014" // after statement_timeout, or by an administrator
 	TooManyDeliveries     = "OH001" // our own: enqueue_many's, by the setting outhook.max_deliveries

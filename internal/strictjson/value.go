@@ -31,19 +31,24 @@ func Text(value json.RawMessage, at string, f *problem.Faults) string {
 	return s
 }
 
-// TextMap decodes a JSON object of strings, whose names may be any text.
-func TextMap(value json.RawMessage, at string, f *problem.Faults) map[string]string {
+// TextPatch decodes a JSON object of strings and nulls, whose names may be any text. Null is nil.
+func TextPatch(value json.RawMessage, at string, f *problem.Faults) map[string]*string {
 	if value[0] != '{' {
 		f.Add(at, "must be an object of strings")
 		return nil
 	}
 
-	m := map[string]string{}
+	m := map[string]*string{}
 	EachMember(value, at, f, func(name string, value json.RawMessage) bool {
 		if strings.ContainsRune(name, 0) || strings.ContainsRune(name, utf8.RuneError) {
 			f.Add(at, "names must not contain NUL or U+FFFD")
 		}
-		m[name] = Text(value, MemberLocation(at, name), f)
+
+		m[name] = nil
+		if !IsNull(value) {
+			text := Text(value, MemberLocation(at, name), f)
+			m[name] = &text
+		}
 		return true
 	})
 	return m

@@ -30,14 +30,15 @@ func TestCollectionsOfTexts(t *testing.T) {
 	t.Parallel()
 	var f problem.Faults
 	require.Equal(t, []string{"a", "b"}, strictjson.Texts(json.RawMessage(`["a", "b"]`), "body.l", &f))
-	require.Equal(t, map[string]string{"a": "b"}, strictjson.TextMap(json.RawMessage(`{"a":"b"}`), "body.m", &f))
+	text := "b"
+	require.Equal(t, map[string]*string{"a": &text, "n": nil}, strictjson.TextPatch(json.RawMessage(`{"a":"b","n":null}`), "body.m", &f))
 	require.Empty(t, f)
 
 	strictjson.Texts(json.RawMessage(`["a", 1]`), "body.l", &f)
 	strictjson.Texts(json.RawMessage(`{}`), "body.l", &f)
-	strictjson.TextMap(json.RawMessage(`{"a":1}`), "body.m", &f)
-	strictjson.TextMap(json.RawMessage(`{"\u0000":""}`), "body.m", &f)
-	strictjson.TextMap(json.RawMessage(`[]`), "body.m", &f)
+	strictjson.TextPatch(json.RawMessage(`{"a":1}`), "body.m", &f)
+	strictjson.TextPatch(json.RawMessage(`{"\u0000":""}`), "body.m", &f)
+	strictjson.TextPatch(json.RawMessage(`[]`), "body.m", &f)
 	var at []string
 	for _, fault := range f {
 		at = append(at, fault.Location)

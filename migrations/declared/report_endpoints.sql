@@ -3,7 +3,7 @@ SELECT n.id AS endpoint_id, n.tenant_id, substring(n.url FROM '(?i)^https?://(?:
     n.event_types, n.status::text AS status, n.status_reason, n.status_changed_at,
     CASE WHEN n.status = 'disabled' THEN 'disabled' ELSE coalesce(h.state, 'healthy') END AS health,
     coalesce(h.consecutive_failures, 0) AS consecutive_failures, h.failing_since, h.last_success_at, h.last_failure_at,
-    h.last_status_code, h.last_error, h.probe_at, n.created_at
+    h.last_status_code, h.last_error, h.probe_at, n.created_at, n.uid
 FROM outhook.endpoints AS n
 LEFT JOIN outhook.endpoint_health AS h ON h.endpoint_id = n.id
 WHERE n.deleted_at IS NULL;

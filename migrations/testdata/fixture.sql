@@ -10,6 +10,7 @@ INSERT INTO outhook.endpoints (id, tenant_id, url, headers, status, status_reaso
 UPDATE outhook.endpoints SET created_at = @base - interval '1 hour', status_changed_at = @base + interval '1 hour';
 UPDATE outhook.endpoints SET description = 'Marked7', metadata = '{"Marked7": "Marked7"}',
     secret_headers = '{"authorization": {"key_id": "Marked7", "sealed": "Marked7"}}';
+UPDATE outhook.endpoints SET uid = 'main' WHERE id = '00000000-0000-7000-8000-000000000001';
 INSERT INTO outhook.endpoint_health (endpoint_id, state, consecutive_failures, failing_since, last_failure_at, last_status_code)
 VALUES ('00000000-0000-7000-8000-000000000001', 'failing', 7, @base + interval '1 minute', @base + interval '2 minutes', 503);
 INSERT INTO outhook.endpoint_secrets (endpoint_id, key_id, sealed)

@@ -1,0 +1,58 @@
+package api
+
+import (
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/signature"
+)
+
+// endpointEdit is an endpoint that a body changes member by member.
+type endpointEdit struct {
+	at            string // where the endpoint stands in the request
+	row           db.Endpoint
+	secret        signature.Secret
+	secretGiven   bool              // in the body
+	secretHeaders map[string]string // all that are to be; nil: those that are stored
+	secretPatch   textPatch         // what the body gives of them
+	cfg           *Config
+	members       []string // the names of those that the body gives, sorted
+	faults        problem.Faults
+}
+
+// newEdit returns an endpoint with all members at their defaults, and a secret of its own.
+func (s *Server) newEdit(at string) *endpointEdit {
+	return &endpointEdit{
+		at: at,
+		row: db.Endpoint{
+			EventTypes: []string{}, Headers: []byte(emptyJSONObject), SecretHeaders: []byte(emptyJSONObject),
+			Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight,
+			RatePer: perSecond, RateBurst: 1,
+		},
+		secret: signature.NewSecret(), cfg: &s.cfg,
+	}
+}
+
+// textPatch is an object of texts as a change gives it: it is merged with what is stored member by member, and null
+// removes one (RFC 7396). Nil: null, which removes all.
+type textPatch map[string]*string
+
+// Schema is that of the OpenAPI document.
+func (textPatch) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeObject, Nullable: true, AdditionalProperties: &huma.Schema{Type: huma.TypeString, Nullable: true},
+	}
+}
+
+// has tells whether it gives or removes a header, whatever its case.
+func (p textPatch) has(name string) bool {
+	for given := range p {
+		if strings.EqualFold(given, name) {
+			return true
+		}
+	}
+	return false
+}
