@@ -152,7 +152,8 @@ func document(oapi *huma.OpenAPI, op *huma.Operation) {
 	}
 }
 
-// addDocs serves the OpenAPI document, also as 3.0 for generators that know nothing newer, and a page made of it, which needs no scripts.
+// addDocs serves the OpenAPI document, also as 3.0 for generators that know nothing newer, and a page made of it, which
+// needs no scripts.
 func (s *Server) addDocs() error {
 	schemas := s.huma.OpenAPI().Components.Schemas.Map()
 	delete(schemas, "ErrorModel") // huma's problem and its details, which document has replaced

@@ -130,7 +130,8 @@ func (s *Server) addOperationMoves(op func(verb, summary, description string) hu
 	for _, move := range moves {
 		register(s, route{
 			Operation: op(move.verb, move.summary, move.description),
-			errors:    codes{problem.NotFound, problem.OperationOver, problem.TooManyOperations}, access: tenantAccess, timeout: s.cfg.Timeouts.Query,
+			errors:    codes{problem.NotFound, problem.OperationOver, problem.TooManyOperations},
+			access:    tenantAccess, timeout: s.cfg.Timeouts.Query,
 		}, func(ctx context.Context, in *operationInput) (*operationOutput, error) {
 			return s.moveOperation(ctx, in.ID, move.verb+"-operation", move.do)
 		})

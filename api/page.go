@@ -120,8 +120,8 @@ const listDays = 7
 const listRows = 10_000
 
 // shortPages documents what listRows means for clients.
-const shortPages = "A page may have fewer items than limit, or none, and a next_cursor all the same: what matches may " +
-	"be rare, and a request looks through some ten thousand rows."
+const shortPages = "A page may have fewer items than limit, or none, and a next_cursor all the same: what matches " +
+	"may be rare, and a request looks through some ten thousand rows."
 
 // logSpan is what of the log a list may show. Nil: no bound.
 type logSpan struct {

@@ -37,7 +37,8 @@ func (d document) exampleText(s *huma.Schema) string {
 	return string(data)
 }
 
-// RequestExample returns a short body that a schema admits: of an object the required members, and those with an example.
+// RequestExample returns a short body that a schema admits: of an object the required members, and those with an
+// example.
 func RequestExample(oapi *huma.OpenAPI, s *huma.Schema) any {
 	return exampler{document{oapi}, false}.value(s)
 }
