@@ -15,7 +15,7 @@ import (
 type FollowAttemptsParams struct {
 	// Only attempts for this tenant.
 	TenantID string
-	// Only attempts at this endpoint.
+	// Only attempts at this endpoint: its id, or its uid.
 	EndpointID string
 	// Only attempts of this event type: invoice.paid, or invoice.* for each type below invoice.
 	Type string
@@ -125,7 +125,7 @@ func (c *Client) ListAudit(ctx context.Context, params ListAuditParams) (*Page[A
 type ListDeliveriesParams struct {
 	// Only deliveries of this tenant.
 	TenantID string
-	// Only deliveries to this endpoint.
+	// Only deliveries to this endpoint: its id, or its uid.
 	EndpointID string
 	// Only deliveries of this event.
 	EventID string
@@ -197,14 +197,25 @@ func (c *Client) ListDeliveries(ctx context.Context, params ListDeliveriesParams
 	return call[Page[Delivery]](ctx, c, r, nil)
 }
 
+// GetDeliveryParams are the parameters of [Client.GetDelivery]. The zero value of each leaves it out.
+type GetDeliveryParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
+}
+
 // GetDelivery calls GET /api/deliveries/{event_id}/{endpoint_id}: get a delivery.
-func (c *Client) GetDelivery(ctx context.Context, eventID string, endpointID string) (*Delivery, error) {
-	r := Request{Method: "GET", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID)}
+func (c *Client) GetDelivery(ctx context.Context, eventID string, endpointID string, params GetDeliveryParams) (*Delivery, error) {
+	r := Request{Method: "GET", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID), Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
 	return call[Delivery](ctx, c, r, nil)
 }
 
 // ListDeliveryAttemptsParams are the parameters of [Client.ListDeliveryAttempts]. The zero value of each leaves it out.
 type ListDeliveryAttemptsParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
 	// Only these outcomes, with commas.
 	Outcome []string
 	// Only attempts that were answered with this status.
@@ -222,6 +233,9 @@ type ListDeliveryAttemptsParams struct {
 // ListDeliveryAttempts calls GET /api/deliveries/{event_id}/{endpoint_id}/attempts: list the attempts of a delivery.
 func (c *Client) ListDeliveryAttempts(ctx context.Context, eventID string, endpointID string, params ListDeliveryAttemptsParams) (*Page[Attempt], error) {
 	r := Request{Method: "GET", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/attempts", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
 	if params.Outcome != nil {
 		r.Query.Set("outcome", strings.Join(params.Outcome, ","))
 	}
@@ -243,15 +257,26 @@ func (c *Client) ListDeliveryAttempts(ctx context.Context, eventID string, endpo
 	return call[Page[Attempt]](ctx, c, r, nil)
 }
 
+// CancelDeliveryParams are the parameters of [Client.CancelDelivery]. The zero value of each leaves it out.
+type CancelDeliveryParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
+}
+
 // CancelDelivery calls POST /api/deliveries/{event_id}/{endpoint_id}/cancel: give up a pending delivery. An attempt
 // that is under way ends as it does and is logged, but none follows.
-func (c *Client) CancelDelivery(ctx context.Context, eventID string, endpointID string) (*Delivery, error) {
-	r := Request{Method: "POST", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/cancel"}
+func (c *Client) CancelDelivery(ctx context.Context, eventID string, endpointID string, params CancelDeliveryParams) (*Delivery, error) {
+	r := Request{Method: "POST", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/cancel", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
 	return call[Delivery](ctx, c, r, nil)
 }
 
 // ReplayDeliveryParams are the parameters of [Client.ReplayDelivery]. The zero value of each leaves it out.
 type ReplayDeliveryParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
 	// Bring the next attempt of a pending delivery forward to now.
 	Now bool
 }
@@ -261,6 +286,9 @@ type ReplayDeliveryParams struct {
 // (409), or attempted at once with now=true.
 func (c *Client) ReplayDelivery(ctx context.Context, eventID string, endpointID string, body *ReplayOrder, params ReplayDeliveryParams) (*Delivery, error) {
 	r := Request{Method: "POST", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/replay", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
 	if params.Now {
 		r.Query.Set("now", "true")
 	}
@@ -271,6 +299,18 @@ func (c *Client) ReplayDelivery(ctx context.Context, eventID string, endpointID 
 type ListEndpointsParams struct {
 	// Only endpoints of this tenant.
 	TenantID string
+	// Only the endpoint with this uid, one of each tenant.
+	UID string
+	// Only endpoints with this status.
+	Status string
+	// Only endpoints whose health has this state.
+	Health string
+	// Only endpoints whose url has this host, whatever its case; with a port, only that port as it is written in the url.
+	URLHost string
+	// Only endpoints that are subscribed to events of this type.
+	EventType string
+	// Only endpoints whose metadata has these values: metadata[plan]=gold.
+	Metadata map[string]string
 	// By time: asc begins with the oldest.
 	Order string
 	// The most items of a page.
@@ -284,6 +324,24 @@ func (c *Client) ListEndpoints(ctx context.Context, params ListEndpointsParams) 
 	r := Request{Method: "GET", Path: "/api/endpoints", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.UID != "" {
+		r.Query.Set("uid", params.UID)
+	}
+	if params.Status != "" {
+		r.Query.Set("status", params.Status)
+	}
+	if params.Health != "" {
+		r.Query.Set("health", params.Health)
+	}
+	if params.URLHost != "" {
+		r.Query.Set("url_host", params.URLHost)
+	}
+	if params.EventType != "" {
+		r.Query.Set("event_type", params.EventType)
+	}
+	if params.Metadata {
+		r.Query.Set("metadata")
 	}
 	if params.Order != "" {
 		r.Query.Set("order", params.Order)
@@ -304,52 +362,161 @@ func (c *Client) CreateEndpoint(ctx context.Context, body NewEndpoint) (*Endpoin
 	return call[Endpoint](ctx, c, r, body)
 }
 
-// GetEndpoint calls GET /api/endpoints/{id}: get an endpoint.
-func (c *Client) GetEndpoint(ctx context.Context, id string) (*Endpoint, error) {
-	r := Request{Method: "GET", Path: "/api/endpoints/" + url.PathEscape(id)}
+// CreateEndpoints calls POST /api/endpoints/batch: create many endpoints, all or none. In one transaction. What is
+// wrong is named by its place: body.endpoints[3].url.
+func (c *Client) CreateEndpoints(ctx context.Context, body NewEndpoints) (*EndpointBatch, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints/batch"}
+	return call[EndpointBatch](ctx, c, r, body)
+}
+
+// GetEndpointParams are the parameters of [Client.GetEndpoint]. The zero value of each leaves it out.
+type GetEndpointParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
+	// Answer 304, without a body, if the endpoint has one of these ETags.
+	IfNoneMatch string
+}
+
+// GetEndpoint calls GET /api/endpoints/{id}: get an endpoint. Its ETag is that of what is configured: it stays the
+// same while only health and lane change, so don't give it as If-None-Match to watch those.
+func (c *Client) GetEndpoint(ctx context.Context, id string, params GetEndpointParams) (*Endpoint, error) {
+	r := Request{Method: "GET", Path: "/api/endpoints/" + url.PathEscape(id), Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.IfNoneMatch != "" {
+		r.Header.Set("If-None-Match", params.IfNoneMatch)
+	}
 	return call[Endpoint](ctx, c, r, nil)
 }
 
-// UpdateEndpoint calls PATCH /api/endpoints/{id}: change an endpoint. Members that are not given stay as they are;
-// null sets a member back to its default. Disabling cancels the pending deliveries, in the background.
-func (c *Client) UpdateEndpoint(ctx context.Context, id string, body EndpointChange) (*Endpoint, error) {
-	r := Request{Method: "PATCH", Path: "/api/endpoints/" + url.PathEscape(id)}
+// PutEndpointParams are the parameters of [Client.PutEndpoint]. The zero value of each leaves it out.
+type PutEndpointParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
+	// Do it only if the endpoint has one of these ETags, with commas; *: if it exists. Else 412.
+	IfMatch string
+	// *: create it only. 412 if it exists.
+	IfNoneMatch string
+}
+
+// PutEndpoint calls PUT /api/endpoints/{id}: create an endpoint, or replace it. By its uid: 201 if there was none,
+// and the answer has its secret; else 200. All members that are not given get their defaults, but the secret and the
+// status stay. What changes nothing is not written. By its id: only replaces.
+func (c *Client) PutEndpoint(ctx context.Context, id string, body NewEndpoint, params PutEndpointParams) (*Endpoint, error) {
+	r := Request{Method: "PUT", Path: "/api/endpoints/" + url.PathEscape(id), Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.IfMatch != "" {
+		r.Header.Set("If-Match", params.IfMatch)
+	}
+	if params.IfNoneMatch != "" {
+		r.Header.Set("If-None-Match", params.IfNoneMatch)
+	}
 	return call[Endpoint](ctx, c, r, body)
 }
 
+// UpdateEndpointParams are the parameters of [Client.UpdateEndpoint]. The zero value of each leaves it out.
+type UpdateEndpointParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
+	// Do it only if the endpoint has one of these ETags, with commas; *: if it exists. Else 412.
+	IfMatch string
+}
+
+// UpdateEndpoint calls PATCH /api/endpoints/{id}: change an endpoint. A JSON merge patch (RFC 7396): members that are
+// not given stay as they are, and null sets a member back to its default. headers, secret_headers and metadata are
+// merged member by member. What changes nothing is not written. Disabling cancels the pending deliveries, in the
+// background.
+func (c *Client) UpdateEndpoint(ctx context.Context, id string, body EndpointChange, params UpdateEndpointParams) (*Endpoint, error) {
+	r := Request{Method: "PATCH", Path: "/api/endpoints/" + url.PathEscape(id), Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.IfMatch != "" {
+		r.Header.Set("If-Match", params.IfMatch)
+	}
+	return call[Endpoint](ctx, c, r, body)
+}
+
+// DeleteEndpointParams are the parameters of [Client.DeleteEndpoint]. The zero value of each leaves it out.
+type DeleteEndpointParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
+	// Do it only if the endpoint has one of these ETags, with commas; *: if it exists. Else 412.
+	IfMatch string
+}
+
 // DeleteEndpoint calls DELETE /api/endpoints/{id}: delete an endpoint. Erases its secrets and cancels its pending
-// deliveries, in the background. Its past deliveries and attempts stay until the retention ends.
-func (c *Client) DeleteEndpoint(ctx context.Context, id string) error {
-	r := Request{Method: "DELETE", Path: "/api/endpoints/" + url.PathEscape(id)}
+// deliveries, in the background. Its past deliveries and attempts stay until the retention ends. Its uid is free
+// again.
+func (c *Client) DeleteEndpoint(ctx context.Context, id string, params DeleteEndpointParams) error {
+	r := Request{Method: "DELETE", Path: "/api/endpoints/" + url.PathEscape(id), Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.IfMatch != "" {
+		r.Header.Set("If-Match", params.IfMatch)
+	}
 	_, err := call[struct{}](ctx, c, r, nil)
 	return err
+}
+
+// RecoverEndpointParams are the parameters of [Client.RecoverEndpoint]. The zero value of each leaves it out.
+type RecoverEndpointParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
 }
 
 // RecoverEndpoint calls POST /api/endpoints/{id}/recover: replay what an endpoint missed. Replays, in the background,
 // the deliveries that failed and those that were cancelled because the endpoint was disabled or deleted; not those
 // that a person cancelled. With missed, events that were enqueued while it was disabled are delivered too. Enable the
 // endpoint first. While one is under way, another is refused (409).
-func (c *Client) RecoverEndpoint(ctx context.Context, id string, body NewRecover) (*Operation, error) {
-	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/recover"}
+func (c *Client) RecoverEndpoint(ctx context.Context, id string, body NewRecover, params RecoverEndpointParams) (*Operation, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/recover", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
 	return call[Operation](ctx, c, r, body)
+}
+
+// RotateSecretParams are the parameters of [Client.RotateSecret]. The zero value of each leaves it out.
+type RotateSecretParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
 }
 
 // RotateSecret calls POST /api/endpoints/{id}/rotate-secret: replace the secret that signs. Both secrets sign until
 // the overlap ends, so that the receiver can change over at any moment of it. At most two are live: a third rotation
 // within the overlap needs force, which ends the oldest.
-func (c *Client) RotateSecret(ctx context.Context, id string, body *Rotation) (*Rotated, error) {
-	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/rotate-secret"}
+func (c *Client) RotateSecret(ctx context.Context, id string, body *Rotation, params RotateSecretParams) (*Rotated, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/rotate-secret", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
 	return call[Rotated](ctx, c, r, body)
 }
 
+// GetSecretParams are the parameters of [Client.GetSecret]. The zero value of each leaves it out.
+type GetSecretParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
+}
+
 // GetSecret calls GET /api/endpoints/{id}/secret: get the secrets that sign.
-func (c *Client) GetSecret(ctx context.Context, id string) (*SecretsOutputBody, error) {
-	r := Request{Method: "GET", Path: "/api/endpoints/" + url.PathEscape(id) + "/secret"}
+func (c *Client) GetSecret(ctx context.Context, id string, params GetSecretParams) (*SecretsOutputBody, error) {
+	r := Request{Method: "GET", Path: "/api/endpoints/" + url.PathEscape(id) + "/secret", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
 	return call[SecretsOutputBody](ctx, c, r, nil)
 }
 
 // TestEndpointParams are the parameters of [Client.TestEndpoint]. The zero value of each leaves it out.
 type TestEndpointParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
 	// The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its
 	// receivers. A value of another form than version 00 is ignored.
 	Traceparent string
@@ -360,6 +527,9 @@ type TestEndpointParams struct {
 // any other, but not retried.
 func (c *Client) TestEndpoint(ctx context.Context, id string, params TestEndpointParams) (*Tested, error) {
 	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/test", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
 	if params.Traceparent != "" {
 		r.Header.Set("Traceparent", params.Traceparent)
 	}
@@ -471,7 +641,7 @@ func (c *Client) GetEvent(ctx context.Context, id string) (*FullEvent, error) {
 
 // ListEventAttemptsParams are the parameters of [Client.ListEventAttempts]. The zero value of each leaves it out.
 type ListEventAttemptsParams struct {
-	// Only attempts at this endpoint.
+	// Only attempts at this endpoint: its id, or its uid.
 	EndpointID string
 	// Only these outcomes, with commas.
 	Outcome []string
@@ -563,7 +733,7 @@ func (c *Client) RevokeKey(ctx context.Context, id string) error {
 type ListOperationsParams struct {
 	// Only operations with this tenant.
 	TenantID string
-	// Only operations with this endpoint.
+	// Only operations with this endpoint: its id, or its uid.
 	EndpointID string
 	// Only operations in this state.
 	State string

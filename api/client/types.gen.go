@@ -177,10 +177,18 @@ type Endpoint struct {
 	TenantID string `json:"tenant_id"`
 
 	TimeoutMS int `json:"timeout_ms"`
+	// Your own name for it, usable wherever its id is. Null: none.
+	UID *string `json:"uid"`
 
 	UpdatedAt time.Time `json:"updated_at"`
 
 	URL string `json:"url"`
+}
+
+// EndpointBatch is the schema of this name in the OpenAPI document.
+type EndpointBatch struct {
+	// One for each of the request, in the same order, with its secret.
+	Endpoints []Endpoint `json:"endpoints"`
 }
 
 // EndpointChange is the schema of this name in the OpenAPI document.
@@ -188,11 +196,11 @@ type EndpointChange struct {
 	Description Change[string] `json:"description,omitzero"`
 
 	EventTypes Change[[]string] `json:"event_types,omitzero"`
-	// Replaces all of them.
+	// Merged with those that there are: null removes one, or all.
 	Headers Change[map[string]string] `json:"headers,omitzero"`
 
 	MaxInFlight Change[int] `json:"max_in_flight,omitzero"`
-	// Replaces all of it.
+	// Merged with what there is: null removes one, or all.
 	Metadata Change[map[string]string] `json:"metadata,omitzero"`
 	// Null: no limit.
 	RateLimit Change[RateLimit] `json:"rate_limit,omitzero"`
@@ -200,12 +208,15 @@ type EndpointChange struct {
 	RetryJitter Change[float64] `json:"retry_jitter,omitzero"`
 
 	RetrySchedule Change[any] `json:"retry_schedule,omitzero"`
-	// Replaces all of them. A url with another scheme, host or port needs them again, or null.
+	// Merged with those that there are: null removes one, or all. A url with another scheme, host or port needs each of
+	// them again, or null.
 	SecretHeaders Change[map[string]string] `json:"secret_headers,omitzero"`
 	// paused: deliveries wait. disabled: none are made, and the pending ones are cancelled.
 	Status Change[string] `json:"status,omitzero"`
 
 	TimeoutMS Change[int] `json:"timeout_ms,omitzero"`
+	// Null: none.
+	UID Change[string] `json:"uid,omitzero"`
 
 	URL Change[string] `json:"url,omitzero"`
 }
@@ -400,11 +411,20 @@ type NewEndpoint struct {
 	// 20 and 4 KiB.
 	SecretHeaders map[string]string `json:"secret_headers,omitzero"`
 	// The customer whose events it gets; or outhook.operator, to get operational events like outhook.endpoint.disabled.
-	TenantID string `json:"tenant_id"`
+	// Absent: the one that the key is bound to.
+	TenantID *string `json:"tenant_id,omitzero"`
 	// For the whole request: DNS, connecting, sending, waiting, reading the answer. Default: 15000.
 	TimeoutMS *int `json:"timeout_ms,omitzero"`
+	// Your own name for it, unique in its tenant, usable wherever its id is. No UUID, and not . or .. alone.
+	UID *string `json:"uid,omitzero"`
 	// http or https, publicly reachable, without user name and fragment.
 	URL string `json:"url"`
+}
+
+// NewEndpoints is the schema of this name in the OpenAPI document.
+type NewEndpoints struct {
+	// As for one.
+	Endpoints []NewEndpoint `json:"endpoints"`
 }
 
 // NewEvent is the schema of this name in the OpenAPI document.
@@ -415,7 +435,8 @@ type NewEvent struct {
 	// Any JSON value, at most 262,144 bytes and 512 levels deep. It is stored, signed and sent byte for byte.
 	Payload json.RawMessage `json:"payload"`
 	// The customer whose endpoints get the event: a label that you choose, at most 255 bytes, without control characters.
-	TenantID string `json:"tenant_id"`
+	// Absent: the one that the key is bound to.
+	TenantID *string `json:"tenant_id,omitzero"`
 	// Names of letters, digits and _ joined by dots. Types that begin with outhook. are reserved.
 	Type string `json:"type"`
 }
@@ -450,7 +471,7 @@ type NewRecover struct {
 
 // NewReplay is the schema of this name in the OpenAPI document.
 type NewReplay struct {
-	// Only deliveries to this endpoint.
+	// Only deliveries to this endpoint: its id, or its uid.
 	EndpointID *string `json:"endpoint_id,omitzero"`
 	// Only these types: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all.
 	EventTypes []string `json:"event_types,omitzero"`
