@@ -110,9 +110,11 @@ func TestBodiesThatAreHeldAreBounded(t *testing.T) {
 	require.Eventually(t, func() bool { return b.api.Held() == 900 }, 5*time.Second, time.Millisecond)
 
 	body := `{"tenant_id":"acme","type":"a","payload":"` + strings.Repeat("x", 100) + `"}`
-	r := b.do("POST", "/api/events", body)
+	other, _ := b.newKey("publish", "")
+	r := b.as(other, "POST", "/api/events", body, "Content-Type", "application/json")
 	b.requireProblem(r, 503)
 	require.Equal(t, "1", r.header.Get("Retry-After"))
+	b.requireProblem(b.do("POST", "/api/events", body), 429) // it holds all that one may
 
 	require.NoError(t, conn.Close())
 	require.Eventually(t, func() bool { return b.api.Held() == 0 }, 5*time.Second, time.Millisecond)
@@ -143,7 +145,7 @@ func TestPromisedBytesTakeNoRoom(t *testing.T) {
 	// What a key holds counts for this key alone.
 	large := `{"tenant_id":"acme","type":"a","payload":"` + strings.Repeat("x", 90_000) + `"}`
 	r := b.do("POST", "/api/events", large)
-	require.Contains(t, b.requireProblem(r, 429).Detail, "one key's")
+	require.Contains(t, b.requireProblem(r, 429).Detail, "of this key")
 	b.requireRetryAfter(r, 1)
 	require.Equal(t, 202, b.as(other, "POST", "/api/events", large, "Content-Type", "application/json").status)
 }

@@ -74,7 +74,8 @@ func (g *generator) object(b *strings.Builder, name string, s *huma.Schema) {
 		case body && change:
 			fmt.Fprintf(b, "Change[%s] `json:\"%s,omitzero\"`\n", g.goType(p, false), member)
 		case body && !required:
-			fmt.Fprintf(b, "%s `json:\"%s,omitzero\"`\n", g.goType(p, true), member)
+			never := p.Type == huma.TypeString && !p.Nullable && (p.MinLength != nil || len(p.Enum) > 0) // an empty one is refused
+			fmt.Fprintf(b, "%s `json:\"%s,omitzero\"`\n", g.goType(p, !never), member)
 		default:
 			fmt.Fprintf(b, "%s `json:\"%s\"`\n", g.goType(p, p.Nullable || !required && p.Ref != ""), member)
 		}
@@ -185,6 +186,10 @@ func (g *generator) param(fields, fill *strings.Builder, p *huma.Param) {
 	name := goName(strings.ReplaceAll(strings.ToLower(p.Name), "-", "_"))
 	kind := g.goType(p.Schema, false)
 	fmt.Fprintf(fields, "%s\n%s %s\n", comment(p.Description), name, kind)
+	if p.Style == "deepObject" {
+		fmt.Fprintf(fill, "for name, value := range params.%s {\nr.Query.Set(%q+name+\"]\", value)\n}\n", name, p.Name+"[")
+		return
+	}
 	value := map[string]string{
 		"string": "params." + name, "int": "strconv.Itoa(params." + name + ")", "bool": `"true"`,
 		"time.Time": "params." + name + ".Format(time.RFC3339Nano)", "[]string": "strings.Join(params." + name + `, ",")`,

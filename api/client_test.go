@@ -54,7 +54,7 @@ func TestClient(t *testing.T) {
 		t.Parallel()
 		changed, err := c.UpdateEndpoint(ctx, endpoint.ID, client.EndpointChange{
 			TimeoutMS: client.Set(2000), RetrySchedule: client.Reset[any](),
-		})
+		}, client.UpdateEndpointParams{})
 		require.NoError(t, err)
 		require.Equal(t, 2000, changed.TimeoutMS)
 		require.Nil(t, changed.RetrySchedule)
@@ -73,7 +73,8 @@ func TestClient(t *testing.T) {
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, "invalid_request", refusal.Code)
 		require.Contains(t, err.Error(), "body.url")
-		require.EqualError(t, c.DeleteEndpoint(ctx, "../keys"), "the request is invalid; path.id must be a UUID")
+		err = c.DeleteEndpoint(ctx, "../keys", client.DeleteEndpointParams{})
+		require.ErrorContains(t, err, "the request is invalid; path.id must be an endpoint's id")
 	})
 
 	t.Run("AnotherServer", func(t *testing.T) {

@@ -134,7 +134,9 @@ func (b *testBundle) delivery(t *testing.T, eventID, endpointID uuid.UUID) db.Ge
 // attempts returns those of an event by number: their times are only as exact as the round trips of a busy machine.
 func (b *testBundle) attempts(t *testing.T, eventID uuid.UUID) []db.DeliveryAttempt {
 	t.Helper()
-	list, err := db.New().ListEventAttempts(b.ctx, b.pool, db.ListEventAttemptsParams{EventID: eventID, MaxRows: 10_000})
+	list, err := db.New().ListEventAttempts(b.ctx, b.pool, db.ListEventAttemptsParams{
+		EventID: eventID, Outcomes: []string{}, Ascending: true, MaxRows: 10_000,
+	})
 	require.NoError(t, err)
 	slices.SortStableFunc(list, func(x, y db.DeliveryAttempt) int { return int(x.Number - y.Number) })
 	return list

@@ -340,8 +340,8 @@ func (c *Client) ListEndpoints(ctx context.Context, params ListEndpointsParams) 
 	if params.EventType != "" {
 		r.Query.Set("event_type", params.EventType)
 	}
-	if params.Metadata {
-		r.Query.Set("metadata")
+	for name, value := range params.Metadata {
+		r.Query.Set("metadata["+name+"]", value)
 	}
 	if params.Order != "" {
 		r.Query.Set("order", params.Order)

@@ -412,7 +412,7 @@ type NewEndpoint struct {
 	SecretHeaders map[string]string `json:"secret_headers,omitzero"`
 	// The customer whose events it gets; or outhook.operator, to get operational events like outhook.endpoint.disabled.
 	// Absent: the one that the key is bound to.
-	TenantID *string `json:"tenant_id,omitzero"`
+	TenantID string `json:"tenant_id,omitzero"`
 	// For the whole request: DNS, connecting, sending, waiting, reading the answer. Default: 15000.
 	TimeoutMS *int `json:"timeout_ms,omitzero"`
 	// Your own name for it, unique in its tenant, usable wherever its id is. No UUID, and not . or .. alone.
@@ -436,7 +436,7 @@ type NewEvent struct {
 	Payload json.RawMessage `json:"payload"`
 	// The customer whose endpoints get the event: a label that you choose, at most 255 bytes, without control characters.
 	// Absent: the one that the key is bound to.
-	TenantID *string `json:"tenant_id,omitzero"`
+	TenantID string `json:"tenant_id,omitzero"`
 	// Names of letters, digits and _ joined by dots. Types that begin with outhook. are reserved.
 	Type string `json:"type"`
 }
