@@ -467,6 +467,10 @@ func TestTraceIsStored(t *testing.T) {
 				{"NoneOfMany", b.ctx, []outhook.Event{event(`1`), event(`2`)}, []string{"", ""}},
 				{"OfTheContext", inTrace, []outhook.Event{event(`1`)}, []string{traceOfContext}},
 				{"EventBeforeContext", inTrace, []outhook.Event{traced, event(`2`)}, []string{traceOfEvent, traceOfContext}},
+				{"WithDepth", outhook.ContextWithDepth(inTrace, "2"), []outhook.Event{event(`1`)}, []string{traceOfContext + ";depth=2"}},
+				{"DepthAlone", outhook.ContextWithDepth(b.ctx, "999"), []outhook.Event{event(`1`), event(`2`)}, []string{";depth=999", ";depth=999"}},
+				{"DepthThatIsNone", outhook.ContextWithDepth(b.ctx, "0"), []outhook.Event{event(`1`)}, []string{""}},
+				{"DepthThatIsTooLong", outhook.ContextWithDepth(b.ctx, "1000"), []outhook.Event{event(`1`)}, []string{""}},
 				{"OneOfMany", b.ctx, []outhook.Event{event(`1`), traced}, []string{"", traceOfEvent}},
 			} {
 				results, err := enqueue(c.ctx, c.events) //nolint:contextcheck // derived from the test's own
@@ -483,7 +487,7 @@ func TestTraceOfAnotherFormIsIgnored(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, trace := range []string{
-		"", "\x00", "nonsense", traceOfEvent[1:], traceOfEvent + "-x", " " + traceOfEvent, traceOfEvent + "\n",
+		"", "\x00", "nonsense", ";depth=", ";depth=0", ";depth=1000", traceOfEvent + ";depth=x", traceOfEvent + " ;depth=1", traceOfEvent[1:], traceOfEvent + "-x", " " + traceOfEvent, traceOfEvent + "\n",
 		"01" + traceOfEvent[2:], "ff" + traceOfEvent[2:], strings.ToUpper(traceOfEvent), strings.ReplaceAll(traceOfEvent, "-", "_"),
 		"00-" + strings.Repeat("0", 32) + "-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-" + strings.Repeat("0", 16) + "-01",
 	} {

@@ -48,6 +48,15 @@ func isDelivery(h http.Header) bool {
 	return len(h.Values("outhook-attempt")) > 0 || strings.HasPrefix(h.Get("user-agent"), "Outhook/")
 }
 
+// checkDepth refuses events to which too many webhooks have led, one by another.
+func checkDepth(depth int) error {
+	if depth <= ledger.MaxDepth {
+		return nil
+	}
+	return problem.New(problem.LoopDetected, fmt.Sprintf("%d webhooks in a row led to this, more than %d: a receiver "+
+		"publishes what comes back to it; publish nothing in response to your own events", depth, ledger.MaxDepth))
+}
+
 // checkRate refuses a request of a key that has sent too many.
 func (s *Server) checkRate(id uuid.UUID) error {
 	if s.rates == nil {

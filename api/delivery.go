@@ -26,7 +26,7 @@ type delivery struct {
 	Type          string     `json:"type" example:"invoice.paid" doc:"The event type."`
 	CreatedAt     time.Time  `json:"created_at" doc:"When the event was enqueued."`
 	State         string     `json:"state" enum:"pending,succeeded,failed,cancelled" doc:"failed: the retry schedule is used up; replay it when the endpoint works again."`
-	Reason        *string    `json:"reason" doc:"Why it is failed or cancelled: exhausted, gone (the endpoint answered 410), loop (it leads to an API of Outhook), worker_died, endpoint_disabled, endpoint_deleted, expired (pending at the end of the retention), payload_gone, erased, operator."`
+	Reason        *string    `json:"reason" doc:"Why it is failed or cancelled: exhausted, gone (the endpoint answered 410), loop (the endpoint leads to an API of Outhook, or more than 8 webhooks in a row led to the event), worker_died, endpoint_disabled, endpoint_deleted, expired (pending at the end of the retention), payload_gone, erased, operator."`
 	AttemptCount  int32      `json:"attempt_count" example:"1" doc:"The highest attempt number in the log."`
 	TryCount      int32      `json:"try_count" example:"0" doc:"Known failures since it was enqueued or replayed: the position in the retry schedule."`
 	NextAttemptAt *time.Time `json:"next_attempt_at" doc:"When the next attempt is due. Null once it is settled."`

@@ -21,6 +21,7 @@ import (
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/sqlstate"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // event is an event without its payload.
@@ -67,11 +68,13 @@ func (batchReceipt) SchemaName() string { return "StoredBatch" }
 type postEventInput struct {
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"The same as idempotency_key in the body. If both are given they must be equal."`
 	Traceparent    string `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its receivers. A value of another form than version 00 is ignored."`
+	Depth          int    `header:"Outhook-Depth" minimum:"0" maximum:"999" doc:"How many webhooks of Outhook in a row led to the event, as the header of the same name of the one that did has it: pass it on where you publish in response to one. More than 8 are refused (508): a loop."`
 }
 
 type postBatchInput struct {
 	IdempotencyKey string `header:"Idempotency-Key" hidden:"true"`
 	Traceparent    string `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the events, continued by their attempts and sent to their receivers. A value of another form than version 00 is ignored."`
+	Depth          int    `header:"Outhook-Depth" minimum:"0" maximum:"999" doc:"How many webhooks of Outhook in a row led to the events, as the header of the same name of the one that did has it: pass it on where you publish in response to one. More than 8 are refused (508): a loop."`
 }
 
 type postEventOutput struct {
@@ -152,6 +155,9 @@ func (s *Server) addEvents() {
 }
 
 func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventOutput, error) {
+	if err := checkDepth(in.Depth); err != nil {
+		return nil, err
+	}
 	e, err := s.decodeEvent(bodyOf(ctx), requestOf(ctx).key.tenantID, in.IdempotencyKey)
 	if err != nil {
 		return nil, err
@@ -160,7 +166,7 @@ func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventO
 		return nil, err
 	}
 
-	rows, err := s.store.Put(ctx, []outhook.Event{e}, traceOf(ctx, in.Traceparent))
+	rows, err := s.store.Put(ctx, []outhook.Event{e}, ledger.WithDepth(traceOf(ctx, in.Traceparent), in.Depth))
 	if err != nil {
 		return nil, storeProblem(err, func(int) string { return "body" })
 	}
@@ -183,6 +189,10 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 			"must not be given with a batch: give each event its own idempotency_key")
 	}
 
+	if err := checkDepth(in.Depth); err != nil {
+		return nil, err
+	}
+
 	key := requestOf(ctx).key
 	events, err := s.decodeBatch(bodyOf(ctx), key.tenantID)
 	if err != nil {
@@ -194,7 +204,7 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 		return nil, checkOwn(ctx, events[i].TenantID, eventLocation(i)+".tenant_id")
 	}
 
-	rows, err := s.store.Put(ctx, events, traceOf(ctx, in.Traceparent))
+	rows, err := s.store.Put(ctx, events, ledger.WithDepth(traceOf(ctx, in.Traceparent), in.Depth))
 	if err != nil {
 		return nil, storeProblem(err, eventLocation)
 	}

@@ -38,6 +38,22 @@ func TestTraceOfARequestIsStoredWithItsEvents(t *testing.T) {
 	}
 }
 
+// What webhooks lead to one by another comes to an end: each is one deeper than the one before.
+func TestDepthOfARequestIsStoredAndBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const one = `{"tenant_id":"acme","type":"a.b","payload":1}`
+	for path, body := range map[string]string{"/api/events": one, "/api/events/batch": `{"events":[` + one + `]}`} {
+		require.Equal(t, 202, b.do("POST", path, body, "outhook-depth", "8").status)
+		require.Equal(t, 202, b.do("POST", path, body, "outhook-depth", "1", "traceparent", traceparent).status)
+		require.Contains(t, b.requireProblem(b.do("POST", path, body, "outhook-depth", "9"), 508).Detail, "9 webhooks in a row")
+		b.requireProblem(b.do("POST", path, body, "outhook-depth", "many"), 422)
+	}
+	require.Equal(t, 2, b.count(`SELECT count(*) FROM outhook.events WHERE traceparent = ';depth=8'`))
+	require.Equal(t, 2, b.count(`SELECT count(*) FROM outhook.events WHERE traceparent = $1`, traceparent+";depth=1"))
+	require.Equal(t, 4, b.count(`SELECT count(*) FROM outhook.events`))
+}
+
 func TestRequestsOfAGroupKeepTheirOwnTraces(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -37,6 +37,7 @@ func TestDeliver(t *testing.T) {
 		require.Equal(t, eventID.String(), got[0].header.Get("webhook-id"))
 		require.Equal(t, "invoice.paid", got[0].header.Get("outhook-event-type"))
 		require.Equal(t, "1", got[0].header.Get("outhook-attempt"))
+		require.Equal(t, "1", got[0].header.Get("outhook-depth"))
 		require.Equal(t, "Outhook/test", got[0].header.Get("user-agent"))
 		require.Equal(t, "application/json", got[0].header.Get("content-type"))
 		require.Equal(t, "*/*", got[0].header.Get("accept"))

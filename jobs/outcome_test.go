@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/db"
@@ -110,6 +111,29 @@ func TestOutcome(t *testing.T) {
 			return n.Status == db.EndpointStatusDisabled
 		}, func() any { return n })
 		require.Contains(t, n.StatusReason, "410")
+	})
+
+	t.Run("WhatTooManyWebhooksLedToIsNotSent", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+		var ids []uuid.UUID
+		for _, stored := range []string{trace + ";depth=8", ";depth=9"} {
+			var id uuid.UUID
+			require.NoError(t, b.pool.QueryRow(b.ctx,
+				`SELECT outhook.enqueue($1, 'invoice.paid', '{}'::text, traceparent => $2)`, tenant, stored).Scan(&id))
+			ids = append(ids, id)
+		}
+		b.start(t, b.config(t))
+		b.awaitState(t, ids[0], endpointID, db.DeliveryStateSucceeded)
+		d := b.awaitState(t, ids[1], endpointID, db.DeliveryStateFailed)
+		require.Equal(t, ledger.ReasonLoop, *d.Reason)
+		require.Zero(t, d.AttemptCount)
+		got := b.receiver.received()
+		require.Len(t, got, 1)
+		require.Equal(t, "9", got[0].header.Get("outhook-depth"))
+		require.Equal(t, trace, got[0].header.Get("traceparent"))
 	})
 
 	t.Run("TestEventIsAttemptedOnce", func(t *testing.T) {

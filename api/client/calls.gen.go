@@ -600,6 +600,9 @@ type CreateEventParams struct {
 	// The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its
 	// receivers. A value of another form than version 00 is ignored.
 	Traceparent string
+	// How many webhooks of Outhook in a row led to the event, as the header of the same name of the one that did has it:
+	// pass it on where you publish in response to one. More than 8 are refused (508): a loop.
+	OuthookDepth int
 }
 
 // CreateEvent calls POST /api/events: enqueue an event. Answers once the event and its deliveries are committed: 202,
@@ -613,6 +616,9 @@ func (c *Client) CreateEvent(ctx context.Context, body NewEvent, params CreateEv
 	if params.Traceparent != "" {
 		r.Header.Set("Traceparent", params.Traceparent)
 	}
+	if params.OuthookDepth != 0 {
+		r.Header.Set("Outhook-Depth", strconv.Itoa(params.OuthookDepth))
+	}
 	return call[Stored](ctx, c, r, body)
 }
 
@@ -621,6 +627,9 @@ type CreateEventsParams struct {
 	// The trace of the request (W3C Trace Context): stored with the events, continued by their attempts and sent to their
 	// receivers. A value of another form than version 00 is ignored.
 	Traceparent string
+	// How many webhooks of Outhook in a row led to the events, as the header of the same name of the one that did has it:
+	// pass it on where you publish in response to one. More than 8 are refused (508): a loop.
+	OuthookDepth int
 }
 
 // CreateEvents calls POST /api/events/batch: enqueue many events, all or none. One invalid event or one conflict
@@ -629,6 +638,9 @@ func (c *Client) CreateEvents(ctx context.Context, body NewBatch, params CreateE
 	r := Request{Method: "POST", Path: "/api/events/batch", Query: url.Values{}, Header: http.Header{}}
 	if params.Traceparent != "" {
 		r.Header.Set("Traceparent", params.Traceparent)
+	}
+	if params.OuthookDepth != 0 {
+		r.Header.Set("Outhook-Depth", strconv.Itoa(params.OuthookDepth))
 	}
 	return call[StoredBatch](ctx, c, r, body)
 }

@@ -104,9 +104,9 @@ type Delivery struct {
 	EventID string `json:"event_id"`
 	// When the next attempt is due. Null once it is settled.
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
-	// Why it is failed or cancelled: exhausted, gone (the endpoint answered 410), loop (it leads to an API of Outhook),
-	// worker_died, endpoint_disabled, endpoint_deleted, expired (pending at the end of the retention), payload_gone,
-	// erased, operator.
+	// Why it is failed or cancelled: exhausted, gone (the endpoint answered 410), loop (the endpoint leads to an API of
+	// Outhook, or more than 8 webhooks in a row led to the event), worker_died, endpoint_disabled, endpoint_deleted,
+	// expired (pending at the end of the retention), payload_gone, erased, operator.
 	Reason *string `json:"reason"`
 	// failed: the retry schedule is used up; replay it when the endpoint works again.
 	State string `json:"state"`

@@ -159,8 +159,8 @@ var kinds = []Kind{
 	{OutcomeUnknown, 503, "Whether the event was stored is not known in time. Repeat the request with the same " +
 		"idempotency key: it is stored once."},
 	{TestTimeout, 504, "The test's first attempt was not made in time: is a worker running?"},
-	{LoopDetected, 508, "The request comes from a delivery of Outhook itself: an endpoint leads back to this API. " +
-		"Nothing was done."},
+	{LoopDetected, 508, "The request comes from a delivery of Outhook itself: an endpoint leads back to this API; or " +
+		"more than 8 webhooks in a row led to it, by `outhook-depth`. Nothing was done."},
 }
 
 // Kinds returns all codes, by status.

@@ -13,6 +13,7 @@ import (
 	"github.com/outhook/outhook/internal/conceal"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/signature"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // Headers that every request carries beside those of Standard Webhooks.
@@ -62,7 +63,7 @@ func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
 
-	header := make(http.Header, len(c.header)+13)
+	header := make(http.Header, len(c.header)+14)
 	header.Set("accept", acceptAny)
 	maps.Copy(header, c.header)
 	header.Set(signature.HeaderID, id)
@@ -70,6 +71,7 @@ func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
 	header.Set(signature.HeaderSignature, value)
 	header.Set(headerEventType, r.Type)
 	header.Set(headerAttempt, strconv.Itoa(int(r.number)))
+	header.Set(ledger.HeaderDepth, strconv.Itoa(r.depth+1))
 	header.Set("user-agent", "Outhook/"+w.cfg.Version)
 	header.Set("content-type", "application/json")
 	return header, nil
@@ -126,7 +128,7 @@ func (w *Worker) openSecrets(r *run, c *credentials) error {
 func ownHeader(name string) bool {
 	switch name {
 	case "Webhook-Id", "Webhook-Timestamp",
-		"Outhook-Event-Type", "Outhook-Attempt",
+		"Outhook-Event-Type", "Outhook-Attempt", "Outhook-Depth",
 		"User-Agent", "Content-Type", "Traceparent":
 		return true
 	}

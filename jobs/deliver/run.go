@@ -20,6 +20,9 @@ type run struct {
 	metadata metadata
 	reopened bool // the delivery was settled, and a person has ordered it again
 	sent     bool // a request may have left
+
+	trace string // the event's traceparent, "" for none
+	depth int    // how many webhooks in a row led to the event
 }
 
 // metadata is what river_job.metadata says of the runs of a job. A stored format.
@@ -45,6 +48,9 @@ func newRun(job *river.Job[Args]) *run {
 // own takes what was loaded. Settling finishes the job in any live state, so only a person can have started it again.
 func (r *run) own(d *delivery) {
 	r.delivery, r.reopened = d, d.State != db.DeliveryStatePending
+	if d.Traceparent != nil {
+		r.trace, r.depth = ledger.SplitDepth(*d.Traceparent)
+	}
 }
 
 // current tells whether the run was its job's current one when it was loaded, and not cancelled.

@@ -28,14 +28,14 @@ func newTracer(provider trace.TracerProvider) trace.Tracer {
 // request's header. Without a tracer it returns nil, and the receiver gets the event's own trace.
 func (w *Worker) startSpan(ctx context.Context, r *run, header http.Header) trace.Span {
 	if w.tracer == nil {
-		if r.Traceparent != nil {
-			header.Set(headerTraceparent, *r.Traceparent)
+		if r.trace != "" {
+			header.Set(headerTraceparent, r.trace)
 		}
 		return nil
 	}
 
-	if r.Traceparent != nil {
-		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{headerTraceparent: *r.Traceparent})
+	if r.trace != "" {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{headerTraceparent: r.trace})
 	}
 	ctx, span := w.tracer.Start(ctx, "attempt", trace.WithSpanKind(trace.SpanKindClient))
 

@@ -138,6 +138,8 @@ func (w *Worker) obey(ctx context.Context, r *run) {
 	case r.Payload == "":
 		// A replay was ordered at the moment at which the payload was erased.
 		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonPayloadGone)
+	case r.depth > ledger.MaxDepth:
+		w.settle(ctx, r, db.DeliveryStateFailed, ledger.ReasonLoop)
 	case r.Status == db.EndpointStatusPaused:
 		w.setAside(ctx, r)
 	case r.metadata.Begun >= maxDeaths:

@@ -4,7 +4,7 @@ package ledger
 const (
 	ReasonExhausted        = "exhausted"         // failed: the retry schedule is used up
 	ReasonGone             = "gone"              // failed: the endpoint answered 410
-	ReasonLoop             = "loop"              // failed: the endpoint leads to an API of Outhook
+	ReasonLoop             = "loop"              // failed: it leads to an API of Outhook, or too many webhooks led to it
 	ReasonWorkerDied       = "worker_died"       // failed: ten workers in a row died while they worked it
 	ReasonEndpointDisabled = "endpoint_disabled" // cancelled
 	ReasonEndpointDeleted  = "endpoint_deleted"  // cancelled

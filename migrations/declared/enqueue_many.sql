@@ -4,7 +4,8 @@
 -- An idempotency key (NULL or '': none) that an earlier event of the tenant has taken makes the event a duplicate:
 -- nothing is stored and event_id is the first event's. conflict is true if its type or payload differ from the first's.
 -- notify: wake the workers even if another open transaction is about to.
--- traceparents: the trace of each event, in the form of W3C Trace Context (NULL: none), which its attempts continue. A
+-- traceparents: the trace of each event, in the form of W3C Trace Context (NULL: none), which its attempts continue. Behind it,
+-- or alone, may stand how many webhooks led to the event, as the header outhook-depth of the one that did has it: ;depth=2. A
 -- value of another form is ignored.
 --
 -- The setting outhook.enqueued, local to the transaction, counts what it has enqueued, up to 100: from there on it is a burst,
