@@ -18,6 +18,7 @@ import (
 const (
 	objectDelivery  = "delivery"
 	objectEndpoint  = "endpoint"
+	objectEvent     = "event"
 	objectKey       = "key"
 	objectOperation = "operation"
 	objectRiverUI   = "river_ui"
@@ -38,8 +39,35 @@ type done struct {
 
 // audit writes what the request's key has done, in the transaction of the change: both are there or none.
 func (s *Server) audit(ctx context.Context, tx db.DBTX, d done) error {
+	p, err := s.newAuditEntry(ctx, d)
+	if err != nil {
+		return err
+	}
+	if err := db.New().InsertAuditEntry(ctx, tx, p); err != nil {
+		return fmt.Errorf("writing the audit trail: %w", err)
+	}
+	return nil
+}
+
+// auditMany is audit of one order for many objects: d without what tells them apart.
+func (s *Server) auditMany(ctx context.Context, tx db.DBTX, d done, tenantIDs, objectIDs []string) error {
+	p, err := s.newAuditEntry(ctx, d)
+	if err != nil {
+		return err
+	}
+	if err := db.New().InsertAuditEntries(ctx, tx, db.InsertAuditEntriesParams{
+		KeyID: p.KeyID, Actor: p.Actor, KeyTenantID: p.KeyTenantID, Action: p.Action, ObjectType: p.ObjectType,
+		Detail: p.Detail, SourceAddress: p.SourceAddress, RequestID: p.RequestID,
+		TenantIds: tenantIDs, ObjectIds: objectIDs,
+	}); err != nil {
+		return fmt.Errorf("writing the audit trail: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) newAuditEntry(ctx context.Context, d done) (p db.InsertAuditEntryParams, err error) {
 	r := requestOf(ctx)
-	p := db.InsertAuditEntryParams{
+	p = db.InsertAuditEntryParams{
 		Actor: r.key.name, KeyTenantID: r.key.tenant(), Action: d.action, ObjectType: d.objectType, ObjectID: d.objectID,
 		Detail: json.RawMessage(emptyJSONObject), RequestID: r.id,
 	}
@@ -57,17 +85,11 @@ func (s *Server) audit(ctx context.Context, tx db.DBTX, d done) error {
 	}
 
 	if len(d.detail) > 0 {
-		detail, err := json.Marshal(d.detail)
-		if err != nil {
-			return fmt.Errorf("encoding the detail of %s: %w", d.action, err)
+		if p.Detail, err = json.Marshal(d.detail); err != nil {
+			return p, fmt.Errorf("encoding the detail of %s: %w", d.action, err)
 		}
-		p.Detail = detail
 	}
-
-	if err := db.New().InsertAuditEntry(ctx, tx, p); err != nil {
-		return fmt.Errorf("writing the audit trail: %w", err)
-	}
-	return nil
+	return p, nil
 }
 
 // auditEntry is an order that was carried out.
@@ -119,12 +141,12 @@ func (s *Server) listAudit(ctx context.Context, in *listAuditInput) (*pageOutput
 	return list(ctx, s, f, func(tx pgx.Tx) ([]db.ListAuditEntriesRow, error) {
 		return db.New().ListAuditEntries(ctx, tx, p)
 	}, func(r db.ListAuditEntriesRow) (auditEntry, error) {
-		return newAuditEntry(r, f.key)
+		return newAuditAnswer(r, f.key)
 	}, func(r db.ListAuditEntriesRow) []uuid.UUID { return []uuid.UUID{r.ID} })
 }
 
-// newAuditEntry hides from a tenant which person or program of the operator did something, and from where.
-func newAuditEntry(r db.ListAuditEntriesRow, key principal) (auditEntry, error) {
+// newAuditAnswer hides from a tenant which person or program of the operator did something, and from where.
+func newAuditAnswer(r db.ListAuditEntriesRow, key principal) (auditEntry, error) {
 	e := auditEntry{
 		ID: r.ID, At: r.At.UTC(), Actor: r.Actor, KeyID: r.KeyID, Action: r.Action, TenantID: r.TenantID,
 		ObjectType: r.ObjectType, ObjectID: r.ObjectID,

@@ -69,7 +69,7 @@ func TestDocs(t *testing.T) {
 			path = regexp.MustCompile(`:([a-z_]+)`).ReplaceAllString(path, "{$1}")
 			require.Contains(t, doc.Paths[path], strings.ToLower(method), route)
 		}
-		require.Equal(t, 35, routes)
+		require.Equal(t, 37, routes)
 		require.NotContains(t, doc.Components.Schemas, "ErrorModel")
 		for _, ref := range regexp.MustCompile(`#/components/schemas/([A-Za-z]+)`).FindAllSubmatch(r.body, -1) {
 			require.Contains(t, doc.Components.Schemas, string(ref[1]))
@@ -106,6 +106,7 @@ func TestDocumentedMembersAreKnown(t *testing.T) {
 	for name, path := range map[string]string{
 		"NewEvent": "POST /api/events", "NewBatch": "POST /api/events/batch", "NewEndpoint": "POST /api/endpoints", "NewKey": "POST /api/keys",
 		"EndpointChange": "PATCH /api/endpoints/" + endpoint.String(),
+		"ReplaysOrder":   "POST /api/deliveries/replay",
 		"ReplayOrder":    "POST /api/deliveries/" + event.String() + "/" + endpoint.String() + "/replay",
 	} {
 		schema := schemas.Map()[name]

@@ -53,7 +53,7 @@ type fullEvent struct {
 	Type       string     `json:"type" example:"invoice.paid"`
 	CreatedAt  time.Time  `json:"created_at" doc:"The time inside the id, on the database's clock."`
 	Deliveries []delivery `json:"deliveries" nullable:"false" doc:"One for each endpoint that was subscribed."`
-	Erased     bool       `json:"payload_erased" doc:"True if the payload is gone, by the payloads' retention or because the tenant was erased; payload is null then."`
+	Erased     bool       `json:"payload_erased" doc:"True if the payload is gone, by the payloads' retention or because it was erased; payload is null then."`
 	Payload    any        `json:"payload,omitempty" required:"true" doc:"The payload, byte for byte as it was published and as it is sent."`
 }
 

@@ -55,6 +55,7 @@ type kind int
 const (
 	ofObject kind = iota // an object by its id: 404, as if it did not exist
 	ofMaking             // something new of a tenant that the body names: 403
+	ofItems              // objects that the body lists: each has a result, as if it did not exist
 	ofList               // a list: without what is foreign
 	ofCounts             // counts, or a log from now on, which name no object; tests of their own look at whom they count
 )
@@ -85,6 +86,11 @@ func matrix() map[string]entry {
 		"get-stats":       {scopes: read, path: at("/api/stats"), kind: ofCounts},
 		"get-delivery":    {scopes: read, path: at("/api/deliveries/{event}/{endpoint}")},
 		"replay-delivery": {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},
+		"replay-deliveries": {
+			scopes: tenant, path: at("/api/deliveries/replay"), body: at(`{"deliveries":[{"event_id":"{event}","endpoint_id":"{endpoint}"}],"now":true}`),
+			kind: ofItems, audited: "delivery",
+		},
+		"erase-payload":   {scopes: tenant, path: at("/api/events/{event}/payload?force=true"), audited: "event"},
 		"cancel-delivery": {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/cancel"), audited: "delivery"},
 
 		"create-endpoint": {
@@ -142,8 +148,8 @@ type holder struct {
 
 func (h holder) String() string { return h.scope + " of " + h.tenant }
 
-// sees tells whether a tenant's objects exist for the key.
-func (h holder) sees(tenant string) bool { return h.tenant == "" || h.tenant == tenant }
+// seesForeign tells whether the objects of a tenant that is not ownTenant exist for the key.
+func (h holder) seesForeign() bool { return h.tenant == "" }
 
 // matrixBundle counts the cases.
 type matrixBundle struct {
@@ -197,6 +203,8 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 	o.event = m.newEvent(tenant, eventType).String()
 	_, id := m.newKey("tenant", tenant)
 	o.key = id.String()
+	m.exec(`UPDATE outhook.operations SET state = 'cancelled', completed_at = now() WHERE id IN (
+		SELECT o.id FROM outhook.operations AS o WHERE o.state = 'running' AND o.tenant_id = $1 ORDER BY o.id DESC OFFSET 50)`, tenant) // a tenant may have 100
 	filter := `{"since":"2026-01-02T03:04:05Z","tenant_id":"` + tenant + `","endpoint_id":"` + o.endpoint + `"}`
 	o.operation = m.requireObject(m.do("POST", "/api/operations", filter), 202)["id"].(string)
 	erasure := m.do("DELETE", "/api/tenants/"+tenant+"/data", "") // ordered and, without workers, not carried out
@@ -301,16 +309,26 @@ func (m *matrixBundle) testOperation(name, method string, e entry) {
 			m.testList(at, h, e, own, foreign)
 		case ofCounts:
 			m.testAllowed(at, name, method, h, e, own)
+		case ofItems:
+			missing := m.refused(at, 200, func() response { return m.call(h.text, method, e, absent) })
+			if h.seesForeign() {
+				m.testAllowed(at, name, method, h, e, m.newObjects(foreignTenant))
+			} else {
+				r := m.refused(at, 200, func() response { return m.call(h.text, method, e, foreign) })
+				ids := strings.NewReplacer(absent.event, foreign.event, absent.endpoint, foreign.endpoint)
+				require.Equal(m.t, ids.Replace(string(missing.body)), string(r.body), "what is foreign looks as if it did not exist")
+			}
+			m.testAllowed(at, name, method, h, e, m.newObjects(ownTenant))
 		case ofMaking:
 			m.testAllowed(at, name, method, h, e, own)
-			if h.sees(foreignTenant) {
+			if h.seesForeign() {
 				m.testAllowed(at, name, method, h, e, foreign)
 			} else {
 				m.refused(at, 403, func() response { return m.call(h.text, method, e, foreign) })
 			}
 		case ofObject:
 			missing := m.refused(at, 404, func() response { return m.call(h.text, method, e, absent) })
-			if !h.sees(foreignTenant) {
+			if !h.seesForeign() {
 				r := m.refused(at, 404, func() response { return m.call(h.text, method, e, foreign) })
 				require.Equal(m.t, string(missing.body), string(r.body), "what is foreign looks as if it did not exist")
 				mixed := objects{
@@ -406,7 +424,7 @@ func (m *matrixBundle) testList(at string, h holder, e entry, own, foreign objec
 		case strings.Contains(query, "tenant_id="+ownTenant):
 			require.True(m.t, shows(r, own.endpoint, own.event, own.key, own.operation), "%s%s: %s", at, query, r.body)
 			require.False(m.t, shows(r, traces...), "%s%s: %s", at, query, r.body)
-		case !h.sees(foreignTenant):
+		case !h.seesForeign():
 			require.False(m.t, shows(r, traces...), "%s%s: %s", at, query, r.body)
 		default:
 			require.True(m.t, shows(r, traces...), "%s%s: %s", at, query, r.body)

@@ -47,8 +47,10 @@ func New(cfg Config) (*Server, error) {
 	s.huma = newHuma(s.echo, cfg.Version)
 
 	s.addEvents()
+	s.addPayloads()
 	s.addAttempts()
 	s.addDeliveries()
+	s.addReplays()
 	s.addTail()
 	s.addStats()
 	s.addEndpoints()

@@ -64,6 +64,8 @@ func problemOf(err error) *problem.Error {
 
 	case errors.Is(err, ledger.ErrPending):
 		return problem.New(problem.DeliveryPending, ledger.ErrPending.Error())
+	case errors.Is(err, ledger.ErrUndelivered):
+		return problem.New(problem.DeliveryPending, ledger.ErrUndelivered.Error())
 	case errors.Is(err, ledger.ErrSettled):
 		return problem.New(problem.DeliverySettled, ledger.ErrSettled.Error())
 	case errors.Is(err, joboperation.ErrOver):

@@ -11,6 +11,44 @@ import (
 	"github.com/google/uuid"
 )
 
+const insertAuditEntries = `-- name: InsertAuditEntries :exec
+INSERT INTO outhook.audit_entries (id, key_id, actor, key_tenant_id, action, tenant_id, object_type, object_id, detail,
+    source_address, request_id)
+SELECT outhook.uuid_v7(), $1::uuid, $2::text, $3::text, $4::text, u.tenant_id,
+    $5::text, u.object_id, $6::jsonb, nullif($7::text, '')::inet, nullif($8::text, '')
+FROM (SELECT unnest($9::text[]) AS tenant_id, unnest($10::text[]) AS object_id) AS u
+`
+
+type InsertAuditEntriesParams struct {
+	KeyID         *uuid.UUID
+	Actor         string
+	KeyTenantID   *string
+	Action        string
+	ObjectType    string
+	Detail        json.RawMessage
+	SourceAddress string
+	RequestID     string
+	TenantIds     []string
+	ObjectIds     []string
+}
+
+// One for each of many objects that an order was carried out on.
+func (q *Queries) InsertAuditEntries(ctx context.Context, db DBTX, arg InsertAuditEntriesParams) error {
+	_, err := db.Exec(ctx, insertAuditEntries,
+		arg.KeyID,
+		arg.Actor,
+		arg.KeyTenantID,
+		arg.Action,
+		arg.ObjectType,
+		arg.Detail,
+		arg.SourceAddress,
+		arg.RequestID,
+		arg.TenantIds,
+		arg.ObjectIds,
+	)
+	return err
+}
+
 const insertAuditEntry = `-- name: InsertAuditEntry :exec
 INSERT INTO outhook.audit_entries (id, key_id, actor, key_tenant_id, action, tenant_id, object_type, object_id, detail,
     source_address, request_id)

@@ -64,12 +64,38 @@ func (q *Queries) GetDelivery(ctx context.Context, db DBTX, eventID uuid.UUID, e
 	return i, err
 }
 
-const hastenDelivery = `-- name: HastenDelivery :exec
-UPDATE outhook.deliveries SET next_attempt_at = now() WHERE event_id = $1 AND endpoint_id = $2
+const hasPending = `-- name: HasPending :one
+SELECT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = $1 AND d.state = 'pending')::boolean AS pending
 `
 
-func (q *Queries) HastenDelivery(ctx context.Context, db DBTX, eventID uuid.UUID, endpointID uuid.UUID) error {
-	_, err := db.Exec(ctx, hastenDelivery, eventID, endpointID)
+// Whether an event has a pending delivery.
+func (q *Queries) HasPending(ctx context.Context, db DBTX, eventID uuid.UUID) (bool, error) {
+	row := db.QueryRow(ctx, hasPending, eventID)
+	var pending bool
+	err := row.Scan(&pending)
+	return pending, err
+}
+
+const hastenDeliveries = `-- name: HastenDeliveries :exec
+UPDATE outhook.deliveries AS d SET next_attempt_at = now()
+FROM (SELECT unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS endpoint_id) AS k
+WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id BETWEEN $1::uuid AND $2::uuid
+`
+
+type HastenDeliveriesParams struct {
+	Low         uuid.UUID
+	High        uuid.UUID
+	EventIDs    []uuid.UUID
+	EndpointIDs []uuid.UUID
+}
+
+func (q *Queries) HastenDeliveries(ctx context.Context, db DBTX, arg HastenDeliveriesParams) error {
+	_, err := db.Exec(ctx, hastenDeliveries,
+		arg.Low,
+		arg.High,
+		arg.EventIDs,
+		arg.EndpointIDs,
+	)
 	return err
 }
 
@@ -542,6 +568,74 @@ func (q *Queries) LoadDeliveries(ctx context.Context, db DBTX, eventIDs []uuid.U
 			&i.SecretKeyIds,
 			&i.SealedSecrets,
 			&i.DatabaseTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockDeliveries = `-- name: LockDeliveries :many
+SELECT d.event_id, d.endpoint_id, d.job_id, d.state, n.tenant_id, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.id BETWEEN $1::uuid AND $2::uuid
+        AND e.payload IS NULL)::boolean AS payload_gone
+FROM (SELECT unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS endpoint_id) AS k
+JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
+    AND d.event_id BETWEEN $1::uuid AND $2::uuid
+JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+WHERE $5::text IS NULL OR n.tenant_id = $5
+ORDER BY d.event_id, d.endpoint_id
+FOR UPDATE OF d
+`
+
+type LockDeliveriesParams struct {
+	Low         uuid.UUID
+	High        uuid.UUID
+	EventIDs    []uuid.UUID
+	EndpointIDs []uuid.UUID
+	TenantID    *string
+}
+
+type LockDeliveriesRow struct {
+	EventID     uuid.UUID
+	EndpointID  uuid.UUID
+	JobID       int64
+	State       DeliveryState
+	TenantID    string
+	Status      EndpointStatus
+	Deleted     bool
+	PayloadGone bool
+}
+
+// Those of the given deliveries that there are, of a tenant or of any, in the order of their ids.
+func (q *Queries) LockDeliveries(ctx context.Context, db DBTX, arg LockDeliveriesParams) ([]LockDeliveriesRow, error) {
+	rows, err := db.Query(ctx, lockDeliveries,
+		arg.Low,
+		arg.High,
+		arg.EventIDs,
+		arg.EndpointIDs,
+		arg.TenantID,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []LockDeliveriesRow{}
+	for rows.Next() {
+		var i LockDeliveriesRow
+		if err := rows.Scan(
+			&i.EventID,
+			&i.EndpointID,
+			&i.JobID,
+			&i.State,
+			&i.TenantID,
+			&i.Status,
+			&i.Deleted,
+			&i.PayloadGone,
 		); err != nil {
 			return nil, err
 		}

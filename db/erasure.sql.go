@@ -10,6 +10,20 @@ import (
 	"github.com/google/uuid"
 )
 
+const eraseAnswers = `-- name: EraseAnswers :execrows
+UPDATE outhook.delivery_attempts SET response_body = NULL, response_headers = NULL
+WHERE event_id = $1 AND (response_body IS NOT NULL OR response_headers IS NOT NULL)
+`
+
+// What the receivers of an event answered, which may repeat its payload.
+func (q *Queries) EraseAnswers(ctx context.Context, db DBTX, eventID uuid.UUID) (int64, error) {
+	result, err := db.Exec(ctx, eraseAnswers, eventID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const eraseAttempts = `-- name: EraseAttempts :execrows
 UPDATE outhook.delivery_attempts AS a SET response_body = NULL, response_headers = NULL, request_headers = NULL,
     remote_addr = NULL, error = split_part(a.error, ':', 1)
@@ -140,6 +154,19 @@ WHERE o.created_at <= $1 AND (o.tenant_id = $2::text
 func (q *Queries) EraseOperations(ctx context.Context, db DBTX, requestedAt time.Time, tenantID string) error {
 	_, err := db.Exec(ctx, eraseOperations, requestedAt, tenantID)
 	return err
+}
+
+const erasePayload = `-- name: ErasePayload :execrows
+UPDATE outhook.events SET payload = NULL WHERE id = $1 AND payload IS NOT NULL
+`
+
+// Of one event.
+func (q *Queries) ErasePayload(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
+	result, err := db.Exec(ctx, erasePayload, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const eraseSecrets = `-- name: EraseSecrets :exec

@@ -64,13 +64,14 @@ func (q *Queries) GetDatabaseTime(ctx context.Context, db DBTX) (time.Time, erro
 	return column_1, err
 }
 
-const hastenJob = `-- name: HastenJob :exec
+const hastenJobs = `-- name: HastenJobs :exec
 UPDATE outhook.river_job SET state = 'available', scheduled_at = now()
-WHERE id = $1 AND state IN ('retryable', 'scheduled', 'available')
+WHERE id = ANY ($1::bigint[]) AND state::text IN ('retryable', 'scheduled', 'available')
 `
 
-func (q *Queries) HastenJob(ctx context.Context, db DBTX, id int64) error {
-	_, err := db.Exec(ctx, hastenJob, id)
+// The ids stand alone, as in CancelJobs.
+func (q *Queries) HastenJobs(ctx context.Context, db DBTX, jobIds []int64) error {
+	_, err := db.Exec(ctx, hastenJobs, jobIds)
 	return err
 }
 

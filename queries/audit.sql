@@ -4,6 +4,14 @@ INSERT INTO outhook.audit_entries (id, key_id, actor, key_tenant_id, action, ten
 VALUES (outhook.uuid_v7(), sqlc.narg('key_id'), @actor, sqlc.narg('key_tenant_id'), @action, sqlc.narg('tenant_id'), @object_type, @object_id,
     @detail, nullif(@source_address::text, '')::inet, nullif(@request_id::text, ''));
 
+-- name: InsertAuditEntries :exec
+-- One for each of many objects that an order was carried out on.
+INSERT INTO outhook.audit_entries (id, key_id, actor, key_tenant_id, action, tenant_id, object_type, object_id, detail,
+    source_address, request_id)
+SELECT outhook.uuid_v7(), sqlc.narg('key_id')::uuid, @actor::text, sqlc.narg('key_tenant_id')::text, @action::text, u.tenant_id,
+    @object_type::text, u.object_id, @detail::jsonb, nullif(@source_address::text, '')::inet, nullif(@request_id::text, '')
+FROM (SELECT unnest(@tenant_ids::text[]) AS tenant_id, unnest(@object_ids::text[]) AS object_id) AS u;
+
 -- name: ListAuditEntries :many
 -- since and until become bounds on the id.
 SELECT a.id, a.at, a.key_id, a.actor, a.key_tenant_id, a.action, a.tenant_id, a.object_type, a.object_id, a.detail,

@@ -298,13 +298,32 @@ JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 WHERE d.event_id = @event_id AND d.endpoint_id = @endpoint_id
 FOR UPDATE OF d;
 
+-- name: LockDeliveries :many
+-- Those of the given deliveries that there are, of a tenant or of any, in the order of their ids.
+SELECT d.event_id, d.endpoint_id, d.job_id, d.state, n.tenant_id, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.id BETWEEN @low::uuid AND @high::uuid
+        AND e.payload IS NULL)::boolean AS payload_gone
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS k
+JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
+    AND d.event_id BETWEEN @low::uuid AND @high::uuid
+JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+WHERE sqlc.narg('tenant_id')::text IS NULL OR n.tenant_id = sqlc.narg('tenant_id')
+ORDER BY d.event_id, d.endpoint_id
+FOR UPDATE OF d;
+
 -- name: ReplayDelivery :exec
 UPDATE outhook.deliveries
 SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = now(), job_id = @job_id
 WHERE event_id = @event_id AND endpoint_id = @endpoint_id;
 
--- name: HastenDelivery :exec
-UPDATE outhook.deliveries SET next_attempt_at = now() WHERE event_id = @event_id AND endpoint_id = @endpoint_id;
+-- name: HastenDeliveries :exec
+UPDATE outhook.deliveries AS d SET next_attempt_at = now()
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS k
+WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id BETWEEN @low::uuid AND @high::uuid;
+
+-- name: HasPending :one
+-- Whether an event has a pending delivery.
+SELECT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = @event_id AND d.state = 'pending')::boolean AS pending;
 
 -- name: CancelDelivery :exec
 UPDATE outhook.deliveries

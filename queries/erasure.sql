@@ -86,6 +86,15 @@ UPDATE outhook.events AS e SET payload = NULL, traceparent = NULL
 WHERE e.id = ANY (@event_ids::uuid[]) AND e.id BETWEEN @low::uuid AND @high::uuid
     AND (e.payload IS NOT NULL OR e.traceparent IS NOT NULL);
 
+-- name: ErasePayload :execrows
+-- Of one event.
+UPDATE outhook.events SET payload = NULL WHERE id = @id AND payload IS NOT NULL;
+
+-- name: EraseAnswers :execrows
+-- What the receivers of an event answered, which may repeat its payload.
+UPDATE outhook.delivery_attempts SET response_body = NULL, response_headers = NULL
+WHERE event_id = @event_id AND (response_body IS NOT NULL OR response_headers IS NOT NULL);
+
 -- name: EraseAttempts :execrows
 -- What a receiver said, where it was and what was sent to it; of an error, its class stays.
 UPDATE outhook.delivery_attempts AS a SET response_body = NULL, response_headers = NULL, request_headers = NULL,

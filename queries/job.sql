@@ -22,9 +22,10 @@ SELECT 'deliver', jsonb_build_object('event_id', @event_id::uuid, 'endpoint_id',
     'deliver', 1000
 RETURNING id;
 
--- name: HastenJob :exec
+-- name: HastenJobs :exec
+-- The ids stand alone, as in CancelJobs.
 UPDATE outhook.river_job SET state = 'available', scheduled_at = now()
-WHERE id = @id AND state IN ('retryable', 'scheduled', 'available');
+WHERE id = ANY (@job_ids::bigint[]) AND state::text IN ('retryable', 'scheduled', 'available');
 
 -- name: WakeJobs :execrows
 -- Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting.

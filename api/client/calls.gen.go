@@ -197,6 +197,14 @@ func (c *Client) ListDeliveries(ctx context.Context, params ListDeliveriesParams
 	return call[Page[Delivery]](ctx, c, r, nil)
 }
 
+// ReplayDeliveries calls POST /api/deliveries/replay: deliver a list again. As for one, up to 1,000 at a time, behind
+// live traffic. What can't be replayed, or is not there, says so in its result and is in nobody's way. If no answer
+// comes, repeat the request: what was replayed is pending then. To replay by a filter, use POST /api/operations.
+func (c *Client) ReplayDeliveries(ctx context.Context, body ReplaysOrder) (*ReplayResults, error) {
+	r := Request{Method: "POST", Path: "/api/deliveries/replay"}
+	return call[ReplayResults](ctx, c, r, body)
+}
+
 // GetDeliveryParams are the parameters of [Client.GetDelivery]. The zero value of each leaves it out.
 type GetDeliveryParams struct {
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
@@ -694,6 +702,26 @@ func (c *Client) ListEventAttempts(ctx context.Context, id string, params ListEv
 		r.Query.Set("bodies", "true")
 	}
 	return call[Page[Attempt]](ctx, c, r, nil)
+}
+
+// ErasePayloadParams are the parameters of [Client.ErasePayload]. The zero value of each leaves it out.
+type ErasePayloadParams struct {
+	// Cancel the event's pending deliveries, reason payload_gone.
+	Force bool
+}
+
+// ErasePayload calls DELETE /api/events/{id}/payload: erase the payload of an event. With what its receivers
+// answered, which may repeat it. The event, its deliveries and attempts stay in the log until the retention ends, and
+// its idempotency key stays taken; it can't be delivered again. While deliveries are pending it is refused (409),
+// unless force cancels them. An attempt that is under way then ends as it does: repeat the order to erase what was
+// answered to it.
+func (c *Client) ErasePayload(ctx context.Context, id string, params ErasePayloadParams) error {
+	r := Request{Method: "DELETE", Path: "/api/events/" + url.PathEscape(id) + "/payload", Query: url.Values{}, Header: http.Header{}}
+	if params.Force {
+		r.Query.Set("force", "true")
+	}
+	_, err := call[struct{}](ctx, c, r, nil)
+	return err
 }
 
 // ListKeysParams are the parameters of [Client.ListKeys]. The zero value of each leaves it out.

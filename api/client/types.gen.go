@@ -118,6 +118,13 @@ type Delivery struct {
 	Type string `json:"type"`
 }
 
+// DeliveryRef is the schema of this name in the OpenAPI document.
+type DeliveryRef struct {
+	EndpointID string `json:"endpoint_id"`
+
+	EventID string `json:"event_id"`
+}
+
 // DeliveryStats is the schema of this name in the OpenAPI document.
 type DeliveryStats struct {
 	Cancelled int `json:"cancelled"`
@@ -328,7 +335,7 @@ type FullEvent struct {
 	ID string `json:"id"`
 	// The payload, byte for byte as it was published and as it is sent.
 	Payload json.RawMessage `json:"payload"`
-	// True if the payload is gone, by the payloads' retention or because the tenant was erased; payload is null then.
+	// True if the payload is gone, by the payloads' retention or because it was erased; payload is null then.
 	PayloadErased bool `json:"payload_erased"`
 
 	TenantID string `json:"tenant_id"`
@@ -564,6 +571,34 @@ type RateLimit struct {
 // ReplayOrder is the schema of this name in the OpenAPI document.
 type ReplayOrder struct {
 	// The same as now in the query.
+	Now *bool `json:"now,omitzero"`
+}
+
+// ReplayResult is the schema of this name in the OpenAPI document.
+type ReplayResult struct {
+	// Why it was not replayed: the code of the problem that the order for it alone would get. Null if it was.
+	Code *string `json:"code"`
+	// The same in words.
+	Detail *string `json:"detail"`
+
+	EndpointID string `json:"endpoint_id"`
+
+	EventID string `json:"event_id"`
+
+	Replayed bool `json:"replayed"`
+}
+
+// ReplayResults is the schema of this name in the OpenAPI document.
+type ReplayResults struct {
+	// One for each delivery, in the same order.
+	Results []ReplayResult `json:"results"`
+}
+
+// ReplaysOrder is the schema of this name in the OpenAPI document.
+type ReplaysOrder struct {
+	// Which to deliver again.
+	Deliveries []DeliveryRef `json:"deliveries"`
+	// Bring the next attempts of pending ones forward to now.
 	Now *bool `json:"now,omitzero"`
 }
 

@@ -23,6 +23,8 @@ type eventsCmd struct {
 	Send eventsSendCmd `cmd:"" help:"Send an event."`
 	List eventsListCmd `cmd:"" help:"List events, newest first unless told otherwise."`
 	Show eventsShowCmd `cmd:"" help:"Show an event with its payload, deliveries and attempts."`
+
+	ErasePayload eventsEraseCmd `cmd:"" help:"Erase the payload of an event, and what its receivers answered."`
 }
 
 type eventsSendCmd struct {
@@ -172,4 +174,37 @@ func (s *eventsShowCmd) Run(c *command) error {
 
 		printAttempts(w, attempts)
 	})
+}
+
+type eventsEraseCmd struct {
+	apiFlags
+
+	ID    uuid.UUID `arg:"" help:"The event's id."`
+	Yes   bool      `help:"Really do it: the payload is gone for good."`
+	Force bool      `help:"Cancel the event's pending deliveries, which need it."`
+}
+
+// Run erases a payload.
+func (e *eventsEraseCmd) Run(c *command) error {
+	if !e.Yes {
+		return usageError{errors.New("the payload can't be brought back: say --yes if that is what you want")}
+	}
+
+	api, err := e.client()
+	if err != nil {
+		return err
+	}
+
+	query := url.Values{}
+	if e.Force {
+		query.Set("force", "true")
+	}
+	if _, err = api.call(c.ctx, http.MethodDelete, "/api/events/"+e.ID.String()+"/payload", query, nil); err != nil {
+		return err
+	}
+
+	if !e.JSON {
+		c.printf("erased the payload of %s\n", e.ID)
+	}
+	return nil
 }

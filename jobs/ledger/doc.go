@@ -3,7 +3,8 @@
 //
 //   - queue.go names River's queues and the lanes; reason.go the reasons why deliveries ended; limit.go and event.go
 //     hold the times and types that more than one package goes by.
-//   - replay.go orders a delivery again, brings it forward or cancels it; endpoint.go does what an endpoint's end or
+//   - replay.go orders a delivery again, brings it forward or cancels it, replay_many.go many; payload.go erases what
+//     an event said; endpoint.go does what an endpoint's end or
 //     the end of its pause means for its deliveries.
 //
 // Locks are taken in this order: an endpoint, its health, deliveries, jobs.

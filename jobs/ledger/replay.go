@@ -20,7 +20,7 @@ var (
 	ErrPending  = errors.New("delivery is pending: it will be attempted anyway; " +
 		"order it with now=true to bring the next attempt forward")
 	ErrSettled     = errors.New("delivery is settled: only a pending delivery can be cancelled")
-	ErrPayloadGone = errors.New("payload is gone, by the retention or because the tenant was erased: " +
+	ErrPayloadGone = errors.New("payload is gone, by the retention or because it was erased: " +
 		"it can't be delivered again")
 	ErrEndpointGone = errors.New("endpoint is disabled or deleted: enable it, then replay")
 )
@@ -48,7 +48,7 @@ func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now b
 		return ErrPending
 	}
 
-	return hasten(ctx, tx, d)
+	return hasten(ctx, tx, []Key{{d.EventID, d.EndpointID}}, []int64{d.JobID})
 }
 
 // Cancel ends a pending delivery. An attempt that is under way ends as it does and is logged, but none follows. It
@@ -104,13 +104,19 @@ func reopen(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow) error {
 	return Notify(ctx, tx, QueueDeliver)
 }
 
-func hasten(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow) error {
+// hasten brings the next attempts of pending deliveries, with their jobs, forward. keys: in the order of their events.
+func hasten(ctx context.Context, tx pgx.Tx, keys []Key, jobIDs []int64) error {
 	q := db.New()
-	if err := q.HastenJob(ctx, tx, d.JobID); err != nil {
-		return fmt.Errorf("bringing job %d forward: %w", d.JobID, err)
+	if err := q.HastenJobs(ctx, tx, jobIDs); err != nil {
+		return fmt.Errorf("bringing %d jobs forward: %w", len(jobIDs), err)
 	}
-	if err := q.HastenDelivery(ctx, tx, d.EventID, d.EndpointID); err != nil {
-		return fmt.Errorf("bringing delivery forward: %w", err)
+
+	eventIDs, endpointIDs := split(keys)
+	p := db.HastenDeliveriesParams{
+		EventIDs: eventIDs, EndpointIDs: endpointIDs, Low: eventIDs[0], High: eventIDs[len(eventIDs)-1],
+	}
+	if err := q.HastenDeliveries(ctx, tx, p); err != nil {
+		return fmt.Errorf("bringing %d deliveries forward: %w", len(keys), err)
 	}
 	return Notify(ctx, tx, QueueDeliver)
 }
