@@ -150,3 +150,15 @@ func checkContent(h http.Header) error {
 	}
 	return nil
 }
+
+// takeRoom takes room for n bytes of a body.
+func (s *Server) takeRoom(h holder, n int64) error {
+	switch err := s.room.take(h, n); {
+	case errors.Is(err, errTaken):
+		return problem.Later(problem.ServerBusy, "the server holds as many requests as it can: repeat the request", 1)
+	case errors.Is(err, errOwnTaken):
+		return problem.Later(problem.TooManyRequests,
+			"the requests of this key, or of its tenant, hold as much as one's may: repeat the request", 1)
+	}
+	return nil
+}

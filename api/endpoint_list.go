@@ -28,7 +28,8 @@ type listEndpointsInput struct {
 func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pageOutput[endpoint], error) {
 	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
 	p := db.ListEndpointsParams{
-		Cursor: f.after(1)[0], Ascending: f.ascending, MaxRows: f.maxRows(), TenantID: f.tenant(in.TenantID), UID: f.text("query.uid", in.UID),
+		Cursor: f.after(1)[0], Ascending: f.ascending, MaxRows: f.maxRows(),
+		TenantID: f.tenant(in.TenantID), UID: f.text("query.uid", in.UID),
 		Status: textOrNull(in.Status), Health: textOrNull(in.Health), URLHost: f.text("query.url_host", in.URLHost),
 		EventType: f.text("query.event_type", in.EventType), Metadata: f.metadata(in.Metadata),
 	}

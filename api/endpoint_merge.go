@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/outhook/outhook/db"
-
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/internal/strictjson"
 )

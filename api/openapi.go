@@ -31,7 +31,6 @@ const (
 	metaBody     = "body"
 	metaOptional = "optional"
 	metaOK       = "ok"
-	metaCodes    = "codes"
 )
 
 // newHuma returns huma on Echo without its own pages, hooks and links.

@@ -16,9 +16,6 @@ import (
 	joboperation "github.com/outhook/outhook/jobs/operation"
 )
 
-// operationRetry is after how many seconds to ask again while as many operations of a tenant run as may.
-const operationRetry = 10
-
 // operation is an order to replay many deliveries, carried out in the background.
 type operation struct {
 	ID            uuid.UUID  `json:"id" format:"uuid"`

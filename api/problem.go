@@ -24,6 +24,9 @@ import (
 	joboperation "github.com/outhook/outhook/jobs/operation"
 )
 
+// operationRetry is after how many seconds to ask again while as many operations of a tenant run as may.
+const operationRetry = 10
+
 // problem returns what to answer for an error, and logs it if it is ours.
 func (s *Server) problem(ctx context.Context, err error) *problem.Error {
 	p := problemOf(err)

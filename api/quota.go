@@ -5,8 +5,6 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
-
-	"github.com/outhook/outhook/internal/problem"
 )
 
 // holder is who has a share of what all share: a tenant with all its keys, or a key that is bound to none.
@@ -82,16 +80,4 @@ func (q *quota) held() int64 {
 // the part that comes next: what was only promised takes none.
 func newRoom(limits Limits) *quota {
 	return newQuota(limits.MaxHeldBytes, max(limits.MaxHeldBytes/2, limits.MaxBatchBytes))
-}
-
-// takeRoom takes room for n bytes of a body.
-func (s *Server) takeRoom(h holder, n int64) error {
-	switch err := s.room.take(h, n); {
-	case errors.Is(err, errTaken):
-		return problem.Later(problem.ServerBusy, "the server holds as many requests as it can: repeat the request", 1)
-	case errors.Is(err, errOwnTaken):
-		return problem.Later(problem.TooManyRequests,
-			"the requests of this key, or of its tenant, hold as much as one's may: repeat the request", 1)
-	}
-	return nil
 }

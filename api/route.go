@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -29,9 +28,6 @@ type route struct {
 	answer   reflect.Type  // the document's schema of the answer, if the handler writes bytes
 }
 
-// codes are those of the problems that a route may answer with.
-type codes []problem.Code
-
 // all returns what a route may answer with.
 func (r *route) all() codes {
 	all := append(slices.Clone(r.errors),
@@ -43,29 +39,6 @@ func (r *route) all() codes {
 			problem.UnsupportedMediaType)
 	}
 	return all
-}
-
-// statuses returns those of the codes, each once, in order.
-func (c codes) statuses() []int {
-	var all []int
-	for _, code := range c {
-		all = append(all, code.Status())
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-func (c codes) has(code problem.Code) bool { return slices.Contains(c, code) }
-
-// of returns the codes with a status, in Markdown.
-func (c codes) of(status int) string {
-	var names []string
-	for _, code := range c {
-		if code.Status() == status {
-			names = append(names, "`"+string(code)+"`")
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // register adds an operation. A key that is not admitted is refused before anything of the request is read. The
