@@ -268,7 +268,7 @@ func TestCompletion(t *testing.T) {
 		"end":                                 "endpoints",
 		"endpoints z":                         "",
 		"endpoints e":                         "enable",
-		"deliveries list --st":                "--state",
+		"deliveries list --st":                "--state --status-code",
 		"deliveries list --state ":            "pending succeeded failed cancelled",
 		"deliveries list --state failed --li": "--limit",
 		"completion ":                         "bash zsh fish",
@@ -301,5 +301,5 @@ func TestCompletionInBash(t *testing.T) {
 	cmd.Env = append(os.Environ(), runMain+"=1", "PATH="+dir+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
-	require.Equal(t, "failed\nlist show create update pause enable disable test secret rotate-secret delete ", string(out))
+	require.Equal(t, "failed\nlist show create put update pause enable disable test secret rotate-secret delete ", string(out))
 }

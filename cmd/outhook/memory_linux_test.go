@@ -146,7 +146,8 @@ func TestMemoryWithFiveHundredBadReceivers(t *testing.T) {
 		_, err = pool.Exec(t.Context(), `INSERT INTO outhook.endpoint_secrets (endpoint_id, key_id, sealed) VALUES ($1, $2, $3)`, id, keyID, sealed)
 		require.NoError(t, err)
 	}
-	w := spawnServe(t, pool.Config().ConnString(), key, "--roles", "worker", "--max-workers", strconv.Itoa(badReceivers))
+	w := spawnServe(t, pool.Config().ConnString(), key, "--roles", "worker", "--max-workers", strconv.Itoa(badReceivers),
+		"--max-per-host", strconv.Itoa(2*badReceivers)) // half of them for slow ones
 	idle := peak(t, w.Process.Pid)
 	for range 2 {
 		_, err = pool.Exec(t.Context(), `SELECT outhook.enqueue('acme', 'a.b', $1::text)`, `"`+strings.Repeat("p", 10<<10)+`"`)
