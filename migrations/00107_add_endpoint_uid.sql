@@ -1,6 +1,9 @@
--- Locks and time: the column is added at once, without touching a row. The index is built beside the workers, which go on:
--- it takes seconds for a million endpoints, and waits for transactions that began before it. A run that is broken off is
--- repeated.
+-- Locks and time: the column is added at once, without touching a row. The index reads the endpoints once, a second for a
+-- million, in which none is changed; what delivers and enqueues goes on. Each is a transaction of its own, so that the first
+-- one's lock is not kept for the second; a run that is broken off is repeated.
+--
+-- Not concurrently: that waits for every transaction, also for that of a second process that waits for its turn to migrate,
+-- which waits for this one.
 
 -- +goose NO TRANSACTION
 -- +goose Up
@@ -8,13 +11,10 @@
 -- The tenant's own name of an endpoint, usable wherever its id is. NULL: none.
 ALTER TABLE outhook.endpoints ADD COLUMN IF NOT EXISTS uid text COLLATE "C";
 
--- An index that is left of a run that was broken off is not valid.
-DROP INDEX CONCURRENTLY IF EXISTS outhook.endpoints_uid_idx;
-
 -- One endpoint that is not deleted has a uid. A deleted one's may be used again.
-CREATE UNIQUE INDEX CONCURRENTLY endpoints_uid_idx ON outhook.endpoints (tenant_id, uid)
+CREATE UNIQUE INDEX IF NOT EXISTS endpoints_uid_idx ON outhook.endpoints (tenant_id, uid)
     WHERE uid IS NOT NULL AND deleted_at IS NULL;
 
 -- +goose Down
-DROP INDEX CONCURRENTLY IF EXISTS outhook.endpoints_uid_idx;
+DROP INDEX IF EXISTS outhook.endpoints_uid_idx;
 ALTER TABLE outhook.endpoints DROP COLUMN IF EXISTS uid;
