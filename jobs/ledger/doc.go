@@ -1,8 +1,8 @@
 // Package ledger is what everybody must agree on about deliveries, and what people may order of them: replay, cancel,
 // the end of an endpoint's deliveries.
 //
-//   - queue.go names River's queues and the lanes; reason.go the reasons why deliveries ended; depth.go how many webhooks
-//     led to an event; limit.go and event.go hold the times and types that more than one package goes by.
+//   - queue.go names River's queues and the lanes; reason.go the reasons why deliveries ended; depth.go how many
+//     webhooks led to an event; limit.go and event.go hold the times and types that more than one package goes by.
 //   - replay.go orders a delivery again, brings it forward or cancels it, replay_many.go many; payload.go erases what
 //     an event said; endpoint.go does what an endpoint's end or the end of its pause means for its deliveries.
 //
