@@ -274,6 +274,52 @@ func TestALaneOfAnEndedEndpointIsFree(t *testing.T) {
 	}
 }
 
+// A tenant whose slow endpoints have taken all lanes gives way to others, down to what is its share.
+func TestTenantsShareLanes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	slow := func(tenantID string, n int, options ...endpointOption) {
+		for range n {
+			id, _ := b.endpoint(t, append(options, withTenant(tenantID))...)
+			b.slowSign(t, 4, id)
+		}
+	}
+	lanes := func() (s string) {
+		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT string_agg(k.tenant_id || ' ' || k.lane || ' ' || k.n, ', ' ORDER BY k.tenant_id, k.lane)
+			FROM (SELECT tenant_id, lane, count(*) AS n FROM outhook.endpoints GROUP BY 1, 2) AS k`).Scan(&s))
+		return s
+	}
+	await := func(want string) {
+		t.Helper()
+		eventually(t, func() bool { return lanes() == want }, func() any { return lanes() })
+	}
+
+	cfg := b.config(t)
+	cfg.Lane.MaxLanes = 4
+	b.start(t, cfg)
+	limits := withRateLimit(1, "minute", 1)
+	slow("greedy", 4, limits)
+	slow("greedy", 1)
+	await("greedy bulk 1, greedy slow 4")
+	slow("second", 1)
+	await("greedy bulk 1, greedy limited 1, greedy slow 3, second slow 1")
+	slow("second", 2)
+	slow("third", 1)
+	await("greedy bulk 1, greedy limited 2, greedy slow 2, second bulk 2, second slow 1, third slow 1")
+
+	slow("fourth", 1, limits)
+	require.Contains(t, lanes(), "fourth limited 1", "its limit holds although there is no lane")
+	changed := func() (s string) {
+		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT string_agg(lane_changed_at::text, ' ' ORDER BY id) FROM outhook.endpoints`).Scan(&s))
+		return s
+	}
+	before := changed()
+	require.NoError(t, db.New().ShareLanes(b.ctx, b.pool, 4))
+	require.Equal(t, before, changed(), "who has a lane keeps it")
+	b.exec(t, `UPDATE outhook.endpoints SET status = 'disabled' WHERE tenant_id = 'second'`)
+	await("fourth limited 1, greedy limited 2, greedy slow 3, second  3, third slow 1")
+}
+
 // A person may lock an endpoint's row, and so may a process that is frozen.
 func TestALockedEndpointDelaysNoOther(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,7 @@
 
 -- name: SlowEndpoints :exec
 -- Notes signs that endpoints are slow, and opens the lanes of those that have none; beyond max_lanes they share the queue
--- of bursts. An endpoint occurs once in a call. hold_seconds: how long nothing may leave. throttled: its width is halved, at
+-- of bursts, until ShareLanes gives their tenant its share; one with a rate limit keeps its own queue. An endpoint occurs once in a call. hold_seconds: how long nothing may leave. throttled: its width is halved, at
 -- most once a second. A lane that is opened soon after it was closed takes twice as long to close again. A sign of an
 -- endpoint that is locked is lost, and comes again; one that is disabled needs no lane.
 WITH free AS MATERIALIZED (
@@ -27,7 +27,7 @@ WITH free AS MATERIALIZED (
     UPDATE outhook.endpoints AS n SET lane_reason = k.reason, lane_changed_at = now(), lane = CASE
         WHEN k.rank + (SELECT count(*) FROM outhook.endpoints AS o
             WHERE o.lane = 'slow' AND o.status = 'enabled' AND o.deleted_at IS NULL) <= @max_lanes::integer THEN 'slow'
-        ELSE 'bulk' END
+        WHEN k.lane = '' THEN 'bulk' ELSE k.lane END
     FROM k WHERE n.id = k.id AND k.lane IN ('', 'limited')
 )
 INSERT INTO outhook.lanes AS l (endpoint_id, slow_at, held_until, width, width_at)
@@ -134,16 +134,29 @@ WITH k AS MATERIALIZED (
 )
 SELECT k.id FROM k WHERE k.proved;
 
--- name: PromoteLanes :exec
--- Gives lanes to slow endpoints that share the queue of bursts, as far as there is room.
-WITH k AS MATERIALIZED (
-    SELECT o.id, o.lane_changed_at FROM outhook.endpoints AS o
-    WHERE o.lane = 'bulk' AND o.status <> 'disabled' AND o.deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED
+-- name: ShareLanes :exec
+-- Shares the lanes among the tenants that have slow endpoints: the first endpoint of each has one, then the second, as far as
+-- they go; who has one comes first. An endpoint beyond that shares the queue of bursts, and the pacer moves what waits for it
+-- there; one with a rate limit keeps its own queue. Where all get the same, nobody's changes hands.
+WITH ranked AS (
+    SELECT n.id, n.lane, n.lane_changed_at,
+        row_number() OVER (PARTITION BY n.tenant_id ORDER BY n.lane = 'bulk', n.lane_changed_at, n.id) AS nth
+    FROM outhook.endpoints AS n
+    WHERE n.lane <> '' AND n.lane IN ('slow', 'bulk') AND n.status = 'enabled' AND n.deleted_at IS NULL
+), shared AS (
+    SELECT r.id, r.lane,
+        row_number() OVER (ORDER BY r.nth, r.lane = 'bulk', r.lane_changed_at, r.id) <= @max_lanes::integer AS has
+    FROM ranked AS r
+), k AS MATERIALIZED (
+    SELECT n.id, s.has FROM (SELECT * FROM shared WHERE shared.has <> (shared.lane = 'slow')) AS s
+    JOIN outhook.endpoints AS n ON n.id = s.id
+    WHERE n.lane = s.lane AND n.status = 'enabled' AND n.deleted_at IS NULL
+    ORDER BY n.id FOR NO KEY UPDATE OF n SKIP LOCKED
 )
-UPDATE outhook.endpoints AS n SET lane = 'slow', lane_changed_at = now()
-FROM (SELECT k.id, row_number() OVER (ORDER BY k.lane_changed_at) AS rank FROM k) AS r
-WHERE n.id = r.id AND r.rank + (SELECT count(*) FROM outhook.endpoints AS s
-    WHERE s.lane = 'slow' AND s.status = 'enabled' AND s.deleted_at IS NULL) <= @max_lanes::integer;
+UPDATE outhook.endpoints AS n SET lane_changed_at = now(),
+    lane = CASE WHEN k.has THEN 'slow' WHEN n.rate_limit IS NULL THEN 'bulk' ELSE 'limited' END,
+    lane_reason = CASE WHEN k.has OR n.rate_limit IS NULL THEN n.lane_reason ELSE 'it has a rate limit' END
+FROM k WHERE n.id = k.id;
 
 -- name: ListStrandedQueues :many
 -- The queues that nobody works and that hold jobs although these do not wait there for their endpoint's turn or the end of

@@ -19,7 +19,8 @@ type Config struct {
 	// Defaults to 200.
 	MaxLimitedWorkers int
 
-	// MaxLanes is how many slow endpoints have a queue of their own, from 1 to 10,000. Any more share the queue of bursts.
+	// MaxLanes is how many slow endpoints have a queue of their own, from 1 to 10,000. Tenants share them alike; any more
+	// endpoints share the queue of bursts.
 	//
 	// Defaults to 1,000.
 	MaxLanes int

@@ -105,8 +105,7 @@ func (n lane) every() time.Duration {
 	return per / time.Duration(n.RateLimit)
 }
 
-// change closes the lanes of those that have proved quick, widens throttled ones, and gives lanes to those that wait
-// for one.
+// change closes the lanes of those that have proved quick, widens throttled ones, and shares the lanes among tenants.
 func (l *lanes) change(ctx context.Context) error {
 	if !l.open {
 		return nil
@@ -126,8 +125,8 @@ func (l *lanes) change(ctx context.Context) error {
 			l.logger.InfoContext(ctx, "an endpoint is quick again", slog.String("endpoint_id", id.String()))
 		}
 
-		if err := q.PromoteLanes(ctx, tx, int32(l.cfg.MaxLanes)); err != nil { //nolint:gosec // validated
-			return fmt.Errorf("promoting lanes: %w", err)
+		if err := q.ShareLanes(ctx, tx, int32(l.cfg.MaxLanes)); err != nil { //nolint:gosec // validated
+			return fmt.Errorf("sharing lanes: %w", err)
 		}
 		return nil
 	})
