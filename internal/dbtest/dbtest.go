@@ -9,6 +9,8 @@
 //   - OUTHOOK_TEST_DATABASE_URL: use this server (PostgreSQL 15 or later; the user needs CREATEDB) instead of starting
 //     one. The databases of failed tests stay there to be looked at.
 //   - OUTHOOK_TEST_POSTGRES_BIN: start the server from the binaries in this folder.
+//   - TMPDIR: keep the server's files and all that a test makes for itself there. Without it [Main] keeps them in
+//     memory where Linux has room for them in /dev/shm.
 //   - OUTHOOK_TEST_REQUIRE=all: fail instead of skipping where a tool is missing; see [RequireTool].
 package dbtest
 
@@ -41,6 +43,7 @@ const (
 func Main(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	keepInMemory()
 	overlap()
 	code := m.Run()
 	if err := shared.close(context.Background()); err != nil {
