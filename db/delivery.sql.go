@@ -768,7 +768,7 @@ WITH r AS (
     INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome, error)
     SELECT k.event_id, k.endpoint_id, g.number, k.started_at, 'unknown', 'worker_died: the outcome was never recorded'
     FROM k CROSS JOIN LATERAL generate_series(k.attempt_count + 1, k.number - 1) AS g (number)
-    WHERE k.recorded AND k.ending IN ('done', 'wait')
+    WHERE k.recorded AND (k.ending IN ('done', 'wait') OR k.cancelled)
     ON CONFLICT (event_id, endpoint_id, number) DO NOTHING
 ), e AS (
     -- Without the texts.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -356,7 +357,7 @@ func (m *ledgerModel) check() {
 func (m *ledgerModel) checkDelivery(g *gate, d deliveryID, rows map[runID]db.DeliveryAttempt) {
 	for id := range g.arrived {
 		if id.deliveryID == d {
-			require.Contains(m.r, rows, id, "a request without a row")
+			require.Contains(m.r, rows, id, "a request without a row: %s", m.story(d, rows))
 		}
 	}
 	delivery, err := db.New().GetDelivery(m.ctx, m.pool, d.eventID, d.endpointID)
@@ -370,7 +371,7 @@ func (m *ledgerModel) checkDelivery(g *gate, d deliveryID, rows map[runID]db.Del
 	for number := 1; number <= int(delivery.AttemptCount); number++ {
 		id := runID{d, number}
 		row, ok := rows[id]
-		require.True(m.r, ok, "a hole at %v", id)
+		require.True(m.r, ok, "a hole at %d: %s", number, m.story(d, rows))
 		_, sent := g.arrived[id]
 		if row.Outcome == db.AttemptOutcomeUnknown {
 			require.True(m.r, sent || m.lost[id], "the row %v has no request, and nobody lost its run: %s", id, text(row.Error))
@@ -386,6 +387,34 @@ func (m *ledgerModel) checkDelivery(g *gate, d deliveryID, rows map[runID]db.Del
 		}
 	}
 	require.NotContains(m.r, rows, runID{d, int(delivery.AttemptCount) + 1}, "a row beyond the count")
+}
+
+// story is what is known of a delivery whose log is wrong.
+func (m *ledgerModel) story(d deliveryID, rows map[runID]db.DeliveryAttempt) string {
+	var told strings.Builder
+	var delivery, job string
+	require.NoError(m.t, m.pool.QueryRow(m.ctx, `SELECT to_jsonb(d)::text, coalesce(to_jsonb(j)::text, 'no job')
+		FROM outhook.deliveries AS d LEFT JOIN outhook.river_job AS j ON j.id = d.job_id
+		WHERE d.event_id = $1 AND d.endpoint_id = $2`, d.eventID, d.endpointID).Scan(&delivery, &job))
+	fmt.Fprintf(&told, "delivery %s\njob %s\n", delivery, job)
+	for id, row := range rows {
+		if id.deliveryID == d {
+			fmt.Fprintf(&told, "row %d: %s at %v: %s\n", id.number, row.Outcome, row.StartedAt, text(row.Error))
+		}
+	}
+	for _, g := range m.gates {
+		for id, at := range g.arrived {
+			if id.deliveryID == d {
+				fmt.Fprintf(&told, "request %d at %v, answers %v\n", id.number, at, g.answered[id])
+			}
+		}
+	}
+	for id := range m.lost {
+		if id.deliveryID == d {
+			fmt.Fprintf(&told, "lost %d\n", id.number)
+		}
+	}
+	return told.String()
 }
 
 func (*ledgerModel) delay(failures int) (time.Duration, bool) {

@@ -106,39 +106,68 @@ func TestALockedRowStopsNobodyElse(t *testing.T) {
 	}
 }
 
+// fetch lets a run of the only delivery begin, as River's fetch does.
+func (b *testBundle) fetch(t *testing.T) (jobID int64, attempt int32, at time.Time) {
+	t.Helper()
+	require.NoError(t, b.pool.QueryRow(b.ctx, `UPDATE outhook.river_job SET state = 'running', attempt = attempt + 1,
+		attempted_at = clock_timestamp() WHERE kind = 'deliver' RETURNING id, attempt, attempted_at`).Scan(&jobID, &attempt, &at))
+	return jobID, attempt, at
+}
+
+// giveBack ends a run that has sent nothing, as the recorder does.
+func (b *testBundle) giveBack(t *testing.T, eventID, endpointID uuid.UUID, jobID int64, attempt int32, at time.Time) {
+	t.Helper()
+	_, err := db.New().SettleRuns(b.ctx, b.pool, db.SettleRunsParams{
+		EventIDs: []uuid.UUID{eventID}, EndpointIDs: []uuid.UUID{endpointID}, JobIDs: []int64{jobID},
+		JobAttempts: []int32{attempt}, AttemptedAts: []time.Time{at}, Numbers: []int32{attempt}, Endings: []string{"back"},
+		States: []string{"pending"}, Reasons: []string{""}, EndedAs: []string{"completed"}, Ats: []time.Time{time.Now()},
+		Failures: []int32{0}, Reopened: []bool{false}, Dropped: []bool{false}, Died: []bool{false}, JobErrors: []string{""},
+		StatusCodes: []int32{0}, StartedAts: []time.Time{time.Now()}, DurationsMS: []int32{0}, Outcomes: []string{""},
+		Triggers: []string{""}, ResponsesTruncated: []bool{false}, Errors: []string{""}, RemoteAddrs: []string{""},
+		RequestHeaders: []string{""}, ResponseHeaders: []string{""}, ResponseBodies: []string{""},
+	})
+	require.NoError(t, err)
+}
+
 // The answer to a statement is lost, and it is sent again when the job's next run has the same number.
 func TestARepeatedGiveBackTouchesNoOtherRun(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	endpointID, _ := b.endpoint(t)
 	eventID := b.enqueue(t, `{}`)
-	fetch := func() (jobID int64, attempt int32, at time.Time) {
-		require.NoError(t, b.pool.QueryRow(b.ctx, `UPDATE outhook.river_job SET state = 'running', attempt = attempt + 1,
-			attempted_at = clock_timestamp() WHERE kind = 'deliver' RETURNING id, attempt, attempted_at`).Scan(&jobID, &attempt, &at))
-		return jobID, attempt, at
-	}
-	jobID, attempt, at := fetch()
-	giveBack := func() {
-		_, err := db.New().SettleRuns(b.ctx, b.pool, db.SettleRunsParams{
-			EventIDs: []uuid.UUID{eventID}, EndpointIDs: []uuid.UUID{endpointID}, JobIDs: []int64{jobID},
-			JobAttempts: []int32{attempt}, AttemptedAts: []time.Time{at}, Numbers: []int32{attempt}, Endings: []string{"back"},
-			States: []string{"pending"}, Reasons: []string{""}, EndedAs: []string{"completed"}, Ats: []time.Time{time.Now()},
-			Failures: []int32{0}, Reopened: []bool{false}, Dropped: []bool{false}, Died: []bool{false}, JobErrors: []string{""},
-			StatusCodes: []int32{0}, StartedAts: []time.Time{time.Now()}, DurationsMS: []int32{0}, Outcomes: []string{""},
-			Triggers: []string{""}, ResponsesTruncated: []bool{false}, Errors: []string{""}, RemoteAddrs: []string{""},
-			RequestHeaders: []string{""}, ResponseHeaders: []string{""}, ResponseBodies: []string{""},
-		})
-		require.NoError(t, err)
-	}
+	jobID, attempt, at := b.fetch(t)
+	giveBack := func() { b.giveBack(t, eventID, endpointID, jobID, attempt, at) }
 	giveBack()
 	state, _ := b.jobState(t, eventID, endpointID)
 	require.Equal(t, "available", state)
-	_, again, _ := fetch()
+	_, again, _ := b.fetch(t)
 	require.Equal(t, attempt, again, "the number is free again")
 	giveBack()
 	state, _ = b.jobState(t, eventID, endpointID)
 	require.Equal(t, "running", state, "the other run goes on")
 	require.EqualValues(t, again, b.number(t, `SELECT attempt FROM outhook.river_job WHERE kind = 'deliver'`))
+}
+
+// A worker dies in the first run, and the second one hears that it is cancelled before it sends: the log says of the
+// first that nobody knows.
+func TestACancelledRunLeavesNoHole(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	eventID := b.enqueue(t, `{}`)
+	b.fetch(t)
+	jobID, attempt, at := b.fetch(t)
+	b.exec(t, `UPDATE outhook.river_job SET metadata = jsonb_build_object('cancel_attempted_at', now()) WHERE id = $1`, jobID)
+	b.giveBack(t, eventID, endpointID, jobID, attempt, at)
+
+	delivery, err := db.New().GetDelivery(b.ctx, b.pool, eventID, endpointID)
+	require.NoError(t, err)
+	require.Equal(t, db.DeliveryStateCancelled, delivery.State)
+	require.EqualValues(t, 1, delivery.AttemptCount)
+	attempts := b.attempts(t, eventID)
+	require.Len(t, attempts, 1)
+	require.EqualValues(t, 1, attempts[0].Number)
+	require.Equal(t, db.AttemptOutcomeUnknown, attempts[0].Outcome)
 }
 
 // A run that sends nothing uses up no number, however it ends: a row without a request would be a lie.
