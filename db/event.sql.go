@@ -223,3 +223,13 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 	}
 	return items, nil
 }
+
+const wakeWorkers = `-- name: WakeWorkers :exec
+SELECT set_config('lock_timeout', '500ms', true), outhook.wake('deliver', true)
+`
+
+// Tells the workers of new deliveries, in a transaction of its own that waits no longer than this for others that notify.
+func (q *Queries) WakeWorkers(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, wakeWorkers)
+	return err
+}

@@ -194,7 +194,7 @@ func (q *Queries) MarkBegun(ctx context.Context, db DBTX, jobID int64, attempt i
 }
 
 const notifyQueue = `-- name: NotifyQueue :exec
-SELECT pg_notify('outhook.river_insert', json_build_object('queue', $1::text)::text)
+SELECT outhook.wake($1::text, true)
 `
 
 func (q *Queries) NotifyQueue(ctx context.Context, db DBTX, queue string) error {

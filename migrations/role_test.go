@@ -150,6 +150,7 @@ func serverRights() []string {
 		"EXECUTE outhook.uuid_v7(timestamp with time zone,integer)",
 		"EXECUTE outhook.uuid_v7_floor(timestamp with time zone)",
 		"EXECUTE outhook.uuid_v7_time(uuid)",
+		"EXECUTE outhook.wake(text,boolean)",
 		"USAGE schema",
 	}
 	for relation, privileges := range map[string]string{

@@ -47,3 +47,7 @@ SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::ti
 FROM outhook.enqueue_many(@tenant_ids::text[], @types::text[], @payloads::text[], @idempotency_keys::text[], true,
     sqlc.narg('traceparents')::text[])
     AS e (index, event_id, created_at, duplicate, conflict, delivery_count);
+
+-- name: WakeWorkers :exec
+-- Tells the workers of new deliveries, in a transaction of its own that waits no longer than this for others that notify.
+SELECT set_config('lock_timeout', '500ms', true), outhook.wake('deliver', true);

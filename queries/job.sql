@@ -68,7 +68,7 @@ SET metadata = metadata || jsonb_build_object('begun', coalesce((metadata ->> 'b
 WHERE id = @job_id AND state = 'running' AND attempt = @attempt::integer AND attempted_at = @attempted_at;
 
 -- name: NotifyQueue :exec
-SELECT pg_notify('outhook.river_insert', json_build_object('queue', @queue::text)::text);
+SELECT outhook.wake(@queue::text, true);
 
 -- name: GetDatabaseTime :one
 SELECT clock_timestamp()::timestamptz;

@@ -66,5 +66,5 @@ WITH watched AS MATERIALIZED (
     RETURNING due.client_id, due.died, due.wait, j.queue
 )
 SELECT r.client_id::text AS client_id, r.died::boolean AS died, count(*)::integer AS jobs, max(r.wait)::float8 AS wait_seconds,
-    pg_notify('outhook.river_insert', json_build_object('queue', r.queue)::text)::text AS notified
+    outhook.wake(r.queue, true)::text AS notified
 FROM rescued AS r GROUP BY r.client_id, r.died, r.queue;

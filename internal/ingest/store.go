@@ -83,6 +83,7 @@ type Store struct {
 	alone   *group // of those that a group is better without, one by one
 	sorter  *group // of those whose group had to wait for a key
 	patient *group // of those whose key another transaction holds
+	waker   *waker
 	metric  *metrics.Group
 }
 
@@ -90,12 +91,12 @@ type Store struct {
 type group = batch.Group[request, outcome]
 
 // New returns a store that takes 1 connection of the pool, and of the one aside up to 1 for requests with many
-// deliveries and for those at fault, and up to 6 while open transactions hold idempotency keys of events. A
-// connection that enqueues for the first time takes ten times as long: where the pool is one of its own, nobody takes
+// deliveries and for those at fault, up to 6 while open transactions hold idempotency keys of events, and 1 to wake
+// workers. A connection that enqueues for the first time takes ten times as long: where the pool is one of its own, nobody takes
 // the groups' away. The logger gets a line for each group that failed, and reg the metrics of the groups (nil: they
 // are counted and not shown).
 func New(pool, aside *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *Store {
-	st := &Store{pool: pool, aside: aside, logger: logger}
+	st := &Store{pool: pool, aside: aside, logger: logger, waker: newWaker(aside, logger)}
 	prompt := batch.Config{Parallel: parallel, MaxWaiting: maxWaiting}
 	st.prompt = batch.NewInTurns(prompt, request.size, request.turn, st.runPrompt)
 
@@ -154,6 +155,7 @@ func (st *Store) Close(ctx context.Context) error {
 	for _, g := range st.groups() {
 		all = append(all, g.Close(ctx))
 	}
+	st.waker.close()
 	return errors.Join(all...)
 }
 
@@ -168,7 +170,9 @@ type limits struct {
 // store stores a group, waiting for keys for as long as the limits say, and for other locks for longer.
 func (st *Store) store(ctx context.Context, rs []request, most limits) (rows [][]db.EnqueueManyRow, err error) {
 	for began := time.Now(); ; {
-		rows, err = st.enqueue(ctx, rs, most)
+		if rows, err = st.enqueue(ctx, rs, most); err == nil {
+			st.waker.wake()
+		}
 		if !isLockTimeout(err) || isHeldKey(err) || time.Since(began) > patience {
 			return rows, st.logged(ctx, err, len(rs))
 		}
@@ -199,8 +203,9 @@ func (st *Store) enqueue(
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 
-	// A 2xx means durable, whatever the database's own setting is; remote_apply, which is more than on, stays.
-	settings := fmt.Sprintf("SELECT set_config('lock_timeout', '%d', true), "+
+	// A 2xx means durable, whatever the database's own setting is; remote_apply, which is more than on, stays. Workers are
+	// told afterwards (waker).
+	settings := fmt.Sprintf("SELECT set_config('lock_timeout', '%d', true), set_config('outhook.notify', 'off', true), "+
 		"set_config('statement_timeout', '%d', true), ("+pg.SurviveCrash+")",
 		most.locks.Milliseconds(), most.time.Milliseconds())
 	if most.deliveries > 0 {

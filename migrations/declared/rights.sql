@@ -38,6 +38,7 @@ GRANT EXECUTE ON FUNCTION
     outhook.create_partitions(date, date),
     outhook.check_sequences(boolean),
     outhook.note_lost_run(uuid, uuid, bigint, integer, boolean),
+    outhook.wake(text, boolean),
     outhook.uuid_v7(timestamptz, integer),
     outhook.uuid_v7_time(uuid),
     outhook.uuid_v7_floor(timestamptz),
