@@ -142,6 +142,17 @@ func TestBenchScenarios(t *testing.T) {
 		require.Positive(t, r.figure(t, "and of them refused"))
 	})
 
+	t.Run("Stranger", func(t *testing.T) {
+		t.Parallel()
+		requireLoad(t)
+		r := scenario(t, "stranger")
+		require.Zero(t, r.value(t, "deliveries that ended wrongly"))
+		require.Zero(t, r.value(t, "leaders deposed by the stranger"))
+		require.GreaterOrEqual(t, r.figure(t, "deliveries"), 10-r.value(t, "requests that were refused"))
+		require.Greater(t, r.figure(t, "notifications of the stranger"), 1000.0)
+		require.GreaterOrEqual(t, r.figure(t, "advisory locks of the stranger"), 4.0)
+	})
+
 	t.Run("BurstsThatDoNotLookLikeOne", func(t *testing.T) {
 		t.Parallel()
 		requireLoad(t)

@@ -20,6 +20,8 @@ const (
 	ScenarioReplay  = "replay"  // all deliveries of one endpoint are ordered again
 	ScenarioFanOut  = "fanout"  // one tenant sends batches to 1,000 endpoints, another 10 events a second
 	ScenarioHostile = "hostile" // one key does what costs most, all at once, beside another tenant's 10 events a second
+	// ScenarioStranger is a database login without rights that notifies and takes locks, beside a change of the leader.
+	ScenarioStranger = "stranger"
 
 	ScenarioSchedule = "schedule" // endpoints of all kinds refuse, while worker processes are killed and frozen
 	ScenarioFrozen   = "frozen"   // one of two worker processes stands still in the middle of what it does
@@ -31,7 +33,7 @@ const (
 func Scenarios() []string {
 	return []string{
 		ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited, ScenarioReplay, ScenarioFanOut,
-		ScenarioHostile,
+		ScenarioHostile, ScenarioStranger,
 		ScenarioSchedule, ScenarioFrozen, ScenarioLocked, ScenarioSteer,
 	}
 }
@@ -108,6 +110,8 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 		ScenarioReplay:  p.replayed,
 		ScenarioFanOut:  p.fanOut,
 		ScenarioHostile: p.hostile,
+
+		ScenarioStranger: p.stranger,
 
 		ScenarioSchedule: p.scheduled,
 		ScenarioFrozen:   p.frozen,
