@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -29,18 +30,18 @@ type SQLTx interface {
 // Enqueue stores an event in tx: the event, a delivery for each subscribed endpoint and their jobs exist if and only if
 // tx commits. It is one round trip.
 //
-// Returns an error that wraps ErrInvalidEvent, before any SQL, if the event breaks a rule: tx is still usable. After
-// any other error roll back.
+// Returns an error that wraps ErrInvalidEvent, before any SQL, if the event breaks a rule, and one that wraps
+// ErrConflict if its idempotency key belongs to an event of another type or payload: the event is not stored, and tx is
+// still usable. After any other error roll back.
 func Enqueue(ctx context.Context, tx pgx.Tx, event Event) (Result, error) {
-	results, err := EnqueueMany(ctx, tx, []Event{event})
-	if err != nil {
-		return Result{}, err
-	}
-	return results[0], nil
+	return single(EnqueueMany(ctx, tx, []Event{event}))
 }
 
 // EnqueueMany is Enqueue for many events in one round trip. The results are in the order of the events. If one is
 // invalid, none is stored; the error is an *InvalidEventError with its index.
+//
+// With a *ConflictError come the results too: tx has stored the events whose Conflict is false. Roll back, unless you
+// want those without the others.
 func EnqueueMany(ctx context.Context, tx pgx.Tx, events []Event) ([]Result, error) {
 	a, err := arraysOf(ctx, events)
 	if err != nil || len(events) == 0 {
@@ -60,11 +61,7 @@ func EnqueueMany(ctx context.Context, tx pgx.Tx, events []Event) ([]Result, erro
 // EnqueueSQL is Enqueue for database/sql, with any driver that speaks to Postgres. tx is the caller's transaction,
 // which he commits.
 func EnqueueSQL(ctx context.Context, tx SQLTx, event Event) (Result, error) {
-	results, err := EnqueueManySQL(ctx, tx, []Event{event})
-	if err != nil {
-		return Result{}, err
-	}
-	return results[0], nil
+	return single(EnqueueManySQL(ctx, tx, []Event{event}))
 }
 
 // EnqueueManySQL is EnqueueMany for database/sql. Drivers do not agree on how a Go slice becomes an array, so the
@@ -137,7 +134,19 @@ func collect(rows scanner, n int) ([]Result, error) {
 	if len(results) != n {
 		return nil, fmt.Errorf("enqueuing: the database returned %d results for %d events", len(results), n)
 	}
+
+	if i := slices.IndexFunc(results, func(r Result) bool { return r.Conflict }); i >= 0 {
+		return results, &ConflictError{Index: i, FirstID: results[i].ID}
+	}
 	return results, nil
+}
+
+// single returns the result of a call with one event, which comes with a ConflictError too.
+func single(results []Result, err error) (Result, error) {
+	if len(results) == 0 {
+		return Result{}, err
+	}
+	return results[0], err
 }
 
 // sqlStater is an error of pgx, and of lib/pq, that tells its SQLSTATE.

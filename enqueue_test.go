@@ -198,7 +198,7 @@ func TestIdempotencyKey(t *testing.T) {
 		results, err := outhook.EnqueueMany(b.ctx, tx, []outhook.Event{
 			keyed(`{"a":1}`, "k"), keyed(`{"a":2}`, "k"), keyed(`1`, "l"), keyed(`1`, "l"), keyed(`2`, "l"), event(`{}`), event(`{}`),
 		})
-		require.NoError(t, err)
+		require.Equal(t, &outhook.ConflictError{Index: 1, FirstID: first.ID}, err)
 		require.NoError(t, tx.Commit(b.ctx))
 		var duplicates, conflicts []bool
 		for _, r := range results {

@@ -39,6 +39,10 @@ var (
 	// ErrPayloadTooLarge is wrapped, beside ErrInvalidEvent, by the error of an event whose payload is larger than
 	// MaxPayloadBytes.
 	ErrPayloadTooLarge = errors.New("payload too large")
+
+	// ErrConflict is wrapped by the error of an event whose idempotency key belongs to an event of another type or
+	// payload. The transaction is still usable; the error is a [*ConflictError].
+	ErrConflict = errors.New("idempotency key conflict")
 )
 
 // Event is one fact to tell a tenant's endpoints.
@@ -54,8 +58,10 @@ type Event struct {
 	// Payload is any JSON value, at most MaxPayloadBytes. Exactly these bytes are stored, signed and sent.
 	Payload json.RawMessage
 
-	// IdempotencyKey makes enqueuing repeatable: the second event of a tenant with the same key is a duplicate of the
-	// first and is not stored. At most 255 bytes of UTF-8 without control characters; "" means none.
+	// IdempotencyKey makes enqueuing repeatable: a second event of a tenant with the same key, type and payload, byte for
+	// byte, is a duplicate of the first and is not stored; with another type or payload it is an ErrConflict. So it names
+	// the change ("payment-8812", not "invoice-17-paid", which may happen twice), or is left out. It is kept as long as
+	// events. At most 255 bytes of UTF-8 without control characters; "" means none.
 	IdempotencyKey string
 
 	// Traceparent is the trace that the event belongs to, in the form of the header of W3C Trace Context, version 00:
@@ -75,10 +81,11 @@ type Result struct {
 	// CreatedAt is the time inside the id, on the database's clock.
 	CreatedAt time.Time
 
-	// Duplicate says that the idempotency key was taken, so nothing was stored.
+	// Duplicate says that the idempotency key was taken, so nothing was stored. Without Conflict that is no error.
 	Duplicate bool
 
-	// Conflict says that the event is a duplicate and has another type or payload than the first one with its key.
+	// Conflict says that the event has another type or payload than the first one with its key. It came with an
+	// ErrConflict.
 	Conflict bool
 
 	// DeliveryCount is how many endpoints the event goes to. 0: nobody is subscribed.
@@ -108,6 +115,24 @@ func (e *InvalidEventError) Error() string {
 func (e *InvalidEventError) Is(target error) bool {
 	return target == ErrInvalidEvent || e.tooLarge && target == ErrPayloadTooLarge
 }
+
+// ConflictError says which event of a call has a key that belongs to another one, and to which. It never holds a value.
+type ConflictError struct {
+	// Index is the event's position in the call, from 0: the first one, if there are several.
+	Index int
+
+	// FirstID is the id of the event that the key belongs to.
+	FirstID string
+}
+
+// Error names both events and says what to do.
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("event %d: its idempotency key belongs to event %s, which has another type or payload; "+
+		"a key names one change: make it of the id of the change, or leave it out", e.Index, e.FirstID)
+}
+
+// Is makes every ConflictError an ErrConflict.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
 // Validate returns an *InvalidEventError if the event breaks a rule. Enqueue calls it before any SQL, and the SQL
 // function checks the same.

@@ -26,7 +26,7 @@ func ExampleEnqueueSQL() {
 			TenantID:       "acme",
 			Type:           "invoice.paid",
 			Payload:        json.RawMessage(`{"id": 17, "amount": 4200}`),
-			IdempotencyKey: "invoice-17-paid",
+			IdempotencyKey: "payment-8812",
 		})
 	}
 	for range 2 {

@@ -18,7 +18,7 @@ type newEvent struct {
 	TenantID       string  `json:"tenant_id,omitempty" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose endpoints get the event: a label that you choose, at most 255 bytes, without control characters. Absent: the one that the key is bound to."`
 	Type           string  `json:"type" maxLength:"255" pattern:"^[A-Za-z0-9_]+(\\.[A-Za-z0-9_]+)*$" example:"invoice.paid" doc:"Names of letters, digits and _ joined by dots. Types that begin with outhook. are reserved."`
 	Payload        any     `json:"payload" example:"{\"amount\": 4200}" doc:"Any JSON value, at most 262,144 bytes and 512 levels deep. It is stored, signed and sent byte for byte."`
-	IdempotencyKey *string `json:"idempotency_key,omitempty" nullable:"true" maxLength:"255" example:"invoice-17-paid" doc:"Unique per tenant until the retention ends, at most 255 bytes. A second event with the same key, type and payload is a duplicate and stored once; with another type or payload it is refused (409)."`
+	IdempotencyKey *string `json:"idempotency_key,omitempty" nullable:"true" maxLength:"255" example:"payment-8812" doc:"Unique per tenant until the retention ends, at most 255 bytes. A second event with the same key, type and payload is a duplicate and stored once; with another type or payload it is refused (409)."`
 }
 
 // newBatch documents the body of a batch.

@@ -106,6 +106,7 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 		"EXECUTE outhook.enqueue(uuid,text,text,text,text)",
 		"EXECUTE outhook.enqueue_event(text,text,json,text,text)",
 		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[])",
+		"EXECUTE outhook.key_conflict(uuid)",
 		"USAGE schema",
 	}, rights(t, pool, "outhook_publisher"))
 	require.Equal(t, []string{
@@ -139,6 +140,7 @@ func serverRights() []string {
 		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[])",
 		"EXECUTE outhook.enqueue_operational(text,text[],text[])",
 		"EXECUTE outhook.fan_out_sizes(text[],text[])",
+		"EXECUTE outhook.key_conflict(uuid)",
 		"EXECUTE outhook.lane_queue(uuid,text,outhook.endpoint_status,text)",
 		"EXECUTE outhook.note_lost_run(uuid,uuid,bigint,integer,boolean)",
 		"EXECUTE outhook.operator_wants(text)",

@@ -29,7 +29,7 @@ func Example_bun() {
 			return err
 		}
 		_, err := outhook.EnqueueSQL(ctx, tx.Tx, outhook.Event{ // tx.Tx, not tx
-			TenantID: "acme", Type: "invoice.paid", Payload: json.RawMessage(`{"id": 17}`), IdempotencyKey: "bun-invoice-17-paid",
+			TenantID: "acme", Type: "invoice.paid", Payload: json.RawMessage(`{"id": 17}`), IdempotencyKey: "bun-payment-8812",
 		})
 		return err
 	})

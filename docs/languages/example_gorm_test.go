@@ -25,7 +25,7 @@ func Example_gorm() {
 			return err
 		}
 		_, err := outhook.EnqueueSQL(ctx, tx.Statement.ConnPool, outhook.Event{
-			TenantID: "acme", Type: "invoice.paid", Payload: json.RawMessage(`{"id": 17}`), IdempotencyKey: "gorm-invoice-17-paid",
+			TenantID: "acme", Type: "invoice.paid", Payload: json.RawMessage(`{"id": 17}`), IdempotencyKey: "gorm-payment-8812",
 		})
 		return err
 	})

@@ -25,7 +25,7 @@ func Example_sqlx() {
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	tx.MustExecContext(ctx, "UPDATE invoices SET paid = true WHERE id = $1", 17)
 	_, err = outhook.EnqueueSQL(ctx, tx, outhook.Event{
-		TenantID: "acme", Type: "invoice.paid", Payload: json.RawMessage(`{"id": 17}`), IdempotencyKey: "sqlx-invoice-17-paid",
+		TenantID: "acme", Type: "invoice.paid", Payload: json.RawMessage(`{"id": 17}`), IdempotencyKey: "sqlx-payment-8812",
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -1,12 +1,13 @@
 -- enqueue stores one event in the caller's transaction and returns its id (the first event's, if the idempotency key
--- was taken before). The payload is stored and sent byte for byte. traceparent: see enqueue_many.
+-- was taken before by an event of the same type and payload; by another one it is an error of SQLSTATE OH002). The
+-- payload is stored and sent byte for byte. traceparent: see enqueue_many.
 --
 -- It runs with the caller's rights and under his settings, so that it costs nothing; enqueue_many has its own.
 CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id text, type text, payload text, idempotency_key text DEFAULT NULL,
     traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT e.event_id
+    RETURN (SELECT CASE WHEN e.conflict THEN outhook.key_conflict(e.event_id) ELSE e.event_id END
         FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload], ARRAY[idempotency_key], false,
             ARRAY[traceparent]) AS e);
 END
@@ -17,7 +18,7 @@ CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id text, type text, payload js
     traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT e.event_id
+    RETURN (SELECT CASE WHEN e.conflict THEN outhook.key_conflict(e.event_id) ELSE e.event_id END
         FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
             ARRAY[traceparent]) AS e);
 END
@@ -28,7 +29,7 @@ CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id text, type text, payload js
     traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT e.event_id
+    RETURN (SELECT CASE WHEN e.conflict THEN outhook.key_conflict(e.event_id) ELSE e.event_id END
         FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
             ARRAY[traceparent]) AS e);
 END
@@ -39,7 +40,7 @@ CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id bigint, type text, payload 
     traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT e.event_id
+    RETURN (SELECT CASE WHEN e.conflict THEN outhook.key_conflict(e.event_id) ELSE e.event_id END
         FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload], ARRAY[idempotency_key], false,
             ARRAY[traceparent]) AS e);
 END
@@ -50,7 +51,7 @@ CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id bigint, type text, payload 
     traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT e.event_id
+    RETURN (SELECT CASE WHEN e.conflict THEN outhook.key_conflict(e.event_id) ELSE e.event_id END
         FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
             ARRAY[traceparent]) AS e);
 END
@@ -61,7 +62,7 @@ CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id bigint, type text, payload 
     traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT e.event_id
+    RETURN (SELECT CASE WHEN e.conflict THEN outhook.key_conflict(e.event_id) ELSE e.event_id END
         FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
             ARRAY[traceparent]) AS e);
 END
@@ -72,7 +73,7 @@ CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id uuid, type text, payload te
     traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT e.event_id
+    RETURN (SELECT CASE WHEN e.conflict THEN outhook.key_conflict(e.event_id) ELSE e.event_id END
         FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload], ARRAY[idempotency_key], false,
             ARRAY[traceparent]) AS e);
 END
@@ -83,7 +84,7 @@ CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id uuid, type text, payload js
     traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT e.event_id
+    RETURN (SELECT CASE WHEN e.conflict THEN outhook.key_conflict(e.event_id) ELSE e.event_id END
         FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
             ARRAY[traceparent]) AS e);
 END
@@ -94,7 +95,7 @@ CREATE OR REPLACE FUNCTION outhook.enqueue(tenant_id uuid, type text, payload js
     traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT e.event_id
+    RETURN (SELECT CASE WHEN e.conflict THEN outhook.key_conflict(e.event_id) ELSE e.event_id END
         FROM outhook.enqueue_many(ARRAY[tenant_id::pg_catalog.text], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
             ARRAY[traceparent]) AS e);
 END

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION outhook.enqueue_event(tenant_id text, type text, payl
     traceparent text DEFAULT NULL) RETURNS uuid
 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT e.event_id
+    RETURN (SELECT CASE WHEN e.conflict THEN outhook.key_conflict(e.event_id) ELSE e.event_id END
         FROM outhook.enqueue_many(ARRAY[tenant_id], ARRAY[type], ARRAY[payload::pg_catalog.text], ARRAY[idempotency_key], false,
             ARRAY[traceparent]) AS e);
 END

@@ -2,7 +2,8 @@
 -- Each event, its deliveries and their River jobs exist if and only if that transaction commits.
 --
 -- An idempotency key (NULL or '': none) that an earlier event of the tenant has taken makes the event a duplicate:
--- nothing is stored and event_id is the first event's. conflict is true if its type or payload differ from the first's.
+-- nothing is stored and event_id is the first event's. conflict is true if its type or payload differ from the first's: the
+-- row's event is lost unless the caller does something about it, and the others are stored. (enqueue raises OH002.)
 -- notify: wake the workers even if another open transaction is about to.
 -- traceparents: the trace of each event, in the form of W3C Trace Context (NULL: none), which its attempts continue. Behind it,
 -- or alone, may stand how many webhooks led to the event, as the header outhook-depth of the one that did has it: ;depth=2. A

@@ -16,7 +16,8 @@ GRANT EXECUTE ON FUNCTION
     outhook.enqueue(uuid, text, text, text, text),
     outhook.enqueue(uuid, text, json, text, text),
     outhook.enqueue(uuid, text, jsonb, text, text),
-    outhook.enqueue_event(text, text, json, text, text)
+    outhook.enqueue_event(text, text, json, text, text),
+    outhook.key_conflict(uuid)
 TO outhook_publisher, outhook_server;
 
 -- The reports run with their owner's rights.
