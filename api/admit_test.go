@@ -139,7 +139,7 @@ func TestRequestsAreBounded(t *testing.T) {
 		_, err := io.WriteString(conn, strings.ReplaceAll(head("Content-Length: 100"), adminKey, key)+"{")
 		require.NoError(t, err)
 		slow = append(slow, conn)
-		require.Eventually(t, func() bool { return b.api.Active() == int64(len(slow)) }, 30*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return b.api.UnderWay() == int64(len(slow)) }, 30*time.Second, time.Millisecond)
 	}
 	hold(adminKey)
 	hold(adminKey)
@@ -159,7 +159,7 @@ func TestRequestsAreBounded(t *testing.T) {
 	for _, conn := range slow {
 		require.NoError(t, conn.Close())
 	}
-	require.Eventually(t, func() bool { return b.api.Active() == 0 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.api.UnderWay() == 0 }, 30*time.Second, time.Millisecond)
 	require.Equal(t, 200, b.do("GET", "/api/events", "").status)
 }
 
@@ -237,7 +237,7 @@ func TestCostlyReadsHaveFewPlaces(t *testing.T) {
 		}
 	}
 	hang(first, second)
-	require.Eventually(t, func() bool { return b.api.Active() == 20 && b.count(waits) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.api.UnderWay() == 20 && b.count(waits) == 1 }, 10*time.Second, time.Millisecond)
 	require.Equal(t, 200, b.as(first, "GET", "/api/endpoints", "").status)
 	require.Equal(t, 200, b.as(second, "GET", "/api/endpoints", "").status)
 	require.Equal(t, 1, b.count(waits))

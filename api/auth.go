@@ -91,7 +91,7 @@ func (s *Server) login(ctx context.Context, key string) (principal, error) {
 // constant time tells nothing of the bootstrap key. Of the others the database's index compares hashes: how long that
 // takes can tell of a hash, which nobody can choose a key for.
 func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte) (principal, error) {
-	if s.bootstrap != nil && subtle.ConstantTimeCompare(sum[:], s.bootstrap[:]) == 1 {
+	if own := s.bootstrap.Load(); own != nil && subtle.ConstantTimeCompare(sum[:], own[:]) == 1 {
 		return principal{name: bootstrapName, scope: db.KeyScopeAdmin}, nil
 	}
 	if !apikey.Plausible(key) {

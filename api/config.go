@@ -82,7 +82,7 @@ type Config struct {
 	Metrics prometheus.Registerer
 }
 
-// Checks are what the process that serves the API knows. All are required but Ready and Vacuum.
+// Checks are what the process that serves the API knows. All are required but Ready, Stopping and Vacuum.
 type Checks struct {
 	// URL tells whether an endpoint may have a URL. Its error is shown to the caller, so it must not repeat the URL.
 	URL func(string) error
@@ -92,6 +92,10 @@ type Checks struct {
 
 	// Ready is one more check of /readyz: whether jobs are being fetched. Nil in a process without workers.
 	Ready func(context.Context) error
+
+	// Stopping tells whether the process is to end soon, so that nobody should begin to send it requests: /readyz says so
+	// at once, without any other check. Nil: it never is.
+	Stopping func() bool
 
 	// Vacuum returns who keeps vacuum from removing dead rows, in words for the log. /readyz says that there is somebody,
 	// and stays green. Nil: nobody is looked for.

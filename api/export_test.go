@@ -27,8 +27,5 @@ func (s *Server) Routes() []string {
 // Held returns how many bytes of bodies are held.
 func (s *Server) Held() int64 { return s.room.held() }
 
-// Active returns how many requests are being served.
-func (s *Server) Active() int64 { return s.active.Load() }
-
 // OpenAPI returns the document.
 func (s *Server) OpenAPI() *huma.OpenAPI { return s.huma.OpenAPI() }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"math"
@@ -38,10 +37,7 @@ func New(cfg Config) (*Server, error) {
 	s.shares = newShares(cfg.Limits.MaxRequests)
 	s.rates = limit.New[uuid.UUID](cfg.Access.RateLimit, int(math.Ceil(cfg.Access.RateLimit)))
 	s.tests = newQuota(maxTests, maxTestsOfTenant)
-	if cfg.Access.APIKey != "" {
-		sum := sha256.Sum256([]byte(cfg.Access.APIKey))
-		s.bootstrap = &sum
-	}
+	s.SetBootstrapKey(cfg.Access.APIKey)
 
 	s.echo.Use(s.admit, s.authenticate)
 	s.huma = newHuma(s.echo, cfg.Version)

@@ -25,6 +25,7 @@ const (
 	checkReadOnly    = "read_only"
 	checkUnknown     = "unknown" // the check before it failed
 	checkNotReady    = "not_ready"
+	checkStopping    = "stopping"
 	checkHeldBack    = "held_back" // dead rows stay; all works on, slower and slower
 )
 

@@ -26,7 +26,7 @@ type Server struct {
 	calm      *slog.Logger // says of trouble that may come with each request what cfg.Logger would say, but seldom
 	echo      *echo.Echo
 	huma      huma.API
-	bootstrap *[sha256.Size]byte // of Config.APIKey; nil: there is none
+	bootstrap atomic.Pointer[[sha256.Size]byte] // of the bootstrap key; nil: there is none
 	keys      *batch.Group[[sha256.Size]byte, principal]
 	store     *ingest.Store
 	storePool *pgxpool.Pool // of the store's groups and the key lookups
@@ -51,6 +51,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.echo.ServeHTTP(w, r)
 }
+
+// SetBootstrapKey makes another key the bootstrap admin key, and the one before it none. Empty: there is none.
+func (s *Server) SetBootstrapKey(key string) {
+	if key == "" {
+		s.bootstrap.Store(nil)
+		return
+	}
+	sum := sha256.Sum256([]byte(key))
+	s.bootstrap.Store(&sum)
+}
+
+// UnderWay returns how many requests are served at this moment, without the health checks.
+func (s *Server) UnderWay() int64 { return s.active.Load() }
 
 // Close finishes what the ingestion holds. Call it once no request is being served. Returns ctx.Err() if ctx ended
 // first; the requests that waited then got 503.

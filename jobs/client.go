@@ -94,7 +94,7 @@ func New(cfg Config) (*Client, error) {
 		Pool: cfg.Pool, Clock: c.clock, Presence: c.presence, Lanes: lane.NewKeeper(cfg.Lane, cfg.Pool),
 		Bulk: bulk, Tracker: tracker, Logger: cfg.Logger, Calm: calm, Done: c.giveUp, Metrics: cfg.Metrics,
 	})
-	c.due = deliver.NewDue(c.deliver, c.slots())
+	c.due = deliver.NewDue(c.deliver, cfg.Slots())
 	c.driver = newDriver(cfg.Pool, c.clock, bulk, cfg.River.FetchCooldown)
 
 	var err error
@@ -230,14 +230,22 @@ func (c *Client) closePools() {
 	c.fetchPool.Close()
 }
 
-// Stop takes no more jobs and lets attempts finish for RiverConfig.StopTimeout; then it cuts them, and they are
-// logged as unknown and attempted again by another worker. Outcomes are still recorded. When ctx ends first, what is
-// not recorded is given up: it becomes an unknown attempt of a later run.
+// UnderWay returns how many deliveries are worked at this moment.
+func (c *Client) UnderWay() int { return c.deliver.UnderWay() }
+
+// ID returns the id of River's client, which names this process in the database.
+func (c *Client) ID() string { return c.river.ID() }
+
+// Stop takes no more jobs, from the first moment on, and lets attempts finish for RiverConfig.StopTimeout; then it cuts
+// them, and they are logged as unknown and attempted again by another worker. Outcomes are still recorded. When ctx
+// ends first, what is not recorded is given up: it becomes an unknown attempt of a later run.
 func (c *Client) Stop(ctx context.Context) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- c.river.Stop(ctx) }()
 	c.due.Stop()
 	c.pacer.Stop() // what it would release goes to another process then
 
-	err := c.river.Stop(ctx)
+	err := <-stopped
 	if err != nil {
 		c.stopOnce.Do(func() { close(c.giveUp) })
 		cutCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

@@ -12,6 +12,7 @@ import (
 	"github.com/outhook/outhook/jobs/deliver"
 	"github.com/outhook/outhook/jobs/health"
 	"github.com/outhook/outhook/jobs/lane"
+	"github.com/outhook/outhook/jobs/ledger"
 	"github.com/outhook/outhook/jobs/operation"
 	"github.com/outhook/outhook/jobs/retention"
 )
@@ -108,6 +109,14 @@ func DefaultConfig() Config {
 			SettledJobRetention: 15 * time.Minute, StopTimeout: 30 * time.Second,
 		},
 		Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// Slots returns how many deliveries of each queue a process may work at the same time.
+func (c Config) Slots() map[string]int {
+	return map[string]int{
+		ledger.QueueDeliver: c.River.MaxWorkers, ledger.QueueDeliverBulk: c.River.MaxBulkWorkers,
+		ledger.QueueDeliverSlow: c.Lane.MaxSlowWorkers, ledger.QueueDeliverLimited: c.Lane.MaxLimitedWorkers,
 	}
 }
 

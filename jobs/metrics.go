@@ -61,7 +61,7 @@ func (c *Client) addState(reg prometheus.Registerer) {
 
 	gauge("outhook_deliveries_in_flight", "Deliveries that this process works at this moment, from load to record.", nil,
 		func() float64 { return float64(c.deliver.UnderWay()) })
-	for queue, slots := range c.slots() {
+	for queue, slots := range c.cfg.Slots() {
 		gauge("outhook_worker_slots", "Deliveries of a queue that this process may work at the same time.",
 			prometheus.Labels{"queue": queue}, func() float64 { return float64(slots) })
 	}
@@ -103,14 +103,6 @@ func stat(pool **pgxpool.Pool) func() *pgxpool.Stat {
 			return nil
 		}
 		return (*pool).Stat()
-	}
-}
-
-// slots returns how many deliveries of each queue this process may work at the same time.
-func (c *Client) slots() map[string]int {
-	return map[string]int{
-		ledger.QueueDeliver: c.cfg.River.MaxWorkers, ledger.QueueDeliverBulk: c.cfg.River.MaxBulkWorkers,
-		ledger.QueueDeliverSlow: c.cfg.Lane.MaxSlowWorkers, ledger.QueueDeliverLimited: c.cfg.Lane.MaxLimitedWorkers,
 	}
 }
 

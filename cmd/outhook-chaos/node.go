@@ -18,7 +18,7 @@ const (
 	// restartAfter is how long a process that ended stays away, as with a container's restart policy.
 	restartAfter = 300 * time.Millisecond
 
-	// stopLimit bounds a SIGTERM: outhook gives itself 40 s.
+	// stopLimit bounds a SIGTERM: outhook gives itself 35 s.
 	stopLimit = 50 * time.Second
 )
 

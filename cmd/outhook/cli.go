@@ -52,7 +52,7 @@ func newParser(stdout, stderr io.Writer, dataDir string) (*kong.Kong, error) {
 			{Key: "api", Title: "Daily work, against the API at OUTHOOK_URL with OUTHOOK_API_KEY:"},
 		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.Writers(stdout, stderr), kong.ShortUsageOnError(),
+		kong.Writers(stdout, stderr), kong.ShortUsageOnError(), kong.Resolvers(kong.ResolverFunc(files)),
 		kong.Exit(func(code int) { panic(exitError(code)) }), vars)
 	if err != nil {
 		return nil, fmt.Errorf("reading the command line: %w", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -9,12 +10,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/outhook/outhook/cmd/outhook/internal/server"
 	"github.com/outhook/outhook/internal/dbtest"
 )
 
@@ -71,6 +74,20 @@ func TestComposeConfinesEveryService(t *testing.T) {
 		require.Regexp(t, `^(outhook:\$\{OUTHOOK_VERSION:-dev\}|[a-z/]+:v?[0-9][0-9.]*(@sha256:[0-9a-f]{64})?)$`, s.Image, name)
 	}
 	require.Equal(t, "postgres", composed(t)["postgres"].User)
+}
+
+// A process is given the time that it takes to stop, and everybody is told the same.
+func TestComposeWaitsForAStop(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	for _, name := range []string{"api", "worker"} {
+		grace, err := time.ParseDuration(composed(t)[name].More["stop_grace_period"].(string))
+		require.NoError(t, err)
+		require.Greater(t, grace, server.StopTimeout+5*time.Second, name)
+		require.Contains(t, string(page), fmt.Sprintf("a grace period of %.0f s", grace.Seconds()))
+	}
+	require.Contains(t, string(page), fmt.Sprintf("within %.0f s", (server.StopTimeout+time.Second).Seconds()))
 }
 
 // Every setting of serve can be given in .env, to the process that it is for, and the database's logins are three.

@@ -44,6 +44,7 @@ func unknownVariables(root *kong.Node, environ []string) error {
 		_, ok := known[name]
 		switch {
 		case ok, !strings.HasPrefix(name, variablePrefix):
+		case namesFile(known, name):
 		case strings.HasPrefix(name, "OUTHOOK_TEST_"): // of the tests
 		case name == "OUTHOOK_VERSION": // of compose.yaml: the image's tag
 		case gone[name] != "":
@@ -64,6 +65,12 @@ func unknownVariables(root *kong.Node, environ []string) error {
 
 	slices.Sort(old)
 	return usageError{errors.New(strings.Join(old, "; "))}
+}
+
+// namesFile tells whether a variable names the file that another one's value is in.
+func namesFile(known map[string][]*setting, name string) bool {
+	name, ok := strings.CutSuffix(name, fileSuffix)
+	return ok && slices.ContainsFunc(known[name], func(s *setting) bool { return inFile(s.flag) })
 }
 
 // suggestion names the known variable that is nearest, if one is near.
@@ -193,7 +200,7 @@ func (cmd *configCmd) Run(c *command) error {
 func effective(kctx *kong.Context) (values []value) {
 	given := map[*kong.Flag]bool{}
 	for _, p := range kctx.Path {
-		given[p.Flag] = true
+		given[p.Flag] = !p.Resolved
 	}
 
 	for _, flag := range kctx.Flags() {
@@ -204,6 +211,9 @@ func effective(kctx *kong.Context) (values []value) {
 		v := value{Name: flag.Envs[0], Value: shown(flag, kctx.FlagValue(flag)), Source: "default"}
 		if slices.ContainsFunc(flag.Envs, func(name string) bool { return os.Getenv(name) != "" }) {
 			v.Source = "environment"
+		}
+		if _, found, _ := fileOf(flag); found {
+			v.Source = "file"
 		}
 		if given[flag] {
 			v.Source = "flag --" + flag.Name

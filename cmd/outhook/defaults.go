@@ -43,6 +43,10 @@ func defaults(cfg server.Config) kong.Vars {
 		"job_retention": cfg.Jobs.River.SettledJobRetention,
 		"disable_after": cfg.Jobs.Health.DisableAfter,
 		"probe_after":   cfg.Jobs.Health.ProbeAfter,
+
+		"shutdown_delay":     cfg.ShutdownDelay,
+		"max_shutdown_delay": server.MaxShutdownDelay,
+		"stop_timeout":       server.StopTimeout,
 	} {
 		vars[name] = short(d)
 	}

@@ -8,10 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
+	"github.com/outhook/outhook/cmd/outhook/internal/server"
 	"github.com/outhook/outhook/internal/apikey"
 	"github.com/outhook/outhook/internal/localpg"
 	"github.com/outhook/outhook/internal/signature"
@@ -31,19 +34,24 @@ type devCmd struct {
 }
 
 // Run starts the embedded Postgres (unless a database is given), migrates and serves until ctx ends.
+// A terminal that is closed is Ctrl-C.
 func (d *devCmd) Run(c *command) error {
+	var stop func()
+	c.ctx, stop = signal.NotifyContext(c.ctx, syscall.SIGHUP)
+	defer stop()
+
 	//nolint:gosec // the database's user must be able to traverse it; what is in it is not readable
 	if err := os.MkdirAll(d.DataDir, 0o755); err != nil {
 		return fmt.Errorf("making the data folder: %w (choose another with --data-dir)", err)
 	}
 
-	url, stop, err := d.database(c)
+	url, stopDatabase, err := d.database(c)
 	if err != nil {
 		return err
 	}
 
 	err = d.serve(c, url)
-	return errors.Join(err, stop())
+	return errors.Join(err, stopDatabase())
 }
 
 func (d *devCmd) check() error {
@@ -100,7 +108,8 @@ func (d *devCmd) serve(c *command, url string) error {
 		d.EgressPorts = "any"
 	}
 
-	cfg, err := d.config(d.logger(c.stderr, "text"))
+	logger, _ := d.logger(c.stderr, "text")
+	cfg, err := d.config(logger)
 	if err != nil {
 		return err
 	}
@@ -109,7 +118,7 @@ func (d *devCmd) serve(c *command, url string) error {
 
 	ended := make(chan struct{})
 	close(ended)
-	err = serve(c.ctx, cfg, func(addr net.Addr) {
+	err = serve(c.ctx, cfg, func(_ *server.Server, addr net.Addr) {
 		d.welcome(c, addr, listenSecret, egressDefault)
 		if d.Demo {
 			ended = make(chan struct{})

@@ -11,16 +11,19 @@ type logFlags struct {
 	LogFormat string     `env:"OUTHOOK_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text for dev, json for serve."`
 }
 
-func (f logFlags) logger(w io.Writer, auto string) *slog.Logger {
+// logger returns the logger that the flags describe, and what changes its level.
+func (f logFlags) logger(w io.Writer, auto string) (*slog.Logger, *slog.LevelVar) {
 	format := f.LogFormat
 	if format == "auto" {
 		format = auto
 	}
 
-	options := &slog.HandlerOptions{Level: f.LogLevel}
+	level := &slog.LevelVar{}
+	level.Set(f.LogLevel)
+	options := &slog.HandlerOptions{Level: level}
 
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(w, options)), level
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(w, options)), level
 }

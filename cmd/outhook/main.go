@@ -50,12 +50,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 
-	return c.Run(&command{ctx: ctx, stdout: stdout, stderr: stderr})
+	return c.Run(&command{ctx: ctx, args: args, stdout: stdout, stderr: stderr})
 }
 
 // command is what each command gets from run.
 type command struct {
 	ctx    context.Context //nolint:containedctx // lives as long as the process's one command
+	args   []string
 	stdout io.Writer
 	stderr io.Writer
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,16 +45,23 @@ func spawn(t *testing.T, pool *pgxpool.Pool, key string) *worker {
 	return spawnServe(t, pool.Config().ConnString(), key, "--roles", "worker")
 }
 
-// spawnServe starts a process and waits until it serves.
+// spawnServe starts a process and waits until it serves. What is more is arguments, or variables.
 func spawnServe(t *testing.T, url, key string, more ...string) *worker {
 	t.Helper()
 	args := append([]string{
 		"serve", "--listen", "127.0.0.1:0", "--database-url", url, "--encryption-key", key, "--egress-allow", "127.0.0.0/8",
 		"--egress-ports", "any", "--egress-allow-http", "true", "--api-key", testAPIKey,
 	}, more...)
+	env := append(os.Environ(), runMain+"=1")
+	args = slices.DeleteFunc(args, func(arg string) bool {
+		if strings.HasPrefix(arg, variablePrefix) {
+			env = append(env, arg)
+		}
+		return strings.HasPrefix(arg, variablePrefix)
+	})
 	cmd := exec.Command(os.Args[0], args...) //nolint:noctx // it is killed below
 	w := &worker{Cmd: cmd, log: &syncBuffer{}}
-	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), runMain+"=1"), w.log, w.log
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, w.log, w.log
 	require.NoError(t, cmd.Start())
 	t.Cleanup(w.kill)
 	require.Eventually(t, func() bool { return strings.Contains(w.log.String(), `"msg":"serving"`) }, 90*time.Second, 5*time.Millisecond)

@@ -3,9 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/outhook/outhook/cmd/outhook/internal/server"
 )
@@ -17,17 +21,26 @@ type serveCmd struct {
 	Listen           string `env:"OUTHOOK_LISTEN" default:"${listen}" help:"The address to listen on. A worker without the API serves /livez and /readyz on it."`
 	OwnerDatabaseURL string `env:"OUTHOOK_OWNER_DATABASE_URL" secret:"url" help:"The same database as the schema's owner, if OUTHOOK_DATABASE_URL has a user with the role outhook_server: workers remove old partitions with it."`
 
+	ShutdownDelay time.Duration `env:"OUTHOOK_SHUTDOWN_DELAY" default:"${shutdown_delay}" help:"For how long a process that is to stop, and says so at /readyz, still takes requests: as long as the load balancer before it needs to hear of it. 0s to ${max_shutdown_delay}, of the ${stop_timeout} that a stop may take."`
+
 	Roles []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"api, worker, or both."`
 }
 
-// Run serves until ctx ends, then stops in order.
+// Run serves until ctx ends, then stops in order. A SIGHUP reloads what can change without a restart.
 func (s *serveCmd) Run(c *command) error {
-	cfg, err := s.configured(s.logger(c.stderr, "json"))
+	logger, level := s.logger(c.stderr, "json")
+	cfg, err := s.configured(logger)
 	if err != nil {
 		return usageError{err}
 	}
 
-	return serve(c.ctx, cfg, nil)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+
+	return serve(c.ctx, cfg, func(srv *server.Server, _ net.Addr) {
+		go reloader{args: c.args, server: srv, level: level, logger: logger}.run(c.ctx, hangups)
+	})
 }
 
 // configured returns the server that the flags describe.
@@ -47,6 +60,9 @@ func (s *serveCmd) configured(logger *slog.Logger) (cfg server.Config, err error
 
 	cfg.Database = server.Database{URL: s.DatabaseURL, OwnerURL: s.OwnerDatabaseURL}
 	cfg.Listen = s.Listen
+	if cfg.ShutdownDelay = s.ShutdownDelay; s.ShutdownDelay < 0 || s.ShutdownDelay > server.MaxShutdownDelay {
+		return cfg, fmt.Errorf("OUTHOOK_SHUTDOWN_DELAY must be 0s to %s", server.MaxShutdownDelay)
+	}
 	return cfg, nil
 }
 
@@ -58,8 +74,8 @@ func (s *serveCmd) check() error {
 	return err
 }
 
-// serve runs a server until ctx ends. ready, if not nil, is called with the address once everything runs.
-func serve(ctx context.Context, cfg server.Config, ready func(net.Addr)) (err error) {
+// serve runs a server until ctx ends. ready is called with it and its address once everything runs.
+func serve(ctx context.Context, cfg server.Config, ready func(*server.Server, net.Addr)) (err error) {
 	if cfg.Telemetry.Spans, err = spansFrom(os.Getenv); err != nil {
 		return err
 	}
@@ -68,5 +84,5 @@ func serve(ctx context.Context, cfg server.Config, ready func(net.Addr)) (err er
 	if err != nil {
 		return err
 	}
-	return named(srv.Run(ctx, ready))
+	return named(srv.Run(ctx, func(addr net.Addr) { ready(srv, addr) }))
 }

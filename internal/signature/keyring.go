@@ -10,7 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 var (
@@ -33,7 +36,10 @@ const keyBytes = 32
 //
 // A Keyring is safe for concurrent use, and prints as "[redacted]". One key may seal at most 2^32 times
 // (NIST SP 800-38D, section 8.3: random nonces).
-type Keyring struct {
+type Keyring struct{ keys *atomic.Pointer[keys] }
+
+// keys are what a Keyring holds at a time.
+type keys struct {
 	primary string // id of the key that encrypts
 	// Functions for the same reason as in [Secret]: a cipher holds its key.
 	ciphers map[string]func() cipher.AEAD
@@ -51,16 +57,22 @@ func NewKey() string {
 //
 // Returns ErrInvalidKeyring, which says which key of the list is wrong by its position and never repeats s.
 func ParseKeyring(s string) (*Keyring, error) {
-	k := &Keyring{ciphers: map[string]func() cipher.AEAD{}}
+	list := &keys{ciphers: map[string]func() cipher.AEAD{}}
 	for i, item := range strings.Split(s, ",") {
-		if err := k.add(strings.TrimSpace(item)); err != nil {
+		if err := list.add(strings.TrimSpace(item)); err != nil {
 			return nil, fmt.Errorf("key %d: %w", i+1, err)
 		}
 	}
+
+	k := &Keyring{keys: &atomic.Pointer[keys]{}}
+	k.keys.Store(list)
 	return k, nil
 }
 
-func (k *Keyring) add(encoded string) error {
+// Replace makes the keys of another keyring this one's, for everybody who holds it.
+func (k *Keyring) Replace(other *Keyring) { k.keys.Store(other.keys.Load()) }
+
+func (k *keys) add(encoded string) error {
 	key, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || len(key) != keyBytes {
 		return ErrInvalidKeyring
@@ -104,16 +116,20 @@ func newCipher(key []byte) (cipher.AEAD, error) {
 // bytes, the ciphertext, a tag of 16 bytes. Associated data is not stored but must be given again to [Keyring.Open]:
 // it ties the sealed bytes to their place, for example a row's key, so that they can't be moved to another.
 func (k *Keyring) Seal(plaintext, associated []byte) (keyID string, sealed []byte) {
-	sealed = k.ciphers[k.primary]().Seal(nil, nil, plaintext, associated) //nolint:gosec // the cipher draws the nonce
-	return k.primary, sealed
+	now := k.keys.Load()
+	sealed = now.ciphers[now.primary]().Seal(nil, nil, plaintext, associated) //nolint:gosec // the cipher draws the nonce
+	return now.primary, sealed
 }
 
 // KeyID returns the id of the key that encrypts.
-func (k *Keyring) KeyID() string { return k.primary }
+func (k *Keyring) KeyID() string { return k.keys.Load().primary }
+
+// KeyIDs returns the ids of all keys, in order.
+func (k *Keyring) KeyIDs() []string { return slices.Sorted(maps.Keys(k.keys.Load().ciphers)) }
 
 // Open decrypts what [Keyring.Seal] made. Returns ErrUnknownKey with the key's id, or ErrDecrypt.
 func (k *Keyring) Open(keyID string, sealed, associated []byte) ([]byte, error) {
-	aead, found := k.ciphers[keyID]
+	aead, found := k.keys.Load().ciphers[keyID]
 	if !found {
 		return nil, fmt.Errorf("key id %q: %w", keyID, ErrUnknownKey)
 	}

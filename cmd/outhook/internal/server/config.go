@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/internal/egress"
@@ -62,6 +64,12 @@ type Config struct {
 	// Defaults to https:// alone, to public addresses, and to the usual ports of HTTP servers (80, 443, 8080, 8443): none
 	// of a database's, a mail server's or a remote shell's.
 	Egress egress.Config
+
+	// ShutdownDelay is for how long a process that is to stop, and says so at /readyz, still serves the requests that
+	// come: as long as load balancers need to hear of it. It is a part of StopTimeout; at most MaxShutdownDelay.
+	//
+	// Defaults to 0: it closes its listener at once.
+	ShutdownDelay time.Duration
 
 	// Version is told to receivers (in user-agent: Outhook/<version>), in the documentation, the metrics and the log.
 	//
@@ -180,6 +188,8 @@ func (c Config) validate() error {
 		return errors.New("server: Config.Keyring is missing")
 	case !c.Roles.API && !c.Roles.Worker:
 		return errors.New("server: Config.Roles has no role")
+	case c.ShutdownDelay < 0 || c.ShutdownDelay > MaxShutdownDelay:
+		return fmt.Errorf("server: Config.ShutdownDelay is %s, it must be 0 to %s", c.ShutdownDelay, MaxShutdownDelay)
 	}
 	return nil
 }

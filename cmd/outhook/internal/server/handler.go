@@ -11,7 +11,6 @@ import (
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/jobs"
 	"github.com/outhook/outhook/jobs/reconcile"
 	"github.com/outhook/outhook/migrations"
 )
@@ -21,8 +20,8 @@ import (
 const apiConns = 9
 
 // checkAPIKeys refuses to serve an API that nobody has a key for.
-func (s *Server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool) error {
-	if !s.cfg.Roles.API || s.cfg.API.Access.APIKey != "" {
+func (s *Server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool, bootstrap string) error {
+	if !s.cfg.Roles.API || bootstrap != "" {
 		return nil
 	}
 
@@ -37,12 +36,12 @@ func (s *Server) checkAPIKeys(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// handler returns what is served over HTTP, and what ends it. worker is nil in a process without workers.
-func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.Client, reg prometheus.Registerer,
+// handler returns what is served over HTTP, and what ends it.
+func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, reg prometheus.Registerer,
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := s.apiConfig(pool, reg)
-	if worker != nil {
-		cfg.Checks.Ready = worker.Ready
+	if s.worker != nil {
+		cfg.Checks.Ready = s.worker.Ready
 	}
 
 	if !s.cfg.Roles.API {
@@ -58,11 +57,11 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, worker *jobs.C
 		cfg.UI = ui
 	}
 
-	a, err := api.New(cfg) //nolint:contextcheck // its groups live until Close
-	if err != nil {
+	var err error
+	if s.api, err = api.New(cfg); err != nil { //nolint:contextcheck // its groups live until Close
 		return nil, nil, fmt.Errorf("configuring the API: %w", err)
 	}
-	return a, a.Close, nil
+	return s.api, s.api.Close, nil
 }
 
 // apiConfig returns Config.API with what the API shares with the workers and what was made for it.
@@ -72,6 +71,8 @@ func (s *Server) apiConfig(pool *pgxpool.Pool, reg prometheus.Registerer) api.Co
 	cfg.Version, cfg.Logger, cfg.Metrics = s.cfg.Version, s.cfg.Logger, reg
 	cfg.Retention = s.cfg.Jobs.Retention.Keep
 	cfg.Schedule, cfg.Jitter = s.cfg.Jobs.Deliver.Schedule, s.cfg.Jobs.Deliver.Jitter
+
+	cfg.Checks.Stopping = s.stopping.Load
 	cfg.Checks.Schema = func(ctx context.Context) error {
 		return errors.Join(migrations.Check(ctx, pool), migrations.CheckRights(ctx, pool))
 	}

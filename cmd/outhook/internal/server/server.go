@@ -18,20 +18,17 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/jobs"
 	"github.com/outhook/outhook/jobs/retention"
 	"github.com/outhook/outhook/migrations"
 )
-
-// stopTimeout bounds a stop from SIGTERM to the end of the process: the attempts' grace period (30 s) and the time to
-// record the last outcomes.
-const stopTimeout = 40 * time.Second
 
 // Server serves the API, runs the workers, or both.
 type Server struct {
@@ -40,6 +37,11 @@ type Server struct {
 	// Made by Run.
 	egress  *egress.Client
 	tracing *tracing // nil: off
+	pool    *pgxpool.Pool
+	api     *api.Server  // nil: not this process's role
+	worker  *jobs.Client // nil: not this process's role
+
+	stopping atomic.Bool
 }
 
 // New returns a server that has touched nothing yet.
@@ -54,9 +56,8 @@ func New(cfg Config) (*Server, error) {
 	return &Server{cfg: cfg}, nil
 }
 
-// Run serves until ctx ends, then stops in order: no more requests, then what ingestion holds, then the workers, which
-// get up to 40 s for all of that. ready, if not nil, is called with the address once everything runs. Run may be called
-// once.
+// Run serves until ctx ends, then stops in order, within [StopTimeout]: see stop. ready, if not nil, is called with the
+// address once everything runs. Run may be called once.
 //
 // Returns nil after an orderly stop. Before it serves it returns ErrNoDatabase, ErrDatabaseURL, ErrNoAPIKey,
 // [migrations.ErrSchemaTooOld], [pg.ErrNoSession] or a [FieldError] for what would go wrong later.
@@ -72,33 +73,45 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	}
 	defer stopTracing(ctx)
 
-	apiPool, err := s.openPool(ctx, "outhook api", apiConns)
-	if err != nil {
+	s.tellStart(ctx)
+	if s.pool, err = s.openPool(ctx, "outhook api", apiConns); err != nil {
 		return err
 	}
-	defer apiPool.Close()
+	defer s.pool.Close()
 
-	if err := s.check(ctx, apiPool); err != nil {
-		return err
-	}
-
-	reg := s.newRegistry(apiPool)
-	worker, stopWorker, err := s.startWorker(ctx, reg)
-	if err != nil {
+	if err := s.check(ctx, s.pool); err != nil {
 		return err
 	}
 
-	handler, closeAPI, err := s.handler(ctx, apiPool, worker, reg)
-	if err != nil {
-		return errors.Join(err, stopWorker(ctx))
+	reg := s.newRegistry(s.pool)
+	var ends ending
+	if s.worker, ends.worker, err = s.startWorker(ctx, reg); err != nil {
+		return err
 	}
 
-	stopMetrics, err := s.serveMetrics(ctx, reg)
+	handler, closeAPI, err := s.handler(ctx, s.pool, reg)
 	if err != nil {
-		return errors.Join(err, closeAPI(ctx), stopWorker(ctx))
+		return errors.Join(err, ends.worker(ctx))
+	}
+	ends.api = closeAPI
+
+	if ends.metrics, err = s.serveMetrics(ctx, reg); err != nil {
+		return errors.Join(err, ends.api(ctx), ends.worker(ctx))
 	}
 
-	return s.serve(ctx, s.tracing.handler(handler), ready, closeAPI, stopWorker, stopMetrics)
+	return s.serve(ctx, s.tracing.handler(s.closing(handler)), ready, ends)
+}
+
+// tellStart logs what is about to run, before anything can keep it from that.
+func (s *Server) tellStart(ctx context.Context) {
+	attrs := []slog.Attr{
+		slog.String("version", s.cfg.Version), slog.Bool("api", s.cfg.Roles.API), slog.Bool("worker", s.cfg.Roles.Worker),
+		slog.Any("encryption_key_ids", s.cfg.Keyring.KeyIDs()),
+	}
+	if s.cfg.Roles.Worker {
+		attrs = append(attrs, slog.Any("queues", s.cfg.Jobs.Slots()))
+	}
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "starting", attrs...)
 }
 
 // openEgress makes the client that posts to endpoints.
@@ -133,7 +146,7 @@ func (s *Server) check(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := migrations.CheckRights(ctx, pool); err != nil {
 		return err
 	}
-	if err := s.checkAPIKeys(ctx, pool); err != nil {
+	if err := s.checkAPIKeys(ctx, pool, s.cfg.API.Access.APIKey); err != nil {
 		return err
 	}
 
@@ -144,30 +157,22 @@ func (s *Server) check(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// serve listens until ctx ends and then stops in order: no more requests, then what ingestion holds, then the workers.
-func (s *Server) serve(
-	ctx context.Context, handler http.Handler, ready func(net.Addr),
-	closeAPI, stopWorker, stopMetrics func(context.Context) error,
-) error {
-	stop := func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer cancel()
-		return errors.Join(closeAPI(ctx), stopWorker(ctx), stopMetrics(ctx))
-	}
-
+// serve listens until ctx ends and then stops in order.
+func (s *Server) serve(ctx context.Context, handler http.Handler, ready func(net.Addr), ends ending) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
 	if err != nil {
-		return errors.Join(&FieldError{FieldListen, fmt.Errorf("listening on %s: %w", s.cfg.Listen, err)}, stop())
+		return errors.Join(&FieldError{FieldListen, fmt.Errorf("listening on %s: %w", s.cfg.Listen, err)}, ends.all(ctx))
 	}
 
 	if err := s.keepFrom(listener); err != nil {
-		return errors.Join(err, listener.Close(), stop())
+		return errors.Join(err, listener.Close(), ends.all(ctx))
 	}
 
 	httpServer := &http.Server{ //nolint:gosec // ConfigureServer sets the timeouts
 		Handler: handler, ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	api.ConfigureServer(httpServer)
+	ends.http = httpServer.Shutdown
 
 	group, groupCtx := errgroup.WithContext(ctx)
 
@@ -180,19 +185,20 @@ func (s *Server) serve(
 
 	group.Go(func() error {
 		<-groupCtx.Done()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer cancel()
-		return httpServer.Shutdown(ctx)
+		return s.stop(context.WithoutCancel(ctx), ends)
 	})
 
-	s.cfg.Logger.InfoContext(ctx, "serving", slog.String("address", listener.Addr().String()),
-		slog.Bool("api", s.cfg.Roles.API), slog.Bool("worker", s.cfg.Roles.Worker),
-		slog.String("version", s.cfg.Version))
+	attrs := []slog.Attr{
+		slog.String("address", listener.Addr().String()), slog.Bool("api", s.cfg.Roles.API),
+		slog.Bool("worker", s.cfg.Roles.Worker), slog.String("version", s.cfg.Version),
+	}
+	if s.worker != nil {
+		attrs = append(attrs, slog.String("client_id", s.worker.ID()))
+	}
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "serving", attrs...)
 	if ready != nil {
 		ready(listener.Addr())
 	}
 
-	err = errors.Join(group.Wait(), stop())
-	s.cfg.Logger.InfoContext(ctx, "stopped")
-	return err
+	return group.Wait()
 }
