@@ -69,7 +69,7 @@ func New(cfg Config) (*Server, error) {
 // asideConns are those that the store says it needs beside.
 const (
 	storeConns = 4
-	asideConns = 8
+	asideConns = 9
 )
 
 // openStore makes what takes events, with connections of its own: those who publish wait for nobody who reads.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/sqlstate"
@@ -73,57 +74,61 @@ func (st *Store) runOne(locks time.Duration) func(context.Context, []request) ([
 	}
 }
 
-// runPrompt stores a group. If that fails and some of it are to blame, those are told apart and the others stored, once
-// more; and if that fails too, or nobody knows who is to blame, each is told apart. So who is at fault costs the others
-// one more run, and the group one more.
-func (st *Store) runPrompt(ctx context.Context, rs []request) ([]outcome, error) {
-	out, left := make([]outcome, len(rs)), make([]int, len(rs))
-	for i := range left {
-		left[i] = i
-	}
+// runPrompt returns what stores a group. If that fails and some of it are to blame, those are told apart and the others
+// stored, once more; and if that fails too, or nobody knows who is to blame, each is told apart. So who is at fault costs
+// the others one more run, and the group one more.
+func (st *Store) runPrompt(pool *pgxpool.Pool) func(context.Context, []request) ([]outcome, error) {
+	most := limits{promptLocks, promptTimeout, promptDeliveries, pool}
 
-	for range 2 {
-		part := make([]request, len(left))
-		for i, at := range left {
-			part[i] = rs[at]
+	return func(ctx context.Context, rs []request) ([]outcome, error) {
+		out, left := make([]outcome, len(rs)), make([]int, len(rs))
+		for i := range left {
+			left[i] = i
 		}
 
-		rows, err := st.store(ctx, part, limits{promptLocks, promptTimeout, promptDeliveries, st.pool})
-		if err == nil {
+		for range 2 {
+			part := make([]request, len(left))
 			for i, at := range left {
-				out[at].rows = rows[i]
+				part[i] = rs[at]
 			}
-			return out, nil
-		}
-		if !isOnesFault(err) || len(rs) == 1 && !isLarge(err) {
-			return nil, err
+
+			rows, err := st.store(ctx, part, most)
+			if err == nil {
+				for i, at := range left {
+					out[at].rows = rows[i]
+				}
+				return out, nil
+			}
+			if !isOnesFault(err) || len(rs) == 1 && !isLarge(err) {
+				return nil, err
+			}
+
+			blamed, err := blame(ctx, pool, part, err)
+			if err != nil {
+				return nil, st.logged(ctx, err, len(part))
+			}
+			for _, i := range slices.Backward(blamed) {
+				out[left[i]].apart = true
+				left = slices.Delete(left, i, i+1)
+			}
+			if len(left) == 0 {
+				return out, nil
+			}
 		}
 
-		blamed, err := st.blame(ctx, part, err)
-		if err != nil {
-			return nil, st.logged(ctx, err, len(part))
+		for _, at := range left {
+			out[at].apart = true
 		}
-		for _, i := range slices.Backward(blamed) {
-			out[left[i]].apart = true
-			left = slices.Delete(left, i, i+1)
-		}
-		if len(left) == 0 {
-			return out, nil
-		}
+		return out, nil
 	}
-
-	for _, at := range left {
-		out[at].apart = true
-	}
-	return out, nil
 }
 
 // blame returns which requests of a group that failed are to blame, in their order: all of them if nobody knows, none
 // if it was chance.
-func (st *Store) blame(ctx context.Context, rs []request, failure error) (blamed []int, err error) {
+func blame(ctx context.Context, pool *pgxpool.Pool, rs []request, failure error) (blamed []int, err error) {
 	switch code := sqlstate.Of(failure); {
 	case code == sqlstate.TooManyDeliveries && len(rs) > 1:
-		return st.largest(ctx, rs)
+		return largest(ctx, pool, rs)
 	case sqlstate.Class(code) == "40": // a deadlock, or a transaction that could not be serialized
 		return nil, nil
 	}
@@ -141,12 +146,12 @@ func (st *Store) blame(ctx context.Context, rs []request, failure error) (blamed
 }
 
 // largest returns the requests with many deliveries, and of the others those with which a group has too many.
-func (st *Store) largest(ctx context.Context, rs []request) (blamed []int, err error) {
+func largest(ctx context.Context, pool *pgxpool.Pool, rs []request) (blamed []int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, promptTimeout)
 	defer cancel()
 
 	p := columns(rs)
-	sizes, err := db.New().CountFanOut(ctx, st.pool, p.TenantIds, p.Types)
+	sizes, err := db.New().CountFanOut(ctx, pool, p.TenantIds, p.Types)
 	if err != nil {
 		return nil, fmt.Errorf("counting deliveries: %w", err)
 	}

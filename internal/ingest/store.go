@@ -79,7 +79,8 @@ type Store struct {
 	pool    *pgxpool.Pool // of prompt
 	aside   *pgxpool.Pool // of the others
 	logger  *slog.Logger
-	prompt  *group // of all requests
+	prompt  *group // of all requests but those in keyed
+	keyed   *group // of those whose answer may be a conflict, which is done for nothing then
 	alone   *group // of those that a group is better without, one by one
 	sorter  *group // of those whose group had to wait for a key
 	patient *group // of those whose key another transaction holds
@@ -90,15 +91,16 @@ type Store struct {
 // group is requests that are stored together.
 type group = batch.Group[request, outcome]
 
-// New returns a store that takes 1 connection of the pool, and of the one aside up to 1 for requests with many
-// deliveries and for those at fault, up to 6 while open transactions hold idempotency keys of events, and 1 to wake
-// workers. A connection that enqueues for the first time takes ten times as long: where the pool is one of its own, nobody takes
+// New returns a store that takes 1 connection of the pool, and of the one aside 1 for requests of several events with
+// idempotency keys, up to 1 for requests with many deliveries and for those at fault, up to 6 while open transactions
+// hold idempotency keys of events, and 1 to wake workers. A connection that enqueues for the first time takes ten times as long: where the pool is one of its own, nobody takes
 // the groups' away. The logger gets a line for each group that failed, and reg the metrics of the groups (nil: they
 // are counted and not shown).
 func New(pool, aside *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *Store {
 	st := &Store{pool: pool, aside: aside, logger: logger, waker: newWaker(aside, logger)}
 	prompt := batch.Config{Parallel: parallel, MaxWaiting: maxWaiting}
-	st.prompt = batch.NewInTurns(prompt, request.size, request.turn, st.runPrompt)
+	st.prompt = batch.NewInTurns(prompt, request.size, request.turn, st.runPrompt(pool))
+	st.keyed = batch.NewInTurns(prompt, request.size, request.turn, st.runPrompt(aside))
 
 	alone := batch.Config{Parallel: aloneParallel, MaxWaiting: aloneWaiting, MaxItems: 1}
 	st.alone = batch.NewInTurns(alone, request.size, request.turn, st.runOne(promptLocks))
@@ -127,9 +129,14 @@ func New(pool, aside *pgxpool.Pool, logger *slog.Logger, reg prometheus.Register
 // transaction holds an idempotency key for longer than a request may wait.
 func (st *Store) Put(ctx context.Context, events []outhook.Event, traceparent string) ([]db.EnqueueManyRow, error) {
 	r := newRequest(events, traceparent)
+	first := st.prompt
+	if r.mayConflict() {
+		first = st.keyed
+	}
+
 	out, err := outcome{apart: r.nested}, error(nil)
 	if !out.apart {
-		out, err = st.prompt.Do(ctx, r)
+		out, err = first.Do(ctx, r)
 	}
 	if isHeldKey(err) {
 		out, err = st.sorter.Do(ctx, r)
@@ -147,7 +154,9 @@ func (st *Store) Put(ctx context.Context, events []outhook.Event, traceparent st
 	return out.rows, err
 }
 
-func (st *Store) groups() []*group { return []*group{st.prompt, st.sorter, st.alone, st.patient} }
+func (st *Store) groups() []*group {
+	return []*group{st.prompt, st.keyed, st.sorter, st.alone, st.patient}
+}
 
 // Close finishes what waits and runs.
 func (st *Store) Close(ctx context.Context) error {

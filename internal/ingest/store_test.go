@@ -422,7 +422,7 @@ func TestASlowRequestIsToldApart(t *testing.T) {
 		$$ BEGIN IF NEW.tenant_id = 'slow' THEN PERFORM pg_sleep(6); END IF; RETURN NEW; END $$`)
 	b.exec(`CREATE TRIGGER slow BEFORE INSERT ON outhook.events FOR EACH ROW EXECUTE FUNCTION slow()`)
 	results := make(chan error, 21)
-	release := b.block()
+	release := b.block(of("first", 1)...)
 	for i := range 21 {
 		go func() {
 			_, err := b.store.Put(t.Context(), of([]string{"slow", "quick"}[min(i, 1)], 1), "")
@@ -437,7 +437,7 @@ func TestASlowRequestIsToldApart(t *testing.T) {
 }
 
 // block keeps the store from storing anything until so many requests wait behind the one that it stands still with.
-func (b *testBundle) block() (release func(waiting int)) {
+func (b *testBundle) block(events ...outhook.Event) (release func(waiting int)) {
 	b.t.Helper()
 	tx, err := b.pool.Begin(b.t.Context())
 	require.NoError(b.t, err)
@@ -446,7 +446,7 @@ func (b *testBundle) block() (release func(waiting int)) {
 	require.NoError(b.t, err)
 	first := make(chan error, 1)
 	go func() {
-		_, err := b.store.Put(b.t.Context(), of("first", 1), "")
+		_, err := b.store.Put(b.t.Context(), events, "")
 		first <- err
 	}()
 	const waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -480,11 +480,18 @@ func (b *testBundle) family(name string) *dto.Metric {
 // Requests at fault cost their neighbours one more run, however many they are and wherever they stand in the group.
 func TestFaultsCostOneMoreRun(t *testing.T) {
 	t.Parallel()
+	keyed := func() []outhook.Event { // one of two has a key
+		events := of("acme", 2)
+		events[1].IdempotencyKey = uuid.NewString()
+		return events
+	}
 	for name, c := range map[string]struct {
+		good   func() []outhook.Event
 		faulty []outhook.Event
 		check  func(*testing.T, error)
 	}{
 		"Conflict": {
+			keyed,
 			[]outhook.Event{{TenantID: "acme", Type: "x", Payload: json.RawMessage("1")}, {TenantID: "acme", Type: "b", Payload: json.RawMessage("1"), IdempotencyKey: "k"}},
 			func(t *testing.T, err error) {
 				t.Helper()
@@ -494,6 +501,7 @@ func TestFaultsCostOneMoreRun(t *testing.T) {
 			},
 		},
 		"Refused": {
+			func() []outhook.Event { return of("acme", 1) },
 			[]outhook.Event{{TenantID: "acme", Type: "x", Payload: json.RawMessage(`{`)}},
 			func(t *testing.T, err error) {
 				t.Helper()
@@ -506,7 +514,7 @@ func TestFaultsCostOneMoreRun(t *testing.T) {
 			b := setup(t)
 			_, err := b.put(outhook.Event{Type: "a", Payload: json.RawMessage("1"), IdempotencyKey: "k"})
 			require.NoError(t, err)
-			release := b.block()
+			release := b.block(c.good()...)
 			before := b.runs()
 			good, bad := make(chan error, 40), make(chan error, 1)
 			for i := range 41 {
@@ -516,7 +524,7 @@ func TestFaultsCostOneMoreRun(t *testing.T) {
 						bad <- err
 						return
 					}
-					_, err := b.store.Put(t.Context(), of("acme", 1), "")
+					_, err := b.store.Put(t.Context(), c.good(), "")
 					good <- err
 				}()
 			}
@@ -525,7 +533,7 @@ func TestFaultsCostOneMoreRun(t *testing.T) {
 				require.NoError(t, <-good)
 			}
 			c.check(t, <-bad)
-			require.Equal(t, 42, b.count("SELECT count(*) FROM outhook.events"))
+			require.Equal(t, 1+41*len(c.good()), b.count("SELECT count(*) FROM outhook.events"))
 			// What stood still, the group, what is left of it, and the one at fault.
 			require.LessOrEqual(t, b.runs()-before, 4+lockTries)
 		})
@@ -539,7 +547,7 @@ const lockTries = 8
 func TestTenantsTakeTurns(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	release := b.block()
+	release := b.block(of("first", 1)...)
 	var order sync.Mutex
 	var done []string
 	var running sync.WaitGroup
