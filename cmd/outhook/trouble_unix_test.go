@@ -133,7 +133,7 @@ func (p *posts) post(ctx context.Context, api, key string) (status int) {
 	return status
 }
 
-// keepPosting posts from several clients until the returned function is called.
+// keepPosting posts about 100 events a second, from several clients, until the returned function is called.
 func (p *posts) keepPosting(t *testing.T, api func(client int) string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -144,7 +144,7 @@ func (p *posts) keepPosting(t *testing.T, api func(client int) string) (stop fun
 				p.post(context.WithoutCancel(ctx), api(client), uuid.NewString())
 				select {
 				case <-ctx.Done():
-				case <-time.After(20 * time.Millisecond):
+				case <-time.After(50 * time.Millisecond):
 				}
 			}
 		})
