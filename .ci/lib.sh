@@ -138,7 +138,8 @@ install_promtool() {
 	run promtool --version
 }
 
-# install_node_tests installs the packages that verify our signatures in JavaScript, and the one that drives Chromium.
+# install_node_tests installs the packages that verify our signatures in JavaScript, drive Chromium, and make a client of the
+# API's document.
 install_node_tests() {
 	if [[ -f $node_tests/package.json ]]; then run npm ci --prefix "$node_tests" --loglevel=error; fi
 }

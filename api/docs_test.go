@@ -78,6 +78,7 @@ func TestDocs(t *testing.T) {
 		older := b.requireObject(b.do("GET", "/openapi-3.0.json", ""), 200)
 		require.Equal(t, "3.0.3", older["openapi"])
 		require.Len(t, older["paths"], len(doc.Paths))
+		require.NotContains(t, string(b.do("GET", "/openapi-3.0.json", "").body), `"type": "null"`, "3.0 has nullable")
 	})
 }
 

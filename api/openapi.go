@@ -163,9 +163,9 @@ func (s *Server) addDocs() error {
 	if err != nil {
 		return fmt.Errorf("encoding the OpenAPI document: %w", err)
 	}
-	older, err := s.huma.OpenAPI().Downgrade()
+	older, err := downgrade(s.huma.OpenAPI())
 	if err != nil {
-		return fmt.Errorf("encoding the OpenAPI document as 3.0: %w", err)
+		return err
 	}
 	page, policy, err := docspage.Render(s.huma.OpenAPI())
 	if err != nil {
