@@ -75,8 +75,8 @@ install_packages() {
 	command -v openssl >/dev/null || missing+=(openssl)
 	# The pages of docs/ are run in these languages too.
 	local debian
-	for debian in python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy python3-django ruby-activerecord \
-		ruby-pg jq curl; do
+	for debian in python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy python3-django python3-pytest \
+		ruby-activerecord ruby-pg jq curl; do
 		dpkg-query --show --showformat '${db:Status-Status}\n' "$debian" 2>/dev/null | grep -qx installed || missing+=("$debian")
 	done
 	if [[ ${#missing[@]} -eq 0 ]]; then return; fi

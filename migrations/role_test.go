@@ -106,6 +106,7 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 		"EXECUTE outhook.enqueue(uuid,text,text,text,text)",
 		"EXECUTE outhook.enqueue_event(text,text,json,text,text)",
 		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[])",
+		"EXECUTE outhook.enqueued_here()",
 		"EXECUTE outhook.key_conflict(uuid)",
 		"USAGE schema",
 	}, rights(t, pool, "outhook_publisher"))
@@ -139,6 +140,7 @@ func serverRights() []string {
 		"EXECUTE outhook.enqueue_event(text,text,json,text,text)",
 		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[])",
 		"EXECUTE outhook.enqueue_operational(text,text[],text[])",
+		"EXECUTE outhook.enqueued_here()",
 		"EXECUTE outhook.fan_out_sizes(text[],text[])",
 		"EXECUTE outhook.key_conflict(uuid)",
 		"EXECUTE outhook.lane_queue(uuid,text,outhook.endpoint_status,text)",
@@ -256,7 +258,7 @@ func TestDefinerFunctionsPinTheirSearchPath(t *testing.T) {
 	pool := dbtest.New(t)
 	paths := column[[]string](t, pool, `SELECT coalesce(proconfig, '{}') FROM pg_proc
 		WHERE pronamespace = 'outhook'::regnamespace AND prosecdef`)
-	require.Len(t, paths, 4)
+	require.Len(t, paths, 5)
 	for _, path := range paths {
 		require.Equal(t, "search_path=pg_catalog, pg_temp", path[0])
 		require.Subset(t, []string{"jit=off"}, path[1:], "what else there is puts nothing into the path")

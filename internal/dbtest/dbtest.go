@@ -63,6 +63,9 @@ func run(m *testing.M) int {
 	return 0
 }
 
+// Stop stops the server that the tests of this binary have started, for a TestMain of another kind than [Main].
+func Stop(ctx context.Context) error { return shared.close(ctx) }
+
 // minParallel is how many tests run at the same time at least: most of what they do is to wait, for a lease, a delay
 // or a server, and a package of tests may take ten minutes.
 const minParallel = 3

@@ -17,7 +17,8 @@ GRANT EXECUTE ON FUNCTION
     outhook.enqueue(uuid, text, json, text, text),
     outhook.enqueue(uuid, text, jsonb, text, text),
     outhook.enqueue_event(text, text, json, text, text),
-    outhook.key_conflict(uuid)
+    outhook.key_conflict(uuid),
+    outhook.enqueued_here()
 TO outhook_publisher, outhook_server;
 
 -- The reports run with their owner's rights.
