@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/sha256"
 	"slices"
 	"strings"
 
@@ -40,6 +41,7 @@ const bootstrapName = "OUTHOOK_API_KEY"
 // principal is the API key of a request. The zero value may do nothing.
 type principal struct {
 	id       uuid.UUID // zero: the bootstrap key
+	hash     [sha256.Size]byte
 	name     string
 	scope    db.KeyScope
 	tenantID string // the tenant that it is bound to; "": all

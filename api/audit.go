@@ -55,6 +55,11 @@ func (s *Server) auditMany(ctx context.Context, tx db.DBTX, d done, tenantIDs, o
 	if err != nil {
 		return err
 	}
+	for _, tenantID := range tenantIDs {
+		if k := requestOf(ctx).keyed; k != nil {
+			k.About(tenantID)
+		}
+	}
 	if err := db.New().InsertAuditEntries(ctx, tx, db.InsertAuditEntriesParams{
 		KeyID: p.KeyID, Actor: p.Actor, KeyTenantID: p.KeyTenantID, Action: p.Action, ObjectType: p.ObjectType,
 		Detail: p.Detail, SourceAddress: p.SourceAddress, RequestID: p.RequestID,
@@ -67,6 +72,9 @@ func (s *Server) auditMany(ctx context.Context, tx db.DBTX, d done, tenantIDs, o
 
 func (s *Server) newAuditEntry(ctx context.Context, d done) (p db.InsertAuditEntryParams, err error) {
 	r := requestOf(ctx)
+	if r.keyed != nil {
+		r.keyed.About(d.tenantID)
+	}
 	p = db.InsertAuditEntryParams{
 		Actor: r.key.name, KeyTenantID: r.key.tenant(), Action: d.action, ObjectType: d.objectType, ObjectID: d.objectID,
 		Detail: json.RawMessage(emptyJSONObject), RequestID: r.id,

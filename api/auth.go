@@ -82,6 +82,7 @@ func (s *Server) login(ctx context.Context, key string) (principal, error) {
 	sum := sha256.Sum256([]byte(key))
 	found, err := s.findKey(ctx, key, sum)
 	if err != nil || found.scope != "" {
+		found.hash = sum
 		return found, err
 	}
 	return principal{}, s.guesses.note(ctx, requestOf(ctx).http, sum)

@@ -23,7 +23,7 @@ func TestClient(t *testing.T) {
 
 	endpoint, err := c.CreateEndpoint(ctx, client.NewEndpoint{
 		TenantID: "acme", URL: "https://example.com/hook", Description: new("first"), RetrySchedule: []string{"1m"},
-	})
+	}, client.CreateEndpointParams{})
 	require.NoError(t, err)
 	require.NotEmpty(t, endpoint.Secret)
 	require.Equal(t, "first", endpoint.Description)
@@ -63,13 +63,13 @@ func TestClient(t *testing.T) {
 
 	t.Run("RefusalsHaveCodes", func(t *testing.T) {
 		t.Parallel()
-		_, err := c.CreateEndpoint(ctx, client.NewEndpoint{TenantID: "acme", URL: "https://example.com"})
+		_, err := c.CreateEndpoint(ctx, client.NewEndpoint{TenantID: "acme", URL: "https://example.com"}, client.CreateEndpointParams{})
 		var refusal *client.Error
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, "endpoint_limit", refusal.Code)
 		require.Equal(t, 409, refusal.Status)
 
-		_, err = c.CreateEndpoint(ctx, client.NewEndpoint{TenantID: "acme"})
+		_, err = c.CreateEndpoint(ctx, client.NewEndpoint{TenantID: "acme"}, client.CreateEndpointParams{})
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, "invalid_request", refusal.Code)
 		require.Contains(t, err.Error(), "body.url")

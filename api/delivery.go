@@ -220,8 +220,7 @@ func (s *Server) order(
 	ctx context.Context, in DeliveryInput, d done, do func(tx pgx.Tx, endpointID uuid.UUID) error,
 ) (*deliveryOutput, error) {
 	out := &deliveryOutput{}
-	options := pgx.TxOptions{BeginQuery: "BEGIN; " + pg.Planned}
-	err := pgx.BeginTxFunc(ctx, s.cfg.Pool, options, func(tx pgx.Tx) error {
+	err := s.change(ctx, func(tx pgx.Tx) error {
 		endpointID, err := endpointOf(ctx, tx, in)
 		if err != nil {
 			return err

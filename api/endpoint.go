@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -112,6 +113,14 @@ func durations(seconds []int32) []string {
 		}
 	}
 	return list
+}
+
+// endpointOperation returns an operation of endpoints. path begins behind theirs.
+func endpointOperation(id, method, path, summary, description string) huma.Operation {
+	return huma.Operation{
+		OperationID: id, Method: method, Path: "/api/endpoints" + path, Tags: []string{tagEndpoints}, Summary: summary,
+		Description: description,
+	}
 }
 
 func (s *Server) postEndpoint(ctx context.Context, _ *struct{}) (*postEndpointOutput, error) {
@@ -219,7 +228,7 @@ func lockEndpoint(ctx context.Context, tx pgx.Tx, id uuid.UUID) (db.Endpoint, er
 }
 
 func (s *Server) deleteEndpoint(ctx context.Context, in *changeEndpointInput) (*struct{}, error) {
-	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+	err := s.change(ctx, func(tx pgx.Tx) error {
 		row, err := lockNamedEndpoint(ctx, tx, in.EndpointInput)
 		if err != nil {
 			return err

@@ -9,14 +9,6 @@ import (
 	"github.com/outhook/outhook/internal/problem"
 )
 
-// endpointOperation returns an operation of endpoints. path begins behind theirs.
-func endpointOperation(id, method, path, summary, description string) huma.Operation {
-	return huma.Operation{
-		OperationID: id, Method: method, Path: "/api/endpoints" + path, Tags: []string{tagEndpoints}, Summary: summary,
-		Description: description,
-	}
-}
-
 func (s *Server) addEndpoints() {
 	s.addNewEndpoints()
 
@@ -61,6 +53,7 @@ func (s *Server) addNewEndpoints() {
 		Operation: created,
 		errors:    codes{problem.EndpointLimit, problem.RateLimitLimit, problem.UIDTaken, problem.URLTaken},
 		access:    tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
+		isolation: s.endpointIsolation(),
 	}, s.postEndpoint)
 
 	batch := endpointOperation("create-endpoints", http.MethodPost, "/batch", "Create many endpoints, all or none",
@@ -71,6 +64,7 @@ func (s *Server) addNewEndpoints() {
 		errors:    codes{problem.EndpointLimit, problem.RateLimitLimit, problem.UIDTaken, problem.URLTaken},
 		access:    tenantAccess, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[newEndpoints](), limit: int64(s.cfg.Limits.MaxBatchBytes),
+		isolation: s.endpointIsolation(),
 	}, s.postEndpoints)
 
 	put := endpointOperation("put-endpoint", http.MethodPut, "/{id}", "Create an endpoint, or replace it",

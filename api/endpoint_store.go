@@ -27,11 +27,11 @@ const statusReasonAPI = "api"
 // changeEndpoints runs do in a transaction, and again if another request was faster with a uid or a URL. Where URLs are
 // unique, the database keeps them so (serializable): there is no index for what is an option.
 func (s *Server) changeEndpoints(ctx context.Context, do func(pgx.Tx) error) (err error) {
-	options := pgx.TxOptions{}
-	if s.cfg.Limits.UniqueURLs {
-		options.IsoLevel = pgx.Serializable
+	if requestOf(ctx).keyed != nil {
+		return s.change(ctx, do) // its transaction has the level, and it is the whole request that is tried again
 	}
 
+	options := pgx.TxOptions{IsoLevel: s.endpointIsolation()}
 	for range maxRaces {
 		err = pgx.BeginTxFunc(ctx, s.cfg.Pool, options, do)
 		switch sqlstate.Of(err) {
@@ -41,6 +41,14 @@ func (s *Server) changeEndpoints(ctx context.Context, do func(pgx.Tx) error) (er
 		}
 	}
 	return err
+}
+
+// endpointIsolation returns the isolation level of changes of endpoints.
+func (s *Server) endpointIsolation() pgx.TxIsoLevel {
+	if s.cfg.Limits.UniqueURLs {
+		return pgx.Serializable
+	}
+	return ""
 }
 
 // insertEndpoint stores an endpoint and its sealed secret. Two requests at the same time can exceed the limit by one.

@@ -57,6 +57,14 @@ type testEndpointInput struct {
 	Traceparent string `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its receivers. A value of another form than version 00 is ignored."`
 }
 
+// testSent is a test event that is stored, and whose attempt is waited for.
+type testSent struct {
+	EventID    uuid.UUID `json:"event_id"`
+	EndpointID uuid.UUID `json:"endpoint_id"` // also if the request names it by its uid
+	TenantID   string    `json:"tenant_id"`
+	TimeoutMS  int32     `json:"timeout_ms"` // of the endpoint
+}
+
 type testEndpointOutput struct{ Body trial }
 
 func (s *Server) addTrials() {
@@ -73,26 +81,30 @@ func (s *Server) addTrials() {
 }
 
 func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*testEndpointOutput, error) {
-	e, err := s.endpointToTest(ctx, in.EndpointInput)
+	var sent testSent
+	var give func()
+	err := s.changeFirst(ctx, &sent, func(tx pgx.Tx) error {
+		e, err := s.endpointToTest(ctx, tx, in.EndpointInput)
+		if err != nil {
+			return err
+		}
+		if give, err = s.takeTest(e.TenantID); err != nil {
+			return err
+		}
+		sent, err = s.insertTestEvent(ctx, tx, e, traceOf(ctx, in.Traceparent))
+		return err
+	})
+	if err == nil && give == nil { // it is repeated, and waits with the first
+		give, err = s.takeTest(sent.TenantID)
+	}
+	if give != nil {
+		defer give()
+	}
 	if err != nil {
 		return nil, err
 	}
-	tenant := holder{tenantID: e.TenantID}
-	if err := s.takeTest(tenant); err != nil {
-		return nil, err
-	}
-	defer s.tests.give(tenant, 1)
 
-	if e.Status != db.EndpointStatusEnabled {
-		return nil, problem.New(problem.EndpointNotEnabled,
-			"the endpoint is "+string(e.Status)+": enable it, then test it")
-	}
-
-	eventID, err := s.insertTestEvent(ctx, e, traceOf(ctx, in.Traceparent))
-	if err != nil {
-		return nil, err
-	}
-	row, err := s.awaitAttempt(ctx, eventID, e)
+	row, err := s.awaitAttempt(ctx, sent)
 	if err != nil {
 		return nil, err
 	}
@@ -101,32 +113,36 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 	if err != nil {
 		return nil, err
 	}
-	return &testEndpointOutput{Body: newTrial(eventID, a)}, nil
+	return &testEndpointOutput{Body: newTrial(sent.EventID, a)}, nil
 }
 
-// endpointToTest reads an endpoint, in one of the holder's slots.
-func (s *Server) endpointToTest(ctx context.Context, in EndpointInput) (e db.Endpoint, err error) {
-	free, err := requestOf(ctx).own.take(ctx, false)
+// endpointToTest returns an endpoint that can be tested.
+func (s *Server) endpointToTest(ctx context.Context, tx pgx.Tx, in EndpointInput) (db.Endpoint, error) {
+	e, err := s.lookUpEndpoint(ctx, tx, in)
 	if err != nil {
 		return e, err
 	}
-	defer free()
 
-	return s.lookUpEndpoint(ctx, s.cfg.Pool, in)
+	if e.Status != db.EndpointStatusEnabled {
+		return e, problem.New(problem.EndpointNotEnabled,
+			"the endpoint is "+string(e.Status)+": enable it, then test it")
+	}
+	return e, nil
 }
 
-// takeTest takes the place of a test that waits.
-func (s *Server) takeTest(tenant holder) error {
+// takeTest takes the place of a test that waits, which is the caller's until give is called.
+func (s *Server) takeTest(tenantID string) (give func(), err error) {
+	tenant := holder{tenantID: tenantID}
 	switch err := s.tests.take(tenant, 1); {
 	case errors.Is(err, errTaken):
-		return problem.Later(problem.TooManyTests,
+		return nil, problem.Later(problem.TooManyTests,
 			fmt.Sprintf("%d tests are waiting already: repeat the request", maxTests), 1)
 	case errors.Is(err, errOwnTaken):
-		return problem.Later(problem.TooManyTests,
+		return nil, problem.Later(problem.TooManyTests,
 			fmt.Sprintf("%d tests of this tenant's endpoints are waiting already, as many as one tenant's may: "+
 				"repeat the request", maxTestsOfTenant), 1)
 	}
-	return nil
+	return func() { s.tests.give(tenant, 1) }, nil
 }
 
 func newTrial(eventID uuid.UUID, a attempt) trial {
@@ -139,28 +155,26 @@ func newTrial(eventID uuid.UUID, a attempt) trial {
 }
 
 // insertTestEvent stores a test event for one endpoint and wakes the workers.
-func (s *Server) insertTestEvent(ctx context.Context, e db.Endpoint, traceparent string) (id uuid.UUID, err error) {
+func (s *Server) insertTestEvent(
+	ctx context.Context, tx pgx.Tx, e db.Endpoint, traceparent string,
+) (sent testSent, err error) {
 	payload, err := ledger.TestPayload(e.ID)
 	if err != nil {
-		return id, fmt.Errorf("encoding a test event: %w", err)
+		return sent, fmt.Errorf("encoding a test event: %w", err)
+	}
+	id, err := db.New().InsertTestEvent(ctx, tx, db.InsertTestEventParams{
+		TenantID: e.TenantID, Type: ledger.TestEventType, Payload: payload,
+		Traceparent: traceparent, EndpointID: e.ID,
+	})
+	if err != nil {
+		return sent, err
 	}
 
-	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
-		id, err = db.New().InsertTestEvent(ctx, tx, db.InsertTestEventParams{
-			TenantID: e.TenantID, Type: ledger.TestEventType, Payload: payload,
-			Traceparent: traceparent, EndpointID: e.ID,
-		})
-		if err != nil {
-			return err
-		}
-
-		d := done{"test-endpoint", e.TenantID, objectEndpoint, e.ID.String(), map[string]any{"event_id": id}}
-		if err := s.audit(ctx, tx, d); err != nil {
-			return err
-		}
-		return db.New().NotifyQueue(ctx, tx, ledger.QueueDeliver)
-	})
-	return id, err
+	d := done{"test-endpoint", e.TenantID, objectEndpoint, e.ID.String(), map[string]any{"event_id": id}}
+	if err := s.audit(ctx, tx, d); err != nil {
+		return sent, err
+	}
+	return testSent{id, e.ID, e.TenantID, e.TimeoutMS}, db.New().NotifyQueue(ctx, tx, ledger.QueueDeliver)
 }
 
 func (s *Server) firstAttempt(ctx context.Context, eventID, endpointID uuid.UUID) (row db.DeliveryAttempt, err error) {
@@ -173,14 +187,14 @@ func (s *Server) firstAttempt(ctx context.Context, eventID, endpointID uuid.UUID
 
 // awaitAttempt returns the first attempt of a test event once it is recorded. It does not wait for one that will never
 // be made: others need the slot.
-func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpoint) (db.DeliveryAttempt, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(e.TimeoutMS)*time.Millisecond+testGrace)
+func (s *Server) awaitAttempt(ctx context.Context, sent testSent) (db.DeliveryAttempt, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(sent.TimeoutMS)*time.Millisecond+testGrace)
 	defer cancel()
 	ticker := time.NewTicker(testPoll)
 	defer ticker.Stop()
 
 	for settled := false; ; {
-		row, err := s.firstAttempt(ctx, eventID, e.ID)
+		row, err := s.firstAttempt(ctx, sent.EventID, sent.EndpointID)
 		switch {
 		case err == nil:
 			return row, nil
@@ -189,7 +203,7 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 				"the test was cancelled before it was sent: the endpoint was disabled or deleted, or somebody did it")
 		case errors.Is(err, pgx.ErrNoRows):
 			// Then the attempt is looked for once more: it may have been recorded since.
-			d, err := s.lookUpDelivery(ctx, eventID, e.ID)
+			d, err := s.lookUpDelivery(ctx, sent.EventID, sent.EndpointID)
 			settled = err == nil && d.State != db.DeliveryStatePending
 
 			select {
@@ -202,7 +216,7 @@ func (s *Server) awaitAttempt(ctx context.Context, eventID uuid.UUID, e db.Endpo
 		if ctx.Err() != nil {
 			return row, problem.New(problem.TestTimeout,
 				"no worker has recorded an attempt in time: check that a process with the role worker runs; "+
-					"GET /api/events/"+eventID.String()+"/attempts shows the attempt once it is made")
+					"GET /api/events/"+sent.EventID.String()+"/attempts shows the attempt once it is made")
 		}
 		return row, err
 	}

@@ -124,7 +124,7 @@ func (s *Server) addEvents() {
 		},
 		errors: eventErrors(),
 		access: publishAccess, timeout: s.cfg.Timeouts.Store, limit: int64(s.cfg.Limits.MaxPayloadBytes) + envelopeBytes,
-		body: reflect.TypeFor[newEvent](), answer: reflect.TypeFor[receipt](),
+		body: reflect.TypeFor[newEvent](), answer: reflect.TypeFor[receipt](), ownKeys: true,
 	}, s.postEvent)
 	register(s, route{
 		Operation: huma.Operation{
@@ -134,7 +134,7 @@ func (s *Server) addEvents() {
 		},
 		errors: eventErrors(),
 		access: publishAccess, timeout: s.cfg.Timeouts.Store, limit: int64(s.cfg.Limits.MaxBatchBytes),
-		body: reflect.TypeFor[newBatch](),
+		body: reflect.TypeFor[newBatch](), ownKeys: true,
 	}, s.postBatch)
 
 	register(s, route{

@@ -98,7 +98,7 @@ func (s *Server) postKey(ctx context.Context, _ *struct{}) (*postKeyOutput, erro
 
 	text, hash := apikey.New()
 	var row db.APIKey
-	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+	err = s.change(ctx, func(tx pgx.Tx) error {
 		if row, err = db.New().InsertAPIKey(ctx, tx, k.Params(hash)); err != nil {
 			return err
 		}
@@ -125,12 +125,15 @@ func (s *Server) listKeys(ctx context.Context, in *listKeysInput) (*pageOutput[k
 }
 
 func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error) {
-	return nil, pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+	return nil, s.change(ctx, func(tx pgx.Tx) error {
 		row, err := db.New().RevokeAPIKey(ctx, tx, in.ID)
 		if err != nil {
 			return err
 		}
 
+		if err := db.New().DeleteAnswersOfKey(ctx, tx, in.ID); err != nil {
+			return err
+		}
 		d := done{"revoke-key", "", objectKey, row.ID.String(), map[string]any{"name": row.Name}}
 		if row.TenantID != nil {
 			d.tenantID = *row.TenantID

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/limit"
 	"github.com/outhook/outhook/internal/logthrottle"
@@ -29,6 +30,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.openStore(); err != nil {
 		return nil, err
 	}
+	s.answers = idempotency.NewStore(cfg.Pool, cfg.Keyring)
 	s.room = newRoom(cfg.Limits)
 	s.metrics = newAPIMetrics(cfg.Metrics, s.room.held)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)

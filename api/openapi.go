@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/docspage"
+	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -31,6 +32,7 @@ const (
 	metaBody     = "body"
 	metaOptional = "optional"
 	metaOK       = "ok"
+	metaKeyed    = "keyed"
 )
 
 // newHuma returns huma on Echo without its own pages, hooks and links.
@@ -145,6 +147,12 @@ func document(oapi *huma.OpenAPI, op *huma.Operation) {
 			continue
 		}
 
+		if op.Metadata[metaKeyed] == true {
+			if response.Headers == nil {
+				response.Headers = map[string]*huma.Param{}
+			}
+			response.Headers[idempotency.ReplayedHeader] = replayedHeader()
+		}
 		if t, ok := op.Metadata[metaOK].(reflect.Type); ok && t != nil {
 			response.Content = map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(t, true, "")}}
 		}

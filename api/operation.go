@@ -207,7 +207,7 @@ func (s *Server) startOperation(
 	ctx context.Context, start func(pgx.Tx) (db.Operation, done, error),
 ) (*newOperationOutput, error) {
 	var row db.Operation
-	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
+	err := s.change(ctx, func(tx pgx.Tx) (err error) {
 		var d done
 		if row, d, err = start(tx); err != nil {
 			return err
@@ -261,7 +261,7 @@ func (s *Server) moveOperation(
 	do func(context.Context, pgx.Tx, uuid.UUID) (db.Operation, error),
 ) (*operationOutput, error) {
 	var row db.Operation
-	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
+	err := s.change(ctx, func(tx pgx.Tx) (err error) {
 		if _, err = getOperation(ctx, tx, id); err != nil {
 			return err
 		}

@@ -95,8 +95,8 @@ func (s *Server) replayDeliveries(ctx context.Context, _ *struct{}) (*replaysOut
 		todo = todo[len(part):]
 	}
 
-	// What is committed is told, whatever becomes of the rest.
-	if err != nil && len(todo) == len(keys) {
+	// What is committed is told, whatever becomes of the rest. With an Idempotency-Key, all is one transaction.
+	if err != nil && (len(todo) == len(keys) || requestOf(ctx).keyed != nil) {
 		return nil, err
 	}
 	for _, key := range todo {
@@ -116,9 +116,11 @@ func nextReplays(todo []ledger.Key) []ledger.Key {
 
 // replayPart replays some deliveries, in one transaction, and adds what came of each to results.
 func (s *Server) replayPart(ctx context.Context, keys []ledger.Key, now bool, results map[ledger.Key]error) error {
-	options := pgx.TxOptions{BeginQuery: pg.BeginByKey + "; " + pg.Planned}
 	var ordered map[ledger.Key]ledger.Ordered
-	err := pgx.BeginTxFunc(ctx, s.cfg.Pool, options, func(tx pgx.Tx) (err error) {
+	err := s.change(ctx, func(tx pgx.Tx) (err error) {
+		if _, err := tx.Exec(ctx, pg.ByKey+"; "+pg.SurviveCrash); err != nil {
+			return err
+		}
 		if ordered, err = ledger.ReplayMany(ctx, tx, keys, requestOf(ctx).key.tenant(), now); err != nil {
 			return err
 		}

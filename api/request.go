@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -15,6 +16,8 @@ type request struct {
 	http *http.Request // as it came
 	key  principal
 	own  *share // of the key
+
+	keyed *idempotency.Request // nil: without an Idempotency-Key
 }
 
 type requestKey struct{}

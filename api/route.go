@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"maps"
+	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/internal/problem"
 )
@@ -17,15 +19,17 @@ import (
 // route is an operation and what huma does not know of it.
 type route struct {
 	huma.Operation
-	errors   codes         // of its own problems; those of all routes are known
-	access   access        // whose keys are admitted; admins' if nothing is said
-	timeout  time.Duration // of the handler
-	body     reflect.Type  // the document's schema of the body; nil: no body
-	limit    int64         // of the body in bytes
-	optional bool          // the body may be absent
-	costly   bool          // it counts, or looks through the log
-	patient  bool          // it waits for something else than the database, and takes no slot there
-	answer   reflect.Type  // the document's schema of the answer, if the handler writes bytes
+	errors    codes          // of its own problems; those of all routes are known
+	access    access         // whose keys are admitted; admins' if nothing is said
+	timeout   time.Duration  // of the handler
+	body      reflect.Type   // the document's schema of the body; nil: no body
+	limit     int64          // of the body in bytes
+	optional  bool           // the body may be absent
+	costly    bool           // it counts, or looks through the log
+	patient   bool           // it waits for something else than the database, and takes no slot there
+	ownKeys   bool           // a POST for whose handler Idempotency-Key is something of its own
+	isolation pgx.TxIsoLevel // of the transaction of an Idempotency-Key
+	answer    reflect.Type   // the document's schema of the answer, if the handler writes bytes
 }
 
 // all returns what a route may answer with.
@@ -38,8 +42,14 @@ func (r *route) all() codes {
 		all = append(all, problem.InvalidBody, problem.BodyIncomplete, problem.BodyTooSlow, problem.BodyTooLarge,
 			problem.UnsupportedMediaType)
 	}
+	if r.keyed() {
+		all = append(all, problem.IdempotencyConflict, problem.IdempotencyKeyInUse, problem.AnswerTooLarge)
+	}
 	return all
 }
+
+// keyed tells whether the route's requests may have an Idempotency-Key.
+func (r *route) keyed() bool { return r.Method == http.MethodPost && !r.ownKeys }
 
 // register adds an operation. A key that is not admitted is refused before anything of the request is read. The
 // handler's context ends with the operation's timeout, and its error is answered as the table in problemOf says.
@@ -52,9 +62,15 @@ func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O
 	if r.body != nil {
 		op.Middlewares = append(op.Middlewares, s.withBody(r.limit, r.optional))
 	}
+	if r.keyed() {
+		op.Parameters = append(op.Parameters, keyParam())
+		op.Middlewares = append(op.Middlewares, s.idempotent(r.timeout, r.isolation))
+	}
 
 	op.Errors = all.statuses()
-	op.Metadata = map[string]any{metaBody: r.body, metaOptional: r.optional, metaOK: r.answer, metaCodes: all}
+	op.Metadata = map[string]any{
+		metaBody: r.body, metaOptional: r.optional, metaOK: r.answer, metaCodes: all, metaKeyed: r.keyed(),
+	}
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, r.timeout)
 		defer cancel()
@@ -66,9 +82,10 @@ func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O
 	})
 }
 
-// inSlot calls a handler in one of its holder's slots. Publishing has turns of its own (package ingest).
+// inSlot calls a handler in one of its holder's slots. Publishing has turns of its own (package ingest), and the
+// transaction of an Idempotency-Key has a slot already.
 func inSlot[O any](ctx context.Context, r route, handle func() (*O, error)) (*O, error) {
-	if r.access == publishAccess || r.patient {
+	if k := requestOf(ctx).keyed; r.access == publishAccess || r.patient || k != nil && k.Open() {
 		return handle()
 	}
 

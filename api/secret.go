@@ -135,7 +135,7 @@ func (s *Server) rotateSecret(ctx context.Context, in *EndpointInput) (*replacem
 	}
 
 	out := &replacementOutput{Body: replacement{Secret: order.secret.Reveal()}}
-	err = pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+	err = s.change(ctx, func(tx pgx.Tx) error {
 		// The lock lets one rotation after the other see the secrets.
 		row, err := lockNamedEndpoint(ctx, tx, *in)
 		if err != nil {
@@ -224,7 +224,7 @@ func (s *Server) openSecret(row db.EndpointSecret) (signature.Secret, error) {
 func (s *Server) getSecret(ctx context.Context, in *EndpointInput) (*secretsOutput, error) {
 	out := &secretsOutput{}
 	out.Body.Secrets = []liveSecret{}
-	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) error {
+	err := s.change(ctx, func(tx pgx.Tx) error {
 		endpoint, err := s.lookUpEndpoint(ctx, tx, *in)
 		if err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/limit"
 )
@@ -32,9 +33,10 @@ type Server struct {
 	storePool *pgxpool.Pool // of the store's groups and the key lookups
 	asidePool *pgxpool.Pool // of what the store does beside its groups
 	ready     *readiness
-	metrics   *apiMetrics // nil without the API
-	room      *quota      // of bodies, in bytes
-	tests     *quota      // of tests of endpoints that wait
+	metrics   *apiMetrics        // nil without the API
+	room      *quota             // of bodies, in bytes
+	tests     *quota             // of tests of endpoints that wait
+	answers   *idempotency.Store // to requests with an Idempotency-Key
 
 	active        atomic.Int64 // requests that are being served
 	guesses       *guesses     // nil: not limited

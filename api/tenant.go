@@ -64,10 +64,10 @@ func (s *Server) addTenants() {
 			Tags: []string{tagTenants}, Summary: "Erase a tenant's data", DefaultStatus: http.StatusAccepted,
 			Description: "Orders that everything the tenant has until now is erased, and answers at once: its endpoints " +
 				"and their secrets, the payloads of its events, what attempts say of its receivers, its endpoints' " +
-				"health, its operations, and its idempotency keys. Pending deliveries are cancelled, and the API keys " +
-				"that are bound to it revoked. Ids, types, times, states and counts stay in the log until the " +
-				"retention ends. What is enqueued later is not erased. A second order while one is running starts " +
-				"that one anew.",
+				"health, its operations, its idempotency keys, and the answers that are stored for it. Pending deliveries " +
+				"are cancelled, and the API keys that are bound to it revoked. Ids, types, times, states and counts " +
+				"stay in the log until the retention ends. What is enqueued later is not erased. A second order " +
+				"while one is running starts that one anew.",
 		},
 		access: adminAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.eraseTenant)
@@ -104,7 +104,7 @@ func (s *Server) eraseTenant(ctx context.Context, in *eraseInput) (*eraseOutput,
 	}
 
 	var row db.TenantErasure
-	err := pgx.BeginFunc(ctx, s.cfg.Pool, func(tx pgx.Tx) (err error) {
+	err := s.change(ctx, func(tx pgx.Tx) (err error) {
 		if row, err = joberasure.Order(ctx, tx, *tenantID); err != nil {
 			return err
 		}

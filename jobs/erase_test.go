@@ -121,9 +121,14 @@ func TestErasure(t *testing.T) {
 		b.exec(t, `INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, created_at) VALUES
 			(outhook.uuid_v7(), 'own', '1', 'tenant', 'acme', now()), (outhook.uuid_v7(), 'reads', '2', 'read', 'acme', now()), (outhook.uuid_v7(), 'other', '3', 'tenant', 'other', now()),
 			(outhook.uuid_v7(), 'all', '4', 'admin', NULL, now()), (outhook.uuid_v7(), 'later', '5', 'tenant', 'acme', now() + interval '1 hour')`)
+		b.exec(t, `INSERT INTO outhook.stored_answers (id, tenant_ids, key_id, sealed) VALUES
+			('1', '{acme}', '', ''), ('2', '{other,acme}', '', ''), ('3', '{other}', '', ''), ('4', '{}', '', '')`)
 		order := b.orderErasure(t)
+		b.exec(t, `INSERT INTO outhook.stored_answers (id, tenant_ids, key_id, sealed) VALUES ('5', '{acme}', '', '')`)
 		b.start(t, b.config(t))
 		b.awaitErasure(t, order.ID)
+		require.Equal(t, 3, b.count(t, `SELECT count(*) FROM outhook.stored_answers WHERE id IN ('3', '4', '5')`))
+		require.Equal(t, 3, b.count(t, `SELECT count(*) FROM outhook.stored_answers`))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.endpoint_health`))
 		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.endpoint_health WHERE endpoint_id = $1`, endpointID))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.operations`))

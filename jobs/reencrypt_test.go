@@ -50,6 +50,11 @@ func TestReencryptWhileWorkersDeliver(t *testing.T) {
 		require.NoError(t, db.New().SetSecretHeaders(b.ctx, b.pool, headers, id))
 		b.exec(t, `UPDATE outhook.endpoints SET url = url || '/' || id WHERE id = $1`, id)
 	}
+	for i := range 3 {
+		id := []byte{byte(i)}
+		keyID, sealed := b.keyring.Seal([]byte("an answer"), id)
+		b.exec(t, `INSERT INTO outhook.stored_answers (id, key_id, sealed) VALUES ($1, $2, $3)`, id, keyID, sealed)
+	}
 	both, err := signature.ParseKeyring(newKey + "," + oldKey)
 	require.NoError(t, err)
 	b.keyring = both
@@ -67,7 +72,7 @@ func TestReencryptWhileWorkersDeliver(t *testing.T) {
 		b.enqueue(t, `{"n": 1}`)
 	}
 	require.NoError(t, <-ended)
-	require.Equal(t, rekey.Result{Secrets: 40, Headers: 40, Unreadable: map[string]int{}}, done)
+	require.Equal(t, rekey.Result{Secrets: 40, Headers: 40, Answers: 3, Unreadable: map[string]int{}}, done)
 	require.Equal(t, map[string]int{both.KeyID(): 40}, b.keys(t))
 	require.NotContains(t, b.keys(t), oldID)
 	for range events / 2 {
@@ -91,6 +96,14 @@ func TestReencryptWhileWorkersDeliver(t *testing.T) {
 	// The old key can go.
 	alone, err := signature.ParseKeyring(newKey)
 	require.NoError(t, err)
+	rows, err := db.New().LockStaleAnswers(b.ctx, b.pool, "", []byte{}, 10)
+	require.NoError(t, err)
+	require.Len(t, rows, 3)
+	for _, row := range rows {
+		answer, err := alone.Open(row.KeyID, row.Sealed, row.ID)
+		require.NoError(t, err)
+		require.Equal(t, "an answer", string(answer))
+	}
 	done, err = rekey.Run(b.ctx, b.pool, alone, 7)
 	require.NoError(t, err)
 	require.Equal(t, rekey.Result{Unreadable: map[string]int{}}, done)

@@ -122,6 +122,21 @@ func TestRetention(t *testing.T) {
 		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE state = 'cancelled'`))
 	})
 
+	t.Run("DeletesStoredAnswersAfterADayAndOfRevokedKeys", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.exec(t, `INSERT INTO outhook.api_keys (id, name, key_hash, scope, revoked_at) VALUES
+			('00000000-0000-7000-8000-000000000001', 'live', '1', 'admin', NULL), ('00000000-0000-7000-8000-000000000002', 'revoked', '2', 'admin', now())`)
+		b.exec(t, `INSERT INTO outhook.stored_answers (id, api_key_id, created_at, key_id, sealed)
+			SELECT int4send(n), NULL, now() - interval '25 hours', '', '' FROM generate_series(1, 12000) AS n
+			UNION ALL VALUES ('kept'::bytea, NULL::uuid, now() - interval '23 hours', '', ''::bytea),
+				('live', '00000000-0000-7000-8000-000000000001', now(), '', ''), ('revoked', '00000000-0000-7000-8000-000000000002', now(), '', '')`)
+		w := retention.NewWorker(b.config(t).Retention, b.pool, slog.New(slog.DiscardHandler), nil)
+		require.NoError(t, w.Work(b.ctx, nil))
+		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.stored_answers`))
+		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.stored_answers WHERE id IN ('kept', 'live')`))
+	})
+
 	t.Run("DeletesIdempotencyKeysOnceADay", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

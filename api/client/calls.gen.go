@@ -197,11 +197,23 @@ func (c *Client) ListDeliveries(ctx context.Context, params ListDeliveriesParams
 	return call[Page[Delivery]](ctx, c, r, nil)
 }
 
+// ReplayDeliveriesParams are the parameters of [Client.ReplayDeliveries]. The zero value of each leaves it out.
+type ReplayDeliveriesParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
 // ReplayDeliveries calls POST /api/deliveries/replay: deliver a list again. As for one, up to 1,000 at a time, behind
 // live traffic. What can't be replayed, or is not there, says so in its result and is in nobody's way. If no answer
 // comes, repeat the request: what was replayed is pending then. To replay by a filter, use POST /api/operations.
-func (c *Client) ReplayDeliveries(ctx context.Context, body ReplaysOrder) (*ReplayResults, error) {
-	r := Request{Method: "POST", Path: "/api/deliveries/replay"}
+func (c *Client) ReplayDeliveries(ctx context.Context, body ReplaysOrder, params ReplayDeliveriesParams) (*ReplayResults, error) {
+	r := Request{Method: "POST", Path: "/api/deliveries/replay", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	return call[ReplayResults](ctx, c, r, body)
 }
 
@@ -267,6 +279,11 @@ func (c *Client) ListDeliveryAttempts(ctx context.Context, eventID string, endpo
 
 // CancelDeliveryParams are the parameters of [Client.CancelDelivery]. The zero value of each leaves it out.
 type CancelDeliveryParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
 	TenantID string
 }
@@ -275,6 +292,9 @@ type CancelDeliveryParams struct {
 // that is under way ends as it does and is logged, but none follows.
 func (c *Client) CancelDelivery(ctx context.Context, eventID string, endpointID string, params CancelDeliveryParams) (*Delivery, error) {
 	r := Request{Method: "POST", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/cancel", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
 	}
@@ -283,6 +303,11 @@ func (c *Client) CancelDelivery(ctx context.Context, eventID string, endpointID 
 
 // ReplayDeliveryParams are the parameters of [Client.ReplayDelivery]. The zero value of each leaves it out.
 type ReplayDeliveryParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
 	TenantID string
 	// Bring the next attempt of a pending delivery forward to now.
@@ -294,6 +319,9 @@ type ReplayDeliveryParams struct {
 // (409), or attempted at once with now=true.
 func (c *Client) ReplayDelivery(ctx context.Context, eventID string, endpointID string, body *ReplayOrder, params ReplayDeliveryParams) (*Delivery, error) {
 	r := Request{Method: "POST", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/replay", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
 	}
@@ -363,17 +391,41 @@ func (c *Client) ListEndpoints(ctx context.Context, params ListEndpointsParams) 
 	return call[Page[Endpoint]](ctx, c, r, nil)
 }
 
+// CreateEndpointParams are the parameters of [Client.CreateEndpoint]. The zero value of each leaves it out.
+type CreateEndpointParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
 // CreateEndpoint calls POST /api/endpoints: create an endpoint. The secret that signs its webhooks is in this answer
 // and in no other.
-func (c *Client) CreateEndpoint(ctx context.Context, body NewEndpoint) (*Endpoint, error) {
-	r := Request{Method: "POST", Path: "/api/endpoints"}
+func (c *Client) CreateEndpoint(ctx context.Context, body NewEndpoint, params CreateEndpointParams) (*Endpoint, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	return call[Endpoint](ctx, c, r, body)
+}
+
+// CreateEndpointsParams are the parameters of [Client.CreateEndpoints]. The zero value of each leaves it out.
+type CreateEndpointsParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
 }
 
 // CreateEndpoints calls POST /api/endpoints/batch: create many endpoints, all or none. In one transaction. What is
 // wrong is named by its place: body.endpoints[3].url.
-func (c *Client) CreateEndpoints(ctx context.Context, body NewEndpoints) (*EndpointBatch, error) {
-	r := Request{Method: "POST", Path: "/api/endpoints/batch"}
+func (c *Client) CreateEndpoints(ctx context.Context, body NewEndpoints, params CreateEndpointsParams) (*EndpointBatch, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints/batch", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	return call[EndpointBatch](ctx, c, r, body)
 }
 
@@ -473,6 +525,11 @@ func (c *Client) DeleteEndpoint(ctx context.Context, id string, params DeleteEnd
 
 // RecoverEndpointParams are the parameters of [Client.RecoverEndpoint]. The zero value of each leaves it out.
 type RecoverEndpointParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
 	TenantID string
 }
@@ -483,6 +540,9 @@ type RecoverEndpointParams struct {
 // endpoint first. While one is under way, another is refused (409).
 func (c *Client) RecoverEndpoint(ctx context.Context, id string, body NewRecover, params RecoverEndpointParams) (*Operation, error) {
 	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/recover", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
 	}
@@ -491,6 +551,11 @@ func (c *Client) RecoverEndpoint(ctx context.Context, id string, body NewRecover
 
 // RotateSecretParams are the parameters of [Client.RotateSecret]. The zero value of each leaves it out.
 type RotateSecretParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
 	TenantID string
 }
@@ -500,6 +565,9 @@ type RotateSecretParams struct {
 // within the overlap needs force, which ends the oldest.
 func (c *Client) RotateSecret(ctx context.Context, id string, body *Rotation, params RotateSecretParams) (*Rotated, error) {
 	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/rotate-secret", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
 	}
@@ -523,6 +591,11 @@ func (c *Client) GetSecret(ctx context.Context, id string, params GetSecretParam
 
 // TestEndpointParams are the parameters of [Client.TestEndpoint]. The zero value of each leaves it out.
 type TestEndpointParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
 	TenantID string
 	// The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its
@@ -535,6 +608,9 @@ type TestEndpointParams struct {
 // any other, but not retried.
 func (c *Client) TestEndpoint(ctx context.Context, id string, params TestEndpointParams) (*Tested, error) {
 	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/test", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
 	}
@@ -754,10 +830,22 @@ func (c *Client) ListKeys(ctx context.Context, params ListKeysParams) (*Page[Key
 	return call[Page[Key]](ctx, c, r, nil)
 }
 
+// CreateKeyParams are the parameters of [Client.CreateKey]. The zero value of each leaves it out.
+type CreateKeyParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
 // CreateKey calls POST /api/keys: create an API key. The key is in this answer and in no other: only its hash is
 // stored.
-func (c *Client) CreateKey(ctx context.Context, body NewKey) (*Key, error) {
-	r := Request{Method: "POST", Path: "/api/keys"}
+func (c *Client) CreateKey(ctx context.Context, body NewKey, params CreateKeyParams) (*Key, error) {
+	r := Request{Method: "POST", Path: "/api/keys", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	return call[Key](ctx, c, r, body)
 }
 
@@ -810,13 +898,25 @@ func (c *Client) ListOperations(ctx context.Context, params ListOperationsParams
 	return call[Page[Operation]](ctx, c, r, nil)
 }
 
+// CreateOperationParams are the parameters of [Client.CreateOperation]. The zero value of each leaves it out.
+type CreateOperationParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
 // CreateOperation calls POST /api/operations: replay deliveries by a filter. Replays, in the background, all
 // deliveries that were settled in a range of time and match. Each gets new attempts with the whole retry schedule,
 // behind live traffic. What is replayed no longer matches, so an order that is repeated, or cut short by a crash,
 // replays nothing twice. A key that is bound to a tenant replays that tenant's deliveries, also without tenant_id. At
 // most 100 operations of a tenant run at the same time (429), and tenants take turns.
-func (c *Client) CreateOperation(ctx context.Context, body NewReplay) (*Operation, error) {
-	r := Request{Method: "POST", Path: "/api/operations"}
+func (c *Client) CreateOperation(ctx context.Context, body NewReplay, params CreateOperationParams) (*Operation, error) {
+	r := Request{Method: "POST", Path: "/api/operations", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	return call[Operation](ctx, c, r, body)
 }
 
@@ -826,23 +926,59 @@ func (c *Client) GetOperation(ctx context.Context, id string) (*Operation, error
 	return call[Operation](ctx, c, r, nil)
 }
 
+// CancelOperationParams are the parameters of [Client.CancelOperation]. The zero value of each leaves it out.
+type CancelOperationParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
 // CancelOperation calls POST /api/operations/{id}/cancel: give up an operation. It ends after the chunk that it is
 // at. What was replayed is delivered.
-func (c *Client) CancelOperation(ctx context.Context, id string) (*Operation, error) {
-	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/cancel"}
+func (c *Client) CancelOperation(ctx context.Context, id string, params CancelOperationParams) (*Operation, error) {
+	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/cancel", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	return call[Operation](ctx, c, r, nil)
+}
+
+// PauseOperationParams are the parameters of [Client.PauseOperation]. The zero value of each leaves it out.
+type PauseOperationParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
 }
 
 // PauseOperation calls POST /api/operations/{id}/pause: pause an operation. It stops after the chunk that it is at.
 // What was replayed is delivered.
-func (c *Client) PauseOperation(ctx context.Context, id string) (*Operation, error) {
-	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/pause"}
+func (c *Client) PauseOperation(ctx context.Context, id string, params PauseOperationParams) (*Operation, error) {
+	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/pause", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	return call[Operation](ctx, c, r, nil)
 }
 
+// ResumeOperationParams are the parameters of [Client.ResumeOperation]. The zero value of each leaves it out.
+type ResumeOperationParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
 // ResumeOperation calls POST /api/operations/{id}/resume: go on with a paused operation. It goes on where it stopped.
-func (c *Client) ResumeOperation(ctx context.Context, id string) (*Operation, error) {
-	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/resume"}
+func (c *Client) ResumeOperation(ctx context.Context, id string, params ResumeOperationParams) (*Operation, error) {
+	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/resume", Query: url.Values{}, Header: http.Header{}}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	return call[Operation](ctx, c, r, nil)
 }
 
@@ -869,10 +1005,10 @@ func (c *Client) GetStats(ctx context.Context, params GetStatsParams) (*Stats, e
 
 // EraseTenant calls DELETE /api/tenants/{tenant_id}/data: erase a tenant's data. Orders that everything the tenant
 // has until now is erased, and answers at once: its endpoints and their secrets, the payloads of its events, what
-// attempts say of its receivers, its endpoints' health, its operations, and its idempotency keys. Pending deliveries
-// are cancelled, and the API keys that are bound to it revoked. Ids, types, times, states and counts stay in the log
-// until the retention ends. What is enqueued later is not erased. A second order while one is running starts that one
-// anew.
+// attempts say of its receivers, its endpoints' health, its operations, its idempotency keys, and the answers that
+// are stored for it. Pending deliveries are cancelled, and the API keys that are bound to it revoked. Ids, types,
+// times, states and counts stay in the log until the retention ends. What is enqueued later is not erased. A second
+// order while one is running starts that one anew.
 func (c *Client) EraseTenant(ctx context.Context, tenantID string) (*Erasure, error) {
 	r := Request{Method: "DELETE", Path: "/api/tenants/" + url.PathEscape(tenantID) + "/data"}
 	return call[Erasure](ctx, c, r, nil)

@@ -119,6 +119,9 @@ func (k keysRevokeCmd) Run(c *command) error {
 			if err != nil {
 				return err
 			}
+			if err := db.New().DeleteAnswersOfKey(c.ctx, tx, id); err != nil {
+				return err
+			}
 			return auditKey(c.ctx, tx, "revoke-key", row, map[string]any{"name": row.Name})
 		})
 

@@ -42,8 +42,8 @@ func (s secretsReencryptCmd) Run(c *command) error {
 		}
 
 		done, err := rekey.Run(c.ctx, pool, keyring, reencryptChunk)
-		c.printf("encrypted %d secrets and the secret headers of %d endpoints with the key %s\n",
-			done.Secrets, done.Headers, keyring.KeyID())
+		c.printf("encrypted %d secrets and the secret headers of %d endpoints, and %d stored answers, with the key %s\n",
+			done.Secrets, done.Headers, done.Answers, keyring.KeyID())
 		if err != nil {
 			return err
 		}

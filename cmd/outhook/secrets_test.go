@@ -97,6 +97,7 @@ func TestRotationsAreSeamless(t *testing.T) {
 	out, err := output(t, "secrets", "reencrypt", "--database-url", url, "--encryption-key", oldKey+","+newKey)
 	require.NoError(t, err)
 	require.Contains(t, out, "encrypted 1 secrets and the secret headers of 1 endpoints")
+	require.Contains(t, out, "and 0 stored answers")
 	require.True(t, verifies(t, third, send()))
 	out, err = output(t, "secrets", "reencrypt", "--database-url", url, "--encryption-key", newKey)
 	require.ErrorIs(t, err, exitError(1))

@@ -29,6 +29,7 @@ const (
 
 	AlreadyExists       Code = "already_exists"
 	IdempotencyConflict Code = "idempotency_conflict"
+	IdempotencyKeyInUse Code = "idempotency_key_in_use"
 	DeliveryPending     Code = "delivery_pending"
 	DeliverySettled     Code = "delivery_settled"
 	EndpointGone        Code = "endpoint_gone"
@@ -53,6 +54,7 @@ const (
 	UnsupportedMediaType Code = "unsupported_media_type"
 	InvalidRequest       Code = "invalid_request"
 	TooManyDeliveries    Code = "too_many_deliveries"
+	AnswerTooLarge       Code = "answer_too_large"
 
 	RateLimited       Code = "rate_limited"
 	TooManyGuesses    Code = "too_many_guesses"
@@ -102,6 +104,8 @@ var kinds = []Kind{
 	{AlreadyExists, 409, "Another object has what must be unique."},
 	{IdempotencyConflict, 409, "The idempotency key belongs to an earlier request with another content. Nothing was " +
 		"done: use a new key for something new."},
+	{IdempotencyKeyInUse, 409, "A request with this Idempotency-Key is under way: repeat the request after Retry-After " +
+		"to get its answer."},
 	{DeliveryPending, 409, "The delivery is pending, so it can't be replayed: wait, cancel it, or send it at once " +
 		"with `\"now\": true`."},
 	{DeliverySettled, 409, "The delivery has ended, so it can't be cancelled."},
@@ -135,6 +139,8 @@ var kinds = []Kind{
 		"done."},
 	{TooManyDeliveries, 422, "The events would make too many deliveries in one request. Nothing was stored: send " +
 		"fewer events at a time."},
+	{AnswerTooLarge, 422, "The answer is larger than is stored for an Idempotency-Key. Nothing was done: ask for less " +
+		"at a time."},
 
 	{RateLimited, 429, "The key, or all keys together, send more requests than they may: wait for Retry-After."},
 	{TooManyGuesses, 429, "Your address has tried too many keys that are not valid: wait for Retry-After. A valid " +

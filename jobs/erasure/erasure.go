@@ -130,8 +130,8 @@ func (w *Worker) step(ctx context.Context, id uuid.UUID) (complete bool, err err
 	return complete, err
 }
 
-// erase does the next chunk of a pass: API keys and endpoints first, so that nothing new is ordered or sent, then
-// events with what belongs to them, then idempotency keys.
+// erase does the next chunk of a pass: API keys, stored answers and endpoints first, so that nothing new is ordered or
+// sent, then events with what belongs to them, then idempotency keys.
 func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveErasureParams, err error) {
 	q := db.New()
 	p = db.SaveErasureParams{ID: order.ID, Pass: order.Pass, LastEventID: order.LastEventID}
@@ -139,6 +139,9 @@ func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveEr
 	if order.LastEventID == nil {
 		if err := q.RevokeTenantKeys(ctx, tx, order.TenantID, order.RequestedAt); err != nil {
 			return p, fmt.Errorf("revoking API keys: %w", err)
+		}
+		if err := q.EraseStoredAnswers(ctx, tx, order.TenantID, order.RequestedAt); err != nil {
+			return p, fmt.Errorf("erasing stored answers: %w", err)
 		}
 	}
 

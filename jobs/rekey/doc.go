@@ -1,2 +1,3 @@
-// Package rekey encrypts what is stored encrypted (endpoint secrets and secret headers) with the current key.
+// Package rekey encrypts what is stored encrypted (endpoint secrets, secret headers and stored answers) with the
+// current key.
 package rekey

@@ -23,20 +23,24 @@ type Result struct {
 	Secrets int
 	Headers int
 
+	// Answers is how many stored answers were.
+	Answers int
+
 	// Unreadable counts what could not be decrypted and was left as it is, by the id of the key that sealed it.
 	Unreadable map[string]int
 }
 
 // Run seals with the keyring's first key everything that another key has sealed: the endpoints' secrets, also
-// those whose overlap has ended, and their secret headers. It commits every chunk rows, and begins where something is
-// left to do, so it may be cut short and called again. Workers go on meanwhile: a row changes its key and what is
-// sealed in one statement. Returns an error with the code [sqlstate.LockNotAvailable] if somebody holds a row for long.
+// those whose overlap has ended, their secret headers, and the answers that are stored for an Idempotency-Key. It
+// commits every chunk rows, and begins where something is left to do, so it may be cut short and called again. Workers
+// go on meanwhile: a row changes its key and what is sealed in one statement. Returns an error with the code
+// [sqlstate.LockNotAvailable] if somebody holds a row for long.
 //
 // What a process with an older keyring stores during the call may be missed: call it again once all have the new one.
 func Run(ctx context.Context, pool *pgxpool.Pool, keyring *signature.Keyring, chunk int32) (Result, error) {
-	r := &rekeying{keyring: keyring, chunk: chunk, done: Result{Unreadable: map[string]int{}}}
+	r := &rekeying{keyring: keyring, chunk: chunk, done: Result{Unreadable: map[string]int{}}, afterAnswer: []byte{}}
 
-	for _, step := range []func(context.Context, pgx.Tx) (more bool, err error){r.secrets, r.headers} {
+	for _, step := range []func(context.Context, pgx.Tx) (more bool, err error){r.secrets, r.headers, r.answers} {
 		for more := true; more; {
 			err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) (err error) {
 				more, err = step(ctx, tx)
@@ -59,6 +63,7 @@ type rekeying struct {
 	afterEndpoint uuid.UUID // of the secrets
 	afterSecret   int64
 	afterHeaders  uuid.UUID
+	afterAnswer   []byte
 }
 
 // secrets seals the next chunk of secrets.
@@ -87,6 +92,30 @@ func (r *rekeying) secrets(ctx context.Context, tx pgx.Tx) (more bool, err error
 		r.done.Secrets++
 	}
 
+	return len(rows) == int(r.chunk), nil
+}
+
+// answers seals the next chunk of stored answers.
+func (r *rekeying) answers(ctx context.Context, tx pgx.Tx) (more bool, err error) {
+	rows, err := db.New().LockStaleAnswers(ctx, tx, r.keyring.KeyID(), r.afterAnswer, r.chunk)
+	if err != nil {
+		return false, fmt.Errorf("reading stored answers: %w", err)
+	}
+
+	for _, row := range rows {
+		r.afterAnswer = row.ID
+		plain, err := r.keyring.Open(row.KeyID, row.Sealed, row.ID)
+		if err != nil {
+			r.done.Unreadable[row.KeyID]++
+			continue
+		}
+
+		keyID, sealed := r.keyring.Seal(plain, row.ID)
+		if err := db.New().ResealAnswer(ctx, tx, keyID, sealed, row.ID); err != nil {
+			return false, fmt.Errorf("storing a stored answer: %w", err)
+		}
+		r.done.Answers++
+	}
 	return len(rows) == int(r.chunk), nil
 }
 

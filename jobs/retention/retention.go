@@ -16,6 +16,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/ledger"
@@ -35,6 +36,9 @@ const (
 	// an old transaction in its way.
 	pause     = time.Second
 	lockPause = 10 * time.Second
+
+	// answersChunk is how many stored answers are deleted in one transaction.
+	answersChunk = 5000
 
 	// expireChunk is how many deliveries expire in one transaction.
 	expireChunk = 1000
@@ -113,7 +117,7 @@ func NewWorker(cfg Config, pool *pgxpool.Pool, logger *slog.Logger, reg promethe
 	}
 }
 
-// Work makes the partitions of the coming days, erases expired secrets, and removes what is due.
+// Work makes the partitions of the coming days, erases expired secrets and stored answers, and removes what is due.
 func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 	made, err := CreatePartitions(ctx, w.pool, w.cfg.PartitionsAhead)
 	if err != nil {
@@ -136,6 +140,10 @@ func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 		w.logger.InfoContext(ctx, "erased expired secrets", slog.Int64("count", erased))
 	}
 
+	if err := w.answers(ctx); err != nil {
+		return err
+	}
+
 	if w.cfg.NotOwner && w.cfg.OwnerPool == nil {
 		return nil // told at the start
 	}
@@ -150,6 +158,26 @@ func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 		return river.JobSnooze(lockPause)
 	}
 	return err
+}
+
+// answers deletes the stored answers that are no longer given, and those of keys that were revoked.
+func (w *Worker) answers(ctx context.Context) error {
+	kept := idempotency.Kept.Seconds()
+	deleted, err := db.New().DeleteAnswersOfRevoked(ctx, w.pool, kept)
+	if err != nil {
+		return fmt.Errorf("deleting the stored answers of revoked keys: %w", err)
+	}
+
+	for n := int64(answersChunk); n == answersChunk; deleted += n {
+		if n, err = db.New().DeleteOldAnswers(ctx, w.pool, kept, answersChunk); err != nil {
+			return fmt.Errorf("deleting old stored answers: %w", err)
+		}
+	}
+
+	if deleted > 0 {
+		w.logger.InfoContext(ctx, "deleted stored answers", slog.Int64("count", deleted))
+	}
+	return nil
 }
 
 // Timeout lets a VACUUM end.
