@@ -31,8 +31,8 @@ func ExampleDefine() {
 
 	event, err := ShipmentSent.Event("acme", Shipment{ID: 4}) // the base, for a key or a trace, and for EnqueueSQL
 	event.IdempotencyKey = "shipment-4"
-	fmt.Println(string(event.Payload), err)
+	fmt.Println(event.IdempotencyKey, string(event.Payload), err)
 	// Output:
 	// <nil>
-	// {"id":4} <nil>
+	// shipment-4 {"id":4} <nil>
 }

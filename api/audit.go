@@ -60,6 +60,7 @@ func (s *Server) auditMany(ctx context.Context, tx db.DBTX, d done, tenantIDs, o
 			k.About(tenantID)
 		}
 	}
+
 	if err := db.New().InsertAuditEntries(ctx, tx, db.InsertAuditEntriesParams{
 		KeyID: p.KeyID, Actor: p.Actor, KeyTenantID: p.KeyTenantID, Action: p.Action, ObjectType: p.ObjectType,
 		Detail: p.Detail, SourceAddress: p.SourceAddress, RequestID: p.RequestID,

@@ -53,7 +53,7 @@ func TestRequire(t *testing.T) {
 	pool, ctx := outhooktest.Database(t), t.Context()
 	other, err := pool.Begin(ctx)
 	require.NoError(t, err)
-	defer other.Rollback(ctx) //nolint:errcheck // only to end it
+	defer other.Rollback(ctx)
 	_, err = outhook.Enqueue(ctx, other, event("invoice.paid", `{"of": "somebody else"}`))
 	require.NoError(t, err)
 	require.NoError(t, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -88,17 +88,21 @@ func TestRequire(t *testing.T) {
 		outhooktest.RequireNotEnqueued(t, tx, outhook.Event{Type: "invoice.undone"})
 
 		for text, check := range map[string]func(t testing.TB){
-			"0 events like this one": func(t testing.TB) {
-				outhooktest.RequireEnqueued(t, tx, event("invoice.paid", `{"id": 18}`))
+			"0 events like this one": func(tb testing.TB) {
+				tb.Helper()
+				outhooktest.RequireEnqueued(tb, tx, event("invoice.paid", `{"id": 18}`))
 			},
-			"2 events like this one have been enqueued, and 1 should": func(t testing.TB) {
-				outhooktest.RequireEnqueued(t, tx, outhook.Event{TenantID: "acme"})
+			"2 events like this one have been enqueued, and 1 should": func(tb testing.TB) {
+				tb.Helper()
+				outhooktest.RequireEnqueued(tb, tx, outhook.Event{TenantID: "acme"})
 			},
-			"other events": func(t testing.TB) {
-				outhooktest.RequireEnqueuedMany(t, tx, []outhook.Event{{Type: "invoice.sent"}, {Type: "invoice.paid"}})
+			"other events": func(tb testing.TB) {
+				tb.Helper()
+				outhooktest.RequireEnqueuedMany(tb, tx, []outhook.Event{{Type: "invoice.sent"}, {Type: "invoice.paid"}})
 			},
-			"1 events like this one have been enqueued, and none should": func(t testing.TB) {
-				outhooktest.RequireNotEnqueued(t, tx, outhook.Event{Type: "invoice.sent"})
+			"1 events like this one have been enqueued, and none should": func(tb testing.TB) {
+				tb.Helper()
+				outhooktest.RequireNotEnqueued(tb, tx, outhook.Event{Type: "invoice.sent"})
 			},
 		} {
 			said := failure(t, check)
@@ -139,7 +143,8 @@ func TestSignIsStandardWebhooks(t *testing.T) {
 	require.Equal(t, id, http.Header.Get(header, "webhook-id"))
 	require.Error(t, verifier.Verify([]byte(`{"id": 18}`), header))
 	require.Error(t, verifier.Verify(body, outhooktest.Sign(t, secret, id, time.Now().Add(-time.Hour), body)))
-	require.True(t, strings.HasPrefix(failure(t, func(t testing.TB) {
-		outhooktest.Sign(t, "no secret", id, time.Now(), body)
+	require.True(t, strings.HasPrefix(failure(t, func(tb testing.TB) {
+		tb.Helper()
+		outhooktest.Sign(tb, "no secret", id, time.Now(), body)
 	}), "reading the secret"))
 }

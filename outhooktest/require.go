@@ -138,7 +138,7 @@ func line(e outhook.Event) string {
 
 func enqueued(t testing.TB, tx pgx.Tx) []outhook.Event {
 	t.Helper()
-	rows, err := tx.Query(t.Context(), enqueuedSQL)
+	rows, err := tx.Query(t.Context(), enqueuedSQL) //nolint:rowserrcheck // collect does
 	if err != nil {
 		t.Fatalf("asking what the transaction has enqueued: %v", err)
 	}

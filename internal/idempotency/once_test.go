@@ -84,9 +84,18 @@ func TestWhichAnswersAreStored(t *testing.T) {
 		status        int
 		began, stored bool
 	}{
-		{201, true, true}, {204, true, true}, {404, true, true}, {409, true, true}, {422, true, true},
-		{429, true, false}, {500, true, false}, {503, true, false}, {504, true, false},
-		{409, false, false}, {422, false, false}, {503, false, false},
+		{201, true, true},
+		{204, true, true},
+		{404, true, true},
+		{409, true, true},
+		{422, true, true},
+		{429, true, false},
+		{500, true, false},
+		{503, true, false},
+		{504, true, false},
+		{409, false, false},
+		{422, false, false},
+		{503, false, false},
 	} {
 		name, calls := fmt.Sprint(c), 0
 		for n := range 2 {
@@ -122,7 +131,6 @@ func TestWhichAnswersAreStored(t *testing.T) {
 // What ends between the change and its answer has done nothing, and is done when it is repeated.
 func TestAnEndBetweenChangeAndAnswer(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
 	for name, end := range map[string]func(b *testBundle, stop func(), r *idempotency.Request){
 		"AProcessDies": func(b *testBundle, _ func(), _ *idempotency.Request) {
 			b.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -134,10 +142,10 @@ func TestAnEndBetweenChangeAndAnswer(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			r := b.newRequest("k", "{}")
-			under, stop := context.WithCancel(ctx)
+			under, stop := context.WithCancel(t.Context())
 			defer stop()
 			_, _, err := b.store.Once(under, r, b.place, func() *idempotency.Answer {
-				a := insert(ctx, r, "a")
+				a := insert(t.Context(), r, "a")
 				end(b, stop, r)
 				return a
 			})
@@ -155,8 +163,8 @@ func TestAnEndBetweenChangeAndAnswer(t *testing.T) {
 		b := setup(t)
 		r := b.newRequest("k", "{}")
 		require.PanicsWithValue(t, "trouble", func() {
-			_, _, _ = b.store.Once(ctx, r, b.place, func() *idempotency.Answer {
-				insert(ctx, r, "a")
+			_, _, _ = b.store.Once(t.Context(), r, b.place, func() *idempotency.Answer {
+				insert(t.Context(), r, "a")
 				panic("trouble")
 			})
 		})

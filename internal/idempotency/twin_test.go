@@ -33,7 +33,7 @@ func TestATwinWaitsInBounds(t *testing.T) {
 
 	st, pool := b.another(1)
 	var held, most, tries atomic.Int32
-	place := func(context.Context) (func(), error) {
+	place := func(context.Context) (func(), error) { //nolint:unparam // as Once takes it
 		tries.Add(1)
 		most.Store(max(most.Load(), held.Add(1)))
 		return func() { held.Add(-1) }, nil

@@ -75,8 +75,8 @@ func (st *Store) runOne(locks time.Duration) func(context.Context, []request) ([
 }
 
 // runPrompt returns what stores a group. If that fails and some of it are to blame, those are told apart and the others
-// stored, once more; and if that fails too, or nobody knows who is to blame, each is told apart. So who is at fault costs
-// the others one more run, and the group one more.
+// stored, once more; and if that fails too, or nobody knows who is to blame, each is told apart. So who is at fault
+// costs the others one more run, and the group one more.
 func (st *Store) runPrompt(pool *pgxpool.Pool) func(context.Context, []request) ([]outcome, error) {
 	most := limits{promptLocks, promptTimeout, promptDeliveries, pool}
 

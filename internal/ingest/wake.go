@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -22,6 +23,7 @@ type waker struct {
 	logger *slog.Logger
 	due    chan struct{}
 	ended  chan struct{}
+	end    sync.Once
 }
 
 func newWaker(pool *pgxpool.Pool, logger *slog.Logger) *waker {
@@ -40,17 +42,20 @@ func (w *waker) wake() {
 
 // close waits for the last notification.
 func (w *waker) close() {
-	close(w.due)
+	w.end.Do(func() { close(w.due) })
 	<-w.ended
 }
 
 func (w *waker) run() {
 	defer close(w.ended)
+	rest := time.NewTicker(wakeEvery)
+	defer rest.Stop()
 	for range w.due {
 		if err := w.notify(); err != nil {
 			w.logger.Warn("waking the workers, who look by themselves 50 ms later", slog.String("error", sqlstate.Text(err)))
 		}
-		time.Sleep(wakeEvery)
+		rest.Reset(wakeEvery)
+		<-rest.C
 	}
 }
 
