@@ -34,7 +34,9 @@ func run(ctx context.Context, tenant, receiver string) error {
 		return err
 	}
 
-	endpoint, err := client.CreateEndpointWithResponse(ctx, outhook.NewEndpoint{TenantId: &tenant, Url: receiver})
+	endpoint, err := client.CreateEndpointWithResponse(ctx, &outhook.CreateEndpointParams{}, outhook.NewEndpoint{
+		TenantId: &tenant, Url: receiver,
+	})
 	if err != nil {
 		return err
 	}
