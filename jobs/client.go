@@ -236,10 +236,14 @@ func (c *Client) UnderWay() int { return c.deliver.UnderWay() }
 // ID returns the id of River's client, which names this process in the database.
 func (c *Client) ID() string { return c.river.ID() }
 
+// TakeNoMore begins a stop: no job that is enqueued from now on is taken. River's own stop needs a moment to get there.
+func (c *Client) TakeNoMore() { c.driver.stopped.Store(true) }
+
 // Stop takes no more jobs, from the first moment on, and lets attempts finish for RiverConfig.StopTimeout; then it cuts
 // them, and they are logged as unknown and attempted again by another worker. Outcomes are still recorded. When ctx
 // ends first, what is not recorded is given up: it becomes an unknown attempt of a later run.
 func (c *Client) Stop(ctx context.Context) error {
+	c.TakeNoMore()
 	stopped := make(chan error, 1)
 	go func() { stopped <- c.river.Stop(ctx) }()
 	c.due.Stop()

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,6 +34,7 @@ type driver struct {
 	bulk     *lane.BulkLimiter
 	cooldown time.Duration        // RiverConfig.FetchCooldown
 	fetches  riverdriver.Executor // on the pool that keeps plans (see pg.NewFetchPool); set before River starts
+	stopped  atomic.Bool          // it takes no more jobs
 }
 
 func newDriver(pool *pgxpool.Pool, c *dbclock.Clock, b *lane.BulkLimiter, cooldown time.Duration) *driver {
@@ -50,11 +52,15 @@ type executor struct {
 	driver *driver
 }
 
-// JobGetAvailable takes jobs of a queue: of the bulk queue as many as leave room for others. River
-// asks again with its poll.
+// JobGetAvailable takes jobs of a queue, until the process stops: of the bulk queue as many as leave room for others.
+// River asks again with its poll.
 func (e *executor) JobGetAvailable(
 	ctx context.Context, params *riverdriver.JobGetAvailableParams,
 ) (*riverdriver.JobGetAvailableResult, error) {
+	if e.driver.stopped.Load() {
+		return &riverdriver.JobGetAvailableResult{}, nil
+	}
+
 	began := time.Now()
 	if params.Queue != ledger.QueueDeliverBulk {
 		res, err := e.driver.fetches.JobGetAvailable(ctx, params)

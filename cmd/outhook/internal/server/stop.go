@@ -38,6 +38,9 @@ func (s *Server) stop(ctx context.Context, ends ending) error {
 	began := time.Now()
 	ctx, cancel := context.WithDeadline(ctx, began.Add(StopTimeout))
 	defer cancel()
+	if s.worker != nil {
+		s.worker.TakeNoMore()
+	}
 	s.stopping.Store(true)
 	s.tellStop(ctx, began.Add(StopTimeout))
 
