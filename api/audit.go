@@ -55,8 +55,8 @@ func (s *Server) auditMany(ctx context.Context, tx db.DBTX, d done, tenantIDs, o
 	if err != nil {
 		return err
 	}
-	for _, tenantID := range tenantIDs {
-		if k := requestOf(ctx).keyed; k != nil {
+	if k := requestOf(ctx).keyed; k != nil {
+		for _, tenantID := range tenantIDs {
 			k.About(tenantID)
 		}
 	}

@@ -47,7 +47,7 @@ type EnqueueManyRow struct {
 	DeliveryCount int32
 }
 
-// The REST API's way in: a group of events, in the order given, waking the workers at once.
+// The REST API's way in: a group of events, in the order given. It wakes the workers once they are committed (WakeWorkers).
 func (q *Queries) EnqueueMany(ctx context.Context, db DBTX, arg EnqueueManyParams) ([]EnqueueManyRow, error) {
 	rows, err := db.Query(ctx, enqueueMany,
 		arg.TenantIds,

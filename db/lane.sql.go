@@ -490,8 +490,8 @@ type SlowEndpointsParams struct {
 // deliver_limited. A release is good for one attempt: river_job.metadata ->> 'release' is its number. No statement waits for a
 // row that is locked: it leaves it out, and the next look finds it.
 // Notes signs that endpoints are slow, and opens the lanes of those that have none; beyond max_lanes they share the queue
-// of bursts, until ShareLanes gives their tenant its share; one with a rate limit keeps its own queue. An endpoint occurs once in a call. hold_seconds: how long nothing may leave. throttled: its width is halved, at
-// most once a second. A lane that is opened soon after it was closed takes twice as long to close again. A sign of an
+// of bursts, until ShareLanes gives their tenant its share; one with a rate limit keeps its own queue. An endpoint occurs once
+// in a call. hold_seconds: how long nothing may leave. throttled: its width is halved, at most once a second. A lane that is opened soon after it was closed takes twice as long to close again. A sign of an
 // endpoint that is locked is lost, and comes again; one that is disabled needs no lane.
 func (q *Queries) SlowEndpoints(ctx context.Context, db DBTX, arg SlowEndpointsParams) error {
 	_, err := db.Exec(ctx, slowEndpoints,

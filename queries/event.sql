@@ -41,7 +41,7 @@ SELECT k.event_id FROM outhook.event_keys AS k WHERE k.tenant_id = @tenant_id AN
 SELECT outhook.fan_out_sizes(@tenant_ids::text[], @types::text[])::integer[] AS sizes;
 
 -- name: EnqueueMany :many
--- The REST API's way in: a group of events, in the order given, waking the workers at once.
+-- The REST API's way in: a group of events, in the order given. It wakes the workers once they are committed (WakeWorkers).
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
     e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count
 FROM outhook.enqueue_many(@tenant_ids::text[], @types::text[], @payloads::text[], @idempotency_keys::text[], true,

@@ -5,8 +5,8 @@
 
 -- name: SlowEndpoints :exec
 -- Notes signs that endpoints are slow, and opens the lanes of those that have none; beyond max_lanes they share the queue
--- of bursts, until ShareLanes gives their tenant its share; one with a rate limit keeps its own queue. An endpoint occurs once in a call. hold_seconds: how long nothing may leave. throttled: its width is halved, at
--- most once a second. A lane that is opened soon after it was closed takes twice as long to close again. A sign of an
+-- of bursts, until ShareLanes gives their tenant its share; one with a rate limit keeps its own queue. An endpoint occurs once
+-- in a call. hold_seconds: how long nothing may leave. throttled: its width is halved, at most once a second. A lane that is opened soon after it was closed takes twice as long to close again. A sign of an
 -- endpoint that is locked is lost, and comes again; one that is disabled needs no lane.
 WITH free AS MATERIALIZED (
     SELECT n.id, n.lane, n.max_in_flight FROM outhook.endpoints AS n
