@@ -15,7 +15,7 @@ test: ## run the tests; they start a PostgreSQL of their own
 	go test ./...
 
 race: ## run the packages that start goroutines under the race detector (needs a C compiler)
-	go test -race -short ./internal/batch ./internal/child ./internal/egress ./internal/ingest ./jobs/... ./api
+	go test -race -short -timeout 20m ./internal/batch ./internal/child ./internal/egress ./internal/ingest ./jobs/... ./api
 
 lint: ## run golangci-lint
 	$(tool) golangci-lint run

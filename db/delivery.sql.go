@@ -724,7 +724,8 @@ WITH r AS (
         coalesce(j.attempt = r.job_attempt AND j.attempted_at = r.attempted_at, false) AS same,
         coalesce(j.attempt = r.job_attempt AND j.attempted_at = r.attempted_at AND j.state = 'running', false) AS current,
         coalesce(j.to_cancel AND r.ending <> 'done' AND j.attempt = r.job_attempt AND j.attempted_at = r.attempted_at
-            AND j.state = 'running', false) AS cancelled
+            AND j.state = 'running', false) AS cancelled,
+        coalesce(j.state = 'running' AND NOT (j.attempt = r.job_attempt AND j.attempted_at = r.attempted_at), false) AS overtaken
     FROM r
     LEFT JOIN LATERAL (SELECT s.event_id, s.endpoint_id, s.job_id, s.next_attempt_at, s.completed_at, s.state, s.attempt_count, s.try_count, s.reason FROM outhook.deliveries AS s WHERE s.event_id = r.event_id
         AND s.endpoint_id = r.endpoint_id AND s.event_id >= '00000000-0000-0000-0000-000000000000' AND s.event_id < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
@@ -774,13 +775,14 @@ WITH r AS (
     -- Without the texts.
     SELECT k.i, k.event_id, k.endpoint_id, k.job_id, k.job_attempt, k.number, k.ending, k.state, k.reason, k.ended_as, k.at,
         k.failures, k.reopened, k.dropped, k.died, k.job_error, k.outcome, k.recorded, k.owns, k.owner, k.was, k.was_reason,
-        k.attempt_count, k.try_count, k.next_attempt_at, k.completed_at, k.live, k.queue, k.same, k.current, k.cancelled,
+        k.attempt_count, k.try_count, k.next_attempt_at, k.completed_at, k.live, k.queue, k.same, k.current, k.cancelled, k.overtaken,
         CASE WHEN k.outcome = '' THEN k.current
         ELSE (k.current OR k.ending = 'done')
             AND (k.fresh OR (k.event_id, k.endpoint_id) IN (SELECT t.event_id, t.endpoint_id FROM repeated AS t)) END AS ends
     FROM k
 ), m AS MATERIALIZED (
-    SELECT e.i, e.event_id, e.endpoint_id, e.job_id, e.job_attempt, e.number, e.ending, e.state, e.reason, e.ended_as, e.at, e.failures, e.reopened, e.dropped, e.died, e.job_error, e.outcome, e.recorded, e.owns, e.owner, e.was, e.was_reason, e.attempt_count, e.try_count, e.next_attempt_at, e.completed_at, e.live, e.queue, e.same, e.current, e.cancelled, e.ends, e.same AND e.outcome = '' AS unsent, e.ends AND e.live AS moves,
+    SELECT e.i, e.event_id, e.endpoint_id, e.job_id, e.job_attempt, e.number, e.ending, e.state, e.reason, e.ended_as, e.at, e.failures, e.reopened, e.dropped, e.died, e.job_error, e.outcome, e.recorded, e.owns, e.owner, e.was, e.was_reason, e.attempt_count, e.try_count, e.next_attempt_at, e.completed_at, e.live, e.queue, e.same, e.current, e.cancelled, e.overtaken, e.ends, e.same AND e.outcome = '' AS unsent, e.ends AND e.live AND NOT e.overtaken AS moves,
+        e.ends AND e.overtaken AS marks,
         e.ends AND e.owns AND (e.was = 'pending' OR (e.reopened AND e.outcome <> '')
             OR (e.was = 'failed' AND e.state = 'succeeded')) AS applies,
         CASE WHEN e.cancelled THEN 'cancelled' ELSE e.state END::outhook.delivery_state AS becomes
@@ -817,6 +819,7 @@ WITH r AS (
         errors = CASE WHEN m.moves AND m.job_error <> '' THEN array_append(j.errors,
             jsonb_build_object('at', now(), 'attempt', m.job_attempt, 'error', m.job_error, 'trace', '')) ELSE j.errors END,
         metadata = CASE WHEN NOT m.ends THEN j.metadata
+            WHEN m.marks THEN j.metadata || jsonb_build_object('cancel_attempted_at', now())
             WHEN m.died THEN j.metadata || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
                 'begun', coalesce((j.metadata ->> 'begun')::integer, 0) + 1)
             WHEN m.ending = 'back' THEN (j.metadata - 'release')
@@ -824,7 +827,7 @@ WITH r AS (
             WHEN m.ending = 'aside' THEN j.metadata - 'release'
             ELSE j.metadata - '{release,rescues,begun}'::text[] END
     FROM m
-    WHERE j.id = m.job_id AND NOT (m.dropped AND m.current AND m.ends) AND (m.moves OR m.unsent)
+    WHERE j.id = m.job_id AND NOT (m.dropped AND m.current AND m.ends) AND (m.moves OR m.marks OR m.unsent)
         AND j.id = ANY (ARRAY(SELECT x.job_id FROM m AS x WHERE NOT (x.dropped AND x.current AND x.ends)))
 )
 SELECT m.i::integer AS i, m.cancelled::boolean AS cancelled FROM m
@@ -871,7 +874,8 @@ type SettleRunsRow struct {
 // somebody has locked is left out, so that nobody waits for it.
 //
 // ending: 'done' with the delivery, which ends the job in any live state, so that a live job of a settled delivery can
-// only be a person's order (River UI's Retry); 'wait' for the next attempt at at; 'back' if no request left: the run's
+// only be a person's order (River UI's Retry). One that another run works by now is marked, as CancelJobs does: it ends with
+// that run's outcome, or whoever rescues it notes its request. 'wait' for the next attempt at at; 'back' if no request left: the run's
 // number is free again; 'aside': the same, because the job is in the wrong queue or its endpoint is busy. All but a
 // 'done' with an attempt change the job only if the run is its current one (attempt and attempted_at): a repeated call
 // must not act on another. outcome ”: there was no request. died: the run panicked, which counts like a worker's death.

@@ -383,3 +383,39 @@ func TestALateFailureMovesNothing(t *testing.T) {
 	state, _ := b.jobState(t, eventID, endpointID)
 	require.Equal(t, "retryable", state)
 }
+
+// A run that was taken for dead delivers while the one after it has its request under way: that one keeps its job, so that
+// whoever finds its worker dead notes the request.
+func TestALateSuccessLeavesTheNextRunItsJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t, withSchedule(retry.Schedule{time.Hour}))
+	eventID := b.enqueue(t, `{}`)
+	arrived, release := make(chan struct{}, 2), [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+	var requests atomic.Int32
+	b.receiver.answers(func(w http.ResponseWriter, _ *http.Request) {
+		held := release[requests.Add(1)-1]
+		arrived <- struct{}{}
+		<-held
+		w.WriteHeader(http.StatusNoContent)
+	})
+	b.start(t, b.config(t))
+	await(t, arrived)
+	b.exec(t, `UPDATE outhook.river_job SET state = 'available' WHERE kind = 'deliver'`)
+	await(t, arrived)
+
+	close(release[0])
+	b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
+	state, _ := b.jobState(t, eventID, endpointID)
+	require.Equal(t, "running", state)
+
+	close(release[1])
+	d := b.await(t, eventID, endpointID, func(d db.GetDeliveryRow) bool { return d.AttemptCount == 2 })
+	require.Equal(t, db.DeliveryStateSucceeded, d.State)
+	state, _ = b.jobState(t, eventID, endpointID)
+	require.Equal(t, "completed", state)
+	for _, a := range b.attempts(t, eventID) {
+		require.Equal(t, db.AttemptOutcomeSucceeded, a.Outcome)
+	}
+	require.Empty(t, b.inspect(t))
+}

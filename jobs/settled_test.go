@@ -81,7 +81,7 @@ func TestKeptJobs(t *testing.T) {
 		release[0]()
 		b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 		state, _ := b.jobState(t, eventID, endpointID)
-		require.Equal(t, "completed", state, "not dropped")
+		require.Equal(t, "running", state, "neither dropped nor ended")
 		require.NoError(t, b.replay(t, eventID, endpointID, false))
 		b.await(t, eventID, endpointID, func(d db.GetDeliveryRow) bool { return settled(d) && d.AttemptCount == 3 })
 		release[1]()
