@@ -88,9 +88,9 @@ func (s *Server) openStore() (err error) {
 	return nil
 }
 
-// openPool opens one like Config.Pool.
+// openPool opens one like Config.Pool whose connections are ready to take events.
 func (s *Server) openPool(name string, conns int32) (*pgxpool.Pool, error) {
-	pool, err := pg.NewPoolLike(context.Background(), s.cfg.Pool, conns)
+	pool, err := pg.NewPoolLike(context.Background(), s.cfg.Pool, conns, ingest.Warm)
 	if err != nil {
 		return nil, fmt.Errorf("opening the pool %s: %w", name, err)
 	}

@@ -41,10 +41,16 @@ func NewFetchPool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error
 	return newPlanPool(ctx, pool, fetchConns, fetchPlanAge, SessionByKey)
 }
 
-// NewPoolLike returns a pool that is like another but for its number of connections, which are made when they are used.
-func NewPoolLike(ctx context.Context, pool *pgxpool.Pool, conns int32) (*pgxpool.Pool, error) {
+// NewPoolLike returns a pool that is like another but for its number of connections, which are made when they are used
+// unless one of the changes, which have the last word, says otherwise.
+func NewPoolLike(
+	ctx context.Context, pool *pgxpool.Pool, conns int32, changes ...func(*pgxpool.Config),
+) (*pgxpool.Pool, error) {
 	cfg := pool.Config()
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = conns, 0, 0
+	for _, change := range changes {
+		change(cfg)
+	}
 
 	like, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
 	if err != nil {
