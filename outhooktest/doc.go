@@ -10,7 +10,8 @@
 //	…
 //	outhooktest.RequireEnqueued(t, tx, outhook.Event{TenantID: "acme", Type: "invoice.paid"})
 //
-// [Sign] makes the headers of a webhook, for tests of a receiver.
+// [Deliver] then attempts what is due, in this process, so that a receiver of the application's can be tested as well:
+// its endpoint is made by [Endpoint]. [Sign] makes the headers of a webhook, for tests of a receiver alone.
 //
 // Import it in tests only. Other languages have the same in SQL, outhook.enqueued_here(): see docs/testing.md.
 package outhooktest

@@ -58,14 +58,16 @@ func (o *operator) disable(ctx context.Context, rng *rand.Rand, e *endpoint, len
 
 	o.stopped(e, ordered)
 	enabled = time.Now()
-	return enabled, o.recover(ctx, rng, e)
+	// While the endpoint's last one runs, which waits for room in its lane, recoverAll orders the next.
+	return enabled, o.recover(ctx, rng, e, http.StatusAccepted, http.StatusConflict)
 }
 
-// recover has replayed what an endpoint missed while it was disabled, whoever else has ordered the same.
-func (o *operator) recover(ctx context.Context, rng *rand.Rand, e *endpoint) error {
+// recover has replayed what an endpoint missed while it was disabled, whoever else has ordered the same. fine are the
+// statuses that the order may be answered with.
+func (o *operator) recover(ctx context.Context, rng *rand.Rand, e *endpoint, fine ...int) error {
 	body := fmt.Sprintf(`{"since": %q, "states": ["cancelled"], "missed": true}`, o.start.UTC().Format(time.RFC3339Nano))
 	path := "/api/endpoints/" + e.id.String() + "/recover"
-	return o.insist(ctx, rng, http.MethodPost, path, body)
+	return o.insistOn(ctx, rng, http.MethodPost, path, body, fine...)
 }
 
 // recoverAll recovers all endpoints that were disabled, once more and when nothing happens any more.
@@ -75,7 +77,7 @@ func (o *operator) recoverAll(ctx context.Context, endpoints []*endpoint) error 
 		if !e.disabled {
 			continue
 		}
-		if err := o.recover(ctx, rng, e); err != nil {
+		if err := o.recover(ctx, rng, e, http.StatusAccepted); err != nil {
 			return err
 		}
 	}

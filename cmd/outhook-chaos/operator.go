@@ -19,7 +19,7 @@ import (
 const (
 	// orderLimit is how long an operator goes on with one order until the API has carried it out. A recover is refused
 	// while the endpoint's last one runs, which waits for room in its lane: with more load than the machine can take,
-	// until the load is over.
+	// until the load is over and what waits there is delivered.
 	orderLimit = 20 * time.Minute
 
 	// overlap is how long an old secret goes on signing after a rotation.
