@@ -7,8 +7,9 @@ INSERT INTO outhook.endpoints (id, tenant_id, url, headers, status, status_reaso
     ('00000000-0000-7000-8000-000000000003', 'acme', 'HTTPS://[2001:db8::1]:8443?Marked7', '{}', 'disabled', 'gone', NULL),
     ('00000000-0000-7000-8000-000000000004', 'acme', 'https://deleted.example.com/', '{}', 'enabled', '', now()),
     ('00000000-0000-7000-8000-000000000005', 'umbrella', 'https://user:Marked7@was.used.example.com/Marked7', '{}', 'enabled', '', now());
-UPDATE outhook.endpoints SET created_at = @base - interval '1 hour', status_changed_at = @base + interval '1 hour';
-UPDATE outhook.endpoints SET description = 'Marked7', metadata = '{"Marked7": "Marked7"}',
+UPDATE outhook.endpoints SET created_at = @base - interval '1 hour', status_changed_at = @base + interval '1 hour',
+    deleted_at = CASE WHEN deleted_at IS NOT NULL THEN @base - interval '13 hours' END;
+UPDATE outhook.endpoints SET description = 'billing', metadata = '{"Marked7": "Marked7"}',
     secret_headers = '{"authorization": {"key_id": "Marked7", "sealed": "Marked7"}}';
 UPDATE outhook.endpoints SET uid = 'main' WHERE id = '00000000-0000-7000-8000-000000000001';
 INSERT INTO outhook.endpoint_health (endpoint_id, state, consecutive_failures, failing_since, last_failure_at, last_status_code)
@@ -26,7 +27,7 @@ FROM (VALUES
     (@base + interval '3 minutes', 'umbrella', 'invoice.sent', '["Marked7"]')
 ) AS v (at, tenant_id, type, payload);
 INSERT INTO outhook.event_keys (tenant_id, idempotency_key, event_id, created_at)
-SELECT tenant_id, 'Marked7', id, created_at FROM outhook.events WHERE type = 'invoice.paid';
+SELECT tenant_id, 'order-17-paid', id, created_at FROM outhook.events WHERE type = 'invoice.paid';
 INSERT INTO outhook.audit_entries (id, at, actor, action, tenant_id, object_type, object_id, detail, source_address)
 SELECT outhook.uuid_v7(), @base, 'billing', 'replay-delivery', e.tenant_id, 'delivery', e.id || '/00000000-0000-7000-8000-000000000001',
     '{"now": false}'::jsonb, '192.0.2.7'::inet
