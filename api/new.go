@@ -68,18 +68,21 @@ func New(cfg Config) (*Server, error) {
 }
 
 // storeConns are one of the store's groups, two of the key lookups, and one to spare while a broken one is closed;
-// asideConns are those that the store says it needs beside.
+// asideConns are those that the store says it needs beside. Of each so many are open from the start: those of the groups,
+// of a key look-up, and of the waker.
 const (
 	storeConns = 4
 	asideConns = 9
+	storeReady = 2
+	asideReady = 3
 )
 
 // openStore makes what takes events, with connections of its own: those who publish wait for nobody who reads.
 func (s *Server) openStore() (err error) {
-	if s.storePool, err = s.openPool("store", storeConns); err != nil {
+	if s.storePool, err = s.openPool("store", storeConns, storeReady); err != nil {
 		return err
 	}
-	if s.asidePool, err = s.openPool("aside", asideConns); err != nil {
+	if s.asidePool, err = s.openPool("aside", asideConns, asideReady); err != nil {
 		s.storePool.Close()
 		return err
 	}
@@ -88,9 +91,9 @@ func (s *Server) openStore() (err error) {
 	return nil
 }
 
-// openPool opens one like Config.Pool whose connections are ready to take events.
-func (s *Server) openPool(name string, conns int32) (*pgxpool.Pool, error) {
-	pool, err := pg.NewPoolLike(context.Background(), s.cfg.Pool, conns, ingest.Warm)
+// openPool opens one like Config.Pool whose connections are ready to take events, some of them from the start.
+func (s *Server) openPool(name string, conns, ready int32) (*pgxpool.Pool, error) {
+	pool, err := pg.NewPoolLike(context.Background(), s.cfg.Pool, conns, ingest.Warm(ready))
 	if err != nil {
 		return nil, fmt.Errorf("opening the pool %s: %w", name, err)
 	}

@@ -10,34 +10,38 @@ import (
 
 const (
 	// warmUp enqueues two events, each of the ways that there are once, for nobody, and takes them back.
-	warmUp = `BEGIN; SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '1s'; SET LOCAL outhook.notify = 'off';
-		SELECT FROM outhook.enqueue_many('{outhook}', '{outhook.warm_up}', '{"{}"}');
-		SELECT FROM outhook.enqueue_many('{outhook,outhook}', '{outhook.warm_up,outhook.warm_up}', '{"{}","{}"}');
+	warmUp = `BEGIN; SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '3s'; SET LOCAL outhook.notify = 'off';
+		SELECT FROM outhook.enqueue_many('{outhook}', '{warm_up}', '{"{}"}');
+		SELECT FROM outhook.enqueue_many('{outhook,outhook}', '{warm_up,warm_up}', '{"{}","{}"}');
 		ROLLBACK`
 
 	// warmTimeout bounds the warming of a connection beyond its statements' own bounds.
-	warmTimeout = 3 * time.Second
+	warmTimeout = 8 * time.Second
 )
 
-// Warm has a pool's connections opened before anybody needs them, and each of them do first what the first request on
-// it would wait for: to plan the statements of enqueue_many over all partitions takes it ten times as long as any later
-// one. What keeps one from it (a lock, a server that is read-only) keeps nobody from its use.
-func Warm(cfg *pgxpool.Config) {
-	cfg.MinConns = cfg.MaxConns
+// Warm returns a change by which a pool has so many connections open before anybody needs them, and has each connection do
+// first what the first request on it would wait for: to plan the statements of enqueue_many over all partitions takes it
+// ten times as long as any later one. What keeps one from it (a lock, a server that is read-only) keeps nobody from its
+// use.
+func Warm(conns int32) func(*pgxpool.Config) {
+	return func(cfg *pgxpool.Config) {
+		cfg.MinConns = conns
 
-	prepare := cfg.AfterConnect
-	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		if prepare != nil {
-			if err := prepare(ctx, conn); err != nil {
-				return err
+		prepare := cfg.AfterConnect
+		cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			if prepare != nil {
+				if err := prepare(ctx, conn); err != nil {
+					return err
+				}
 			}
+
+			ctx, cancel := context.WithTimeout(ctx, warmTimeout)
+			defer cancel()
+			if _, err := conn.Exec(ctx, warmUp); err == nil {
+				return nil
+			}
+			_, err := conn.Exec(ctx, "ROLLBACK")
+			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, warmTimeout)
-		defer cancel()
-		if _, err := conn.Exec(ctx, warmUp); err == nil {
-			return nil
-		}
-		_, err := conn.Exec(ctx, "ROLLBACK")
-		return err
 	}
 }
