@@ -68,8 +68,8 @@ func New(cfg Config) (*Server, error) {
 }
 
 // storeConns are one of the store's groups, two of the key lookups, and one to spare while a broken one is closed;
-// asideConns are those that the store says it needs beside. Of each so many are open from the start: those of the groups,
-// of a key look-up, and of the waker.
+// asideConns are those that the store says it needs beside. Of each so many are open from the start: those of the
+// groups, of a key look-up, and of the waker.
 const (
 	storeConns = 4
 	asideConns = 9

@@ -71,6 +71,7 @@ func Endpoint(t testing.TB, pool *pgxpool.Pool, tenantID, url string, types ...s
 		keyID, sealed := keys.Seal(made.Bytes(), n.ID[:])
 		return db.New().InsertEndpointSecret(t.Context(), tx, n.ID, keyID, sealed)
 	})
+
 	if err != nil {
 		t.Fatalf("making an endpoint: %v", err)
 	}
@@ -141,6 +142,7 @@ func newClient(t testing.TB, pool *pgxpool.Pool) (client *jobs.Client, closeClie
 func awaitNoneDue(ctx context.Context, pool *pgxpool.Pool, at time.Time) (left int, err error) {
 	const sql = `SELECT count(*) FROM outhook.deliveries AS d JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 		WHERE d.state = 'pending' AND d.next_attempt_at <= $1 AND n.status <> 'paused'`
+
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -165,6 +167,7 @@ func attempts(t testing.TB, pool *pgxpool.Pool) []Attempt {
 	if err != nil {
 		t.Fatalf("reading the attempts: %v", err)
 	}
+
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Attempt])
 	if err != nil {
 		t.Fatalf("reading the attempts: %v", err)

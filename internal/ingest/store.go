@@ -94,8 +94,8 @@ type group = batch.Group[request, outcome]
 // New returns a store that takes 1 connection of the pool, and of the one aside 1 for requests of several events with
 // idempotency keys, up to 1 for requests with many deliveries and for those at fault, up to 6 while open transactions
 // hold idempotency keys of events, and 1 to wake workers. A connection that enqueues for the first time takes ten times
-// as long (see Warm): where the pool is one of its own, nobody takes the groups' away. The logger gets a line for each group that
-// failed, and reg the metrics of the groups (nil: they are counted and not shown).
+// as long (see Warm): where the pool is one of its own, nobody takes the groups' away. The logger gets a line for each
+// group that failed, and reg the metrics of the groups (nil: they are counted and not shown).
 func New(pool, aside *pgxpool.Pool, logger *slog.Logger, reg prometheus.Registerer) *Store {
 	st := &Store{pool: pool, aside: aside, logger: logger, waker: newWaker(aside, logger)}
 	prompt := batch.Config{Parallel: parallel, MaxWaiting: maxWaiting}

@@ -19,10 +19,10 @@ const (
 	warmTimeout = 8 * time.Second
 )
 
-// Warm returns a change by which a pool has so many connections open before anybody needs them, and has each connection do
-// first what the first request on it would wait for: to plan the statements of enqueue_many over all partitions takes it
-// ten times as long as any later one. What keeps one from it (a lock, a server that is read-only) keeps nobody from its
-// use.
+// Warm returns a change by which a pool has so many connections open before anybody needs them, and has each of them do
+// first what the first request on it would wait for: to plan the statements of enqueue_many over all partitions takes
+// ten times as long as any later call. What keeps one from it (a lock, a server that is read-only) keeps nobody from
+// its use.
 func Warm(conns int32) func(*pgxpool.Config) {
 	return func(cfg *pgxpool.Config) {
 		cfg.MinConns = conns
