@@ -27,9 +27,18 @@ func (c codes) has(code problem.Code) bool { return slices.Contains(c, code) }
 
 // of returns the codes with a status, in Markdown.
 func (c codes) of(status int) string {
+	return c.list(func(code problem.Code) bool { return code.Status() == status })
+}
+
+// passing returns those of the codes with a status whose answers have Retry-After, in Markdown.
+func (c codes) passing(status int) string {
+	return c.list(func(code problem.Code) bool { return code.Status() == status && code.Passes() })
+}
+
+func (c codes) list(wanted func(problem.Code) bool) string {
 	var names []string
 	for _, code := range c {
-		if code.Status() == status {
+		if wanted(code) {
 			names = append(names, "`"+string(code)+"`")
 		}
 	}

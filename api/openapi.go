@@ -89,7 +89,8 @@ func info(version string) *huma.Info {
 			"(404). A list has `next_cursor`: give it back as `cursor` to get the next page; it is null at the end. " +
 			"The header Link says the same. A cursor belongs to its list, order and filters. HEAD is answered wherever GET " +
 			"is, with the same headers and no body. " +
-			"On 429 and 503, wait for Retry-After and repeat the request.",
+			"If an answer has Retry-After (429, 503, and 409 with `idempotency_key_in_use`), wait for so many seconds and " +
+			"repeat the request.",
 	}
 }
 

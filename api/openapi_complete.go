@@ -47,12 +47,16 @@ func completeOperation(oapi *huma.OpenAPI, op *huma.Operation) {
 		}
 	}
 
+	all, _ := op.Metadata[metaCodes].(codes)
 	for code, response := range op.Responses {
 		status, _ := strconv.Atoi(code)
 		setHeader(response, "X-Request-Id", huma.TypeString, "The request's id in the server's log.")
-		switch status {
-		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-			setHeader(response, "Retry-After", huma.TypeInteger, "After how many seconds to repeat the request.")
+		if passing := all.passing(status); passing != "" {
+			text := "After how many seconds to repeat the request."
+			if passing != all.of(status) {
+				text += " Only with " + passing + "."
+			}
+			setHeader(response, "Retry-After", huma.TypeInteger, text)
 		}
 
 		for mediaType, media := range response.Content {

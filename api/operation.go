@@ -22,7 +22,7 @@ type operation struct {
 	Kind          string     `json:"kind" enum:"recover,replay"`
 	State         string     `json:"state" enum:"running,paused,completed,cancelled" doc:"completed: everything that matched was given to the workers. How their deliveries end, each of them says itself."`
 	TenantID      *string    `json:"tenant_id" doc:"Null: any."`
-	EndpointID    *uuid.UUID `json:"endpoint_id" format:"uuid" doc:"Null: any."`
+	EndpointID    *uuid.UUID `json:"endpoint_id" format:"uuid" nullable:"true" doc:"Null: any."`
 	EventTypes    []string   `json:"event_types" nullable:"false" doc:"Empty: any."`
 	States        []string   `json:"states" nullable:"false"`
 	Missed        bool       `json:"missed" doc:"Whether events that were enqueued while the endpoint was disabled are delivered too."`

@@ -155,7 +155,8 @@ func (b *testBundle) try(method, path, body string, headers ...string) (response
 	return r, errors.Join(err, b.undocumented(req, r))
 }
 
-// undocumented returns an error if a problem's code is not one that the document gives its operation.
+// undocumented returns an error if a problem's code is not one that the document gives its operation, or if it has
+// Retry-After where the document says that it has none, or the other way round.
 func (b *testBundle) undocumented(req *http.Request, r response) error {
 	if r.status < 400 || req.Method == http.MethodHead || r.header.Get("Content-Type") != "application/problem+json" {
 		return nil
@@ -174,6 +175,14 @@ func (b *testBundle) undocumented(req *http.Request, r response) error {
 	documented := op.Responses[strconv.Itoa(r.status)]
 	if documented == nil || !strings.Contains(documented.Description, "`"+p.Code+"`") {
 		return fmt.Errorf("%s answers %d %s, which is not documented", op.OperationID, r.status, p.Code)
+	}
+	promised := documented.Headers["Retry-After"]
+	if promised != nil && strings.Contains(promised.Description, "Only with") && !strings.Contains(promised.Description, "`"+p.Code+"`") {
+		promised = nil
+	}
+	if (promised != nil) != (r.header.Get("Retry-After") != "") {
+		return fmt.Errorf("%s answers %d %s with Retry-After %q, and the document says another thing", op.OperationID, r.status, p.Code,
+			r.header.Get("Retry-After"))
 	}
 	return nil
 }

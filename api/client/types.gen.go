@@ -500,7 +500,7 @@ type Operation struct {
 
 	CreatedAt time.Time `json:"created_at"`
 	// Null: any.
-	EndpointID string `json:"endpoint_id"`
+	EndpointID *string `json:"endpoint_id"`
 	// Empty: any.
 	EventTypes []string `json:"event_types"`
 

@@ -182,6 +182,13 @@ func (c Code) Status() int {
 	return http.StatusInternalServerError
 }
 
+// Passes tells whether the problem may have passed after the seconds that the answer's Retry-After says: each answer with
+// such a code has that header, and no other.
+func (c Code) Passes() bool {
+	status := c.Status()
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || c == IdempotencyKeyInUse
+}
+
 // OfStatus returns the code of a status that says it all, for errors that are not ours.
 func OfStatus(status int) Code {
 	for _, kind := range kinds {

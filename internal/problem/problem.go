@@ -26,7 +26,7 @@ type Error struct {
 	Detail string   `json:"detail" example:"the request is invalid" doc:"What is wrong and what to do. The text may change."`
 	Errors []Detail `json:"errors,omitempty" nullable:"false" doc:"What is wrong with the request, place by place."`
 
-	// retryAfter is the Retry-After header in seconds, if not 0.
+	// retryAfter is the Retry-After header in seconds, of a problem that may pass.
 	retryAfter int
 }
 
@@ -50,7 +50,7 @@ func Invalid(location, message string) *Error {
 	return New(InvalidRequest, InvalidText, Detail{Location: location, Message: message})
 }
 
-// Later is a problem that a repetition may not have. retryAfter is in seconds.
+// Later is a problem that may pass (Code.Passes). retryAfter is in seconds; New says one second.
 func Later(code Code, text string, retryAfter int) *Error {
 	p := New(code, text)
 	p.retryAfter = retryAfter
@@ -69,8 +69,8 @@ func (p *Error) GetStatus() int { return p.Status }
 // GetHeaders tells huma the headers that belong to the problem.
 func (p *Error) GetHeaders() http.Header {
 	h := http.Header{}
-	if p.retryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
+	if p.Code.Passes() {
+		h.Set("Retry-After", strconv.Itoa(max(p.retryAfter, 1)))
 	}
 	return h
 }

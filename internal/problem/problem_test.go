@@ -29,11 +29,16 @@ func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	for status, p := range map[int]*problem.Error{
 		429: problem.Later(problem.RateLimited, "wait", 7), 503: problem.Later(problem.ServerBusy, "repeat the request", 7),
+		409: problem.Later(problem.IdempotencyKeyInUse, "repeat the request", 7),
 	} {
 		require.Equal(t, status, p.GetStatus())
 		require.Equal(t, "7", p.GetHeaders().Get("Retry-After"))
 		require.Equal(t, "application/problem+json", p.ContentType("application/json"))
 	}
+
+	// Whoever makes the problem, its code decides.
+	require.Empty(t, problem.Later(problem.EndpointGone, "it is gone", 7).GetHeaders())
+	require.Equal(t, "1", problem.New(problem.OfStatus(503), "busy").GetHeaders().Get("Retry-After"))
 }
 
 func TestFaults(t *testing.T) {
