@@ -80,7 +80,23 @@ func (g *generator) object(b *strings.Builder, name string, s *huma.Schema) {
 			fmt.Fprintf(b, "%s `json:\"%s\"`\n", g.goType(p, p.Nullable || !required && p.Ref != ""), member)
 		}
 	}
+	if g.isTagged(name) {
+		b.WriteString(comment("What IfMatch takes, so that a change is refused if there was another one since. Only in answers "+
+			"with one of them; empty in lists.") + "\nETag string `json:\"-\"`\n}\n\n")
+		fmt.Fprintf(b, "func (v *%s) setETag(tag string) { v.ETag = tag }\n\n", name)
+		return
+	}
 	b.WriteString("}\n\n")
+}
+
+// isTagged tells whether answers with one object of a schema have its entity tag.
+func (g *generator) isTagged(name string) bool {
+	for _, item := range g.oapi.Paths {
+		if item.Get != nil && item.Get.Responses["200"].Headers["ETag"] != nil && g.answer(item.Get) == name {
+			return true
+		}
+	}
+	return false
 }
 
 // goType returns the Go type of a schema.
@@ -166,17 +182,21 @@ func (g *generator) call(b *strings.Builder, op *huma.Operation) {
 	if len(params) > 0 {
 		args = append(args, "params "+name+"Params")
 	}
+	args = append(args, "options ...CallOption")
 
 	answer := g.answer(op)
-	out, end := "(*"+answer+", error)", "return call["+answer+"](ctx, c, r, "+in+")"
+	out, end := "(*"+answer+", error)", "return call["+answer+"](ctx, c, r, "+in+", options)"
 	if answer == "" {
-		out, end = "error", "_, err := call[struct{}](ctx, c, r, "+in+")\nreturn err"
+		out, end = "error", "_, err := call[struct{}](ctx, c, r, "+in+", options)\nreturn err"
 	}
 	fmt.Fprintf(b, "%s\nfunc (c *Client) %s(ctx context.Context%s) %s {\n", comment(name+" calls "+op.Method+" "+op.Path+": "+sentence(op.Summary)+" "+op.Description), name,
 		strings.Join(append([]string{""}, args...), ", "), out)
 	fmt.Fprintf(b, "r := Request{Method: %q, Path: %s", op.Method, path)
 	if len(params) > 0 {
 		b.WriteString(", Query: url.Values{}, Header: http.Header{}")
+	}
+	if slices.Contains(params, "Idempotency-Key") {
+		b.WriteString(", takesKey: true")
 	}
 	fmt.Fprintf(b, "}\n%s%s\n}\n\n", fill.String(), end)
 }

@@ -36,7 +36,7 @@ type FollowAttemptsParams struct {
 // recorded after it ended: skip those that you have, by event_id, endpoint_id, number and outcome. An attempt that
 // was recorded later than that, after trouble with the database, is not shown here; GET /api/events/{id}/attempts and
 // SQL show all.
-func (c *Client) FollowAttempts(ctx context.Context, params FollowAttemptsParams) (*FollowedPage, error) {
+func (c *Client) FollowAttempts(ctx context.Context, params FollowAttemptsParams, options ...CallOption) (*FollowedPage, error) {
 	r := Request{Method: "GET", Path: "/api/attempts", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -62,7 +62,7 @@ func (c *Client) FollowAttempts(ctx context.Context, params FollowAttemptsParams
 	if params.Cursor != "" {
 		r.Query.Set("cursor", params.Cursor)
 	}
-	return call[FollowedPage](ctx, c, r, nil)
+	return call[FollowedPage](ctx, c, r, nil, options)
 }
 
 // ListAuditParams are the parameters of [Client.ListAudit]. The zero value of each leaves it out.
@@ -89,7 +89,7 @@ type ListAuditParams struct {
 
 // ListAudit calls GET /api/audit: list what was done. A tenant's key is shown what was done with the tenant's
 // objects.
-func (c *Client) ListAudit(ctx context.Context, params ListAuditParams) (*Page[AuditEntry], error) {
+func (c *Client) ListAudit(ctx context.Context, params ListAuditParams, options ...CallOption) (*Page[AuditEntry], error) {
 	r := Request{Method: "GET", Path: "/api/audit", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -118,7 +118,7 @@ func (c *Client) ListAudit(ctx context.Context, params ListAuditParams) (*Page[A
 	if params.Cursor != "" {
 		r.Query.Set("cursor", params.Cursor)
 	}
-	return call[Page[AuditEntry]](ctx, c, r, nil)
+	return call[Page[AuditEntry]](ctx, c, r, nil, options)
 }
 
 // ListDeliveriesParams are the parameters of [Client.ListDeliveries]. The zero value of each leaves it out.
@@ -153,7 +153,7 @@ type ListDeliveriesParams struct {
 
 // ListDeliveries calls GET /api/deliveries: list deliveries. A page may have fewer items than limit, or none, and a
 // next_cursor all the same: what matches may be rare, and a request looks through some ten thousand rows.
-func (c *Client) ListDeliveries(ctx context.Context, params ListDeliveriesParams) (*Page[Delivery], error) {
+func (c *Client) ListDeliveries(ctx context.Context, params ListDeliveriesParams, options ...CallOption) (*Page[Delivery], error) {
 	r := Request{Method: "GET", Path: "/api/deliveries", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -194,7 +194,7 @@ func (c *Client) ListDeliveries(ctx context.Context, params ListDeliveriesParams
 	if params.Cursor != "" {
 		r.Query.Set("cursor", params.Cursor)
 	}
-	return call[Page[Delivery]](ctx, c, r, nil)
+	return call[Page[Delivery]](ctx, c, r, nil, options)
 }
 
 // ReplayDeliveriesParams are the parameters of [Client.ReplayDeliveries]. The zero value of each leaves it out.
@@ -209,12 +209,12 @@ type ReplayDeliveriesParams struct {
 // ReplayDeliveries calls POST /api/deliveries/replay: deliver a list again. As for one, up to 1,000 at a time, behind
 // live traffic. What can't be replayed, or is not there, says so in its result and is in nobody's way. If no answer
 // comes, repeat the request: what was replayed is pending then. To replay by a filter, use POST /api/operations.
-func (c *Client) ReplayDeliveries(ctx context.Context, body ReplaysOrder, params ReplayDeliveriesParams) (*ReplayResults, error) {
-	r := Request{Method: "POST", Path: "/api/deliveries/replay", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) ReplayDeliveries(ctx context.Context, body ReplaysOrder, params ReplayDeliveriesParams, options ...CallOption) (*ReplayResults, error) {
+	r := Request{Method: "POST", Path: "/api/deliveries/replay", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
-	return call[ReplayResults](ctx, c, r, body)
+	return call[ReplayResults](ctx, c, r, body, options)
 }
 
 // GetDeliveryParams are the parameters of [Client.GetDelivery]. The zero value of each leaves it out.
@@ -224,12 +224,12 @@ type GetDeliveryParams struct {
 }
 
 // GetDelivery calls GET /api/deliveries/{event_id}/{endpoint_id}: get a delivery.
-func (c *Client) GetDelivery(ctx context.Context, eventID string, endpointID string, params GetDeliveryParams) (*Delivery, error) {
+func (c *Client) GetDelivery(ctx context.Context, eventID string, endpointID string, params GetDeliveryParams, options ...CallOption) (*Delivery, error) {
 	r := Request{Method: "GET", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID), Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
 	}
-	return call[Delivery](ctx, c, r, nil)
+	return call[Delivery](ctx, c, r, nil, options)
 }
 
 // ListDeliveryAttemptsParams are the parameters of [Client.ListDeliveryAttempts]. The zero value of each leaves it out.
@@ -251,7 +251,7 @@ type ListDeliveryAttemptsParams struct {
 }
 
 // ListDeliveryAttempts calls GET /api/deliveries/{event_id}/{endpoint_id}/attempts: list the attempts of a delivery.
-func (c *Client) ListDeliveryAttempts(ctx context.Context, eventID string, endpointID string, params ListDeliveryAttemptsParams) (*Page[Attempt], error) {
+func (c *Client) ListDeliveryAttempts(ctx context.Context, eventID string, endpointID string, params ListDeliveryAttemptsParams, options ...CallOption) (*Page[Attempt], error) {
 	r := Request{Method: "GET", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/attempts", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -274,7 +274,7 @@ func (c *Client) ListDeliveryAttempts(ctx context.Context, eventID string, endpo
 	if params.Bodies {
 		r.Query.Set("bodies", "true")
 	}
-	return call[Page[Attempt]](ctx, c, r, nil)
+	return call[Page[Attempt]](ctx, c, r, nil, options)
 }
 
 // CancelDeliveryParams are the parameters of [Client.CancelDelivery]. The zero value of each leaves it out.
@@ -290,15 +290,15 @@ type CancelDeliveryParams struct {
 
 // CancelDelivery calls POST /api/deliveries/{event_id}/{endpoint_id}/cancel: give up a pending delivery. An attempt
 // that is under way ends as it does and is logged, but none follows.
-func (c *Client) CancelDelivery(ctx context.Context, eventID string, endpointID string, params CancelDeliveryParams) (*Delivery, error) {
-	r := Request{Method: "POST", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/cancel", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) CancelDelivery(ctx context.Context, eventID string, endpointID string, params CancelDeliveryParams, options ...CallOption) (*Delivery, error) {
+	r := Request{Method: "POST", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/cancel", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
 	}
-	return call[Delivery](ctx, c, r, nil)
+	return call[Delivery](ctx, c, r, nil, options)
 }
 
 // ReplayDeliveryParams are the parameters of [Client.ReplayDelivery]. The zero value of each leaves it out.
@@ -317,8 +317,8 @@ type ReplayDeliveryParams struct {
 // ReplayDelivery calls POST /api/deliveries/{event_id}/{endpoint_id}/replay: deliver again. Orders new attempts with
 // the whole retry schedule; the event id stays the same and the attempt numbers go on. A pending delivery is refused
 // (409), or attempted at once with now=true.
-func (c *Client) ReplayDelivery(ctx context.Context, eventID string, endpointID string, body *ReplayOrder, params ReplayDeliveryParams) (*Delivery, error) {
-	r := Request{Method: "POST", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/replay", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) ReplayDelivery(ctx context.Context, eventID string, endpointID string, body *ReplayOrder, params ReplayDeliveryParams, options ...CallOption) (*Delivery, error) {
+	r := Request{Method: "POST", Path: "/api/deliveries/" + url.PathEscape(eventID) + "/" + url.PathEscape(endpointID) + "/replay", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
@@ -328,7 +328,7 @@ func (c *Client) ReplayDelivery(ctx context.Context, eventID string, endpointID 
 	if params.Now {
 		r.Query.Set("now", "true")
 	}
-	return call[Delivery](ctx, c, r, body)
+	return call[Delivery](ctx, c, r, body, options)
 }
 
 // ListEndpointsParams are the parameters of [Client.ListEndpoints]. The zero value of each leaves it out.
@@ -356,7 +356,7 @@ type ListEndpointsParams struct {
 }
 
 // ListEndpoints calls GET /api/endpoints: list endpoints, oldest first.
-func (c *Client) ListEndpoints(ctx context.Context, params ListEndpointsParams) (*Page[Endpoint], error) {
+func (c *Client) ListEndpoints(ctx context.Context, params ListEndpointsParams, options ...CallOption) (*Page[Endpoint], error) {
 	r := Request{Method: "GET", Path: "/api/endpoints", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -388,7 +388,7 @@ func (c *Client) ListEndpoints(ctx context.Context, params ListEndpointsParams) 
 	if params.Cursor != "" {
 		r.Query.Set("cursor", params.Cursor)
 	}
-	return call[Page[Endpoint]](ctx, c, r, nil)
+	return call[Page[Endpoint]](ctx, c, r, nil, options)
 }
 
 // CreateEndpointParams are the parameters of [Client.CreateEndpoint]. The zero value of each leaves it out.
@@ -402,12 +402,12 @@ type CreateEndpointParams struct {
 
 // CreateEndpoint calls POST /api/endpoints: create an endpoint. The secret that signs its webhooks is in this answer
 // and in no other.
-func (c *Client) CreateEndpoint(ctx context.Context, body NewEndpoint, params CreateEndpointParams) (*Endpoint, error) {
-	r := Request{Method: "POST", Path: "/api/endpoints", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) CreateEndpoint(ctx context.Context, body NewEndpoint, params CreateEndpointParams, options ...CallOption) (*Endpoint, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
-	return call[Endpoint](ctx, c, r, body)
+	return call[Endpoint](ctx, c, r, body, options)
 }
 
 // CreateEndpointsParams are the parameters of [Client.CreateEndpoints]. The zero value of each leaves it out.
@@ -421,12 +421,12 @@ type CreateEndpointsParams struct {
 
 // CreateEndpoints calls POST /api/endpoints/batch: create many endpoints, all or none. In one transaction. What is
 // wrong is named by its place: body.endpoints[3].url.
-func (c *Client) CreateEndpoints(ctx context.Context, body NewEndpoints, params CreateEndpointsParams) (*EndpointBatch, error) {
-	r := Request{Method: "POST", Path: "/api/endpoints/batch", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) CreateEndpoints(ctx context.Context, body NewEndpoints, params CreateEndpointsParams, options ...CallOption) (*EndpointBatch, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints/batch", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
-	return call[EndpointBatch](ctx, c, r, body)
+	return call[EndpointBatch](ctx, c, r, body, options)
 }
 
 // GetEndpointParams are the parameters of [Client.GetEndpoint]. The zero value of each leaves it out.
@@ -439,7 +439,7 @@ type GetEndpointParams struct {
 
 // GetEndpoint calls GET /api/endpoints/{id}: get an endpoint. Its ETag is that of what is configured: it stays the
 // same while only health and lane change, so don't give it as If-None-Match to watch those.
-func (c *Client) GetEndpoint(ctx context.Context, id string, params GetEndpointParams) (*Endpoint, error) {
+func (c *Client) GetEndpoint(ctx context.Context, id string, params GetEndpointParams, options ...CallOption) (*Endpoint, error) {
 	r := Request{Method: "GET", Path: "/api/endpoints/" + url.PathEscape(id), Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -447,7 +447,7 @@ func (c *Client) GetEndpoint(ctx context.Context, id string, params GetEndpointP
 	if params.IfNoneMatch != "" {
 		r.Header.Set("If-None-Match", params.IfNoneMatch)
 	}
-	return call[Endpoint](ctx, c, r, nil)
+	return call[Endpoint](ctx, c, r, nil, options)
 }
 
 // PutEndpointParams are the parameters of [Client.PutEndpoint]. The zero value of each leaves it out.
@@ -463,7 +463,7 @@ type PutEndpointParams struct {
 // PutEndpoint calls PUT /api/endpoints/{id}: create an endpoint, or replace it. By its uid: 201 if there was none,
 // and the answer has its secret; else 200. All members that are not given get their defaults, but the secret and the
 // status stay. What changes nothing is not written. By its id: only replaces.
-func (c *Client) PutEndpoint(ctx context.Context, id string, body NewEndpoint, params PutEndpointParams) (*Endpoint, error) {
+func (c *Client) PutEndpoint(ctx context.Context, id string, body NewEndpoint, params PutEndpointParams, options ...CallOption) (*Endpoint, error) {
 	r := Request{Method: "PUT", Path: "/api/endpoints/" + url.PathEscape(id), Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -474,7 +474,7 @@ func (c *Client) PutEndpoint(ctx context.Context, id string, body NewEndpoint, p
 	if params.IfNoneMatch != "" {
 		r.Header.Set("If-None-Match", params.IfNoneMatch)
 	}
-	return call[Endpoint](ctx, c, r, body)
+	return call[Endpoint](ctx, c, r, body, options)
 }
 
 // UpdateEndpointParams are the parameters of [Client.UpdateEndpoint]. The zero value of each leaves it out.
@@ -489,7 +489,7 @@ type UpdateEndpointParams struct {
 // not given stay as they are, and null sets a member back to its default. headers, secret_headers and metadata are
 // merged member by member. What changes nothing is not written. Disabling cancels the pending deliveries, in the
 // background.
-func (c *Client) UpdateEndpoint(ctx context.Context, id string, body EndpointChange, params UpdateEndpointParams) (*Endpoint, error) {
+func (c *Client) UpdateEndpoint(ctx context.Context, id string, body EndpointChange, params UpdateEndpointParams, options ...CallOption) (*Endpoint, error) {
 	r := Request{Method: "PATCH", Path: "/api/endpoints/" + url.PathEscape(id), Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -497,7 +497,7 @@ func (c *Client) UpdateEndpoint(ctx context.Context, id string, body EndpointCha
 	if params.IfMatch != "" {
 		r.Header.Set("If-Match", params.IfMatch)
 	}
-	return call[Endpoint](ctx, c, r, body)
+	return call[Endpoint](ctx, c, r, body, options)
 }
 
 // DeleteEndpointParams are the parameters of [Client.DeleteEndpoint]. The zero value of each leaves it out.
@@ -511,7 +511,7 @@ type DeleteEndpointParams struct {
 // DeleteEndpoint calls DELETE /api/endpoints/{id}: delete an endpoint. Erases its secrets and cancels its pending
 // deliveries, in the background. Its past deliveries and attempts stay until the retention ends. Its uid is free
 // again.
-func (c *Client) DeleteEndpoint(ctx context.Context, id string, params DeleteEndpointParams) error {
+func (c *Client) DeleteEndpoint(ctx context.Context, id string, params DeleteEndpointParams, options ...CallOption) error {
 	r := Request{Method: "DELETE", Path: "/api/endpoints/" + url.PathEscape(id), Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -519,7 +519,7 @@ func (c *Client) DeleteEndpoint(ctx context.Context, id string, params DeleteEnd
 	if params.IfMatch != "" {
 		r.Header.Set("If-Match", params.IfMatch)
 	}
-	_, err := call[struct{}](ctx, c, r, nil)
+	_, err := call[struct{}](ctx, c, r, nil, options)
 	return err
 }
 
@@ -538,15 +538,15 @@ type RecoverEndpointParams struct {
 // the deliveries that failed and those that were cancelled because the endpoint was disabled or deleted; not those
 // that a person cancelled. With missed, events that were enqueued while it was disabled are delivered too. Enable the
 // endpoint first. While one is under way, another is refused (409).
-func (c *Client) RecoverEndpoint(ctx context.Context, id string, body NewRecover, params RecoverEndpointParams) (*Operation, error) {
-	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/recover", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) RecoverEndpoint(ctx context.Context, id string, body NewRecover, params RecoverEndpointParams, options ...CallOption) (*Operation, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/recover", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
 	}
-	return call[Operation](ctx, c, r, body)
+	return call[Operation](ctx, c, r, body, options)
 }
 
 // RotateSecretParams are the parameters of [Client.RotateSecret]. The zero value of each leaves it out.
@@ -563,15 +563,15 @@ type RotateSecretParams struct {
 // RotateSecret calls POST /api/endpoints/{id}/rotate-secret: replace the secret that signs. Both secrets sign until
 // the overlap ends, so that the receiver can change over at any moment of it. At most two are live: a third rotation
 // within the overlap needs force, which ends the oldest.
-func (c *Client) RotateSecret(ctx context.Context, id string, body *Rotation, params RotateSecretParams) (*Rotated, error) {
-	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/rotate-secret", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) RotateSecret(ctx context.Context, id string, body *Rotation, params RotateSecretParams, options ...CallOption) (*Rotated, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/rotate-secret", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
 	}
-	return call[Rotated](ctx, c, r, body)
+	return call[Rotated](ctx, c, r, body, options)
 }
 
 // GetSecretParams are the parameters of [Client.GetSecret]. The zero value of each leaves it out.
@@ -581,12 +581,12 @@ type GetSecretParams struct {
 }
 
 // GetSecret calls GET /api/endpoints/{id}/secret: get the secrets that sign.
-func (c *Client) GetSecret(ctx context.Context, id string, params GetSecretParams) (*SecretsOutputBody, error) {
+func (c *Client) GetSecret(ctx context.Context, id string, params GetSecretParams, options ...CallOption) (*SecretsOutputBody, error) {
 	r := Request{Method: "GET", Path: "/api/endpoints/" + url.PathEscape(id) + "/secret", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
 	}
-	return call[SecretsOutputBody](ctx, c, r, nil)
+	return call[SecretsOutputBody](ctx, c, r, nil, options)
 }
 
 // TestEndpointParams are the parameters of [Client.TestEndpoint]. The zero value of each leaves it out.
@@ -606,8 +606,8 @@ type TestEndpointParams struct {
 // TestEndpoint calls POST /api/endpoints/{id}/test: send a test event and wait for its first attempt. Stores an event
 // of the type outhook.test for this endpoint alone, whatever its event types are. It is signed, sent and logged like
 // any other, but not retried.
-func (c *Client) TestEndpoint(ctx context.Context, id string, params TestEndpointParams) (*Tested, error) {
-	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/test", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) TestEndpoint(ctx context.Context, id string, params TestEndpointParams, options ...CallOption) (*Tested, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/test", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
@@ -617,13 +617,13 @@ func (c *Client) TestEndpoint(ctx context.Context, id string, params TestEndpoin
 	if params.Traceparent != "" {
 		r.Header.Set("Traceparent", params.Traceparent)
 	}
-	return call[Tested](ctx, c, r, nil)
+	return call[Tested](ctx, c, r, nil, options)
 }
 
 // GetErasure calls GET /api/erasures/{id}: see how far an erasure is.
-func (c *Client) GetErasure(ctx context.Context, id string) (*Erasure, error) {
+func (c *Client) GetErasure(ctx context.Context, id string, options ...CallOption) (*Erasure, error) {
 	r := Request{Method: "GET", Path: "/api/erasures/" + url.PathEscape(id)}
-	return call[Erasure](ctx, c, r, nil)
+	return call[Erasure](ctx, c, r, nil, options)
 }
 
 // ListEventsParams are the parameters of [Client.ListEvents]. The zero value of each leaves it out.
@@ -648,7 +648,7 @@ type ListEventsParams struct {
 
 // ListEvents calls GET /api/events: list events. Without payloads. A page may have fewer items than limit, or none,
 // and a next_cursor all the same: what matches may be rare, and a request looks through some ten thousand rows.
-func (c *Client) ListEvents(ctx context.Context, params ListEventsParams) (*Page[Event], error) {
+func (c *Client) ListEvents(ctx context.Context, params ListEventsParams, options ...CallOption) (*Page[Event], error) {
 	r := Request{Method: "GET", Path: "/api/events", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -674,7 +674,7 @@ func (c *Client) ListEvents(ctx context.Context, params ListEventsParams) (*Page
 	if params.Cursor != "" {
 		r.Query.Set("cursor", params.Cursor)
 	}
-	return call[Page[Event]](ctx, c, r, nil)
+	return call[Page[Event]](ctx, c, r, nil, options)
 }
 
 // CreateEventParams are the parameters of [Client.CreateEvent]. The zero value of each leaves it out.
@@ -692,8 +692,8 @@ type CreateEventParams struct {
 // CreateEvent calls POST /api/events: enqueue an event. Answers once the event and its deliveries are committed: 202,
 // or 200 for a duplicate. An event without a subscribed endpoint is stored too. After a 5xx or no answer, repeat the
 // request with the same idempotency key.
-func (c *Client) CreateEvent(ctx context.Context, body NewEvent, params CreateEventParams) (*Stored, error) {
-	r := Request{Method: "POST", Path: "/api/events", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) CreateEvent(ctx context.Context, body NewEvent, params CreateEventParams, options ...CallOption) (*Stored, error) {
+	r := Request{Method: "POST", Path: "/api/events", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
@@ -703,7 +703,7 @@ func (c *Client) CreateEvent(ctx context.Context, body NewEvent, params CreateEv
 	if params.OuthookDepth != 0 {
 		r.Header.Set("Outhook-Depth", strconv.Itoa(params.OuthookDepth))
 	}
-	return call[Stored](ctx, c, r, body)
+	return call[Stored](ctx, c, r, body, options)
 }
 
 // CreateEventsParams are the parameters of [Client.CreateEvents]. The zero value of each leaves it out.
@@ -718,7 +718,7 @@ type CreateEventsParams struct {
 
 // CreateEvents calls POST /api/events/batch: enqueue many events, all or none. One invalid event or one conflict
 // refuses the whole batch and is named by its index.
-func (c *Client) CreateEvents(ctx context.Context, body NewBatch, params CreateEventsParams) (*StoredBatch, error) {
+func (c *Client) CreateEvents(ctx context.Context, body NewBatch, params CreateEventsParams, options ...CallOption) (*StoredBatch, error) {
 	r := Request{Method: "POST", Path: "/api/events/batch", Query: url.Values{}, Header: http.Header{}}
 	if params.Traceparent != "" {
 		r.Header.Set("Traceparent", params.Traceparent)
@@ -726,13 +726,13 @@ func (c *Client) CreateEvents(ctx context.Context, body NewBatch, params CreateE
 	if params.OuthookDepth != 0 {
 		r.Header.Set("Outhook-Depth", strconv.Itoa(params.OuthookDepth))
 	}
-	return call[StoredBatch](ctx, c, r, body)
+	return call[StoredBatch](ctx, c, r, body, options)
 }
 
 // GetEvent calls GET /api/events/{id}: get an event with its payload and deliveries.
-func (c *Client) GetEvent(ctx context.Context, id string) (*FullEvent, error) {
+func (c *Client) GetEvent(ctx context.Context, id string, options ...CallOption) (*FullEvent, error) {
 	r := Request{Method: "GET", Path: "/api/events/" + url.PathEscape(id)}
-	return call[FullEvent](ctx, c, r, nil)
+	return call[FullEvent](ctx, c, r, nil, options)
 }
 
 // ListEventAttemptsParams are the parameters of [Client.ListEventAttempts]. The zero value of each leaves it out.
@@ -754,7 +754,7 @@ type ListEventAttemptsParams struct {
 }
 
 // ListEventAttempts calls GET /api/events/{id}/attempts: list the attempts of an event.
-func (c *Client) ListEventAttempts(ctx context.Context, id string, params ListEventAttemptsParams) (*Page[Attempt], error) {
+func (c *Client) ListEventAttempts(ctx context.Context, id string, params ListEventAttemptsParams, options ...CallOption) (*Page[Attempt], error) {
 	r := Request{Method: "GET", Path: "/api/events/" + url.PathEscape(id) + "/attempts", Query: url.Values{}, Header: http.Header{}}
 	if params.EndpointID != "" {
 		r.Query.Set("endpoint_id", params.EndpointID)
@@ -777,7 +777,7 @@ func (c *Client) ListEventAttempts(ctx context.Context, id string, params ListEv
 	if params.Bodies {
 		r.Query.Set("bodies", "true")
 	}
-	return call[Page[Attempt]](ctx, c, r, nil)
+	return call[Page[Attempt]](ctx, c, r, nil, options)
 }
 
 // ErasePayloadParams are the parameters of [Client.ErasePayload]. The zero value of each leaves it out.
@@ -791,12 +791,12 @@ type ErasePayloadParams struct {
 // its idempotency key stays taken; it can't be delivered again. While deliveries are pending it is refused (409),
 // unless force cancels them. An attempt that is under way then ends as it does: repeat the order to erase what was
 // answered to it.
-func (c *Client) ErasePayload(ctx context.Context, id string, params ErasePayloadParams) error {
+func (c *Client) ErasePayload(ctx context.Context, id string, params ErasePayloadParams, options ...CallOption) error {
 	r := Request{Method: "DELETE", Path: "/api/events/" + url.PathEscape(id) + "/payload", Query: url.Values{}, Header: http.Header{}}
 	if params.Force {
 		r.Query.Set("force", "true")
 	}
-	_, err := call[struct{}](ctx, c, r, nil)
+	_, err := call[struct{}](ctx, c, r, nil, options)
 	return err
 }
 
@@ -813,7 +813,7 @@ type ListKeysParams struct {
 }
 
 // ListKeys calls GET /api/keys: list API keys. The revoked and expired ones too. OUTHOOK_API_KEY is not among them.
-func (c *Client) ListKeys(ctx context.Context, params ListKeysParams) (*Page[Key], error) {
+func (c *Client) ListKeys(ctx context.Context, params ListKeysParams, options ...CallOption) (*Page[Key], error) {
 	r := Request{Method: "GET", Path: "/api/keys", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -827,7 +827,7 @@ func (c *Client) ListKeys(ctx context.Context, params ListKeysParams) (*Page[Key
 	if params.Cursor != "" {
 		r.Query.Set("cursor", params.Cursor)
 	}
-	return call[Page[Key]](ctx, c, r, nil)
+	return call[Page[Key]](ctx, c, r, nil, options)
 }
 
 // CreateKeyParams are the parameters of [Client.CreateKey]. The zero value of each leaves it out.
@@ -841,19 +841,19 @@ type CreateKeyParams struct {
 
 // CreateKey calls POST /api/keys: create an API key. The key is in this answer and in no other: only its hash is
 // stored.
-func (c *Client) CreateKey(ctx context.Context, body NewKey, params CreateKeyParams) (*Key, error) {
-	r := Request{Method: "POST", Path: "/api/keys", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) CreateKey(ctx context.Context, body NewKey, params CreateKeyParams, options ...CallOption) (*Key, error) {
+	r := Request{Method: "POST", Path: "/api/keys", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
-	return call[Key](ctx, c, r, body)
+	return call[Key](ctx, c, r, body, options)
 }
 
 // RevokeKey calls DELETE /api/keys/{id}: revoke an API key. It stops working at once, and stays in the list. 404 if
 // it is revoked already.
-func (c *Client) RevokeKey(ctx context.Context, id string) error {
+func (c *Client) RevokeKey(ctx context.Context, id string, options ...CallOption) error {
 	r := Request{Method: "DELETE", Path: "/api/keys/" + url.PathEscape(id)}
-	_, err := call[struct{}](ctx, c, r, nil)
+	_, err := call[struct{}](ctx, c, r, nil, options)
 	return err
 }
 
@@ -875,7 +875,7 @@ type ListOperationsParams struct {
 
 // ListOperations calls GET /api/operations: list operations. A key that is bound to a tenant sees the operations with
 // that tenant_id.
-func (c *Client) ListOperations(ctx context.Context, params ListOperationsParams) (*Page[Operation], error) {
+func (c *Client) ListOperations(ctx context.Context, params ListOperationsParams, options ...CallOption) (*Page[Operation], error) {
 	r := Request{Method: "GET", Path: "/api/operations", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -895,7 +895,7 @@ func (c *Client) ListOperations(ctx context.Context, params ListOperationsParams
 	if params.Cursor != "" {
 		r.Query.Set("cursor", params.Cursor)
 	}
-	return call[Page[Operation]](ctx, c, r, nil)
+	return call[Page[Operation]](ctx, c, r, nil, options)
 }
 
 // CreateOperationParams are the parameters of [Client.CreateOperation]. The zero value of each leaves it out.
@@ -912,18 +912,18 @@ type CreateOperationParams struct {
 // behind live traffic. What is replayed no longer matches, so an order that is repeated, or cut short by a crash,
 // replays nothing twice. A key that is bound to a tenant replays that tenant's deliveries, also without tenant_id. At
 // most 100 operations of a tenant run at the same time (429), and tenants take turns.
-func (c *Client) CreateOperation(ctx context.Context, body NewReplay, params CreateOperationParams) (*Operation, error) {
-	r := Request{Method: "POST", Path: "/api/operations", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) CreateOperation(ctx context.Context, body NewReplay, params CreateOperationParams, options ...CallOption) (*Operation, error) {
+	r := Request{Method: "POST", Path: "/api/operations", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
-	return call[Operation](ctx, c, r, body)
+	return call[Operation](ctx, c, r, body, options)
 }
 
 // GetOperation calls GET /api/operations/{id}: get an operation and its progress.
-func (c *Client) GetOperation(ctx context.Context, id string) (*Operation, error) {
+func (c *Client) GetOperation(ctx context.Context, id string, options ...CallOption) (*Operation, error) {
 	r := Request{Method: "GET", Path: "/api/operations/" + url.PathEscape(id)}
-	return call[Operation](ctx, c, r, nil)
+	return call[Operation](ctx, c, r, nil, options)
 }
 
 // CancelOperationParams are the parameters of [Client.CancelOperation]. The zero value of each leaves it out.
@@ -937,12 +937,12 @@ type CancelOperationParams struct {
 
 // CancelOperation calls POST /api/operations/{id}/cancel: give up an operation. It ends after the chunk that it is
 // at. What was replayed is delivered.
-func (c *Client) CancelOperation(ctx context.Context, id string, params CancelOperationParams) (*Operation, error) {
-	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/cancel", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) CancelOperation(ctx context.Context, id string, params CancelOperationParams, options ...CallOption) (*Operation, error) {
+	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/cancel", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
-	return call[Operation](ctx, c, r, nil)
+	return call[Operation](ctx, c, r, nil, options)
 }
 
 // PauseOperationParams are the parameters of [Client.PauseOperation]. The zero value of each leaves it out.
@@ -956,12 +956,12 @@ type PauseOperationParams struct {
 
 // PauseOperation calls POST /api/operations/{id}/pause: pause an operation. It stops after the chunk that it is at.
 // What was replayed is delivered.
-func (c *Client) PauseOperation(ctx context.Context, id string, params PauseOperationParams) (*Operation, error) {
-	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/pause", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) PauseOperation(ctx context.Context, id string, params PauseOperationParams, options ...CallOption) (*Operation, error) {
+	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/pause", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
-	return call[Operation](ctx, c, r, nil)
+	return call[Operation](ctx, c, r, nil, options)
 }
 
 // ResumeOperationParams are the parameters of [Client.ResumeOperation]. The zero value of each leaves it out.
@@ -974,12 +974,12 @@ type ResumeOperationParams struct {
 }
 
 // ResumeOperation calls POST /api/operations/{id}/resume: go on with a paused operation. It goes on where it stopped.
-func (c *Client) ResumeOperation(ctx context.Context, id string, params ResumeOperationParams) (*Operation, error) {
-	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/resume", Query: url.Values{}, Header: http.Header{}}
+func (c *Client) ResumeOperation(ctx context.Context, id string, params ResumeOperationParams, options ...CallOption) (*Operation, error) {
+	r := Request{Method: "POST", Path: "/api/operations/" + url.PathEscape(id) + "/resume", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
-	return call[Operation](ctx, c, r, nil)
+	return call[Operation](ctx, c, r, nil, options)
 }
 
 // GetStatsParams are the parameters of [Client.GetStats]. The zero value of each leaves it out.
@@ -992,7 +992,7 @@ type GetStatsParams struct {
 
 // GetStats calls GET /api/stats: count what went on in the last minutes, and what waits. Counts rows, so its cost
 // grows with the window and the backlog; it gives up after 5 seconds (503). For a graph, use metrics.
-func (c *Client) GetStats(ctx context.Context, params GetStatsParams) (*Stats, error) {
+func (c *Client) GetStats(ctx context.Context, params GetStatsParams, options ...CallOption) (*Stats, error) {
 	r := Request{Method: "GET", Path: "/api/stats", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
@@ -1000,7 +1000,7 @@ func (c *Client) GetStats(ctx context.Context, params GetStatsParams) (*Stats, e
 	if params.WindowS != 0 {
 		r.Query.Set("window_s", strconv.Itoa(params.WindowS))
 	}
-	return call[Stats](ctx, c, r, nil)
+	return call[Stats](ctx, c, r, nil, options)
 }
 
 // EraseTenant calls DELETE /api/tenants/{tenant_id}/data: erase a tenant's data. Orders that everything the tenant
@@ -1009,7 +1009,7 @@ func (c *Client) GetStats(ctx context.Context, params GetStatsParams) (*Stats, e
 // are stored for it. Pending deliveries are cancelled, and the API keys that are bound to it revoked. Ids, types,
 // times, states and counts stay in the log until the retention ends. What is enqueued later is not erased. A second
 // order while one is running starts that one anew.
-func (c *Client) EraseTenant(ctx context.Context, tenantID string) (*Erasure, error) {
+func (c *Client) EraseTenant(ctx context.Context, tenantID string, options ...CallOption) (*Erasure, error) {
 	r := Request{Method: "DELETE", Path: "/api/tenants/" + url.PathEscape(tenantID) + "/data"}
-	return call[Erasure](ctx, c, r, nil)
+	return call[Erasure](ctx, c, r, nil, options)
 }

@@ -2,77 +2,69 @@
 //
 // Begin with [New]. Each operation of the API is a method, named like it: [Client.CreateEvent], [Client.ListEndpoints],
 // [Client.ReplayDelivery]. They and their types are generated from the API's OpenAPI document, which says what each
-// member means (GET /docs of a running server). An answer that is an error is an [*Error], whose Code is one of
-// docs/errors.md. [All] goes through the pages of a list.
+// member means (GET /docs of a running server). [All] goes through the pages of a list.
+//
+// What is refused is an [*Error], whose Code is one of docs/errors.md; where nothing answers, a [*NoAnswerError]; where
+// something else does, a [*NotOuthookError]. Trouble that may pass is tried again: [WithRepeats] says what and how
+// often.
+//
+// Two who change one endpoint at the same time do not undo each other's work if they say what they have seen: an
+// [Endpoint] has its ETag, which [UpdateEndpointParams], [PutEndpointParams] and [DeleteEndpointParams] take as
+// IfMatch. If somebody was faster, the change is refused with the status 412. A GET with IfNoneMatch returns
+// [ErrNotModified] if nothing has changed.
 //
 // An application that enqueues in its own transaction needs package outhook instead: this one reports an event only
 // after the change is committed, or before.
 package client
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"iter"
-	"maps"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
 
 const (
-	// DefaultTimeout is how long a request may take, unless the HTTP client says otherwise.
+	// DefaultTimeout is how long a call may take, with its repeats.
 	DefaultTimeout = 60 * time.Second
 
-	// maxAnswerBytes bounds what is read of an answer. The largest is a page of 200 endpoints of up to 50 KiB.
-	maxAnswerBytes = 64 << 20
+	// DefaultRepeats is how often a request is repeated at most.
+	DefaultRepeats = 3
 )
 
-// ErrNotOuthook is an answer that is not one of Outhook's API: the address is another server's, or a proxy's.
-var ErrNotOuthook = errors.New("the answer is not one of Outhook's API")
+var (
+	// ErrInvalidAddress is what New returns for an address that is none of a server.
+	ErrInvalidAddress = errors.New("outhook: the address is not valid: it must look like https://outhook.example.com")
 
-// Error is an answer of the API that is no success: an RFC 9457 problem.
-type Error struct {
-	Problem
-
-	// RetryAfter is after how long to repeat the request. 0: the API did not say.
-	RetryAfter time.Duration
-}
-
-// Error says what the API said, with what to do about it.
-func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.Detail)
-	for _, d := range e.Errors {
-		fmt.Fprintf(&b, "; %s %s", d.Location, d.Message)
-	}
-	return b.String()
-}
+	// ErrNoKey is what New returns without a key.
+	ErrNoKey = errors.New("outhook: no API key: `outhook keys create` makes one")
+)
 
 // Client calls the API at one address with one key. It is safe for concurrent use.
 type Client struct {
 	base      *url.URL
 	key       string
 	userAgent string
+	timeout   time.Duration
+	repeats   int
 	http      *http.Client
 }
 
-// New returns a client. address is the API's, like https://outhook.example.com, and key an API key.
+// New returns a client. address is the API's, like https://outhook.example.com, and key an API key. Returns
+// [ErrInvalidAddress] or [ErrNoKey].
 func New(address, key string, options ...Option) (*Client, error) {
 	base, err := url.Parse(strings.TrimRight(address, "/"))
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, errors.New("outhook: the address is not valid: it must look like https://outhook.example.com")
+		return nil, ErrInvalidAddress
 	}
 	if key == "" {
-		return nil, errors.New("outhook: no API key: `outhook keys create` makes one")
+		return nil, ErrNoKey
 	}
 
-	c := &Client{base: base, key: key, userAgent: "outhook-go", http: &http.Client{Timeout: DefaultTimeout}}
+	c := &Client{
+		base: base, key: key, userAgent: "outhook-go", timeout: DefaultTimeout, repeats: DefaultRepeats, http: &http.Client{},
+	}
 	for _, option := range options {
 		option(c)
 	}
@@ -87,150 +79,36 @@ func New(address, key string, options ...Option) (*Client, error) {
 // Option changes a client that New makes.
 type Option func(*Client)
 
-// WithHTTPClient makes requests with a client of yours: its timeout, its transport. Redirects are never followed.
+// WithHTTPClient makes requests with a client of yours: its transport, and its timeout, which bounds each request that
+// is sent, while [WithTimeout] bounds them together. Redirects are never followed.
 func WithHTTPClient(hc *http.Client) Option { return func(c *Client) { c.http = hc } }
 
 // WithUserAgent sets the User-Agent of requests.
 func WithUserAgent(text string) Option { return func(c *Client) { c.userAgent = text } }
 
-// Request is one that has no method of its own.
-type Request struct {
-	Method string
-	Path   string // below the address, escaped: /api/events
-	Query  url.Values
-	Header http.Header
-	Body   []byte // JSON. nil: none
-}
+// WithTimeout bounds how long a call may take, with its repeats and the pauses before them. 0: no limit but the
+// context's. Default: [DefaultTimeout].
+func WithTimeout(d time.Duration) Option { return func(c *Client) { c.timeout = d } }
 
-// Do sends a request and returns the answer's body. Its error is an [*Error] if the API refuses the request,
-// [ErrNotOuthook] if something else answers, and else that of the connection, without the URL.
-func (c *Client) Do(ctx context.Context, r Request) (json.RawMessage, error) {
-	target := c.base.String() + r.Path
-	if len(r.Query) > 0 {
-		target += "?" + r.Query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, r.Method, target, bytes.NewReader(r.Body))
-	if err != nil {
-		return nil, fmt.Errorf("making a request: %w", err)
-	}
-
-	maps.Copy(req.Header, r.Header)
-	req.Header.Set("Authorization", "Bearer "+c.key)
-	req.Header.Set("User-Agent", c.userAgent)
-	if r.Body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-
-	res, err := c.http.Do(req)
-	if err != nil {
-		return nil, withoutURL(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
-	switch {
-	case err != nil:
-		return nil, withoutURL(err)
-	case res.StatusCode/100 != 2:
-		return nil, refusal(res, body)
-	case len(body) > 0 && !json.Valid(body):
-		return nil, fmt.Errorf("%w: it is no JSON", ErrNotOuthook)
-	}
-	return body, nil
-}
-
-// withoutURL drops the URL that errors of requests have.
-func withoutURL(err error) error {
-	if outer, ok := errors.AsType[*url.Error](err); ok {
-		err = outer.Err
-	}
-	return fmt.Errorf("calling the API: %w", err)
-}
-
-func refusal(res *http.Response, body []byte) error {
-	e := &Error{}
-	if err := json.Unmarshal(body, &e.Problem); err != nil || e.Code == "" {
-		return fmt.Errorf("%w: it has the status %d", ErrNotOuthook, res.StatusCode)
-	}
-	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
-		e.RetryAfter = time.Duration(seconds) * time.Second
-	}
-	return e
-}
-
-// call sends a request and decodes the answer. in is the body, nil for none.
-func call[T any](ctx context.Context, c *Client, r Request, in any) (*T, error) {
-	if in != nil {
-		body, err := json.Marshal(in)
-		if err != nil {
-			return nil, fmt.Errorf("encoding the body: %w", err)
-		}
-		r.Body = body
-	}
-
-	answer, err := c.Do(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	out := new(T)
-	if len(answer) == 0 {
-		return out, nil
-	}
-	if err := json.Unmarshal(answer, out); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotOuthook, err)
-	}
-	return out, nil
-}
-
-// Page is a page of a list.
-type Page[T any] struct {
-	Items      []T     `json:"items"`
-	NextCursor *string `json:"next_cursor"`
-}
-
-// All goes through a list, page by page: list is called with "" and then with the cursor of each next page. It ends
-// with an error, with the zero value, if a page can't be had.
+// WithRepeats sets how often a request is repeated at most; 0: never. Default: [DefaultRepeats].
 //
-//	for event, err := range client.All(func(cursor string) (*client.Page[client.Event], error) {
-//		return c.ListEvents(ctx, client.ListEventsParams{Cursor: cursor})
-//	}) {
-func All[T any](list func(cursor string) (*Page[T], error)) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for cursor := ""; ; {
-			page, err := list(cursor)
-			if err != nil {
-				var none T
-				yield(none, err)
-				return
-			}
-
-			for _, item := range page.Items {
-				if !yield(item, nil) {
-					return
-				}
-			}
-			if page.NextCursor == nil {
-				return
-			}
-			cursor = *page.NextCursor
-		}
-	}
-}
-
-// Change is a member of a body that changes an object: one that is not given stays as it is.
-type Change[T any] struct {
-	value *T
-	given bool
-}
-
-// Set sets a member to a value.
-func Set[T any](v T) Change[T] { return Change[T]{value: &v, given: true} }
-
-// Reset sets a member to null: back to its default.
-func Reset[T any]() Change[T] { return Change[T]{given: true} }
-
-// IsZero tells encoding/json whether to leave the member out.
-func (c Change[T]) IsZero() bool { return !c.given }
-
-// MarshalJSON encodes the value, or null.
-func (c Change[T]) MarshalJSON() ([]byte, error) { return json.Marshal(c.value) }
+// Repeated is what met trouble that may pass: no answer, whole or at all (refused, cut, none within 45 s, which is more
+// than the server takes for any); the status 429, 502 or 503, also of a proxy; and idempotency_key_in_use, which says
+// that the request before is under way yet. Before the first repeat the client waits 0.1 to 0.2 s, and twice as long
+// before each further one; as long as Retry-After says, if that is longer. A Retry-After of more than 5 s, or a pause
+// that would outlast [WithTimeout] or the context, is not waited for: the call returns what it got.
+//
+// Repeated are GET, HEAD, PUT, PATCH and DELETE, whose repetition changes nothing more, and each POST that has an
+// Idempotency-Key: a method whose parameters have one draws it, unless it is given, so the change is made once
+// (docs/idempotency.md). For an event that key is the event's own, kept as long as the event; if the answer to the
+// first request was lost, the event that it stored comes back as a Duplicate.
+//
+// Never repeated are
+//   - a change with IfMatch or IfNoneMatch: it may have been made, and would refuse its own repetition;
+//   - a batch of events of which one has no IdempotencyKey, and an event or a batch whose body is given by [WithBody];
+//   - a POST of [Client.Do] without the header Idempotency-Key;
+//   - a call with [Once];
+//   - what is answered with database_timeout: it asks for too much, and more of it would not be less.
+//
+// A DELETE that is repeated may be answered with not_found, because the first one has done it.
+func WithRepeats(most int) Option { return func(c *Client) { c.repeats = most } }

@@ -190,7 +190,12 @@ type Endpoint struct {
 	UpdatedAt time.Time `json:"updated_at"`
 
 	URL string `json:"url"`
+	// What IfMatch takes, so that a change is refused if there was another one since. Only in answers with one of them;
+	// empty in lists.
+	ETag string `json:"-"`
 }
+
+func (v *Endpoint) setETag(tag string) { v.ETag = tag }
 
 // EndpointBatch is the schema of this name in the OpenAPI document.
 type EndpointBatch struct {

@@ -182,8 +182,8 @@ func (c Code) Status() int {
 	return http.StatusInternalServerError
 }
 
-// Passes tells whether the problem may have passed after the seconds that the answer's Retry-After says: each answer with
-// such a code has that header, and no other.
+// Passes tells whether the problem may have passed after the seconds that the answer's Retry-After says: each answer
+// with such a code has that header, and no other.
 func (c Code) Passes() bool {
 	status := c.Status()
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || c == IdempotencyKeyInUse
