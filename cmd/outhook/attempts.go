@@ -4,92 +4,49 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/url"
-	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/outhook/outhook/api/client"
 )
 
-// attemptAnswer is what the command shows of an attempt.
-type attemptAnswer struct {
-	EventID         uuid.UUID         `json:"event_id"`
-	EndpointID      uuid.UUID         `json:"endpoint_id"`
-	TenantID        string            `json:"tenant_id"`
-	Type            string            `json:"type"`
-	Number          int32             `json:"number"`
-	Trigger         string            `json:"trigger"`
-	StartedAt       time.Time         `json:"started_at"`
-	DurationMS      *int32            `json:"duration_ms"`
-	Outcome         string            `json:"outcome"`
-	StatusCode      *int32            `json:"status_code"`
-	Error           *string           `json:"error"`
-	RemoteAddr      *string           `json:"remote_addr"`
-	ResponseHeaders map[string]string `json:"response_headers"`
-	ResponseBody    *string           `json:"response_body"`
-}
-
-// attemptPage is the answer of a list of attempts.
-type attemptPage struct {
-	Items      []json.RawMessage `json:"items"`
-	NextCursor string            `json:"next_cursor"`
-}
-
-// attemptsPath is the list of an event's attempts.
-func attemptsPath(eventID uuid.UUID) string { return "/api/events/" + eventID.String() + "/attempts" }
-
-// eachAttempt calls do with the attempts of a list, page by page; bodies: with what was answered.
-func eachAttempt(c *command, api *client, path string, bodies bool, do func([]json.RawMessage) error) error {
-	query := url.Values{"limit": {"200"}}
-	if bodies {
-		query.Set("bodies", "true")
-	}
-
-	for {
-		_, page, err := get[attemptPage](c.ctx, api, path, query)
-		if err != nil {
-			return err
-		}
-		if err := do(page.Items); err != nil || page.NextCursor == "" {
-			return err
-		}
-		query.Set("cursor", page.NextCursor)
-	}
-}
-
-// attemptsOf returns the attempts of a list, without what was answered.
-func attemptsOf(c *command, api *client, path string) (list []json.RawMessage, err error) {
-	err = eachAttempt(c, api, path, false, func(items []json.RawMessage) error {
-		list = append(list, items...)
-		return nil
+// attemptsOf returns a list of attempts, without what was answered.
+func attemptsOf(c *command, list page[client.Attempt]) (all []client.Attempt, err error) {
+	_, err = eachPage(c, list, pageSize, func(items []client.Attempt, _ []json.RawMessage) (int, error) {
+		all = append(all, items...)
+		return pageSize, nil
 	})
-	return list, err
+	return all, err
 }
 
-func printAttempts(w io.Writer, list []json.RawMessage) {
-	t := newTable(w, []string{"ENDPOINT", "NUMBER", "STARTED", "DURATION", "OUTCOME", "STATUS", "ERROR"})
-
-	for _, raw := range list {
-		var a attemptAnswer
-		if json.Unmarshal(raw, &a) == nil {
-			t.row(a.EndpointID.String(), fmt.Sprint(a.Number), timeOrDash(&a.StartedAt), a.duration(),
-				a.Outcome, number(a.StatusCode), text(a.Error))
-		}
+// attemptsOfEvent lists the attempts of an event; bodies: with what was answered.
+func attemptsOfEvent(c *command, api *client.Client, id string, bodies bool) page[client.Attempt] {
+	return func(limit int, cursor string, o ...client.CallOption) (*client.Page[client.Attempt], error) {
+		params := client.ListEventAttemptsParams{Limit: limit, Cursor: cursor, Bodies: bodies}
+		return api.ListEventAttempts(c.ctx, id, params, o...)
 	}
+}
 
+func printAttempts(w io.Writer, list []client.Attempt) {
+	t := newTable(w, []string{"ENDPOINT", "NUMBER", "STARTED", "DURATION", "OUTCOME", "STATUS", "ERROR"})
+	for _, a := range list {
+		t.row(a.EndpointID, fmt.Sprint(a.Number), timeOrDash(&a.StartedAt), duration(a.DurationMS), a.Outcome,
+			number(a.StatusCode), text(a.Error))
+	}
 	t.flush()
 }
 
-func (a attemptAnswer) duration() string {
-	if a.DurationMS == nil {
+func duration(ms *int) string {
+	if ms == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%d ms", *a.DurationMS)
+	return fmt.Sprintf("%d ms", *ms)
 }
 
-func showAttempt(w io.Writer, a attemptAnswer) {
+func showTest(w io.Writer, a *client.Tested) {
 	pairs := []string{
-		"event", a.EventID.String(), "endpoint", a.EndpointID.String(), "attempt", fmt.Sprint(a.Number),
-		"started", timeOrDash(&a.StartedAt), "duration", a.duration(),
+		"event", a.EventID, "endpoint", a.EndpointID, "attempt", fmt.Sprint(a.Number),
+		"started", timeOrDash(&a.StartedAt), "duration", duration(a.DurationMS),
 		"outcome", a.Outcome, "status", number(a.StatusCode), "error", text(a.Error), "address", text(a.RemoteAddr),
 	}
 	pairs = append(pairs, mapPairs("answer's ", a.ResponseHeaders)...)
@@ -109,20 +66,22 @@ func (a *attemptsCmd) Run(c *command) error {
 		return err
 	}
 
+	list := attemptsOfEvent(c, api, a.EventID.String(), a.JSON)
 	if !a.JSON {
-		list, err := attemptsOf(c, api, attemptsPath(a.EventID))
+		all, err := attemptsOf(c, list)
 		if err == nil {
-			printAttempts(c.stdout, list)
+			printAttempts(c.stdout, all)
 		}
 		return err
 	}
 
-	return eachAttempt(c, api, attemptsPath(a.EventID), true, func(items []json.RawMessage) error {
-		for _, raw := range items {
-			if err := printLine(c.stdout, raw); err != nil {
-				return err
+	_, err = eachPage(c, list, pageSize, func(_ []client.Attempt, raw []json.RawMessage) (int, error) {
+		for _, item := range raw {
+			if err := printLine(c.stdout, item); err != nil {
+				return 0, err
 			}
 		}
-		return nil
+		return pageSize, nil
 	})
+	return err
 }

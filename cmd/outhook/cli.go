@@ -25,7 +25,7 @@ type cli struct {
 
 	Endpoints  endpointsCmd  `cmd:"" group:"api" help:"Create, list, show, change, test and delete endpoints."`
 	Events     eventsCmd     `cmd:"" group:"api" help:"Send, list and show events."`
-	Deliveries deliveriesCmd `cmd:"" group:"api" help:"List, show and cancel deliveries."`
+	Deliveries deliveriesCmd `cmd:"" group:"api" help:"List, show, replay and cancel deliveries."`
 	Attempts   attemptsCmd   `cmd:"" group:"api" help:"List the attempts of an event."`
 	Tail       tailCmd       `cmd:"" group:"api" help:"Print attempts as they happen."`
 	Stats      statsCmd      `cmd:"" group:"api" help:"Count events, deliveries, attempts and latencies of the last minutes, and what waits."`

@@ -1,81 +1,40 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/outhook/outhook/api/client"
 )
 
 // pageSize is how many items a list asks for at once: the API's maximum.
 const pageSize = 200
 
-// maxAnswerBytes bounds what is read of an answer. The largest is a page of 200 endpoints of up to 50 KiB.
-const maxAnswerBytes = 64 << 20
-
 // apiFlags say where the API is, and how to print.
 type apiFlags struct {
 	URL     string        `name:"url" env:"OUTHOOK_URL" default:"http://127.0.0.1:8080" help:"The address of the API."`
 	APIKey  string        `name:"api-key" env:"OUTHOOK_API_KEY" secret:"" help:"The key for the API."`
-	Timeout time.Duration `default:"60s" help:"How long to wait for an answer."`
+	Timeout time.Duration `default:"60s" help:"How long to wait for an answer, with what is tried again."`
 	JSON    bool          `name:"json" help:"Print the API's JSON: an object, or one object a line for lists."`
 }
 
-// apiError is an answer of the API that is no success.
-type apiError struct {
-	Status int
-	Detail string
-	Errors []struct {
-		Location string
-		Message  string
-	}
-}
-
-// Error says what the API said, with what to do about it.
-func (e *apiError) Error() string {
-	var b strings.Builder
-	switch e.Status {
-	case http.StatusUnauthorized:
-		return "the API key is not valid there: check OUTHOOK_API_KEY and OUTHOOK_URL (`outhook keys create` makes a key)"
-	case http.StatusForbidden:
-		b.WriteString("the API key may not do this: ")
-	}
-
-	b.WriteString(e.Detail)
-	for _, d := range e.Errors {
-		fmt.Fprintf(&b, "\n  %s %s", strings.TrimPrefix(strings.TrimPrefix(d.Location, "body."), "query."), d.Message)
-	}
-	return b.String()
-}
-
-// client speaks with the API.
-type client struct {
-	flags apiFlags
-	base  *url.URL
-	http  *http.Client
-}
-
 // client returns a client for the flags.
-func (f apiFlags) client() (*client, error) {
-	base, err := url.Parse(strings.TrimRight(f.URL, "/"))
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+func (f apiFlags) client() (*client.Client, error) {
+	api, err := client.New(f.URL, f.APIKey, client.WithTimeout(f.Timeout), client.WithUserAgent("outhook-cli/"+version()))
+	switch {
+	case errors.Is(err, client.ErrNoKey):
+		return nil, &keyError{}
+	case err != nil:
 		return nil, usageError{errors.New("OUTHOOK_URL is not valid: it must look like https://outhook.example.com")}
 	}
-
-	if f.APIKey == "" {
-		return nil, &keyError{}
-	}
-
-	// A redirect would repeat the request, and might take the key somewhere else.
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &client{flags: f, base: base, http: &http.Client{Timeout: f.Timeout, CheckRedirect: stay}}, nil
+	return api, nil
 }
 
 // keyError is a missing API key.
@@ -86,82 +45,65 @@ func (*keyError) Error() string {
 	return "no API key: set OUTHOOK_API_KEY (or --api-key); `outhook dev` prints its own, `outhook keys create` makes one"
 }
 
-// call sends a request and returns the answer's body. body is sent as it is; nil: none.
-func (c *client) call(ctx context.Context, method, path string, query url.Values, body []byte,
-) (json.RawMessage, error) {
-	target := c.base.JoinPath(path)
-	target.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("making a request: %w", err)
+// refusedError is a refusal of the API.
+type refusedError struct{ refusal *client.Error }
+
+// Error says what the API said, with what to do about it here.
+func (e *refusedError) Error() string {
+	var b strings.Builder
+	switch e.refusal.Status {
+	case http.StatusUnauthorized:
+		return "the API key is not valid there: check OUTHOOK_API_KEY and OUTHOOK_URL (`outhook keys create` makes a key)"
+	case http.StatusForbidden:
+		b.WriteString("the API key may not do this: ")
 	}
 
-	req.Header.Set("Authorization", "Bearer "+c.flags.APIKey)
-	req.Header.Set("User-Agent", "outhook-cli/"+version())
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	b.WriteString(e.refusal.Detail)
+	for _, d := range e.refusal.Errors {
+		fmt.Fprintf(&b, "\n  %s %s", strings.TrimPrefix(strings.TrimPrefix(d.Location, "body."), "query."), d.Message)
 	}
-
-	res, err := c.http.Do(req)
-	if err != nil {
-		return nil, c.unreachable(ctx, err)
-	}
-	defer res.Body.Close()
-
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
-	if err != nil {
-		return nil, c.unreachable(ctx, err)
-	}
-
-	if res.StatusCode/100 != 2 {
-		return nil, c.refusal(res, answer)
-	}
-
-	if len(answer) > 0 && !json.Valid(answer) {
-		return nil, unreachableError{fmt.Errorf("%s answers, but not as Outhook's API: check OUTHOOK_URL", c.base.Redacted())}
-	}
-
-	return answer, nil
+	return b.String()
 }
 
-func (c *client) unreachable(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+// Unwrap returns the client's error.
+func (e *refusedError) Unwrap() error { return e.refusal }
+
+// explained is an error of a call with what to do about it.
+func explained(ctx context.Context, err error) error {
+	var refused *client.Error
+	var silent *client.NoAnswerError
+
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, &refused):
+		return &refusedError{refused}
+	case errors.Is(err, client.ErrNotOuthook):
+		return fmt.Errorf("%w: check OUTHOOK_URL", err)
+	case errors.As(err, &silent):
+		return fmt.Errorf("%w (set OUTHOOK_URL if the API is elsewhere)", err)
 	}
-
-	if outer, ok := errors.AsType[*url.Error](err); ok {
-		err = outer.Err // which leaves out the whole URL
-	}
-
-	return unreachableError{
-		fmt.Errorf("no answer from %s: %w (set OUTHOOK_URL if the API is elsewhere)", c.base.Redacted(), err),
-	}
+	return err
 }
 
-func (c *client) refusal(res *http.Response, answer []byte) error {
-	problem := &apiError{}
-	if err := json.Unmarshal(answer, problem); err != nil || problem.Detail == "" {
-		problem.Detail = fmt.Sprintf("%s answered %d %s, and not as Outhook's API: check OUTHOOK_URL",
-			c.base.Redacted(), res.StatusCode, http.StatusText(res.StatusCode))
+// ask calls the API and shows what it answers.
+func ask[T any](
+	c *command, f apiFlags, call func(*client.Client, client.CallOption) (*T, error), people func(io.Writer, *T),
+) (*T, error) {
+	api, err := f.client()
+	if err != nil {
+		return nil, err
 	}
 
-	problem.Status = res.StatusCode
-	return problem
-}
-
-// get sends a GET request and decodes the answer too.
-func get[T any](ctx context.Context, c *client, path string, query url.Values) (raw json.RawMessage, v T, err error) {
-	if raw, err = c.call(ctx, http.MethodGet, path, query, nil); err != nil {
-		return nil, v, err
+	var a client.Answer
+	v, err := call(api, client.WithAnswer(&a))
+	if err != nil {
+		return nil, explained(c.ctx, err)
 	}
-	return raw, v, decode(raw, &v)
-}
-
-func decode(raw json.RawMessage, v any) error {
-	if err := json.Unmarshal(raw, v); err != nil {
-		return fmt.Errorf("reading the API's answer: %w", err)
-	}
-	return nil
+	show(c, f, a.Body, v, people)
+	return v, nil
 }
 
 // listFlags say how much of a list to print, and in which order.
@@ -174,11 +116,6 @@ type listFlags struct {
 type timeFlags struct {
 	Since when `help:"Only of this time or later: a time like 2026-01-02T15:04:05Z, or how long ago, like 90m or 7d."`
 	Until when `help:"Only before this time, in the same forms."`
-}
-
-func (f timeFlags) add(query url.Values) {
-	set(query, "since", f.Since.text())
-	set(query, "until", f.Until.text())
 }
 
 // when is a time, or how long ago it was.
@@ -202,89 +139,98 @@ func (w *when) UnmarshalText(text []byte) (err error) {
 		return errors.New("expected a time like 2026-01-02T15:04:05Z, or a duration like 90m or 7d")
 	}
 
-	w.Time = time.Now().Add(-ago)
+	w.Time = time.Now().UTC().Add(-ago)
 	return nil
 }
 
-func (w when) text() string {
+// orNil returns nil for what was not given.
+func (w when) orNil() *time.Time {
 	if w.IsZero() {
-		return ""
+		return nil
 	}
-	return w.UTC().Format(time.RFC3339Nano)
+	return &w.Time
 }
 
-// set sets a query parameter unless its value is empty.
-func set(query url.Values, name, value string) {
-	if value != "" {
-		query.Set(name, value)
+// textOrNil returns nil for a text that was not given.
+func textOrNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// page returns a page of a list.
+type page[T any] func(limit int, cursor string, options ...client.CallOption) (*client.Page[T], error)
+
+// eachPage calls do with each page of a list, and with its items as they came. do returns how many the next one may
+// have; 0: it wants none.
+func eachPage[T any](
+	c *command, list page[T], size int, do func(items []T, raw []json.RawMessage) (next int, err error),
+) (more bool, err error) {
+	for cursor := ""; ; {
+		var a client.Answer
+		found, err := list(size, cursor, client.WithAnswer(&a))
+		if err != nil {
+			return false, explained(c.ctx, err)
+		}
+
+		raw, err := rawItems(a.Body)
+		if err != nil {
+			return false, err
+		}
+		if size, err = do(found.Items, raw); err != nil || found.NextCursor == nil {
+			return false, err
+		}
+		if size == 0 {
+			return true, nil
+		}
+		cursor = *found.NextCursor
 	}
 }
 
-// list prints a list page by page. row makes a line of the table of an item.
-func list[T any](
-	c *command, f apiFlags, l listFlags, path string, query url.Values, header []string, row func(T) []string,
-) error {
-	limit := l.Limit
-	if limit < 0 {
+// rawItems returns the items of a page as they came.
+func rawItems(body json.RawMessage) ([]json.RawMessage, error) {
+	var raw struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(body, &raw); err != nil {
+		return nil, fmt.Errorf("reading the API's answer: %w", err)
+	}
+	return raw.Items, nil
+}
+
+// list prints a list. row makes a line of the table of an item.
+func list[T any](c *command, f apiFlags, l listFlags, header []string, row func(T) []string, items page[T]) error {
+	if l.Limit < 0 {
 		return usageError{errors.New("--limit must be 0 or more")}
 	}
-	set(query, "order", l.Order)
 
-	api, err := f.client()
-	if err != nil {
-		return err
+	left := l.Limit
+	next := func() int {
+		if l.Limit == 0 {
+			return pageSize
+		}
+		return min(max(left, 0), pageSize)
 	}
 
 	out := newTable(c.stdout, header)
-	for left := limit; ; {
-		size := pageSize
-		if limit > 0 {
-			size = min(left, pageSize)
-		}
-		query.Set("limit", strconv.Itoa(size))
-
-		_, page, err := get[struct {
-			Items      []json.RawMessage `json:"items"`
-			NextCursor *string           `json:"next_cursor"`
-		}](c.ctx, api, path, query)
-		if err != nil {
-			return err
-		}
-
-		for _, raw := range page.Items {
-			if err := printItem(c, f, out, raw, row); err != nil {
-				return err
+	more, err := eachPage(c, items, next(), func(items []T, raw []json.RawMessage) (int, error) {
+		for i, item := range items {
+			if !f.JSON {
+				out.row(row(item)...)
+			} else if err := printLine(c.stdout, raw[i]); err != nil {
+				return 0, err
 			}
 		}
 		if !f.JSON {
 			out.flush()
 		}
+		left -= len(items)
+		return next(), nil
+	})
 
-		left -= len(page.Items)
-		if page.NextCursor == nil {
-			return nil
-		}
-
-		if limit > 0 && left <= 0 {
-			if !f.JSON {
-				fmt.Fprintf(c.stderr, "there are more: --limit 0 prints all\n")
-			}
-			return nil
-		}
-
-		query.Set("cursor", *page.NextCursor)
+	if more && !f.JSON {
+		fmt.Fprintf(c.stderr, "there are more: --limit 0 prints all\n")
 	}
-}
-
-func printItem[T any](c *command, f apiFlags, out *table, raw json.RawMessage, row func(T) []string) error {
-	if f.JSON {
-		return printLine(c.stdout, raw)
-	}
-
-	var item T
-	if err := decode(raw, &item); err != nil {
-		return err
-	}
-	out.row(row(item)...)
-	return nil
+	return err
 }

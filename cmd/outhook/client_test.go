@@ -2,17 +2,24 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/api/client"
 )
 
 // console is a running server with a receiver, and runs commands against it.
@@ -186,8 +193,8 @@ func TestTailReconnects(t *testing.T) {
 func TestTailColours(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	printTail(&b, attemptAnswer{Outcome: "succeeded"}, true)
-	printTail(&b, attemptAnswer{Outcome: "blocked"}, true)
+	printTail(&b, client.FollowedAttempt{Outcome: "succeeded"}, true)
+	printTail(&b, client.FollowedAttempt{Outcome: "blocked"}, true)
 	require.Contains(t, b.String(), "\x1b[32msucceeded  \x1b[0m")
 	require.Contains(t, b.String(), "\x1b[31mblocked    \x1b[0m")
 }
@@ -253,6 +260,164 @@ func TestClientErrorsSayWhatToDo(t *testing.T) {
 	_, err := output(t, "events", "list", "--since", "yesterday")
 	require.Equal(t, exitUsage, codeOf(err))
 	require.ErrorContains(t, err, "90m or 7d")
+}
+
+// cutting puts a proxy before the console's server that lets the first request through and cuts the connection in the
+// place of its answer; and counts the requests.
+func (c console) cutting(t *testing.T) (console, *atomic.Int64) {
+	t.Helper()
+	target, err := url.Parse(c.base)
+	require.NoError(t, err)
+	var requests atomic.Int64
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(*http.Response) error {
+			if requests.Add(1) == 1 {
+				return errors.New("cut")
+			}
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	})
+	t.Cleanup(proxy.Close)
+	c.base = proxy.URL
+	return c, &requests
+}
+
+// A command whose first answer got lost is carried out once and succeeds, whatever it does.
+func TestLostAnswers(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	var endpoint, event string
+	for _, tc := range []struct {
+		name string
+		args func() []string
+	}{
+		{"create", func() []string { return []string{"endpoints", "create", c.receiver, "--tenant", "acme"} }},
+		{"send", func() []string { return []string{"events", "send", "acme", "a.b", "1"} }},
+		{"show", func() []string { return []string{"endpoints", "show", endpoint} }},
+		{"update", func() []string { return []string{"endpoints", "update", endpoint, "--description", "x"} }},
+		{"test", func() []string { return []string{"endpoints", "test", endpoint} }},
+		{"rotate", func() []string { return []string{"endpoints", "rotate-secret", endpoint} }},
+		{"replay", func() []string { return []string{"deliveries", "replay", event + "/" + endpoint} }},
+		{"recover", func() []string { return []string{"recover", endpoint, "--since", "1h", "--no-wait"} }},
+	} {
+		cut, requests := c.cutting(t)
+		out := cut.must(t, append(tc.args(), "--json")...)
+		require.EqualValues(t, 2, requests.Load(), tc.name)
+
+		var answer struct {
+			ID string `json:"id"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(out), &answer), out)
+		switch tc.name {
+		case "create":
+			endpoint = answer.ID
+			require.Equal(t, 1, strings.Count(c.must(t, "endpoints", "list", "--json"), "\n"), "exactly one is made")
+			require.Contains(t, out, "whsec_", "and its secret is not lost")
+		case "send":
+			event = answer.ID
+			require.Equal(t, 1, strings.Count(c.must(t, "events", "list", "--json"), "\n"))
+			c.await(t, ` a\.b +succeeded`, "deliveries", "list")
+		}
+	}
+
+	require.Equal(t, 1, strings.Count(c.must(t, "events", "list", "--type", "outhook.test", "--json"), "\n"))
+	require.Equal(t, 2, strings.Count(c.must(t, "endpoints", "secret", endpoint), "\n"), "rotated once")
+	require.Equal(t, 1, strings.Count(c.must(t, "operations", "list", "--json"), "\n"))
+
+	// An event that we have sent twice ourselves is no duplicate.
+	cut, _ := c.cutting(t)
+	require.Contains(t, cut.must(t, "events", "send", "acme", "a.b", "2"), "stored with 1 delivery")
+}
+
+// One delivery, or a list of them from the arguments and from another command.
+func TestReplayMany(t *testing.T) { //nolint:paralleltest // standard input is the process's
+	c := newConsole(t)
+	endpoint, ok := c.object(t, "endpoints", "create", c.receiver, "--tenant", "acme", "--uid", "main")["id"].(string)
+	require.True(t, ok)
+	for range 3 {
+		c.must(t, "events", "send", "acme", "a.b", "1")
+	}
+	listed := ""
+	require.Eventually(t, func() bool {
+		listed = c.must(t, "deliveries", "list", "--state", "succeeded", "--order", "asc", "--json")
+		return strings.Count(listed, "\n") == 3
+	}, 60*time.Second, 50*time.Millisecond)
+	var events []string
+	for _, m := range regexp.MustCompile(`"event_id":"([^"]+)"`).FindAllStringSubmatch(listed, -1) {
+		events = append(events, m[1])
+	}
+	// By its endpoint's uid, as replay does it.
+	require.Regexp(t, `(?m)^state +pending$`, c.must(t, "deliveries", "replay", events[0], "main", "--tenant", "acme"))
+	c.await(t, `(?m)^attempts +2$`, "deliveries", "show", events[0], endpoint)
+
+	// From the arguments: what is there twice, and what is not there.
+	unknown := uuid.NewString()
+	out, err := c.run(t, "deliveries", "replay", events[0]+"/"+endpoint, events[1]+"/"+endpoint, events[1]+"/"+endpoint, unknown+"/"+endpoint)
+	require.Equal(t, exitFailed, codeOf(err))
+	require.Regexp(t, `(?s)^EVENT +ENDPOINT +RESULT +WHY NOT\n`+
+		events[0]+` +`+endpoint+` +replayed +-\n`+events[1]+` +`+endpoint+` +replayed +-\n`+unknown+` +`+endpoint+` +not_found +\w.*\n$`, out)
+	c.await(t, `(?m)^attempts +3$`, "deliveries", "show", events[0], endpoint)
+	c.await(t, `(?m)^attempts +2$`, "deliveries", "show", events[1], endpoint)
+
+	// From standard input: as the list prints it, and as a person writes it.
+	out = c.fed(t, listed+"\n "+events[2]+"\t"+strings.ToUpper(endpoint)+"\n", "replay", "-", "--json")
+	require.Equal(t, 3, strings.Count(out, `"replayed":true`))
+	require.Equal(t, 3, strings.Count(out, "\n"))
+	for i, attempts := range []string{"4", "3", "2"} {
+		c.await(t, `(?m)^attempts +`+attempts+`$`, "deliveries", "show", events[i], endpoint)
+	}
+
+	for arg, want := range map[string]string{
+		"x": "EVENT/ENDPOINT", events[0]: "EVENT/ENDPOINT", events[0] + "/main": "EVENT/ENDPOINT",
+		`{"event_id":"` + events[0] + `"}`: "EVENT/ENDPOINT", "{": "no JSON object",
+	} {
+		_, err := c.run(t, "deliveries", "replay", arg)
+		require.Equal(t, exitUsage, codeOf(err), arg)
+		require.ErrorContains(t, err, want)
+	}
+	_, err = c.run(t, "deliveries", "replay", events[0]+"/"+endpoint, "--tenant", "acme")
+	require.Equal(t, exitUsage, codeOf(err))
+}
+
+// Of a list that is longer than a request may be, each is ordered once.
+func TestReplayOfThousands(t *testing.T) { //nolint:paralleltest // standard input is the process's
+	c := newConsole(t)
+	const many = 2*replaysAtOnce + 1
+	var in strings.Builder
+	for range many {
+		event, err := uuid.NewV7() // of today, as they are read together
+		require.NoError(t, err)
+		in.WriteString(event.String() + "/" + uuid.NewString() + "\n")
+	}
+	out, err := c.tryFed(t, in.String(), "deliveries", "replay", "-", "--json")
+	require.Equal(t, exitFailed, codeOf(err))
+	require.Equal(t, many, strings.Count(out, `"code":"not_found"`))
+
+	_, err = c.tryFed(t, in.String()+"oops\n", "deliveries", "replay", "-")
+	require.Equal(t, exitUsage, codeOf(err))
+	require.ErrorContains(t, err, "line 2002 of standard input")
+	require.ErrorContains(t, err, "ordered before it: 2000")
+}
+
+// fed runs a command that reads this from standard input.
+func (c console) fed(t *testing.T, in string, args ...string) string {
+	t.Helper()
+	out, err := c.tryFed(t, in, args...)
+	require.NoError(t, err)
+	return out
+}
+
+func (c console) tryFed(t *testing.T, in string, args ...string) (string, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "in")
+	require.NoError(t, os.WriteFile(file, []byte(in), 0o600))
+	f, err := os.Open(file)
+	require.NoError(t, err)
+	defer func(stdin *os.File) { os.Stdin, err = stdin, f.Close() }(os.Stdin)
+	os.Stdin = f
+	return c.run(t, args...)
 }
 
 func TestTablesHoldNoControlCharacters(t *testing.T) {

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
+
+	"github.com/outhook/outhook/api/client"
 )
 
 // demoTenant is the tenant of dev --demo.
@@ -61,32 +62,29 @@ func (d demo) send(c *command, receiver string) error {
 		return err
 	}
 
-	query := url.Values{"tenant_id": {demoTenant}}
-	_, page, err := get[struct{ Items []endpointAnswer }](c.ctx, api, "/api/endpoints", query)
+	found, err := api.ListEndpoints(c.ctx, client.ListEndpointsParams{TenantID: demoTenant})
 	if err != nil {
-		return fmt.Errorf("looking for the demo's endpoint: %w", err)
+		return fmt.Errorf("looking for the demo's endpoint: %w", explained(c.ctx, err))
 	}
 
-	method, path := http.MethodPost, "/api/endpoints"
-	body := map[string]string{"tenant_id": demoTenant, "url": receiver, "secret": d.secret}
-	if len(page.Items) > 0 {
-		method, path = http.MethodPatch, path+"/"+page.Items[0].ID.String()
-		body = map[string]string{"url": receiver}
+	if len(found.Items) > 0 {
+		change := client.EndpointChange{URL: client.Set(receiver)}
+		_, err = api.UpdateEndpoint(c.ctx, found.Items[0].ID, change, client.UpdateEndpointParams{})
+	} else {
+		endpoint := client.NewEndpoint{TenantID: demoTenant, URL: receiver, Secret: &d.secret}
+		_, err = api.CreateEndpoint(c.ctx, endpoint, client.CreateEndpointParams{})
 	}
-
-	data, err := json.Marshal(body)
 	if err != nil {
-		return fmt.Errorf("encoding the demo's endpoint: %w", err)
-	}
-	if _, err := api.call(c.ctx, method, path, nil, data); err != nil {
-		return fmt.Errorf("making the demo's endpoint: %w", err)
+		return fmt.Errorf("making the demo's endpoint: %w", explained(c.ctx, err))
 	}
 
 	c.printf("\nThe demo receives on %s and sends an event of the tenant %s:\n\n", receiver, demoTenant)
 
-	event := []byte(`{"tenant_id": "` + demoTenant + `", "type": "invoice.paid", "payload": {"id": 17, "amount": 4200}}`)
-	if _, err := api.call(c.ctx, http.MethodPost, "/api/events", nil, event); err != nil {
-		return fmt.Errorf("sending the demo's event: %w", err)
+	event := client.NewEvent{
+		TenantID: demoTenant, Type: "invoice.paid", Payload: json.RawMessage(`{"id": 17, "amount": 4200}`),
+	}
+	if _, err := api.CreateEvent(c.ctx, event, client.CreateEventParams{}); err != nil {
+		return fmt.Errorf("sending the demo's event: %w", explained(c.ctx, err))
 	}
 	return nil
 }

@@ -1,43 +1,25 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"time"
+
+	"github.com/outhook/outhook/api/client"
 )
-
-// secretAnswer is a secret that signs.
-type secretAnswer struct {
-	Secret    string     `json:"secret"`
-	CreatedAt time.Time  `json:"created_at"`
-	ExpiresAt *time.Time `json:"expires_at"`
-}
-
-type secretsAnswer struct {
-	Secrets []secretAnswer `json:"secrets"`
-}
 
 type endpointsSecretCmd struct{ endpointArg }
 
 // Run prints the secrets that sign, the newest first.
 func (e *endpointsSecretCmd) Run(c *command) error {
-	api, err := e.client()
-	if err != nil {
-		return err
-	}
-
-	raw, err := api.call(c.ctx, http.MethodGet, e.path("/secret"), e.query(), nil)
-	if err != nil {
-		return err
-	}
-
-	return show(c, e.apiFlags, raw, func(w io.Writer, a secretsAnswer) {
+	_, err := ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.SecretsOutputBody, error) {
+		return api.GetSecret(c.ctx, e.ID, client.GetSecretParams{TenantID: e.Tenant}, o)
+	}, func(w io.Writer, a *client.SecretsOutputBody) {
 		for _, s := range a.Secrets {
 			fmt.Fprintf(w, "%s  %s\n", s.Secret, until(s.ExpiresAt))
 		}
 	})
+	return err
 }
 
 func until(at *time.Time) string {
@@ -57,31 +39,12 @@ type endpointsRotateCmd struct {
 
 // Run replaces the secret.
 func (e *endpointsRotateCmd) Run(c *command) error {
-	body := map[string]any{"overlap_seconds": int64(e.Overlap / time.Second), "force": e.Force}
-	if e.Secret != "" {
-		body["secret"] = e.Secret
-	}
+	overlap := int(e.Overlap / time.Second)
+	body := &client.Rotation{OverlapSeconds: &overlap, Force: &e.Force, Secret: textOrNil(e.Secret)}
 
-	data, err := json.Marshal(body)
-	if err != nil {
-		return fmt.Errorf("encoding the rotation: %w", err)
-	}
-
-	api, err := e.client()
-	if err != nil {
-		return err
-	}
-
-	raw, err := api.call(c.ctx, http.MethodPost, e.path("/rotate-secret"), e.query(), data)
-	if err != nil {
-		return err
-	}
-
-	return show(c, e.apiFlags, raw, func(w io.Writer, a struct {
-		Secret            string     `json:"secret"`
-		PreviousExpiresAt *time.Time `json:"previous_expires_at"`
-	},
-	) {
+	_, err := ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.Rotated, error) {
+		return api.RotateSecret(c.ctx, e.ID, body, client.RotateSecretParams{TenantID: e.Tenant}, o)
+	}, func(w io.Writer, a *client.Rotated) {
 		fmt.Fprintf(w, "secret    %s\n", a.Secret)
 		if a.PreviousExpiresAt == nil {
 			fmt.Fprintln(w, "previous  has ended")
@@ -89,4 +52,5 @@ func (e *endpointsRotateCmd) Run(c *command) error {
 		}
 		fmt.Fprintf(w, "previous  %s\n", until(a.PreviousExpiresAt))
 	})
+	return err
 }

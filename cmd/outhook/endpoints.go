@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/outhook/outhook/api/client"
 )
 
 type endpointsCmd struct {
@@ -30,34 +27,14 @@ type endpointsCmd struct {
 	Delete  endpointsDeleteCmd `cmd:"" help:"Delete an endpoint: its secrets are erased, its pending deliveries cancelled."`
 }
 
-// endpointAnswer is what the command shows of an endpoint.
-type endpointAnswer struct {
-	ID              uuid.UUID         `json:"id"`
-	UID             *string           `json:"uid"`
-	TenantID        string            `json:"tenant_id"`
-	URL             string            `json:"url"`
-	Description     string            `json:"description"`
-	EventTypes      []string          `json:"event_types"`
-	Headers         map[string]string `json:"headers"`
-	TimeoutMS       int               `json:"timeout_ms"`
-	RetrySchedule   []string          `json:"retry_schedule"`
-	RetryJitter     *float64          `json:"retry_jitter"`
-	Status          string            `json:"status"`
-	StatusReason    string            `json:"status_reason"`
-	StatusChangedAt time.Time         `json:"status_changed_at"`
-	Metadata        map[string]string `json:"metadata"`
-	CreatedAt       time.Time         `json:"created_at"`
-	Secret          string            `json:"secret"`
-}
-
-func (e endpointAnswer) types() string {
+func typesOf(e client.Endpoint) string {
 	if len(e.EventTypes) == 0 {
 		return "all"
 	}
 	return strings.Join(e.EventTypes, ",")
 }
 
-func (e endpointAnswer) schedule() string {
+func scheduleOf(e client.Endpoint) string {
 	switch {
 	case e.RetrySchedule == nil:
 		return "the server's"
@@ -67,19 +44,19 @@ func (e endpointAnswer) schedule() string {
 	return strings.Join(e.RetrySchedule, ",")
 }
 
-func (e endpointAnswer) jitter() string {
+func jitterOf(e client.Endpoint) string {
 	if e.RetryJitter == nil {
 		return "the server's"
 	}
 	return strconv.FormatFloat(*e.RetryJitter, 'g', -1, 64)
 }
 
-func showEndpoint(w io.Writer, e endpointAnswer) {
+func showEndpoint(w io.Writer, e *client.Endpoint) {
 	pairs := []string{
-		"id", e.ID.String(), "uid", text(e.UID), "tenant", e.TenantID, "url", e.URL, "description", e.Description,
-		"event types", e.types(),
-		"timeout", (time.Duration(e.TimeoutMS) * time.Millisecond).String(), "retry schedule", e.schedule(),
-		"retry jitter", e.jitter(),
+		"id", e.ID, "uid", text(e.UID), "tenant", e.TenantID, "url", e.URL, "description", e.Description,
+		"event types", typesOf(*e),
+		"timeout", (time.Duration(e.TimeoutMS) * time.Millisecond).String(), "retry schedule", scheduleOf(*e),
+		"retry jitter", jitterOf(*e),
 		"status", fmt.Sprintf("%s since %s (%s)", e.Status, timeOrDash(&e.StatusChangedAt), e.StatusReason),
 		"created", timeOrDash(&e.CreatedAt),
 	}
@@ -91,13 +68,6 @@ func showEndpoint(w io.Writer, e endpointAnswer) {
 	}
 
 	fields(w, pairs...)
-}
-
-func mapPairs(prefix string, m map[string]string) (pairs []string) {
-	for _, name := range sortedKeys(m) {
-		pairs = append(pairs, prefix+name, m[name])
-	}
-	return pairs
 }
 
 type endpointsListCmd struct {
@@ -115,20 +85,25 @@ type endpointsListCmd struct {
 
 // Run lists endpoints.
 func (l *endpointsListCmd) Run(c *command) error {
-	query := ofTenant(l.Tenant)
-	set(query, "uid", l.UID)
-	set(query, "status", l.Status)
-	set(query, "health", l.Health)
-	set(query, "url_host", l.URLHost)
-	set(query, "event_type", l.EventType)
-	for name, value := range l.Metadata {
-		query.Set("metadata["+name+"]", value)
+	api, err := l.client()
+	if err != nil {
+		return err
 	}
 
+	params := client.ListEndpointsParams{
+		TenantID: l.Tenant, UID: l.UID, Status: l.Status, Health: l.Health, URLHost: l.URLHost, EventType: l.EventType,
+		Metadata: l.Metadata, Order: l.Order,
+	}
 	header := []string{"ID", "UID", "TENANT", "STATUS", "EVENT TYPES", "URL"}
-	return list(c, l.apiFlags, l.listFlags, "/api/endpoints", query, header, func(e endpointAnswer) []string {
-		return []string{e.ID.String(), text(e.UID), e.TenantID, e.Status, e.types(), e.URL}
-	})
+	row := func(e client.Endpoint) []string {
+		return []string{e.ID, text(e.UID), e.TenantID, e.Status, typesOf(e), e.URL}
+	}
+
+	return list(c, l.apiFlags, l.listFlags, header, row,
+		func(limit int, cursor string, o ...client.CallOption) (*client.Page[client.Endpoint], error) {
+			params.Limit, params.Cursor = limit, cursor
+			return api.ListEndpoints(c.ctx, params, o...)
+		})
 }
 
 // endpointArg is an endpoint that a command is about.
@@ -139,38 +114,30 @@ type endpointArg struct {
 	Tenant string `help:"Whose endpoint it is: required with a uid, unless the key is bound to a tenant."`
 }
 
-func (a *endpointArg) path(suffix string) string { return endpointPath(a.ID) + suffix }
-
-func endpointPath(name string) string { return "/api/endpoints/" + url.PathEscape(name) }
-
-func (a *endpointArg) query() url.Values { return ofTenant(a.Tenant) }
-
-// ofTenant is the query that says whose endpoint a path names.
-func ofTenant(tenant string) url.Values {
-	query := url.Values{}
-	set(query, "tenant_id", tenant)
-	return query
+// show calls the API about the endpoint and shows what it answers.
+func (a *endpointArg) show(
+	c *command, call func(*client.Client, client.CallOption) (*client.Endpoint, error),
+) error {
+	_, err := ask(c, a.apiFlags, call, showEndpoint)
+	return err
 }
 
-// send sends a request about the endpoint and shows the answer.
-func (a *endpointArg) send(c *command, method string, body []byte) error {
-	api, err := a.client()
-	if err != nil {
-		return err
-	}
-
-	raw, err := api.call(c.ctx, method, a.path(""), a.query(), body)
-	if err != nil {
-		return err
-	}
-
-	return show(c, a.apiFlags, raw, showEndpoint)
+// change changes the endpoint and shows it.
+func (a *endpointArg) change(c *command, change client.EndpointChange, options ...client.CallOption) error {
+	return a.show(c, func(api *client.Client, o client.CallOption) (*client.Endpoint, error) {
+		params := client.UpdateEndpointParams{TenantID: a.Tenant}
+		return api.UpdateEndpoint(c.ctx, a.ID, change, params, append(options, o)...)
+	})
 }
 
 type endpointsShowCmd struct{ endpointArg }
 
 // Run shows an endpoint.
-func (s *endpointsShowCmd) Run(c *command) error { return s.send(c, http.MethodGet, nil) }
+func (s *endpointsShowCmd) Run(c *command) error {
+	return s.show(c, func(api *client.Client, o client.CallOption) (*client.Endpoint, error) {
+		return api.GetEndpoint(c.ctx, s.ID, client.GetEndpointParams{TenantID: s.Tenant}, o)
+	})
+}
 
 // memberFlags are the members of an endpoint that can be given and changed. A pointer tells what was not given.
 type memberFlags struct {
@@ -184,7 +151,8 @@ type memberFlags struct {
 	Set           map[string]string `mapsep:"none" placeholder:"MEMBER=JSON" help:"Any other member of the API, or null to set one back to its default: --set retry_schedule=null. update removes one header with --set headers='{\"NAME\":null}'."`
 }
 
-// members adds what was given to the body of a request.
+// members adds what was given to the body of a request. It is JSON that the API checks, and no type of the client's:
+// --set gives any member, also one that this version of the command does not know.
 func (f *memberFlags) members(body map[string]any) error {
 	if f.Description != nil {
 		body["description"] = *f.Description
@@ -254,17 +222,11 @@ func (e *endpointsCreateCmd) Run(c *command) error {
 		return err
 	}
 
-	api, err := e.client()
-	if err != nil {
-		return err
-	}
-
-	raw, err := api.call(c.ctx, http.MethodPost, "/api/endpoints", nil, data)
-	if err != nil {
-		return err
-	}
-
-	return show(c, e.apiFlags, raw, showEndpoint)
+	_, err = ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.Endpoint, error) {
+		params := client.CreateEndpointParams{}
+		return api.CreateEndpoint(c.ctx, client.NewEndpoint{}, params, client.WithBody(data), o)
+	}, showEndpoint)
+	return err
 }
 
 // body encodes a new endpoint: what is given, and of texts those that are not empty.
@@ -299,7 +261,10 @@ func (e *endpointsPutCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
-	return e.send(c, http.MethodPut, data)
+	return e.show(c, func(api *client.Client, o client.CallOption) (*client.Endpoint, error) {
+		params := client.PutEndpointParams{TenantID: e.Tenant}
+		return api.PutEndpoint(c.ctx, e.ID, client.NewEndpoint{}, params, client.WithBody(data), o)
+	})
 }
 
 type endpointsUpdateCmd struct {
@@ -327,28 +292,28 @@ func (e *endpointsUpdateCmd) Run(c *command) error {
 	if err != nil {
 		return fmt.Errorf("encoding the change: %w", err)
 	}
-	return e.send(c, http.MethodPatch, data)
+	return e.change(c, client.EndpointChange{}, client.WithBody(data))
 }
 
 type endpointsPauseCmd struct{ endpointArg }
 
 // Run pauses an endpoint.
 func (e *endpointsPauseCmd) Run(c *command) error {
-	return e.send(c, http.MethodPatch, []byte(`{"status":"paused"}`))
+	return e.change(c, client.EndpointChange{Status: client.Set("paused")})
 }
 
 type endpointsEnableCmd struct{ endpointArg }
 
 // Run enables an endpoint.
 func (e *endpointsEnableCmd) Run(c *command) error {
-	return e.send(c, http.MethodPatch, []byte(`{"status":"enabled"}`))
+	return e.change(c, client.EndpointChange{Status: client.Set("enabled")})
 }
 
 type endpointsOffCmd struct{ endpointArg }
 
 // Run disables an endpoint.
 func (e *endpointsOffCmd) Run(c *command) error {
-	return e.send(c, http.MethodPatch, []byte(`{"status":"disabled"}`))
+	return e.change(c, client.EndpointChange{Status: client.Set("disabled")})
 }
 
 type endpointsDeleteCmd struct {
@@ -368,8 +333,8 @@ func (e *endpointsDeleteCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
-	if _, err := api.call(c.ctx, http.MethodDelete, e.path(""), e.query(), nil); err != nil {
-		return err
+	if err := api.DeleteEndpoint(c.ctx, e.ID, client.DeleteEndpointParams{TenantID: e.Tenant}); err != nil {
+		return explained(c.ctx, err)
 	}
 
 	if !e.JSON {
@@ -382,35 +347,11 @@ type endpointsTestCmd struct{ endpointArg }
 
 // Run sends a test event; it exits 1 unless the attempt succeeded.
 func (e *endpointsTestCmd) Run(c *command) error {
-	api, err := e.client()
-	if err != nil {
-		return err
-	}
-
-	raw, err := api.call(c.ctx, http.MethodPost, e.path("/test"), e.query(), nil)
-	if err != nil {
-		return err
-	}
-
-	var a attemptAnswer
-	if err := decode(raw, &a); err != nil {
-		return err
-	}
-	if err := show(c, e.apiFlags, raw, showAttempt); err != nil {
-		return err
-	}
-
-	if a.Outcome != "succeeded" {
+	a, err := ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.Tested, error) {
+		return api.TestEndpoint(c.ctx, e.ID, client.TestEndpointParams{TenantID: e.Tenant}, o)
+	}, showTest)
+	if err == nil && a.Outcome != "succeeded" {
 		return exitError(exitFailed)
 	}
-	return nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+	return err
 }

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/outhook/outhook/api/client"
 )
 
 // maxPayloadRead is more than the largest payload (262,144 bytes), so that the API can say what is wrong with a larger
@@ -43,31 +42,15 @@ func (e *eventsSendCmd) Run(c *command) error {
 		return err
 	}
 
-	head := map[string]string{"tenant_id": e.Tenant, "type": e.Type}
-	if e.IdempotencyKey != "" {
-		head["idempotency_key"] = e.IdempotencyKey
+	event := client.NewEvent{
+		TenantID: e.Tenant, Type: e.Type, Payload: payload, IdempotencyKey: textOrNil(e.IdempotencyKey),
 	}
-	body, err := json.Marshal(head)
-	if err != nil {
-		return fmt.Errorf("encoding the event: %w", err)
-	}
-
-	// By hand: encoding/json would change the payload's bytes.
-	body = bytes.Join([][]byte{bytes.TrimSuffix(body, []byte("}")), []byte(`,"payload":`), payload, []byte("}")}, nil)
-
-	api, err := e.client()
-	if err != nil {
-		return err
-	}
-	raw, err := api.call(c.ctx, http.MethodPost, "/api/events", nil, body)
-	if err != nil {
-		return err
-	}
-
-	return show(c, e.apiFlags, raw, func(w io.Writer, v eventAnswer) {
+	_, err = ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.Stored, error) {
+		return api.CreateEvent(c.ctx, event, client.CreateEventParams{}, o)
+	}, func(w io.Writer, v *client.Stored) {
 		what := fmt.Sprintf("stored with %d deliveries", v.DeliveryCount)
 		switch {
-		case v.Duplicate:
+		case v.Duplicate && e.IdempotencyKey != "": // without it, the earlier one is ours, and its answer got lost
 			what = "a duplicate: an earlier event has this idempotency key"
 		case v.DeliveryCount == 1:
 			what = "stored with 1 delivery"
@@ -76,6 +59,7 @@ func (e *eventsSendCmd) Run(c *command) error {
 		}
 		fmt.Fprintf(w, "%s  %s\n", v.ID, what)
 	})
+	return err
 }
 
 func (e *eventsSendCmd) payload() (data []byte, err error) {
@@ -101,18 +85,6 @@ func (e *eventsSendCmd) payload() (data []byte, err error) {
 	return data, nil
 }
 
-// eventAnswer is what the command shows of an event.
-type eventAnswer struct {
-	ID            uuid.UUID        `json:"id"`
-	TenantID      string           `json:"tenant_id"`
-	Type          string           `json:"type"`
-	CreatedAt     time.Time        `json:"created_at"`
-	DeliveryCount int              `json:"delivery_count"`
-	Duplicate     bool             `json:"duplicate"`
-	Payload       json.RawMessage  `json:"payload"`
-	Deliveries    []deliveryAnswer `json:"deliveries"`
-}
-
 type eventsListCmd struct {
 	apiFlags
 	listFlags
@@ -125,16 +97,24 @@ type eventsListCmd struct {
 
 // Run lists events.
 func (l *eventsListCmd) Run(c *command) error {
-	query := url.Values{}
-	set(query, "tenant_id", l.Tenant)
-	set(query, "type", l.Type)
-	set(query, "idempotency_key", l.Key)
-	l.add(query)
+	api, err := l.client()
+	if err != nil {
+		return err
+	}
 
+	params := client.ListEventsParams{
+		TenantID: l.Tenant, Type: l.Type, IdempotencyKey: l.Key, Since: l.Since.Time, Until: l.Until.Time, Order: l.Order,
+	}
 	header := []string{"ID", "CREATED", "TENANT", "TYPE", "DELIVERIES"}
-	return list(c, l.apiFlags, l.listFlags, "/api/events", query, header, func(e eventAnswer) []string {
-		return []string{e.ID.String(), timeOrDash(&e.CreatedAt), e.TenantID, e.Type, fmt.Sprint(e.DeliveryCount)}
-	})
+	row := func(e client.Event) []string {
+		return []string{e.ID, timeOrDash(&e.CreatedAt), e.TenantID, e.Type, fmt.Sprint(e.DeliveryCount)}
+	}
+
+	return list(c, l.apiFlags, l.listFlags, header, row,
+		func(limit int, cursor string, o ...client.CallOption) (*client.Page[client.Event], error) {
+			params.Limit, params.Cursor = limit, cursor
+			return api.ListEvents(c.ctx, params, o...)
+		})
 }
 
 type eventsShowCmd struct {
@@ -150,30 +130,33 @@ func (s *eventsShowCmd) Run(c *command) error {
 		return err
 	}
 
-	raw, err := api.call(c.ctx, http.MethodGet, "/api/events/"+s.ID.String(), nil, nil)
-	if err != nil || s.JSON {
-		return errors.Join(err, show(c, s.apiFlags, raw, func(io.Writer, any) {}))
-	}
-
-	attempts, err := attemptsOf(c, api, attemptsPath(s.ID))
+	var a client.Answer
+	e, err := api.GetEvent(c.ctx, s.ID.String(), client.WithAnswer(&a))
 	if err != nil {
-		return err
+		return explained(c.ctx, err)
+	}
+	var attempts []client.Attempt
+	if !s.JSON {
+		if attempts, err = attemptsOf(c, attemptsOfEvent(c, api, e.ID, false)); err != nil {
+			return err
+		}
 	}
 
-	return show(c, s.apiFlags, raw, func(w io.Writer, e eventAnswer) {
-		fields(w, "id", e.ID.String(), "tenant", e.TenantID, "type", e.Type, "created", timeOrDash(&e.CreatedAt),
+	show(c, s.apiFlags, a.Body, e, func(w io.Writer, e *client.FullEvent) {
+		fields(w, "id", e.ID, "tenant", e.TenantID, "type", e.Type, "created", timeOrDash(&e.CreatedAt),
 			"payload", string(e.Payload))
 		fmt.Fprintln(w)
 
 		deliveries := newTable(w, deliveryHeader)
 		for _, d := range e.Deliveries {
-			deliveries.row(d.row()...)
+			deliveries.row(deliveryRow(d)...)
 		}
 		deliveries.flush()
 		fmt.Fprintln(w)
 
 		printAttempts(w, attempts)
 	})
+	return nil
 }
 
 type eventsEraseCmd struct {
@@ -195,12 +178,8 @@ func (e *eventsEraseCmd) Run(c *command) error {
 		return err
 	}
 
-	query := url.Values{}
-	if e.Force {
-		query.Set("force", "true")
-	}
-	if _, err = api.call(c.ctx, http.MethodDelete, "/api/events/"+e.ID.String()+"/payload", query, nil); err != nil {
-		return err
+	if err := api.ErasePayload(c.ctx, e.ID.String(), client.ErasePayloadParams{Force: e.Force}); err != nil {
+		return explained(c.ctx, err)
 	}
 
 	if !e.JSON {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/outhook/outhook/api/client"
 )
 
 // Exit codes, which programs may rely on.
@@ -34,19 +36,14 @@ type usageError struct{ error }
 // Unwrap returns the cause.
 func (e usageError) Unwrap() error { return e.error }
 
-// unreachableError is an API that did not answer.
-type unreachableError struct{ error }
-
-// Unwrap returns the cause.
-func (e unreachableError) Unwrap() error { return e.error }
-
 // codeOf returns the exit code for the error of a command.
 func codeOf(err error) int {
 	var code exitError
 	var usage usageError
-	var unreachable unreachableError
 	var key *keyError
-	var refused *apiError
+	var refused *client.Error
+	var strange *client.NotOuthookError
+	var silent *client.NoAnswerError
 
 	switch {
 	case err == nil:
@@ -55,12 +52,14 @@ func codeOf(err error) int {
 		return int(code)
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &unreachable):
-		return exitUnavailable
 	case errors.As(err, &key):
 		return exitKey
 	case errors.As(err, &refused):
-		return refused.exitCode()
+		return codeOfStatus(refused.Status)
+	case errors.As(err, &strange):
+		return codeOfStatus(strange.Status)
+	case errors.As(err, &silent):
+		return exitUnavailable
 	}
 
 	return exitFailed
@@ -75,8 +74,9 @@ func messageOf(err error) string {
 	return err.Error()
 }
 
-func (e *apiError) exitCode() int {
-	switch e.Status {
+// codeOfStatus returns the exit code for an answer that is an error. What is a success is none if it is not Outhook's.
+func codeOfStatus(status int) int {
+	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return exitKey
 	case http.StatusNotFound:
@@ -86,6 +86,9 @@ func (e *apiError) exitCode() int {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge:
 		return exitUsage
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return exitUnavailable
+	}
+	if status/100 == 2 {
 		return exitUnavailable
 	}
 

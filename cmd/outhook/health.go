@@ -13,7 +13,8 @@ type healthCmd struct {
 	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
 }
 
-// Run asks /readyz: for a container's health check, where there is no shell and no curl.
+// Run asks /readyz: for a container's health check, where there is no shell and no curl. That is no operation of the
+// API, needs no key, and is asked once, of this machine: so not by package client.
 func (h healthCmd) Run(c *command) error {
 	host, port, err := net.SplitHostPort(h.Listen)
 	if err != nil {

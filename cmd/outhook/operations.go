@@ -3,12 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/outhook/outhook/api/client"
 )
 
 type operationsCmd struct {
@@ -20,52 +19,26 @@ type operationsCmd struct {
 	Cancel operationsCancelCmd `cmd:"" help:"Give up an operation; what it has replayed is delivered."`
 }
 
-// operationAnswer is what the command shows of an operation.
-type operationAnswer struct {
-	ID            uuid.UUID  `json:"id"`
-	Kind          string     `json:"kind"`
-	State         string     `json:"state"`
-	TenantID      *string    `json:"tenant_id"`
-	EndpointID    *uuid.UUID `json:"endpoint_id"`
-	EventTypes    []string   `json:"event_types"`
-	States        []string   `json:"states"`
-	Missed        bool       `json:"missed"`
-	Since         time.Time  `json:"since"`
-	Until         time.Time  `json:"until"`
-	TotalCount    *int64     `json:"total_count"`
-	ReplayedCount int64      `json:"replayed_count"`
-	SkippedCount  int64      `json:"skipped_count"`
-	LastError     *string    `json:"last_error"`
-	CreatedAt     time.Time  `json:"created_at"`
-	CompletedAt   *time.Time `json:"completed_at"`
-}
+// hasEnded tells whether nothing more will come of an operation.
+func hasEnded(o *client.Operation) bool { return o.State == "completed" || o.State == "cancelled" }
 
-// ended tells whether nothing more will come of it.
-func (o operationAnswer) ended() bool { return o.State == "completed" || o.State == "cancelled" }
-
-func (o operationAnswer) endpoint() string {
-	if o.EndpointID == nil {
+// orAny shows what an operation is about, if it is not about any.
+func orAny(s *string) string {
+	if s == nil {
 		return "any"
 	}
-	return o.EndpointID.String()
+	return *s
 }
 
-func (o operationAnswer) tenant() string {
-	if o.TenantID == nil {
-		return "any"
-	}
-	return *o.TenantID
-}
-
-// matched is how many deliveries matched when it began.
-func (o operationAnswer) matched() string {
+// matched is how many deliveries matched when an operation began.
+func matched(o *client.Operation) string {
 	if o.TotalCount == nil {
 		return "not counted"
 	}
 	return fmt.Sprint(*o.TotalCount)
 }
 
-func showOperation(w io.Writer, o operationAnswer) {
+func showOperation(w io.Writer, o *client.Operation) {
 	types := "all"
 	if len(o.EventTypes) > 0 {
 		types = strings.Join(o.EventTypes, ",")
@@ -76,9 +49,10 @@ func showOperation(w io.Writer, o operationAnswer) {
 		states += ", and what was missed while it was disabled"
 	}
 
-	fields(w, "id", o.ID.String(), "kind", o.Kind, "state", o.State, "tenant", o.tenant(), "endpoint", o.endpoint(),
+	fields(w, "id", o.ID, "kind", o.Kind, "state", o.State, "tenant", orAny(o.TenantID),
+		"endpoint", orAny(o.EndpointID),
 		"event types", types, "deliveries", states, "since", timeOrDash(&o.Since), "until", timeOrDash(&o.Until),
-		"matched", o.matched(), "replayed", fmt.Sprint(o.ReplayedCount), "skipped", fmt.Sprint(o.SkippedCount),
+		"matched", matched(o), "replayed", fmt.Sprint(o.ReplayedCount), "skipped", fmt.Sprint(o.SkippedCount),
 		"last error", text(o.LastError), "created", timeOrDash(&o.CreatedAt), "ended", timeOrDash(o.CompletedAt))
 }
 
@@ -93,18 +67,25 @@ type operationsListCmd struct {
 
 // Run lists operations.
 func (l *operationsListCmd) Run(c *command) error {
-	query := url.Values{}
-	set(query, "tenant_id", l.Tenant)
-	set(query, "endpoint_id", l.Endpoint)
-	set(query, "state", l.State)
+	api, err := l.client()
+	if err != nil {
+		return err
+	}
 
+	params := client.ListOperationsParams{TenantID: l.Tenant, EndpointID: l.Endpoint, State: l.State, Order: l.Order}
 	header := []string{"ID", "KIND", "STATE", "TENANT", "ENDPOINT", "MATCHED", "REPLAYED", "SKIPPED", "CREATED"}
-	return list(c, l.apiFlags, l.listFlags, "/api/operations", query, header, func(o operationAnswer) []string {
+	row := func(o client.Operation) []string {
 		return []string{
-			o.ID.String(), o.Kind, o.State, o.tenant(), o.endpoint(), o.matched(), fmt.Sprint(o.ReplayedCount),
+			o.ID, o.Kind, o.State, orAny(o.TenantID), orAny(o.EndpointID), matched(&o), fmt.Sprint(o.ReplayedCount),
 			fmt.Sprint(o.SkippedCount), timeOrDash(&o.CreatedAt),
 		}
-	})
+	}
+
+	return list(c, l.apiFlags, l.listFlags, header, row,
+		func(limit int, cursor string, o ...client.CallOption) (*client.Page[client.Operation], error) {
+			params.Limit, params.Cursor = limit, cursor
+			return api.ListOperations(c.ctx, params, o...)
+		})
 }
 
 type operationsStartCmd struct {
@@ -121,23 +102,14 @@ type operationsStartCmd struct {
 
 // Run replays by a filter and waits until the operation has ended. Only that it is completed is success.
 func (s *operationsStartCmd) Run(c *command) error {
-	api, err := s.client()
-	if err != nil {
-		return err
+	order := client.NewReplay{
+		Since: s.Since.Time, Until: s.Until.orNil(), TenantID: textOrNil(s.Tenant), EndpointID: textOrNil(s.Endpoint),
+		EventTypes: s.EventType, States: s.State,
 	}
-
-	body := map[string]any{"since": s.Since.text(), "event_types": s.EventType, "states": s.State}
-	if !s.Until.IsZero() {
-		body["until"] = s.Until.text()
-	}
-	if s.Tenant != "" {
-		body["tenant_id"] = s.Tenant
-	}
-	if s.Endpoint != "" {
-		body["endpoint_id"] = s.Endpoint
-	}
-
-	return operate(c, api, s.apiFlags, "/api/operations", nil, body, !s.NoWait)
+	return operate(c, s.apiFlags, !s.NoWait,
+		func(api *client.Client, o client.CallOption) (*client.Operation, error) {
+			return api.CreateOperation(c.ctx, order, client.CreateOperationParams{}, o)
+		})
 }
 
 // operationArg is an operation that a command is about.
@@ -147,36 +119,48 @@ type operationArg struct {
 	ID uuid.UUID `arg:"" help:"The operation's id."`
 }
 
-func (a *operationArg) send(c *command, method, suffix string) error {
-	api, err := a.client()
-	if err != nil {
-		return err
-	}
-
-	raw, err := api.call(c.ctx, method, "/api/operations/"+a.ID.String()+suffix, nil, nil)
-	if err != nil {
-		return err
-	}
-
-	return show(c, a.apiFlags, raw, showOperation)
+// show calls the API about the operation and shows what it answers.
+func (a *operationArg) show(
+	c *command, call func(api *client.Client, id string, o client.CallOption) (*client.Operation, error),
+) error {
+	_, err := ask(c, a.apiFlags, func(api *client.Client, o client.CallOption) (*client.Operation, error) {
+		return call(api, a.ID.String(), o)
+	}, showOperation)
+	return err
 }
 
 type operationsShowCmd struct{ operationArg }
 
 // Run shows an operation.
-func (o *operationsShowCmd) Run(c *command) error { return o.send(c, http.MethodGet, "") }
+func (o *operationsShowCmd) Run(c *command) error {
+	return o.show(c, func(api *client.Client, id string, o client.CallOption) (*client.Operation, error) {
+		return api.GetOperation(c.ctx, id, o)
+	})
+}
 
 type operationsPauseCmd struct{ operationArg }
 
 // Run pauses an operation.
-func (o *operationsPauseCmd) Run(c *command) error { return o.send(c, http.MethodPost, "/pause") }
+func (o *operationsPauseCmd) Run(c *command) error {
+	return o.show(c, func(api *client.Client, id string, o client.CallOption) (*client.Operation, error) {
+		return api.PauseOperation(c.ctx, id, client.PauseOperationParams{}, o)
+	})
+}
 
 type operationsResumeCmd struct{ operationArg }
 
 // Run goes on with an operation.
-func (o *operationsResumeCmd) Run(c *command) error { return o.send(c, http.MethodPost, "/resume") }
+func (o *operationsResumeCmd) Run(c *command) error {
+	return o.show(c, func(api *client.Client, id string, o client.CallOption) (*client.Operation, error) {
+		return api.ResumeOperation(c.ctx, id, client.ResumeOperationParams{}, o)
+	})
+}
 
 type operationsCancelCmd struct{ operationArg }
 
 // Run gives up an operation.
-func (o *operationsCancelCmd) Run(c *command) error { return o.send(c, http.MethodPost, "/cancel") }
+func (o *operationsCancelCmd) Run(c *command) error {
+	return o.show(c, func(api *client.Client, id string, o client.CallOption) (*client.Operation, error) {
+		return api.CancelOperation(c.ctx, id, client.CancelOperationParams{}, o)
+	})
+}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/api/client"
 )
 
 // failing returns an endpoint with one failed delivery of the type a.b, whose next attempt will succeed.
@@ -108,16 +110,16 @@ func TestOperationBar(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	bar := operationBar{w: &b}
-	bar.show(operationAnswer{State: "running"})
+	bar.show(&client.Operation{State: "running"})
 	require.Contains(t, b.String(), "replaying")
 	require.NotContains(t, b.String(), "%", "nothing is counted yet")
-	total := int64(4)
-	bar.show(operationAnswer{State: "running", TotalCount: &total, ReplayedCount: 1, SkippedCount: 1})
+	total := 4
+	bar.show(&client.Operation{State: "running", TotalCount: &total, ReplayedCount: 1, SkippedCount: 1})
 	require.Contains(t, b.String(), "50%")
 	require.Contains(t, b.String(), "2/4")
-	bar.show(operationAnswer{State: "paused", TotalCount: &total, ReplayedCount: 2, SkippedCount: 1})
+	bar.show(&client.Operation{State: "paused", TotalCount: &total, ReplayedCount: 2, SkippedCount: 1})
 	require.Contains(t, b.String(), "paused  75%")
-	bar.show(operationAnswer{State: "running", TotalCount: &total, ReplayedCount: 5})
+	bar.show(&client.Operation{State: "running", TotalCount: &total, ReplayedCount: 5})
 	require.Contains(t, b.String(), "5/5", "more matched in the meantime")
 	bar.close()
 	require.True(t, strings.HasSuffix(b.String(), "\x1b[2K\r"), "it is wiped off: %q", b.String())

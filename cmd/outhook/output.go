@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -69,6 +70,23 @@ func fields(w io.Writer, pairs ...string) {
 	t.flush()
 }
 
+// mapPairs are the fields of a map, in the order of their names.
+func mapPairs(prefix string, m map[string]string) (pairs []string) {
+	for _, name := range sortedKeys(m) {
+		pairs = append(pairs, prefix+name, m[name])
+	}
+	return pairs
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // printLine prints JSON on one line. Strings in it keep their bytes.
 func printLine(w io.Writer, raw json.RawMessage) error {
 	var b bytes.Buffer
@@ -81,18 +99,12 @@ func printLine(w io.Writer, raw json.RawMessage) error {
 }
 
 // show prints an answer: as it came, or for people.
-func show[T any](c *command, f apiFlags, raw json.RawMessage, people func(io.Writer, T)) error {
+func show[T any](c *command, f apiFlags, raw json.RawMessage, v *T, people func(io.Writer, *T)) {
 	if f.JSON {
 		fmt.Fprintln(c.stdout, strings.TrimSpace(string(raw)))
-		return nil
-	}
-
-	var v T
-	if err := decode(raw, &v); err != nil {
-		return err
+		return
 	}
 	people(c.stdout, v)
-	return nil
 }
 
 // isTerminal tells whether a writer is a terminal.
@@ -108,7 +120,7 @@ func text(s *string) string {
 	return *s
 }
 
-func number(n *int32) string {
+func number(n *int) string {
 	if n == nil {
 		return "-"
 	}

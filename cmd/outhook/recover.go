@@ -1,14 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/outhook/outhook/api/client"
 )
 
 // recoverInterval is how often recover asks how far its operation is.
@@ -30,62 +29,51 @@ type recoverCmd struct {
 // Run orders what an endpoint missed again and waits until the operation has ended. Only that it is completed is
 // success.
 func (r *recoverCmd) Run(c *command) error {
-	api, err := r.client()
-	if err != nil {
-		return err
+	order := client.NewRecover{
+		Since: r.Since.Time, Until: r.Until.orNil(), EventTypes: r.EventType, States: r.State, Missed: &r.Missed,
 	}
-
-	body := map[string]any{"since": r.Since.text(), "event_types": r.EventType, "states": r.State, "missed": r.Missed}
-	if !r.Until.IsZero() {
-		body["until"] = r.Until.text()
-	}
-
-	return operate(c, api, r.apiFlags, endpointPath(r.Endpoint)+"/recover", ofTenant(r.Tenant), body, !r.NoWait)
+	return operate(c, r.apiFlags, !r.NoWait,
+		func(api *client.Client, o client.CallOption) (*client.Operation, error) {
+			return api.RecoverEndpoint(c.ctx, r.Endpoint, order, client.RecoverEndpointParams{TenantID: r.Tenant}, o)
+		})
 }
 
 // operate starts an operation and, if wait is true, waits until it has ended. Then only that it is completed is
 // success.
 func operate(
-	c *command, api *client, f apiFlags, path string, query url.Values, order map[string]any, wait bool,
+	c *command, f apiFlags, wait bool, begin func(*client.Client, client.CallOption) (*client.Operation, error),
 ) error {
-	body, err := json.Marshal(order)
-	if err != nil {
-		return fmt.Errorf("encoding the request: %w", err)
-	}
-
-	raw, err := api.call(c.ctx, http.MethodPost, path, query, body)
+	api, err := f.client()
 	if err != nil {
 		return err
 	}
 
-	var o operationAnswer
-	if err := decode(raw, &o); err != nil {
-		return err
+	var a client.Answer
+	o, err := begin(api, client.WithAnswer(&a))
+	if err != nil {
+		return explained(c.ctx, err)
 	}
-
 	if wait {
-		if raw, o, err = await(c, api, raw, o); err != nil {
+		if o, err = await(c, api, o, &a); err != nil {
 			return err
 		}
 	}
 
-	if err := show(c, f, raw, showOperation); err != nil {
-		return err
-	}
+	show(c, f, a.Body, o, showOperation)
 	if !wait || o.State == "completed" {
 		return nil
 	}
 
-	if !o.ended() {
+	if !hasEnded(o) {
 		fmt.Fprintf(c.stderr, "outhook: the operation goes on without this command: see `outhook operations show %[1]s`, "+
 			"pause it with `outhook operations pause %[1]s`, give it up with `outhook operations cancel %[1]s`\n", o.ID)
 	}
 	return exitError(exitFailed)
 }
 
-// await shows the progress of an operation until it has ended or ctx does, and returns what was known of it last.
-// Trouble with the server or the way to it is told once, and tried again.
-func await(c *command, api *client, raw json.RawMessage, o operationAnswer) (json.RawMessage, operationAnswer, error) {
+// await shows the progress of an operation until it has ended or ctx does, and returns what was known of it last, in a
+// as it came. Trouble with the server or the way to it is told once, and tried again.
+func await(c *command, api *client.Client, o *client.Operation, a *client.Answer) (*client.Operation, error) {
 	bar := &operationBar{}
 	if isTerminal(c.stderr) {
 		bar.w = c.stderr
@@ -94,19 +82,21 @@ func await(c *command, api *client, raw json.RawMessage, o operationAnswer) (jso
 
 	fmt.Fprintf(c.stderr, "operation %s is running; Ctrl-C leaves it running\n", o.ID)
 
-	for failed := false; !o.ended(); {
+	for failed := false; !hasEnded(o); {
 		bar.show(o)
 		waitFor(c.ctx, recoverInterval)
 
-		newer, now, err := get[operationAnswer](c.ctx, api, "/api/operations/"+o.ID.String(), nil)
+		var newer client.Answer
+		now, err := api.GetOperation(c.ctx, o.ID, client.WithAnswer(&newer), client.Once())
+		err = explained(c.ctx, err)
 
 		switch {
 		case c.ctx.Err() != nil:
-			return raw, o, nil // stopped by the user
+			return o, nil // stopped by the user
 		case err == nil:
-			raw, o, failed = newer, now, false
+			o, *a, failed = now, newer, false
 		case !passing(err):
-			return nil, o, fmt.Errorf("asking for the operation %s, which goes on: %w", o.ID, err)
+			return o, fmt.Errorf("asking for the operation %s, which goes on: %w", o.ID, err)
 		case !failed:
 			failed = true
 			bar.close()
@@ -114,7 +104,7 @@ func await(c *command, api *client, raw json.RawMessage, o operationAnswer) (jso
 		}
 	}
 
-	return raw, o, nil
+	return o, nil
 }
 
 // operationBar draws how far an operation is, without an end as long as nothing is counted. Without a writer it draws
@@ -125,12 +115,12 @@ type operationBar struct {
 	counted bool
 }
 
-func (b *operationBar) show(o operationAnswer) {
+func (b *operationBar) show(o *client.Operation) {
 	if b.w == nil {
 		return
 	}
 
-	total, done, counted := int64(-1), o.ReplayedCount+o.SkippedCount, o.TotalCount != nil && *o.TotalCount > 0
+	total, done, counted := -1, o.ReplayedCount+o.SkippedCount, o.TotalCount != nil && *o.TotalCount > 0
 	if counted {
 		total = max(*o.TotalCount, done) // more may match than in the beginning
 	}
@@ -138,7 +128,7 @@ func (b *operationBar) show(o operationAnswer) {
 	if b.bar == nil || b.counted != counted {
 		b.close()
 		b.counted = counted
-		b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.w), progressbar.OptionUseANSICodes(true),
+		b.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(b.w), progressbar.OptionUseANSICodes(true),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("deliveries"),
 			progressbar.OptionSetSpinnerChangeInterval(0), progressbar.OptionSetWidth(30))
 	}
@@ -155,9 +145,9 @@ func (b *operationBar) show(o operationAnswer) {
 
 	b.bar.Describe(what)
 	if counted {
-		b.bar.ChangeMax64(total)
+		b.bar.ChangeMax(total)
 	}
-	_ = b.bar.Set64(done) // fails if the terminal is gone
+	_ = b.bar.Set(done) // fails if the terminal is gone
 }
 
 // close wipes the bar off.

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"strconv"
 	"time"
+
+	"github.com/outhook/outhook/api/client"
 )
 
 type statsCmd struct {
@@ -16,28 +16,7 @@ type statsCmd struct {
 	Window time.Duration `default:"5m" help:"How far back to count: 1s to 1h."`
 }
 
-// statsAnswer is the answer of GET /api/stats.
-type statsAnswer struct {
-	Events     int64            `json:"events"`
-	Deliveries map[string]int64 `json:"deliveries"`
-	Attempts   map[string]int64 `json:"attempts"`
-	LatencyMS  *percentiles     `json:"latency_ms"`
-	AttemptMS  *percentiles     `json:"attempt_ms"`
-	Backlog    struct {
-		Pending    int64   `json:"pending"`
-		Due        int64   `json:"due"`
-		OldestDueS float64 `json:"oldest_due_s"`
-	} `json:"backlog"`
-}
-
-// percentiles of a duration in milliseconds.
-type percentiles struct {
-	P50 float64 `json:"p50"`
-	P95 float64 `json:"p95"`
-	P99 float64 `json:"p99"`
-}
-
-func (p *percentiles) text() string {
+func percentiles(p *client.Percentiles) string {
 	if p == nil {
 		return "-"
 	}
@@ -50,33 +29,31 @@ func (s *statsCmd) Run(c *command) error {
 		return usageError{errors.New("--window must be 1s to 1h; for longer times see docs/reporting.md")}
 	}
 
-	api, err := s.client()
-	if err != nil {
-		return err
-	}
+	_, err := ask(c, s.apiFlags, func(api *client.Client, o client.CallOption) (*client.Stats, error) {
+		params := client.GetStatsParams{WindowS: int(s.Window / time.Second), TenantID: s.Tenant}
+		return api.GetStats(c.ctx, params, o)
+	}, showStats)
+	return err
+}
 
-	query := url.Values{"window_s": {strconv.Itoa(int(s.Window / time.Second))}}
-	set(query, "tenant_id", s.Tenant)
-	raw, _, err := get[statsAnswer](c.ctx, api, "/api/stats", query)
-	if err != nil {
-		return err
-	}
+func showStats(w io.Writer, v *client.Stats) {
+	pairs := []string{"events", fmt.Sprint(v.Events)}
+	count := func(what string, n int) { pairs = append(pairs, what, fmt.Sprint(n)) }
 
-	return show(c, s.apiFlags, raw, func(w io.Writer, v statsAnswer) {
-		pairs := []string{"events", fmt.Sprint(v.Events)}
+	count("deliveries pending", v.Deliveries.Pending)
+	count("deliveries succeeded", v.Deliveries.Succeeded)
+	count("deliveries failed", v.Deliveries.Failed)
+	count("deliveries cancelled", v.Deliveries.Cancelled)
 
-		for _, state := range []string{"pending", "succeeded", "failed", "cancelled"} {
-			pairs = append(pairs, "deliveries "+state, fmt.Sprint(v.Deliveries[state]))
-		}
+	count("attempts succeeded", v.Attempts.Succeeded)
+	count("attempts rejected", v.Attempts.Rejected)
+	count("attempts timed_out", v.Attempts.TimedOut)
+	count("attempts unreachable", v.Attempts.Unreachable)
+	count("attempts blocked", v.Attempts.Blocked)
+	count("attempts unknown", v.Attempts.Unknown)
 
-		for _, outcome := range []string{"succeeded", "rejected", "timed_out", "unreachable", "blocked", "unknown"} {
-			pairs = append(pairs, "attempts "+outcome, fmt.Sprint(v.Attempts[outcome]))
-		}
-
-		waiting := fmt.Sprintf("%d, of them due %d, the oldest for %.0f s",
-			v.Backlog.Pending, v.Backlog.Due, v.Backlog.OldestDueS)
-		pairs = append(pairs, "latency", v.LatencyMS.text(), "attempt", v.AttemptMS.text(), "pending now", waiting)
-
-		fields(w, pairs...)
-	})
+	waiting := fmt.Sprintf("%d, of them due %d, the oldest for %.0f s",
+		v.Backlog.Pending, v.Backlog.Due, v.Backlog.OldestDueS)
+	fields(w, append(pairs, "latency", percentiles(v.LatencyMS), "attempt", percentiles(v.AttemptMS),
+		"pending now", waiting)...)
 }

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
-	"strings"
 	"time"
+
+	"github.com/outhook/outhook/api/client"
 )
 
 const (
@@ -32,13 +32,6 @@ type tailCmd struct {
 	Once     bool          `help:"Print what there is and end."`
 }
 
-// tailPage is the answer of GET /api/attempts.
-type tailPage struct {
-	Items      []json.RawMessage `json:"items"`
-	NextCursor string            `json:"next_cursor"`
-	More       bool              `json:"more"`
-}
-
 // Run prints attempts as they happen until ctx ends. Trouble with the server or the way to it is told once, and tried
 // again.
 func (cmd *tailCmd) Run(c *command) error {
@@ -47,18 +40,16 @@ func (cmd *tailCmd) Run(c *command) error {
 		return err
 	}
 
-	query := url.Values{}
-	set(query, "tenant_id", cmd.Tenant)
-	set(query, "endpoint_id", cmd.Endpoint)
-	set(query, "type", cmd.Type)
-	set(query, "outcome", strings.Join(cmd.Outcome, ","))
-	set(query, "since", cmd.Since.text())
-
+	params := client.FollowAttemptsParams{
+		TenantID: cmd.Tenant, EndpointID: cmd.Endpoint, Type: cmd.Type, Outcome: cmd.Outcome, Since: cmd.Since.Time,
+	}
 	seen := map[string]time.Time{}
 	colour := colourful(c.stdout)
 
 	for failures := 0; ; {
-		_, page, err := get[tailPage](c.ctx, api, "/api/attempts", query)
+		var a client.Answer
+		page, err := api.FollowAttempts(c.ctx, params, client.WithAnswer(&a), client.Once())
+		err = explained(c.ctx, err)
 
 		switch {
 		case c.ctx.Err() != nil:
@@ -79,11 +70,11 @@ func (cmd *tailCmd) Run(c *command) error {
 			failures = 0
 		}
 
-		if err := cmd.print(c, page.Items, seen, colour); err != nil {
+		if err := cmd.print(c, page.Items, a.Body, seen, colour); err != nil {
 			return err
 		}
 
-		query.Set("cursor", page.NextCursor)
+		params.Cursor = page.NextCursor
 		if page.More {
 			continue
 		}
@@ -97,11 +88,16 @@ func (cmd *tailCmd) Run(c *command) error {
 
 // passing tells whether trouble may pass by itself.
 func passing(err error) bool {
-	if _, ok := errors.AsType[unreachableError](err); ok {
-		return true
+	var silent *client.NoAnswerError
+	var strange *client.NotOuthookError
+	var refused *client.Error
+	switch {
+	case errors.As(err, &refused):
+		return refused.Status >= http.StatusInternalServerError || refused.Status == http.StatusTooManyRequests
+	case errors.As(err, &strange):
+		return codeOfStatus(strange.Status) == exitUnavailable || strange.Status >= http.StatusInternalServerError
 	}
-	refused, ok := errors.AsType[*apiError](err)
-	return ok && (refused.Status >= http.StatusInternalServerError || refused.Status == http.StatusTooManyRequests)
+	return errors.As(err, &silent)
 }
 
 func waitFor(ctx context.Context, d time.Duration) {
@@ -111,16 +107,18 @@ func waitFor(ctx context.Context, d time.Duration) {
 	}
 }
 
-// print prints the attempts that were not printed yet. The real outcome of an unknown attempt is printed too.
-func (cmd *tailCmd) print(c *command, items []json.RawMessage, seen map[string]time.Time, colour bool) error {
+// print prints the attempts that were not printed yet. The real outcome of an unknown attempt is printed too. body is
+// the page as it came.
+func (cmd *tailCmd) print(
+	c *command, items []client.FollowedAttempt, body json.RawMessage, seen map[string]time.Time, colour bool,
+) error {
 	now := time.Now()
+	raw, err := rawItems(body)
+	if err != nil {
+		return err
+	}
 
-	for _, raw := range items {
-		var a attemptAnswer
-		if err := decode(raw, &a); err != nil {
-			return err
-		}
-
+	for i, a := range items {
 		key := fmt.Sprintf("%s %s %d %s", a.EventID, a.EndpointID, a.Number, a.Outcome)
 		_, known := seen[key]
 		seen[key] = now
@@ -128,7 +126,7 @@ func (cmd *tailCmd) print(c *command, items []json.RawMessage, seen map[string]t
 		switch {
 		case known:
 		case cmd.JSON:
-			if err := printLine(c.stdout, raw); err != nil {
+			if err := printLine(c.stdout, raw[i]); err != nil {
 				return err
 			}
 		default:
@@ -145,7 +143,7 @@ func (cmd *tailCmd) print(c *command, items []json.RawMessage, seen map[string]t
 	return nil
 }
 
-func printTail(w io.Writer, a attemptAnswer, colour bool) {
+func printTail(w io.Writer, a client.FollowedAttempt, colour bool) {
 	outcome := fmt.Sprintf("%-11s", a.Outcome)
 	if colour {
 		code := 31 // red
@@ -158,8 +156,8 @@ func printTail(w io.Writer, a attemptAnswer, colour bool) {
 		outcome = fmt.Sprintf("\x1b[%dm%s\x1b[0m", code, outcome)
 	}
 
-	line := fmt.Sprintf("%s %-3s %8s  #%d  %s  %s  %s  %s", outcome, number(a.StatusCode), a.duration(), a.Number,
-		printable(a.TenantID), printable(a.Type), a.EventID, a.EndpointID)
+	line := fmt.Sprintf("%s %-3s %8s  #%d  %s  %s  %s  %s", outcome, number(a.StatusCode), duration(a.DurationMS),
+		a.Number, printable(a.TenantID), printable(a.Type), a.EventID, a.EndpointID)
 
 	if a.Error != nil {
 		line += "  " + printable(*a.Error)
