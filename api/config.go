@@ -82,7 +82,8 @@ type Config struct {
 	Metrics prometheus.Registerer
 }
 
-// Checks are what the process that serves the API knows. All are required but Ready, Stopping and Vacuum.
+// Checks are what the process that serves the API knows. All are required but Ready, GivingBack, Stopping and
+// Vacuum.
 type Checks struct {
 	// URL tells whether an endpoint may have a URL. Its error is shown to the caller, so it must not repeat the URL.
 	URL func(string) error
@@ -92,6 +93,11 @@ type Checks struct {
 
 	// Ready is one more check of /readyz: whether jobs are being fetched. Nil in a process without workers.
 	Ready func(context.Context) error
+
+	// GivingBack returns why deliveries were given back lately by trouble of this process or the database, like a secret
+	// that can't be decrypted; empty: none was. /readyz says that some were, and stays green: it may be one endpoint's.
+	// Nil in a process without workers.
+	GivingBack func() string
 
 	// Stopping tells whether the process is to end soon, so that nobody should begin to send it requests: /readyz says so
 	// at once, without any other check. Nil: it never is.

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math"
 	"net/http"
 
@@ -114,7 +113,7 @@ func NewHealth(cfg Config) http.Handler {
 // newServer returns a server with what belongs to every request and with the health checks.
 func newServer(cfg Config) *Server {
 	s := &Server{
-		cfg: cfg, calm: slog.New(logthrottle.Handler(cfg.Logger.Handler())),
+		cfg: cfg, calm: logthrottle.New(cfg.Logger),
 		echo: echo.New(), ready: newReadiness(cfg),
 	}
 	s.echo.HTTPErrorHandler = s.writeError

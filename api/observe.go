@@ -42,7 +42,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		s.finish(c, started)
 
 		s.cfg.Logger.DebugContext(ctx, "request", slog.String("method", c.Request().Method), slog.String("route", c.Path()),
-			slog.Int("status_code", c.Response().Status), slog.Duration("duration", time.Since(started)),
+			slog.Int("status_code", c.Response().Status), slog.Int64("duration_ms", time.Since(started).Milliseconds()),
 			slog.String("request_id", id))
 		return nil
 	}
@@ -71,7 +71,7 @@ func (s *Server) guard(c echo.Context, next echo.HandlerFunc) (err error) {
 		}
 
 		ctx := c.Request().Context()
-		s.cfg.Logger.ErrorContext(ctx, "panic in a request", slog.String("route", c.Path()),
+		s.calm.ErrorContext(ctx, "panic in a request", slog.String("route", c.Path()),
 			slog.String("error", panicText(v)), slog.String("stack", string(debug.Stack())),
 			slog.String("request_id", requestOf(ctx).id))
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/ingest"
+	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/ledger"
@@ -36,12 +38,13 @@ func (s *Server) problem(ctx context.Context, err error) *problem.Error {
 		return p
 	}
 
-	level, logger := slog.LevelError, s.cfg.Logger
+	level := slog.LevelError
 	if p.Status == http.StatusServiceUnavailable {
-		level, logger = slog.LevelWarn, s.calm // while the database is away, each request ends here
+		level = slog.LevelWarn // while the database is away, each request ends here
 	}
 
-	logger.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status),
+	s.calm.LogAttrs(ctx, level, "answering a request", slog.Int("status_code", p.Status),
+		slog.String(logthrottle.Cause, cmp.Or(sqlstate.Of(err), "other")),
 		slog.String("error", sqlstate.Text(err)), slog.String("request_id", requestOf(ctx).id))
 	return p
 }

@@ -26,7 +26,8 @@ const (
 	checkUnknown     = "unknown" // the check before it failed
 	checkNotReady    = "not_ready"
 	checkStopping    = "stopping"
-	checkHeldBack    = "held_back" // dead rows stay; all works on, slower and slower
+	checkGivenBack   = "given_back" // deliveries, by trouble of ours; it may be one endpoint's
+	checkHeldBack    = "held_back"  // dead rows stay; all works on, slower and slower
 )
 
 // errReadOnly is the cause of a failed check of the database.
@@ -91,6 +92,13 @@ func (r *readiness) check(ctx context.Context) (healthAnswer, error) {
 		h.Checks["worker"] = checkOK
 		if workerErr = within(ctx, r.cfg.Checks.Ready); workerErr != nil {
 			h.Checks["worker"] = checkNotReady
+		}
+	}
+
+	if r.cfg.Checks.GivingBack != nil {
+		h.Checks["deliveries"] = checkOK
+		if r.cfg.Checks.GivingBack() != "" {
+			h.Checks["deliveries"] = checkGivenBack
 		}
 	}
 

@@ -702,13 +702,14 @@ WITH r AS (
         unnest($6::integer[]) AS number, unnest($7::text[]) AS ending, unnest($8::text[]) AS state,
         unnest($9::text[]) AS reason, unnest($10::text[]) AS ended_as, unnest($11::timestamptz[]) AS at,
         unnest($12::integer[]) AS failures, unnest($13::boolean[]) AS reopened,
-        unnest($14::boolean[]) AS dropped, unnest($15::boolean[]) AS died, unnest($16::text[]) AS job_error,
-        unnest($17::integer[]) AS status_code, unnest($18::timestamptz[]) AS started_at,
-        unnest($19::integer[]) AS duration_ms, unnest($20::text[]) AS outcome,
-        unnest($21::text[]) AS trigger, unnest($22::boolean[]) AS response_truncated,
-        unnest($23::text[]) AS error, unnest($24::text[]) AS remote_addr,
-        unnest($25::text[]) AS request_headers, unnest($26::text[]) AS response_headers,
-        unnest($27::text[]) AS response_body
+        unnest($14::boolean[]) AS dropped, unnest($15::boolean[]) AS died, unnest($16::boolean[]) AS late,
+        unnest($17::text[]) AS job_error,
+        unnest($18::integer[]) AS status_code, unnest($19::timestamptz[]) AS started_at,
+        unnest($20::integer[]) AS duration_ms, unnest($21::text[]) AS outcome,
+        unnest($22::text[]) AS trigger, unnest($23::boolean[]) AS response_truncated,
+        unnest($24::text[]) AS error, unnest($25::text[]) AS remote_addr,
+        unnest($26::text[]) AS request_headers, unnest($27::text[]) AS response_headers,
+        unnest($28::text[]) AS response_body
 ), jobs AS MATERIALIZED (
     -- By the order the planner takes the index on the id alone: with few jobs, one whose last column it is looks as good.
     SELECT s.id, s.state, s.attempt, s.attempted_at, s.queue, s.metadata ? 'cancel_attempted_at' AS to_cancel
@@ -717,7 +718,7 @@ WITH r AS (
     -- kind is in no index, so none is read as a whole.
     SELECT s.id, s.kind FROM outhook.river_job AS s WHERE s.id = ANY ($1::bigint[]) ORDER BY s.id
 ), k AS MATERIALIZED (
-    SELECT r.i, r.event_id, r.endpoint_id, r.job_id, r.job_attempt, r.attempted_at, r.number, r.ending, r.state, r.reason, r.ended_as, r.at, r.failures, r.reopened, r.dropped, r.died, r.job_error, r.status_code, r.started_at, r.duration_ms, r.outcome, r.trigger, r.response_truncated, r.error, r.remote_addr, r.request_headers, r.response_headers, r.response_body, d.event_id IS NOT NULL OR r.outcome <> '' AS recorded, d.attempt_count < r.number IS TRUE AS fresh, coalesce(d.job_id = r.job_id, true) AS owns,
+    SELECT r.i, r.event_id, r.endpoint_id, r.job_id, r.job_attempt, r.attempted_at, r.number, r.ending, r.state, r.reason, r.ended_as, r.at, r.failures, r.reopened, r.dropped, r.died, r.late, r.job_error, r.status_code, r.started_at, r.duration_ms, r.outcome, r.trigger, r.response_truncated, r.error, r.remote_addr, r.request_headers, r.response_headers, r.response_body, d.event_id IS NOT NULL OR r.outcome <> '' AS recorded, d.attempt_count < r.number IS TRUE AS fresh, coalesce(d.job_id = r.job_id, true) AS owns,
         coalesce(d.job_id, r.job_id) AS owner, coalesce(d.state, 'pending') AS was, d.reason AS was_reason,
         coalesce(d.attempt_count, 0) AS attempt_count, coalesce(d.try_count, 0) AS try_count, d.next_attempt_at, d.completed_at,
         j.state IN ('running', 'available', 'retryable', 'scheduled', 'pending') AS live, n.queue,
@@ -774,14 +775,14 @@ WITH r AS (
 ), e AS (
     -- Without the texts.
     SELECT k.i, k.event_id, k.endpoint_id, k.job_id, k.job_attempt, k.number, k.ending, k.state, k.reason, k.ended_as, k.at,
-        k.failures, k.reopened, k.dropped, k.died, k.job_error, k.outcome, k.recorded, k.owns, k.owner, k.was, k.was_reason,
+        k.failures, k.reopened, k.dropped, k.died, k.late, k.job_error, k.outcome, k.recorded, k.owns, k.owner, k.was, k.was_reason,
         k.attempt_count, k.try_count, k.next_attempt_at, k.completed_at, k.live, k.queue, k.same, k.current, k.cancelled, k.overtaken,
         CASE WHEN k.outcome = '' THEN k.current
         ELSE (k.current OR k.ending = 'done')
             AND (k.fresh OR (k.event_id, k.endpoint_id) IN (SELECT t.event_id, t.endpoint_id FROM repeated AS t)) END AS ends
     FROM k
 ), m AS MATERIALIZED (
-    SELECT e.i, e.event_id, e.endpoint_id, e.job_id, e.job_attempt, e.number, e.ending, e.state, e.reason, e.ended_as, e.at, e.failures, e.reopened, e.dropped, e.died, e.job_error, e.outcome, e.recorded, e.owns, e.owner, e.was, e.was_reason, e.attempt_count, e.try_count, e.next_attempt_at, e.completed_at, e.live, e.queue, e.same, e.current, e.cancelled, e.overtaken, e.ends, e.same AND e.outcome = '' AS unsent, e.ends AND e.live AND NOT e.overtaken AS moves,
+    SELECT e.i, e.event_id, e.endpoint_id, e.job_id, e.job_attempt, e.number, e.ending, e.state, e.reason, e.ended_as, e.at, e.failures, e.reopened, e.dropped, e.died, e.late, e.job_error, e.outcome, e.recorded, e.owns, e.owner, e.was, e.was_reason, e.attempt_count, e.try_count, e.next_attempt_at, e.completed_at, e.live, e.queue, e.same, e.current, e.cancelled, e.overtaken, e.ends, e.same AND e.outcome = '' AS unsent, e.ends AND e.live AND NOT e.overtaken AS moves,
         e.ends AND e.overtaken AS marks,
         e.ends AND e.owns AND (e.was = 'pending' OR (e.reopened AND e.outcome <> '')
             OR (e.was = 'failed' AND e.state = 'succeeded')) AS applies,
@@ -820,12 +821,15 @@ WITH r AS (
             jsonb_build_object('at', now(), 'attempt', m.job_attempt, 'error', m.job_error, 'trace', '')) ELSE j.errors END,
         metadata = CASE WHEN NOT m.ends THEN j.metadata
             WHEN m.marks THEN j.metadata || jsonb_build_object('cancel_attempted_at', now())
-            WHEN m.died THEN j.metadata || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
+            WHEN m.died THEN (j.metadata - 'due') || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
                 'begun', coalesce((j.metadata ->> 'begun')::integer, 0) + 1)
-            WHEN m.ending = 'back' THEN (j.metadata - 'release')
+            WHEN m.ending = 'back' THEN (j.metadata - '{release,due}'::text[])
                 || jsonb_build_object('snoozes', coalesce((j.metadata ->> 'snoozes')::bigint, 0) + 1)
-            WHEN m.ending = 'aside' THEN j.metadata - 'release'
-            ELSE j.metadata - '{release,rescues,begun}'::text[] END
+            WHEN m.ending = 'aside' THEN j.metadata - '{release,due}'::text[]
+            ELSE j.metadata - '{release,rescues,begun,due}'::text[] END
+            || CASE WHEN m.ends AND m.late AND m.ending = 'back' THEN jsonb_build_object('due', coalesce(
+                (extract(epoch FROM m.next_attempt_at) * 1000000)::bigint::text, j.metadata ->> 'due',
+                (extract(epoch FROM j.scheduled_at) * 1000000)::bigint::text)) ELSE '{}' END
     FROM m
     WHERE j.id = m.job_id AND NOT (m.dropped AND m.current AND m.ends) AND (m.moves OR m.marks OR m.unsent)
         AND j.id = ANY (ARRAY(SELECT x.job_id FROM m AS x WHERE NOT (x.dropped AND x.current AND x.ends)))
@@ -849,6 +853,7 @@ type SettleRunsParams struct {
 	Reopened           []bool
 	Dropped            []bool
 	Died               []bool
+	Late               []bool
 	JobErrors          []string
 	StatusCodes        []int32
 	StartedAts         []time.Time
@@ -879,6 +884,7 @@ type SettleRunsRow struct {
 // number is free again; 'aside': the same, because the job is in the wrong queue or its endpoint is busy. All but a
 // 'done' with an attempt change the job only if the run is its current one (attempt and attempted_at): a repeated call
 // must not act on another. outcome ”: there was no request. died: the run panicked, which counts like a worker's death.
+// late: trouble of ours gives the run back, and its job notes since when it is due, which its scheduled_at no longer says.
 //
 // An attempt replaces an 'unknown' row of its number and nothing else; if it is in the log already, the call is a
 // repetition and changes nothing. Numbers below it that have no row are runs whose worker died. The delivery's INSERT
@@ -902,6 +908,7 @@ func (q *Queries) SettleRuns(ctx context.Context, db DBTX, arg SettleRunsParams)
 		arg.Reopened,
 		arg.Dropped,
 		arg.Died,
+		arg.Late,
 		arg.JobErrors,
 		arg.StatusCodes,
 		arg.StartedAts,

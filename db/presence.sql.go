@@ -43,7 +43,8 @@ WITH watched AS MATERIALIZED (
         queue = coalesce(due.lane_queue, j.queue),
         errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt,
             'error', CASE WHEN due.died THEN 'the worker died' ELSE 'the run did not end' END, 'trace', '')),
-        metadata = j.metadata || jsonb_build_object('rescues', due.rescues)
+        metadata = j.metadata || jsonb_build_object('rescues', due.rescues) || CASE WHEN due.next_attempt_at <= now() AND NOT due.to_cancel
+            THEN jsonb_build_object('due', (extract(epoch FROM due.next_attempt_at) * 1000000)::bigint::text) ELSE '{}' END
     FROM due CROSS JOIN LATERAL (SELECT greatest(due.next_attempt_at, now() + make_interval(secs => due.wait)) AS due_at) AS t
     WHERE j.id = due.id AND due.free
     RETURNING due.client_id, due.died, due.wait, j.queue
@@ -75,7 +76,7 @@ type RescueJobsRow struct {
 // The first rescue in a row lets a job run at once, since its worker may have died of anything. Each further one doubles a
 // wait, from 2 s to 10 minutes. A run that had recorded its failure keeps its place in the schedule. What is due soon
 // becomes available rather than retryable, as everywhere. What a lane had released waits for a release again, and a run
-// that was to be cancelled is.
+// that was to be cancelled is. Since when a delivery is due its job notes, as in SettleRuns.
 //
 // Its request may have left, so its number gets a row at once: no run may follow that would see that it has none. So does
 // that of a run that was cancelled, even if a replay has given its delivery another job since. A delivery that somebody has

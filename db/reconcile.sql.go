@@ -382,6 +382,36 @@ func (q *Queries) ListJobDays(ctx context.Context, db DBTX, after int64, maxRows
 	return i, err
 }
 
+const listLateJobs = `-- name: ListLateJobs :many
+SELECT concat_ws('/', j.args ->> 'event_id', j.args ->> 'endpoint_id')::text AS delivery
+FROM outhook.river_job AS j
+WHERE j.metadata ? 'due' AND j.finalized_at IS NULL AND (j.metadata ->> 'due') COLLATE "C"
+    < (extract(epoch FROM now() - make_interval(secs => $1::float8)) * 1000000)::bigint::text
+ORDER BY j.queue, (j.metadata ->> 'due') COLLATE "C" LIMIT $2
+`
+
+// Up to max_rows deliveries that trouble of ours has kept for more than min_seconds behind their time, by the index that only
+// such jobs are in: <event id>/<endpoint id>.
+func (q *Queries) ListLateJobs(ctx context.Context, db DBTX, minSeconds float64, maxRows int32) ([]string, error) {
+	rows, err := db.Query(ctx, listLateJobs, minSeconds, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var delivery string
+		if err := rows.Scan(&delivery); err != nil {
+			return nil, err
+		}
+		items = append(items, delivery)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listVacuumHolders = `-- name: ListVacuumHolders :many
 SELECT h.holder::text AS holder
 FROM (
@@ -487,7 +517,7 @@ WITH k AS MATERIALIZED (
     SELECT k.job_id, 'deliver', jsonb_build_object('event_id', k.event_id, 'endpoint_id', k.endpoint_id, 'base', k.base)
             || CASE WHEN k.replay THEN '{}' ELSE '{"repaired": true}' END::jsonb, 'deliver', 1000,
         CASE WHEN k.next_attempt_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state,
-        greatest(k.next_attempt_at, now())
+        coalesce(k.next_attempt_at, now())
     FROM k
 )
 UPDATE outhook.deliveries AS d SET job_id = k.job_id FROM k

@@ -79,7 +79,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 
-	calm := slog.New(logthrottle.Handler(cfg.Logger.Handler()))
+	calm := logthrottle.New(cfg.Logger)
 	c := &Client{
 		cfg: cfg, clock: &dbclock.Clock{Stub: cfg.Now}, giveUp: make(chan struct{}), fetches: newFetchMetrics(cfg.Metrics),
 	}
@@ -98,7 +98,7 @@ func New(cfg Config) (*Client, error) {
 	c.driver = newDriver(cfg.Pool, c.clock, bulk, cfg.River.FetchCooldown)
 
 	var err error
-	if c.river, err = river.NewClient[pgx.Tx](c.driver, c.riverConfig(c.workers(), calm)); err != nil {
+	if c.river, err = river.NewClient[pgx.Tx](c.driver, c.riverConfig(c.workers())); err != nil {
 		return nil, fmt.Errorf("configuring River: %w", err)
 	}
 	c.addState(cfg.Metrics)
@@ -118,8 +118,9 @@ func (c *Client) workers() *river.Workers {
 }
 
 // riverConfig holds what was measured, not River's defaults.
-func (c *Client) riverConfig(workers *river.Workers, calm *slog.Logger) *river.Config {
+func (c *Client) riverConfig(workers *river.Workers) *river.Config {
 	return &river.Config{
+		ID:      c.cfg.River.ClientID,
 		Schema:  pg.Schema,
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
@@ -154,7 +155,7 @@ func (c *Client) riverConfig(workers *river.Workers, calm *slog.Logger) *river.C
 
 		PeriodicJobs: []*river.PeriodicJob{retention.Periodic(), reconcile.Periodic(), tendPeriodically()},
 		Plugins:      []rivertype.Plugin{river.HookMetricEmitFunc(c.noteFetch)},
-		Logger:       calm,
+		Logger:       slog.New(logthrottle.Handler(c.cfg.Logger.Handler(), slog.LevelWarn)),
 		Test:         river.TestConfig{Time: c.clock},
 	}
 }
@@ -232,6 +233,9 @@ func (c *Client) closePools() {
 
 // UnderWay returns how many deliveries are worked at this moment.
 func (c *Client) UnderWay() int { return c.deliver.UnderWay() }
+
+// GivingBack returns why a run was given back within the last minute by trouble of ours, "" if none was.
+func (c *Client) GivingBack() string { return c.deliver.GivingBack() }
 
 // ID returns the id of River's client, which names this process in the database.
 func (c *Client) ID() string { return c.river.ID() }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/logthrottle"
 )
 
 const (
@@ -57,6 +58,7 @@ type Collector struct {
 // reading is one read.
 type reading struct {
 	queues []db.ReadBacklogRow
+	late   []db.ListLateRow
 	ahead  int32
 }
 
@@ -68,12 +70,13 @@ func NewCollector(pool *pgxpool.Pool, logger *slog.Logger) *Collector {
 	const all = " Of the whole database: the same in every process."
 
 	return &Collector{
-		pool: pool, logger: logger,
+		pool: pool, logger: logthrottle.New(logger),
 		depth: desc("queue_jobs",
 			"Jobs of deliveries by queue (lane: all of the queues endpoint-<id> together) and state: available (due), "+
 				"retryable and scheduled (later), running. Counted up to 50,000."+all, "queue", "state"),
 		oldest: desc("oldest_due_seconds",
-			"For how long the oldest job that is due has waited; 0: none is. "+
+			"For how long the delivery has been due that waits longest for its attempt, also if its run was given back; "+
+				"0: none is. "+
 				"A paused endpoint's deliveries are due in their lane."+all, "queue"),
 		partitions: desc("partitions_ahead_days", "Days after today for which the partitions exist."+all),
 		events: desc("events_enqueued_total",
@@ -117,13 +120,25 @@ func (b *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, q := range b.read.queues {
 		send(b.depth, prometheus.GaugeValue, float64(q.Jobs), q.Queue, q.State)
 		if q.State == jobAvailable {
-			send(b.oldest, prometheus.GaugeValue, q.OldestSeconds, q.Queue)
+			send(b.oldest, prometheus.GaugeValue, b.read.oldest(q), q.Queue)
 		}
 	}
 
 	send(b.partitions, prometheus.GaugeValue, float64(b.read.ahead))
 	send(b.deliveries, prometheus.CounterValue, b.counted[0])
 	send(b.events, prometheus.CounterValue, b.counted[1])
+}
+
+// oldest returns for how long the delivery of a queue has been due that waits longest: the first of its jobs that are
+// due, or one whose job waits for a later time, since its run was given back.
+func (r *reading) oldest(q db.ReadBacklogRow) float64 {
+	seconds := q.OldestSeconds
+	for _, late := range r.late {
+		if late.Queue == q.Queue {
+			seconds = max(seconds, late.LateSeconds)
+		}
+	}
+	return seconds
 }
 
 // refresh reads the database.
@@ -137,6 +152,9 @@ func (b *Collector) refresh() {
 		q := db.New()
 		if read.queues, err = q.ReadBacklog(ctx, tx, maxJobs); err != nil {
 			return fmt.Errorf("counting jobs: %w", err)
+		}
+		if read.late, err = q.ListLate(ctx, tx, maxJobs); err != nil {
+			return fmt.Errorf("looking for what was given back: %w", err)
 		}
 		if read.ahead, err = q.CountPartitionsAhead(ctx, tx); err != nil {
 			return fmt.Errorf("counting partitions: %w", err)

@@ -44,7 +44,8 @@ type Config struct {
 	// River is how jobs are fetched and kept.
 	River RiverConfig
 
-	// Logger gets one line per attempt, at info level if it failed and at debug level if it succeeded.
+	// Logger gets a line of an attempt, at info level if it failed (of each endpoint the first ones and a few a minute)
+	// and at debug level if it succeeded (all of them).
 	//
 	// Defaults to discarding.
 	Logger *slog.Logger
@@ -62,6 +63,12 @@ type Config struct {
 
 // RiverConfig is how River fetches and keeps jobs.
 type RiverConfig struct {
+	// ClientID names the process in the database: in the jobs that it runs, and in its lease. No two may have the same. At
+	// most 100 bytes.
+	//
+	// Defaults to "": the host's name and the time of New.
+	ClientID string
+
 	// MaxWorkers is how many deliveries one process attempts at the same time, from 1 to 10,000. Those of slow and limited
 	// endpoints are bounded by LaneConfig.
 	//

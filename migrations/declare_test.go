@@ -152,7 +152,7 @@ LANGUAGE sql STABLE PARALLEL SAFE RETURN 'now';`)}})
 	// A view gets a column.
 	text, err := os.ReadFile("declared/report_events.sql")
 	require.NoError(t, err)
-	longer := strings.Replace(string(text), "\nFROM outhook.events AS e;", ",\n    1 AS one\nFROM outhook.events AS e;", 1)
+	longer := strings.Replace(string(text), "\nFROM outhook.events AS e\n", ",\n    1 AS one\nFROM outhook.events AS e\n", 1)
 	require.NotEqual(t, string(text), longer)
 	_, err = declare(fstest.MapFS{"report_events.sql": {Data: []byte(longer)}})
 	require.NoError(t, err)

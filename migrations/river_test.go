@@ -76,6 +76,7 @@ func TestRiverJobIsTuned(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.New(t)
 	require.Equal(t, []string{
+		"river_job_late_idx",
 		"river_job_pkey",
 		"river_job_prioritized_fetching_index",
 		"river_job_state_and_finalized_at_index",

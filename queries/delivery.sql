@@ -50,6 +50,7 @@ LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state, s.metadata FROM ou
 -- number is free again; 'aside': the same, because the job is in the wrong queue or its endpoint is busy. All but a
 -- 'done' with an attempt change the job only if the run is its current one (attempt and attempted_at): a repeated call
 -- must not act on another. outcome '': there was no request. died: the run panicked, which counts like a worker's death.
+-- late: trouble of ours gives the run back, and its job notes since when it is due, which its scheduled_at no longer says.
 --
 -- An attempt replaces an 'unknown' row of its number and nothing else; if it is in the log already, the call is a
 -- repetition and changes nothing. Numbers below it that have no row are runs whose worker died. The delivery's INSERT
@@ -63,7 +64,8 @@ WITH r AS (
         unnest(@numbers::integer[]) AS number, unnest(@endings::text[]) AS ending, unnest(@states::text[]) AS state,
         unnest(@reasons::text[]) AS reason, unnest(@ended_as::text[]) AS ended_as, unnest(@ats::timestamptz[]) AS at,
         unnest(@failures::integer[]) AS failures, unnest(@reopened::boolean[]) AS reopened,
-        unnest(@dropped::boolean[]) AS dropped, unnest(@died::boolean[]) AS died, unnest(@job_errors::text[]) AS job_error,
+        unnest(@dropped::boolean[]) AS dropped, unnest(@died::boolean[]) AS died, unnest(@late::boolean[]) AS late,
+        unnest(@job_errors::text[]) AS job_error,
         unnest(@status_codes::integer[]) AS status_code, unnest(@started_ats::timestamptz[]) AS started_at,
         unnest(@durations_ms::integer[]) AS duration_ms, unnest(@outcomes::text[]) AS outcome,
         unnest(@triggers::text[]) AS trigger, unnest(@responses_truncated::boolean[]) AS response_truncated,
@@ -135,7 +137,7 @@ WITH r AS (
 ), e AS (
     -- Without the texts.
     SELECT k.i, k.event_id, k.endpoint_id, k.job_id, k.job_attempt, k.number, k.ending, k.state, k.reason, k.ended_as, k.at,
-        k.failures, k.reopened, k.dropped, k.died, k.job_error, k.outcome, k.recorded, k.owns, k.owner, k.was, k.was_reason,
+        k.failures, k.reopened, k.dropped, k.died, k.late, k.job_error, k.outcome, k.recorded, k.owns, k.owner, k.was, k.was_reason,
         k.attempt_count, k.try_count, k.next_attempt_at, k.completed_at, k.live, k.queue, k.same, k.current, k.cancelled, k.overtaken,
         CASE WHEN k.outcome = '' THEN k.current
         ELSE (k.current OR k.ending = 'done')
@@ -181,12 +183,15 @@ WITH r AS (
             jsonb_build_object('at', now(), 'attempt', m.job_attempt, 'error', m.job_error, 'trace', '')) ELSE j.errors END,
         metadata = CASE WHEN NOT m.ends THEN j.metadata
             WHEN m.marks THEN j.metadata || jsonb_build_object('cancel_attempted_at', now())
-            WHEN m.died THEN j.metadata || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
+            WHEN m.died THEN (j.metadata - 'due') || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
                 'begun', coalesce((j.metadata ->> 'begun')::integer, 0) + 1)
-            WHEN m.ending = 'back' THEN (j.metadata - 'release')
+            WHEN m.ending = 'back' THEN (j.metadata - '{release,due}'::text[])
                 || jsonb_build_object('snoozes', coalesce((j.metadata ->> 'snoozes')::bigint, 0) + 1)
-            WHEN m.ending = 'aside' THEN j.metadata - 'release'
-            ELSE j.metadata - '{release,rescues,begun}'::text[] END
+            WHEN m.ending = 'aside' THEN j.metadata - '{release,due}'::text[]
+            ELSE j.metadata - '{release,rescues,begun,due}'::text[] END
+            || CASE WHEN m.ends AND m.late AND m.ending = 'back' THEN jsonb_build_object('due', coalesce(
+                (extract(epoch FROM m.next_attempt_at) * 1000000)::bigint::text, j.metadata ->> 'due',
+                (extract(epoch FROM j.scheduled_at) * 1000000)::bigint::text)) ELSE '{}' END
     FROM m
     WHERE j.id = m.job_id AND NOT (m.dropped AND m.current AND m.ends) AND (m.moves OR m.marks OR m.unsent)
         AND j.id = ANY (ARRAY(SELECT x.job_id FROM m AS x WHERE NOT (x.dropped AND x.current AND x.ends)))

@@ -18,6 +18,24 @@ CROSS JOIN LATERAL (
     ) AS j
 ) AS c;
 
+-- name: ListLate :many
+-- For how long the delivery has been due that trouble of ours (a key that is missing, a database that refuses) keeps longest
+-- from being sent, by kind of queue. Its run was given back, and its job waits for a later time now than the delivery's own, which
+-- its metadata say. Each is the first of its queue in an index that holds such jobs only.
+SELECT k.queue::text AS queue, greatest(0, extract(epoch FROM clock_timestamp()) - c.due::bigint / 1000000.0)::float8 AS late_seconds
+FROM (VALUES ('deliver', 'deliver', 'deliver', 1), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk', 1),
+    ('deliver_slow', 'deliver_slow', 'deliver_slow', 1), ('deliver_limited', 'deliver_limited', 'deliver_limited', 1),
+    ('lane', 'endpoint', 'endpoinu', @max_jobs::integer)) AS k (queue, low, high, most)
+CROSS JOIN LATERAL (
+    SELECT min(j.due) AS due FROM (
+        SELECT (v.metadata ->> 'due') COLLATE "C" AS due FROM outhook.river_job AS v
+        WHERE v.metadata ? 'due' AND v.finalized_at IS NULL AND v.queue >= k.low AND v.queue <= k.high
+            AND v.metadata ->> 'due' ~ '^[0-9]{16}$'
+        ORDER BY v.queue, (v.metadata ->> 'due') COLLATE "C" LIMIT k.most
+    ) AS j
+) AS c
+WHERE c.due IS NOT NULL;
+
 -- name: CountInserts :many
 -- How many rows Postgres has counted as inserted into each partition of events and deliveries, by any publisher: its
 -- cumulative statistics, so no table is read.

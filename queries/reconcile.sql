@@ -83,7 +83,7 @@ WITH k AS MATERIALIZED (
     SELECT k.job_id, 'deliver', jsonb_build_object('event_id', k.event_id, 'endpoint_id', k.endpoint_id, 'base', k.base)
             || CASE WHEN k.replay THEN '{}' ELSE '{"repaired": true}' END::jsonb, 'deliver', 1000,
         CASE WHEN k.next_attempt_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state,
-        greatest(k.next_attempt_at, now())
+        coalesce(k.next_attempt_at, now())
     FROM k
 )
 UPDATE outhook.deliveries AS d SET job_id = k.job_id FROM k
@@ -167,6 +167,15 @@ WHERE i.inhdetachpending AND c.relnamespace = 'outhook'::regnamespace AND NOT EX
     SELECT FROM pg_catalog.pg_stat_activity AS a
     WHERE a.datname = current_database() AND a.query = '<insufficient privilege>')
 ORDER BY c.relname;
+
+-- name: ListLateJobs :many
+-- Up to max_rows deliveries that trouble of ours has kept for more than min_seconds behind their time, by the index that only
+-- such jobs are in: <event id>/<endpoint id>.
+SELECT concat_ws('/', j.args ->> 'event_id', j.args ->> 'endpoint_id')::text AS delivery
+FROM outhook.river_job AS j
+WHERE j.metadata ? 'due' AND j.finalized_at IS NULL AND (j.metadata ->> 'due') COLLATE "C"
+    < (extract(epoch FROM now() - make_interval(secs => @min_seconds::float8)) * 1000000)::bigint::text
+ORDER BY j.queue, (j.metadata ->> 'due') COLLATE "C" LIMIT @max_rows;
 
 -- name: CheckSequences :one
 -- The names of the sequences whose next value is in their column already; with repair they are set.

@@ -44,3 +44,47 @@ WHERE id > @after_id AND secret_headers <> '{}'
 ORDER BY id
 LIMIT @max_rows
 FOR NO KEY UPDATE;
+
+-- name: ListMissingKeys :many
+-- The keys that have sealed what is needed and are not among key_ids, and how many rows need each, counted up to max_rows:
+-- secrets that are live, endpoints with secret headers, and stored answers that are given again. Each recursion skips from one
+-- key to the next in an index. Of the answers, which have none on the key, the oldest and the newest tell: keys change with time.
+WITH RECURSIVE s AS (
+    (SELECT v.key_id FROM outhook.endpoint_secrets AS v ORDER BY v.key_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT v.key_id FROM outhook.endpoint_secrets AS v WHERE v.key_id > s.key_id ORDER BY v.key_id LIMIT 1)
+    FROM s WHERE s.key_id IS NOT NULL
+), h AS (
+    (SELECT jsonb_path_query_array(v.secret_headers, '$.*.key_id') AS key_ids FROM outhook.endpoints AS v
+        WHERE v.secret_headers <> '{}' ORDER BY jsonb_path_query_array(v.secret_headers, '$.*.key_id') LIMIT 1)
+    UNION ALL
+    SELECT (SELECT jsonb_path_query_array(v.secret_headers, '$.*.key_id') FROM outhook.endpoints AS v
+        WHERE v.secret_headers <> '{}' AND jsonb_path_query_array(v.secret_headers, '$.*.key_id') > h.key_ids
+        ORDER BY jsonb_path_query_array(v.secret_headers, '$.*.key_id') LIMIT 1)
+    FROM h WHERE h.key_ids IS NOT NULL
+), a AS MATERIALIZED (
+    SELECT o.id, o.key_id FROM (SELECT v.id, v.key_id FROM outhook.stored_answers AS v
+        WHERE v.created_at > now() - make_interval(secs => @kept_seconds::float8)
+        ORDER BY v.created_at LIMIT @max_rows) AS o
+    UNION
+    SELECT o.id, o.key_id FROM (SELECT v.id, v.key_id FROM outhook.stored_answers AS v
+        WHERE v.created_at > now() - make_interval(secs => @kept_seconds::float8)
+        ORDER BY v.created_at DESC LIMIT @max_rows) AS o
+), used AS (
+    SELECT 'secrets' AS what, s.key_id, (SELECT count(*) FROM (SELECT FROM outhook.endpoint_secrets AS v
+        WHERE v.key_id = s.key_id AND (v.expires_at IS NULL OR v.expires_at > now()) LIMIT @max_rows) AS c) AS n
+    FROM (SELECT v.key_id FROM s AS v LIMIT @max_rows) AS s WHERE s.key_id <> ALL (@key_ids::text[])
+    UNION ALL
+    SELECT 'headers', k.key_id, (SELECT count(*) FROM (SELECT FROM outhook.endpoints AS v
+        WHERE v.secret_headers <> '{}' AND jsonb_path_query_array(v.secret_headers, '$.*.key_id') = k.key_ids
+            AND v.deleted_at IS NULL LIMIT @max_rows) AS c)
+    FROM (SELECT DISTINCT h.key_ids, x.key_id FROM (SELECT v.key_ids FROM h AS v LIMIT @max_rows) AS h
+        CROSS JOIN LATERAL jsonb_array_elements_text(h.key_ids) AS x (key_id)) AS k
+    WHERE k.key_id <> ALL (@key_ids)
+    UNION ALL
+    SELECT 'answers', a.key_id, count(*) FROM a WHERE a.key_id <> ALL (@key_ids) GROUP BY a.key_id
+)
+SELECT u.key_id::text AS key_id, coalesce(sum(u.n) FILTER (WHERE u.what = 'secrets'), 0)::bigint AS secrets,
+    coalesce(sum(u.n) FILTER (WHERE u.what = 'headers'), 0)::bigint AS headers,
+    coalesce(sum(u.n) FILTER (WHERE u.what = 'answers'), 0)::bigint AS answers
+FROM used AS u GROUP BY u.key_id HAVING sum(u.n) > 0 ORDER BY u.key_id;

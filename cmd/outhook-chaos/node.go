@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -170,12 +171,20 @@ func (w *addressWriter) Write(p []byte) (int, error) {
 		}
 
 		w.rest = rest
-		if _, after, ok := bytes.Cut(line, []byte(`"msg":"serving","address":"`)); ok {
-			address, _, _ := bytes.Cut(after, []byte(`"`))
-			w.node.address.Store(new(string(address)))
+		if address := servingOn(line); address != "" {
+			w.node.address.Store(&address)
 			w.node.rose()
 		}
 	}
+}
+
+// servingOn returns the address of the line of the log that says that the process serves, "" of any other.
+func servingOn(line []byte) string {
+	var said struct{ Msg, Address string }
+	if !bytes.Contains(line, []byte(`"msg":"serving"`)) || json.Unmarshal(line, &said) != nil {
+		return ""
+	}
+	return said.Address
 }
 
 // wait returns after d or when ctx ends.

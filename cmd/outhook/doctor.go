@@ -10,7 +10,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs/reconcile"
+	"github.com/outhook/outhook/jobs/rekey"
 	"github.com/outhook/outhook/migrations"
 )
 
@@ -19,6 +21,8 @@ const doctorConns = 2
 
 type doctorCmd struct {
 	databaseFlags
+
+	EncryptionKey string `env:"OUTHOOK_ENCRYPTION_KEY" secret:"" help:"The keys with commas, to compare them with what is stored. Without them that is not checked."`
 
 	Repair  bool          `help:"Repair first what can be repaired, then report what is left. Without it nothing is written."`
 	JSON    bool          `name:"json" help:"Print one JSON object instead of a table."`
@@ -43,6 +47,11 @@ type finding struct {
 
 // Run prints what holds and what does not; it exits 1 on a violation.
 func (d doctorCmd) Run(c *command) error {
+	keyring, err := d.keyring()
+	if err != nil {
+		return err
+	}
+
 	pool, err := openPool(c.ctx, d.DatabaseURL, "outhook doctor", doctorConns)
 	if err != nil {
 		return err
@@ -73,11 +82,17 @@ func (d doctorCmd) Run(c *command) error {
 	if err != nil {
 		return fmt.Errorf("inspecting the database: %w", err)
 	}
+
 	rights, err := inspectRights(c.ctx, pool)
 	if err != nil {
 		return err
 	}
-	for _, f := range slices.Concat(found, rights) {
+	keys, err := inspectKeys(c.ctx, pool, keyring)
+	if err != nil {
+		return err
+	}
+
+	for _, f := range slices.Concat(found, rights, keys) {
 		r.Checks = append(r.Checks, finding(f))
 		r.OK = r.OK && (f.Count == 0 || !f.Violation)
 	}
@@ -89,6 +104,18 @@ func (d doctorCmd) Run(c *command) error {
 		return exitError(1)
 	}
 	return nil
+}
+
+// keyring reads the encryption keys, nil if there are none.
+func (d doctorCmd) keyring() (*signature.Keyring, error) {
+	if d.EncryptionKey == "" {
+		return nil, nil //nolint:nilnil // there is nothing to compare then
+	}
+	keyring, err := signature.ParseKeyring(d.EncryptionKey)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("OUTHOOK_ENCRYPTION_KEY: %w", err)}
+	}
+	return keyring, nil
 }
 
 // inspectRights compares owners and rights with what is declared. Mending them is for `outhook migrate up`, as the
@@ -104,6 +131,25 @@ func inspectRights(ctx context.Context, pool *pgxpool.Pool) ([]reconcile.Finding
 		}
 	}
 	return []reconcile.Finding{list("owners_and_rights", true, wrong), list("rights_of_others", false, others)}, nil
+}
+
+// inspectKeys compares the encryption keys with what is stored. Without keys there is nothing to compare.
+func inspectKeys(ctx context.Context, pool *pgxpool.Pool, keyring *signature.Keyring) ([]reconcile.Finding, error) {
+	if keyring == nil {
+		return nil, nil
+	}
+	missing, err := rekey.Missing(ctx, pool, keyring)
+	if err != nil {
+		return nil, err
+	}
+
+	found := reconcile.Finding{
+		Check: "missing_encryption_keys", Violation: true, Count: len(missing), Examples: []string{},
+	}
+	for _, key := range missing[:min(len(missing), 5)] {
+		found.Examples = append(found.Examples, key.String())
+	}
+	return []reconcile.Finding{found}, nil
 }
 
 // verdicts are what is said of what is found and violates nothing.
@@ -157,5 +203,8 @@ func (d doctorCmd) print(c *command, r report) error {
 		}
 	}
 
+	if d.EncryptionKey == "" {
+		c.printf("OUTHOOK_ENCRYPTION_KEY is not set: whether it opens what is stored was not checked\n")
+	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 
 // logFlags configure the log, which goes to stderr.
 type logFlags struct {
-	LogLevel  slog.Level `env:"OUTHOOK_LOG_LEVEL" default:"info" help:"debug (with a line per attempt that succeeded), info (one per attempt that did not), warn or error."`
+	LogLevel  slog.Level `env:"OUTHOOK_LOG_LEVEL" default:"info" help:"debug (with a line per attempt that succeeded), info (with the first of those that did not, and a few a minute, for each endpoint), warn or error."`
 	LogFormat string     `env:"OUTHOOK_LOG_FORMAT" default:"auto" enum:"auto,text,json" help:"text, json, or auto: text for dev, json for serve."`
 }
 

@@ -8,11 +8,15 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/outhook/outhook/cmd/outhook/internal/server"
 )
+
+// maxHost is how much of a long host name a client id has: River takes 100 bytes of it at most.
+const maxHost = 60
 
 type serveCmd struct {
 	databaseFlags
@@ -29,10 +33,14 @@ type serveCmd struct {
 // Run serves until ctx ends, then stops in order. A SIGHUP reloads what can change without a restart.
 func (s *serveCmd) Run(c *command) error {
 	logger, level := s.logger(c.stderr, "json")
+	id := clientID(time.Now())
+	logger = logger.With(slog.String("client_id", id))
+
 	cfg, err := s.configured(logger)
 	if err != nil {
 		return usageError{err}
 	}
+	cfg.Jobs.River.ClientID = id
 
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -41,6 +49,16 @@ func (s *serveCmd) Run(c *command) error {
 	return serve(c.ctx, cfg, func(srv *server.Server, _ net.Addr) {
 		go reloader{args: c.args, server: srv, level: level, logger: logger}.run(c.ctx, hangups)
 	})
+}
+
+// clientID names this process in its log and, if it is a worker, in the database: the host and the time of the start.
+func clientID(started time.Time) string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "unknown"
+	}
+	host = strings.ReplaceAll(host[:min(len(host), maxHost)], ".", "_")
+	return host + "_" + strings.ReplaceAll(started.UTC().Format("2006_01_02T15_04_05.000000"), ".", "_")
 }
 
 // configured returns the server that the flags describe.

@@ -50,6 +50,8 @@ func namedField(e *server.FieldError) error {
 	switch e.Field {
 	case server.FieldListen:
 		return fmt.Errorf("%w (set OUTHOOK_LISTEN to another address)", e.Err)
+	case server.FieldKeyring:
+		return fmt.Errorf("OUTHOOK_ENCRYPTION_KEY: %w", e.Err)
 	case server.FieldMetricsListen:
 		return fmt.Errorf("%w (set OUTHOOK_METRICS_LISTEN to another address, or to none)", e.Err)
 	case server.FieldOwnerURL:
@@ -57,6 +59,7 @@ func namedField(e *server.FieldError) error {
 	case server.FieldRetention:
 		return fmt.Errorf("OUTHOOK_RETENTION: %w", e.Err)
 	}
+
 	return e
 }
 

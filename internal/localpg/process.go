@@ -107,7 +107,7 @@ func (s *Server) bootOnce(ctx context.Context, draw bool) error {
 
 	s.cluster.logger.InfoContext(ctx, "postgres started",
 		slog.String("version", s.Version()), slog.Int("port", s.port), slog.String("data_dir", s.folder.path),
-		slog.Duration("duration", time.Since(start)))
+		slog.Int64("duration_ms", time.Since(start).Milliseconds()))
 	return nil
 }
 

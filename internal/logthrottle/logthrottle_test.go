@@ -18,7 +18,7 @@ func TestTheSameMessageIsSaidOnceInAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		logger := slog.New(logthrottle.Handler(slog.NewTextHandler(&out, nil)))
+		logger := slog.New(logthrottle.Handler(slog.NewTextHandler(&out, nil), slog.LevelWarn))
 		for range 1000 {
 			logger.With(slog.Int("n", 1)).Warn("no database")
 		}

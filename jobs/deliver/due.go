@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs/presence"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // so that none of them waits for the election of a leader; two at the same time share the work. And it frees what this
 // process has fetched without hearing of it, and looks whether it fetches what is due.
 type Due struct {
-	*Fetching
+	*presence.Fetching
 
 	worker   *Worker
 	clientID string
@@ -32,7 +33,7 @@ type Due struct {
 // NewDue returns a Due of the process in which a worker works, with so many slots for each queue. It does nothing
 // before Start.
 func NewDue(w *Worker, slots map[string]int) *Due {
-	return &Due{Fetching: newFetching(slots, &w.runs), worker: w, done: make(chan struct{})}
+	return &Due{Fetching: presence.NewFetching(slots, w.runs), worker: w, done: make(chan struct{})}
 }
 
 // Start begins to look, until Stop. clientID is that of River's client.
@@ -80,12 +81,12 @@ func (d *Due) look(ctx context.Context) error {
 		}
 	}
 
-	n, err := db.New().FreeLostRuns(ctx, w.pool, d.clientID, w.runs.ids())
+	n, err := db.New().FreeLostRuns(ctx, w.pool, d.clientID, w.runs.IDs())
 	if n > 0 {
-		w.logger.WarnContext(ctx, "gave back deliveries that were fetched and not heard of", slog.Int64("count", n))
+		w.calm.WarnContext(ctx, "gave back deliveries that were fetched and not heard of", slog.Int64("count", n))
 	}
 	if err != nil {
 		return err
 	}
-	return d.Fetching.look(ctx, w.pool)
+	return d.Look(ctx, w.pool)
 }

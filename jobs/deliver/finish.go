@@ -43,8 +43,8 @@ func (k *keeper) Work(ctx context.Context, row *rivertype.JobRow, inner func(con
 		return fmt.Errorf("marking the run: %w", err)
 	}
 
-	k.worker.runs.begin(row)
-	defer k.worker.runs.end(row)
+	k.worker.runs.Begin(row)
+	defer k.worker.runs.End(row)
 
 	err := inner(ctx)
 	if err == nil {
@@ -72,22 +72,28 @@ func (w *Worker) NextRetry(job *river.Job[Args]) time.Time {
 
 // interrupted ends a run that our own side ended before anything left.
 func (w *Worker) interrupted(ctx context.Context, r *run) {
-	cause := context.Cause(ctx)
+	ended := context.Cause(ctx)
 	switch {
-	case cause == nil || errors.Is(cause, context.DeadlineExceeded):
-		w.giveBack(ctx, r, ledger.TroubleWait())
+	case ended == nil:
+		w.giveBack(ctx, r, causeNetwork, nil, ledger.TroubleWait())
+	case errors.Is(ended, context.DeadlineExceeded):
+		w.giveBack(ctx, r, causeTimeout, ended, ledger.TroubleWait())
 	default:
-		w.giveBack(ctx, r, handOverDelay)
+		w.giveBack(ctx, r, causeStop, nil, handOverDelay)
 	}
 }
 
 // giveBack ends a run of which nothing left: its job waits for delay and its number is free again. It goes on until the
-// database has heard it or the process gives up; then the number is an unknown attempt.
-func (w *Worker) giveBack(ctx context.Context, r *run, delay time.Duration) {
-	w.metrics.givenBack.Inc()
+// database has heard it or the process gives up; then the number is an unknown attempt. err may be nil.
+func (w *Worker) giveBack(ctx context.Context, r *run, why cause, err error, delay time.Duration) {
+	w.returns.note(ctx, r, why, err)
 	rec := r.record(back, w.clock.Now().Add(delay))
+	rec.late = true
 	w.save(ctx, &rec)
 }
+
+// GivingBack returns why a run was given back within the last minute by trouble of ours, "" if none was.
+func (w *Worker) GivingBack() string { return w.returns.lately() }
 
 // settle ends the delivery without a request. One that a person has ordered again stays as it was: the order can't be
 // carried out, and only its job ends.
@@ -112,7 +118,8 @@ func (w *Worker) panicked(ctx context.Context, r *run) {
 		return
 	}
 
-	w.logger.LogAttrs(ctx, slog.LevelError, "a run panicked",
+	w.returns.count(causePanic)
+	w.calm.LogAttrs(ctx, slog.LevelError, "a run panicked",
 		r.attrs(slog.String("panic", fmt.Sprintf("%T", p)), slog.String("stack", string(debug.Stack())))...)
 	now := w.clock.Now()
 	rec := r.record(back, now.Add(panicDelay))
@@ -122,6 +129,6 @@ func (w *Worker) panicked(ctx context.Context, r *run) {
 			error: "panic: the run failed",
 		}
 	}
-	rec.died, rec.jobError = true, "panic"
+	rec.died, rec.late, rec.jobError = true, true, "panic"
 	w.save(ctx, &rec)
 }

@@ -23,14 +23,13 @@ type settlement struct {
 // meters are the metrics of a worker's deliveries. Each event costs counters and histograms that are looked up
 // once, at the start.
 type meters struct {
-	attempts  map[egress.Outcome]*[6]prometheus.Counter // by status class
-	duration  prometheus.Histogram
-	settled   map[settlement]prometheus.Counter
-	first     prometheus.Observer // latency of deliveries that the first attempt brought
-	later     prometheus.Observer
-	retries   prometheus.Counter
-	givenBack prometheus.Counter
-	crowded   prometheus.Counter
+	attempts map[egress.Outcome]*[6]prometheus.Counter // by status class
+	duration prometheus.Histogram
+	settled  map[settlement]prometheus.Counter
+	first    prometheus.Observer // latency of deliveries that the first attempt brought
+	later    prometheus.Observer
+	retries  prometheus.Counter
+	crowded  prometheus.Counter
 }
 
 // newMeters registers them with reg; nil registers nothing.
@@ -44,10 +43,6 @@ func newMeters(reg prometheus.Registerer) *meters {
 		}),
 		retries: factory.NewCounter(prometheus.CounterOpts{
 			Name: "outhook_retries_scheduled_total", Help: "Attempts that failed and after which another one follows.",
-		}),
-		givenBack: factory.NewCounter(prometheus.CounterOpts{
-			Name: "outhook_runs_given_back_total",
-			Help: "Runs that sent nothing because of trouble of our own (the database, a stop), and come again.",
 		}),
 		crowded: factory.NewCounter(prometheus.CounterOpts{
 			Name: "outhook_runs_host_limited_total",

@@ -138,7 +138,7 @@ func ownHeader(name string) bool {
 // keptRequestHeaders returns the JSON of the headers as they are kept with the attempt: names in lower case, the
 // signature and the values of the endpoint's own headers redacted.
 func keptRequestHeaders(header http.Header) string {
-	return headerJSON(header, func(name string) string {
+	return ledger.HeaderJSON(header, func(name string) string {
 		if value := header.Get(name); ownHeader(name) || name == "Accept" && value == acceptAny {
 			return value
 		}
@@ -150,7 +150,7 @@ func keptResponseHeaders(header http.Header) string {
 	if len(header) == 0 {
 		return ""
 	}
-	return headerJSON(header, header.Get)
+	return ledger.HeaderJSON(header, header.Get)
 }
 
 // trigger is that of the run's attempt: manual for the first one of a person's order, which is River UI's Retry of a
@@ -174,7 +174,7 @@ func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Resu
 		remoteAddr:      res.RemoteAddr,
 		requestHeaders:  keptRequestHeaders(header),
 		responseHeaders: keptResponseHeaders(res.Header),
-		responseBody:    storable(res.Body),
+		responseBody:    ledger.Storable(res.Body),
 		truncated:       res.BodyTruncated,
 	}
 }

@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"encoding/json"
-	"log/slog"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -70,14 +69,6 @@ func (r *run) record(e ending, at time.Time) record {
 		rec.number = 0 // the numbers of another job are not its own
 	}
 	return rec
-}
-
-func (r *run) attrs(more ...slog.Attr) []slog.Attr {
-	return append([]slog.Attr{
-		slog.String("event_id", r.job.Args.EventID.String()),
-		slog.String("endpoint_id", r.job.Args.EndpointID.String()),
-		slog.Int("attempt", int(r.number)),
-	}, more...)
 }
 
 // released tells whether the pacer has released this very run: a retry, or a run in place of a dead worker's, needs a

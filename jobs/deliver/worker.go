@@ -16,6 +16,7 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/dbclock"
 	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs/health"
@@ -53,7 +54,9 @@ type Worker struct {
 	recorder *recorder
 	presence *presence.Lease
 	lanes    *lane.Keeper
-	runs     runs
+	runs     *presence.Runs
+	returns  *returns
+	lines    *lines
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
 	metrics  *meters
 	tracer   trace.Tracer // nil: no spans
@@ -80,7 +83,7 @@ func NewWorker(cfg Config, p Parts) *Worker {
 		cfg: cfg, pool: p.Pool, logger: p.Logger, calm: p.Calm, clock: p.Clock,
 		loader: newLoader(p), recorder: newRecorder(cfg, p), presence: p.Presence, lanes: p.Lanes, done: p.Done,
 		metrics: newMeters(p.Metrics), tracer: newTracer(cfg.Tracing), bulk: p.Bulk,
-		runs: newRuns(),
+		runs: presence.NewRuns(), returns: newReturns(p), lines: newLines(p.Logger),
 	}
 }
 
@@ -88,7 +91,7 @@ func NewWorker(cfg Config, p Parts) *Worker {
 func (w *Worker) UsePool(pool *pgxpool.Pool) { w.loader.pool, w.recorder.pool = pool, pool }
 
 // UnderWay returns how many runs have begun and not ended.
-func (w *Worker) UnderWay() int { return len(w.runs.ids()) }
+func (w *Worker) UnderWay() int { return len(w.runs.IDs()) }
 
 // Work runs a delivery once. It always returns nil: whichever way the run went, it has ended in the database, unless
 // the process gives up on what it could not tell it; then others take it for a dead worker's.
@@ -102,7 +105,7 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Args]) error {
 func (w *Worker) work(ctx context.Context, r *run) {
 	if !w.presence.Held() {
 		// Others may take this process for dead.
-		w.giveBack(ctx, r, ledger.TroubleWait())
+		w.giveBack(ctx, r, causeLease, nil, ledger.TroubleWait())
 		return
 	}
 
@@ -116,13 +119,13 @@ func (w *Worker) work(ctx context.Context, r *run) {
 	case ctx.Err() != nil:
 		w.interrupted(ctx, r)
 	case err != nil:
-		w.giveBack(ctx, r, ledger.TroubleWait())
+		w.giveBack(ctx, r, causeLoad, err, ledger.TroubleWait())
 	case d == nil || d.JobID != r.job.ID:
 		// The delivery is gone, or was replayed since with a job of its own.
 		w.endJob(ctx, r, "")
 	case !r.current():
 		// The job was rescued or cancelled while this run was held up. Its number was not used.
-		w.giveBack(ctx, r, 0)
+		w.giveBack(ctx, r, causeOvertook, nil, 0)
 	default:
 		w.obey(ctx, r)
 	}
@@ -201,7 +204,7 @@ func (w *Worker) approach(ctx context.Context, r *run, leave func(time.Duration)
 func (w *Worker) crowded(ctx context.Context, r *run, hold time.Duration) {
 	w.metrics.crowded.Inc()
 	w.calm.LogAttrs(ctx, slog.LevelInfo, "a tenant has as many requests to one host as it may",
-		r.attrs(slog.String("tenant_id", r.TenantID))...)
+		r.attrs(slog.String(logthrottle.Cause, "host"), slog.String("receiver_host", ledger.HostOf(r.URL)))...)
 
 	rec := r.record(back, w.clock.Now().Add(hold))
 	w.save(ctx, &rec)
@@ -235,7 +238,7 @@ func (w *Worker) attempt(ctx context.Context, r *run, leave func(time.Duration) 
 
 	w.metrics.attempt(res)
 	w.judge(r, rec, res)
-	w.log(ctx, r, rec, res)
+	w.lines.write(ctx, r, rec, res)
 	w.save(ctx, rec)
 	w.follow(ctx, rec)
 	w.note(ctx, r, w.lanes.NoteSignal(ctx, r.EndpointID, r.Lane, res, w.clock.Now(), inARow))
@@ -247,8 +250,7 @@ func (w *Worker) send(ctx context.Context, r *run) (res egress.Result, rec *reco
 	body := []byte(r.Payload)
 	header, err := w.sign(r, body, startedAt)
 	if err != nil {
-		w.calm.LogAttrs(ctx, slog.LevelError, "signing a delivery", r.attrs(slog.Any("error", err))...)
-		w.giveBack(ctx, r, unsignedDelay+rand.N(unsignedDelay))
+		w.giveBack(ctx, r, causeSecret, err, unsignedDelay+rand.N(unsignedDelay))
 		return res, nil
 	}
 	if !w.begin(ctx, r) {
@@ -292,7 +294,7 @@ func (w *Worker) notLeft(ctx context.Context, r *run, res egress.Result) {
 // asked last. A delivery that has brought workers down before is noted first, so that it alone is charged with that.
 func (w *Worker) begin(ctx context.Context, r *run) bool {
 	if !w.presence.Held() {
-		w.giveBack(ctx, r, ledger.TroubleWait())
+		w.giveBack(ctx, r, causeLease, nil, ledger.TroubleWait())
 		return false
 	}
 	if r.metadata.Rescues == 0 {
@@ -302,11 +304,13 @@ func (w *Worker) begin(ctx context.Context, r *run) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 	defer cancel()
 	n, err := db.New().MarkBegun(ctx, w.pool, r.job.ID, r.JobAttempt, r.job.AttemptedAt)
-	if err != nil || n == 0 {
-		w.giveBack(ctx, r, ledger.TroubleWait())
-		return false
+	switch {
+	case err != nil:
+		w.giveBack(ctx, r, causeMark, err, ledger.TroubleWait())
+	case n == 0:
+		w.giveBack(ctx, r, causeOvertook, nil, ledger.TroubleWait())
 	}
-	return true
+	return err == nil && n > 0
 }
 
 // judge decides what the outcome means for the delivery.
@@ -373,35 +377,11 @@ func (w *Worker) save(ctx context.Context, rec *record) {
 	case err == nil:
 		w.metrics.recorded(rec)
 	case refused(err):
-		w.logger.ErrorContext(ctx, "dropping an outcome that can't be recorded",
+		w.calm.ErrorContext(ctx, "dropping an outcome that can't be recorded",
 			slog.String("event_id", rec.eventID.String()),
 			slog.String("endpoint_id", rec.endpointID.String()),
 			slog.Any("error", err))
 	}
-}
-
-// log writes a line for an attempt: a success only with debug, since delivery_attempts has them all.
-func (w *Worker) log(ctx context.Context, r *run, rec *record, res egress.Result) {
-	level := slog.LevelInfo
-	if res.Outcome == egress.Succeeded {
-		level = slog.LevelDebug
-	}
-	if !w.logger.Enabled(ctx, level) {
-		return
-	}
-
-	attrs := r.attrs(
-		slog.String("tenant_id", r.TenantID),
-		slog.String("outcome", string(res.Outcome)),
-		slog.Int("status_code", res.StatusCode),
-		slog.Duration("duration", res.Duration),
-		slog.String("state", string(rec.state)),
-	)
-	if res.Error != "" {
-		attrs = append(attrs, slog.String("error", res.Error))
-	}
-
-	w.logger.LogAttrs(ctx, level, "attempt", attrs...)
 }
 
 // summary is the error that River stores with the job: short, without anything of the answer.

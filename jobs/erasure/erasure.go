@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/jobs/ledger"
 )
@@ -73,7 +74,7 @@ type Worker struct {
 
 // NewWorker returns a Worker.
 func NewWorker(pool *pgxpool.Pool, logger *slog.Logger) *Worker {
-	return &Worker{pool: pool, logger: logger}
+	return &Worker{pool: pool, logger: logthrottle.New(logger)}
 }
 
 // Work erases for a while. Each chunk commits with the place to go on from, so a run may end anywhere.

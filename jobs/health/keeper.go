@@ -15,6 +15,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/dbclock"
+	"github.com/outhook/outhook/internal/logthrottle"
 )
 
 const (
@@ -34,6 +35,7 @@ type Keeper struct {
 	cfg     Config
 	pool    *pgxpool.Pool
 	logger  *slog.Logger
+	calm    *slog.Logger // for trouble that may come with each flush
 	tracker *Tracker
 	clock   *dbclock.Clock
 
@@ -45,7 +47,7 @@ type Keeper struct {
 func NewKeeper(
 	cfg Config, pool *pgxpool.Pool, logger *slog.Logger, tracker *Tracker, clock *dbclock.Clock,
 ) *Keeper {
-	return &Keeper{cfg: cfg, pool: pool, logger: logger, tracker: tracker, clock: clock}
+	return &Keeper{cfg: cfg, pool: pool, logger: logger, calm: logthrottle.New(logger), tracker: tracker, clock: clock}
 }
 
 // Start begins to tell the database, until Stop.
@@ -95,7 +97,7 @@ func (k *Keeper) flush(ctx context.Context, patience time.Duration) {
 		maps.Copy(untold, due)
 		if err != nil {
 			if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
-				k.logger.WarnContext(ctx, "writing the endpoints' health", slog.Any("error", err))
+				k.calm.WarnContext(ctx, "writing the endpoints' health", slog.Any("error", err))
 			}
 			return
 		}
@@ -176,7 +178,7 @@ func (k *Keeper) write(ctx context.Context, due map[uuid.UUID]seen) error {
 			continue
 		}
 		if err := k.disable(ctx, h.EndpointID); err != nil {
-			k.logger.WarnContext(ctx, "disabling a failing endpoint",
+			k.calm.WarnContext(ctx, "disabling a failing endpoint",
 				slog.String("endpoint_id", h.EndpointID.String()), slog.Any("error", err))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/pg"
 )
 
@@ -63,7 +64,8 @@ type Pacer struct {
 // NewPacer returns a Pacer that does nothing before Start.
 func NewPacer(cfg Config, pool *pgxpool.Pool, logger *slog.Logger) *Pacer {
 	return &Pacer{
-		cfg: cfg, logger: logger, conn: pg.SideConn(pool, "pacer"), quit: make(chan struct{}), done: make(chan struct{}),
+		cfg: cfg, logger: logthrottle.New(logger), conn: pg.SideConn(pool, "pacer"),
+		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 

@@ -33,3 +33,13 @@ func SplitDepth(stored string) (traceparent string, depth int) {
 	depth, _ = strconv.Atoi(digits) // the database has nothing else there
 	return traceparent, depth
 }
+
+// TraceID returns the trace id of a traceparent (version-trace-parent-flags), "" if it has none.
+func TraceID(traceparent string) string {
+	_, rest, _ := strings.Cut(traceparent, "-")
+	id, _, _ := strings.Cut(rest, "-")
+	if len(id) != 32 {
+		return ""
+	}
+	return id
+}

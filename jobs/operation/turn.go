@@ -13,6 +13,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
@@ -55,7 +56,7 @@ type Worker struct {
 
 // NewWorker returns a Worker.
 func NewWorker(cfg Config, pool *pgxpool.Pool, logger *slog.Logger) *Worker {
-	return &Worker{cfg: cfg, pool: pool, logger: logger}
+	return &Worker{cfg: cfg, pool: pool, logger: logthrottle.New(logger)}
 }
 
 // Work gives turns, a chunk each, for a while. There are few slots, and none is held by a job that only waits: when no

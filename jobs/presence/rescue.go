@@ -56,8 +56,8 @@ func (r *rescuer) run(ctx context.Context, conn *pgx.Conn) error {
 	for _, g := range groups {
 		r.rescued.Add(float64(g.Jobs))
 		r.logger.WarnContext(ctx, "a worker died, or a run did not end: its jobs run elsewhere",
-			slog.String("client_id", g.ClientID), slog.Bool("died", g.Died), slog.Int("count", int(g.Jobs)),
-			slog.Duration("longest_wait", time.Duration(g.WaitSeconds)*time.Second))
+			slog.String("dead_client_id", g.ClientID), slog.Bool("died", g.Died), slog.Int("count", int(g.Jobs)),
+			slog.Int64("longest_wait_ms", int64(g.WaitSeconds*1000)))
 	}
 	return nil
 }

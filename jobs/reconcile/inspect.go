@@ -39,25 +39,34 @@ const (
 	checkSequences    = "sequences_behind"             // their next value is in their column already: they are set
 	checkLocks        = "locks_of_a_report"            // that the server has no room for: told only
 	checkVacuum       = "vacuum_held_back"             // by old transactions: told only
+	checkLate         = "deliveries_given_back"        // again and again, by trouble of ours: told only
 )
 
 // MaxHold is how long a transaction may keep vacuum from removing dead rows before it is told. Of river_job each
 // delivery leaves two, and who looks for jobs reads them.
 const MaxHold = time.Minute
 
+// maxLate is how far behind its time a delivery may be whose run was given back, before it is told; lateRows is how
+// many are counted.
+const (
+	maxLate  = 2 * time.Minute
+	lateRows = 10_000
+)
+
 // checks lists the invariants in the order of reports. jobs_of_settled_deliveries is told and never repaired: it is
 // River UI's Retry waiting for its turn.
 func checks() []string {
 	return []string{
-		checkWithoutJob, checkCancelledJob, checkWithoutEvent, checkIdleQueue,
+		checkWithoutJob, checkCancelledJob, checkWithoutEvent, checkIdleQueue, checkLate,
 		checkStrayJob, checkSettled,
 		checkPartitions, checkDetaches, checkSequences, checkLocks, checkVacuum,
 	}
 }
 
-// repairable tells whether reconcile repairs what breaks an invariant. The pacer moves jobs, all the time.
+// repairable tells whether reconcile repairs what breaks an invariant. The pacer moves jobs, all the time, and why a
+// run is given back is for people to mend.
 func repairable(check string) bool {
-	return violates(check) && check != checkIdleQueue
+	return violates(check) && check != checkIdleQueue && check != checkLate
 }
 
 // violates tells whether what breaks an invariant is more than worth knowing.
@@ -134,7 +143,7 @@ func Inspect(ctx context.Context, pool *pgxpool.Pool, timeout time.Duration) ([]
 
 	err := read(func(tx pgx.Tx) error {
 		return errors.Join(inspectPartitions(ctx, tx, found), sequences(ctx, tx, found, false),
-			inspectLocks(ctx, tx, found), inspectVacuum(ctx, tx, found))
+			inspectLate(ctx, tx, found), inspectLocks(ctx, tx, found), inspectVacuum(ctx, tx, found))
 	})
 	if err != nil {
 		return nil, err
@@ -151,6 +160,18 @@ func sequences(ctx context.Context, q db.DBTX, found findings, repair bool) erro
 	}
 	for _, name := range names {
 		found.add(checkSequences, name)
+	}
+	return nil
+}
+
+// inspectLate finds the deliveries that trouble of ours keeps from being sent.
+func inspectLate(ctx context.Context, tx db.DBTX, found findings) error {
+	late, err := db.New().ListLateJobs(ctx, tx, maxLate.Seconds(), lateRows)
+	if err != nil {
+		return fmt.Errorf("looking for deliveries that were given back: %w", err)
+	}
+	for _, delivery := range late {
+		found.add(checkLate, delivery)
 	}
 	return nil
 }

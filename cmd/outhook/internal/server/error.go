@@ -21,6 +21,7 @@ type Field string
 // The fields that a [FieldError] names.
 const (
 	FieldListen        Field = "Listen"
+	FieldKeyring       Field = "Keyring"
 	FieldMetricsListen Field = "Telemetry.MetricsListen"
 	FieldOwnerURL      Field = "Database.OwnerURL"
 	FieldRetention     Field = "Jobs.Retention"

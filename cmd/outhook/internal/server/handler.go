@@ -41,7 +41,7 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, reg prometheus
 ) (http.Handler, func(context.Context) error, error) {
 	cfg := s.apiConfig(pool, reg)
 	if s.worker != nil {
-		cfg.Checks.Ready = s.worker.Ready
+		cfg.Checks.Ready, cfg.Checks.GivingBack = s.worker.Ready, s.worker.GivingBack
 	}
 
 	if !s.cfg.Roles.API {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/metrics"
 	"github.com/outhook/outhook/jobs"
 )
@@ -77,7 +78,7 @@ func (s *Server) serveMetrics(ctx context.Context, reg *prometheus.Registry,
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
-		ErrorLog:      slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelWarn),
+		ErrorLog:      slog.NewLogLogger(logthrottle.New(s.cfg.Logger).Handler(), slog.LevelWarn),
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: maxScrapes, Timeout: metricsTimeout,
 	}))
 	httpServer := &http.Server{

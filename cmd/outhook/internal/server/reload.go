@@ -17,6 +17,10 @@ func (s *Server) Reload(ctx context.Context, keyring *signature.Keyring, apiKey 
 		return err
 	}
 
+	if err := checkKeyring(ctx, s.pool, keyring); err != nil {
+		return err
+	}
+
 	s.cfg.Keyring.Replace(keyring)
 	if s.api != nil {
 		s.api.SetBootstrapKey(apiKey)

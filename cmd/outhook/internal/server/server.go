@@ -25,7 +25,9 @@ import (
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
+	"github.com/outhook/outhook/jobs/rekey"
 	"github.com/outhook/outhook/jobs/retention"
 	"github.com/outhook/outhook/migrations"
 )
@@ -149,12 +151,24 @@ func (s *Server) check(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := s.checkAPIKeys(ctx, pool, s.cfg.API.Access.APIKey); err != nil {
 		return err
 	}
+	if err := checkKeyring(ctx, pool, s.cfg.Keyring); err != nil {
+		return err
+	}
 
 	deliver := s.cfg.Jobs.Deliver
 	if err := retention.Check(ctx, pool, s.cfg.Jobs.Retention.Keep, deliver.Schedule, deliver.Jitter); err != nil {
 		return &FieldError{FieldRetention, err}
 	}
 	return nil
+}
+
+// checkKeyring refuses to work with keys that can't open what is stored.
+func checkKeyring(ctx context.Context, pool *pgxpool.Pool, keyring *signature.Keyring) error {
+	err := rekey.Check(ctx, pool, keyring)
+	if missing, ok := errors.AsType[*rekey.MissingKeysError](err); ok {
+		return &FieldError{FieldKeyring, missing}
+	}
+	return err
 }
 
 // serve listens until ctx ends and then stops in order.
@@ -192,7 +206,7 @@ func (s *Server) serve(ctx context.Context, handler http.Handler, ready func(net
 		slog.String("address", listener.Addr().String()), slog.Bool("api", s.cfg.Roles.API),
 		slog.Bool("worker", s.cfg.Roles.Worker), slog.String("version", s.cfg.Version),
 	}
-	if s.worker != nil {
+	if s.worker != nil && s.cfg.Jobs.River.ClientID == "" {
 		attrs = append(attrs, slog.String("client_id", s.worker.ID()))
 	}
 	s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "serving", attrs...)

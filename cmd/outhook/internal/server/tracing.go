@@ -20,6 +20,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/outhook/outhook/internal/logthrottle"
 )
 
 // flushTimeout bounds the sending of the last spans at a stop.
@@ -50,8 +52,9 @@ func newTracing(ctx context.Context, cfg Config) (*tracing, error) {
 	}
 
 	// The exporter tries again by itself, in the background; whoever runs it should know that spans are lost.
+	calm := logthrottle.New(cfg.Logger)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		cfg.Logger.WarnContext(context.WithoutCancel(ctx), "exporting spans", slog.Any("error", err))
+		calm.WarnContext(context.WithoutCancel(ctx), "exporting spans", slog.Any("error", err))
 	}))
 
 	return &tracing{provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))}, nil

@@ -1,23 +1,24 @@
-package deliver
+package ledger
 
 import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
-// storable returns what Postgres can hold of a receiver's answer: bytes that are no UTF-8, and NUL, become U+FFFD.
-func storable(body []byte) string {
+// Storable returns what Postgres can hold of a receiver's answer: bytes that are no UTF-8, and NUL, become U+FFFD.
+func Storable(body []byte) string {
 	text := strings.ToValidUTF8(string(body), "\uFFFD")
 	return strings.ReplaceAll(text, "\x00", "\uFFFD")
 }
 
 func lower(name string) string { return strings.ToLower(name) }
 
-// headerJSON returns a JSON object of header names, in lower case, and what value returns for each; NUL, which jsonb
+// HeaderJSON returns a JSON object of header names, in lower case, and what value returns for each; NUL, which jsonb
 // can't hold, is never in a header. It is made by hand because json.Marshal of a map took 7 % of a worker's time.
-func headerJSON(header http.Header, value func(name string) string) string {
+func HeaderJSON(header http.Header, value func(name string) string) string {
 	buf := make([]byte, 0, 512)
 	buf = append(buf, '{')
 
@@ -55,4 +56,13 @@ func quote(s string) string {
 		panic(err) // a string always has a JSON form
 	}
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// HostOf returns the host of a URL and nothing else of it: no user, port, path or query, which may be credentials.
+func HostOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
 }

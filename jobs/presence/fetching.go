@@ -1,4 +1,4 @@
-package deliver
+package presence
 
 import (
 	"context"
@@ -22,13 +22,14 @@ const fetchSilence = 10 * time.Second
 // job becomes visible when the transaction commits that has enqueued it, which may be long after it was due.
 type Fetching struct {
 	slots map[string]int
-	runs  *runs
+	runs  *Runs
 
 	mu   sync.Mutex
 	well map[string]time.Time // by queue: when nothing was left lying, or the first look was
 }
 
-func newFetching(slots map[string]int, r *runs) *Fetching {
+// NewFetching returns a Fetching of a process with so many slots for each queue, whose runs r knows.
+func NewFetching(slots map[string]int, r *Runs) *Fetching {
 	return &Fetching{slots: slots, runs: r, well: map[string]time.Time{}}
 }
 
@@ -53,8 +54,8 @@ func (f *Fetching) Left() string {
 	return ""
 }
 
-// look notes the queues of which nothing is left lying.
-func (f *Fetching) look(ctx context.Context, dbtx db.DBTX) error {
+// Look notes the queues of which nothing is left lying.
+func (f *Fetching) Look(ctx context.Context, dbtx db.DBTX) error {
 	now := time.Now()
 	due, err := db.New().ListDueQueues(ctx, dbtx, slices.Collect(maps.Keys(f.slots)))
 	if err != nil {
@@ -64,30 +65,33 @@ func (f *Fetching) look(ctx context.Context, dbtx db.DBTX) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for queue, slots := range f.slots {
-		if f.well[queue].IsZero() || !slices.Contains(due, queue) || f.runs.of(queue) >= slots {
+		if f.well[queue].IsZero() || !slices.Contains(due, queue) || f.runs.Of(queue) >= slots {
 			f.well[queue] = now
 		}
 	}
 	return nil
 }
 
-// runs are the jobs of the runs that have begun and not ended.
-type runs struct {
+// Runs are the jobs of the runs that have begun and not ended.
+type Runs struct {
 	mu     sync.Mutex
 	jobs   map[int64]int // how many runs of a job: one that was taken for dead may go on beside the next
 	queues map[string]int
 }
 
-func newRuns() runs { return runs{jobs: map[int64]int{}, queues: map[string]int{}} }
+// NewRuns returns those of a process that runs none yet.
+func NewRuns() *Runs { return &Runs{jobs: map[int64]int{}, queues: map[string]int{}} }
 
-func (r *runs) begin(job *rivertype.JobRow) {
+// Begin notes that a run of a job begins.
+func (r *Runs) Begin(job *rivertype.JobRow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.jobs[job.ID]++
 	r.queues[job.Queue]++
 }
 
-func (r *runs) end(job *rivertype.JobRow) {
+// End notes that it has ended.
+func (r *Runs) End(job *rivertype.JobRow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queues[job.Queue]--
@@ -96,14 +100,15 @@ func (r *runs) end(job *rivertype.JobRow) {
 	}
 }
 
-// of returns how many of them are a queue's.
-func (r *runs) of(queue string) int {
+// Of returns how many of them are a queue's.
+func (r *Runs) Of(queue string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.queues[queue]
 }
 
-func (r *runs) ids() []int64 {
+// IDs returns the jobs that have a run, in no order.
+func (r *Runs) IDs() []int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Collect(maps.Keys(r.jobs))

@@ -1,0 +1,101 @@
+package deliver
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/outhook/outhook/internal/logthrottle"
+)
+
+// cause is why a run is given back: a label of its metric, and what its lines in the log are throttled by.
+type cause string
+
+const (
+	causeLease    cause = "lease"    // this process may be taken for dead
+	causeLoad     cause = "load"     // the database does not say what to send
+	causeSecret   cause = "secret"   // what signs, or a secret header, can't be decrypted
+	causeMark     cause = "mark"     // the database does not take the note that a dangerous delivery begins
+	causeNetwork  cause = "network"  // this machine lets no request leave
+	causeTimeout  cause = "timeout"  // the run's time was over before anything left
+	causePanic    cause = "panic"    // the run did
+	causeStop     cause = "stop"     // the process stops
+	causeOvertook cause = "overtook" // the run is not its job's current one any more
+)
+
+// causes lists them all.
+func causes() []cause {
+	return []cause{
+		causeLease, causeLoad, causeSecret, causeMark, causeNetwork, causeTimeout, causePanic, causeStop, causeOvertook,
+	}
+}
+
+// trouble tells whether the cause is one that somebody has to mend.
+func (c cause) trouble() bool { return c != causeStop && c != causeOvertook }
+
+// recently is for how long a run that was given back counts as news.
+const recently = time.Minute
+
+// returns counts the runs that are given back, and tells why.
+type returns struct {
+	calm    *slog.Logger
+	counted map[cause]prometheus.Counter
+	last    atomic.Pointer[trouble]
+}
+
+// trouble is what the last run was given back for by trouble of ours.
+type trouble struct {
+	cause cause
+	at    time.Time
+}
+
+func newReturns(p Parts) *returns {
+	vec := promauto.With(p.Metrics).NewCounterVec(prometheus.CounterOpts{
+		Name: "outhook_runs_given_back_total",
+		Help: "Runs that sent nothing by no fault of their endpoint, and come again: by trouble of ours " +
+			"(the worker's lease, the load, a secret that can't be decrypted, the network of this machine, ...), " +
+			"by a stop, or since another run overtook them.",
+	}, []string{"cause"})
+
+	g := &returns{calm: p.Calm, counted: make(map[cause]prometheus.Counter)}
+	for _, c := range causes() {
+		g.counted[c] = vec.WithLabelValues(string(c))
+	}
+	return g
+}
+
+// count counts a run that is given back, and tells whether that is trouble of ours.
+func (g *returns) count(why cause) (ours bool) {
+	g.counted[why].Inc()
+	if ours = why.trouble(); ours {
+		g.last.Store(&trouble{why, time.Now()})
+	}
+	return ours
+}
+
+// note counts a run that is given back, and logs why. err may be nil.
+func (g *returns) note(ctx context.Context, r *run, why cause, err error) {
+	level := slog.LevelDebug
+	if g.count(why) {
+		level = slog.LevelError
+	}
+
+	attrs := r.attrs(slog.String(logthrottle.Cause, string(why)))
+	if err != nil {
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	g.calm.LogAttrs(ctx, level, "gave a delivery back", attrs...)
+}
+
+// lately returns why a run was given back a moment ago by trouble of ours, "" if none was.
+func (g *returns) lately() string {
+	last := g.last.Load()
+	if last == nil || time.Since(last.at) > recently {
+		return ""
+	}
+	return string(last.cause)
+}
