@@ -141,8 +141,8 @@ func up(ctx context.Context, pool *pgxpool.Pool, p *goose.Provider) ([]string, e
 const firstPartitions = `SELECT outhook.create_partitions(today - 1, today + 30)
 	FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS t`
 
-// Plan returns the statements that Up would run, and runs none: the files of the versions that are missing, and what
-// would make hold what is declared, as far as that can be told before these versions.
+// Plan returns the statements that Up would run, and runs none: the group roles and the files of the versions that are
+// missing, and what would make hold what is declared, as far as that can be told before these versions and roles.
 func Plan(ctx context.Context, pool *pgxpool.Pool) (list []string, err error) {
 	statuses, err := List(ctx, pool)
 	if err != nil {
@@ -152,6 +152,12 @@ func Plan(ctx context.Context, pool *pgxpool.Pool) (list []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading what is declared: %w", err)
 	}
+
+	roles, err := missingRoles(ctx, pool)
+	if err != nil {
+		return nil, fmt.Errorf("looking for the group roles: %w", err)
+	}
+	list = append(list, roles...)
 
 	missing := false
 	for _, s := range statuses {
@@ -185,7 +191,8 @@ func Plan(ctx context.Context, pool *pgxpool.Pool) (list []string, err error) {
 			return err
 		}
 		defer tx.Rollback(context.WithoutCancel(ctx))
-		list, err = d.apply(ctx, tx, func(string) bool { return false })
+		changes, err := d.apply(ctx, tx, func(string) bool { return false })
+		list = append(list, changes...)
 		return err
 	})
 	return list, err

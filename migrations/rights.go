@@ -388,19 +388,26 @@ func execEach(ctx context.Context, tx pgx.Tx, list []string) error {
 	return nil
 }
 
+// missingRoles returns the statements that make the group roles that are missing.
+func missingRoles(ctx context.Context, q querier) ([]string, error) {
+	const missing = `SELECT 'CREATE ROLE ' || r.name || ' NOLOGIN' FROM unnest($1::text[]) WITH ORDINALITY AS r (name, i)
+		WHERE pg_catalog.to_regrole(r.name) IS NULL ORDER BY r.i`
+	rows, err := q.Query(ctx, missing, groupRoles())
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
 // createRoles makes the group roles that are missing, and returns the SQL for those that this user may not make.
 func createRoles(ctx context.Context, q querier) ([]string, error) {
-	var byHand []string
-	for _, role := range groupRoles() {
-		var exists bool
-		if err := q.QueryRow(ctx, "SELECT to_regrole($1) IS NOT NULL", role).Scan(&exists); err != nil {
-			return nil, err
-		}
-		if exists {
-			continue
-		}
+	missing, err := missingRoles(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 
-		create := "CREATE ROLE " + role + " NOLOGIN"
+	var byHand []string
+	for _, create := range missing {
 		_, err := q.Exec(ctx, create)
 		var pgErr *pgconn.PgError
 		switch {

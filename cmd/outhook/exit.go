@@ -20,7 +20,7 @@ const (
 
 // exitCodes is the part of --help that documents them.
 const exitCodes = "Exit codes: 0 success; " +
-	"1 it failed, or what was asked for does not hold (doctor, health, test, recover); " +
+	"1 it failed, or what was asked for does not hold (doctor, health, test, recover, migrate); " +
 	"2 the command line, the environment or the request is invalid; 3 the server can't be reached or can't answer now; " +
 	"4 the API key is missing, refused or not allowed to do this; 5 nothing has this id; 6 the state does not allow it."
 

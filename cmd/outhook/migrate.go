@@ -19,6 +19,7 @@ type migrateUpCmd struct {
 	databaseFlags
 
 	DryRun bool `help:"Print the SQL that would run, and change nothing."`
+	Strict bool `help:"Exit 1 if something is left for somebody with more rights, like the group roles if this user has no CREATEROLE. It is printed in any case."`
 }
 
 // Run applies every pending version, and makes hold what is declared: functions, views, owners, rights.
@@ -48,11 +49,16 @@ func (m migrateUpCmd) Run(c *command) error {
 			c.printf("%d functions, views and rights were not as declared, and are now\n", len(r.Changes))
 		}
 
-		if len(r.ByHand) > 0 {
-			c.printf("This user may not do the following. Run it as somebody who may, then `outhook migrate up` once more:\n")
-			for _, sql := range r.ByHand {
-				c.printf("    %s\n", sql)
-			}
+		if len(r.ByHand) == 0 {
+			return nil
+		}
+		c.printf("LEFT OUT: this user may not do the following. " +
+			"Run it as somebody who may, then `outhook migrate up` once more:\n")
+		for _, sql := range r.ByHand {
+			c.printf("    %s\n", sql)
+		}
+		if m.Strict {
+			return exitError(1)
 		}
 		return nil
 	})
