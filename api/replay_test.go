@@ -49,7 +49,7 @@ func TestReplayDeliveries(t *testing.T) {
 		require.Equal(t, "pending", state(settled, endpoint))
 		require.Equal(t, "failed", state(ofForeign, foreign))
 		require.Equal(t, 1, b.count(`SELECT count(*) FROM outhook.river_job WHERE args ->> 'event_id' = $1 AND args ->> 'base' = '4'
-			AND queue = 'deliver_bulk' AND state = 'available'`, settled.String()))
+			AND queue = outhook.bulk_queue('acme') AND state = 'available'`, settled.String()))
 		require.Equal(t, 1, b.count(`SELECT count(*) FROM outhook.audit_entries WHERE action = 'replay-deliveries' AND object_type = 'delivery'
 			AND object_id = $1 AND tenant_id = 'acme'`, settled.String()+"/"+endpoint.String()))
 		require.Zero(t, b.count(`SELECT count(*) FROM outhook.audit_entries WHERE action = 'replay-deliveries' AND tenant_id IN ('other', 'ended')`))

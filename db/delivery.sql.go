@@ -732,8 +732,8 @@ WITH r AS (
         AND s.endpoint_id = r.endpoint_id AND s.event_id >= '00000000-0000-0000-0000-000000000000' AND s.event_id < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
         FOR NO KEY UPDATE SKIP LOCKED) AS d ON true
     LEFT JOIN jobs AS j ON j.id = r.job_id
-    LEFT JOIN LATERAL (SELECT outhook.lane_queue(s.id, s.lane, s.status,
-            CASE j.queue WHEN 'deliver_bulk' THEN j.queue ELSE 'deliver' END) AS queue
+    LEFT JOIN LATERAL (SELECT outhook.lane_queue(s.id, s.tenant_id, s.lane, s.status, CASE
+            WHEN j.queue LIKE 'bulk-%' OR j.queue = 'deliver_bulk' THEN outhook.bulk_queue(s.tenant_id) ELSE 'deliver' END) AS queue
         FROM outhook.endpoints AS s WHERE s.id = r.endpoint_id AND r.ending <> 'done' OFFSET 0) AS n ON true
     -- Of what is not locked only what does not exist. The count keeps the planner from hashing all rows there are.
     WHERE (d.event_id IS NOT NULL OR (SELECT count(*) FROM outhook.deliveries AS s WHERE s.event_id = r.event_id
@@ -815,7 +815,7 @@ WITH r AS (
         queue = CASE WHEN m.moves AND NOT m.cancelled THEN coalesce(m.queue, j.queue) ELSE j.queue END,
         scheduled_at = CASE WHEN NOT m.moves OR m.cancelled OR m.ending = 'done' THEN j.scheduled_at
             WHEN m.ending <> 'aside' THEN m.at
-            WHEN m.queue = 'deliver_bulk' THEN now() + make_interval(secs => 2 + random() * 8)
+            WHEN m.queue LIKE 'bulk-%' THEN now() + make_interval(secs => 2 + random() * 8)
             WHEN m.queue = 'deliver' THEN now() + interval '1 s' ELSE j.scheduled_at END,
         errors = CASE WHEN m.moves AND m.job_error <> '' THEN array_append(j.errors,
             jsonb_build_object('at', now(), 'attempt', m.job_attempt, 'error', m.job_error, 'trace', '')) ELSE j.errors END,

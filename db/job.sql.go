@@ -120,15 +120,22 @@ func (q *Queries) IsReadOnly(ctx context.Context, db DBTX) (bool, error) {
 const listDueQueues = `-- name: ListDueQueues :many
 SELECT k.queue::text AS queue FROM unnest($1::text[]) AS k (queue)
 CROSS JOIN LATERAL (
-    SELECT FROM outhook.river_job AS j
+    (SELECT 1 FROM outhook.river_job AS j
     WHERE j.state = 'available' AND j.queue = k.queue AND j.scheduled_at <= now()
-    ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1
+    ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1)
+    UNION ALL
+    (SELECT 1 FROM outhook.river_job AS j
+    WHERE k.queue = 'deliver_bulk' AND j.state = 'available' AND j.queue > 'bulk' AND j.queue < 'bull' AND j.queue LIKE 'bulk-%'
+        AND j.scheduled_at <= now()
+    ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1)
+    LIMIT 1
 ) AS due
 WHERE NOT EXISTS (SELECT FROM outhook.river_queue AS q WHERE q.name = k.queue AND q.paused_at IS NOT NULL)
 `
 
 // Which of the queues have a job that is due and that nobody has fetched, and are not paused. Each is a look at the
-// beginning of its part of River's index (state, queue, priority, scheduled_at, id), however many jobs there are.
+// beginning of its part of River's index (state, queue, priority, scheduled_at, id), however many jobs there are. The tenants'
+// queues of bursts count as deliver_bulk.
 func (q *Queries) ListDueQueues(ctx context.Context, db DBTX, queues []string) ([]string, error) {
 	rows, err := db.Query(ctx, listDueQueues, queues)
 	if err != nil {

@@ -192,12 +192,13 @@ WITH RECURSIVE q AS (
     SELECT s.state, (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = s.state ORDER BY j.queue LIMIT 1) AS queue
     FROM (SELECT unnest('{available,retryable,scheduled}'::outhook.river_job_state[]) AS state) AS s
     UNION ALL
-    SELECT q.state, (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = q.state AND j.queue > q.queue ORDER BY j.queue LIMIT 1)
+    SELECT q.state, (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = q.state 
+        AND j.queue > CASE WHEN q.queue LIKE 'bulk-%' THEN 'bull' ELSE q.queue END ORDER BY j.queue LIMIT 1)
     FROM q WHERE q.queue IS NOT NULL
 ), k AS MATERIALIZED (
     SELECT DISTINCT q.queue, CASE WHEN q.queue ~ '^endpoint-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
         THEN substring(q.queue FROM 10)::uuid END AS id
-    FROM q WHERE q.queue <> ALL ($1::text[])
+    FROM q WHERE q.queue <> ALL ($1::text[]) AND q.queue NOT LIKE 'bulk-%'
 )
 SELECT k.queue::text AS queue FROM k
 WHERE NOT EXISTS (SELECT FROM outhook.endpoints AS n WHERE n.id = k.id AND (n.cancel_since IS NOT NULL
@@ -206,7 +207,7 @@ WHERE NOT EXISTS (SELECT FROM outhook.endpoints AS n WHERE n.id = k.id AND (n.ca
 
 // The queues that nobody works and that hold jobs although these do not wait there for their endpoint's turn or the end of
 // its pause, and are not being cancelled: it was enabled, a transaction read its lane and committed after that had closed, or
-// a retry woke there. The recursion skips from one queue to the next in the index.
+// a retry woke there. The recursion skips from one queue to the next in the index, and over those of bursts, which are worked.
 func (q *Queries) ListStrandedQueues(ctx context.Context, db DBTX, workedQueues []string) ([]string, error) {
 	rows, err := db.Query(ctx, listStrandedQueues, workedQueues)
 	if err != nil {
@@ -229,9 +230,11 @@ func (q *Queries) ListStrandedQueues(ctx context.Context, db DBTX, workedQueues 
 
 const lookAtLanes = `-- name: LookAtLanes :many
 WITH RECURSIVE q AS (
-    (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' ORDER BY j.queue LIMIT 1)
+    (SELECT j.queue FROM outhook.river_job AS j
+        WHERE j.state = 'available' AND j.queue > 'endpoint' AND j.queue < 'endpoinu' ORDER BY j.queue LIMIT 1)
     UNION ALL
-    SELECT (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue > q.queue ORDER BY j.queue LIMIT 1)
+    SELECT (SELECT j.queue FROM outhook.river_job AS j
+        WHERE j.state = 'available' AND j.queue > q.queue AND j.queue < 'endpoinu' ORDER BY j.queue LIMIT 1)
     FROM q WHERE q.queue IS NOT NULL
 ), a AS MATERIALIZED (
     SELECT k.id, sum(k.n)::integer AS in_flight, sum(k.unstarted)::integer AS unstarted, bool_or(k.waits) AS waits FROM (
@@ -275,7 +278,7 @@ type LookAtLanesRow struct {
 }
 
 // What the pacer needs to know of each open lane in which something waits or is under way: whatever else has a lane costs
-// nothing. The recursion skips from one queue to the next in the index. in_flight: jobs that were released and have not
+// nothing. The recursion skips from one queue to the next in the index, among those named endpoint-. in_flight: jobs that were released and have not
 // ended, of which unstarted have not been fetched. waiting: jobs that are due, as many as the endpoint has room for, or 0
 // if none may leave for another reason.
 func (q *Queries) LookAtLanes(ctx context.Context, db DBTX) ([]LookAtLanesRow, error) {
@@ -315,11 +318,14 @@ func (q *Queries) LookAtLanes(ctx context.Context, db DBTX) ([]LookAtLanesRow, e
 
 const moveJobsToLanes = `-- name: MoveJobsToLanes :execrows
 WITH head AS MATERIALIZED (
-    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id, row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
-    FROM outhook.river_job AS j
-    WHERE j.state = 'available' AND j.queue = $1 ORDER BY j.priority, j.scheduled_at, j.id LIMIT $2
+    SELECT q.queue, h.id, h.endpoint_id, h.rank
+    FROM (SELECT unnest($1::text[]) AS queue) AS q
+    CROSS JOIN LATERAL (SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id,
+            row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
+        FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = q.queue
+        ORDER BY j.priority, j.scheduled_at, j.id LIMIT $2) AS h
 ), k AS MATERIALIZED (
-    SELECT h.id, 'endpoint-' || h.endpoint_id AS queue FROM head AS h
+    SELECT h.id, h.queue AS shared, 'endpoint-' || h.endpoint_id AS queue FROM head AS h
     WHERE h.endpoint_id = ANY (ARRAY(SELECT d.id FROM (SELECT DISTINCT head.endpoint_id AS id FROM head) AS d
         CROSS JOIN LATERAL (SELECT FROM outhook.endpoints AS n
             -- A person may have inserted a job with other arguments.
@@ -328,17 +334,17 @@ WITH head AS MATERIALIZED (
     ORDER BY h.rank DESC LIMIT $3
 ), locked AS MATERIALIZED (
     SELECT j.id, k.queue FROM k JOIN outhook.river_job AS j ON j.id = k.id
-    WHERE j.state::text = 'available' AND j.queue || '' = $1 FOR UPDATE OF j SKIP LOCKED
+    WHERE j.state::text = 'available' AND j.queue || '' = k.shared FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE outhook.river_job AS j SET queue = l.queue FROM locked AS l WHERE j.id = l.id
 `
 
-// Takes up to max_rows of the jobs of endpoints that have a lane out of the first head_rows of a shared queue: what was
-// enqueued before the lane was opened must not stand in front of others. The last ones first: workers fetch the others
+// Takes up to max_rows of the jobs of endpoints that have a lane out of the first head_rows of each of some shared queues: what
+// was enqueued before the lane was opened must not stand in front of others. The last ones first: workers fetch the others
 // meanwhile. State and queue are compared as expressions the second time, so that no index on them can be taken for a better
 // way to find the jobs than their ids.
-func (q *Queries) MoveJobsToLanes(ctx context.Context, db DBTX, queue string, headRows int32, maxRows int32) (int64, error) {
-	result, err := db.Exec(ctx, moveJobsToLanes, queue, headRows, maxRows)
+func (q *Queries) MoveJobsToLanes(ctx context.Context, db DBTX, queues []string, headRows int32, maxRows int32) (int64, error) {
+	result, err := db.Exec(ctx, moveJobsToLanes, queues, headRows, maxRows)
 	if err != nil {
 		return 0, err
 	}
@@ -347,15 +353,19 @@ func (q *Queries) MoveJobsToLanes(ctx context.Context, db DBTX, queue string, he
 
 const moveStrandedJobs = `-- name: MoveStrandedJobs :execrows
 WITH k AS MATERIALIZED (
-    SELECT j.id FROM outhook.river_job AS j
+    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id FROM outhook.river_job AS j
     WHERE j.queue = $1 AND j.state IN ('available', 'retryable', 'scheduled') AND j.kind = 'deliver'
     LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-UPDATE outhook.river_job AS j SET queue = CASE WHEN (SELECT count(*) FROM k) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END
+UPDATE outhook.river_job AS j SET queue = CASE WHEN (SELECT count(*) FROM k) < 100 THEN 'deliver'
+    ELSE coalesce((SELECT outhook.bulk_queue(n.tenant_id) FROM outhook.endpoints AS n
+        -- A person may have inserted a job with other arguments.
+        WHERE n.id = CASE WHEN k.endpoint_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN k.endpoint_id::uuid END),
+        'deliver_bulk') END
 FROM k WHERE j.id = k.id
 `
 
-// Moves up to max_rows jobs of a stranded queue back. Many of them go to the queue of bursts.
+// Moves up to max_rows jobs of a stranded queue back. Many of them go to their tenant's queue of bursts.
 func (q *Queries) MoveStrandedJobs(ctx context.Context, db DBTX, queue string, maxRows int32) (int64, error) {
 	result, err := db.Exec(ctx, moveStrandedJobs, queue, maxRows)
 	if err != nil {

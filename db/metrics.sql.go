@@ -60,10 +60,12 @@ func (q *Queries) CountPartitionsAhead(ctx context.Context, db DBTX) (int32, err
 }
 
 const listLate = `-- name: ListLate :many
-SELECT k.queue::text AS queue, greatest(0, extract(epoch FROM clock_timestamp()) - c.due::bigint / 1000000.0)::float8 AS late_seconds
+SELECT k.queue::text AS queue,
+    max(greatest(0, extract(epoch FROM clock_timestamp()) - c.due::bigint / 1000000.0))::float8 AS late_seconds
 FROM (VALUES ('deliver', 'deliver', 'deliver', 1), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk', 1),
+    ('deliver_bulk', 'bulk', 'bull', $1::integer),
     ('deliver_slow', 'deliver_slow', 'deliver_slow', 1), ('deliver_limited', 'deliver_limited', 'deliver_limited', 1),
-    ('lane', 'endpoint', 'endpoinu', $1::integer)) AS k (queue, low, high, most)
+    ('lane', 'endpoint', 'endpoinu', $1)) AS k (queue, low, high, most)
 CROSS JOIN LATERAL (
     SELECT min(j.due) AS due FROM (
         SELECT (v.metadata ->> 'due') COLLATE "C" AS due FROM outhook.river_job AS v
@@ -73,6 +75,7 @@ CROSS JOIN LATERAL (
     ) AS j
 ) AS c
 WHERE c.due IS NOT NULL
+GROUP BY k.queue
 `
 
 type ListLateRow struct {
@@ -105,19 +108,30 @@ func (q *Queries) ListLate(ctx context.Context, db DBTX, maxJobs int32) ([]ListL
 
 const readBacklog = `-- name: ReadBacklog :many
 
-SELECT k.queue::text AS queue, s.state::text AS state, c.n AS jobs,
-    greatest(0, extract(epoch FROM clock_timestamp() - c.oldest))::float8 AS oldest_seconds
-FROM (VALUES ('deliver', 'deliver', 'deliver'), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk'),
+WITH RECURSIVE b AS (
+    (SELECT j.queue, j.scheduled_at, 1 AS n FROM outhook.river_job AS j
+        WHERE j.state = 'available' AND j.queue > 'bulk' AND j.queue < 'bull' ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1)
+    UNION ALL
+    SELECT t.queue, t.scheduled_at, b.n + 1 FROM b
+    CROSS JOIN LATERAL (SELECT j.queue, j.scheduled_at FROM outhook.river_job AS j
+        WHERE j.state = 'available' AND j.queue > b.queue AND j.queue < 'bull' ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1) AS t
+    WHERE b.n < $1
+)
+SELECT k.queue::text AS queue, s.state::text AS state, least(sum(c.n), $1)::bigint AS jobs,
+    greatest(0, extract(epoch FROM clock_timestamp() - least(min(c.oldest),
+        CASE WHEN k.queue = 'deliver_bulk' AND s.state = 'available' THEN (SELECT min(b.scheduled_at) FROM b) END)))::float8 AS oldest_seconds
+FROM (VALUES ('deliver', 'deliver', 'deliver'), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk'), ('deliver_bulk', 'bulk', 'bull'),
     ('deliver_slow', 'deliver_slow', 'deliver_slow'), ('deliver_limited', 'deliver_limited', 'deliver_limited'),
     ('lane', 'endpoint', 'endpoinu')) AS k (queue, low, high)
 CROSS JOIN (VALUES ('available'::outhook.river_job_state), ('retryable'), ('scheduled'), ('running')) AS s (state)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n, coalesce(min(j.scheduled_at), clock_timestamp()) AS oldest FROM (
+    SELECT count(*) AS n, min(j.scheduled_at) AS oldest FROM (
         SELECT v.scheduled_at FROM outhook.river_job AS v
         WHERE v.state = s.state AND v.queue >= k.low AND v.queue <= k.high
         ORDER BY v.queue, v.priority, v.scheduled_at LIMIT $1
     ) AS j
 ) AS c
+GROUP BY k.queue, s.state
 `
 
 type ReadBacklogRow struct {
@@ -130,8 +144,9 @@ type ReadBacklogRow struct {
 // Queries of the metrics. They run at most every 15 s in a process, and none reads more than a bounded part of a table.
 // The depth of each kind of queue by state, counted up to max_jobs, and for how long the oldest job that is due has waited.
 // Kind and state are a range of River's index (state, queue, priority, scheduled_at, id), whose order the subquery has:
-// a queue of millions costs no more than max_jobs of its entries. The lanes are endpoint-<id>.
-func (q *Queries) ReadBacklog(ctx context.Context, db DBTX, maxJobs int32) ([]ReadBacklogRow, error) {
+// a queue of millions costs no more than max_jobs of its entries. The lanes are endpoint-<id>. deliver_bulk is the sum of the
+// tenants' queues of bursts and itself; its oldest job may be the first of any, so each is looked at.
+func (q *Queries) ReadBacklog(ctx context.Context, db DBTX, maxJobs int64) ([]ReadBacklogRow, error) {
 	rows, err := db.Query(ctx, readBacklog, maxJobs)
 	if err != nil {
 		return nil, err

@@ -222,14 +222,14 @@ WITH k AS MATERIALIZED (
 ), job_rows AS (
     INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
     SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id),
-        outhook.lane_queue(n.id, n.lane, n.status, 'deliver_bulk'), 1000
+        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)), 1000
     FROM made AS m
     JOIN outhook.endpoints AS n ON n.id = m.endpoint_id
 )
 SELECT count(*) FROM made
 `
 
-// Makes deliveries of events for an endpoint, with jobs in deliver_bulk or its lane, and returns how many it made.
+// Makes deliveries of events for an endpoint, with jobs in its tenant's queue of bursts or its lane, and returns how many it made.
 func (q *Queries) InsertMissedDeliveries(ctx context.Context, db DBTX, eventIDs []uuid.UUID, endpointID uuid.UUID) (int64, error) {
 	row := db.QueryRow(ctx, insertMissedDeliveries, eventIDs, endpointID)
 	var count int64
@@ -445,11 +445,12 @@ WITH served AS MATERIALIZED (
     FROM outhook.operations AS s WHERE s.served_at > now() - interval '1 min'
     GROUP BY coalesce(s.tenant_id, s.endpoint_id::text, '')
 )
-SELECT o.id, o.kind, o.state, o.tenant_id, o.endpoint_id, o.event_types, o.states, o.missed, o.since, o.until, o.phase, o.pass_began_at, o.cursor_completed_at, o.cursor_event_id, o.cursor_endpoint_id, o.total_count, o.replayed_count, o.skipped_count, o.last_error, o.created_at, o.updated_at, o.completed_at, o.served_at, o.due_at, now()::timestamptz AS database_time
+SELECT o.id, o.kind, o.state, o.tenant_id, o.endpoint_id, o.event_types, o.states, o.missed, o.since, o.until, o.phase, o.pass_began_at, o.cursor_completed_at, o.cursor_event_id, o.cursor_endpoint_id, o.total_count, o.replayed_count, o.skipped_count, o.last_error, o.created_at, o.updated_at, o.completed_at, o.served_at, o.due_at, now()::timestamptz AS database_time,
+    coalesce(o.tenant_id, (SELECT n.tenant_id FROM outhook.endpoints AS n WHERE n.id = o.endpoint_id)) AS whose,
+    (greatest(o.updated_at, s.moved_at) < now() - make_interval(secs => $1::float8))::boolean AS starved
 FROM outhook.operations AS o
 LEFT JOIN served AS s ON s.turn = coalesce(o.tenant_id, o.endpoint_id::text, '')
 WHERE o.state = 'running' AND o.due_at <= now()
-    AND (NOT $1::boolean OR greatest(o.updated_at, s.moved_at) < now() - make_interval(secs => $2::float8))
 ORDER BY s.served_at NULLS FIRST, o.served_at NULLS FIRST, o.id
 LIMIT 1 FOR UPDATE OF o SKIP LOCKED
 `
@@ -480,13 +481,15 @@ type LockNextOperationRow struct {
 	ServedAt          *time.Time
 	DueAt             time.Time
 	DatabaseTime      time.Time
+	Whose             *string
+	Starved           bool
 }
 
 // The operation whose turn it is, of those that may go on and that nobody holds. Tenants take turns: the one that was served
-// longest ago is next, and of its operations again the one that was. Without a tenant, each endpoint is like one. crowded:
-// only those of tenants for which nothing has moved for starved_seconds.
-func (q *Queries) LockNextOperation(ctx context.Context, db DBTX, crowded bool, starvedSeconds float64) (LockNextOperationRow, error) {
-	row := db.QueryRow(ctx, lockNextOperation, crowded, starvedSeconds)
+// longest ago is next, and of its operations again the one that was. Without a tenant, each endpoint is like one. whose:
+// the tenant whose deliveries it replays, NULL: those of all. starved: nothing of the tenant's has moved for starved_seconds.
+func (q *Queries) LockNextOperation(ctx context.Context, db DBTX, starvedSeconds float64) (LockNextOperationRow, error) {
+	row := db.QueryRow(ctx, lockNextOperation, starvedSeconds)
 	var i LockNextOperationRow
 	err := row.Scan(
 		&i.ID,
@@ -514,6 +517,8 @@ func (q *Queries) LockNextOperation(ctx context.Context, db DBTX, crowded bool, 
 		&i.ServedAt,
 		&i.DueAt,
 		&i.DatabaseTime,
+		&i.Whose,
+		&i.Starved,
 	)
 	return i, err
 }
@@ -588,7 +593,7 @@ WITH k AS MATERIALIZED (
     SELECT d.event_id, d.endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
         greatest(d.attempt_count, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
             FROM outhook.river_job AS j WHERE j.id = d.job_id)) AS base,
-        outhook.lane_queue(n.id, n.lane, n.status, 'deliver_bulk') AS queue
+        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)) AS queue
     FROM (SELECT unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS endpoint_id) AS r
     JOIN outhook.deliveries AS d ON d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id
         AND d.event_id BETWEEN $1::uuid AND $2::uuid
@@ -612,9 +617,8 @@ type ReplayDeliveriesParams struct {
 	EndpointIDs []uuid.UUID
 }
 
-// Opens settled deliveries again, each with a job of its own in deliver_bulk, so that live traffic goes first, or in its
-// endpoint's lane. The jobs
-// before must be finished: base, the number that the new job's attempts count from, is the highest that is in the log or
+// Opens settled deliveries again, each with a job of its own in its tenant's queue of bursts, so that live traffic goes first,
+// or in its endpoint's lane. The jobs before must be finished: base, the number that the new job's attempts count from, is the highest that is in the log or
 // that a run of the job before it has taken.
 func (q *Queries) ReplayDeliveries(ctx context.Context, db DBTX, arg ReplayDeliveriesParams) error {
 	_, err := db.Exec(ctx, replayDeliveries,

@@ -71,7 +71,7 @@ SELECT d.event_id, d.endpoint_id, d.job_id, now()::timestamptz AS database_time,
     greatest(d.attempt_count, coalesce((j.args ->> 'base')::integer, 0) + coalesce(j.attempt, 0))::integer AS number,
     coalesce(j.args ? 'base' AND NOT j.args ? 'repaired', false)::boolean AS replay,
     (CASE
-        WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL ($1::text[])
+        WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL ($1::text[]) AND j.queue NOT LIKE 'bulk-%'
             AND n.cancel_since IS NULL AND (j.queue <> 'endpoint-' || n.id OR n.deleted_at IS NOT NULL OR NOT (n.status = 'paused' OR (n.status = 'enabled'
                 -- The pacer brings jobs out of the queue of an endpoint that was enabled, or whose lane was closed, just now.
                 AND (n.lane IN ('slow', 'limited') OR n.lane_changed_at > now() - interval '5 min'
@@ -175,7 +175,7 @@ SELECT count(*)::integer AS examined, coalesce(max(c.job_id), 0)::bigint AS last
     coalesce(array_agg(c.problem) FILTER (WHERE c.problem <> ''), '{}')::text[] AS problems
 FROM (
     SELECT w.event_id, w.endpoint_id, w.job_id, CASE
-        WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL ($1::text[])
+        WHEN j.state IN ('available', 'retryable', 'scheduled') AND j.queue <> ALL ($1::text[]) AND j.queue NOT LIKE 'bulk-%'
             AND n.cancel_since IS NULL AND (j.queue <> 'endpoint-' || n.id OR n.deleted_at IS NOT NULL OR NOT (n.status = 'paused' OR (n.status = 'enabled'
                 -- The pacer brings jobs out of the queue of an endpoint that was enabled, or whose lane was closed, just now.
                 AND (n.lane IN ('slow', 'limited') OR n.lane_changed_at > now() - interval '5 min'
@@ -246,7 +246,7 @@ FROM (
     SELECT w.id, CASE
         WHEN d.job_id = w.id AND d.state <> 'pending' THEN 'jobs_of_settled_deliveries'
         WHEN d.job_id = w.id OR w.state = 'running' THEN ''
-        WHEN w.queue <> ALL ($1::text[]) OR w.scheduled_at < now() - interval '1 minute' THEN 'jobs_without_delivery'
+        WHEN (w.queue <> ALL ($1::text[]) AND w.queue NOT LIKE 'bulk-%') OR w.scheduled_at < now() - interval '1 minute' THEN 'jobs_without_delivery'
         ELSE ''
     END AS problem
     FROM (SELECT j.id, j.state, j.queue, j.scheduled_at,

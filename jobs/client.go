@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/outhook/outhook/db"
@@ -222,7 +221,7 @@ func (c *Client) openPools(ctx context.Context) (err error) {
 	}
 
 	c.deliver.UsePool(c.keyPool)
-	c.driver.fetches = riverpgxv5.New(c.fetchPool).GetExecutor()
+	c.driver.useFetchPool(c.fetchPool)
 	return nil
 }
 

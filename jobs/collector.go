@@ -72,7 +72,8 @@ func NewCollector(pool *pgxpool.Pool, logger *slog.Logger) *Collector {
 	return &Collector{
 		pool: pool, logger: logthrottle.New(logger),
 		depth: desc("queue_jobs",
-			"Jobs of deliveries by queue (lane: all of the queues endpoint-<id> together) and state: available (due), "+
+			"Jobs of deliveries by queue (lane: all of the queues endpoint-<id> together; deliver_bulk: with the "+
+				"tenants' queues bulk-<hash>) and state: available (due), "+
 				"retryable and scheduled (later), running. Counted up to 50,000."+all, "queue", "state"),
 		oldest: desc("oldest_due_seconds",
 			"For how long the delivery has been due that waits longest for its attempt, also if its run was given back; "+

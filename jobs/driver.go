@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/dbclock"
 	"github.com/outhook/outhook/jobs/deliver"
 	"github.com/outhook/outhook/jobs/lane"
@@ -32,13 +34,25 @@ type driver struct {
 	pool     *pgxpool.Pool
 	clock    *dbclock.Clock
 	bulk     *lane.BulkLimiter
-	cooldown time.Duration        // RiverConfig.FetchCooldown
-	fetches  riverdriver.Executor // on the pool that keeps plans (see pg.NewFetchPool); set before River starts
-	stopped  atomic.Bool          // it takes no more jobs
+	turns    *lane.Turns
+	cooldown time.Duration // RiverConfig.FetchCooldown
+	stopped  atomic.Bool   // it takes no more jobs
+
+	// The pool that keeps plans (see pg.NewFetchPool), and what River's own fetches go through on it; set before River
+	// starts.
+	fetchPool *pgxpool.Pool
+	fetches   riverdriver.Executor
 }
 
 func newDriver(pool *pgxpool.Pool, c *dbclock.Clock, b *lane.BulkLimiter, cooldown time.Duration) *driver {
-	return &driver{Driver: riverpgxv5.New(pool), pool: pool, clock: c, bulk: b, cooldown: cooldown}
+	return &driver{
+		Driver: riverpgxv5.New(pool), pool: pool, clock: c, bulk: b, turns: lane.NewTurns(), cooldown: cooldown,
+	}
+}
+
+// useFetchPool makes fetches go by a pool.
+func (d *driver) useFetchPool(pool *pgxpool.Pool) {
+	d.fetchPool, d.fetches = pool, riverpgxv5.New(pool).GetExecutor()
 }
 
 // GetExecutor returns what River's client runs its statements with.
@@ -52,8 +66,8 @@ type executor struct {
 	driver *driver
 }
 
-// JobGetAvailable takes jobs of a queue, until the process stops: of the bulk queue as many as leave room for others.
-// River asks again with its poll.
+// JobGetAvailable takes jobs of a queue, until the process stops: of bursts as many as leave room for others, each
+// tenant's in turn. River asks again with its poll.
 func (e *executor) JobGetAvailable(
 	ctx context.Context, params *riverdriver.JobGetAvailableParams,
 ) (*riverdriver.JobGetAvailableResult, error) {
@@ -70,17 +84,20 @@ func (e *executor) JobGetAvailable(
 		return res, err
 	}
 
-	bounded := *params
-	bounded.MaxToLock = e.driver.bulk.Most(began, params.MaxToLock)
-	if bounded.MaxToLock == 0 {
+	most := e.driver.bulk.Most(began, params.MaxToLock)
+	if most == 0 {
 		return &riverdriver.JobGetAvailableResult{}, nil
 	}
 
-	res, err := e.driver.fetches.JobGetAvailable(ctx, &bounded)
-	if err == nil {
-		e.driver.bulk.Took(time.Now(), time.Since(began), len(res.Jobs), bounded.MaxToLock)
+	jobs, err := e.driver.turns.Take(ctx, e.driver.fetchPool, most, db.TakeJobsParams{
+		Now: params.Now, AttemptedBy: params.ClientID, Kinds: params.Kind,
+		MaxAttemptedBy: int32(min(params.MaxAttemptedBy, math.MaxInt32)), //nolint:gosec // bounded
+	})
+	if err != nil {
+		return nil, err
 	}
-	return res, err
+	e.driver.bulk.Took(time.Now(), time.Since(began), len(jobs), most)
+	return fetched(jobs), nil
 }
 
 // JobGetCancelRequested finds none: a run that is under way ends as it does, and then its job is cancelled.

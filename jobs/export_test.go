@@ -8,6 +8,7 @@ import (
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/dbclock"
 	"github.com/outhook/outhook/jobs/lane"
 	"github.com/outhook/outhook/jobs/ledger"
@@ -25,6 +26,9 @@ func ListenerOf(pool *pgxpool.Pool, every time.Duration) riverdriver.Listener {
 	d := newDriver(pool, &dbclock.Clock{}, lane.NewBulkLimiter(1), every)
 	return d.GetListener(&riverdriver.GetListenenerParams{Schema: "outhook"})
 }
+
+// Fetched returns jobs as River gets them that were taken in turn.
+func Fetched(list []db.RiverJob) *riverdriver.JobGetAvailableResult { return fetched(list) }
 
 // InFlight returns how many runs of a client's have begun and not ended.
 func InFlight(c *Client) int { return c.deliver.UnderWay() }

@@ -243,7 +243,7 @@ func TestStrandedJobsComeBack(t *testing.T) {
 		b.closeLane(t, endpointID)
 		b.start(t, b.config(t))
 		b.awaitNonePending(t, endpointID)
-		require.Equal(t, 120, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE queue = 'deliver_bulk' AND kind = 'deliver'`),
+		require.Equal(t, 120, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE queue = outhook.bulk_queue($1) AND kind = 'deliver'`, tenant),
 			"many do not stand in front of everybody")
 	})
 }

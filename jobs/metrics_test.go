@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/jobs"
 )
 
@@ -33,6 +34,33 @@ func counted(t *testing.T, reg prometheus.Registerer, name string) (sum float64)
 	}
 	require.FailNow(t, "no such metric", name)
 	return 0
+}
+
+// The bursts of all tenants are one queue, and its oldest job may be the last tenant's.
+func TestBurstsAreOneQueueInTheMetrics(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO outhook.river_job (kind, args, queue, max_attempts, state, scheduled_at)
+		SELECT 'deliver', '{}', q, 1000, s, now() - CASE q WHEN 'bulk-fffffff' THEN interval '2 hours' ELSE interval '1 hour' END
+		FROM unnest('{deliver_bulk,bulk-0000000,bulk-8888888,bulk-fffffff}'::text[]) AS q,
+			unnest('{available,running}'::outhook.river_job_state[]) AS s, generate_series(1, 40)`)
+	for _, most := range []int64{1000, 100} {
+		rows, err := db.New().ReadBacklog(b.ctx, b.pool, most)
+		require.NoError(t, err)
+		require.Len(t, rows, 5*4, "five queues in four states")
+		for _, r := range rows {
+			switch {
+			case r.Queue != "deliver_bulk", r.State == "retryable", r.State == "scheduled":
+				require.Zero(t, r.Jobs)
+				require.Zero(t, r.OldestSeconds)
+			default:
+				require.Equal(t, min(most, 160), r.Jobs)
+			}
+			if r.Queue == "deliver_bulk" && r.State == "available" {
+				require.InDelta(t, 7200, r.OldestSeconds, 120)
+			}
+		}
+	}
 }
 
 func TestRetentionIsCounted(t *testing.T) {

@@ -317,8 +317,8 @@ func TestOperationThatWaitsHoldsNoSlot(t *testing.T) {
 	}
 }
 
-// Bursts of others may fill their queue for as long as they like.
-func TestOthersBurstsDoNotStarveAnOperation(t *testing.T) {
+// A tenant's own bursts may fill its queue for as long as they like.
+func TestATenantsBurstsDoNotStarveItsOperation(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.receiver.answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -332,7 +332,32 @@ func TestOthersBurstsDoNotStarveAnOperation(t *testing.T) {
 
 	id := b.recover(t, failed, lastHour()).ID
 	b.awaitOperation(t, id, func(op db.Operation) bool { return op.ReplayedCount == 5 })
-	require.Greater(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE queue = 'deliver_bulk' AND state = 'available'`), 10)
+	require.Greater(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE queue = $1 AND state = 'available'`, b.bulkQueue(t, tenant)), 10)
+}
+
+// Bursts of one tenant, which may go on for hours, keep no operation of another's, nor one of another's endpoint, from going on.
+// One of all tenants does wait for them.
+func TestOthersBurstsKeepNoOperationFromGoingOn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.receiver.answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	b.endpoint(t, withTenant("bursting"), func(p *db.InsertEndpointParams) { p.TimeoutMS = 30_000 })
+	b.backlog(t, "bursting", 2500)
+	endpointID, _ := b.endpoint(t)
+	b.ended(t, 1200, "failed", db.DeliveryStateFailed, ledger.ReasonExhausted, 10*time.Minute)
+	cfg := b.config(t)
+	cfg.River.MaxBulkWorkers, cfg.Operation.Backlog = 1, 2000
+	b.start(t, cfg)
+
+	all := b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, lastHour()) })
+	op := b.awaitOperation(t, b.recover(t, endpointID, lastHour()).ID, completed)
+	require.EqualValues(t, 1200, op.ReplayedCount)
+	require.Less(t, op.CompletedAt.Sub(op.CreatedAt), 10*time.Second, "it stood still for no burst of the other's")
+	require.Greater(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE queue = $1 AND state = 'available'`,
+		b.bulkQueue(t, "bursting")), 2000)
+	waits, err := db.New().GetOperation(b.ctx, b.pool, all.ID)
+	require.NoError(t, err)
+	require.Zero(t, waits.ReplayedCount)
 }
 
 // endless orders operations that look through all, which matches nothing, again and again: a position that a trigger

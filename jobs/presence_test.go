@@ -519,7 +519,7 @@ func TestRescues(t *testing.T) {
 
 	t.Run("OfALaneWaitForTheirRelease", func(t *testing.T) {
 		t.Parallel()
-		for lane, queue := range map[string]string{"limited": "endpoint-", "slow": "endpoint-", "bulk": "deliver_bulk", "": "deliver"} {
+		for lane, queue := range map[string]string{"limited": "endpoint-", "slow": "endpoint-", "bulk": "bulk-", "": "deliver"} {
 			b := setup(t)
 			endpointID, _ := b.endpoint(t)
 			eventID := b.enqueue(t, `{}`)
@@ -527,8 +527,11 @@ func TestRescues(t *testing.T) {
 			b.exec(t, `UPDATE outhook.river_job SET queue = 'deliver_limited'`)
 			b.pretendRunning(t, "gone")
 			b.rescue(t)
-			if queue == "endpoint-" {
+			switch queue {
+			case "endpoint-":
 				queue += endpointID.String()
+			case "bulk-":
+				queue = b.bulkQueue(t, tenant)
 			}
 			state, found := b.jobState(t, eventID, endpointID)
 			require.Equal(t, []string{"available", queue}, []string{state, found})

@@ -67,6 +67,19 @@ func testUpAndDown(t *testing.T, pool *pgxpool.Pool) {
 		WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'outhook')`), "everything is in the schema")
 }
 
+// A version before works no queue of one tenant's bursts.
+func TestDownLeavesNoBurstWhereNobodyWorksIt(t *testing.T) {
+	t.Parallel()
+	pool := open(t, dbtest.NewURL(t))
+	exec(t, pool, `INSERT INTO outhook.river_job (kind, args, queue, max_attempts, state, finalized_at)
+		SELECT 'deliver', '{}', q, 1, s, CASE WHEN s IN ('completed', 'cancelled', 'discarded') THEN now() END
+		FROM unnest(ARRAY[outhook.bulk_queue('acme'), 'deliver', 'endpoint-1']) AS q, unnest(enum_range(NULL::outhook.river_job_state)) AS s`)
+	require.NoError(t, migrations.DownTo(t.Context(), pool, 110))
+	require.Equal(t, 5, value[int](t, pool, `SELECT count(*) FROM outhook.river_job WHERE queue = 'deliver_bulk' AND finalized_at IS NULL`))
+	require.Equal(t, 3, value[int](t, pool, `SELECT count(*) FROM outhook.river_job WHERE queue LIKE 'bulk-%' AND finalized_at IS NOT NULL`))
+	require.Equal(t, 16, value[int](t, pool, `SELECT count(*) FROM outhook.river_job WHERE queue IN ('deliver', 'endpoint-1')`))
+}
+
 // An index that was being built beside the workers is left invalid when the run is broken off, and its column is there.
 func TestTheMigrationOfUIDsIsRepeatedWhenItWasBrokenOff(t *testing.T) {
 	t.Parallel()

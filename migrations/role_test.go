@@ -126,6 +126,7 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 // serverRights are those of outhook_server, sorted: all that the API and the workers do.
 func serverRights() []string {
 	list := []string{
+		"EXECUTE outhook.bulk_queue(text)",
 		"EXECUTE outhook.check_sequences(boolean)",
 		"EXECUTE outhook.create_partitions(date,date)",
 		"EXECUTE outhook.enqueue(bigint,text,json,text,text)",
@@ -144,6 +145,7 @@ func serverRights() []string {
 		"EXECUTE outhook.fan_out_sizes(text[],text[])",
 		"EXECUTE outhook.key_conflict(uuid)",
 		"EXECUTE outhook.lane_queue(uuid,text,outhook.endpoint_status,text)",
+		"EXECUTE outhook.lane_queue(uuid,text,text,outhook.endpoint_status,text)",
 		"EXECUTE outhook.note_lost_run(uuid,uuid,bigint,integer,boolean)",
 		"EXECUTE outhook.operator_wants(text)",
 		"EXECUTE outhook.rfc3339(timestamp with time zone)",

@@ -56,13 +56,15 @@ SELECT EXISTS (SELECT FROM outhook.endpoints WHERE lane <> '' AND deleted_at IS 
 
 -- name: LookAtLanes :many
 -- What the pacer needs to know of each open lane in which something waits or is under way: whatever else has a lane costs
--- nothing. The recursion skips from one queue to the next in the index. in_flight: jobs that were released and have not
+-- nothing. The recursion skips from one queue to the next in the index, among those named endpoint-. in_flight: jobs that were released and have not
 -- ended, of which unstarted have not been fetched. waiting: jobs that are due, as many as the endpoint has room for, or 0
 -- if none may leave for another reason.
 WITH RECURSIVE q AS (
-    (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' ORDER BY j.queue LIMIT 1)
+    (SELECT j.queue FROM outhook.river_job AS j
+        WHERE j.state = 'available' AND j.queue > 'endpoint' AND j.queue < 'endpoinu' ORDER BY j.queue LIMIT 1)
     UNION ALL
-    SELECT (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue > q.queue ORDER BY j.queue LIMIT 1)
+    SELECT (SELECT j.queue FROM outhook.river_job AS j
+        WHERE j.state = 'available' AND j.queue > q.queue AND j.queue < 'endpoinu' ORDER BY j.queue LIMIT 1)
     FROM q WHERE q.queue IS NOT NULL
 ), a AS MATERIALIZED (
     SELECT k.id, sum(k.n)::integer AS in_flight, sum(k.unstarted)::integer AS unstarted, bool_or(k.waits) AS waits FROM (
@@ -161,43 +163,51 @@ FROM k WHERE n.id = k.id;
 -- name: ListStrandedQueues :many
 -- The queues that nobody works and that hold jobs although these do not wait there for their endpoint's turn or the end of
 -- its pause, and are not being cancelled: it was enabled, a transaction read its lane and committed after that had closed, or
--- a retry woke there. The recursion skips from one queue to the next in the index.
+-- a retry woke there. The recursion skips from one queue to the next in the index, and over those of bursts, which are worked.
 WITH RECURSIVE q AS (
     SELECT s.state, (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = s.state ORDER BY j.queue LIMIT 1) AS queue
     FROM (SELECT unnest('{available,retryable,scheduled}'::outhook.river_job_state[]) AS state) AS s
     UNION ALL
-    SELECT q.state, (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = q.state AND j.queue > q.queue ORDER BY j.queue LIMIT 1)
+    SELECT q.state, (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = q.state 
+        AND j.queue > CASE WHEN q.queue LIKE 'bulk-%' THEN 'bull' ELSE q.queue END ORDER BY j.queue LIMIT 1)
     FROM q WHERE q.queue IS NOT NULL
 ), k AS MATERIALIZED (
     SELECT DISTINCT q.queue, CASE WHEN q.queue ~ '^endpoint-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
         THEN substring(q.queue FROM 10)::uuid END AS id
-    FROM q WHERE q.queue <> ALL (@worked_queues::text[])
+    FROM q WHERE q.queue <> ALL (@worked_queues::text[]) AND q.queue NOT LIKE 'bulk-%'
 )
 SELECT k.queue::text AS queue FROM k
 WHERE NOT EXISTS (SELECT FROM outhook.endpoints AS n WHERE n.id = k.id AND (n.cancel_since IS NOT NULL
     OR (n.deleted_at IS NULL AND (n.status = 'paused' OR (n.status = 'enabled' AND n.lane IN ('slow', 'limited'))))));
 
 -- name: MoveStrandedJobs :execrows
--- Moves up to max_rows jobs of a stranded queue back. Many of them go to the queue of bursts.
+-- Moves up to max_rows jobs of a stranded queue back. Many of them go to their tenant's queue of bursts.
 WITH k AS MATERIALIZED (
-    SELECT j.id FROM outhook.river_job AS j
+    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id FROM outhook.river_job AS j
     WHERE j.queue = @queue AND j.state IN ('available', 'retryable', 'scheduled') AND j.kind = 'deliver'
     LIMIT @max_rows FOR UPDATE SKIP LOCKED
 )
-UPDATE outhook.river_job AS j SET queue = CASE WHEN (SELECT count(*) FROM k) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END
+UPDATE outhook.river_job AS j SET queue = CASE WHEN (SELECT count(*) FROM k) < 100 THEN 'deliver'
+    ELSE coalesce((SELECT outhook.bulk_queue(n.tenant_id) FROM outhook.endpoints AS n
+        -- A person may have inserted a job with other arguments.
+        WHERE n.id = CASE WHEN k.endpoint_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN k.endpoint_id::uuid END),
+        'deliver_bulk') END
 FROM k WHERE j.id = k.id;
 
 -- name: MoveJobsToLanes :execrows
--- Takes up to max_rows of the jobs of endpoints that have a lane out of the first head_rows of a shared queue: what was
--- enqueued before the lane was opened must not stand in front of others. The last ones first: workers fetch the others
+-- Takes up to max_rows of the jobs of endpoints that have a lane out of the first head_rows of each of some shared queues: what
+-- was enqueued before the lane was opened must not stand in front of others. The last ones first: workers fetch the others
 -- meanwhile. State and queue are compared as expressions the second time, so that no index on them can be taken for a better
 -- way to find the jobs than their ids.
 WITH head AS MATERIALIZED (
-    SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id, row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
-    FROM outhook.river_job AS j
-    WHERE j.state = 'available' AND j.queue = @queue ORDER BY j.priority, j.scheduled_at, j.id LIMIT @head_rows
+    SELECT q.queue, h.id, h.endpoint_id, h.rank
+    FROM (SELECT unnest(@queues::text[]) AS queue) AS q
+    CROSS JOIN LATERAL (SELECT j.id, j.args ->> 'endpoint_id' AS endpoint_id,
+            row_number() OVER (ORDER BY j.priority, j.scheduled_at, j.id) AS rank
+        FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue = q.queue
+        ORDER BY j.priority, j.scheduled_at, j.id LIMIT @head_rows) AS h
 ), k AS MATERIALIZED (
-    SELECT h.id, 'endpoint-' || h.endpoint_id AS queue FROM head AS h
+    SELECT h.id, h.queue AS shared, 'endpoint-' || h.endpoint_id AS queue FROM head AS h
     WHERE h.endpoint_id = ANY (ARRAY(SELECT d.id FROM (SELECT DISTINCT head.endpoint_id AS id FROM head) AS d
         CROSS JOIN LATERAL (SELECT FROM outhook.endpoints AS n
             -- A person may have inserted a job with other arguments.
@@ -206,7 +216,7 @@ WITH head AS MATERIALIZED (
     ORDER BY h.rank DESC LIMIT @max_rows
 ), locked AS MATERIALIZED (
     SELECT j.id, k.queue FROM k JOIN outhook.river_job AS j ON j.id = k.id
-    WHERE j.state::text = 'available' AND j.queue || '' = @queue FOR UPDATE OF j SKIP LOCKED
+    WHERE j.state::text = 'available' AND j.queue || '' = k.shared FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE outhook.river_job AS j SET queue = l.queue FROM locked AS l WHERE j.id = l.id;
 

@@ -3,29 +3,43 @@
 -- name: ReadBacklog :many
 -- The depth of each kind of queue by state, counted up to max_jobs, and for how long the oldest job that is due has waited.
 -- Kind and state are a range of River's index (state, queue, priority, scheduled_at, id), whose order the subquery has:
--- a queue of millions costs no more than max_jobs of its entries. The lanes are endpoint-<id>.
-SELECT k.queue::text AS queue, s.state::text AS state, c.n AS jobs,
-    greatest(0, extract(epoch FROM clock_timestamp() - c.oldest))::float8 AS oldest_seconds
-FROM (VALUES ('deliver', 'deliver', 'deliver'), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk'),
+-- a queue of millions costs no more than max_jobs of its entries. The lanes are endpoint-<id>. deliver_bulk is the sum of the
+-- tenants' queues of bursts and itself; its oldest job may be the first of any, so each is looked at.
+WITH RECURSIVE b AS (
+    (SELECT j.queue, j.scheduled_at, 1 AS n FROM outhook.river_job AS j
+        WHERE j.state = 'available' AND j.queue > 'bulk' AND j.queue < 'bull' ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1)
+    UNION ALL
+    SELECT t.queue, t.scheduled_at, b.n + 1 FROM b
+    CROSS JOIN LATERAL (SELECT j.queue, j.scheduled_at FROM outhook.river_job AS j
+        WHERE j.state = 'available' AND j.queue > b.queue AND j.queue < 'bull' ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1) AS t
+    WHERE b.n < @max_jobs
+)
+SELECT k.queue::text AS queue, s.state::text AS state, least(sum(c.n), @max_jobs)::bigint AS jobs,
+    greatest(0, extract(epoch FROM clock_timestamp() - least(min(c.oldest),
+        CASE WHEN k.queue = 'deliver_bulk' AND s.state = 'available' THEN (SELECT min(b.scheduled_at) FROM b) END)))::float8 AS oldest_seconds
+FROM (VALUES ('deliver', 'deliver', 'deliver'), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk'), ('deliver_bulk', 'bulk', 'bull'),
     ('deliver_slow', 'deliver_slow', 'deliver_slow'), ('deliver_limited', 'deliver_limited', 'deliver_limited'),
     ('lane', 'endpoint', 'endpoinu')) AS k (queue, low, high)
 CROSS JOIN (VALUES ('available'::outhook.river_job_state), ('retryable'), ('scheduled'), ('running')) AS s (state)
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n, coalesce(min(j.scheduled_at), clock_timestamp()) AS oldest FROM (
+    SELECT count(*) AS n, min(j.scheduled_at) AS oldest FROM (
         SELECT v.scheduled_at FROM outhook.river_job AS v
         WHERE v.state = s.state AND v.queue >= k.low AND v.queue <= k.high
         ORDER BY v.queue, v.priority, v.scheduled_at LIMIT @max_jobs
     ) AS j
-) AS c;
+) AS c
+GROUP BY k.queue, s.state;
 
 -- name: ListLate :many
 -- For how long the delivery has been due that trouble of ours (a key that is missing, a database that refuses) keeps longest
 -- from being sent, by kind of queue. Its run was given back, and its job waits for a later time now than the delivery's own, which
 -- its metadata say. Each is the first of its queue in an index that holds such jobs only.
-SELECT k.queue::text AS queue, greatest(0, extract(epoch FROM clock_timestamp()) - c.due::bigint / 1000000.0)::float8 AS late_seconds
+SELECT k.queue::text AS queue,
+    max(greatest(0, extract(epoch FROM clock_timestamp()) - c.due::bigint / 1000000.0))::float8 AS late_seconds
 FROM (VALUES ('deliver', 'deliver', 'deliver', 1), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk', 1),
+    ('deliver_bulk', 'bulk', 'bull', @max_jobs::integer),
     ('deliver_slow', 'deliver_slow', 'deliver_slow', 1), ('deliver_limited', 'deliver_limited', 'deliver_limited', 1),
-    ('lane', 'endpoint', 'endpoinu', @max_jobs::integer)) AS k (queue, low, high, most)
+    ('lane', 'endpoint', 'endpoinu', @max_jobs)) AS k (queue, low, high, most)
 CROSS JOIN LATERAL (
     SELECT min(j.due) AS due FROM (
         SELECT (v.metadata ->> 'due') COLLATE "C" AS due FROM outhook.river_job AS v
@@ -34,7 +48,8 @@ CROSS JOIN LATERAL (
         ORDER BY v.queue, (v.metadata ->> 'due') COLLATE "C" LIMIT k.most
     ) AS j
 ) AS c
-WHERE c.due IS NOT NULL;
+WHERE c.due IS NOT NULL
+GROUP BY k.queue;
 
 -- name: CountInserts :many
 -- How many rows Postgres has counted as inserted into each partition of events and deliveries, by any publisher: its

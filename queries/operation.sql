@@ -29,18 +29,19 @@ SELECT o.*, now()::timestamptz AS database_time FROM outhook.operations AS o WHE
 
 -- name: LockNextOperation :one
 -- The operation whose turn it is, of those that may go on and that nobody holds. Tenants take turns: the one that was served
--- longest ago is next, and of its operations again the one that was. Without a tenant, each endpoint is like one. crowded:
--- only those of tenants for which nothing has moved for starved_seconds.
+-- longest ago is next, and of its operations again the one that was. Without a tenant, each endpoint is like one. whose:
+-- the tenant whose deliveries it replays, NULL: those of all. starved: nothing of the tenant's has moved for starved_seconds.
 WITH served AS MATERIALIZED (
     SELECT coalesce(s.tenant_id, s.endpoint_id::text, '') AS turn, max(s.served_at) AS served_at, max(s.updated_at) AS moved_at
     FROM outhook.operations AS s WHERE s.served_at > now() - interval '1 min'
     GROUP BY coalesce(s.tenant_id, s.endpoint_id::text, '')
 )
-SELECT o.*, now()::timestamptz AS database_time
+SELECT o.*, now()::timestamptz AS database_time,
+    coalesce(o.tenant_id, (SELECT n.tenant_id FROM outhook.endpoints AS n WHERE n.id = o.endpoint_id)) AS whose,
+    (greatest(o.updated_at, s.moved_at) < now() - make_interval(secs => @starved_seconds::float8))::boolean AS starved
 FROM outhook.operations AS o
 LEFT JOIN served AS s ON s.turn = coalesce(o.tenant_id, o.endpoint_id::text, '')
 WHERE o.state = 'running' AND o.due_at <= now()
-    AND (NOT @crowded::boolean OR greatest(o.updated_at, s.moved_at) < now() - make_interval(secs => @starved_seconds::float8))
 ORDER BY s.served_at NULLS FIRST, o.served_at NULLS FIRST, o.id
 LIMIT 1 FOR UPDATE OF o SKIP LOCKED;
 
@@ -169,15 +170,14 @@ USING (SELECT s.id FROM outhook.operations AS s WHERE s.completed_at < now() - m
 WHERE o.id = k.id;
 
 -- name: ReplayDeliveries :exec
--- Opens settled deliveries again, each with a job of its own in deliver_bulk, so that live traffic goes first, or in its
--- endpoint's lane. The jobs
--- before must be finished: base, the number that the new job's attempts count from, is the highest that is in the log or
+-- Opens settled deliveries again, each with a job of its own in its tenant's queue of bursts, so that live traffic goes first,
+-- or in its endpoint's lane. The jobs before must be finished: base, the number that the new job's attempts count from, is the highest that is in the log or
 -- that a run of the job before it has taken.
 WITH k AS MATERIALIZED (
     SELECT d.event_id, d.endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
         greatest(d.attempt_count, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
             FROM outhook.river_job AS j WHERE j.id = d.job_id)) AS base,
-        outhook.lane_queue(n.id, n.lane, n.status, 'deliver_bulk') AS queue
+        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)) AS queue
     FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS r
     JOIN outhook.deliveries AS d ON d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id
         AND d.event_id BETWEEN @low::uuid AND @high::uuid
@@ -214,7 +214,7 @@ WHERE n.id = @endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 ORDER BY w.id;
 
 -- name: InsertMissedDeliveries :one
--- Makes deliveries of events for an endpoint, with jobs in deliver_bulk or its lane, and returns how many it made.
+-- Makes deliveries of events for an endpoint, with jobs in its tenant's queue of bursts or its lane, and returns how many it made.
 WITH k AS MATERIALIZED (
     SELECT u.event_id, nextval('outhook.river_job_id_seq') AS job_id FROM (SELECT unnest(@event_ids::uuid[]) AS event_id) AS u
 ), made AS (
@@ -225,7 +225,7 @@ WITH k AS MATERIALIZED (
 ), job_rows AS (
     INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
     SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id),
-        outhook.lane_queue(n.id, n.lane, n.status, 'deliver_bulk'), 1000
+        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)), 1000
     FROM made AS m
     JOIN outhook.endpoints AS n ON n.id = m.endpoint_id
 )

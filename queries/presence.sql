@@ -49,7 +49,7 @@ WITH watched AS MATERIALIZED (
         CASE WHEN s.rescues > 1 THEN least(2 ^ least(s.rescues - 1, 10), 600) ELSE 0 END AS wait
     FROM stuck AS s
     CROSS JOIN LATERAL outhook.note_lost_run(s.event_id, s.endpoint_id, s.id, s.number, s.to_cancel) AS d (free, next_attempt_at)
-    LEFT JOIN LATERAL (SELECT outhook.lane_queue(n.id, n.lane, n.status, 'deliver') AS queue FROM outhook.endpoints AS n
+    LEFT JOIN LATERAL (SELECT outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, 'deliver') AS queue FROM outhook.endpoints AS n
         WHERE n.id = s.endpoint_id OFFSET 0) AS q ON s.queue IN ('deliver_slow', 'deliver_limited')
 ), rescued AS (
     UPDATE outhook.river_job AS j SET
@@ -64,7 +64,7 @@ WITH watched AS MATERIALIZED (
             THEN jsonb_build_object('due', (extract(epoch FROM due.next_attempt_at) * 1000000)::bigint::text) ELSE '{}' END
     FROM due CROSS JOIN LATERAL (SELECT greatest(due.next_attempt_at, now() + make_interval(secs => due.wait)) AS due_at) AS t
     WHERE j.id = due.id AND due.free
-    RETURNING due.client_id, due.died, due.wait, j.queue
+    RETURNING due.client_id, due.died, due.wait, CASE WHEN j.queue LIKE 'bulk-%' THEN 'deliver_bulk' ELSE j.queue END AS queue
 )
 SELECT r.client_id::text AS client_id, r.died::boolean AS died, count(*)::integer AS jobs, max(r.wait)::float8 AS wait_seconds,
     outhook.wake(r.queue, true)::text AS notified

@@ -110,7 +110,7 @@ const watchJobs = `
 		UNION ALL
 		SELECT j.args, 0, '' FROM outhook.river_job AS j
 		WHERE j.state IN ('available', 'scheduled', 'retryable') AND j.kind = 'deliver' AND j.priority = 1
-			AND j.queue IN ('deliver', 'deliver_bulk', 'deliver_slow', 'deliver_limited')
+			AND (j.queue IN ('deliver', 'deliver_bulk', 'deliver_slow', 'deliver_limited') OR j.queue LIKE 'bulk-%')
 			AND j.scheduled_at > now() AND j.scheduled_at < now() + interval '5 s'
 	)
 	SELECT d.event_id, d.endpoint_id, j.number, j.holder

@@ -71,6 +71,9 @@ func (r *run) record(e ending, at time.Time) record {
 	return rec
 }
 
+// burst tells whether the run has a place of bursts.
+func (r *run) burst() bool { return ledger.WorkedAs(r.job.Queue) == ledger.QueueDeliverBulk }
+
 // released tells whether the pacer has released this very run: a retry, or a run in place of a dead worker's, needs a
 // release of its own.
 func (r *run) released() bool {

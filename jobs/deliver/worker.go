@@ -212,7 +212,7 @@ func (w *Worker) crowded(ctx context.Context, r *run, hold time.Duration) {
 
 // setAside moves the job to its endpoint's queue, where the pacer finds it. That takes no attempt number.
 func (w *Worker) setAside(ctx context.Context, r *run) {
-	if r.job.Queue == ledger.QueueDeliverBulk && r.Status == db.EndpointStatusEnabled && r.Lane != ledger.LaneBulk {
+	if r.burst() && r.Status == db.EndpointStatusEnabled && r.Lane != ledger.LaneBulk {
 		w.bulk.Turn(time.Now(), false)
 	}
 
@@ -257,7 +257,7 @@ func (w *Worker) send(ctx context.Context, r *run) (res egress.Result, rec *reco
 		return res, nil
 	}
 
-	if r.job.Queue == ledger.QueueDeliverBulk {
+	if r.burst() {
 		w.bulk.Turn(time.Now(), true)
 	}
 

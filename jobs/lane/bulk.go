@@ -13,7 +13,7 @@ const (
 	minBulkRate = 20
 
 	// A look that finds less than it asked for and takes slowLook has read past the rows of a large transaction that is
-	// still open, and would again: the next one waits restFactor times as long, at most maxRest.
+	// still open, and would again (see Turns, too): the next one waits restFactor times as long, at most maxRest.
 	slowLook   = 5 * time.Millisecond
 	restFactor = 10
 	maxRest    = time.Second

@@ -7,5 +7,5 @@
 //   - pacer.go decides which process paces: one, by a lease. release.go and sweep.go are what it does: look at the
 //     lanes, release what may leave, close and widen lanes; move what is in the wrong queue, and cancel what waits
 //     for ended endpoints.
-//   - bulk.go bounds how fast bursts go while others wait.
+//   - bulk.go bounds how fast bursts go while others wait, and turns.go takes each tenant's in turn.
 package lane

@@ -156,6 +156,8 @@ type lanes struct {
 	allAt  time.Time // when to do all
 	open   bool      // there are lanes
 	chores []chore
+
+	lastBulk string // the queue of bursts that was looked through last
 }
 
 // round does what is due, and tells whether there is more than to look for work once in a while.

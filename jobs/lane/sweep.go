@@ -23,9 +23,10 @@ const (
 	sweepChunk = 250
 
 	// laneHead is how much of a shared queue is looked through at once, for at most laneChunk jobs that stand in front of
-	// others.
-	laneHead  = 5000
-	laneChunk = 1000
+	// others; of up to laneQueues queues of bursts together, each the same part of it.
+	laneHead   = 5000
+	laneChunk  = 1000
+	laneQueues = 100
 
 	// cancelLook is how many deliveries of an ended endpoint are looked at for sweepChunk that are pending.
 	cancelLook = 5000
@@ -51,11 +52,10 @@ func (l *lanes) listChores(ctx context.Context) error {
 	}
 
 	if l.open {
-		for _, queue := range ledger.SharedQueues() {
-			l.addChore("move "+queue, l.mover(laneChunk, func(ctx context.Context, tx pgx.Tx) (int64, error) {
-				return db.New().MoveJobsToLanes(ctx, tx, queue, laneHead, laneChunk)
-			}))
-		}
+		l.addChore("move to lanes", l.mover(laneChunk, func(ctx context.Context, tx pgx.Tx) (int64, error) {
+			return moveToLanes(ctx, tx, []string{ledger.QueueDeliver})
+		}))
+		l.addChore("move bursts to lanes", l.mover(laneChunk, l.moveBurstsToLanes))
 	}
 
 	ended, err := db.New().ListEndedEndpoints(ctx, l.conn)
@@ -66,6 +66,21 @@ func (l *lanes) listChores(ctx context.Context) error {
 		l.addChore("cancel "+n.ID.String(), l.canceller(n))
 	}
 	return nil
+}
+
+// moveBurstsToLanes does for the next queues of bursts what moveToLanes does.
+func (l *lanes) moveBurstsToLanes(ctx context.Context, tx pgx.Tx) (int64, error) {
+	queues, err := db.New().ListBulkQueues(ctx, tx, nil, laneQueues, l.lastBulk)
+	if err != nil || len(queues) == 0 {
+		return 0, err
+	}
+	l.lastBulk = queues[len(queues)-1]
+	return moveToLanes(ctx, tx, queues)
+}
+
+// moveToLanes takes jobs of endpoints that have a lane out of the heads of shared queues.
+func moveToLanes(ctx context.Context, tx pgx.Tx, queues []string) (int64, error) {
+	return db.New().MoveJobsToLanes(ctx, tx, queues, int32(laneHead/len(queues)), laneChunk) //nolint:gosec // small
 }
 
 func (l *lanes) addChore(name string, do func(context.Context) (bool, error)) {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,8 +18,10 @@ const (
 	LaneBulk    = "bulk"    // slow, but there are as many lanes as there may be: in the queue of bursts
 )
 
-// Queues of River. An endpoint that is paused or has a lane has a queue of its own, endpoint-<id>, that nobody works:
-// the pacer releases jobs from there to deliver_slow and deliver_limited.
+// Queues of River. The bursts of each tenant have a queue of their own, bulk-<hash> (outhook.bulk_queue), that the
+// workers of deliver_bulk work in turn, with that queue itself: nobody notifies it, and River has no row of it. An
+// endpoint that is paused or has a lane has a queue of its own, endpoint-<id>, that nobody works: the pacer releases
+// jobs from there to deliver_slow and deliver_limited.
 const (
 	QueueDeliver        = "deliver"
 	QueueDeliverBulk    = "deliver_bulk"
@@ -27,6 +30,9 @@ const (
 	QueueOperations     = "operations"
 	QueueMaintenance    = "maintenance"
 
+	// BulkQueuePrefix begins the name of the queue of a tenant's bursts; 7 hexadecimal digits follow.
+	BulkQueuePrefix = "bulk-"
+
 	// EndpointQueuePrefix begins the name of an endpoint's own queue; its id follows.
 	EndpointQueuePrefix = "endpoint-"
 )
@@ -34,8 +40,16 @@ const (
 // SharedQueues are the queues of endpoints without a lane.
 func SharedQueues() []string { return []string{QueueDeliver, QueueDeliverBulk} }
 
-// WorkedQueues are the queues of deliveries that every worker process works.
+// WorkedQueues are the queues of deliveries that every worker process works, by the names of their workers (WorkedAs).
 func WorkedQueues() []string { return append(SharedQueues(), QueueDeliverSlow, QueueDeliverLimited) }
+
+// WorkedAs returns the name of the queue whose workers work a queue.
+func WorkedAs(queue string) string {
+	if strings.HasPrefix(queue, BulkQueuePrefix) {
+		return QueueDeliverBulk
+	}
+	return queue
+}
 
 // Notify wakes the workers of a queue when tx commits.
 func Notify(ctx context.Context, tx pgx.Tx, queue string) error {

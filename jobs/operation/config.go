@@ -4,8 +4,8 @@ import "fmt"
 
 // Config is how recover and replay go. Begin with DefaultConfig.
 type Config struct {
-	// Backlog is how many deliveries of bursts and operations may wait for their turn while an operation goes on, from 1
-	// to 1,000,000: with more, it waits.
+	// Backlog is how many deliveries of a tenant's bursts and operations may wait for their turn while one of its
+	// operations goes on, from 1 to 1,000,000: with more, it waits.
 	//
 	// Defaults to 1,000.
 	Backlog int

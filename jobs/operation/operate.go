@@ -31,7 +31,7 @@ const (
 )
 
 // beginPass begins an operation's first pass, once what matches has been counted.
-func (w *Worker) beginPass(ctx context.Context, op db.LockOperationRow) error {
+func (w *Worker) beginPass(ctx context.Context, op db.LockNextOperationRow) error {
 	total := w.countMatches(ctx, op)
 
 	return pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
@@ -49,7 +49,7 @@ func (w *Worker) beginPass(ctx context.Context, op db.LockOperationRow) error {
 }
 
 // chunk looks at the next deliveries, replays those that match, and moves the operation on, all in tx.
-func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
+func chunk(ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow) error {
 	part, err := scan(ctx, tx, op)
 	if err != nil {
 		return fmt.Errorf("looking at deliveries: %w", err)
@@ -82,7 +82,7 @@ func chunk(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 }
 
 // endPass ends the phase of an operation whose pass began late enough, or begins the last pass when its time has come.
-func endPass(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
+func endPass(ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow) error {
 	due := op.Until.Add(grace)
 	switch {
 	case !op.PassBeganAt.Before(due) && op.Missed:
@@ -97,7 +97,7 @@ func endPass(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 	return db.New().BeginPass(ctx, tx, nil, op.ID)
 }
 
-func complete(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
+func complete(ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow) error {
 	if _, err := db.New().SetOperationState(ctx, tx, StateCompleted, op.ID, []string{StateRunning}); err != nil {
 		return fmt.Errorf("completing: %w", err)
 	}
@@ -106,7 +106,7 @@ func complete(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 
 // chunkMissed looks at the next events of the endpoint's tenant, makes the deliveries that are missing, and moves the
 // operation on, all in tx.
-func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
+func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow) error {
 	part, err := scanMissed(ctx, tx, op)
 	if err != nil {
 		return fmt.Errorf("looking at events: %w", err)
@@ -144,7 +144,7 @@ func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) error {
 // replayChunk replays those of the deliveries that still match once they are locked, and returns how many that are. The
 // order of locks is everybody's: deliveries, then jobs.
 func replayChunk(
-	ctx context.Context, tx pgx.Tx, op db.LockOperationRow, eventIDs, endpointIDs []uuid.UUID,
+	ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow, eventIDs, endpointIDs []uuid.UUID,
 ) (int, error) {
 	if len(eventIDs) == 0 {
 		return 0, nil

@@ -45,7 +45,7 @@ type stretch struct {
 // look looks through the log day by day, from the operation's place to the day of its until, until it has scanRows rows
 // or has looked at scanDays days. from is the first day if the operation has no place yet.
 func look[R any](
-	ctx context.Context, tx pgx.Tx, op db.LockOperationRow, from func(first pg.Day) pg.Day,
+	ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow, from func(first pg.Day) pg.Day,
 	query func(stretch) ([]R, error), behind func(R) place,
 ) (p part[R], err error) {
 	days, err := db.New().GetLogDays(ctx, tx)
@@ -90,12 +90,12 @@ func look[R any](
 }
 
 // dayBegin is the place before the first delivery of a day.
-func dayBegin(op db.LockOperationRow, day pg.Day) place {
+func dayBegin(op db.LockNextOperationRow, day pg.Day) place {
 	return place{completedAt: op.Since, eventID: day.Floor()}
 }
 
 // scan returns the deliveries behind the operation's place.
-func scan(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (part[db.ScanEndedDeliveriesRow], error) {
+func scan(ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow) (part[db.ScanEndedDeliveriesRow], error) {
 	q := db.New()
 	ended := func(s stretch) ([]db.ScanEndedDeliveriesRow, error) {
 		return q.ScanEndedDeliveries(ctx, tx, db.ScanEndedDeliveriesParams{
@@ -128,7 +128,7 @@ func scan(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (part[db.ScanE
 }
 
 // scansLog tells whether the operation has to look at all deliveries.
-func scansLog(op db.LockOperationRow) bool {
+func scansLog(op db.LockNextOperationRow) bool {
 	return slices.Contains(op.States, string(db.DeliveryStateSucceeded))
 }
 
@@ -141,7 +141,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // scanMissed returns the events behind the operation's place.
-func scanMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (part[db.ScanMissedEventsRow], error) {
+func scanMissed(ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow) (part[db.ScanMissedEventsRow], error) {
 	query := func(s stretch) ([]db.ScanMissedEventsRow, error) {
 		p := db.ScanMissedEventsParams{
 			EndpointID: *op.EndpointID, EventTypes: op.EventTypes, Since: op.Since, Until: op.Until,
@@ -160,7 +160,7 @@ func scanMissed(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (part[db
 }
 
 // countMatches counts for the progress that people look at; nil if that takes too long.
-func (w *Worker) countMatches(ctx context.Context, op db.LockOperationRow) *int64 {
+func (w *Worker) countMatches(ctx context.Context, op db.LockNextOperationRow) *int64 {
 	if scansLog(op) || op.Missed {
 		return nil
 	}

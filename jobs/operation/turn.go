@@ -27,8 +27,8 @@ const (
 	minWait = 100 * time.Millisecond
 	maxWait = 4 * time.Second // below 5 s, River makes a snoozed job available at once
 
-	// starved is how long a tenant's operations stand still because others' bursts fill the queue. Then one goes on, a
-	// chunk each time: bursts may come for hours, and what it adds to theirs is little.
+	// starved is how long a tenant's operations stand still because its bursts fill its queue (those of all, for one that
+	// is of all tenants). Then one goes on, a chunk each time: bursts may come for hours, and what it adds is little.
 	starved = 10 * time.Second
 
 	// rest is how long an operation rests after trouble.
@@ -135,14 +135,14 @@ func (w *Worker) serve(ctx context.Context) (served bool, err error) {
 }
 
 // step does one chunk of the operation whose turn it is, and returns that, nil if there is none.
-func (w *Worker) step(ctx context.Context) (op *db.LockOperationRow, err error) {
+func (w *Worker) step(ctx context.Context) (op *db.LockNextOperationRow, err error) {
 	counts := false
 	err = pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{BeginQuery: begin}, func(tx pgx.Tx) error {
 		if op, err = w.next(ctx, tx); op == nil || err != nil {
 			return err
 		}
 
-		full, err := w.laneFull(ctx, tx, *op)
+		full, err := w.full(ctx, tx, *op)
 		switch {
 		case err != nil:
 			return err
@@ -164,44 +164,45 @@ func (w *Worker) step(ctx context.Context) (op *db.LockOperationRow, err error) 
 }
 
 // next locks the operation whose turn it is. Nil: none can go on.
-func (w *Worker) next(ctx context.Context, tx pgx.Tx) (*db.LockOperationRow, error) {
-	crowded, err := w.holds(ctx, tx, ledger.QueueDeliverBulk)
-	if err != nil {
-		return nil, err
-	}
-
-	row, err := db.New().LockNextOperation(ctx, tx, crowded, starved.Seconds())
+func (w *Worker) next(ctx context.Context, tx pgx.Tx) (*db.LockNextOperationRow, error) {
+	op, err := db.New().LockNextOperation(ctx, tx, starved.Seconds())
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil //nolint:nilnil // as it says
 	case err != nil:
 		return nil, fmt.Errorf("looking for the next operation: %w", err)
 	}
-	op := db.LockOperationRow(row)
 	return &op, nil
 }
 
 // hold ends an operation's turn and keeps it from the next one for a while.
-func hold(ctx context.Context, tx pgx.Tx, op db.LockOperationRow, wait time.Duration) error {
+func hold(ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow, wait time.Duration) error {
 	if err := db.New().DeferOperation(ctx, tx, wait.Seconds(), op.ID); err != nil {
 		return fmt.Errorf("noting how long it waits: %w", err)
 	}
 	return nil
 }
 
-// laneFull tells whether enough deliveries wait in the lane of the operation's endpoint already.
-func (w *Worker) laneFull(ctx context.Context, tx pgx.Tx, op db.LockOperationRow) (bool, error) {
-	if op.EndpointID == nil {
+// full tells whether enough deliveries wait already: in the lane of the operation's endpoint, or as its tenant's
+// bursts. An operation of all tenants looks at all bursts.
+func (w *Worker) full(ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow) (bool, error) {
+	backlog := int32(w.cfg.Backlog) //nolint:gosec // validated
+	if op.EndpointID != nil {
+		n, err := db.New().CountAvailableJobs(ctx, tx, ledger.EndpointQueuePrefix+op.EndpointID.String(), backlog)
+		if err != nil {
+			return false, fmt.Errorf("counting what waits in the lane: %w", err)
+		}
+		if n >= int64(backlog) {
+			return true, nil
+		}
+	}
+
+	if op.Starved {
 		return false, nil
 	}
-	return w.holds(ctx, tx, ledger.EndpointQueuePrefix+op.EndpointID.String())
-}
-
-// holds tells whether a queue holds as many deliveries as may wait for their turn.
-func (w *Worker) holds(ctx context.Context, tx pgx.Tx, queue string) (bool, error) {
-	n, err := db.New().CountAvailableJobs(ctx, tx, queue, int32(w.cfg.Backlog)) //nolint:gosec // validated
+	n, err := db.New().CountWaitingBursts(ctx, tx, op.Whose, backlog)
 	if err != nil {
-		return false, fmt.Errorf("counting what waits: %w", err)
+		return false, fmt.Errorf("counting the bursts that wait: %w", err)
 	}
-	return n >= int64(w.cfg.Backlog), nil
+	return n >= int64(backlog), nil
 }

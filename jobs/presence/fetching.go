@@ -11,6 +11,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // fetchSilence is how long deliveries may be due of which this process takes none although it could.
@@ -75,8 +76,8 @@ func (f *Fetching) Look(ctx context.Context, dbtx db.DBTX) error {
 // Runs are the jobs of the runs that have begun and not ended.
 type Runs struct {
 	mu     sync.Mutex
-	jobs   map[int64]int // how many runs of a job: one that was taken for dead may go on beside the next
-	queues map[string]int
+	jobs   map[int64]int  // how many runs of a job: one that was taken for dead may go on beside the next
+	queues map[string]int // by the queue whose workers work them
 }
 
 // NewRuns returns those of a process that runs none yet.
@@ -87,14 +88,14 @@ func (r *Runs) Begin(job *rivertype.JobRow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.jobs[job.ID]++
-	r.queues[job.Queue]++
+	r.queues[ledger.WorkedAs(job.Queue)]++
 }
 
 // End notes that it has ended.
 func (r *Runs) End(job *rivertype.JobRow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.queues[job.Queue]--
+	r.queues[ledger.WorkedAs(job.Queue)]--
 	if r.jobs[job.ID]--; r.jobs[job.ID] == 0 {
 		delete(r.jobs, job.ID)
 	}

@@ -58,7 +58,7 @@ BEGIN
         duplicate := false;
         conflict := false;
         delivery_count := outhook.put_one(event_id, created_at, tenants[1], names[1], docs[1], notify, traces[1],
-            CASE WHEN earlier < 100 THEN 'deliver' ELSE 'deliver_bulk' END);
+            CASE WHEN earlier < 100 THEN 'deliver' ELSE outhook.bulk_queue(tenants[1]) END);
         RETURN NEXT;
         RETURN;
     END IF;

@@ -29,8 +29,8 @@ BEGIN
         SELECT f.*, nextval('outhook.river_job_id_seq') AS job_id FROM (
             SELECT v.i, v.id AS event_id, e.id AS endpoint_id,
                 -- A burst for one endpoint gets workers of its own, so that it does not stand in front of everybody.
-                outhook.lane_queue(e.id, e.lane, e.status,
-                    CASE WHEN burst OR count(*) OVER (PARTITION BY e.id) >= 100 THEN 'deliver_bulk' ELSE 'deliver' END) AS queue
+                outhook.lane_queue(e.id, v.tenant, e.lane, e.status, CASE WHEN burst OR count(*) OVER (PARTITION BY e.id) >= 100
+                    THEN outhook.bulk_queue(v.tenant) ELSE 'deliver' END) AS queue
             FROM input AS v
             CROSS JOIN LATERAL (SELECT n.id, n.lane, n.status FROM outhook.endpoints AS n
                 WHERE n.tenant_id = v.tenant AND n.deleted_at IS NULL AND n.status <> 'disabled'
@@ -47,7 +47,8 @@ BEGIN
         SELECT f.job_id, 'deliver', jsonb_build_object('event_id', f.event_id, 'endpoint_id', f.endpoint_id), f.queue, 1000
         FROM fan AS f
     )
-    SELECT array_agg(coalesce(c.n, 0) ORDER BY v.i), (SELECT array_agg(DISTINCT f.queue) FROM fan AS f) INTO counts, queues
+    SELECT array_agg(coalesce(c.n, 0) ORDER BY v.i), (SELECT array_agg(DISTINCT CASE WHEN f.queue LIKE 'bulk-%' THEN 'deliver_bulk' ELSE f.queue END) FROM fan AS f)
+    INTO counts, queues
     FROM input AS v LEFT JOIN (SELECT f.i, count(*)::integer AS n FROM fan AS f GROUP BY f.i) AS c ON c.i = v.i;
 
     FOREACH queue IN ARRAY coalesce(queues, '{}') LOOP

@@ -18,7 +18,7 @@ BEGIN
     VALUES (id, at, owner, name, doc, outhook.trace_or_null(traceparent));
     WITH f AS MATERIALIZED (
         SELECT e.id AS endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
-            outhook.lane_queue(e.id, e.lane, e.status, usually) AS queue
+            outhook.lane_queue(e.id, e.tenant_id, e.lane, e.status, usually) AS queue
         FROM outhook.endpoints AS e
         WHERE e.tenant_id = owner AND e.deleted_at IS NULL AND e.status <> 'disabled'
             AND (e.event_types = '{}' OR e.event_types && outhook.type_patterns(name))
@@ -29,7 +29,7 @@ BEGIN
         INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
         SELECT f.job_id, 'deliver', jsonb_build_object('event_id', put_one.id, 'endpoint_id', f.endpoint_id), f.queue, 1000 FROM f
     )
-    SELECT count(*), count(*) FILTER (WHERE f.queue = 'deliver'), count(*) FILTER (WHERE f.queue = 'deliver_bulk')
+    SELECT count(*), count(*) FILTER (WHERE f.queue = 'deliver'), count(*) FILTER (WHERE f.queue LIKE 'bulk-%')
     INTO made, usual, bulk FROM f;
     IF usual > 0 THEN
         PERFORM outhook.wake('deliver', notify);
