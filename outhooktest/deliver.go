@@ -60,6 +60,7 @@ type Attempt struct {
 func Endpoint(t testing.TB, pool *pgxpool.Pool, tenantID, url string, types ...string) (secret string) {
 	t.Helper()
 	keys, made := keyring(t), signature.NewSecret()
+
 	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
 		n, err := db.New().InsertEndpoint(t.Context(), tx, db.InsertEndpointParams{
 			TenantID: tenantID, URL: url, EventTypes: append([]string{}, types...), Headers: json.RawMessage(`{}`),
@@ -71,7 +72,6 @@ func Endpoint(t testing.TB, pool *pgxpool.Pool, tenantID, url string, types ...s
 		keyID, sealed := keys.Seal(made.Bytes(), n.ID[:])
 		return db.New().InsertEndpointSecret(t.Context(), tx, n.ID, keyID, sealed)
 	})
-
 	if err != nil {
 		t.Fatalf("making an endpoint: %v", err)
 	}
