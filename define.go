@@ -3,7 +3,7 @@ package outhook
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -39,10 +39,15 @@ var registry struct {
 }
 
 // Define declares an event type whose payload is the JSON of a T, and lists it in [Definitions]. Call it once for each
-// type, in the declaration of a variable of a package. It panics if the type is not valid, or was defined before.
+// type, in the declaration of a variable of a package. It panics if the type is not valid, or was defined before, or if
+// T is a pointer to an [Envelope], which could not be filled in without a change of the caller's.
 func Define[T any](eventType string) *Definition[T] {
 	if err := checkType(eventType); err != nil {
 		panic(fmt.Sprintf("outhook: defining the event type %q: it %s", eventType, err.Problem))
+	}
+	if _, pointer := any(*new(T)).(sealed); pointer {
+		panic(fmt.Sprintf("outhook: defining the event type %q: its payload is %s; take the envelope, not a pointer",
+			eventType, reflect.TypeFor[T]()))
 	}
 
 	registry.Lock()
@@ -71,13 +76,10 @@ func (d *Definition[T]) Type() string { return d.eventType }
 // Event returns an event of the type, whose payload is what encoding/json makes of payload. Give it an IdempotencyKey
 // or a Traceparent, and enqueue it with [Enqueue], [EnqueueSQL] or together with others.
 //
-// Returns an error that wraps ErrInvalidEvent if the payload can't be encoded.
+// Returns an error that wraps ErrInvalidEvent if the payload can't be encoded, or is an [Envelope] without a Timestamp
+// or of another type.
 func (d *Definition[T]) Event(tenantID string, payload T) (Event, error) {
-	data, err := json.Marshal(payload)
-	if err != nil {
-		return Event{}, fmt.Errorf("%w: encoding the payload of %s: %w", ErrInvalidEvent, d.eventType, err)
-	}
-	return Event{TenantID: tenantID, Type: d.eventType, Payload: data}, nil
+	return eventOf(tenantID, d.eventType, payload)
 }
 
 // Enqueue is [Enqueue] for an event of the type.
@@ -90,9 +92,14 @@ func (d *Definition[T]) EnqueueMany(ctx context.Context, tx pgx.Tx, tenantID str
 	events := make([]Event, len(payloads))
 	for i, payload := range payloads {
 		event, err := d.Event(tenantID, payload)
+		if invalid := (*InvalidEventError)(nil); errors.As(err, &invalid) {
+			invalid.Index = i
+			return nil, invalid
+		}
 		if err != nil {
 			return nil, fmt.Errorf("event %d: %w", i, err)
 		}
+
 		events[i] = event
 	}
 	return EnqueueMany(ctx, tx, events)

@@ -69,6 +69,9 @@ func TestDefinitionsListsEachOnce(t *testing.T) {
 	require.Equal(t, []outhook.Defined{
 		{Type: "order.paid", Payload: reflect.TypeFor[order]()},
 		{Type: "order.refunded", Payload: reflect.TypeFor[*order]()},
+		{Type: "order.returned", Payload: reflect.TypeFor[refund]()},
+		{Type: "order.shipped", Payload: reflect.TypeFor[outhook.Envelope[order]]()},
+		{Type: "shipment.lost", Payload: reflect.TypeFor[outhook.Envelope[Shipment]]()},
 		{Type: "shipment.sent", Payload: reflect.TypeFor[Shipment]()},
 	}, outhook.Definitions())
 

@@ -226,7 +226,7 @@ func deliver(t *testing.T, shop, id string, change func(http.Header)) int {
 	t.Helper()
 	verifier, err := standardwebhooks.NewWebhook(secret)
 	require.NoError(t, err)
-	body, now := []byte(`{"id": 1}`), time.Now()
+	body, now := []byte(`{"type": "order.placed", "timestamp": "2026-03-01T09:30:00Z", "data": {"id": 1}}`), time.Now()
 	signature, err := verifier.Sign(id, now, body)
 	require.NoError(t, err)
 	header := http.Header{}
