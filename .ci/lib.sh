@@ -73,10 +73,13 @@ install_packages() {
 	command -v apache2 >/dev/null || missing+=(apache2-bin)
 	command -v haproxy >/dev/null || missing+=(haproxy)
 	command -v openssl >/dev/null || missing+=(openssl)
+	command -v javac >/dev/null || missing+=(openjdk-17-jdk-headless)
 	# The pages of docs/ are run in these languages too.
 	local debian
 	for debian in python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy python3-django python3-pytest \
-		ruby-activerecord ruby-pg jq curl; do
+		ruby-activerecord ruby-pg jq curl \
+		python3-flask python3-fastapi python3-uvicorn python3-waitress python3-psycopg-pool \
+		puma ruby-railties ruby-sinatra php-cli php-pgsql libpostgresql-jdbc-java; do
 		dpkg-query --show --showformat '${db:Status-Status}\n' "$debian" 2>/dev/null | grep -qx installed || missing+=("$debian")
 	done
 	if [[ ${#missing[@]} -eq 0 ]]; then return; fi

@@ -22,6 +22,8 @@ type block struct {
 	prints string // what its output must hold
 	needs  string // a command that must succeed for this block and the rest of its section
 
+	receives string // the command that starts this file as a receiver, for TestReceivers
+
 	goFile string // the example whose body this block shows
 }
 
@@ -98,6 +100,8 @@ func (b *block) mark(match []string) error {
 		b.prints = value
 	case "needs":
 		b.needs = value
+	case "receives":
+		b.receives = value
 	case "slow":
 		b.slow = true
 		return nil
@@ -112,6 +116,8 @@ func (b *block) mark(match []string) error {
 
 func (b block) check() error {
 	switch {
+	case b.receives != "" && b.file == "":
+		return fmt.Errorf("%s: a receiver is a file: <!-- file: NAME -->", b)
 	case b.language == "":
 		return fmt.Errorf("%s: the block needs a language: sh or sql to be run, or one of %s", b, strings.Join(data, ", "))
 	case b.notRun != "", b.isCommand(), slices.Contains(data, b.language):
