@@ -18,7 +18,8 @@
 //   - [EnqueueSQL] and [EnqueueManySQL] take a [sql.Tx] of any Postgres driver, or what sqlx, GORM, bun and ent have.
 //   - Other languages call the SQL function outhook.enqueue in their transaction. It is what this package calls.
 //
-// [Define] ties an event type to the Go type of its payload. Package outhooktest tests code that enqueues.
+// [Define] ties an event type to the Go type of its payload, and an [Envelope] is a payload that names its type, so
+// that a receiver finds it where it is signed. Package outhooktest tests code that enqueues.
 //
 // The database needs Outhook's schema (outhook migrate up) and the caller's role EXECUTE on the function (GRANT
 // outhook_publisher TO …). The package has no state, starts nothing and connects to nothing.

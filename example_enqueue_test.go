@@ -2,13 +2,18 @@ package outhook_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook"
 )
+
+type Invoice struct {
+	ID     int `json:"id"`
+	Amount int `json:"amount"`
+}
 
 func ExampleEnqueue() {
 	ctx := context.Background()
@@ -19,11 +24,12 @@ func ExampleEnqueue() {
 		if _, err := tx.Exec(ctx, "UPDATE invoices SET paid = true WHERE id = $1", 17); err != nil {
 			return err
 		}
-		_, err := outhook.Enqueue(ctx, tx, outhook.Event{
-			TenantID: "acme",
-			Type:     "invoice.paid",
-			Payload:  json.RawMessage(`{"id": 17, "amount": 4200}`),
-		})
+		paid := outhook.Envelope[Invoice]{Type: "invoice.paid", Timestamp: time.Now(), Data: Invoice{ID: 17, Amount: 4200}}
+		event, err := paid.Event("acme") // its payload is {"type": …, "timestamp": …, "data": …}
+		if err != nil {
+			return err
+		}
+		_, err = outhook.Enqueue(ctx, tx, event)
 		return err
 	})
 	fmt.Println("committed together:", err == nil)

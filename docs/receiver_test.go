@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -67,6 +68,7 @@ func TestReceivers(t *testing.T) {
 	sender, tables := newSender(t), inboxTable(t)
 
 	var receivers []*receiver
+	var commands []string
 	for _, path := range pages {
 		blocks, err := parsePage(path, path)
 		require.NoError(t, err)
@@ -74,11 +76,12 @@ func TestReceivers(t *testing.T) {
 			if b.receives != "" {
 				r := &receiver{block: b, files: blocks, databaseURL: dbtest.Empty(t), stored: map[string]string{}}
 				t.Cleanup(r.stop) // before its database goes
-				receivers = append(receivers, r)
+				receivers, commands = append(receivers, r), append(commands, b.receives)
 			}
 		}
 	}
 	require.NotEmpty(t, receivers)
+	require.Subset(t, commands, slices.Collect(maps.Keys(mayStall)))
 
 	t.Run("Requests", func(t *testing.T) {
 		for _, r := range receivers {
