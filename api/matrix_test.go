@@ -77,6 +77,7 @@ func matrix() map[string]entry {
 		"create-events":       {scopes: publish, path: at("/api/events/batch"), body: at(`{"events":[{"tenant_id":"{tenant}","type":"a","payload":1}]}`), kind: ofMaking},
 		"list-events":         {scopes: read, path: at("/api/events"), kind: ofList},
 		"get-event":           {scopes: read, path: at("/api/events/{event}")},
+		"explain-event":       {scopes: read, path: at("/api/events/{event}/why")},
 		"list-event-attempts": {scopes: read, path: at("/api/events/{event}/attempts")},
 
 		"list-delivery-attempts": {scopes: read, path: at("/api/deliveries/{event}/{endpoint}/attempts")},
@@ -135,6 +136,8 @@ func matrix() map[string]entry {
 		"pause-operation":  {scopes: tenant, path: at("/api/operations/{operation}/pause"), audited: "operation"},
 		"resume-operation": {scopes: tenant, path: at("/api/operations/{operation}/resume"), audited: "operation"},
 		"cancel-operation": {scopes: tenant, path: at("/api/operations/{operation}/cancel"), audited: "operation"},
+
+		"list-workers": {scopes: admin, path: at("/api/workers"), kind: ofCounts},
 
 		"list-audit": {scopes: tenant, path: at("/api/audit"), kind: ofList},
 	}

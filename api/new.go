@@ -50,6 +50,8 @@ func New(cfg Config) (*Server, error) {
 	s.addReplays()
 	s.addTail()
 	s.addStats()
+	s.addWhy()
+	s.addWorkers()
 	s.addEndpoints()
 	s.addTrials()
 	s.addSecrets()

@@ -24,6 +24,7 @@ const (
 	tagOperations = "Operations"
 	tagTenants    = "Tenants"
 	tagKeys       = "Keys"
+	tagWorkers    = "Workers"
 	tagAudit      = "Audit"
 
 	securityScheme = "key"
@@ -105,6 +106,7 @@ func tags() []*huma.Tag {
 
 		{Name: tagOperations, Description: "An operation is an order to replay many deliveries, carried out in the " +
 			"background: it can be watched, paused, resumed and cancelled."},
+		{Name: tagWorkers, Description: "Who delivers, and what waits for them: for whoever runs Outhook."},
 		{Name: tagTenants, Description: "A tenant is a label that you choose; there is nothing to create. " +
 			"What belongs to one can be erased."},
 

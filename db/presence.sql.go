@@ -5,7 +5,175 @@ package db
 
 import (
 	"context"
+	"time"
 )
+
+const checkWorkers = `-- name: CheckWorkers :one
+WITH RECURSIVE q AS (
+    (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' ORDER BY j.queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue > q.queue ORDER BY j.queue LIMIT 1)
+    FROM q WHERE q.queue IS NOT NULL
+), worked AS MATERIALIZED (
+    SELECT k.queue FROM unnest($1::text[]) AS k (queue)
+    WHERE NOT EXISTS (SELECT FROM outhook.river_queue AS p WHERE p.name = k.queue AND p.paused_at IS NOT NULL)
+), taken AS MATERIALIZED (
+    SELECT q.queue FROM q WHERE q.queue IN (SELECT w.queue FROM worked AS w) OR EXISTS (SELECT FROM outhook.endpoints AS n
+        -- A person may have named a queue as they like.
+        WHERE n.id = CASE WHEN q.queue ~ '^endpoint-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN substring(q.queue FROM 10)::uuid END
+            AND n.status = 'enabled' AND n.deleted_at IS NULL)
+), due AS MATERIALIZED (
+    SELECT min(x.at) AS at FROM (
+        SELECT (SELECT j.scheduled_at FROM outhook.river_job AS j
+            WHERE j.state = 'available' AND j.queue = t.queue AND j.scheduled_at <= now()
+            ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1) AS at FROM taken AS t
+        UNION ALL
+        (SELECT s.scheduled_at FROM outhook.river_job AS s
+            WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= now() AND s.queue IN (SELECT w.queue FROM worked AS w)
+            ORDER BY s.scheduled_at LIMIT 1)
+        UNION ALL
+        SELECT min(r.attempted_at) FROM outhook.river_job AS r WHERE r.state = 'running' AND r.kind = 'deliver'
+    ) AS x
+)
+SELECT EXISTS (SELECT FROM outhook.leases AS l WHERE l.name LIKE 'worker/%' AND l.until >= now())::boolean AS live,
+    coalesce((SELECT l.until FROM outhook.leases AS l WHERE l.name = 'workers'), 'epoch')::timestamptz AS seen_until,
+    (due.at IS NOT NULL)::boolean AS is_due, coalesce(due.at, 'epoch')::timestamptz AS due_since
+FROM due
+`
+
+type CheckWorkersRow struct {
+	Live      bool
+	SeenUntil time.Time
+	IsDue     bool
+	DueSince  time.Time
+}
+
+// Whether a worker lives, until when one was seen to look after the others (1970: never), and whether and since when there is
+// something that workers would take: due in a queue that they work and nobody has paused, or in the lane of an endpoint that
+// is enabled; or fetched and not ended. As ReadBacklog and LookAtLanes it reads the beginnings of parts of the index.
+func (q *Queries) CheckWorkers(ctx context.Context, db DBTX, queues []string) (CheckWorkersRow, error) {
+	row := db.QueryRow(ctx, checkWorkers, queues)
+	var i CheckWorkersRow
+	err := row.Scan(
+		&i.Live,
+		&i.SeenUntil,
+		&i.IsDue,
+		&i.DueSince,
+	)
+	return i, err
+}
+
+const countRunning = `-- name: CountRunning :many
+SELECT r.client_id::text AS client_id, r.queue, count(*) AS jobs, coalesce(min(r.attempted_at), now())::timestamptz AS oldest_at
+FROM (SELECT coalesce(j.attempted_by[array_upper(j.attempted_by, 1)], '') AS client_id, j.queue, j.attempted_at
+    FROM outhook.river_job AS j WHERE j.state = 'running' AND j.kind = 'deliver' LIMIT $1) AS r
+GROUP BY r.client_id, r.queue ORDER BY r.client_id, r.queue
+`
+
+type CountRunningRow struct {
+	ClientID string
+	Queue    string
+	Jobs     int64
+	OldestAt time.Time
+}
+
+// How many deliveries run, by the client that has fetched them and by queue, and since when the oldest does.
+func (q *Queries) CountRunning(ctx context.Context, db DBTX, maxJobs int32) ([]CountRunningRow, error) {
+	rows, err := db.Query(ctx, countRunning, maxJobs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CountRunningRow{}
+	for rows.Next() {
+		var i CountRunningRow
+		if err := rows.Scan(
+			&i.ClientID,
+			&i.Queue,
+			&i.Jobs,
+			&i.OldestAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listLeases = `-- name: ListLeases :many
+SELECT l.name, l.holder, l.since, now()::timestamptz AS database_time FROM outhook.leases AS l
+WHERE l.until >= now() AND l.name <> 'workers'
+ORDER BY l.name LIMIT $1
+`
+
+type ListLeasesRow struct {
+	Name         string
+	Holder       string
+	Since        time.Time
+	DatabaseTime time.Time
+}
+
+// The leases that hold, by name, without the one that belongs to all workers together.
+func (q *Queries) ListLeases(ctx context.Context, db DBTX, maxRows int32) ([]ListLeasesRow, error) {
+	rows, err := db.Query(ctx, listLeases, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListLeasesRow{}
+	for rows.Next() {
+		var i ListLeasesRow
+		if err := rows.Scan(
+			&i.Name,
+			&i.Holder,
+			&i.Since,
+			&i.DatabaseTime,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listPausedQueues = `-- name: ListPausedQueues :many
+SELECT q.name, q.paused_at::timestamptz AS paused_at, (SELECT count(*) FROM (SELECT FROM outhook.river_job AS j
+        WHERE j.state = 'available' AND j.queue = q.name AND j.scheduled_at <= now() LIMIT $1) AS d)::integer AS due
+FROM outhook.river_queue AS q WHERE q.paused_at IS NOT NULL ORDER BY q.name LIMIT $2
+`
+
+type ListPausedQueuesRow struct {
+	Name     string
+	PausedAt time.Time
+	Due      int32
+}
+
+// The queues that a person has paused, with how much of each is due, counted up to max_jobs.
+func (q *Queries) ListPausedQueues(ctx context.Context, db DBTX, maxJobs int32, maxRows int32) ([]ListPausedQueuesRow, error) {
+	rows, err := db.Query(ctx, listPausedQueues, maxJobs, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListPausedQueuesRow{}
+	for rows.Next() {
+		var i ListPausedQueuesRow
+		if err := rows.Scan(&i.Name, &i.PausedAt, &i.Due); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
 
 const rescueJobs = `-- name: RescueJobs :many
 WITH watched AS MATERIALIZED (

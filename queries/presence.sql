@@ -69,3 +69,57 @@ WITH watched AS MATERIALIZED (
 SELECT r.client_id::text AS client_id, r.died::boolean AS died, count(*)::integer AS jobs, max(r.wait)::float8 AS wait_seconds,
     outhook.wake(r.queue, true)::text AS notified
 FROM rescued AS r GROUP BY r.client_id, r.died, r.queue;
+
+-- name: ListLeases :many
+-- The leases that hold, by name, without the one that belongs to all workers together.
+SELECT l.name, l.holder, l.since, now()::timestamptz AS database_time FROM outhook.leases AS l
+WHERE l.until >= now() AND l.name <> 'workers'
+ORDER BY l.name LIMIT @max_rows;
+
+-- name: CountRunning :many
+-- How many deliveries run, by the client that has fetched them and by queue, and since when the oldest does.
+SELECT r.client_id::text AS client_id, r.queue, count(*) AS jobs, coalesce(min(r.attempted_at), now())::timestamptz AS oldest_at
+FROM (SELECT coalesce(j.attempted_by[array_upper(j.attempted_by, 1)], '') AS client_id, j.queue, j.attempted_at
+    FROM outhook.river_job AS j WHERE j.state = 'running' AND j.kind = 'deliver' LIMIT @max_jobs) AS r
+GROUP BY r.client_id, r.queue ORDER BY r.client_id, r.queue;
+
+-- name: ListPausedQueues :many
+-- The queues that a person has paused, with how much of each is due, counted up to max_jobs.
+SELECT q.name, q.paused_at::timestamptz AS paused_at, (SELECT count(*) FROM (SELECT FROM outhook.river_job AS j
+        WHERE j.state = 'available' AND j.queue = q.name AND j.scheduled_at <= now() LIMIT @max_jobs) AS d)::integer AS due
+FROM outhook.river_queue AS q WHERE q.paused_at IS NOT NULL ORDER BY q.name LIMIT @max_rows;
+
+-- name: CheckWorkers :one
+-- Whether a worker lives, until when one was seen to look after the others (1970: never), and whether and since when there is
+-- something that workers would take: due in a queue that they work and nobody has paused, or in the lane of an endpoint that
+-- is enabled; or fetched and not ended. As ReadBacklog and LookAtLanes it reads the beginnings of parts of the index.
+WITH RECURSIVE q AS (
+    (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' ORDER BY j.queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' AND j.queue > q.queue ORDER BY j.queue LIMIT 1)
+    FROM q WHERE q.queue IS NOT NULL
+), worked AS MATERIALIZED (
+    SELECT k.queue FROM unnest(@queues::text[]) AS k (queue)
+    WHERE NOT EXISTS (SELECT FROM outhook.river_queue AS p WHERE p.name = k.queue AND p.paused_at IS NOT NULL)
+), taken AS MATERIALIZED (
+    SELECT q.queue FROM q WHERE q.queue IN (SELECT w.queue FROM worked AS w) OR EXISTS (SELECT FROM outhook.endpoints AS n
+        -- A person may have named a queue as they like.
+        WHERE n.id = CASE WHEN q.queue ~ '^endpoint-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN substring(q.queue FROM 10)::uuid END
+            AND n.status = 'enabled' AND n.deleted_at IS NULL)
+), due AS MATERIALIZED (
+    SELECT min(x.at) AS at FROM (
+        SELECT (SELECT j.scheduled_at FROM outhook.river_job AS j
+            WHERE j.state = 'available' AND j.queue = t.queue AND j.scheduled_at <= now()
+            ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1) AS at FROM taken AS t
+        UNION ALL
+        (SELECT s.scheduled_at FROM outhook.river_job AS s
+            WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= now() AND s.queue IN (SELECT w.queue FROM worked AS w)
+            ORDER BY s.scheduled_at LIMIT 1)
+        UNION ALL
+        SELECT min(r.attempted_at) FROM outhook.river_job AS r WHERE r.state = 'running' AND r.kind = 'deliver'
+    ) AS x
+)
+SELECT EXISTS (SELECT FROM outhook.leases AS l WHERE l.name LIKE 'worker/%' AND l.until >= now())::boolean AS live,
+    coalesce((SELECT l.until FROM outhook.leases AS l WHERE l.name = 'workers'), 'epoch')::timestamptz AS seen_until,
+    (due.at IS NOT NULL)::boolean AS is_due, coalesce(due.at, 'epoch')::timestamptz AS due_since
+FROM due;

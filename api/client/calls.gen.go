@@ -800,6 +800,32 @@ func (c *Client) ErasePayload(ctx context.Context, id string, params ErasePayloa
 	return err
 }
 
+// ExplainEventParams are the parameters of [Client.ExplainEvent]. The zero value of each leaves it out.
+type ExplainEventParams struct {
+	// Only for this endpoint: its id, or its uid.
+	EndpointID string
+	// The most items of a page.
+	Limit int
+	// next_cursor of the page before.
+	Cursor string
+}
+
+// ExplainEvent calls GET /api/events/{id}/why: say why an event's deliveries are where they are. One item for each
+// delivery, in the order of the endpoints' ids, with exactly one cause: what has to change before anything else can.
+func (c *Client) ExplainEvent(ctx context.Context, id string, params ExplainEventParams, options ...CallOption) (*Page[Why], error) {
+	r := Request{Method: "GET", Path: "/api/events/" + url.PathEscape(id) + "/why", Query: url.Values{}, Header: http.Header{}}
+	if params.EndpointID != "" {
+		r.Query.Set("endpoint_id", params.EndpointID)
+	}
+	if params.Limit != 0 {
+		r.Query.Set("limit", strconv.Itoa(params.Limit))
+	}
+	if params.Cursor != "" {
+		r.Query.Set("cursor", params.Cursor)
+	}
+	return call[Page[Why]](ctx, c, r, nil, options)
+}
+
 // ListKeysParams are the parameters of [Client.ListKeys]. The zero value of each leaves it out.
 type ListKeysParams struct {
 	// Only keys that are bound to this tenant.
@@ -1012,4 +1038,11 @@ func (c *Client) GetStats(ctx context.Context, params GetStatsParams, options ..
 func (c *Client) EraseTenant(ctx context.Context, tenantID string, options ...CallOption) (*Erasure, error) {
 	r := Request{Method: "DELETE", Path: "/api/tenants/" + url.PathEscape(tenantID) + "/data"}
 	return call[Erasure](ctx, c, r, nil, options)
+}
+
+// ListWorkers calls GET /api/workers: see who works, and what waits. Each list has at most 1,000 items, and counts
+// end at 50,000, so that it costs the same however much waits.
+func (c *Client) ListWorkers(ctx context.Context, options ...CallOption) (*Workforce, error) {
+	r := Request{Method: "GET", Path: "/api/workers"}
+	return call[Workforce](ctx, c, r, nil, options)
 }

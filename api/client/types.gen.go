@@ -381,6 +381,16 @@ type Lane struct {
 	State string `json:"state"`
 }
 
+// Lease is the schema of this name in the OpenAPI document.
+type Lease struct {
+	// The process: of pacer the worker's id, of others a name of the moment.
+	Holder string `json:"holder"`
+	// pacer (releases what waits in lanes) or retention (removes old days).
+	Name string `json:"name"`
+
+	Since time.Time `json:"since"`
+}
+
 // LiveSecret is the schema of this name in the OpenAPI document.
 type LiveSecret struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -538,6 +548,16 @@ type Operation struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
+// PausedQueue is the schema of this name in the OpenAPI document.
+type PausedQueue struct {
+	// Jobs of it that are due, counted up to 50,000.
+	Due int `json:"due"`
+
+	PausedAt time.Time `json:"paused_at"`
+
+	Queue string `json:"queue"`
+}
+
 // Percentiles is the schema of this name in the OpenAPI document.
 type Percentiles struct {
 	P50 float64 `json:"p50"`
@@ -561,6 +581,20 @@ type Problem struct {
 	Title string `json:"title"`
 	// The code as a URI, which leads to its explanation. It never changes.
 	Type string `json:"type"`
+}
+
+// QueueDepth is the schema of this name in the OpenAPI document.
+type QueueDepth struct {
+	// Deliveries that are due, counted up to 50,000. Those of paused endpoints are due in their lane.
+	Due int `json:"due"`
+	// Deliveries whose next attempt is due later, counted up to 50,000 retries and as many others.
+	Later int `json:"later"`
+	// For how many seconds the oldest of them has been due.
+	OldestDueS float64 `json:"oldest_due_s"`
+	// lane: all lanes of slow, limited and paused endpoints together.
+	Queue string `json:"queue"`
+	// Deliveries that are under way, counted up to 50,000.
+	Running int `json:"running"`
 }
 
 // RateLimit is the schema of this name in the OpenAPI document.
@@ -703,4 +737,78 @@ type Tested struct {
 	StatusCode *int `json:"status_code"`
 
 	Trigger string `json:"trigger"`
+}
+
+// Why is the schema of this name in the OpenAPI document.
+type Why struct {
+	// How many deliveries are before it in its lane or queue, counted up to 1,000. Null: it waits for something else. A
+	// key that is bound to a tenant is shown that of lanes only.
+	Ahead *int `json:"ahead"`
+	// The one cause, which never changes its name: settled (nothing is left to do), sending (a worker has it),
+	// worker_lost (its worker is gone; another takes it within seconds), endpoint_paused, endpoint_disabled and
+	// endpoint_deleted (it is about to be cancelled), no_live_worker (it is due, and no worker process lives),
+	// job_missing (it has no job that works for it; reconcile mends that within a minute), idle_queue (its job is in a
+	// queue that nobody works), waiting_for_retry (its next attempt is due later), set_aside (for a while: its tenant has
+	// too many requests to the host under way, or a worker could not send it), queue_paused (by a person, in River UI),
+	// throttled (the endpoint asked for fewer requests), waiting_for_lane (for its turn in its endpoint's lane),
+	// waiting_for_slot (due; workers take it when it is its turn).
+	Because string `json:"because"`
+	// Whose key has paused or disabled the endpoint, as in the audit trail. Null: nobody's, or not known.
+	By *string `json:"by"`
+
+	EndpointID string `json:"endpoint_id"`
+
+	EventID string `json:"event_id"`
+	// As the delivery has it.
+	Reason *string `json:"reason"`
+	// Since when it is so. Null: not known.
+	Since *time.Time `json:"since"`
+
+	State string `json:"state"`
+
+	TenantID string `json:"tenant_id"`
+	// The same in words, with what is known of it and what to do. Its wording may change.
+	Text string `json:"text"`
+	// When it ends by itself, at the earliest. Null: not known.
+	Until *time.Time `json:"until"`
+	// The worker process that has it, as GET /api/workers lists it. Null: none, or the key is bound to a tenant.
+	Worker *string `json:"worker"`
+}
+
+// Worker is the schema of this name in the OpenAPI document.
+type Worker struct {
+	// The process's River client id.
+	ID string `json:"id"`
+	// Deliveries that it has under way.
+	Running int `json:"running"`
+	// The same by queue.
+	Runs []WorkerRuns `json:"runs"`
+	// Since when it lives, without a gap of 10 s. Null: it is gone, and what it had is taken over within seconds if
+	// another lives.
+	Since *time.Time `json:"since"`
+}
+
+// WorkerRuns is the schema of this name in the OpenAPI document.
+type WorkerRuns struct {
+	// When it took the oldest of them.
+	OldestAt time.Time `json:"oldest_at"`
+
+	Queue string `json:"queue"`
+
+	Running int `json:"running"`
+}
+
+// Workforce is the schema of this name in the OpenAPI document.
+type Workforce struct {
+	// On the database's clock.
+	At time.Time `json:"at"`
+	// Who does what only one process may.
+	Leases []Lease `json:"leases"`
+	// Queues that a person has paused in River UI: nothing of theirs is worked until River UI's Resume.
+	PausedQueues []PausedQueue `json:"paused_queues"`
+	// What waits, by queue.
+	Queues []QueueDepth `json:"queues"`
+	// The worker processes that live, and those that are gone and whose deliveries nobody has taken over yet. None:
+	// nothing is delivered.
+	Workers []Worker `json:"workers"`
 }

@@ -1,0 +1,329 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/internal/retry"
+	"github.com/outhook/outhook/jobs/ledger"
+)
+
+// The causes of a delivery's state: part of the API.
+const (
+	becauseSettled   = "settled"
+	becauseSending   = "sending"
+	becauseLost      = "worker_lost"
+	becausePaused    = "endpoint_paused"
+	becauseDisabled  = "endpoint_disabled"
+	becauseDeleted   = "endpoint_deleted"
+	becauseNoWorker  = "no_live_worker"
+	becauseNoJob     = "job_missing"
+	becauseIdleQueue = "idle_queue"
+	becauseRetry     = "waiting_for_retry"
+	becauseSetAside  = "set_aside"
+	becauseQueue     = "queue_paused"
+	becauseThrottled = "throttled"
+	becauseLane      = "waiting_for_lane"
+	becauseSlot      = "waiting_for_slot"
+)
+
+// River's states of jobs that are to be worked.
+const (
+	jobAvailable = "available"
+	jobRetryable = "retryable"
+	jobScheduled = "scheduled"
+	jobRunning   = "running"
+)
+
+// explanation finds the one cause why a delivery is where it is.
+type explanation struct {
+	r        db.ExplainDeliveriesRow
+	schedule retry.Schedule // the server's
+	viewer   principal
+	a        explained
+}
+
+// answer goes through the causes in the order in which they hold a delivery back: what a person has to change comes
+// before what passes by itself.
+func (e *explanation) answer() explained {
+	e.a = explained{
+		EventID: e.r.EventID, EndpointID: e.r.EndpointID, TenantID: e.r.TenantID,
+		State: string(e.r.State), Reason: e.r.Reason,
+	}
+
+	for _, found := range []func() bool{e.settled, e.sending, e.ended, e.unworked, e.later, e.waits} {
+		if found() {
+			break
+		}
+	}
+	return e.a
+}
+
+// because sets the cause. since and until may be nil.
+func (e *explanation) because(code string, since, until *time.Time, format string, args ...any) bool {
+	e.a.Because, e.a.Since, e.a.Until, e.a.Text = code, pg.UTC(since), pg.UTC(until), fmt.Sprintf(format, args...)
+	return true
+}
+
+// bound tells whether the viewer sees one tenant only, and so nothing of who works and of others' deliveries.
+func (e *explanation) bound() bool { return e.viewer.tenantID != "" }
+
+func (e *explanation) settled() bool {
+	r := e.r
+	if r.State == db.DeliveryStatePending {
+		return false
+	}
+
+	words := fmt.Sprintf("it was %s%s, after %s", r.State, at(r.CompletedAt), attempts(r.AttemptCount))
+	if r.LastOutcome != "" {
+		words += fmt.Sprintf(", the last of which %s", outcome(r))
+	}
+	if r.Reason != nil {
+		words += ": " + reasonText(*r.Reason)
+	}
+	if r.State == db.DeliveryStateSucceeded {
+		words = fmt.Sprintf("it was delivered%s by attempt %d, which %s", at(r.CompletedAt), r.AttemptCount, outcome(r))
+	}
+	return e.because(becauseSettled, r.CompletedAt, nil, "%s", words)
+}
+
+func (e *explanation) sending() bool {
+	r := e.r
+	if r.JobState != jobRunning || r.LeaseSince == nil {
+		return false
+	}
+
+	by := ""
+	if !e.bound() {
+		e.a.Worker, by = &r.Worker, " "+r.Worker
+	}
+	return e.because(becauseSending, r.AttemptedAt, nil, "the worker%s has it since %s: attempt %d",
+		by, clock(r.AttemptedAt), r.Number)
+}
+
+// ended finds endpoints to which nothing goes.
+func (e *explanation) ended() bool {
+	r := e.r
+	switch {
+	case r.DeletedAt != nil:
+		return e.because(becauseDeleted, r.DeletedAt, nil,
+			"its endpoint was deleted at %s: it is about to be cancelled", clock(r.DeletedAt))
+	case r.Status == db.EndpointStatusDisabled && !r.Probe:
+		return e.because(becauseDisabled, &r.StatusChangedAt, nil,
+			"its endpoint was disabled%s at %s (%s): it is about to be cancelled",
+			e.byWhom(), clock(&r.StatusChangedAt), r.StatusReason)
+	case r.Status == db.EndpointStatusPaused:
+		return e.because(becausePaused, &r.StatusChangedAt, nil,
+			"its endpoint was paused%s at %s (%s): it waits until somebody enables the endpoint",
+			e.byWhom(), clock(&r.StatusChangedAt), r.StatusReason)
+	}
+	return false
+}
+
+// byWhom notes who changed the endpoint's status. Of others' keys than its own a tenant is shown none.
+func (e *explanation) byWhom() string {
+	if e.r.StatusBy == nil {
+		return ""
+	}
+
+	by := *e.r.StatusBy
+	if e.bound() && (e.r.StatusByTenant == nil || *e.r.StatusByTenant != e.viewer.tenantID) {
+		by = operator
+	}
+	e.a.By = &by
+	return " by " + by
+}
+
+// unworked finds deliveries that nobody would take if it were their turn.
+func (e *explanation) unworked() bool {
+	r, running := e.r, e.r.JobState == jobRunning
+	live := running || slices.Contains([]string{jobAvailable, jobRetryable, jobScheduled}, r.JobState)
+	ownQueue := r.Queue == ledger.EndpointQueuePrefix+r.EndpointID.String()
+
+	switch {
+	case !r.LiveWorkers && (running || !live || !e.dueAt().After(r.DatabaseTime)):
+		seen := "none was ever seen"
+		if r.WatchedUntil != nil {
+			seen = "the last was seen at " + clock(r.WatchedUntil)
+		}
+		return e.because(becauseNoWorker, r.WatchedUntil, nil,
+			"no worker process lives (%s): start `outhook serve` with the role worker", seen)
+	case running:
+		return e.because(becauseLost, r.AttemptedAt, nil,
+			"the worker that has it since %s has lost its lease: another takes it within seconds", clock(r.AttemptedAt))
+	case !live:
+		return e.because(becauseNoJob, nil, nil, "%s",
+			"no job works for it, since that was deleted or has ended: reconcile gives it a new one within a minute, or "+
+				"cancels it if River UI's Cancel ended the job; `outhook doctor --repair` does so at once")
+	case !ownQueue && !slices.Contains(ledger.WorkedQueues(), r.Queue):
+		return e.because(becauseIdleQueue, nil, nil,
+			"its job is in the queue %s, which nobody works: `outhook doctor` lists it", r.Queue)
+	}
+	return false
+}
+
+// dueAt returns when the workers may take it.
+func (e *explanation) dueAt() time.Time {
+	due := e.r.DatabaseTime
+	for _, t := range []*time.Time{e.r.NextAttemptAt, e.r.ScheduledAt} {
+		if t != nil && t.After(due) {
+			due = *t
+		}
+	}
+	return due
+}
+
+// later finds deliveries that are not due.
+func (e *explanation) later() bool {
+	r := e.r
+	switch {
+	case r.NextAttemptAt != nil && r.NextAttemptAt.After(r.DatabaseTime):
+		words := fmt.Sprintf("its next attempt, number %d, is due at %s", r.AttemptCount+1, clock(r.NextAttemptAt))
+		if r.TryCount > 0 {
+			words = fmt.Sprintf("it waits for try %d of %d, due at %s", r.TryCount+1, e.tries(), clock(r.NextAttemptAt))
+		}
+		if r.LastOutcome != "" {
+			words += fmt.Sprintf("; attempt %d %s", r.AttemptCount, outcome(r))
+		}
+		return e.because(becauseRetry, nil, r.NextAttemptAt, "%s", words)
+	case !e.dueAt().After(r.DatabaseTime):
+		return false
+	case r.Rescues > 1:
+		return e.because(becauseSetAside, nil, r.ScheduledAt,
+			"it is set aside until %s: %d workers in a row have died while they had it", clock(r.ScheduledAt), r.Rescues)
+	}
+	return e.because(becauseSetAside, nil, r.ScheduledAt,
+		"it is set aside until %s: its tenant has as many requests to the endpoint's host under way as it may "+
+			"(OUTHOOK_MAX_PER_HOST, OUTHOOK_HOST_RATE), or a worker could not send it just then", clock(r.ScheduledAt))
+}
+
+// tries returns how many tries the delivery has.
+func (e *explanation) tries() int {
+	if e.r.RetrySchedule != nil {
+		return len(e.r.RetrySchedule) + 1
+	}
+	return len(e.schedule) + 1
+}
+
+// waits says for whose turn a delivery waits that is due.
+func (e *explanation) waits() bool {
+	r, since := e.r, e.r.NextAttemptAt
+	inLane := strings.HasPrefix(r.Queue, ledger.EndpointQueuePrefix)
+
+	switch {
+	case r.QueuePausedAt != nil:
+		return e.because(becauseQueue, r.QueuePausedAt, nil,
+			"a person has paused the queue that it goes through at %s: it waits until River UI's Resume",
+			clock(r.QueuePausedAt))
+	case inLane && r.Lane == ledger.LaneSlow && r.HeldUntil != nil && r.HeldUntil.After(r.DatabaseTime):
+		return e.because(becauseThrottled, nil, r.HeldUntil,
+			"nothing leaves for its endpoint before %s, which asked for that or answered 429, 502 or 504; %s",
+			clock(r.HeldUntil), e.before())
+	case inLane && (r.Lane == ledger.LaneSlow || r.Lane == ledger.LaneLimited):
+		return e.because(becauseLane, since, nil, "it waits for its turn in its endpoint's lane, %s since %s (%s): %s, and %s",
+			r.Lane, clock(&r.LaneChangedAt), r.LaneReason, e.before(), e.allowed())
+	case inLane:
+		return e.because(becauseLane, since, nil, "%s", "its endpoint's lane was closed or the endpoint enabled: "+
+			"the pacer is about to move it to the queue that workers take from; "+e.before())
+	}
+
+	words := ""
+	if !e.bound() {
+		words = ": " + e.before() + " in the queue " + r.Queue
+	}
+	return e.because(becauseSlot, since, nil, "it is due since %s and waits for a free slot of a worker%s",
+		clock(since), words)
+}
+
+// before notes how many deliveries come first.
+func (e *explanation) before() string {
+	n := min(e.r.Ahead, maxAhead)
+	e.a.Ahead = &n
+	if e.r.Ahead > maxAhead {
+		return fmt.Sprintf("more than %d are before it", maxAhead)
+	}
+	return fmt.Sprintf("%d are before it", n)
+}
+
+// allowed says what the lane lets pass.
+func (e *explanation) allowed() string {
+	width := e.r.MaxInFlight
+	if e.r.Width != nil {
+		width = min(width, *e.r.Width)
+	}
+
+	words := fmt.Sprintf("at most %d requests may be under way", width)
+	if e.r.RateLimit != nil {
+		words += fmt.Sprintf(", %d per %s", *e.r.RateLimit, e.r.RatePer)
+	}
+	return words
+}
+
+// reasonText says a delivery's reason in words.
+func reasonText(reason string) string {
+	switch reason {
+	case ledger.ReasonExhausted:
+		return "all attempts of its retry schedule have failed; replay it when the endpoint works again"
+	case ledger.ReasonGone:
+		return "the endpoint answered 410 and was disabled"
+	case ledger.ReasonLoop:
+		return "the endpoint leads to an API of Outhook, or too many webhooks in a row led to the event"
+	case ledger.ReasonWorkerDied:
+		return "too many workers in a row have died while they sent it"
+	case ledger.ReasonEndpointDisabled:
+		return "its endpoint was disabled; recover the endpoint when it is enabled again"
+	case ledger.ReasonEndpointDeleted:
+		return "its endpoint was deleted"
+	case ledger.ReasonExpired:
+		return "it was still pending at the end of the retention"
+	case ledger.ReasonErased:
+		return "its tenant's data was erased"
+	case ledger.ReasonPayloadGone:
+		return "its payload is gone"
+	case ledger.ReasonOperator:
+		return "a person has cancelled it"
+	}
+	return reason
+}
+
+// outcome says what came of the last attempt.
+func outcome(r db.ExplainDeliveriesRow) string {
+	words := map[string]string{
+		"succeeded": "succeeded", "rejected": "was rejected", "timed_out": "timed out",
+		"unreachable": "did not reach the endpoint", "blocked": "was not allowed to leave", "unknown": "has no known outcome",
+	}[r.LastOutcome]
+	if words == "" {
+		words = "is not in the log"
+	}
+	if r.LastStatusCode != nil {
+		words += fmt.Sprintf(" with status %d", *r.LastStatusCode)
+	}
+	return words
+}
+
+func attempts(n int32) string {
+	if n == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
+}
+
+// at says when something was, if that is known.
+func at(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return " at " + clock(t)
+}
+
+// clock is how a time stands in a text.
+func clock(t *time.Time) string {
+	if t == nil {
+		return "now"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
