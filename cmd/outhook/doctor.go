@@ -26,7 +26,7 @@ type doctorCmd struct {
 
 	Repair  bool          `help:"Repair first what can be repaired, then report what is left. Without it nothing is written."`
 	JSON    bool          `name:"json" help:"Print one JSON object instead of a table."`
-	Timeout time.Duration `default:"30s" help:"How long one statement may take."`
+	Timeout time.Duration `name:"statement-timeout" aliases:"timeout" default:"30s" help:"How long one statement may take."`
 }
 
 // report is the answer of doctor --json.
@@ -82,6 +82,10 @@ func (d doctorCmd) Run(c *command) error {
 	if err != nil {
 		return fmt.Errorf("inspecting the database: %w", err)
 	}
+	workers, err := reconcile.InspectWorkers(c.ctx, pool, d.Timeout)
+	if err != nil {
+		return fmt.Errorf("inspecting who works: %w", err)
+	}
 
 	rights, err := inspectRights(c.ctx, pool)
 	if err != nil {
@@ -92,7 +96,7 @@ func (d doctorCmd) Run(c *command) error {
 		return err
 	}
 
-	for _, f := range slices.Concat(found, rights, keys) {
+	for _, f := range slices.Concat(found, workers, rights, keys) {
 		r.Checks = append(r.Checks, finding(f))
 		r.OK = r.OK && (f.Count == 0 || !f.Violation)
 	}
@@ -159,6 +163,8 @@ func verdicts(check string) string {
 		return "fine, if somebody has meant it"
 	case "locks_of_a_report":
 		return "no room for two reports over all days"
+	case "paused_queues":
+		return "nothing of them is worked until River UI's Resume"
 	case "vacuum_held_back":
 		return "dead rows stay until it ends"
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/outhook/outhook/migrations"
 )
 
-// owing makes a database with an endpoint and n pending deliveries, and a way to do to it what should not happen.
+// owing makes a database with an endpoint, n pending deliveries and the lease of a worker that takes none, and a way to do
+// to it what should not happen.
 func owing(t *testing.T, n int) (url string, exec func(sql string)) {
 	t.Helper()
 	url = migrated(t)
@@ -25,6 +26,7 @@ func owing(t *testing.T, n int) (url string, exec func(sql string)) {
 		require.NoError(t, err)
 	}
 	exec(`INSERT INTO outhook.endpoints (id, tenant_id, url, timeout_ms) VALUES (outhook.uuid_v7(), 'acme', 'http://127.0.0.1:1/', 1000)`)
+	exec(`INSERT INTO outhook.leases (name, holder, until) VALUES ('worker/w1', 'w1', now() + interval '1 h')`)
 	for range n {
 		exec(`SELECT outhook.enqueue('acme', 'invoice.paid', '{"marked": 1}')`)
 	}
@@ -57,7 +59,7 @@ func TestDoctor(t *testing.T) {
 		var r report
 		require.NoError(t, json.Unmarshal([]byte(out), &r), out)
 		require.False(t, r.OK)
-		require.Len(t, r.Checks, 14)
+		require.Len(t, r.Checks, 16)
 		require.Equal(t, "deliveries_without_job", r.Checks[0].Check)
 		require.Equal(t, 7, r.Checks[0].Count)
 		require.Len(t, r.Checks[0].Examples, 5)
@@ -88,8 +90,47 @@ func TestDoctor(t *testing.T) {
 		out, err := output(t, "doctor", "--database-url", url)
 		require.NoError(t, err, out)
 		exec(`BEGIN; LOCK TABLE outhook.deliveries`)
-		_, err = output(t, "doctor", "--timeout", "100ms", "--database-url", url)
+		_, err = output(t, "doctor", "--statement-timeout", "100ms", "--database-url", url)
 		require.ErrorContains(t, err, "statement timeout")
+	})
+
+	t.Run("MissesWorkers", func(t *testing.T) {
+		t.Parallel()
+		url, exec := owing(t, 1)
+		wants := func(violated bool) string {
+			t.Helper()
+			out, err := output(t, "doctor", "--timeout", "30s", "--database-url", url) // the flag's old name
+			if !violated {
+				require.NoError(t, err, out)
+				require.Regexp(t, `(?m)^no_live_worker +0  ok$`, out)
+				return out
+			}
+			require.ErrorIs(t, err, exitError(1))
+			require.Regexp(t, `(?m)^no_live_worker +1  VIOLATED\n    deliveries are due since \S+Z, and .*: start .outhook serve. with the role worker`, out)
+			return out
+		}
+		wants(false)
+		exec(`UPDATE outhook.leases SET until = now() - interval '1 s'`)
+		require.Contains(t, wants(true), "no worker was ever seen")
+		exec(`INSERT INTO outhook.leases (name, holder, until) VALUES ('workers', 'workers', '2026-01-02T03:04:05Z')`)
+		require.Contains(t, wants(true), "the last worker was seen at 2026-01-02T03:04:05Z")
+
+		for _, due := range []string{
+			`state = 'running', attempted_at = now(), attempted_by = '{w1}'`, `state = 'retryable', scheduled_at = now()`,
+			`state = 'available', queue = 'endpoint-' || (args ->> 'endpoint_id')`,
+		} {
+			exec(`UPDATE outhook.river_job SET ` + due)
+			wants(true)
+		}
+		exec(`UPDATE outhook.endpoints SET status = 'paused'`)
+		wants(false)
+		exec(`UPDATE outhook.river_job SET queue = 'deliver', state = 'scheduled', scheduled_at = now() + interval '1 h'`)
+		wants(false)
+		exec(`UPDATE outhook.river_job SET state = 'available', scheduled_at = now()`)
+		wants(true)
+
+		exec(`INSERT INTO outhook.river_queue (name, paused_at, updated_at) VALUES ('deliver', '2026-01-02T03:04:05Z', now()), ('operations', NULL, now())`)
+		require.Regexp(t, `(?m)^paused_queues +1  nothing of them is worked until River UI's Resume\n    deliver, since 2026-01-02T03:04:05Z, with 1 due: resume it`, wants(false))
 	})
 
 	t.Run("SaysWhatIsMissing", func(t *testing.T) {

@@ -85,12 +85,18 @@ func (l *life) enqueue(t *testing.T) (id string, err error) {
 	return id, err
 }
 
-// healthy says that doctor finds nothing, as the owner and as who serves.
-func (l *life) healthy(t *testing.T) {
+// healthy says that doctor finds nothing, as the owner and as who serves, but that what waits has no worker.
+func (l *life) healthy(t *testing.T, waiting ...string) {
 	t.Helper()
 	for _, login := range []string{"life_owner", "life_app"} {
 		out, err := output(t, "doctor", "--database-url", l.url(t, login))
-		require.NoError(t, err, "%s: %s", login, out)
+		if len(waiting) == 0 {
+			require.NoError(t, err, "%s: %s", login, out)
+			continue
+		}
+		require.ErrorIs(t, err, exitError(1), login)
+		require.Regexp(t, `(?m)^no_live_worker +1  VIOLATED$`, out, login)
+		require.Equal(t, 1, strings.Count(out, "VIOLATED"), "%s: %s", login, out)
 	}
 	out, err := output(t, "migrate", "status", "--database-url", l.url(t, "life_owner"))
 	require.NoError(t, err, out)
@@ -99,7 +105,7 @@ func (l *life) healthy(t *testing.T) {
 // works serves, and says that what waits and a new event are delivered and that nothing is wrong.
 func (l *life) works(t *testing.T, waiting ...string) {
 	t.Helper()
-	l.healthy(t)
+	l.healthy(t, waiting...)
 	process := start(t, serveArgs(l.url(t, "life_app"), "--encryption-key", l.key, "--retry-schedule", "1s")...)
 	base := process.address(t)
 	if l.receiver == "" {
@@ -200,7 +206,9 @@ func (l *life) takeOver(t *testing.T) {
 	require.Contains(t, out, "outhook.river_job_id_seq")
 	require.Contains(t, out, "outhook.endpoint_secrets_id_seq")
 	out, err = output(t, "doctor", "--repair", "--database-url", l.url(t, "life_app"))
-	require.NoError(t, err, out)
+	require.ErrorIs(t, err, exitError(1))
+	require.Regexp(t, `(?m)^no_live_worker +1  VIOLATED$`, out)
+	require.Equal(t, 1, strings.Count(out, "VIOLATED"), out)
 	require.Regexp(t, `repaired \d+ of sequences_behind`, out)
 	l.sql(t, "", `ANALYZE`)
 }

@@ -134,7 +134,9 @@ func TestRiverUIButtonsKeepTheirMeaning(t *testing.T) {
 	require.Contains(t, out, ids[0])
 	require.Contains(t, out, ids[1])
 	out, err = output(t, "doctor", "--repair", "--database-url", url)
-	require.NoError(t, err)
+	require.ErrorIs(t, err, exitError(1))
+	require.Regexp(t, `(?m)^no_live_worker +1  VIOLATED$`, out)
+	require.Equal(t, 1, strings.Count(out, "VIOLATED"), out)
 	require.Contains(t, out, "repaired 1 of deliveries_of_cancelled_jobs\n")
 	require.Contains(t, out, "repaired 1 of deliveries_without_job\n")
 
