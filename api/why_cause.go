@@ -114,12 +114,12 @@ func (e *explanation) ended() bool {
 			"its endpoint was deleted at %s: it is about to be cancelled", clock(r.DeletedAt))
 	case r.Status == db.EndpointStatusDisabled && !r.Probe:
 		return e.because(becauseDisabled, &r.StatusChangedAt, nil,
-			"its endpoint was disabled%s at %s (%s): it is about to be cancelled",
-			e.byWhom(), clock(&r.StatusChangedAt), r.StatusReason)
+			"its endpoint was disabled%s at %s%s: it is about to be cancelled",
+			e.byWhom(), clock(&r.StatusChangedAt), because(r.StatusReason))
 	case r.Status == db.EndpointStatusPaused:
 		return e.because(becausePaused, &r.StatusChangedAt, nil,
-			"its endpoint was paused%s at %s (%s): it waits until somebody enables the endpoint",
-			e.byWhom(), clock(&r.StatusChangedAt), r.StatusReason)
+			"its endpoint was paused%s at %s%s: it waits until somebody enables the endpoint",
+			e.byWhom(), clock(&r.StatusChangedAt), because(r.StatusReason))
 	}
 	return false
 }
@@ -224,8 +224,8 @@ func (e *explanation) waits() bool {
 			"nothing leaves for its endpoint before %s, which asked for that or answered 429, 502 or 504; %s",
 			clock(r.HeldUntil), e.before())
 	case inLane && (r.Lane == ledger.LaneSlow || r.Lane == ledger.LaneLimited):
-		return e.because(becauseLane, since, nil, "it waits for its turn in its endpoint's lane, %s since %s (%s): %s, and %s",
-			r.Lane, clock(&r.LaneChangedAt), r.LaneReason, e.before(), e.allowed())
+		return e.because(becauseLane, since, nil, "it waits for its turn in its endpoint's lane, %s since %s%s: %s, and %s",
+			r.Lane, clock(&r.LaneChangedAt), because(r.LaneReason), e.before(), e.allowed())
 	case inLane:
 		return e.because(becauseLane, since, nil, "%s", "its endpoint's lane was closed or the endpoint enabled: "+
 			"the pacer is about to move it to the queue that workers take from; "+e.before())
@@ -303,6 +303,14 @@ func outcome(r db.ExplainDeliveriesRow) string {
 		words += fmt.Sprintf(" with status %d", *r.LastStatusCode)
 	}
 	return words
+}
+
+// because puts a reason that may be empty behind a time.
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
 }
 
 func attempts(n int32) string {

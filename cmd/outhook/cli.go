@@ -29,9 +29,13 @@ type cli struct {
 	Attempts   attemptsCmd   `cmd:"" group:"api" help:"List the attempts of an event."`
 	Tail       tailCmd       `cmd:"" group:"api" help:"Print attempts as they happen."`
 	Stats      statsCmd      `cmd:"" group:"api" help:"Count events, deliveries, attempts and latencies of the last minutes, and what waits."`
+	Why        whyCmd        `cmd:"" group:"api" help:"Say why an event's deliveries are where they are."`
+	Workers    workersCmd    `cmd:"" group:"api" help:"Show who works, what waits, and which queues a person has paused."`
 	Replay     replayCmd     `cmd:"" group:"api" help:"Deliver again: new attempts with the whole retry schedule."`
 	Recover    recoverCmd    `cmd:"" group:"api" help:"Deliver again all that an endpoint missed, in the background, and show how far that is."`
 	Operations operationsCmd `cmd:"" group:"api" help:"List, show, pause, resume and cancel what replays in the background."`
+	Audit      auditCmd      `cmd:"" group:"api" help:"List who did what."`
+	Erasures   erasuresCmd   `cmd:"" group:"api" help:"Erase what a tenant has, and show how far that is."`
 
 	Config     configCmd     `cmd:"" help:"Print the effective configuration, without secrets, and check it; exit 2 if serve would refuse it."`
 	Completion completionCmd `cmd:"" help:"Print the script that completes commands in bash, zsh or fish."`

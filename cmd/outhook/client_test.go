@@ -77,7 +77,7 @@ func TestDailyWork(t *testing.T) {
 	require.InDelta(t, 0.25, created["retry_jitter"], 0)
 	id, ok := created["id"].(string)
 	require.True(t, ok)
-	require.Regexp(t, `(?m)^ID +UID +TENANT +STATUS .*\n`+id+` +- +acme +enabled +invoice\.\*,order\.paid +http`, c.must(t, "endpoints", "list"))
+	require.Regexp(t, `(?m)^ID +UID +TENANT +STATUS .*\n`+id+` +- +acme +enabled +healthy +shared +invoice\.\*,order\.paid +http`, c.must(t, "endpoints", "list"))
 	require.Regexp(t, `(?m)^retry schedule +one attempt only\nretry jitter +0.25$`, c.must(t, "endpoints", "show", id))
 	require.Regexp(t, `(?m)^retry jitter +0$`, c.must(t, "endpoints", "update", id, "--retry-jitter", "0"))
 	require.Regexp(t, `(?m)^retry jitter +the server's$`, c.must(t, "endpoints", "update", id, "--set", "retry_jitter=null"))

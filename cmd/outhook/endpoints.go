@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,49 +23,6 @@ type endpointsCmd struct {
 	Secret  endpointsSecretCmd `cmd:"" help:"Print the secrets that sign for an endpoint; the audit trail notes it."`
 	Rotate  endpointsRotateCmd `cmd:"" name:"rotate-secret" help:"Replace an endpoint's secret and print the new one; both sign until the overlap ends."`
 	Delete  endpointsDeleteCmd `cmd:"" help:"Delete an endpoint: its secrets are erased, its pending deliveries cancelled."`
-}
-
-func typesOf(e client.Endpoint) string {
-	if len(e.EventTypes) == 0 {
-		return "all"
-	}
-	return strings.Join(e.EventTypes, ",")
-}
-
-func scheduleOf(e client.Endpoint) string {
-	switch {
-	case e.RetrySchedule == nil:
-		return "the server's"
-	case len(e.RetrySchedule) == 0:
-		return "one attempt only"
-	}
-	return strings.Join(e.RetrySchedule, ",")
-}
-
-func jitterOf(e client.Endpoint) string {
-	if e.RetryJitter == nil {
-		return "the server's"
-	}
-	return strconv.FormatFloat(*e.RetryJitter, 'g', -1, 64)
-}
-
-func showEndpoint(w io.Writer, e *client.Endpoint) {
-	pairs := []string{
-		"id", e.ID, "uid", text(e.UID), "tenant", e.TenantID, "url", e.URL, "description", e.Description,
-		"event types", typesOf(*e),
-		"timeout", (time.Duration(e.TimeoutMS) * time.Millisecond).String(), "retry schedule", scheduleOf(*e),
-		"retry jitter", jitterOf(*e),
-		"status", fmt.Sprintf("%s since %s (%s)", e.Status, timeOrDash(&e.StatusChangedAt), e.StatusReason),
-		"created", timeOrDash(&e.CreatedAt),
-	}
-
-	pairs = append(pairs, mapPairs("header ", e.Headers)...)
-	pairs = append(pairs, mapPairs("metadata ", e.Metadata)...)
-	if e.Secret != "" {
-		pairs = append(pairs, "secret", e.Secret+" (keep it, it is not shown again)")
-	}
-
-	fields(w, pairs...)
 }
 
 type endpointsListCmd struct {
@@ -94,9 +49,11 @@ func (l *endpointsListCmd) Run(c *command) error {
 		TenantID: l.Tenant, UID: l.UID, Status: l.Status, Health: l.Health, URLHost: l.URLHost, EventType: l.EventType,
 		Metadata: l.Metadata, Order: l.Order,
 	}
-	header := []string{"ID", "UID", "TENANT", "STATUS", "EVENT TYPES", "URL"}
+	header := []string{"ID", "UID", "TENANT", "STATUS", "HEALTH", "LANE", "EVENT TYPES", "URL"}
 	row := func(e client.Endpoint) []string {
-		return []string{e.ID, text(e.UID), e.TenantID, e.Status, typesOf(e), e.URL}
+		return []string{
+			e.ID, text(e.UID), e.TenantID, e.Status, shortHealth(e.Health), e.Lane.State, typesOf(e), e.URL,
+		}
 	}
 
 	return list(c, l.apiFlags, l.listFlags, header, row,
