@@ -12,10 +12,8 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/jobs/why"
 )
-
-// maxAhead is how far the deliveries before one are counted: for each of a page's 200, so many entries of an index.
-const maxAhead = 1000
 
 // explained is why a delivery is where it is.
 type explained struct {
@@ -56,13 +54,21 @@ func (s *Server) addWhy() {
 	}, s.explainEvent)
 }
 
+func newExplained(r db.ExplainDeliveriesRow, a why.Answer) explained {
+	return explained{
+		EventID: r.EventID, EndpointID: r.EndpointID, TenantID: r.TenantID, State: string(r.State), Reason: r.Reason,
+		Because: a.Because, Text: a.Text, Since: pg.UTC(a.Since), Until: pg.UTC(a.Until), Ahead: a.Ahead,
+		Worker: a.Worker, By: a.By,
+	}
+}
+
 func (s *Server) explainEvent(ctx context.Context, in *explainInput) (*pageOutput[explained], error) {
 	f := newPaging(ctx, orderAscending, in.Limit, in.Cursor)
 	p := db.ExplainDeliveriesParams{
 		EventID: in.ID, EndpointID: s.endpointOfEvent(ctx, f, in.EndpointID, in.ID), Cursor: f.after(1)[0],
-		MaxAhead: maxAhead + 1, MaxRows: f.maxRows(),
+		MaxAhead: why.MaxAhead + 1, MaxRows: f.maxRows(),
 	}
-	viewer := requestOf(ctx).key
+	boundTo := requestOf(ctx).key.tenantID
 
 	return list(ctx, s, f, func(tx pgx.Tx) ([]db.ExplainDeliveriesRow, error) {
 		tenantID, err := db.New().GetEventTenant(ctx, tx, in.ID)
@@ -78,6 +84,6 @@ func (s *Server) explainEvent(ctx context.Context, in *explainInput) (*pageOutpu
 		}
 		return db.New().ExplainDeliveries(ctx, tx, p)
 	}, always(func(r db.ExplainDeliveriesRow) explained {
-		return (&explanation{r: r, schedule: s.cfg.Schedule, viewer: viewer}).answer()
+		return newExplained(r, why.Explain(r, s.cfg.Schedule, boundTo))
 	}), func(r db.ExplainDeliveriesRow) []uuid.UUID { return []uuid.UUID{r.EndpointID} })
 }

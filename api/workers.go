@@ -19,6 +19,12 @@ const (
 	// maxQueued is how far jobs are counted, by queue and state, as for the metrics.
 	maxQueued = 50_000
 
+	// River's states of jobs that are to be worked.
+	jobAvailable = "available"
+	jobRetryable = "retryable"
+	jobScheduled = "scheduled"
+	jobRunning   = "running"
+
 	// byIndex keeps the planner to the index that counts are made for, and away from compiling.
 	byIndex = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
 
@@ -91,6 +97,7 @@ func (s *Server) listWorkers(ctx context.Context, _ *struct{}) (*workersOutput, 
 	out := &workersOutput{Body: workforce{
 		Workers: []worker{}, Leases: []lease{}, PausedQueues: []pausedQueue{}, Queues: []queueDepth{},
 	}}
+
 	err := s.read(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, byIndex); err != nil {
 			return err

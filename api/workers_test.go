@@ -52,3 +52,16 @@ func TestWorkers(t *testing.T) {
 	require.InDelta(t, 2, deliver["running"], 0)
 	require.InDelta(t, 3600, deliver["oldest_due_s"], 60)
 }
+
+// However much waits, and however many there are, the answer has a bound.
+func TestWorkersAreCountedUpToABound(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`INSERT INTO outhook.river_job (kind, args, queue, max_attempts) SELECT 'deliver', '{}', 'deliver', 1 FROM generate_series(1, 50001)`)
+	b.exec(`INSERT INTO outhook.leases (name, holder, until) SELECT 'worker/' || n, n, now() + interval '1 h' FROM generate_series(1, 1001) AS n`)
+	b.exec(`INSERT INTO outhook.river_queue (name, paused_at, updated_at) VALUES ('deliver', now(), now())`)
+	got := b.requireObject(b.do("GET", "/api/workers", ""), 200)
+	require.Len(t, got["workers"], 1000)
+	require.InDelta(t, 50_000, got["queues"].([]any)[0].(map[string]any)["due"], 0)
+	require.InDelta(t, 50_000, got["paused_queues"].([]any)[0].(map[string]any)["due"], 0)
+}

@@ -21,5 +21,5 @@
 // Around it: lane keeps a slow endpoint from delaying others; health disables one that fails for too long; presence
 // hands on what a dead worker had in flight; reconcile repairs what must hold between deliveries, jobs and
 // partitions; retention makes partitions and removes old days; operation and erasure carry out long orders; rekey
-// changes the encryption key; ledger is what all of them agree on.
+// changes the encryption key; why says why a delivery is where it is; ledger is what all of them agree on.
 package jobs

@@ -1,18 +1,37 @@
-package api
+// Package why says why a delivery is where it is: exactly one cause, with a code that never changes and a sentence.
+package why
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/outhook/outhook/db"
-	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
-// The causes of a delivery's state: part of the API.
+// MaxAhead is how far the deliveries before one are counted: for each of a page's 200, so many entries of an index. The
+// row must have been read with one more.
+const MaxAhead = 1000
+
+// operator is what a tenant is shown of a key that is not its own, as in the audit trail.
+const operator = "operator"
+
+// Answer is why a delivery is where it is. What is nil is not known, or not for the viewer.
+type Answer struct {
+	Because string     // the cause
+	Text    string     // the same in words, for people
+	Since   *time.Time // when it began
+	Until   *time.Time // when it ends by itself, at the earliest
+	Ahead   *int32     // deliveries that come first, at most MaxAhead
+	Worker  *string    // the process that has it
+	By      *string    // whose key has paused or disabled the endpoint
+}
+
+// The causes: part of the API.
 const (
 	becauseSettled   = "settled"
 	becauseSending   = "sending"
@@ -39,22 +58,19 @@ const (
 	jobRunning   = "running"
 )
 
-// explanation finds the one cause why a delivery is where it is.
+// explanation finds the cause.
 type explanation struct {
 	r        db.ExplainDeliveriesRow
 	schedule retry.Schedule // the server's
-	viewer   principal
-	a        explained
+	tenantID string         // that the viewer is bound to; "": none
+	a        Answer
 }
 
-// answer goes through the causes in the order in which they hold a delivery back: what a person has to change comes
-// before what passes by itself.
-func (e *explanation) answer() explained {
-	e.a = explained{
-		EventID: e.r.EventID, EndpointID: e.r.EndpointID, TenantID: e.r.TenantID,
-		State: string(e.r.State), Reason: e.r.Reason,
-	}
-
+// Explain goes through the causes in the order in which they hold a delivery back: what a person has to change comes
+// before what passes by itself. schedule is the server's. A viewer that is bound to a tenant is shown nothing of who
+// works, of others' deliveries and of others' keys.
+func Explain(r db.ExplainDeliveriesRow, schedule retry.Schedule, tenantID string) Answer {
+	e := &explanation{r: r, schedule: schedule, tenantID: tenantID}
 	for _, found := range []func() bool{e.settled, e.sending, e.ended, e.unworked, e.later, e.waits} {
 		if found() {
 			break
@@ -65,12 +81,12 @@ func (e *explanation) answer() explained {
 
 // because sets the cause. since and until may be nil.
 func (e *explanation) because(code string, since, until *time.Time, format string, args ...any) bool {
-	e.a.Because, e.a.Since, e.a.Until, e.a.Text = code, pg.UTC(since), pg.UTC(until), fmt.Sprintf(format, args...)
+	e.a.Because, e.a.Since, e.a.Until, e.a.Text = code, since, until, fmt.Sprintf(format, args...)
 	return true
 }
 
 // bound tells whether the viewer sees one tenant only, and so nothing of who works and of others' deliveries.
-func (e *explanation) bound() bool { return e.viewer.tenantID != "" }
+func (e *explanation) bound() bool { return e.tenantID != "" }
 
 func (e *explanation) settled() bool {
 	r := e.r
@@ -112,10 +128,12 @@ func (e *explanation) ended() bool {
 	case r.DeletedAt != nil:
 		return e.because(becauseDeleted, r.DeletedAt, nil,
 			"its endpoint was deleted at %s: it is about to be cancelled", clock(r.DeletedAt))
+
 	case r.Status == db.EndpointStatusDisabled && !r.Probe:
 		return e.because(becauseDisabled, &r.StatusChangedAt, nil,
 			"its endpoint was disabled%s at %s%s: it is about to be cancelled",
 			e.byWhom(), clock(&r.StatusChangedAt), because(r.StatusReason))
+
 	case r.Status == db.EndpointStatusPaused:
 		return e.because(becausePaused, &r.StatusChangedAt, nil,
 			"its endpoint was paused%s at %s%s: it waits until somebody enables the endpoint",
@@ -131,7 +149,7 @@ func (e *explanation) byWhom() string {
 	}
 
 	by := *e.r.StatusBy
-	if e.bound() && (e.r.StatusByTenant == nil || *e.r.StatusByTenant != e.viewer.tenantID) {
+	if e.bound() && (e.r.StatusByTenant == nil || *e.r.StatusByTenant != e.tenantID) {
 		by = operator
 	}
 	e.a.By = &by
@@ -190,6 +208,7 @@ func (e *explanation) later() bool {
 			words += fmt.Sprintf("; attempt %d %s", r.AttemptCount, outcome(r))
 		}
 		return e.because(becauseRetry, nil, r.NextAttemptAt, "%s", words)
+
 	case !e.dueAt().After(r.DatabaseTime):
 		return false
 	case r.Rescues > 1:
@@ -241,10 +260,10 @@ func (e *explanation) waits() bool {
 
 // before notes how many deliveries come first.
 func (e *explanation) before() string {
-	n := min(e.r.Ahead, maxAhead)
+	n := min(e.r.Ahead, MaxAhead)
 	e.a.Ahead = &n
-	if e.r.Ahead > maxAhead {
-		return fmt.Sprintf("more than %d are before it", maxAhead)
+	if e.r.Ahead > MaxAhead {
+		return fmt.Sprintf("more than %d are before it", MaxAhead)
 	}
 	return fmt.Sprintf("%d are before it", n)
 }
@@ -265,29 +284,20 @@ func (e *explanation) allowed() string {
 
 // reasonText says a delivery's reason in words.
 func reasonText(reason string) string {
-	switch reason {
-	case ledger.ReasonExhausted:
-		return "all attempts of its retry schedule have failed; replay it when the endpoint works again"
-	case ledger.ReasonGone:
-		return "the endpoint answered 410 and was disabled"
-	case ledger.ReasonLoop:
-		return "the endpoint leads to an API of Outhook, or too many webhooks in a row led to the event"
-	case ledger.ReasonWorkerDied:
-		return "too many workers in a row have died while they sent it"
-	case ledger.ReasonEndpointDisabled:
-		return "its endpoint was disabled; recover the endpoint when it is enabled again"
-	case ledger.ReasonEndpointDeleted:
-		return "its endpoint was deleted"
-	case ledger.ReasonExpired:
-		return "it was still pending at the end of the retention"
-	case ledger.ReasonErased:
-		return "its tenant's data was erased"
-	case ledger.ReasonPayloadGone:
-		return "its payload is gone"
-	case ledger.ReasonOperator:
-		return "a person has cancelled it"
-	}
-	return reason
+	words := map[string]string{
+		ledger.ReasonExhausted:  "all attempts of its retry schedule have failed; replay it when the endpoint works again",
+		ledger.ReasonGone:       "the endpoint answered 410 and was disabled",
+		ledger.ReasonLoop:       "the endpoint leads to an API of Outhook, or too many webhooks in a row led to the event",
+		ledger.ReasonWorkerDied: "too many workers in a row have died while they sent it",
+
+		ledger.ReasonEndpointDisabled: "its endpoint was disabled; recover the endpoint when it is enabled again",
+		ledger.ReasonEndpointDeleted:  "its endpoint was deleted",
+		ledger.ReasonExpired:          "it was still pending at the end of the retention",
+		ledger.ReasonErased:           "its tenant's data was erased",
+		ledger.ReasonPayloadGone:      "its payload is gone",
+		ledger.ReasonOperator:         "a person has cancelled it",
+	}[reason]
+	return cmp.Or(words, reason)
 }
 
 // outcome says what came of the last attempt.
