@@ -41,6 +41,7 @@ type endpoint struct {
 	CreatedAt       time.Time         `json:"created_at"`
 	UpdatedAt       time.Time         `json:"updated_at"`
 	Secret          string            `json:"secret,omitempty" doc:"Only in the answer that creates the endpoint: keep it, it is not shown again."`
+	Changed         []string          `json:"changed,omitempty" nullable:"false" example:"[\"url\"]" doc:"Only in the answer of a PUT to an endpoint that exists, and only if something is different: the members that it has changed."`
 }
 
 type endpointOutput struct {

@@ -20,6 +20,7 @@ type endpointEdit struct {
 	secretPatch   textPatch         // what the body gives of them
 	cfg           *Config
 	members       []string // the names of those that the body gives, sorted
+	different     []string // those that are not as they were stored, sorted
 	faults        problem.Faults
 }
 

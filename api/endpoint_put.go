@@ -18,7 +18,11 @@ type putEndpointInput struct {
 	Preconditions
 
 	IfNoneMatch string `header:"If-None-Match" doc:"*: create it only. 412 if it exists."`
+	DryRun      bool   `query:"dry_run" doc:"Check all of it and answer what there would be, without writing anything."`
 }
+
+// errDryRun rolls back what a request only asked about.
+var errDryRun = errors.New("dry run")
 
 type putEndpointOutput struct {
 	EntityTag
@@ -46,17 +50,21 @@ func (s *Server) putEndpoint(ctx context.Context, in *putEndpointInput) (*putEnd
 			return err
 		}
 
-		if created = before == nil; created {
+		switch created = before == nil; {
+		case created:
+			edit.different = nil // of a try before
 			row, err = s.insertEndpoint(ctx, tx, edit, "put-endpoint")
-			return err
+		case in.IfNoneMatch != "" && matches(in.IfNoneMatch, etagOf(*before), true):
+			err = problem.New(problem.PreconditionFailed, "the endpoint exists, and If-None-Match wants none")
+		default:
+			row, err = s.replaceEndpoint(ctx, tx, *before, edit)
 		}
-		if in.IfNoneMatch != "" && matches(in.IfNoneMatch, etagOf(*before), true) {
-			return problem.New(problem.PreconditionFailed, "the endpoint exists, and If-None-Match wants none")
+		if err == nil && in.DryRun {
+			return errDryRun
 		}
-		row, err = s.replaceEndpoint(ctx, tx, *before, edit)
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errDryRun) {
 		return nil, err
 	}
 
@@ -65,8 +73,12 @@ func (s *Server) putEndpoint(ctx context.Context, in *putEndpointInput) (*putEnd
 		return nil, err
 	}
 	out := &putEndpointOutput{Status: http.StatusOK, EntityTag: answer.EntityTag, Body: answer.Body}
+	out.Body.Changed = edit.different
 	if created {
-		out.Status, out.Location, out.Body.Secret = http.StatusCreated, locationOf(row), edit.secret.Reveal()
+		out.Status = http.StatusCreated
+	}
+	if created && !in.DryRun { // the id and the secret of a dry run are nobody's
+		out.Location, out.Body.Secret = locationOf(row), edit.secret.Reveal()
 	}
 	return out, nil
 }
@@ -138,7 +150,9 @@ func (s *Server) replaceEndpoint(
 	if after.secretHeaders == nil {
 		after.secretHeaders = map[string]string{}
 	}
-	return s.updateEndpoint(ctx, tx, before, &after, "put-endpoint")
+	row, err := s.updateEndpoint(ctx, tx, before, &after, "put-endpoint")
+	edit.different = after.different
+	return row, err
 }
 
 // checkSecret refuses a secret that is not the current one.

@@ -84,6 +84,34 @@ func TestPutEndpoint(t *testing.T) {
 		require.Equal(t, "secret_differs", p.Code)
 	})
 
+	t.Run("SaysWhatItChangedOrWould", func(t *testing.T) {
+		t.Parallel()
+		const body = `{"url":"https://example.com","secret_headers":{"X-Token":"s3cret"}}`
+		would := put("dry?dry_run=true", body)
+		require.NotContains(t, b.requireObject(would, 201), "secret")
+		require.Empty(t, would.header.Get("Location"))
+		require.Equal(t, 404, b.as(key, "GET", "/api/endpoints/dry", "").status)
+
+		made := put("dry", body)
+		created := b.requireObject(made, 201)
+		id := created["id"].(string)
+		require.NotContains(t, created, "changed")
+		require.NotContains(t, b.requireObject(put("dry", body), 200), "changed")
+
+		other := `{"url":"https://example.com","description":"d","secret_headers":{"X-Token":"other"}}`
+		want := []any{"description", "secret_headers"}
+		asked := b.requireObject(put("dry?dry_run=true", other), 200)
+		require.Equal(t, want, asked["changed"])
+		require.Equal(t, "d", asked["description"])
+		is := b.as(key, "GET", "/api/endpoints/dry", "")
+		require.Equal(t, made.header.Get("ETag"), is.header.Get("ETag"))
+		require.Equal(t, 1, trail(id), "a dry run is no change")
+		require.Equal(t, want, b.requireObject(put("dry", other), 200)["changed"])
+		require.Equal(t, 2, trail(id))
+
+		b.requireFault(put("dry?dry_run=true", `{"url":"nowhere"}`), 422, "body.url", "")
+	})
+
 	t.Run("ManyAtOnceMakeOne", func(t *testing.T) {
 		t.Parallel()
 		var mu sync.Mutex

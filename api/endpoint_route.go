@@ -70,7 +70,7 @@ func (s *Server) addNewEndpoints() {
 	put := endpointOperation("put-endpoint", http.MethodPut, "/{id}", "Create an endpoint, or replace it",
 		"By its uid: 201 if there was none, and the answer has its secret; else 200. All members that are not given get "+
 			"their defaults, but the secret and the status stay. What changes nothing is not written. By its id: only "+
-			"replaces.")
+			"replaces. With dry_run nothing is written: the answer is what it would be, without a secret.")
 	put.Responses = map[string]*huma.Response{"201": {Description: "Created"}}
 	register(s, route{
 		Operation: put,

@@ -113,6 +113,7 @@ func (s *Server) updateEndpoint(
 	ctx context.Context, tx pgx.Tx, before db.Endpoint, edit *endpointEdit, action string,
 ) (row db.Endpoint, err error) {
 	changed := edit.changed(before)
+	edit.different = changed
 	if len(changed) == 0 {
 		return before, nil
 	}

@@ -458,11 +458,14 @@ type PutEndpointParams struct {
 	IfMatch string
 	// *: create it only. 412 if it exists.
 	IfNoneMatch string
+	// Check all of it and answer what there would be, without writing anything.
+	DryRun bool
 }
 
 // PutEndpoint calls PUT /api/endpoints/{id}: create an endpoint, or replace it. By its uid: 201 if there was none,
 // and the answer has its secret; else 200. All members that are not given get their defaults, but the secret and the
-// status stay. What changes nothing is not written. By its id: only replaces.
+// status stay. What changes nothing is not written. By its id: only replaces. With dry_run nothing is written: the
+// answer is what it would be, without a secret.
 func (c *Client) PutEndpoint(ctx context.Context, id string, body NewEndpoint, params PutEndpointParams, options ...CallOption) (*Endpoint, error) {
 	r := Request{Method: "PUT", Path: "/api/endpoints/" + url.PathEscape(id), Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
@@ -473,6 +476,9 @@ func (c *Client) PutEndpoint(ctx context.Context, id string, body NewEndpoint, p
 	}
 	if params.IfNoneMatch != "" {
 		r.Header.Set("If-None-Match", params.IfNoneMatch)
+	}
+	if params.DryRun {
+		r.Query.Set("dry_run", "true")
 	}
 	return call[Endpoint](ctx, c, r, body, options)
 }

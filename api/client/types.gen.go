@@ -146,6 +146,10 @@ type Detail struct {
 
 // Endpoint is the schema of this name in the OpenAPI document.
 type Endpoint struct {
+	// Only in the answer of a PUT to an endpoint that exists, and only if something is different: the members that it has
+	// changed.
+	Changed []string `json:"changed"`
+
 	CreatedAt time.Time `json:"created_at"`
 
 	Description string `json:"description"`
