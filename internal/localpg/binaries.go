@@ -46,8 +46,11 @@ func locateBinaries(ctx context.Context, dir string, major int) (binaries, error
 	}
 
 	b, err := selectBinaries(ctx, candidates(ctx), major)
-	if !errors.Is(err, ErrNoBinaries) {
+	if err == nil || ctx.Err() != nil {
 		return b, err
+	}
+	if major != 0 && major != downloadMajor() {
+		return b, err // what would be fetched can't read the data either
 	}
 
 	fetched, fetchErr := fetchBinaries(ctx, cacheDir())
@@ -57,9 +60,28 @@ func locateBinaries(ctx context.Context, dir string, major int) (binaries, error
 	return inspect(ctx, fetched, major)
 }
 
+// majorError is a data folder of another version than the binaries'.
+type majorError struct {
+	data  int      // the folder's major version
+	found []string // the versions of what is installed, the best first
+}
+
+// Error names both versions and says what to do.
+func (e *majorError) Error() string {
+	found := "no PostgreSQL is installed"
+	if len(e.found) > 0 {
+		found = "installed is PostgreSQL " + strings.Join(e.found, ", ")
+	}
+	cure := fmt.Sprintf("install PostgreSQL %d, or choose another --data-dir", e.data)
+	if e.data < minMajor {
+		cure = fmt.Sprintf("choose another --data-dir, since Outhook needs PostgreSQL %d or newer", minMajor)
+	}
+	return fmt.Sprintf("the data folder was made by PostgreSQL %d, which alone can read it, and %s: %s", e.data, found, cure)
+}
+
 // selectBinaries returns the first usable of the folders.
 func selectBinaries(ctx context.Context, dirs []string, major int) (binaries, error) {
-	var reasons []string
+	var reasons, others []string
 	for _, dir := range dirs {
 		b, err := inspect(ctx, dir, major)
 		if err == nil {
@@ -68,9 +90,15 @@ func selectBinaries(ctx context.Context, dirs []string, major int) (binaries, er
 		if ctx.Err() != nil {
 			return binaries{}, fmt.Errorf("looking for PostgreSQL: %w", context.Cause(ctx))
 		}
+		if other, ok := errors.AsType[*majorError](err); ok && !slices.Contains(others, other.found[0]) {
+			others = append(others, other.found[0])
+		}
 		reasons = append(reasons, err.Error())
 	}
 
+	if major != 0 {
+		return binaries{}, &majorError{data: major, found: others}
+	}
 	if len(reasons) == 0 {
 		return binaries{}, ErrNoBinaries
 	}
@@ -98,8 +126,7 @@ func inspect(ctx context.Context, dir string, major int) (binaries, error) {
 		return binaries{}, fmt.Errorf("%s is PostgreSQL %s, older than %d", dir, b.version, minMajor)
 	}
 	if major != 0 && b.major != major {
-		return binaries{}, fmt.Errorf("%s is PostgreSQL %s, but the data folder was made by PostgreSQL %d: "+
-			"install that version or choose another --data-dir", dir, b.version, major)
+		return binaries{}, &majorError{data: major, found: []string{b.version}}
 	}
 	return b, nil
 }

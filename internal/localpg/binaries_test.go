@@ -44,6 +44,28 @@ func TestFindBinaries(t *testing.T) {
 		require.Equal(t, matching, b.dir)
 	})
 
+	t.Run("DataOfAnotherVersionIsOneError", func(t *testing.T) {
+		t.Parallel()
+		dirs := []string{t.TempDir(), fakeServer(t, "17.5"), fakeServer(t, "15.18 (Debian)"), fakeServer(t, "14.1"), fakeServer(t, "17.5")}
+		for major, want := range map[int]string{
+			16: "the data folder was made by PostgreSQL 16, which alone can read it, and installed is PostgreSQL 17.5, 15.18: " +
+				"install PostgreSQL 16, or choose another --data-dir",
+			11: "the data folder was made by PostgreSQL 11, which alone can read it, and installed is PostgreSQL 17.5, 15.18: " +
+				"choose another --data-dir, since Outhook needs PostgreSQL 15 or newer",
+		} {
+			_, err := selectBinaries(t.Context(), dirs, major)
+			require.EqualError(t, err, want)
+		}
+		_, err := selectBinaries(t.Context(), nil, 16)
+		require.EqualError(t, err, "the data folder was made by PostgreSQL 16, which alone can read it, and "+
+			"no PostgreSQL is installed: install PostgreSQL 16, or choose another --data-dir")
+
+		require.Equal(t, 18, downloadMajor())
+		_, err = locateBinaries(t.Context(), "", 11)
+		require.ErrorContains(t, err, "the data folder was made by PostgreSQL 11", "nothing is downloaded that can't read it")
+		require.NotErrorIs(t, err, ErrNoBinaries)
+	})
+
 	t.Run("NothingInstalledSaysWhatToDo", func(t *testing.T) {
 		t.Parallel()
 		_, err := selectBinaries(t.Context(), nil, 0)

@@ -7,12 +7,22 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
 
 // download is the release that is fetched where no PostgreSQL is installed.
 const download = embeddedpostgres.V18
+
+// downloadMajor is the major version of what is fetched.
+func downloadMajor() int {
+	major, err := strconv.Atoi(leadingDigits.FindString(string(download)))
+	if err != nil {
+		panic(err) // a constant, which a test reads
+	}
+	return major
+}
 
 // cacheDir holds downloaded binaries. Root's own cache is closed to the user who runs PostgreSQL for root.
 func cacheDir() string {

@@ -133,8 +133,8 @@ type Server struct {
 // that a killed process left on the folder is stopped first.
 //
 // The context bounds the start alone; give it a deadline, since a crash recovery can take long. Returns [ErrLocked] if
-// another live process uses the folder, [ErrNoBinaries] if there is no PostgreSQL to start, and an error with the last
-// lines of the server's log if it exits early.
+// another live process uses the folder, [ErrNoBinaries] if there is no PostgreSQL to start, an error that names both
+// versions if another one has made the folder, and one with the last lines of the server's log if it exits early.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
