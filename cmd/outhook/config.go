@@ -24,20 +24,21 @@ type checked interface {
 	check() error
 }
 
-// checkEnvironment refuses to start a server beside a variable that nobody reads: it is a misspelled one, and the
-// server would run with the default in its place.
-func checkEnvironment(kctx *kong.Context, environ []string) error {
+// checkEnvironment refuses to start a server beside a variable that is a misspelled one of ours: the server would run
+// with the default in its place. Of those that are somebody else's it only warns.
+func checkEnvironment(kctx *kong.Context, environ []string, stderr io.Writer) error {
 	if _, ok := reflect.TypeAssert[checked](kctx.Selected().Target.Addr()); !ok {
 		return nil
 	}
-	return unknownVariables(kctx.Model.Node, environ)
+	return unknownVariables(kctx.Model.Node, environ, stderr)
 }
 
-// unknownVariables returns an error that names the variables of ours in an environment that no command reads, and of
-// those that once were settings what holds in their place.
-func unknownVariables(root *kong.Node, environ []string) error {
+// unknownVariables returns an error that names the variables in an environment that are nearly one of ours, and of
+// those that once were settings what holds in their place. It warns of others that begin as ours do: an application may
+// have some of its own.
+func unknownVariables(root *kong.Node, environ []string, stderr io.Writer) error {
 	known, gone := variables(root), removed()
-	var wrong, old []string
+	var wrong, old, others []string
 
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
@@ -50,10 +51,18 @@ func unknownVariables(root *kong.Node, environ []string) error {
 		case gone[name] != "":
 			old = append(old, fmt.Sprintf("%s is no setting any more: %s; unset it", name, gone[name]))
 		default:
-			wrong = append(wrong, name+suggestion(name, known))
+			if meant := suggestion(name, known); meant != "" {
+				wrong = append(wrong, name+meant)
+			} else {
+				others = append(others, name)
+			}
 		}
 	}
 
+	if len(others) > 0 {
+		slices.Sort(others)
+		fmt.Fprintf(stderr, "outhook: warning: nothing here reads %s\n", printable(strings.Join(others, ", ")))
+	}
 	if len(wrong) > 0 {
 		slices.Sort(wrong)
 		names := strings.Join(wrong, ", ")
@@ -73,9 +82,15 @@ func namesFile(known map[string][]*setting, name string) bool {
 	return ok && slices.ContainsFunc(known[name], func(s *setting) bool { return inFile(s.flag) })
 }
 
-// suggestion names the known variable that is nearest, if one is near.
+// suggestion names the known variable that is nearest, if one is so near that it must have been meant: up to a third of
+// the name may differ, two bytes at least (as two that changed places) and three at most. So is a setting's name with
+// _FILE if its value is in no file.
 func suggestion(name string, known map[string][]*setting) string {
-	best, bestDistance := "", 4
+	if of, isFile := strings.CutSuffix(name, fileSuffix); isFile && known[of] != nil {
+		return " (" + of + " is given in no file)"
+	}
+
+	best, bestDistance := "", 1+min(3, max(2, (len(name)-len(variablePrefix))/3))
 	for _, candidate := range sortedKeys(known) {
 		if d := distance(name, candidate); d < bestDistance {
 			best, bestDistance = candidate, d
@@ -188,7 +203,7 @@ func (cmd *configCmd) Run(c *command) error {
 		t.flush()
 	}
 
-	err = errors.Join(unknownVariables(kctx.Model.Node, os.Environ()), target.check())
+	err = errors.Join(unknownVariables(kctx.Model.Node, os.Environ(), c.stderr), target.check())
 	if err != nil {
 		return usageError{err}
 	}

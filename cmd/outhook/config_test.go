@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -180,6 +181,34 @@ func TestAnUnknownVariableStopsTheStart(t *testing.T) {
 	require.ErrorContains(t, err, "OUTHOOK_RETRY_SCHEDULE?")
 	_, err = output(t, "version")
 	require.NoError(t, err)
+}
+
+// An application has variables of its own, which may begin as ours do.
+func TestAVariableOfTheApplicationIsOnlyWarnedOf(t *testing.T) {
+	t.Parallel()
+	root := model(t)
+	for name, want := range map[string]string{
+		"OUTHOOK_ENV": "", "OUTHOOK_HOST": "", "OUTHOOK_WEBHOOK_SECRET": "", "OUTHOOK_TENANT_PREFIX": "", "OUTHOOK_TOKEN": "",
+		"OUTHOOK_ENABLED": "", "OUTHOOK_SECRET": "",
+		"OUTHOOK_ULR":             "did you mean OUTHOOK_URL?",
+		"OUTHOOK_LISTN":           "did you mean OUTHOOK_LISTEN?",
+		"OUTHOOK_ROLE":            "did you mean OUTHOOK_ROLES?",
+		"OUTHOOK_MAX_WORKER":      "did you mean OUTHOOK_MAX_WORKERS?",
+		"OUTHOOK_ENCRYPTON_KEYS":  "did you mean OUTHOOK_ENCRYPTION_KEY?",
+		"OUTHOOK_LISTEN_FILE":     "OUTHOOK_LISTEN is given in no file",
+		"OUTHOOK_MAX_BATCH_BYTES": "is no setting any more",
+	} {
+		var warned bytes.Buffer
+		err := unknownVariables(root, []string{name + "=value", "HOME=/"}, &warned)
+		if want == "" {
+			require.NoError(t, err, name)
+			require.Equal(t, "outhook: warning: nothing here reads "+name+"\n", warned.String())
+			continue
+		}
+		require.ErrorContains(t, err, want, name)
+		require.Equal(t, exitUsage, codeOf(err))
+		require.Empty(t, warned.String())
+	}
 }
 
 func TestContradictionsStopTheStart(t *testing.T) {

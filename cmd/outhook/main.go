@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := checkEnvironment(c, os.Environ()); err != nil {
+	if err := checkEnvironment(c, os.Environ(), stderr); err != nil {
 		return err
 	}
 
