@@ -162,8 +162,11 @@ func explain(err error) error {
 	switch stater.SQLState() {
 	case "22023", "54000":
 		return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
-	case "42883", "3F000": // undefined_function, invalid_schema_name
+	case "3F000": // invalid_schema_name
 		return fmt.Errorf("enqueuing: Outhook's schema is missing in this database, run `outhook migrate up`: %w", err)
+	case "42883", "42703": // undefined_function, undefined_column
+		return fmt.Errorf("enqueuing: Outhook's schema in this database is older than this package or not complete, "+
+			"run `outhook migrate up` of the package's version or a newer one: %w", err)
 	case "42501": // insufficient_privilege
 		return fmt.Errorf("enqueuing: this user may not enqueue, run GRANT outhook_publisher TO it: %w", err)
 	}
