@@ -157,3 +157,23 @@ func rubyCalls() map[string]stored {
 		"rails json value": {"acme", `{"b":1,"a":2}`}, "rails json text": {"acme", twice},
 	}
 }
+
+// Whoever has no Go client reads there what to pass and what comes back.
+func TestEnqueueManyIsDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("languages.md")
+	require.NoError(t, err)
+	conn, err := pgx.Connect(t.Context(), dbtest.NewURL(t))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
+
+	rows, err := conn.Query(t.Context(), `SELECT unnest(proargnames) FROM pg_proc
+		WHERE proname = 'enqueue_many' AND pronamespace = 'outhook'::regnamespace`)
+	require.NoError(t, err)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Contains(t, names, "delivery_count")
+	for _, name := range names {
+		require.Contains(t, string(page), "`"+name+"`")
+	}
+}

@@ -1,0 +1,2 @@
+-- name: Pay :exec
+UPDATE invoices SET paid = true WHERE id = $1;
