@@ -176,6 +176,40 @@ endpoints:
 	require.Equal(t, "deleted    globex/a\n", c.apply(t, "--prune", "--tenant", "globex"))
 }
 
+// A key that is bound to a tenant needs no tenant_id, and reaches nobody else's endpoints.
+func TestApplyWithTheKeyOfATenant(t *testing.T) {
+	t.Parallel()
+	c := newApplyConsole(t)
+	c.write(t, "endpoints: [{tenant_id: acme, uid: a, url: 'https://example.com'}, {tenant_id: globex, uid: b, url: 'https://example.com'}]")
+	c.apply(t)
+
+	api, err := client.New(c.base, testAPIKey)
+	require.NoError(t, err)
+	tenant := "acme"
+	key, err := api.CreateKey(t.Context(), client.NewKey{Name: "acme", Scope: "tenant", TenantID: &tenant}, client.CreateKeyParams{})
+	require.NoError(t, err)
+	run := func(args ...string) (string, error) {
+		return output(t, append([]string{"apply", c.file, "--url", c.base, "--api-key", key.Key}, args...)...)
+	}
+
+	c.write(t, "endpoints: [{uid: new, url: 'https://example.com'}]")
+	for _, args := range [][]string{{"--prune", "--dry-run"}, {"--prune"}} {
+		out, err := run(args...)
+		require.NoError(t, err)
+		require.Regexp(t, `^created? +acme/new\n(.*\n)+deleted? +acme/a\n$`, out)
+		require.NotContains(t, out, "globex")
+	}
+	c.must(t, "endpoints", "show", "b", "--tenant", "globex")
+
+	c.write(t, "endpoints: [{tenant_id: globex, uid: b, url: 'https://example.org'}, {uid: new, url: 'https://example.com'}]")
+	out, err := run()
+	require.Equal(t, exitFailed, codeOf(err))
+	require.Regexp(t, `(?s)^refused +globex/b\n.*unchanged +acme/new\n$`, out)
+
+	_, err = output(t, "apply", c.file, "--url", c.base, "--api-key", "wrong")
+	require.Equal(t, exitKey, codeOf(err), "with no valid key nothing is tried")
+}
+
 func TestApplyFileSaysWhereItIsWrong(t *testing.T) {
 	t.Parallel()
 	parse := func(text string) (*applyFile, error) {

@@ -76,7 +76,8 @@ func (e *majorError) Error() string {
 	if e.data < minMajor {
 		cure = fmt.Sprintf("choose another --data-dir, since Outhook needs PostgreSQL %d or newer", minMajor)
 	}
-	return fmt.Sprintf("the data folder was made by PostgreSQL %d, which alone can read it, and %s: %s", e.data, found, cure)
+	return fmt.Sprintf("the data folder was made by PostgreSQL %d, which alone can read it, and %s: %s",
+		e.data, found, cure)
 }
 
 // selectBinaries returns the first usable of the folders.
