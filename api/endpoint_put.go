@@ -54,6 +54,9 @@ func (s *Server) putEndpoint(ctx context.Context, in *putEndpointInput) (*putEnd
 		case created:
 			edit.different = nil // of a try before
 			row, err = s.insertEndpoint(ctx, tx, edit, "put-endpoint")
+			if refusal, ok := errors.AsType[*problem.Error](err); ok && refusal.Code == problem.UIDTaken {
+				err = &racedError{refusal} // nothing had the uid a moment ago
+			}
 		case in.IfNoneMatch != "" && matches(in.IfNoneMatch, etagOf(*before), true):
 			err = problem.New(problem.PreconditionFailed, "the endpoint exists, and If-None-Match wants none")
 		default:

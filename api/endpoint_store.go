@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,6 +35,10 @@ func (s *Server) changeEndpoints(ctx context.Context, do func(pgx.Tx) error) (er
 	options := pgx.TxOptions{IsoLevel: s.endpointIsolation()}
 	for range maxRaces {
 		err = pgx.BeginTxFunc(ctx, s.cfg.Pool, options, do)
+		if raced, ok := errors.AsType[*racedError](err); ok {
+			err = raced.refusal
+			continue
+		}
 		switch sqlstate.Of(err) {
 		case sqlstate.UniqueViolation, sqlstate.SerializationFailure:
 		default:
@@ -42,6 +47,16 @@ func (s *Server) changeEndpoints(ctx context.Context, do func(pgx.Tx) error) (er
 	}
 	return err
 }
+
+// racedError is a refusal for what another request has committed since the transaction first looked: the next try
+// begins with that.
+type racedError struct{ refusal error }
+
+// Error is the refusal's.
+func (e *racedError) Error() string { return e.refusal.Error() }
+
+// Unwrap returns the refusal.
+func (e *racedError) Unwrap() error { return e.refusal }
 
 // endpointIsolation returns the isolation level of changes of endpoints.
 func (s *Server) endpointIsolation() pgx.TxIsoLevel {
