@@ -78,15 +78,21 @@ ORDER BY l.name LIMIT @max_rows;
 
 -- name: CountRunning :many
 -- How many deliveries run, by the client that has fetched them and by queue, and since when the oldest does.
-SELECT r.client_id::text AS client_id, r.queue, count(*) AS jobs, coalesce(min(r.attempted_at), now())::timestamptz AS oldest_at
-FROM (SELECT coalesce(j.attempted_by[array_upper(j.attempted_by, 1)], '') AS client_id, j.queue, j.attempted_at
+SELECT r.client_id::text AS client_id, r.queue::text AS queue, count(*) AS jobs, coalesce(min(r.attempted_at), now())::timestamptz AS oldest_at
+FROM (SELECT coalesce(j.attempted_by[array_upper(j.attempted_by, 1)], '') AS client_id,
+        CASE WHEN j.queue LIKE 'bulk-%' THEN 'deliver_bulk' ELSE j.queue END AS queue, j.attempted_at
     FROM outhook.river_job AS j WHERE j.state = 'running' AND j.kind = 'deliver' LIMIT @max_jobs) AS r
 GROUP BY r.client_id, r.queue ORDER BY r.client_id, r.queue;
 
 -- name: ListPausedQueues :many
--- The queues that a person has paused, with how much of each is due, counted up to max_jobs.
+-- The queues that a person has paused, with how much of each is due, counted up to max_jobs: of deliver_bulk, with the queues
+-- of bursts.
 SELECT q.name, q.paused_at::timestamptz AS paused_at, (SELECT count(*) FROM (SELECT FROM outhook.river_job AS j
-        WHERE j.state = 'available' AND j.queue = q.name AND j.scheduled_at <= now() LIMIT @max_jobs) AS d)::integer AS due
+        WHERE j.state = 'available' AND j.queue = q.name AND j.scheduled_at <= now()
+        UNION ALL SELECT FROM outhook.river_job AS j
+        WHERE q.name = 'deliver_bulk' AND j.state = 'available' AND j.queue > 'bulk' AND j.queue < 'bull' AND j.queue LIKE 'bulk-%'
+            AND j.scheduled_at <= now()
+        LIMIT @max_jobs) AS d)::integer AS due
 FROM outhook.river_queue AS q WHERE q.paused_at IS NOT NULL ORDER BY q.name LIMIT @max_rows;
 
 -- name: CheckWorkers :one
@@ -102,7 +108,8 @@ WITH RECURSIVE q AS (
     SELECT k.queue FROM unnest(@queues::text[]) AS k (queue)
     WHERE NOT EXISTS (SELECT FROM outhook.river_queue AS p WHERE p.name = k.queue AND p.paused_at IS NOT NULL)
 ), taken AS MATERIALIZED (
-    SELECT q.queue FROM q WHERE q.queue IN (SELECT w.queue FROM worked AS w) OR EXISTS (SELECT FROM outhook.endpoints AS n
+    SELECT q.queue FROM q WHERE CASE WHEN q.queue LIKE 'bulk-%' THEN 'deliver_bulk' ELSE q.queue END IN (SELECT w.queue FROM worked AS w)
+        OR EXISTS (SELECT FROM outhook.endpoints AS n
         -- A person may have named a queue as they like.
         WHERE n.id = CASE WHEN q.queue ~ '^endpoint-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN substring(q.queue FROM 10)::uuid END
             AND n.status = 'enabled' AND n.deleted_at IS NULL)
@@ -113,7 +120,8 @@ WITH RECURSIVE q AS (
             ORDER BY j.queue, j.priority, j.scheduled_at LIMIT 1) AS at FROM taken AS t
         UNION ALL
         (SELECT s.scheduled_at FROM outhook.river_job AS s
-            WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= now() AND s.queue IN (SELECT w.queue FROM worked AS w)
+            WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= now()
+                AND CASE WHEN s.queue LIKE 'bulk-%' THEN 'deliver_bulk' ELSE s.queue END IN (SELECT w.queue FROM worked AS w)
             ORDER BY s.scheduled_at LIMIT 1)
         UNION ALL
         SELECT min(r.attempted_at) FROM outhook.river_job AS r WHERE r.state = 'running' AND r.kind = 'deliver'

@@ -31,7 +31,7 @@ LEFT JOIN outhook.delivery_attempts AS a ON a.event_id = @event_id::uuid AND a.e
     AND a.endpoint_id = d.endpoint_id AND a.number = d.attempt_count
 LEFT JOIN outhook.leases AS w ON w.name = 'worker/' || j.attempted_by[array_upper(j.attempted_by, 1)] AND w.until >= now()
 LEFT JOIN outhook.leases AS k ON k.name = 'workers'
-LEFT JOIN outhook.river_queue AS q ON q.name = CASE WHEN j.queue NOT LIKE 'endpoint-%' THEN j.queue
+LEFT JOIN outhook.river_queue AS q ON q.name = CASE WHEN j.queue LIKE 'bulk-%' THEN 'deliver_bulk' WHEN j.queue NOT LIKE 'endpoint-%' THEN j.queue
     WHEN n.lane = 'slow' THEN 'deliver_slow' WHEN n.lane = 'limited' THEN 'deliver_limited'
     WHEN n.lane = 'bulk' THEN 'deliver_bulk' ELSE 'deliver' END
 LEFT JOIN outhook.audit_entries AS u ON u.id = (SELECT e.id FROM outhook.audit_entries AS e

@@ -177,7 +177,7 @@ func (e *explanation) unworked() bool {
 		return e.because(becauseNoJob, nil, nil, "%s",
 			"no job works for it, since that was deleted or has ended: reconcile gives it a new one within a minute, or "+
 				"cancels it if River UI's Cancel ended the job; `outhook doctor --repair` does so at once")
-	case !ownQueue && !slices.Contains(ledger.WorkedQueues(), r.Queue):
+	case !ownQueue && !slices.Contains(ledger.WorkedQueues(), ledger.WorkedAs(r.Queue)):
 		return e.because(becauseIdleQueue, nil, nil,
 			"its job is in the queue %s, which nobody works: `outhook doctor` lists it", r.Queue)
 	}
@@ -252,7 +252,7 @@ func (e *explanation) waits() bool {
 
 	words := ""
 	if !e.bound() {
-		words = ": " + e.before() + " in the queue " + r.Queue
+		words = ": " + e.before() + " in the queue " + ledger.WorkedAs(r.Queue)
 	}
 	return e.because(becauseSlot, since, nil, "it is due since %s and waits for a free slot of a worker%s",
 		clock(since), words)
