@@ -78,25 +78,11 @@ func (d doctorCmd) Run(c *command) error {
 		r.Repaired = repairs(repaired)
 	}
 
-	found, err := reconcile.Inspect(c.ctx, pool, d.Timeout)
-	if err != nil {
-		return fmt.Errorf("inspecting the database: %w", err)
-	}
-	workers, err := reconcile.InspectWorkers(c.ctx, pool, d.Timeout)
-	if err != nil {
-		return fmt.Errorf("inspecting who works: %w", err)
-	}
-
-	rights, err := inspectRights(c.ctx, pool)
+	found, err := d.inspect(c.ctx, pool, keyring)
 	if err != nil {
 		return err
 	}
-	keys, err := inspectKeys(c.ctx, pool, keyring)
-	if err != nil {
-		return err
-	}
-
-	for _, f := range slices.Concat(found, workers, rights, keys) {
+	for _, f := range found {
 		r.Checks = append(r.Checks, finding(f))
 		r.OK = r.OK && (f.Count == 0 || !f.Violation)
 	}
@@ -108,6 +94,27 @@ func (d doctorCmd) Run(c *command) error {
 		return exitError(1)
 	}
 	return nil
+}
+
+// inspect returns what there is to find, and what was looked for in vain.
+func (d doctorCmd) inspect(
+	ctx context.Context, pool *pgxpool.Pool, keyring *signature.Keyring,
+) ([]reconcile.Finding, error) {
+	found, err := reconcile.Inspect(ctx, pool, d.Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("inspecting the database: %w", err)
+	}
+	workers, err := reconcile.InspectWorkers(ctx, pool, d.Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("inspecting who works: %w", err)
+	}
+
+	rights, err := inspectRights(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := inspectKeys(ctx, pool, keyring)
+	return slices.Concat(found, workers, rights, keys), err
 }
 
 // keyring reads the encryption keys, nil if there are none.
