@@ -59,7 +59,7 @@ func run(ctx context.Context, tenant, receiver string) error {
 	if err != nil {
 		return err
 	}
-	if err := changes(ctx, client, endpoint.JSON201.Id); err != nil {
+	if err := changes(ctx, client, tenant, endpoint.JSON201.Id); err != nil {
 		return err
 	}
 	fmt.Println(delivery.State)
@@ -89,7 +89,7 @@ func settled(ctx context.Context, client *outhook.ClientWithResponses, tenant st
 }
 
 // changes sets a limit and takes it away again, and looks for the endpoint by its metadata.
-func changes(ctx context.Context, client *outhook.ClientWithResponses, id uuid.UUID) error {
+func changes(ctx context.Context, client *outhook.ClientWithResponses, tenant string, id uuid.UUID) error {
 	name := id.String()
 	changed, err := client.UpdateEndpointWithResponse(ctx, name, &outhook.UpdateEndpointParams{}, outhook.EndpointChange{
 		RateLimit: nullable.NewNullableWithValue(outhook.RateLimit{Requests: 10}),
@@ -103,7 +103,7 @@ func changes(ctx context.Context, client *outhook.ClientWithResponses, id uuid.U
 	}
 
 	metadata := map[string]string{"plan": "gold"}
-	list, err := client.ListEndpointsWithResponse(ctx, &outhook.ListEndpointsParams{Metadata: &metadata})
+	list, err := client.ListEndpointsWithResponse(ctx, &outhook.ListEndpointsParams{TenantId: &tenant, Metadata: &metadata})
 	switch {
 	case err != nil:
 		return err
