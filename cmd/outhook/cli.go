@@ -14,6 +14,7 @@ type cli struct {
 	Dev        devCmd        `cmd:"" help:"Run everything for development: embedded Postgres, API, workers, River UI."`
 	Serve      serveCmd      `cmd:"" help:"Run the API, the workers or both on a database of yours."`
 	Migrate    migrateCmd    `cmd:"" help:"Create, change or inspect the database schema."`
+	Psql       psqlCmd       `cmd:"" help:"Open the database with psql: that of a running dev, unless another is given."`
 	Keys       keysCmd       `cmd:"" help:"Create, list and revoke API keys."`
 	Bench      benchCmd      `cmd:"" help:"Measure Outhook on this machine, or a running server, against bare River and Postgres."`
 	Listen     listenCmd     `cmd:"" help:"Receive webhooks locally, verify their signatures and print them."`

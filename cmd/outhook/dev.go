@@ -28,9 +28,11 @@ type devCmd struct {
 	databaseFlags
 	serverFlags
 
-	Listen  string `env:"OUTHOOK_LISTEN" default:"127.0.0.1:8080" help:"The address to listen on."`
-	DataDir string `env:"OUTHOOK_DATA_DIR" default:"${data_dir}" type:"path" help:"The folder that holds the embedded database and the generated keys; it survives restarts."`
-	Demo    bool   `help:"Receive too: create an endpoint, send it an event, and print what arrives."`
+	Listen    string `env:"OUTHOOK_LISTEN" default:"127.0.0.1:8080" help:"The address to listen on."`
+	DataDir   string `env:"OUTHOOK_DATA_DIR" default:"${data_dir}" type:"path" help:"The folder that holds the embedded database and the generated keys; it survives restarts."`
+	Reset     bool   `help:"Remove the embedded database of the data folder first, with all that is in it. The keys stay."`
+	Ephemeral bool   `help:"Keep nothing: a database and keys that are gone when dev ends."`
+	Demo      bool   `help:"Receive too: create an endpoint, send it an event, and print what arrives."`
 }
 
 // Run starts the embedded Postgres (unless a database is given), migrates and serves until ctx ends.
@@ -39,6 +41,18 @@ func (d *devCmd) Run(c *command) error {
 	var stop func()
 	c.ctx, stop = signal.NotifyContext(c.ctx, syscall.SIGHUP)
 	defer stop()
+
+	if err := d.checkDatabase(); err != nil {
+		return err
+	}
+	if d.Ephemeral {
+		dir, err := os.MkdirTemp("", "outhook-dev-")
+		if err != nil {
+			return fmt.Errorf("making a temporary folder: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }() // below the folder of temporary files
+		d.DataDir = dir
+	}
 
 	//nolint:gosec // the database's user must be able to traverse it; what is in it is not readable
 	if err := os.MkdirAll(d.DataDir, 0o755); err != nil {
@@ -54,7 +68,20 @@ func (d *devCmd) Run(c *command) error {
 	return errors.Join(err, stopDatabase())
 }
 
+// checkDatabase refuses what a database of the user's can't be told to do.
+func (d *devCmd) checkDatabase() error {
+	if d.DatabaseURL != "" && (d.Reset || d.Ephemeral) {
+		return usageError{errors.New("--reset and --ephemeral are about the embedded database: leave out --database-url, " +
+			"and unset OUTHOOK_DATABASE_URL")}
+	}
+	return nil
+}
+
 func (d *devCmd) check() error {
+	if err := d.checkDatabase(); err != nil {
+		return err
+	}
+
 	flags := d.serverFlags
 	if flags.EncryptionKey == "" {
 		flags.EncryptionKey = signature.NewKey() // as dev does
@@ -71,17 +98,27 @@ func (d *devCmd) database(c *command) (url string, stop func() error, err error)
 		return d.DatabaseURL, func() error { return nil }, nil
 	}
 
-	c.printf("starting the embedded Postgres in %s\n", d.DataDir)
-	pg, err := localpg.Start(c.ctx, localpg.Config{DataDir: d.DataDir})
+	cfg := localpg.Config{DataDir: d.DataDir, Reset: d.Reset}
+	if d.Ephemeral {
+		cfg = localpg.Config{}
+	}
+	c.printf("starting the embedded Postgres in %s\n", cmp.Or(cfg.DataDir, "a temporary folder"))
+	pg, err := localpg.Start(c.ctx, cfg)
 	if err != nil {
 		return "", nil, fmt.Errorf("starting the embedded Postgres: %w", err)
 	}
 
-	return pg.URL("outhook"), func() error {
+	// Other commands find the database by this file while it is there, and so do scripts.
+	url, file := pg.URL("outhook"), filepath.Join(d.DataDir, databaseURLFile)
+	stop = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 		defer cancel()
-		return pg.Stop(ctx)
-	}, nil
+		return errors.Join(pg.Stop(ctx), os.Remove(file))
+	}
+	if err := os.WriteFile(file, []byte(url+"\n"), 0o600); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("writing %s: %w", databaseURLFile, err), stop())
+	}
+	return url, stop, nil
 }
 
 func (d *devCmd) serve(c *command, url string) error {
@@ -119,7 +156,7 @@ func (d *devCmd) serve(c *command, url string) error {
 	ended := make(chan struct{})
 	close(ended)
 	err = serve(c.ctx, cfg, func(_ *server.Server, addr net.Addr) {
-		d.welcome(c, addr, listenSecret, egressDefault)
+		d.welcome(c, addr, url, listenSecret, egressDefault)
 		if d.Demo {
 			ended = make(chan struct{})
 			go d.demo(c, addr, listenSecret, ended)
@@ -177,13 +214,23 @@ func (d *devCmd) keep(name string, generate func() string) (string, error) {
 	return value, nil
 }
 
-func (d *devCmd) welcome(c *command, addr net.Addr, listenSecret string, egressDefault bool) {
+func (d *devCmd) welcome(c *command, addr net.Addr, url, listenSecret string, egressDefault bool) {
 	base := "http://" + addr.String()
 	c.printf(`
 API        %[1]s/api  (docs: %[1]s/docs)
 API key    %[2]s
 River UI   %[1]s/riverui/  (any user, the API key as password)
 `, base, d.APIKey)
+
+	if d.DatabaseURL == "" {
+		c.printf(`Database   %[1]s
+
+Your application publishes into that database (outhook psql opens it):
+
+  export DATABASE_URL='%[1]s'
+
+`, url)
+	}
 
 	if egressDefault {
 		c.printf("Endpoints may be on this machine (%s), because this is dev. serve allows public addresses only.\n",

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,6 +192,7 @@ func TestDevRunsTheMainJob(t *testing.T) {
 	dev := start(t, args...)
 	base, key := field(dev.line(t, "API "), 1), field(dev.line(t, "API key"), 2)
 	base = strings.TrimSuffix(base, "/api")
+	database := field(dev.line(t, "Database "), 1)
 	secret := field(dev.line(t, "listen --secret"), 5)
 
 	listener := start(t, "listen", "--secret", secret, "--address", "127.0.0.1:0", "--fail-first", "1")
@@ -209,13 +211,47 @@ func TestDevRunsTheMainJob(t *testing.T) {
 	// A second dev on the folder is told so; after a stop the folder, with its key and its events, is used again.
 	_, err := output(t, args...)
 	require.ErrorContains(t, err, "--data-dir")
+	kept, err := os.ReadFile(filepath.Join(dir, "database-url"))
+	require.NoError(t, err)
+	require.Equal(t, database+"\n", string(kept))
 	require.NoError(t, dev.end(t))
+	require.NoFileExists(t, filepath.Join(dir, "database-url"))
+
+	// The database is where it was.
 	again := start(t, args...)
 	base = strings.TrimSuffix(field(again.line(t, "API "), 1), "/api")
 	require.Equal(t, key, field(again.line(t, "API key"), 2))
+	require.Equal(t, database, field(again.line(t, "Database "), 1))
 	status, answer = call(t, http.MethodGet, base+"/api/events?tenant_id=acme", key, "")
 	require.Equal(t, http.StatusOK, status)
 	require.Len(t, answer["items"], 1)
+	require.NoError(t, again.end(t))
+
+	// With --reset it is empty, and the keys are the same.
+	empty := start(t, append(args, "--reset")...)
+	base = strings.TrimSuffix(field(empty.line(t, "API "), 1), "/api")
+	require.Equal(t, key, field(empty.line(t, "API key"), 2))
+	status, answer = call(t, http.MethodGet, base+"/api/events?tenant_id=acme", key, "")
+	require.Equal(t, http.StatusOK, status)
+	require.Empty(t, answer["items"])
+}
+
+func TestDevKeepsNothingIfAsked(t *testing.T) {
+	t.Parallel()
+	dev := start(t, "dev", "--ephemeral", "--listen", "127.0.0.1:0")
+	database := field(dev.line(t, "Database "), 1)
+	require.Contains(t, dev.line(t, "export DATABASE_URL"), database)
+	conn, err := pgx.Connect(t.Context(), database)
+	require.NoError(t, err)
+	var folder string
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT current_setting('data_directory')`).Scan(&folder))
+	require.DirExists(t, folder)
+	require.NoError(t, conn.Close(t.Context()))
+	require.NoError(t, dev.end(t))
+	require.NoDirExists(t, folder)
+
+	_, err = output(t, "dev", "--ephemeral", "--database-url", database)
+	require.ErrorContains(t, err, "--database-url")
 }
 
 // One command from a fresh clone to a delivery, and again on the same folder, where the endpoint is there already.

@@ -20,6 +20,7 @@ const (
 	temporaryPrefix = "outhook-pg-"
 	lockName        = "lock"
 	passwordName    = "password"
+	portName        = "port"
 	logName         = "postgres.log"
 	clusterName     = "pg"
 
@@ -58,6 +59,30 @@ func openFolder(name string) (*folder, error) {
 		return nil, errors.Join(err, f.close())
 	}
 	return f, nil
+}
+
+// loadPort returns the port of the last start, 0 if nobody knows.
+func (f *folder) loadPort() int {
+	text, err := os.ReadFile(filepath.Join(f.path, portName))
+	if err != nil {
+		return 0
+	}
+	port, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || port < 1 || port > 65535 {
+		return 0
+	}
+	return port
+}
+
+// keepPort keeps the port for the next start, which is better with it and does without.
+func (f *folder) keepPort(port int) error {
+	if f.temporary || port == f.loadPort() {
+		return nil
+	}
+	if err := os.WriteFile(filepath.Join(f.path, portName), []byte(strconv.Itoa(port)+"\n"), 0o600); err != nil {
+		return fmt.Errorf("keeping the port: %w", err)
+	}
+	return nil
 }
 
 func makeFolder(name string) (string, error) {

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -39,7 +40,7 @@ type Config struct {
 	// made it. If nothing is installed, binaries are downloaded once into the user's cache folder.
 	BinDir string
 
-	// DataDir is the folder that holds everything: pg (the cluster), lock, password and postgres.log. It is made if
+	// DataDir is the folder that holds everything: pg (the cluster), lock, password, port and postgres.log. It is made if
 	// absent. Where we are root, the user who runs the server must be able to traverse each of its parents.
 	//
 	// Defaults to a temporary folder below [os.TempDir] that Stop removes.
@@ -47,8 +48,11 @@ type Config struct {
 
 	// Port is the TCP port on 127.0.0.1.
 	//
-	// Defaults to a free port, drawn again at each Start; a Restart keeps it.
+	// Defaults to that of the last start on a data folder of yours, unless it is taken by now, or else to a free one.
 	Port int
+
+	// Reset removes the cluster first, with all that is in it.
+	Reset bool
 
 	// Settings are PostgreSQL settings (name to value) that override the cluster's. The settings that make a server
 	// reachable (port, listen_addresses, unix_socket_directories) can't be set.
@@ -154,6 +158,11 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 
 func (s *Server) setUp(ctx context.Context) error {
 	var err error
+	if s.cfg.Reset {
+		if err = s.reset(ctx); err != nil {
+			return err
+		}
+	}
 	if s.cluster, err = openCluster(ctx, s.folder.clusterDir(), s.cfg.BinDir, s.cfg.Logger); err != nil {
 		return err
 	}
@@ -169,6 +178,25 @@ func (s *Server) setUp(ctx context.Context) error {
 		return err
 	}
 	return s.boot(ctx)
+}
+
+// reset removes the cluster, once no server of a process before uses it any more. What other versions have made can be
+// removed without their binaries.
+func (s *Server) reset(ctx context.Context) error {
+	old, err := openCluster(ctx, s.folder.clusterDir(), s.cfg.BinDir, s.cfg.Logger)
+	if err == nil {
+		err = old.clearOrphans(ctx)
+	} else if _, other := errors.AsType[*majorError](err); other {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+
+	if err := os.RemoveAll(s.folder.clusterDir()); err != nil {
+		return fmt.Errorf("removing the cluster: %w", err)
+	}
+	return nil
 }
 
 // URL is the address of a database of this server, for the superuser "postgres", password included:

@@ -202,6 +202,24 @@ func TestDataDir(t *testing.T) {
 		require.Equal(t, "one,two", recall(t, third))
 	})
 
+	t.Run("PortStaysUnlessItIsTaken", func(t *testing.T) {
+		fourth := startServer(t, Config{DataDir: dir})
+		address, err := url.Parse(fourth.URL("outhook"))
+		require.NoError(t, err)
+		require.NoError(t, fourth.Stop(t.Context()))
+		again := startServer(t, Config{DataDir: dir})
+		require.Equal(t, address.String(), again.URL("outhook"))
+		require.NoError(t, again.Stop(t.Context()))
+
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", address.Host)
+		require.NoError(t, err)
+		defer l.Close()
+		elsewhere := startServer(t, Config{DataDir: dir})
+		require.NotEqual(t, address.String(), elsewhere.URL("outhook"))
+		require.Equal(t, "one,two", recall(t, elsewhere))
+		require.NoError(t, elsewhere.Stop(t.Context()))
+	})
+
 	t.Run("PasswordIsLongAndOursAlone", func(t *testing.T) {
 		info, err := os.Stat(filepath.Join(dir, "password"))
 		require.NoError(t, err)
@@ -242,6 +260,14 @@ func TestDataDir(t *testing.T) {
 		require.NoError(t, err)
 		_, err = tryStart(t, Config{DataDir: dir, BinDir: bin})
 		require.ErrorContains(t, err, "the data folder was made by PostgreSQL 11")
+	})
+
+	t.Run("ResetBeginsAnew", func(t *testing.T) {
+		empty := startServer(t, Config{DataDir: dir, Reset: true})
+		require.Equal(t, "true", queryText(t, empty.URL("outhook"), "SELECT (to_regclass('words') IS NULL)::text"))
+		remember(t, empty, "three")
+		require.NoError(t, empty.Stop(t.Context()))
+		require.Equal(t, "three", recall(t, startServer(t, Config{DataDir: dir})))
 	})
 }
 

@@ -54,14 +54,23 @@ func (e *exitError) Error() string {
 // beside them).
 func (s *Server) boot(ctx context.Context) error {
 	draw := s.port == 0
+	if draw {
+		s.port = s.folder.loadPort()
+	}
 	for wait := firstPoll; ; wait = min(2*wait, lastPoll) {
 		if err := s.cluster.clearOrphans(ctx); err != nil {
 			return err
 		}
 
-		err := s.bootOnce(ctx, draw)
-		if err == nil || !retryable(err, draw) {
+		err := s.bootOnce(ctx)
+		if err == nil {
+			return s.folder.keepPort(s.port)
+		}
+		if !retryable(err, draw) {
 			return err
+		}
+		if draw {
+			s.port = 0
 		}
 
 		s.cluster.logger.WarnContext(ctx, "starting postgres again", slog.Any("error", err))
@@ -79,8 +88,8 @@ func retryable(err error, draw bool) bool {
 		draw && strings.Contains(exit.log, "Address already in use"))
 }
 
-func (s *Server) bootOnce(ctx context.Context, draw bool) error {
-	if draw {
+func (s *Server) bootOnce(ctx context.Context) error {
+	if s.port == 0 {
 		port, err := freePort(ctx)
 		if err != nil {
 			return err
