@@ -31,7 +31,7 @@ type devCmd struct {
 	Listen    string `env:"OUTHOOK_LISTEN" default:"127.0.0.1:8080" help:"The address to listen on."`
 	DataDir   string `env:"OUTHOOK_DATA_DIR" default:"${data_dir}" type:"path" help:"The folder that holds the embedded database and the generated keys; it survives restarts."`
 	Reset     bool   `help:"Remove the embedded database of the data folder first, with all that is in it. The keys stay."`
-	Ephemeral bool   `help:"Keep nothing: a database and keys that are gone when dev ends."`
+	Ephemeral bool   `help:"Keep nothing: a database and keys that are gone when dev ends. Other commands need its URL."`
 	Demo      bool   `help:"Receive too: create an endpoint, send it an event, and print what arrives."`
 }
 
@@ -225,7 +225,7 @@ River UI   %[1]s/riverui/  (any user, the API key as password)
 	if d.DatabaseURL == "" {
 		c.printf(`Database   %[1]s
 
-Your application publishes into that database (outhook psql opens it):
+Your application publishes into that database:
 
   export DATABASE_URL='%[1]s'
 
