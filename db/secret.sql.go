@@ -111,12 +111,14 @@ WITH RECURSIVE s AS (
         ORDER BY v.created_at DESC LIMIT $2) AS o
 ), used AS (
     SELECT 'secrets' AS what, s.key_id, (SELECT count(*) FROM (SELECT FROM outhook.endpoint_secrets AS v
-        WHERE v.key_id = s.key_id AND (v.expires_at IS NULL OR v.expires_at > now()) LIMIT $2) AS c) AS n
+        WHERE v.key_id >= s.key_id AND v.key_id <= s.key_id AND (v.expires_at IS NULL OR v.expires_at > now())
+        ORDER BY v.key_id LIMIT $2) AS c) AS n
     FROM (SELECT v.key_id FROM s AS v LIMIT $2) AS s WHERE s.key_id <> ALL ($3::text[])
     UNION ALL
     SELECT 'headers', k.key_id, (SELECT count(*) FROM (SELECT FROM outhook.endpoints AS v
-        WHERE v.secret_headers <> '{}' AND jsonb_path_query_array(v.secret_headers, '$.*.key_id') = k.key_ids
-            AND v.deleted_at IS NULL LIMIT $2) AS c)
+        WHERE v.secret_headers <> '{}' AND jsonb_path_query_array(v.secret_headers, '$.*.key_id') >= k.key_ids
+            AND jsonb_path_query_array(v.secret_headers, '$.*.key_id') <= k.key_ids AND v.deleted_at IS NULL
+        ORDER BY jsonb_path_query_array(v.secret_headers, '$.*.key_id') LIMIT $2) AS c)
     FROM (SELECT DISTINCT h.key_ids, x.key_id FROM (SELECT v.key_ids FROM h AS v LIMIT $2) AS h
         CROSS JOIN LATERAL jsonb_array_elements_text(h.key_ids) AS x (key_id)) AS k
     WHERE k.key_id <> ALL ($3)
@@ -138,7 +140,8 @@ type ListMissingKeysRow struct {
 
 // The keys that have sealed what is needed and are not among key_ids, and how many rows need each, counted up to max_rows:
 // secrets that are live, endpoints with secret headers, and stored answers that are given again. Each recursion skips from one
-// key to the next in an index. Of the answers, which have none on the key, the oldest and the newest tell: keys change with time.
+// key to the next in an index. What a key is needed for is counted in the index's order: of a key of few rows the statistics
+// say nothing, and to look for it by equality, up to a limit, may read the whole table. Of the answers, which have none on the key, the oldest and the newest tell: keys change with time.
 func (q *Queries) ListMissingKeys(ctx context.Context, db DBTX, keptSeconds float64, maxRows int32, keyIds []string) ([]ListMissingKeysRow, error) {
 	rows, err := db.Query(ctx, listMissingKeys, keptSeconds, maxRows, keyIds)
 	if err != nil {
