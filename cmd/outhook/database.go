@@ -40,6 +40,23 @@ func runningDev() string {
 	return strings.TrimSpace(string(text))
 }
 
+// defaultDataDir returns a folder that survives reboots. Root's home can't be traversed by the user that the database
+// runs as, so root gets a folder elsewhere.
+func defaultDataDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/outhook-dev"
+	}
+
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "outhook-dev")
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "share", "outhook-dev")
+	}
+
+	return filepath.Join(os.TempDir(), fmt.Sprintf("outhook-dev-%d", os.Geteuid()))
+}
+
 // openPool opens a pool for a command that works on the database itself: without a URL on that of a running dev.
 func openPool(ctx context.Context, url, name string, maxConns int32) (*pgxpool.Pool, error) {
 	pool, err := server.OpenPool(ctx, cmp.Or(url, runningDev()), name, maxConns)

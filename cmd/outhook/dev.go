@@ -253,20 +253,3 @@ export OUTHOOK_URL=%[1]s OUTHOOK_API_KEY=%[2]s):
 Ctrl-C stops everything.
 `, base, d.APIKey, listenSecret, defaultListenAddress)
 }
-
-// defaultDataDir returns a folder that survives reboots. Root's home can't be traversed by the user that the database
-// runs as, so root gets a folder elsewhere.
-func defaultDataDir() string {
-	if os.Geteuid() == 0 {
-		return "/var/lib/outhook-dev"
-	}
-
-	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "outhook-dev")
-	}
-	if home, err := os.UserHomeDir(); err == nil {
-		return filepath.Join(home, ".local", "share", "outhook-dev")
-	}
-
-	return filepath.Join(os.TempDir(), fmt.Sprintf("outhook-dev-%d", os.Geteuid()))
-}
