@@ -76,7 +76,7 @@ func (p psqlCmd) Run(c *command) error {
 		return errNoDatabase
 	}
 	u, err := url.Parse(address)
-	if err != nil {
+	if err != nil || u.Scheme == "" { // another form would show its password among the arguments
 		return errDatabaseURL
 	}
 	path, err := findPSQL()

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/internal/dbtest"
 )
 
 // What works on the database finds that of a dev that runs, and says so if there is none.
@@ -29,16 +31,14 @@ func TestCommandsFindTheDatabaseOfDev(t *testing.T) {
 
 func TestPsql(t *testing.T) {
 	t.Parallel()
-	if _, err := findPSQL(); err != nil {
-		if os.Getenv("OUTHOOK_TEST_REQUIRE") == "all" {
-			require.NoError(t, err)
-		}
-		t.Skip("psql is not there")
-	}
+	_, missing := findPSQL()
+	dbtest.RequireTool(t, "psql", missing == nil)
 	url := migrated(t)
 	out, err := output(t, "psql", "--database-url", url, "--", "-Atc", "SELECT 40 + 2")
 	require.NoError(t, err)
 	require.Equal(t, "42\n", out)
 	_, err = output(t, "psql", "--database-url", url, "--", "-v", "ON_ERROR_STOP=1", "-c", "SELECT nothing")
 	require.ErrorIs(t, err, exitError(1))
+	_, err = output(t, "psql", "--database-url", "host=127.0.0.1 password=x")
+	require.ErrorIs(t, err, errDatabaseURL)
 }

@@ -74,7 +74,7 @@ func (f *folder) loadPort() int {
 	return port
 }
 
-// keepPort keeps the port for the next start, which is better with it and does without.
+// keepPort writes down the port of a folder that is kept.
 func (f *folder) keepPort(port int) error {
 	if f.temporary || port == f.loadPort() {
 		return nil

@@ -64,12 +64,13 @@ func (s *Server) boot(ctx context.Context) error {
 
 		err := s.bootOnce(ctx)
 		if err == nil {
-			return s.folder.keepPort(s.port)
+			s.keepPort(ctx)
+			return nil
 		}
 		if !retryable(err, draw) {
 			return err
 		}
-		if draw {
+		if isTaken(err) {
 			s.port = 0
 		}
 
@@ -84,8 +85,20 @@ func (s *Server) boot(ctx context.Context) error {
 
 func retryable(err error, draw bool) bool {
 	exit, ok := errors.AsType[*exitError](err)
-	return ok && (strings.Contains(exit.log, "is still in use") ||
-		draw && strings.Contains(exit.log, "Address already in use"))
+	return ok && strings.Contains(exit.log, "is still in use") || draw && isTaken(err)
+}
+
+// isTaken tells whether somebody else has the port.
+func isTaken(err error) bool {
+	exit, ok := errors.AsType[*exitError](err)
+	return ok && strings.Contains(exit.log, "Address already in use")
+}
+
+// keepPort keeps the port for the next start, which is better with it and does without.
+func (s *Server) keepPort(ctx context.Context) {
+	if err := s.folder.keepPort(s.port); err != nil {
+		s.cluster.logger.WarnContext(ctx, "the next start may have another port", slog.Any("error", err))
+	}
 }
 
 func (s *Server) bootOnce(ctx context.Context) error {
