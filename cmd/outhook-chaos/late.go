@@ -16,6 +16,7 @@ func (a *audit) auditPunctuality(s *stack) error {
 		audit: a, journal: s.journal, watch: s.watch, clocks: s.journal.of(subjectClocks),
 		workers: s.role(roleWorker), troubles: map[string]spans{},
 		shared: line{}, bursts: line{}, lanes: map[uuid.UUID]line{}, lateness: map[class][]time.Duration{},
+		unpaced: join(s.watch.unpaced...),
 	}
 	for i, n := range p.workers {
 		p.troubles[n.name] = s.journal.of(n.name, subjectDatabase, subjectMachine)
@@ -195,18 +196,20 @@ func (p *punctuality) excuses(key deliveryKey, t *turn, waited span, inLane bool
 	case inLane:
 		l = p.lanes[key.endpointID]
 		list = append(list, p.shut(key.endpointID, waited)...)
+		list = append(list, p.unpaced.during(waited)...)
 	case p.numbers[key.eventID] >= burstBase:
 		l = p.bursts
 	}
 	return append(list, l.before(waited, turnOf.Add(queueError))...)
 }
 
-// inLane tells whether an endpoint had a lane in a time.
+// inLane tells whether an endpoint had a lane in a time, or so shortly before that what waited there may not have been
+// moved yet.
 func (p *punctuality) inLane(id uuid.UUID, s span) bool {
 	if p.byID[id].limit > 0 {
 		return true
 	}
-	s = span{s.from.Add(-2 * watchEvery), s.to.Add(2 * watchEvery)}
+	s = span{s.from.Add(-pacerBound), s.to.Add(2 * watchEvery)}
 	return slices.ContainsFunc(p.watch.lanes[id], func(l laneState) bool {
 		return l.lane != "" && l.at.After(s.from) && l.at.Before(s.to)
 	})

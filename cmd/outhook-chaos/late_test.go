@@ -81,6 +81,16 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// Others went on without a run that was taken for dead, as they do after one of which nothing is known.
+func TestAnAttemptThatWasTakenForDeadUsesNoDelay(t *testing.T) {
+	t.Parallel()
+	for held, early := range map[time.Duration]int{0: 1, time.Second: 1, 10 * time.Second: 0} {
+		b := newBench(failedAt(1, 0), failedAt(2, 11), failedAt(3, 13.1))
+		b.holds[b.d.deliveryKey] = []hold{{span{at(1), at(1).Add(held)}, 1, "one"}}
+		require.Equal(t, early, b.run().Early, held)
+	}
+}
+
 // A jitter lets an attempt come later than the delay, by no more than that, and never earlier.
 func TestScheduleWithJitter(t *testing.T) {
 	t.Parallel()
@@ -128,6 +138,17 @@ func TestWhatExcusesLateness(t *testing.T) {
 		}, 0},
 		"ALaneWithAPacerInTrouble": {func(b *bench) { b.byID[b.d.endpointID].limit = 5; b.worker(at(0), at(3)) }, 0},
 		"ALane":                    {func(b *bench) { b.byID[b.d.endpointID].limit = 5 }, 1},
+		"ALaneThatNobodyPaced": {func(b *bench) {
+			b.byID[b.d.endpointID].limit = 5
+			b.watch.notePacer(at(10), 8*time.Second)
+			b.unpaced = join(b.watch.unpaced...)
+		}, 0},
+		"ALaneThatSomebodyPaced": {func(b *bench) {
+			b.byID[b.d.endpointID].limit = 5
+			b.watch.notePacer(at(10), time.Second)
+			b.unpaced = join(b.watch.unpaced...)
+		}, 1},
+		"NoLaneWhileNobodyPaced": {func(b *bench) { b.unpaced = join(span{at(1), at(12)}) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -164,6 +185,7 @@ func TestRowsWithoutARequestNeedACause(t *testing.T) {
 		"Stopped":               {storedAttempt{number: 1, outcome: "unknown", trouble: "stopped: connecting"}, false, true},
 		"Blocked":               {storedAttempt{number: 1, outcome: "blocked", trouble: "blocked: not public"}, false, true},
 		"DidNotConnect":         {storedAttempt{number: 1, outcome: "timed_out", trouble: "timeout: connecting"}, false, true},
+		"ItsWorkerWasFrozen":    {storedAttempt{number: 1, outcome: "timed_out", trouble: "timeout: waiting for response headers"}, true, true},
 		"WaitedForAnAnswer":     {storedAttempt{number: 1, outcome: "timed_out", trouble: "timeout: waiting for response headers"}, false, false},
 		"TheConnectionWasReset": {storedAttempt{number: 1, outcome: "unreachable", trouble: "connection_reset: by the receiver"}, false, true},
 	} {

@@ -37,6 +37,7 @@ type punctuality struct {
 	troubles map[string]spans   // when each of them could not work
 	away     spans              // no worker could work
 	clocks   spans              // somebody's clock was just set
+	unpaced  spans              // nobody paced the lanes
 	holders  map[string]*holder // by River's name
 	shared   line               // without bursts
 	bursts   line               // with them

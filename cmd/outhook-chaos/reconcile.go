@@ -251,14 +251,14 @@ func (a *audit) auditRows(d *storedDelivery) {
 	}
 }
 
-// explained tells whether a row may have no request: it did not get as far as that, a stop cut it off, or a run of
-// that number was in the hands of somebody for so long that it was taken for dead.
+// explained tells whether a row may have no request: it did not get as far as that, a stop cut it off, or a run of that
+// number was in the hands of somebody who could not work: it was taken for dead, or its time was over when it went on.
 func (a *audit) explained(d *storedDelivery, attempt *storedAttempt) bool {
 	switch attempt.outcome {
 	case "blocked", "unreachable":
 		return true
 	case "timed_out":
-		return !strings.Contains(attempt.trouble, "response")
+		return !strings.Contains(attempt.trouble, "response") || a.held(d.deliveryKey, attempt.number) > 0
 	case "unknown":
 		return strings.HasPrefix(attempt.trouble, "stopped") ||
 			strings.HasPrefix(attempt.trouble, troubleDied) && a.held(d.deliveryKey, attempt.number) > 0

@@ -53,7 +53,10 @@ func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 
 		before := list[i-1]
 		if before.failed() {
-			least, most = least+1, most+1
+			most++
+			if p.held(d.deliveryKey, before.number) < takenForDead {
+				least++ // else others went on without it, and an attempt of which nothing is known does not count
+			}
 		}
 		if len(resets.during(span{before.start, t.start})) > 0 {
 			t.free, least = true, 0

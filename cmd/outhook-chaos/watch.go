@@ -14,6 +14,11 @@ const (
 	watchEvery = 500 * time.Millisecond
 	watchLimit = 5 * time.Second
 
+	// leaseLife is how long the pacer's lease holds after each renewal, which come once a second; from leaseMissed on, one
+	// did not come.
+	leaseLife   = 10 * time.Second
+	leaseMissed = 2500 * time.Millisecond
+
 	// slowLook is how long a look takes, which waits for nobody's lock, if the machine has other work.
 	slowLook = 400 * time.Millisecond
 )
@@ -34,15 +39,16 @@ type laneState struct {
 	shut bool // it holds everything back, because it was asked to
 }
 
-// watch looks into the database while everything runs, past all faults: who had which run in hand, and which endpoints
-// had a lane. The tables at the end do not tell that any more.
+// watch looks into the database while everything runs, past all faults: who had which run in hand, which endpoints had
+// a lane, and whether somebody paced them. The tables at the end do not tell that any more.
 type watch struct {
 	pool    *pgxpool.Pool
 	journal *journal
 
-	mu    sync.Mutex
-	holds map[deliveryKey][]hold
-	lanes map[uuid.UUID][]laneState
+	mu      sync.Mutex
+	holds   map[deliveryKey][]hold
+	lanes   map[uuid.UUID][]laneState
+	unpaced []span // the pacer's lease was free, or not renewed
 }
 
 func newWatch(pool *pgxpool.Pool, j *journal) *watch {
@@ -83,6 +89,19 @@ func (w *watch) look(ctx context.Context) {
 		w.lanes[id] = append(w.lanes[id], laneState{now, lane, shut})
 		return nil
 	})
+
+	var seconds float64
+	_ = each(ctx, w.pool, watchPacer, []any{&seconds}, func() error {
+		w.notePacer(now, leaseLife-time.Duration(seconds*float64(time.Second)))
+		return nil
+	})
+}
+
+// notePacer notes how long ago the process that paces has renewed its lease.
+func (w *watch) notePacer(now time.Time, ago time.Duration) {
+	if ago >= leaseMissed {
+		w.unpaced = append(w.unpaced, span{now.Add(-ago), now.Add(watchEvery)})
+	}
 }
 
 // note adds what was seen to what was seen of the same run before.
@@ -124,3 +143,8 @@ const watchLanes = `
 	SELECT n.id, n.lane, coalesce(l.held_until > now(), false)
 	FROM outhook.endpoints AS n LEFT JOIN outhook.lanes AS l ON l.endpoint_id = n.id
 	WHERE n.deleted_at IS NULL`
+
+// watchPacer is how many seconds the pacer's lease holds, 0 if it is free.
+const watchPacer = `
+	SELECT coalesce((SELECT greatest(extract(epoch FROM until - clock_timestamp()), 0)
+		FROM outhook.leases WHERE name = 'pacer'), 0)::float8`
