@@ -374,12 +374,16 @@ func (q *Queries) MoveStrandedJobs(ctx context.Context, db DBTX, queue string, m
 	return result.RowsAffected(), nil
 }
 
-const releaseJobs = `-- name: ReleaseJobs :execrows
-WITH k AS MATERIALIZED (
+const releaseJobs = `-- name: ReleaseJobs :one
+WITH held AS MATERIALIZED (
+    SELECT FROM outhook.leases AS e
+    WHERE e.name = $1 AND e.holder = $2 AND e.until > clock_timestamp() FOR SHARE
+), k AS MATERIALIZED (
     SELECT l.endpoint_id, r.n, r.queue, r.next_at
-    FROM (SELECT unnest($1::uuid[]) AS endpoint_id, unnest($2::integer[]) AS n, unnest($3::text[]) AS queue,
-        unnest($4::timestamptz[]) AS next_at) AS r
+    FROM (SELECT unnest($3::uuid[]) AS endpoint_id, unnest($4::integer[]) AS n, unnest($5::text[]) AS queue,
+        unnest($6::timestamptz[]) AS next_at) AS r
     JOIN outhook.lanes AS l ON l.endpoint_id = r.endpoint_id
+    WHERE (SELECT count(*) FROM held) = 1
     FOR UPDATE OF l SKIP LOCKED
 ), paced AS (
     UPDATE outhook.lanes AS l SET next_at = k.next_at FROM k WHERE l.endpoint_id = k.endpoint_id AND l.next_at <> k.next_at
@@ -388,30 +392,40 @@ WITH k AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT j.id FROM outhook.river_job AS j
         WHERE j.state = 'available' AND j.queue = 'endpoint-' || k.endpoint_id AND j.scheduled_at <= now()
         ORDER BY j.priority, j.scheduled_at, j.id LIMIT k.n FOR UPDATE SKIP LOCKED) AS d
+), released AS (
+    UPDATE outhook.river_job AS j SET queue = due.queue, metadata = j.metadata || jsonb_build_object('release', j.attempt + 1)
+    FROM due WHERE j.id = due.id
+    RETURNING j.queue
+), woken AS MATERIALIZED (
+    SELECT outhook.wake(q.queue, true) FROM (SELECT DISTINCT r.queue FROM released AS r) AS q
 )
-UPDATE outhook.river_job AS j SET queue = due.queue, metadata = j.metadata || jsonb_build_object('release', j.attempt + 1)
-FROM due WHERE j.id = due.id
+SELECT ((SELECT count(*) FROM held) = 1 AND (SELECT count(*) FROM woken) >= 0)::boolean AS held
 `
 
 type ReleaseJobsParams struct {
+	LeaseName   string
+	Holder      string
 	EndpointIDs []uuid.UUID
 	Counts      []int32
 	Queues      []string
 	NextAts     []time.Time
 }
 
-// Releases jobs of each endpoint, the oldest first, to a queue that is worked, and notes when its next one may leave.
-func (q *Queries) ReleaseJobs(ctx context.Context, db DBTX, arg ReleaseJobsParams) (int64, error) {
-	result, err := db.Exec(ctx, releaseJobs,
+// Releases jobs of each endpoint, the oldest first, to a queue that is worked, notes when its next one may leave, and wakes
+// the queues. Nothing, and false, if the holder has lost its lease, which it keeps to the end otherwise. One statement, since the
+// time that it takes to release is what bounds how fast a lane is.
+func (q *Queries) ReleaseJobs(ctx context.Context, db DBTX, arg ReleaseJobsParams) (bool, error) {
+	row := db.QueryRow(ctx, releaseJobs,
+		arg.LeaseName,
+		arg.Holder,
 		arg.EndpointIDs,
 		arg.Counts,
 		arg.Queues,
 		arg.NextAts,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	var held bool
+	err := row.Scan(&held)
+	return held, err
 }
 
 const shareLanes = `-- name: ShareLanes :exec

@@ -89,13 +89,19 @@ CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM outhook.river_job AS 
             OR (n.lane = 'slow' AND l.held_until > clock_timestamp()) THEN 0
         ELSE greatest(least(n.max_in_flight, l.width) - a.in_flight, 0) END) AS d) AS w;
 
--- name: ReleaseJobs :execrows
--- Releases jobs of each endpoint, the oldest first, to a queue that is worked, and notes when its next one may leave.
-WITH k AS MATERIALIZED (
+-- name: ReleaseJobs :one
+-- Releases jobs of each endpoint, the oldest first, to a queue that is worked, notes when its next one may leave, and wakes
+-- the queues. Nothing, and false, if the holder has lost its lease, which it keeps to the end otherwise. One statement, since the
+-- time that it takes to release is what bounds how fast a lane is.
+WITH held AS MATERIALIZED (
+    SELECT FROM outhook.leases AS e
+    WHERE e.name = @lease_name AND e.holder = @holder AND e.until > clock_timestamp() FOR SHARE
+), k AS MATERIALIZED (
     SELECT l.endpoint_id, r.n, r.queue, r.next_at
     FROM (SELECT unnest(@endpoint_ids::uuid[]) AS endpoint_id, unnest(@counts::integer[]) AS n, unnest(@queues::text[]) AS queue,
         unnest(@next_ats::timestamptz[]) AS next_at) AS r
     JOIN outhook.lanes AS l ON l.endpoint_id = r.endpoint_id
+    WHERE (SELECT count(*) FROM held) = 1
     FOR UPDATE OF l SKIP LOCKED
 ), paced AS (
     UPDATE outhook.lanes AS l SET next_at = k.next_at FROM k WHERE l.endpoint_id = k.endpoint_id AND l.next_at <> k.next_at
@@ -104,9 +110,14 @@ WITH k AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT j.id FROM outhook.river_job AS j
         WHERE j.state = 'available' AND j.queue = 'endpoint-' || k.endpoint_id AND j.scheduled_at <= now()
         ORDER BY j.priority, j.scheduled_at, j.id LIMIT k.n FOR UPDATE SKIP LOCKED) AS d
+), released AS (
+    UPDATE outhook.river_job AS j SET queue = due.queue, metadata = j.metadata || jsonb_build_object('release', j.attempt + 1)
+    FROM due WHERE j.id = due.id
+    RETURNING j.queue
+), woken AS MATERIALIZED (
+    SELECT outhook.wake(q.queue, true) FROM (SELECT DISTINCT r.queue FROM released AS r) AS q
 )
-UPDATE outhook.river_job AS j SET queue = due.queue, metadata = j.metadata || jsonb_build_object('release', j.attempt + 1)
-FROM due WHERE j.id = due.id;
+SELECT ((SELECT count(*) FROM held) = 1 AND (SELECT count(*) FROM woken) >= 0)::boolean AS held;
 
 -- name: WidenLanes :exec
 -- Doubles the width of lanes that have not been throttled for a while.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,18 +56,15 @@ func (l *lanes) release(ctx context.Context) error {
 	if len(p.Counts) == 0 {
 		return nil
 	}
-	return l.holding(ctx, func(tx pgx.Tx) error {
-		if _, err := db.New().ReleaseJobs(ctx, tx, p); err != nil {
-			return fmt.Errorf("releasing jobs: %w", err)
-		}
-
-		for _, queue := range slices.Compact(slices.Sorted(slices.Values(p.Queues))) {
-			if err := ledger.Notify(ctx, tx, queue); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	p.LeaseName, p.Holder = leaseName, l.holder
+	held, err := db.New().ReleaseJobs(ctx, l.conn, p)
+	switch {
+	case err != nil:
+		return fmt.Errorf("releasing jobs: %w", err)
+	case !held:
+		return errLeaseLost
+	}
+	return nil
 }
 
 // allowance returns how many jobs may leave now, when the one after them may by the rate limit. most is how many there
