@@ -42,6 +42,7 @@ func (s *Server) addEndpoints() {
 		errors: codes{problem.NotFound, problem.PreconditionFailed},
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.deleteEndpoint)
+	s.addEndpointRevisions()
 }
 
 // addNewEndpoints adds what creates endpoints.

@@ -70,11 +70,16 @@ func TestListsHaveOrdersAndLinks(t *testing.T) {
 	}
 	b.exec(`INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome)
 		SELECT $1, $2, n, now() + n * interval '1 ms', 'unknown' FROM generate_series(1, 5) AS n`, event, endpoint)
+	revisions := "/api/endpoints/" + endpoint.String() + "/revisions"
+	for _, status := range []string{"paused", "enabled"} {
+		b.requireObject(b.do("PATCH", "/api/endpoints/"+endpoint.String(), `{"status":"`+status+`"}`), 200)
+	}
 	delivery := "/api/deliveries/" + event.String() + "/" + endpoint.String()
 	lists := map[string]string{ // and their default order
 		"/api/events": "desc", "/api/events?tenant_id=acme&type=a.*": "desc", "/api/deliveries": "desc", "/api/deliveries?tenant_id=acme": "desc",
 		"/api/deliveries?endpoint_id=" + endpoint.String(): "desc", "/api/endpoints": "asc", "/api/keys": "asc", "/api/audit": "desc",
 		"/api/operations": "desc", "/api/events/" + event.String() + "/attempts": "asc", delivery + "/attempts": "asc",
+		revisions: "desc",
 	}
 	cursors := map[string]string{}
 	for path, order := range lists {

@@ -106,8 +106,10 @@ func matrix() map[string]entry {
 			scopes: tenant, path: at("/api/endpoints/put-{new}"), body: at(`{"tenant_id":"{tenant}","url":"https://example.com"}`),
 			kind: ofMaking, audited: "endpoint",
 		},
-		"list-endpoints":  {scopes: read, path: at("/api/endpoints"), kind: ofList},
-		"get-endpoint":    {scopes: read, path: at("/api/endpoints/{endpoint}")},
+		"list-endpoints":          {scopes: read, path: at("/api/endpoints"), kind: ofList},
+		"get-endpoint":            {scopes: read, path: at("/api/endpoints/{endpoint}")},
+		"list-endpoint-revisions": {scopes: read, path: at("/api/endpoints/{endpoint}/revisions")},
+
 		"update-endpoint": {scopes: tenant, path: at("/api/endpoints/{endpoint}"), body: at(`{"status":"paused"}`), audited: "endpoint"},
 		"delete-endpoint": {scopes: tenant, path: at("/api/endpoints/{endpoint}"), audited: "endpoint"},
 		"test-endpoint":   {scopes: tenant, path: at("/api/endpoints/{endpoint}/test"), audited: "endpoint"},

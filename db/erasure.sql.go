@@ -169,6 +169,17 @@ func (q *Queries) ErasePayload(ctx context.Context, db DBTX, id uuid.UUID) (int6
 	return result.RowsAffected(), nil
 }
 
+const eraseRevisions = `-- name: EraseRevisions :exec
+DELETE FROM outhook.endpoint_revisions AS r USING outhook.endpoints AS n
+WHERE n.id = r.endpoint_id AND n.tenant_id = $1 AND n.url = ''
+`
+
+// What endpoints that are erased have been.
+func (q *Queries) EraseRevisions(ctx context.Context, db DBTX, tenantID string) error {
+	_, err := db.Exec(ctx, eraseRevisions, tenantID)
+	return err
+}
+
 const eraseSecrets = `-- name: EraseSecrets :exec
 DELETE FROM outhook.endpoint_secrets AS s USING outhook.endpoints AS n
 WHERE n.id = s.endpoint_id AND n.tenant_id = $1 AND n.url = ''

@@ -131,6 +131,7 @@ func TestErasure(t *testing.T) {
 		require.Equal(t, 3, b.count(t, `SELECT count(*) FROM outhook.stored_answers`))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.endpoint_health`))
 		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.endpoint_health WHERE endpoint_id = $1`, endpointID))
+		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.endpoint_revisions WHERE endpoint_id = $1`, endpointID))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.operations`))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.operations WHERE tenant_id = 'other'`))
 		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.api_keys WHERE revoked_at IS NOT NULL AND name IN ('own', 'reads')`))

@@ -47,6 +47,11 @@ WHERE n.id = k.id;
 DELETE FROM outhook.endpoint_secrets AS s USING outhook.endpoints AS n
 WHERE n.id = s.endpoint_id AND n.tenant_id = @tenant_id AND n.url = '';
 
+-- name: EraseRevisions :exec
+-- What endpoints that are erased have been.
+DELETE FROM outhook.endpoint_revisions AS r USING outhook.endpoints AS n
+WHERE n.id = r.endpoint_id AND n.tenant_id = @tenant_id AND n.url = '';
+
 -- name: RevokeTenantKeys :exec
 -- The API keys that are bound to a tenant, of the time until the order.
 UPDATE outhook.api_keys SET revoked_at = now()

@@ -555,6 +555,38 @@ func (c *Client) RecoverEndpoint(ctx context.Context, id string, body NewRecover
 	return call[Operation](ctx, c, r, body, options)
 }
 
+// ListEndpointRevisionsParams are the parameters of [Client.ListEndpointRevisions]. The zero value of each leaves it out.
+type ListEndpointRevisionsParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
+	// By time: asc begins with the oldest.
+	Order string
+	// The most items of a page.
+	Limit int
+	// next_cursor of the page before.
+	Cursor string
+}
+
+// ListEndpointRevisions calls GET /api/endpoints/{id}/revisions: list what an endpoint has been. One item for each
+// change of what it gets and how, whoever made it, also a worker that disabled it. A deleted endpoint is named by its
+// id. They are kept as long as the endpoint's tenant is not erased.
+func (c *Client) ListEndpointRevisions(ctx context.Context, id string, params ListEndpointRevisionsParams, options ...CallOption) (*Page[EndpointRevision], error) {
+	r := Request{Method: "GET", Path: "/api/endpoints/" + url.PathEscape(id) + "/revisions", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.Order != "" {
+		r.Query.Set("order", params.Order)
+	}
+	if params.Limit != 0 {
+		r.Query.Set("limit", strconv.Itoa(params.Limit))
+	}
+	if params.Cursor != "" {
+		r.Query.Set("cursor", params.Cursor)
+	}
+	return call[Page[EndpointRevision]](ctx, c, r, nil, options)
+}
+
 // RotateSecretParams are the parameters of [Client.RotateSecret]. The zero value of each leaves it out.
 type RotateSecretParams struct {
 	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
@@ -1036,11 +1068,11 @@ func (c *Client) GetStats(ctx context.Context, params GetStatsParams, options ..
 }
 
 // EraseTenant calls DELETE /api/tenants/{tenant_id}/data: erase a tenant's data. Orders that everything the tenant
-// has until now is erased, and answers at once: its endpoints and their secrets, the payloads of its events, what
-// attempts say of its receivers, its endpoints' health, its operations, its idempotency keys, and the answers that
-// are stored for it. Pending deliveries are cancelled, and the API keys that are bound to it revoked. Ids, types,
-// times, states and counts stay in the log until the retention ends. What is enqueued later is not erased. A second
-// order while one is running starts that one anew.
+// has until now is erased, and answers at once: its endpoints with what they have been and their secrets, the
+// payloads of its events, what attempts say of its receivers, its endpoints' health, its operations, its idempotency
+// keys, and the answers that are stored for it. Pending deliveries are cancelled, and the API keys that are bound to
+// it revoked. Ids, types, times, states and counts stay in the log until the retention ends. What is enqueued later
+// is not erased. A second order while one is running starts that one anew.
 func (c *Client) EraseTenant(ctx context.Context, tenantID string, options ...CallOption) (*Erasure, error) {
 	r := Request{Method: "DELETE", Path: "/api/tenants/" + url.PathEscape(tenantID) + "/data"}
 	return call[Erasure](ctx, c, r, nil, options)

@@ -259,6 +259,49 @@ type EndpointHealth struct {
 	StateChangedAt *time.Time `json:"state_changed_at"`
 }
 
+// EndpointRevision is the schema of this name in the OpenAPI document.
+type EndpointRevision struct {
+	// The id of the operation in this document. Null: nobody's order.
+	Action *string `json:"action"`
+	// When it was written, on the database's clock: it holds from the commit on, a little later.
+	At time.Time `json:"at"`
+	// Whose key ordered it, as in the audit trail; a tenant is shown operator for a key that is not its own. Null:
+	// nobody's, like a worker that disabled it after a 410; status_reason says why.
+	By *string `json:"by"`
+	// What differs from the revision before: event_types, status, host, timeout_ms, max_in_flight, rate_limit,
+	// retry_schedule, retry_jitter, deleted. Empty: it is the first.
+	Changed []string `json:"changed"`
+
+	Deleted bool `json:"deleted"`
+
+	EndpointID string `json:"endpoint_id"`
+	// Empty: all.
+	EventTypes []string `json:"event_types"`
+	// True of the oldest one of an endpoint that was made before revisions were kept: it was so when it was changed last,
+	// at that time, and what it was before is not known.
+	FirstKnown bool `json:"first_known"`
+	// Of its URL, with its port. Null: it is erased.
+	Host *string `json:"host"`
+
+	ID string `json:"id"`
+	// As in the audit trail.
+	KeyID *string `json:"key_id"`
+
+	MaxInFlight int `json:"max_in_flight"`
+	// Null: none.
+	RateLimit RateLimit `json:"rate_limit"`
+	// Null: the server's.
+	RetryJitter *float64 `json:"retry_jitter"`
+	// The delays between attempts. Null: the server's.
+	RetrySchedule []string `json:"retry_schedule"`
+
+	Status string `json:"status"`
+	// As the endpoint's.
+	StatusReason string `json:"status_reason"`
+
+	TimeoutMS int `json:"timeout_ms"`
+}
+
 // Erasure is the schema of this name in the OpenAPI document.
 type Erasure struct {
 	// Attempts whose headers, answers and addresses were erased.

@@ -13,6 +13,7 @@ import (
 type endpointsCmd struct {
 	List    endpointsListCmd   `cmd:"" help:"List endpoints, oldest first."`
 	Show    endpointsShowCmd   `cmd:"" help:"Show an endpoint."`
+	History endpointsPastCmd   `cmd:"" help:"List what an endpoint has been: each change of what it gets and how, by whom, newest first."`
 	Create  endpointsCreateCmd `cmd:"" help:"Create an endpoint and print its secret, which is not shown again."`
 	Put     endpointsPutCmd    `cmd:"" help:"Create the endpoint with a uid of yours, or make it what is given; what is not given gets its default."`
 	Update  endpointsUpdateCmd `cmd:"" help:"Change an endpoint; what is not given stays as it is."`
@@ -61,30 +62,6 @@ func (l *endpointsListCmd) Run(c *command) error {
 			params.Limit, params.Cursor = limit, cursor
 			return api.ListEndpoints(c.ctx, params, o...)
 		})
-}
-
-// endpointArg is an endpoint that a command is about.
-type endpointArg struct {
-	apiFlags
-
-	ID     string `arg:"" help:"The endpoint's id, or its uid."`
-	Tenant string `help:"Whose endpoint it is: required with a uid, unless the key is bound to a tenant."`
-}
-
-// show calls the API about the endpoint and shows what it answers.
-func (a *endpointArg) show(
-	c *command, call func(*client.Client, client.CallOption) (*client.Endpoint, error),
-) error {
-	_, err := ask(c, a.apiFlags, call, showEndpoint)
-	return err
-}
-
-// change changes the endpoint and shows it.
-func (a *endpointArg) change(c *command, change client.EndpointChange, options ...client.CallOption) error {
-	return a.show(c, func(api *client.Client, o client.CallOption) (*client.Endpoint, error) {
-		params := client.UpdateEndpointParams{TenantID: a.Tenant}
-		return api.UpdateEndpoint(c.ctx, a.ID, change, params, append(options, o)...)
-	})
 }
 
 type endpointsShowCmd struct{ endpointArg }

@@ -187,9 +187,12 @@ func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveEr
 	return p, nil
 }
 
-// eraseReports erases what is said of endpoints that are erased already: their health, and the
+// eraseReports erases what is said of endpoints that are erased already: their revisions, their health, and the
 // replays of their deliveries.
 func eraseReports(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) error {
+	if err := db.New().EraseRevisions(ctx, tx, order.TenantID); err != nil {
+		return fmt.Errorf("erasing the endpoints' revisions: %w", err)
+	}
 	if err := db.New().EraseHealth(ctx, tx, order.TenantID); err != nil {
 		return fmt.Errorf("erasing the endpoints' health: %w", err)
 	}

@@ -73,6 +73,9 @@ TO outhook_server;
 -- Append-only.
 GRANT SELECT, INSERT ON TABLE outhook.audit_entries TO outhook_server;
 
+-- Written by triggers alone, with their owner's rights, and erased with their tenant.
+GRANT SELECT, DELETE ON TABLE outhook.endpoint_revisions TO outhook_server;
+
 -- River.
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE
     outhook.river_job, outhook.river_leader, outhook.river_queue, outhook.river_notification
