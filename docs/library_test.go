@@ -2,6 +2,8 @@ package docs_test
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -25,6 +27,16 @@ func publisherURL(t *testing.T) (publishers, owners string) {
 	require.NoError(t, err)
 	u.User = publisher(t, owners)
 	return u.String(), owners
+}
+
+// publisher makes a role that may enqueue, and may do with the table invoices and the schema public what it wants.
+func publisher(t *testing.T, databaseURL string) *url.Userinfo {
+	t.Helper()
+	name, password := "outhook_t_docs_"+strings.ToLower(rand.Text()), "correct-horse"
+	exec1(t, databaseURL, fmt.Sprintf(`CREATE ROLE %[1]s LOGIN PASSWORD '%[2]s'; GRANT outhook_publisher TO %[1]s;
+		GRANT CREATE ON SCHEMA public TO %[1]s; ALTER TABLE IF EXISTS public.invoices OWNER TO %[1]s`, name, password))
+	t.Cleanup(func() { exec1(t, databaseURL, fmt.Sprintf(`DROP OWNED BY %[1]s CASCADE; DROP ROLE %[1]s`, name)) })
+	return url.UserPassword(name, password)
 }
 
 // Go's ORMs are a module of their own, so that those who import Outhook don't get them.

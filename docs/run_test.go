@@ -3,19 +3,17 @@
 //
 // The rules, for whoever writes a page:
 //
-//   - Each page has a folder, a database and an `outhook dev` of its own; they are thrown away at its end. Its blocks run from
+//   - Each page has a folder and an `outhook dev` with its database of its own; they are thrown away at its end. Its blocks run from
 //     top to bottom in one bash with -euo pipefail, so a variable that one block sets is there in the next.
 //   - Blocks with the language sh are run; those with sql by psql, on the page's database. json, mermaid, text, yaml and the
 //     like show something and are not run. Any other language needs a marker, and so does a block without one.
-//   - In the environment: outhook on the PATH; OUTHOOK_URL, OUTHOOK_API_KEY and OUTHOOK_DATABASE_URL; DATABASE_URL and PGHOST,
-//     PGPORT, PGUSER, PGDATABASE, PGPASSWORD of the same database; node_modules with pg and standardwebhooks. Where a page says
+//   - The variables are those that `outhook dev --wait` prints: OUTHOOK_URL, OUTHOOK_API_KEY and DATABASE_URL. Where a page says
 //     127.0.0.1:8080 or localhost:8080 (the server), or one of the ports 9000, 9100 and 9200 (receivers), ports of the page's own
-//     take their place.
-//   - The database has a table invoices (id bigint, paid boolean) with the row 17.
-//   - On a page with <!-- as: publisher -->, DATABASE_URL and PG… are of a role that owns that table, may make things in the
-//     schema public, and has outhook_publisher, nothing else. Each event that the page leaves must hold an object.
-//   - A block that uses the go command runs in the checkout, any other in the page's folder.
-//   - A page with a block of its own that runs `outhook dev` gets no other server.
+//     take their place. Beside them there are outhook on the PATH, and node_modules with pg and standardwebhooks.
+//   - On a page with <!-- as: publisher -->, DATABASE_URL is that of a role that may make things in the schema public, and has
+//     outhook_publisher, nothing else. Each event that the page leaves must hold an object.
+//   - A block whose go command names a package of the checkout runs there, any other in the page's folder.
+//   - A page with a block of its own that runs `outhook dev` gets no other server, and no variable: it says how to have them.
 //
 // Markers are comments on a line of their own, before the block:
 //
@@ -37,11 +35,9 @@ package docs_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,9 +87,9 @@ func TestEveryBlockRuns(t *testing.T) {
 			source, err := os.ReadFile(path)
 			require.NoError(t, err)
 			if blocks = selected(t, blocks); len(blocks) > 0 {
-				p := newPage(t, root, outhook, bytes.Contains(source, []byte(publisherMarker)))
+				p := newPage(t, root, outhook)
+				p.publishes = bytes.Contains(source, []byte(publisherMarker))
 				p.run(t, blocks)
-				p.requireObjects(t)
 			}
 		})
 	}
@@ -179,24 +175,27 @@ func has(t *testing.T, b block, missing map[string]bool) bool {
 	return err == nil
 }
 
-// searchPath puts our command and the distribution's programs first: a Python of another place lacks its packages.
+// searchPath puts our command and the distribution's programs first: a Python of another place lacks its packages. dev takes
+// the first PostgreSQL that it finds there, as a test of another version asks for.
 func searchPath(outhook string) string {
-	return strings.Trim(outhook+":/usr/bin:/bin:"+os.Getenv("PATH"), ":")
+	return strings.Trim(outhook+":"+os.Getenv("OUTHOOK_TEST_POSTGRES_BIN")+":/usr/bin:/bin:"+os.Getenv("PATH"), ":")
 }
 
 // page is what a page's blocks run in.
 type page struct {
-	root   string
-	dir    string
-	server string            // host:port
-	ports  map[string]string // of receivers
-	owner  string            // the URL of the database's owner, if the page's blocks run as a publisher
-	env    []string
+	root      string
+	dir       string
+	server    string            // host:port
+	ports     map[string]string // of receivers
+	publishes bool              // DATABASE_URL is a publisher's
+	env       []string
 }
 
-func newPage(t *testing.T, root, outhook string, publishes bool) *page {
+// newPage returns a page with nothing in its environment that a reader would not have. OUTHOOK_LISTEN and OUTHOOK_DATA_DIR keep
+// one page's dev from another's; what it serves there is for it to say.
+func newPage(t *testing.T, root, outhook string) *page {
 	t.Helper()
-	// Not t.TempDir: as root, an embedded Postgres that a page starts runs as another user, who could not enter that folder.
+	// Not t.TempDir: as root, dev's Postgres runs as another user, who could not enter that folder.
 	dir, err := os.MkdirTemp("", "outhook-docs-*") //nolint:usetesting // see above
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
@@ -206,61 +205,23 @@ func newPage(t *testing.T, root, outhook string, publishes bool) *page {
 		_, p.ports[port], err = net.SplitHostPort(freeAddress(t))
 		require.NoError(t, err)
 	}
-	databaseURL := dbtest.NewURL(t)
-	exec1(t, databaseURL, "CREATE TABLE public.invoices (id bigint PRIMARY KEY, paid boolean NOT NULL DEFAULT false)")
-	exec1(t, databaseURL, "INSERT INTO public.invoices (id) VALUES (17)")
-	u, err := url.Parse(databaseURL)
-	require.NoError(t, err)
-	if publishes {
-		p.owner, u.User = databaseURL, publisher(t, databaseURL)
-	}
-	password, _ := u.User.Password()
-	host := u.Hostname()
-	if socket := u.Query().Get("host"); socket != "" {
-		host = socket
-	}
+
 	p.env = append(cleanEnvironment(),
-		"PATH="+searchPath(outhook), "HOME="+dir, "OUTHOOK_URL=http://"+p.server, "OUTHOOK_API_KEY="+apiKey, "OUTHOOK_LISTEN="+p.server,
-		"OUTHOOK_DATABASE_URL="+databaseURL, "DATABASE_URL="+u.String(), "OUTHOOK_DATA_DIR="+filepath.Join(dir, "outhook-dev"),
-		"PGHOST="+host, "PGPORT="+u.Port(), "PGUSER="+u.User.Username(), "PGPASSWORD="+password, "PGDATABASE="+strings.TrimPrefix(u.Path, "/"),
-		"GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"), "NO_COLOR=1", "GOENV="+goEnv(t, "GOENV"))
+		"PATH="+searchPath(outhook), "HOME="+dir, "NO_COLOR=1",
+		"OUTHOOK_LISTEN="+p.server, "OUTHOOK_DATA_DIR="+filepath.Join(dir, "outhook-dev"),
+		"GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"), "GOENV="+goEnv(t, "GOENV"))
 	if modules := filepath.Join(root, "jobs", "testdata", "node", "node_modules"); exists(modules) {
 		require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
 	}
 	return p
 }
 
-// publisher makes a role that may enqueue, and may do with the table invoices and the schema public what it wants.
-func publisher(t *testing.T, databaseURL string) *url.Userinfo {
-	t.Helper()
-	name, password := "outhook_t_docs_"+strings.ToLower(rand.Text()), "correct-horse"
-	exec1(t, databaseURL, fmt.Sprintf(`CREATE ROLE %[1]s LOGIN PASSWORD '%[2]s'; GRANT outhook_publisher TO %[1]s;
-		GRANT CREATE ON SCHEMA public TO %[1]s; ALTER TABLE IF EXISTS public.invoices OWNER TO %[1]s`, name, password))
-	t.Cleanup(func() { exec1(t, databaseURL, fmt.Sprintf(`DROP OWNED BY %[1]s CASCADE; DROP ROLE %[1]s`, name)) })
-	return url.UserPassword(name, password)
-}
-
-// requireObjects checks what a publisher's page has left: a payload that a driver has encoded twice is a text, and no object.
-func (p *page) requireObjects(t *testing.T) {
-	t.Helper()
-	if p.owner == "" {
-		return
-	}
-	conn, err := pgx.Connect(t.Context(), p.owner)
-	require.NoError(t, err)
-	defer conn.Close(context.WithoutCancel(t.Context()))
-	var events, objects int
-	require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE json_typeof(payload) = 'object')
-		FROM outhook.events`).Scan(&events, &objects))
-	require.Positive(t, events)
-	require.Equal(t, events, objects)
-}
-
 // cleanEnvironment leaves out what would change what the page's commands do.
 func cleanEnvironment() (env []string) {
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if (!strings.HasPrefix(name, "OUTHOOK_") || strings.HasPrefix(name, "OUTHOOK_TEST_")) && !strings.HasPrefix(name, "PG") {
+		ours := strings.HasPrefix(name, "OUTHOOK_") && !strings.HasPrefix(name, "OUTHOOK_TEST_")
+		if !ours && !strings.HasPrefix(name, "PG") && name != "DATABASE_URL" {
 			env = append(env, entry)
 		}
 	}
@@ -367,8 +328,23 @@ ready() { # PID LOG TEXT
 }
 `
 
-// usesGo matches a block that must run in the checkout.
-var usesGo = regexp.MustCompile(`(?m)^\s*go (run|test|build) `)
+// psql runs a file of SQL on the database that dev has told.
+const psql = `psql -X -v ON_ERROR_STOP=1 "$DATABASE_URL" -f `
+
+// asPublisher makes a role that may enqueue, and may make tables of its own, that of the rest of the page.
+const asPublisher = `dev_database=$DATABASE_URL
+psql -Xq -v ON_ERROR_STOP=1 "$dev_database" -c "CREATE ROLE shop LOGIN PASSWORD 'correct-horse' IN ROLE outhook_publisher" \
+	-c 'GRANT CREATE ON SCHEMA public TO shop'
+DATABASE_URL=$(sed 's|//[^@]*@|//shop:correct-horse@|' <<<"$dev_database")
+`
+
+// objectsOnly checks what a publisher's page has left: a payload that a driver has encoded twice is a text, and no object.
+const objectsOnly = `left=$(psql -XAt "$dev_database" -c "SELECT count(*) > 0 AND bool_and(json_typeof(payload) = 'object') FROM outhook.events")
+if [[ $left != t ]]; then echo "the page has left no event, or one whose payload is no object"; exit 1; fi
+`
+
+// usesGo matches a block that must run in the checkout: what it names lies there.
+var usesGo = regexp.MustCompile(`(?m)^\s*(eval "\$\()?go (run|test|build) \./`)
 
 var runsDev = regexp.MustCompile(`(?m)^\s*(outhook|go run \./cmd/outhook) dev\b`)
 
@@ -383,6 +359,10 @@ func (p *page) script(t *testing.T, blocks []block) string {
 	}
 	if !own {
 		p.background(t, &b, "server", "exec outhook dev\n", "Ctrl-C")
+		b.WriteString("eval \"$(outhook dev --wait)\"\n")
+	}
+	if p.publishes {
+		b.WriteString(asPublisher)
 	}
 	for i, block := range blocks {
 		text := p.withOwnPorts(block.text)
@@ -400,7 +380,7 @@ func (p *page) script(t *testing.T, blocks []block) string {
 		case block.prints != "":
 			command := ". " + path
 			if block.language == "sql" {
-				command = "psql -X -v ON_ERROR_STOP=1 -f " + path
+				command = psql + path
 			}
 			fmt.Fprintf(&b, `for ((n = 0; ; n++)); do
 	if printed=$(%[1]s 2>&1) && grep -qF -- "$(cat %[2]s)" <<<"$printed"; then break; fi
@@ -409,12 +389,15 @@ func (p *page) script(t *testing.T, blocks []block) string {
 done
 `, command, p.write(t, ".prints-"+name, block.prints))
 		case block.language == "sql":
-			fmt.Fprintf(&b, "psql -X -v ON_ERROR_STOP=1 -f %s\n", path)
+			fmt.Fprintf(&b, "%s%s\n", psql, path)
 		case usesGo.MatchString(text):
 			fmt.Fprintf(&b, "cd %s\n. %s\ncd %s\n", p.root, path, p.dir)
 		default:
 			fmt.Fprintf(&b, ". %s\n", path)
 		}
+	}
+	if p.publishes {
+		b.WriteString(objectsOnly)
 	}
 	return b.String()
 }

@@ -50,7 +50,7 @@ type cli struct {
 // exitError.
 func newParser(stdout, stderr io.Writer, dataDir string) (*kong.Kong, error) {
 	vars := defaults(server.DefaultConfig())
-	vars["data_dir"] = dataDir
+	vars["data_dir"], vars["dev_wait"] = dataDir, short(devWait)
 
 	parser, err := kong.New(&cli{}, kong.Name("outhook"),
 		kong.Description("Webhook delivery that needs Postgres and nothing else.\n\n"+exitCodes),

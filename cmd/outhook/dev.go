@@ -32,6 +32,7 @@ type devCmd struct {
 	DataDir   string `env:"OUTHOOK_DATA_DIR" default:"${data_dir}" type:"path" help:"The folder that holds the embedded database and the generated keys; it survives restarts."`
 	Reset     bool   `help:"Remove the embedded database of the data folder first, with all that is in it. The keys stay."`
 	Ephemeral bool   `help:"Keep nothing: a database and keys that are gone when dev ends. Other commands need its URL."`
+	Wait      bool   `help:"Start nothing: wait until the dev of the data folder serves, ${dev_wait} at most, and print the variables of its API and its database as a shell's exports."`
 	Demo      bool   `help:"Receive too: create an endpoint, send it an event, and print what arrives."`
 }
 
@@ -45,6 +46,10 @@ func (d *devCmd) Run(c *command) error {
 	if err := d.checkDatabase(); err != nil {
 		return err
 	}
+	if d.Wait {
+		return tellDev(c.ctx, c.stdout, d.DataDir, devWait)
+	}
+
 	if d.Ephemeral {
 		dir, err := os.MkdirTemp("", "outhook-dev-")
 		if err != nil {
@@ -68,8 +73,11 @@ func (d *devCmd) Run(c *command) error {
 	return errors.Join(err, stopDatabase())
 }
 
-// checkDatabase refuses what a database of the user's can't be told to do.
+// checkDatabase refuses what a database of the user's, or one that runs, can't be told to do.
 func (d *devCmd) checkDatabase() error {
+	if d.Wait && (d.Reset || d.Ephemeral || d.Demo) {
+		return usageError{errors.New("--wait starts nothing, so --reset, --ephemeral and --demo are for the dev that it waits for")}
+	}
 	if d.DatabaseURL != "" && (d.Reset || d.Ephemeral) {
 		return usageError{errors.New("--reset and --ephemeral are about the embedded database: leave out --database-url, " +
 			"and unset OUTHOOK_DATABASE_URL")}
@@ -155,8 +163,20 @@ func (d *devCmd) serve(c *command, url string) error {
 
 	ended := make(chan struct{})
 	close(ended)
+	gone := func() {}
+	defer func() { gone() }()
 	err = serve(c.ctx, cfg, func(_ *server.Server, addr net.Addr) {
-		d.welcome(c, addr, url, listenSecret, egressDefault)
+		address := devAddress{URL: "http://" + addr.String(), APIKey: d.APIKey}
+		if d.DatabaseURL == "" {
+			address.DatabaseURL = url
+		}
+		if kept, err := address.keepIn(d.DataDir); err != nil {
+			_, _ = fmt.Fprintln(c.stderr, "outhook: dev --wait will not find this one:", err)
+		} else {
+			gone = kept
+		}
+
+		d.welcome(c, address, listenSecret, egressDefault)
 		if d.Demo {
 			ended = make(chan struct{})
 			go d.demo(c, addr, listenSecret, ended)
@@ -214,23 +234,24 @@ func (d *devCmd) keep(name string, generate func() string) (string, error) {
 	return value, nil
 }
 
-func (d *devCmd) welcome(c *command, addr net.Addr, url, listenSecret string, egressDefault bool) {
-	base := "http://" + addr.String()
+func (d *devCmd) welcome(c *command, address devAddress, listenSecret string, egressDefault bool) {
 	c.printf(`
 API        %[1]s/api  (docs: %[1]s/docs)
 API key    %[2]s
 River UI   %[1]s/riverui/  (any user, the API key as password)
-`, base, d.APIKey)
+`, address.URL, address.APIKey)
 
-	if d.DatabaseURL == "" {
-		c.printf(`Database   %[1]s
-
-Your application publishes into that database:
-
-  export DATABASE_URL='%[1]s'
-
-`, url)
+	publishes := ""
+	if address.DatabaseURL != "" {
+		c.printf("Database   %s\n", address.DatabaseURL)
+		publishes = "your application, which publishes into that database, and for "
 	}
+
+	script := ` (in a script: eval "$(outhook dev --wait)")`
+	if d.Ephemeral {
+		script = ""
+	}
+	c.printf("\nFor %sthe commands of outhook%s:\n\n%s\n", publishes, script, address.exports("  "))
 
 	if egressDefault {
 		c.printf("Endpoints may be on this machine (%s), because this is dev. serve allows public addresses only.\n",
@@ -243,7 +264,7 @@ In a second terminal, receive:
   go run ./cmd/outhook listen --secret %[3]s
 
 In a third, create an endpoint and send it an event (or with outhook endpoints create, outhook events send, after
-export OUTHOOK_URL=%[1]s OUTHOOK_API_KEY=%[2]s):
+the exports):
 
   curl -sS %[1]s/api/endpoints -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' \
     -d '{"tenant_id": "acme", "url": "http://%[4]s/", "secret": "%[3]s"}' &&
@@ -251,5 +272,5 @@ export OUTHOOK_URL=%[1]s OUTHOOK_API_KEY=%[2]s):
     -d '{"tenant_id": "acme", "type": "invoice.paid", "payload": {"amount": 4200}}'
 
 Ctrl-C stops everything.
-`, base, d.APIKey, listenSecret, defaultListenAddress)
+`, address.URL, address.APIKey, listenSecret, defaultListenAddress)
 }
