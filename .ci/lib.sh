@@ -74,6 +74,8 @@ install_packages() {
 	command -v haproxy >/dev/null || missing+=(haproxy)
 	command -v openssl >/dev/null || missing+=(openssl)
 	command -v javac >/dev/null || missing+=(openjdk-17-jdk-headless)
+	# It checks the units of deploy/systemd.
+	command -v systemd-analyze >/dev/null || missing+=(systemd)
 	# The pages of docs/ are run in these languages too.
 	local debian
 	for debian in python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy python3-django python3-pytest \

@@ -76,6 +76,34 @@ func TestComposeConfinesEveryService(t *testing.T) {
 	require.Equal(t, "postgres", composed(t)["postgres"].User)
 }
 
+// No container takes the machine: not its memory, not its disk by what it prints, and none but the database its processors.
+func TestComposeLimitsEveryService(t *testing.T) {
+	t.Parallel()
+	for name, s := range composed(t) {
+		var more struct {
+			Logging struct {
+				Driver  string
+				Options map[string]string
+			}
+			Deploy struct {
+				Resources struct{ Limits map[string]string }
+			}
+		}
+		text, err := yaml.Marshal(s.More)
+		require.NoError(t, err)
+		require.NoError(t, yaml.Unmarshal(text, &more))
+		require.Equal(t, "json-file", more.Logging.Driver, name)
+		require.Equal(t, map[string]string{"max-size": "20m", "max-file": "5"}, more.Logging.Options, name)
+		limits := more.Deploy.Resources.Limits
+		require.Regexp(t, `^(\$\{[A-Z_]+:-)?[0-9]+[mg]\}?$`, limits["memory"], name)
+		if name == "postgres" {
+			require.NotContains(t, limits, "cpus")
+		} else {
+			require.Regexp(t, `^(\$\{[A-Z_]+:-)?1\}?$`, limits["cpus"], "more than a small machine has is an error of Docker's")
+		}
+	}
+}
+
 // A process is given the time that it takes to stop, and everybody is told the same.
 func TestComposeWaitsForAStop(t *testing.T) {
 	t.Parallel()
@@ -116,6 +144,11 @@ func TestComposePassesEverySetting(t *testing.T) {
 	require.NotContains(t, list["api"].Environment, "OUTHOOK_OWNER_DATABASE_URL")
 
 	// The example names only what is read, and holds no secret.
+	file, err := os.ReadFile(composeFile)
+	require.NoError(t, err)
+	for _, m := range regexp.MustCompile(`\$\{([A-Z_]+):-`).FindAllStringSubmatch(string(file), -1) {
+		passed[m[1]] = true
+	}
 	text, err := os.ReadFile(environmentFile)
 	require.NoError(t, err)
 	var secrets []string
