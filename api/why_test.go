@@ -17,6 +17,7 @@ func TestWhy(t *testing.T) {
 	const (
 		lives   = tell + `('worker/w1', 'w1', now() + interval '1 h')`
 		job     = `UPDATE outhook.river_job SET `
+		gave    = job + `metadata = '{"late": `
 		runs    = job + `state = 'running', attempt = 1, attempted_at = now(), attempted_by = '{w0,w1}'`
 		settled = `UPDATE outhook.deliveries SET completed_at = now(), next_attempt_at = NULL, attempt_count = 1, state = `
 		failed  = `INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome, status_code)
@@ -61,7 +62,12 @@ func TestWhy(t *testing.T) {
 			{lives + ";" + job + `state = 'scheduled', scheduled_at = now() + interval '1 h'`, `as many requests to the endpoint's host`},
 			{lives + ";" + job + `scheduled_at = now() + interval '1 h', metadata = '{"rescues": 3}'`, `3 workers in a row have died`},
 		},
+		"given_back": {
+			{lives + ";" + gave + `"secret", "due": "1"}'`, `^a worker took it and could not send it: no key of the worker's OUTHOOK_ENCRYPTION_KEY opens`},
+			{lives + ";" + gave + `"panic", "due": "1", "rescues": 1}', scheduled_at = now() + interval '1 s'`, `it failed in the worker`},
+		},
 		"queue_paused": {
+			{lives + ";" + gave + `"load", "due": "1"}'; INSERT INTO outhook.river_queue (name, paused_at, updated_at) VALUES ('deliver', now(), now())`, `has paused the queue`},
 			{lives + `; INSERT INTO outhook.river_queue (name, paused_at, updated_at) VALUES ('deliver', now(), now())`, `has paused the queue .* River UI's Resume`},
 			{lives + ";" + lane + `; INSERT INTO outhook.river_queue (name, paused_at, updated_at) VALUES ('deliver_slow', now(), now())`, `has paused`},
 		},
@@ -76,6 +82,8 @@ func TestWhy(t *testing.T) {
 			{lives + ";" + lane + `; UPDATE outhook.endpoints SET lane = ''`, `the pacer is about to move it`},
 		},
 		"waiting_for_slot": {
+			{lives + ";" + gave + `"stop", "due": "1"}'`, `^it is due since`},
+			{lives + ";" + gave + `"secret"}'`, `^it is due since`}, // an older worker has taken the rest of the note away
 			{lives, `^it is due since \S+Z and waits for a free slot of a worker: 0 are before it in the queue deliver$`},
 			{lives + `; INSERT INTO outhook.river_job (kind, args, queue, max_attempts, scheduled_at) SELECT 'deliver', '{}', 'deliver', 1, now() - interval '1 h'
 				FROM generate_series(1, 1001)`, `more than 1000 are before it`},

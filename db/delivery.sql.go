@@ -702,7 +702,7 @@ WITH r AS (
         unnest($6::integer[]) AS number, unnest($7::text[]) AS ending, unnest($8::text[]) AS state,
         unnest($9::text[]) AS reason, unnest($10::text[]) AS ended_as, unnest($11::timestamptz[]) AS at,
         unnest($12::integer[]) AS failures, unnest($13::boolean[]) AS reopened,
-        unnest($14::boolean[]) AS dropped, unnest($15::boolean[]) AS died, unnest($16::boolean[]) AS late,
+        unnest($14::boolean[]) AS dropped, unnest($15::boolean[]) AS died, unnest($16::text[]) AS late,
         unnest($17::text[]) AS job_error,
         unnest($18::integer[]) AS status_code, unnest($19::timestamptz[]) AS started_at,
         unnest($20::integer[]) AS duration_ms, unnest($21::text[]) AS outcome,
@@ -821,13 +821,13 @@ WITH r AS (
             jsonb_build_object('at', now(), 'attempt', m.job_attempt, 'error', m.job_error, 'trace', '')) ELSE j.errors END,
         metadata = CASE WHEN NOT m.ends THEN j.metadata
             WHEN m.marks THEN j.metadata || jsonb_build_object('cancel_attempted_at', now())
-            WHEN m.died THEN (j.metadata - 'due') || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
+            WHEN m.died THEN (j.metadata - '{due,late}'::text[]) || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
                 'begun', coalesce((j.metadata ->> 'begun')::integer, 0) + 1)
-            WHEN m.ending = 'back' THEN (j.metadata - '{release,due}'::text[])
+            WHEN m.ending = 'back' THEN (j.metadata - '{release,due,late}'::text[])
                 || jsonb_build_object('snoozes', coalesce((j.metadata ->> 'snoozes')::bigint, 0) + 1)
-            WHEN m.ending = 'aside' THEN j.metadata - '{release,due}'::text[]
-            ELSE j.metadata - '{release,rescues,begun,due}'::text[] END
-            || CASE WHEN m.ends AND m.late AND m.ending = 'back' THEN jsonb_build_object('due', coalesce(
+            WHEN m.ending = 'aside' THEN j.metadata - '{release,due,late}'::text[]
+            ELSE j.metadata - '{release,rescues,begun,due,late}'::text[] END
+            || CASE WHEN m.ends AND m.late <> '' AND m.ending = 'back' THEN jsonb_build_object('late', m.late, 'due', coalesce(
                 (extract(epoch FROM m.next_attempt_at) * 1000000)::bigint::text, j.metadata ->> 'due',
                 (extract(epoch FROM j.scheduled_at) * 1000000)::bigint::text)) ELSE '{}' END
     FROM m
@@ -853,7 +853,7 @@ type SettleRunsParams struct {
 	Reopened           []bool
 	Dropped            []bool
 	Died               []bool
-	Late               []bool
+	Late               []string
 	JobErrors          []string
 	StatusCodes        []int32
 	StartedAts         []time.Time
@@ -884,7 +884,8 @@ type SettleRunsRow struct {
 // number is free again; 'aside': the same, because the job is in the wrong queue or its endpoint is busy. All but a
 // 'done' with an attempt change the job only if the run is its current one (attempt and attempted_at): a repeated call
 // must not act on another. outcome ”: there was no request. died: the run panicked, which counts like a worker's death.
-// late: trouble of ours gives the run back, and its job notes since when it is due, which its scheduled_at no longer says.
+// late: what gives the run back, if trouble of ours does, else ”; its job notes that, and since when it is due, which its
+// scheduled_at no longer says.
 //
 // An attempt replaces an 'unknown' row of its number and nothing else; if it is in the log already, the call is a
 // repetition and changes nothing. Numbers below it that have no row are runs whose worker died. The delivery's INSERT

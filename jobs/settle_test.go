@@ -121,7 +121,7 @@ func (b *testBundle) giveBack(t *testing.T, eventID, endpointID uuid.UUID, jobID
 		EventIDs: []uuid.UUID{eventID}, EndpointIDs: []uuid.UUID{endpointID}, JobIDs: []int64{jobID},
 		JobAttempts: []int32{attempt}, AttemptedAts: []time.Time{at}, Numbers: []int32{attempt}, Endings: []string{"back"},
 		States: []string{"pending"}, Reasons: []string{""}, EndedAs: []string{"completed"}, Ats: []time.Time{time.Now()},
-		Failures: []int32{0}, Reopened: []bool{false}, Dropped: []bool{false}, Died: []bool{false}, Late: []bool{false}, JobErrors: []string{""},
+		Failures: []int32{0}, Reopened: []bool{false}, Dropped: []bool{false}, Died: []bool{false}, Late: []string{""}, JobErrors: []string{""},
 		StatusCodes: []int32{0}, StartedAts: []time.Time{time.Now()}, DurationsMS: []int32{0}, Outcomes: []string{""},
 		Triggers: []string{""}, ResponsesTruncated: []bool{false}, Errors: []string{""}, RemoteAddrs: []string{""},
 		RequestHeaders: []string{""}, ResponseHeaders: []string{""}, ResponseBodies: []string{""},

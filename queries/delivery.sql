@@ -50,7 +50,8 @@ LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state, s.metadata FROM ou
 -- number is free again; 'aside': the same, because the job is in the wrong queue or its endpoint is busy. All but a
 -- 'done' with an attempt change the job only if the run is its current one (attempt and attempted_at): a repeated call
 -- must not act on another. outcome '': there was no request. died: the run panicked, which counts like a worker's death.
--- late: trouble of ours gives the run back, and its job notes since when it is due, which its scheduled_at no longer says.
+-- late: what gives the run back, if trouble of ours does, else ''; its job notes that, and since when it is due, which its
+-- scheduled_at no longer says.
 --
 -- An attempt replaces an 'unknown' row of its number and nothing else; if it is in the log already, the call is a
 -- repetition and changes nothing. Numbers below it that have no row are runs whose worker died. The delivery's INSERT
@@ -64,7 +65,7 @@ WITH r AS (
         unnest(@numbers::integer[]) AS number, unnest(@endings::text[]) AS ending, unnest(@states::text[]) AS state,
         unnest(@reasons::text[]) AS reason, unnest(@ended_as::text[]) AS ended_as, unnest(@ats::timestamptz[]) AS at,
         unnest(@failures::integer[]) AS failures, unnest(@reopened::boolean[]) AS reopened,
-        unnest(@dropped::boolean[]) AS dropped, unnest(@died::boolean[]) AS died, unnest(@late::boolean[]) AS late,
+        unnest(@dropped::boolean[]) AS dropped, unnest(@died::boolean[]) AS died, unnest(@late::text[]) AS late,
         unnest(@job_errors::text[]) AS job_error,
         unnest(@status_codes::integer[]) AS status_code, unnest(@started_ats::timestamptz[]) AS started_at,
         unnest(@durations_ms::integer[]) AS duration_ms, unnest(@outcomes::text[]) AS outcome,
@@ -183,13 +184,13 @@ WITH r AS (
             jsonb_build_object('at', now(), 'attempt', m.job_attempt, 'error', m.job_error, 'trace', '')) ELSE j.errors END,
         metadata = CASE WHEN NOT m.ends THEN j.metadata
             WHEN m.marks THEN j.metadata || jsonb_build_object('cancel_attempted_at', now())
-            WHEN m.died THEN (j.metadata - 'due') || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
+            WHEN m.died THEN (j.metadata - '{due,late}'::text[]) || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
                 'begun', coalesce((j.metadata ->> 'begun')::integer, 0) + 1)
-            WHEN m.ending = 'back' THEN (j.metadata - '{release,due}'::text[])
+            WHEN m.ending = 'back' THEN (j.metadata - '{release,due,late}'::text[])
                 || jsonb_build_object('snoozes', coalesce((j.metadata ->> 'snoozes')::bigint, 0) + 1)
-            WHEN m.ending = 'aside' THEN j.metadata - '{release,due}'::text[]
-            ELSE j.metadata - '{release,rescues,begun,due}'::text[] END
-            || CASE WHEN m.ends AND m.late AND m.ending = 'back' THEN jsonb_build_object('due', coalesce(
+            WHEN m.ending = 'aside' THEN j.metadata - '{release,due,late}'::text[]
+            ELSE j.metadata - '{release,rescues,begun,due,late}'::text[] END
+            || CASE WHEN m.ends AND m.late <> '' AND m.ending = 'back' THEN jsonb_build_object('late', m.late, 'due', coalesce(
                 (extract(epoch FROM m.next_attempt_at) * 1000000)::bigint::text, j.metadata ->> 'due',
                 (extract(epoch FROM j.scheduled_at) * 1000000)::bigint::text)) ELSE '{}' END
     FROM m

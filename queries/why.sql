@@ -3,18 +3,20 @@
 -- name: ExplainDeliveries :many
 -- What is known of the deliveries of an event, in the order of their endpoints. Whatever waits, each row is looked up by its
 -- key; of the jobs before one in its queue up to max_ahead are counted. lease_since: of the worker that runs it, null if
--- that has no lease that holds. queue_paused_at: of the queue from which workers take it, also while it waits in a lane.
+-- that has no lease that holds. given_back: what its last run was given back for, '' if it was not. queue_paused_at: of the
+-- queue from which workers take it, also while it waits in a lane.
 -- status_by and what follows: who gave the endpoint its status, null if nobody did through the API: the
 -- first entry that says so since the change's transaction began.
 SELECT d.event_id, d.endpoint_id, n.tenant_id, d.state, d.reason, d.attempt_count, d.try_count, d.next_attempt_at, d.completed_at,
     now()::timestamptz AS database_time,
-    coalesce(a.outcome::text, '')::text AS last_outcome, a.status_code AS last_status_code,
+    coalesce(a.outcome::text, '')::text AS last_outcome, a.status_code AS last_status_code, coalesce(a.error, '')::text AS last_error,
     n.status, n.status_reason, n.status_changed_at, n.deleted_at, n.lane, n.lane_reason, n.lane_changed_at, n.max_in_flight,
     n.rate_limit, n.rate_per, n.retry_schedule, l.held_until, l.width,
     coalesce(j.state::text, '')::text AS job_state, coalesce(j.queue, '')::text AS queue, j.scheduled_at, j.attempted_at,
     coalesce(j.args ? 'probe', false)::boolean AS probe,
     (CASE WHEN jsonb_typeof(j.args -> 'base') = 'number' THEN (j.args ->> 'base')::integer ELSE 0 END + coalesce(j.attempt, 0))::integer AS number,
     (CASE WHEN jsonb_typeof(j.metadata -> 'rescues') = 'number' THEN least((j.metadata ->> 'rescues')::numeric, 1000) ELSE 0 END)::integer AS rescues,
+    (CASE WHEN j.metadata ? 'due' THEN coalesce(j.metadata ->> 'late', '') ELSE '' END)::text AS given_back,
     coalesce(j.attempted_by[array_upper(j.attempted_by, 1)], '')::text AS worker, w.since AS lease_since,
     q.paused_at AS queue_paused_at, k.until AS watched_until,
     EXISTS (SELECT FROM outhook.leases AS v WHERE v.name LIKE 'worker/%' AND v.until >= now())::boolean AS live_workers,

@@ -795,8 +795,9 @@ type Why struct {
 	// worker_lost (its worker is gone; another takes it within seconds), endpoint_paused, endpoint_disabled and
 	// endpoint_deleted (it is about to be cancelled), no_live_worker (it is due, and no worker process lives),
 	// job_missing (it has no job that works for it; reconcile mends that within a minute), idle_queue (its job is in a
-	// queue that nobody works), waiting_for_retry (its next attempt is due later), set_aside (for a while: its tenant has
-	// too many requests to the host under way, or a worker could not send it), queue_paused (by a person, in River UI),
+	// queue that nobody works), given_back (a worker took it and could not send it, by trouble of its own: it is tried
+	// again every few seconds), waiting_for_retry (its next attempt is due later), set_aside (for a while: its tenant has
+	// too many requests to the host under way, or workers have died of it), queue_paused (by a person, in River UI),
 	// throttled (the endpoint asked for fewer requests), waiting_for_lane (for its turn in its endpoint's lane),
 	// waiting_for_slot (due; workers take it when it is its turn).
 	Because string `json:"because"`

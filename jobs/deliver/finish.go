@@ -88,7 +88,7 @@ func (w *Worker) interrupted(ctx context.Context, r *run) {
 func (w *Worker) giveBack(ctx context.Context, r *run, why cause, err error, delay time.Duration) {
 	w.returns.note(ctx, r, why, err)
 	rec := r.record(back, w.clock.Now().Add(delay))
-	rec.late = true
+	rec.late = why
 	w.save(ctx, &rec)
 }
 
@@ -129,6 +129,6 @@ func (w *Worker) panicked(ctx context.Context, r *run) {
 			error: "panic: the run failed",
 		}
 	}
-	rec.died, rec.late, rec.jobError = true, true, "panic"
+	rec.died, rec.late, rec.jobError = true, causePanic, "panic"
 	w.save(ctx, &rec)
 }

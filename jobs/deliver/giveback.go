@@ -10,19 +10,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/outhook/outhook/internal/logthrottle"
+	"github.com/outhook/outhook/jobs/ledger"
 )
 
 // cause is why a run is given back: a label of its metric, and what its lines in the log are throttled by.
 type cause string
 
 const (
-	causeLease    cause = "lease"    // this process may be taken for dead
-	causeLoad     cause = "load"     // the database does not say what to send
-	causeSecret   cause = "secret"   // what signs, or a secret header, can't be decrypted
-	causeMark     cause = "mark"     // the database does not take the note that a dangerous delivery begins
-	causeNetwork  cause = "network"  // this machine lets no request leave
-	causeTimeout  cause = "timeout"  // the run's time was over before anything left
-	causePanic    cause = "panic"    // the run did
+	causeLease    cause = ledger.TroubleLease
+	causeLoad     cause = ledger.TroubleLoad
+	causeSecret   cause = ledger.TroubleSecret
+	causeMark     cause = ledger.TroubleMark
+	causeNetwork  cause = ledger.TroubleNetwork
+	causeTimeout  cause = ledger.TroubleTimeout
+	causePanic    cause = ledger.TroublePanic
 	causeStop     cause = "stop"     // the process stops
 	causeOvertook cause = "overtook" // the run is not its job's current one any more
 )

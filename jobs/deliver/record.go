@@ -65,7 +65,7 @@ type record struct {
 	probe       bool      // it was to find out whether a disabled endpoint works again
 	drop        bool      // its job is not kept for River UI if this run is the last one
 	died        bool      // the run panicked
-	late        bool      // trouble of ours gives it back: the job notes since when it is due
+	late        cause     // what gives it back, else "": the job notes that, and since when it is due
 	at          time.Time // when the job is due if it waits, else when the delivery was settled
 }
 
@@ -336,7 +336,7 @@ func add(p *db.SettleRunsParams, rec *record) {
 	p.Reasons, p.EndedAs = append(p.Reasons, rec.reason), append(p.EndedAs, rec.jobState())
 	p.Ats, p.Failures = append(p.Ats, rec.at), append(p.Failures, failures)
 	p.Reopened, p.Dropped = append(p.Reopened, rec.reopened), append(p.Dropped, rec.drop)
-	p.Died, p.Late = append(p.Died, rec.died), append(p.Late, rec.late)
+	p.Died, p.Late = append(p.Died, rec.died), append(p.Late, string(rec.late))
 	p.JobErrors = append(p.JobErrors, rec.jobError)
 
 	if a == nil {

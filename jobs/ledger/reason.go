@@ -17,3 +17,14 @@ const (
 // HeaderLoop marks the API's refusal of a delivery. By it a worker knows that the endpoint leads to an API of Outhook,
 // whatever stands in between: an address alone tells it only of the servers of its own process.
 const HeaderLoop = "outhook-loop"
+
+// Why a run of which nothing left is given back by trouble of ours: a label of a metric, and noted with the job as "late".
+const (
+	TroubleLease   = "lease"   // its process may be taken for dead
+	TroubleLoad    = "load"    // the database does not say what to send
+	TroubleSecret  = "secret"  // what signs, or a secret header, can't be decrypted
+	TroubleMark    = "mark"    // the database does not take the note that a dangerous delivery begins
+	TroubleNetwork = "network" // its machine lets no request leave
+	TroubleTimeout = "timeout" // its time was over before anything left
+	TroublePanic   = "panic"   // it panicked
+)

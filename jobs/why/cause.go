@@ -42,6 +42,7 @@ const (
 	becauseNoWorker  = "no_live_worker"
 	becauseNoJob     = "job_missing"
 	becauseIdleQueue = "idle_queue"
+	becauseGivenBack = "given_back"
 	becauseRetry     = "waiting_for_retry"
 	becauseSetAside  = "set_aside"
 	becauseQueue     = "queue_paused"
@@ -71,7 +72,7 @@ type explanation struct {
 // works, of others' deliveries and of others' keys.
 func Explain(r db.ExplainDeliveriesRow, schedule retry.Schedule, tenantID string) Answer {
 	e := &explanation{r: r, schedule: schedule, tenantID: tenantID}
-	for _, found := range []func() bool{e.settled, e.sending, e.ended, e.unworked, e.later, e.waits} {
+	for _, found := range []func() bool{e.settled, e.sending, e.ended, e.unworked, e.givenBack, e.later, e.waits} {
 		if found() {
 			break
 		}
@@ -184,6 +185,30 @@ func (e *explanation) unworked() bool {
 	return false
 }
 
+// givenBack finds deliveries of which nothing leaves by trouble of a worker.
+func (e *explanation) givenBack() bool {
+	r := e.r
+	words := map[string]string{
+		ledger.TroubleLease: "the worker could not renew its lease, so it may be cut off from the database",
+		ledger.TroubleLoad:  "the database did not say what to send; the worker's log has the error",
+		ledger.TroubleSecret: "no key of the worker's OUTHOOK_ENCRYPTION_KEY opens the endpoint's secrets; " +
+			"`outhook doctor` with the same variable names the missing key",
+		ledger.TroubleMark:    "the database did not take a note; the worker's log has the error",
+		ledger.TroubleNetwork: "the worker's machine lets no request leave; its /readyz says why",
+		ledger.TroubleTimeout: "the worker's time for it was over before anything left, as on a machine that is too busy",
+		ledger.TroublePanic:   "it failed in the worker, whose log says where",
+	}[r.GivenBack]
+	if words == "" || r.Rescues > 1 || r.QueuePausedAt != nil {
+		return false
+	}
+
+	if e.bound() {
+		words = "that is no fault of its endpoint"
+	}
+	return e.because(becauseGivenBack, r.NextAttemptAt, r.ScheduledAt,
+		"a worker took it and could not send it: %s. It is tried again every few seconds", words)
+}
+
 // dueAt returns when the workers may take it.
 func (e *explanation) dueAt() time.Time {
 	due := e.r.DatabaseTime
@@ -217,7 +242,7 @@ func (e *explanation) later() bool {
 	}
 	return e.because(becauseSetAside, nil, r.ScheduledAt,
 		"it is set aside until %s: its tenant has as many requests to the endpoint's host under way as it may "+
-			"(OUTHOOK_MAX_PER_HOST, OUTHOOK_HOST_RATE), or a worker could not send it just then", clock(r.ScheduledAt))
+			"(OUTHOOK_MAX_PER_HOST, OUTHOOK_HOST_RATE)", clock(r.ScheduledAt))
 }
 
 // tries returns how many tries the delivery has.
@@ -309,8 +334,11 @@ func outcome(r db.ExplainDeliveriesRow) string {
 	if words == "" {
 		words = "is not in the log"
 	}
-	if r.LastStatusCode != nil {
+	switch {
+	case r.LastStatusCode != nil:
 		words += fmt.Sprintf(" with status %d", *r.LastStatusCode)
+	case r.LastError != "":
+		words += " (" + r.LastError + ")"
 	}
 	return words
 }
