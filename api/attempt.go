@@ -31,6 +31,16 @@ type attempt struct {
 	ResponseHeaders   map[string]string `json:"response_headers" nullable:"true" doc:"A few of the answer's headers."`
 	ResponseBody      *string           `json:"response_body" doc:"The beginning of the answer's body. In lists only with bodies=true; null without."`
 	ResponseTruncated bool              `json:"response_truncated" doc:"True if the answer's body was longer than what is kept of it."`
+
+	Phases
+}
+
+// Phases are how long the parts of an attempt took.
+type Phases struct {
+	DNSUs       *int32 `json:"dns_us" doc:"Microseconds until the name's addresses were found. Null if a connection was there already, if the URL has an address, or if none was found: error tells what was waited for."`
+	ConnectUs   *int32 `json:"connect_us" doc:"Microseconds until one of its addresses answered. Null if a connection was there already, or if none was made."`
+	TLSUs       *int32 `json:"tls_us" doc:"Microseconds of the TLS handshake. Null if a connection was there already, without TLS, or if it did not end."`
+	FirstByteUs *int32 `json:"first_byte_us" doc:"Microseconds from the end of the request to the first byte of the answer: the receiver's own time. Null if none came."`
 }
 
 type listAttemptsInput struct {
@@ -81,6 +91,7 @@ func newAttempt(r db.DeliveryAttempt) (attempt, error) {
 		EndpointID: r.EndpointID, Number: r.Number, Trigger: string(r.Trigger), StartedAt: r.StartedAt.UTC(),
 		DurationMS: r.DurationMS, Outcome: string(r.Outcome), StatusCode: r.StatusCode, Error: r.Error,
 		RemoteAddr: r.RemoteAddr, ResponseBody: r.ResponseBody, ResponseTruncated: r.ResponseTruncated,
+		Phases: Phases{r.DNSUs, r.ConnectUs, r.TLSUs, r.FirstByteUs},
 	}
 
 	for _, column := range []struct {

@@ -211,10 +211,12 @@ func TestListAttempts(t *testing.T) {
 	require.Equal(t, []any{}, b.requireObject(b.do("GET", path, ""), 200)["items"])
 
 	b.exec(`INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome, trigger,
-			response_truncated, error, remote_addr, request_headers, response_headers, response_body) VALUES
-		($1, $2, 2, NULL, '2026-01-02T03:04:06Z', NULL, 'unknown', 'manual', false, 'worker_died: x', NULL, NULL, NULL, NULL),
+			response_truncated, error, remote_addr, request_headers, response_headers, response_body, dns_us, connect_us, tls_us,
+			first_byte_us) VALUES
+		($1, $2, 2, NULL, '2026-01-02T03:04:06Z', NULL, 'unknown', 'manual', false, 'worker_died: x', NULL, NULL, NULL, NULL,
+			NULL, NULL, NULL, NULL),
 		($1, $2, 1, 500, '2026-01-02T03:04:05.5Z', 12, 'rejected', 'scheduled', true, NULL, '198.51.100.7:443',
-			'{"webhook-id":"<x>"}', '{"server":"a&b"}', 'no')`, event, endpoint)
+			'{"webhook-id":"<x>"}', '{"server":"a&b"}', 'no', 1200, 340, 9000, 800)`, event, endpoint)
 	r := b.do("GET", path+"?bodies=true", "")
 	require.Contains(t, string(r.body), "a&b", "no HTML escapes")
 	items := b.requireObject(r, 200)["items"].([]any)
@@ -223,12 +225,13 @@ func TestListAttempts(t *testing.T) {
 			"endpoint_id": endpoint.String(), "number": 1.0, "trigger": "scheduled", "started_at": "2026-01-02T03:04:05.5Z",
 			"duration_ms": 12.0, "outcome": "rejected", "status_code": 500.0, "error": nil, "remote_addr": "198.51.100.7:443",
 			"request_headers": object{"webhook-id": "<x>"}, "response_headers": object{"server": "a&b"}, "response_body": "no",
-			"response_truncated": true,
+			"response_truncated": true, "dns_us": 1200.0, "connect_us": 340.0, "tls_us": 9000.0, "first_byte_us": 800.0,
 		},
 		object{
 			"endpoint_id": endpoint.String(), "number": 2.0, "trigger": "manual", "started_at": "2026-01-02T03:04:06Z",
 			"duration_ms": nil, "outcome": "unknown", "status_code": nil, "error": "worker_died: x", "remote_addr": nil,
 			"request_headers": nil, "response_headers": nil, "response_body": nil, "response_truncated": false,
+			"dns_us": nil, "connect_us": nil, "tls_us": nil, "first_byte_us": nil,
 		},
 	}, items)
 	require.Nil(t, b.requireObject(b.do("GET", path, ""), 200)["items"].([]any)[0].(object)["response_body"], "nobody has asked for it")

@@ -46,6 +46,8 @@ type trial struct {
 	ResponseHeaders   map[string]string `json:"response_headers" nullable:"true"`
 	ResponseBody      *string           `json:"response_body"`
 	ResponseTruncated bool              `json:"response_truncated"`
+
+	Phases
 }
 
 // SchemaName tells the OpenAPI document what a client knows it by.
@@ -150,7 +152,7 @@ func newTrial(eventID uuid.UUID, a attempt) trial {
 		EventID: eventID, EndpointID: a.EndpointID, Number: a.Number, Trigger: a.Trigger, StartedAt: a.StartedAt,
 		DurationMS: a.DurationMS, Outcome: a.Outcome, StatusCode: a.StatusCode, Error: a.Error, RemoteAddr: a.RemoteAddr,
 		RequestHeaders: a.RequestHeaders, ResponseHeaders: a.ResponseHeaders, ResponseBody: a.ResponseBody,
-		ResponseTruncated: a.ResponseTruncated,
+		ResponseTruncated: a.ResponseTruncated, Phases: a.Phases,
 	}
 }
 

@@ -45,6 +45,8 @@ type followedAttempt struct {
 	StatusCode *int32    `json:"status_code" doc:"Null if no answer came."`
 	Error      *string   `json:"error" doc:"A class and a short text."`
 	RemoteAddr *string   `json:"remote_addr" doc:"The address that was connected to."`
+
+	Phases
 }
 
 // followedPage is a page of a log that has no end.
@@ -194,6 +196,7 @@ func newFollowedPage(rows []db.FollowAttemptsRow, limit int32, c followCursor) (
 			EventID: r.EventID, EndpointID: r.EndpointID, Number: r.Number, TenantID: r.TenantID, Type: r.Type,
 			Trigger: string(r.Trigger), StartedAt: r.StartedAt.UTC(), DurationMS: r.DurationMS,
 			Outcome: string(r.Outcome), StatusCode: r.StatusCode, Error: r.Error, RemoteAddr: r.RemoteAddr,
+			Phases: Phases{r.DNSUs, r.ConnectUs, r.TLSUs, r.FirstByteUs},
 		}
 	}
 	return out, nil

@@ -11,7 +11,7 @@ import (
 )
 
 const getFirstAttempt = `-- name: GetFirstAttempt :one
-SELECT event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome, trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body FROM outhook.delivery_attempts WHERE event_id = $1 AND endpoint_id = $2 AND number = 1
+SELECT event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome, trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body, dns_us, connect_us, tls_us, first_byte_us FROM outhook.delivery_attempts WHERE event_id = $1 AND endpoint_id = $2 AND number = 1
 `
 
 func (q *Queries) GetFirstAttempt(ctx context.Context, db DBTX, eventID uuid.UUID, endpointID uuid.UUID) (DeliveryAttempt, error) {
@@ -32,6 +32,10 @@ func (q *Queries) GetFirstAttempt(ctx context.Context, db DBTX, eventID uuid.UUI
 		&i.RequestHeaders,
 		&i.ResponseHeaders,
 		&i.ResponseBody,
+		&i.DNSUs,
+		&i.ConnectUs,
+		&i.TLSUs,
+		&i.FirstByteUs,
 	)
 	return i, err
 }
@@ -71,7 +75,7 @@ func (q *Queries) InsertUnknownAttempts(ctx context.Context, db DBTX, arg Insert
 }
 
 const listEventAttempts = `-- name: ListEventAttempts :many
-SELECT event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome, trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body FROM outhook.delivery_attempts AS a
+SELECT event_id, endpoint_id, number, status_code, started_at, duration_ms, outcome, trigger, response_truncated, error, remote_addr, request_headers, response_headers, response_body, dns_us, connect_us, tls_us, first_byte_us FROM outhook.delivery_attempts AS a
 WHERE a.event_id = $1
     AND ($2::uuid IS NULL OR a.endpoint_id = $2)
     AND (cardinality($3::text[]) = 0 OR a.outcome::text = ANY ($3::text[]))
@@ -134,6 +138,10 @@ func (q *Queries) ListEventAttempts(ctx context.Context, db DBTX, arg ListEventA
 			&i.RequestHeaders,
 			&i.ResponseHeaders,
 			&i.ResponseBody,
+			&i.DNSUs,
+			&i.ConnectUs,
+			&i.TLSUs,
+			&i.FirstByteUs,
 		); err != nil {
 			return nil, err
 		}

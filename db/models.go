@@ -306,6 +306,10 @@ type DeliveryAttempt struct {
 	RequestHeaders    json.RawMessage
 	ResponseHeaders   json.RawMessage
 	ResponseBody      *string
+	DNSUs             *int32
+	ConnectUs         *int32
+	TLSUs             *int32
+	FirstByteUs       *int32
 }
 
 type Endpoint struct {

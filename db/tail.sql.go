@@ -12,7 +12,7 @@ import (
 
 const followAttempts = `-- name: FollowAttempts :many
 SELECT a.event_id, a.endpoint_id, a.number, n.tenant_id, e.type, a.trigger, a.started_at, a.duration_ms, a.outcome,
-    a.status_code, a.error, a.remote_addr,
+    a.status_code, a.error, a.remote_addr, a.dns_us, a.connect_us, a.tls_us, a.first_byte_us,
     (a.started_at + coalesce(a.duration_ms, 40000) * interval '1 millisecond')::timestamptz AS ended_at
 FROM outhook.delivery_attempts AS a
 JOIN outhook.endpoints AS n ON n.id = a.endpoint_id
@@ -52,19 +52,23 @@ type FollowAttemptsParams struct {
 }
 
 type FollowAttemptsRow struct {
-	EventID    uuid.UUID
-	EndpointID uuid.UUID
-	Number     int32
-	TenantID   string
-	Type       string
-	Trigger    AttemptTrigger
-	StartedAt  time.Time
-	DurationMS *int32
-	Outcome    AttemptOutcome
-	StatusCode *int32
-	Error      *string
-	RemoteAddr *string
-	EndedAt    time.Time
+	EventID     uuid.UUID
+	EndpointID  uuid.UUID
+	Number      int32
+	TenantID    string
+	Type        string
+	Trigger     AttemptTrigger
+	StartedAt   time.Time
+	DurationMS  *int32
+	Outcome     AttemptOutcome
+	StatusCode  *int32
+	Error       *string
+	RemoteAddr  *string
+	DNSUs       *int32
+	ConnectUs   *int32
+	TLSUs       *int32
+	FirstByteUs *int32
+	EndedAt     time.Time
 }
 
 // The attempts that ended at or after from_time, in the order of their end, after the position of the last row of the page
@@ -110,6 +114,10 @@ func (q *Queries) FollowAttempts(ctx context.Context, db DBTX, arg FollowAttempt
 			&i.StatusCode,
 			&i.Error,
 			&i.RemoteAddr,
+			&i.DNSUs,
+			&i.ConnectUs,
+			&i.TLSUs,
+			&i.FirstByteUs,
 			&i.EndedAt,
 		); err != nil {
 			return nil, err

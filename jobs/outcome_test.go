@@ -79,6 +79,27 @@ func TestOutcome(t *testing.T) {
 		require.InDelta(t, 1000, *a.DurationMS, 500)
 	})
 
+	t.Run("PhasesAreKept", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		first := b.enqueue(t, `{}`)
+		b.start(t, b.config(t))
+		b.awaitState(t, first, endpointID, db.DeliveryStateSucceeded)
+		a := b.attempts(t, first)[0]
+		require.Nil(t, a.DNSUs, "the URL has an address")
+		require.Nil(t, a.TLSUs)
+		require.Positive(t, *a.ConnectUs)
+		require.Positive(t, *a.FirstByteUs)
+
+		// The next one, on the same connection.
+		second := b.enqueue(t, `{}`)
+		b.awaitState(t, second, endpointID, db.DeliveryStateSucceeded)
+		a = b.attempts(t, second)[0]
+		require.Nil(t, a.ConnectUs)
+		require.Positive(t, *a.FirstByteUs)
+	})
+
 	t.Run("AnswerIsKeptTruncatedAndStorable", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

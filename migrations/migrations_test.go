@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -88,6 +89,35 @@ func TestTheMigrationOfUIDsIsRepeatedWhenItWasBrokenOff(t *testing.T) {
 	require.NoError(t, migrations.DownTo(t.Context(), pool, 105))
 	exec(t, pool, `ALTER TABLE outhook.endpoints ADD COLUMN uid text COLLATE "C"`)
 	up(t, pool)
+	require.Equal(t, want, fingerprint(t, pool))
+}
+
+// Whoever reads attempts for long is waited for, and the workers that record do not wait with it.
+func TestTheTimesOfAttemptsHoldNoWorkerUp(t *testing.T) {
+	t.Parallel()
+	pool := open(t, dbtest.NewURL(t))
+	want := fingerprint(t, pool)
+	event := value[string](t, pool, `SELECT outhook.uuid_v7()::text`)
+	require.NoError(t, migrations.DownTo(t.Context(), pool, 115))
+	report, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer report.Rollback(t.Context())
+	exec(t, report, `SELECT * FROM outhook.delivery_attempts`)
+
+	migrated := make(chan error, 1)
+	go func() {
+		_, err := migrations.Up(t.Context(), pool)
+		migrated <- err
+	}()
+	require.Eventually(t, func() bool {
+		return value[int](t, pool, `SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'`) > 0
+	}, time.Minute, 10*time.Millisecond)
+	exec(t, pool, `INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome)
+		VALUES ($1, gen_random_uuid(), 1, now(), 'succeeded')`, event)
+	require.Empty(t, migrated)
+
+	require.NoError(t, report.Rollback(t.Context()))
+	require.NoError(t, <-migrated)
 	require.Equal(t, want, fingerprint(t, pool))
 }
 

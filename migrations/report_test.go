@@ -78,14 +78,14 @@ func TestReportsShowWhatHappened(t *testing.T) {
 		},
 		`outhook.report_attempts AS v ORDER BY event_id, endpoint_id, number`: {
 			`(invoice.paid,n1,1,acme,hooks.example.com,today 01:01:00+00,10,rejected,500,status: 500,scheduled,` +
-				`192.0.2.1:443,{retry-after: 5},sorry,t)`,
-			`(invoice.paid,n1,2,acme,hooks.example.com,today 01:02:00+00,20,timed_out,,timeout: no answer,scheduled,,,,f)`,
-			`(invoice.paid,n1,3,acme,hooks.example.com,today 01:04:00+00,30,succeeded,204,,scheduled,,,,f)`,
-			`(invoice.voided,n1,1,acme,hooks.example.com,today 01:02:00+00,40,rejected,503,status: 503,scheduled,,,,f)`,
-			`(invoice.sent,n2,1,acme,other.example.com:8080,today 01:00:00+00,5,unreachable,,connection_refused: no,scheduled,,,,f)`,
-			`(invoice.sent,n2,2,acme,other.example.com:8080,today 01:04:00+00,,unknown,,worker_died: no,manual,,,,f)`,
-			`(invoice.sent,n5,1,umbrella,was.used.example.com,yesterday 23:00:00+00,7,blocked,,blocked: private,scheduled,,,,f)`,
-			`(invoice.sent,n5,2,umbrella,was.used.example.com,today 01:04:01+00,9,succeeded,200,,scheduled,,,,f)`,
+				`192.0.2.1:443,{retry-after: 5},sorry,t,,,,)`,
+			`(invoice.paid,n1,2,acme,hooks.example.com,today 01:02:00+00,20,timed_out,,timeout: no answer,scheduled,,,,f,,,,)`,
+			`(invoice.paid,n1,3,acme,hooks.example.com,today 01:04:00+00,30,succeeded,204,,scheduled,,,,f,1200,340,9000,18000)`,
+			`(invoice.voided,n1,1,acme,hooks.example.com,today 01:02:00+00,40,rejected,503,status: 503,scheduled,,,,f,,,,)`,
+			`(invoice.sent,n2,1,acme,other.example.com:8080,today 01:00:00+00,5,unreachable,,connection_refused: no,scheduled,,,,f,,,,)`,
+			`(invoice.sent,n2,2,acme,other.example.com:8080,today 01:04:00+00,,unknown,,worker_died: no,manual,,,,f,,,,)`,
+			`(invoice.sent,n5,1,umbrella,was.used.example.com,yesterday 23:00:00+00,7,blocked,,blocked: private,scheduled,,,,f,,,,)`,
+			`(invoice.sent,n5,2,umbrella,was.used.example.com,today 01:04:01+00,9,succeeded,200,,scheduled,,,,f,,,,)`,
 		},
 		`outhook.report_endpoint_health AS v ORDER BY endpoint_id, day`: {
 			`(n1,acme,hooks.example.com,enabled,,today,4,1,0.2500,25.0,38.5,39.7,today 01:04:00+00,1)`,

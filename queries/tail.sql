@@ -11,7 +11,7 @@ SELECT now()::timestamptz AS now;
 -- known, is near. started_from, 40 s earlier, is a bound for the BRIN index: an attempt takes at most 30 s. Of events from
 -- low to before high.
 SELECT a.event_id, a.endpoint_id, a.number, n.tenant_id, e.type, a.trigger, a.started_at, a.duration_ms, a.outcome,
-    a.status_code, a.error, a.remote_addr,
+    a.status_code, a.error, a.remote_addr, a.dns_us, a.connect_us, a.tls_us, a.first_byte_us,
     (a.started_at + coalesce(a.duration_ms, 40000) * interval '1 millisecond')::timestamptz AS ended_at
 FROM outhook.delivery_attempts AS a
 JOIN outhook.endpoints AS n ON n.id = a.endpoint_id

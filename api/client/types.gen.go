@@ -9,12 +9,20 @@ import (
 
 // Attempt is the schema of this name in the OpenAPI document.
 type Attempt struct {
+	// Microseconds until one of its addresses answered. Null if a connection was there already, or if none was made.
+	ConnectUs *int `json:"connect_us"`
+	// Microseconds until the name's addresses were found. Null if a connection was there already, if the URL has an
+	// address, or if none was found: error tells what was waited for.
+	DNSUs *int `json:"dns_us"`
 	// Null if the worker died.
 	DurationMS *int `json:"duration_ms"`
 
 	EndpointID string `json:"endpoint_id"`
 	// A class and a short text.
 	Error *string `json:"error"`
+	// Microseconds from the end of the request to the first byte of the answer: the receiver's own time. Null if none
+	// came.
+	FirstByteUs *int `json:"first_byte_us"`
 	// Counts from 1 without gaps.
 	Number int `json:"number"`
 	// rejected: the status was not 2xx. blocked: the address may not be reached. unknown: the worker died or was stopped,
@@ -34,6 +42,8 @@ type Attempt struct {
 	StartedAt time.Time `json:"started_at"`
 	// Null if no answer came.
 	StatusCode *int `json:"status_code"`
+	// Microseconds of the TLS handshake. Null if a connection was there already, without TLS, or if it did not end.
+	TLSUs *int `json:"tls_us"`
 	// manual: the first attempt of a person's order, a replay.
 	Trigger string `json:"trigger"`
 }
@@ -342,6 +352,11 @@ type Event struct {
 
 // FollowedAttempt is the schema of this name in the OpenAPI document.
 type FollowedAttempt struct {
+	// Microseconds until one of its addresses answered. Null if a connection was there already, or if none was made.
+	ConnectUs *int `json:"connect_us"`
+	// Microseconds until the name's addresses were found. Null if a connection was there already, if the URL has an
+	// address, or if none was found: error tells what was waited for.
+	DNSUs *int `json:"dns_us"`
 	// Null if the worker died.
 	DurationMS *int `json:"duration_ms"`
 
@@ -350,6 +365,9 @@ type FollowedAttempt struct {
 	Error *string `json:"error"`
 
 	EventID string `json:"event_id"`
+	// Microseconds from the end of the request to the first byte of the answer: the receiver's own time. Null if none
+	// came.
+	FirstByteUs *int `json:"first_byte_us"`
 
 	Number int `json:"number"`
 
@@ -362,6 +380,8 @@ type FollowedAttempt struct {
 	StatusCode *int `json:"status_code"`
 
 	TenantID string `json:"tenant_id"`
+	// Microseconds of the TLS handshake. Null if a connection was there already, without TLS, or if it did not end.
+	TLSUs *int `json:"tls_us"`
 
 	Trigger string `json:"trigger"`
 	// The event type.
@@ -757,6 +777,12 @@ type StoredBatch struct {
 
 // Tested is the schema of this name in the OpenAPI document.
 type Tested struct {
+	// Microseconds until one of its addresses answered. Null if a connection was there already, or if none was made.
+	ConnectUs *int `json:"connect_us"`
+	// Microseconds until the name's addresses were found. Null if a connection was there already, if the URL has an
+	// address, or if none was found: error tells what was waited for.
+	DNSUs *int `json:"dns_us"`
+
 	DurationMS *int `json:"duration_ms"`
 
 	EndpointID string `json:"endpoint_id"`
@@ -764,6 +790,9 @@ type Tested struct {
 	Error *string `json:"error"`
 	// The id of the test event.
 	EventID string `json:"event_id"`
+	// Microseconds from the end of the request to the first byte of the answer: the receiver's own time. Null if none
+	// came.
+	FirstByteUs *int `json:"first_byte_us"`
 
 	Number int `json:"number"`
 
@@ -782,6 +811,8 @@ type Tested struct {
 	StartedAt time.Time `json:"started_at"`
 
 	StatusCode *int `json:"status_code"`
+	// Microseconds of the TLS handshake. Null if a connection was there already, without TLS, or if it did not end.
+	TLSUs *int `json:"tls_us"`
 
 	Trigger string `json:"trigger"`
 }

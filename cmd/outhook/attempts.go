@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -28,10 +29,10 @@ func attemptsOfEvent(c *command, api *client.Client, id string, bodies bool) pag
 }
 
 func printAttempts(w io.Writer, list []client.Attempt) {
-	t := newTable(w, []string{"ENDPOINT", "NUMBER", "STARTED", "DURATION", "OUTCOME", "STATUS", "ERROR"})
+	t := newTable(w, []string{"ENDPOINT", "NUMBER", "STARTED", "DURATION", "PHASES", "OUTCOME", "STATUS", "ERROR"})
 	for _, a := range list {
-		t.row(a.EndpointID, fmt.Sprint(a.Number), timeOrDash(&a.StartedAt), duration(a.DurationMS), a.Outcome,
-			number(a.StatusCode), text(a.Error))
+		t.row(a.EndpointID, fmt.Sprint(a.Number), timeOrDash(&a.StartedAt), duration(a.DurationMS),
+			phases(a.DNSUs, a.ConnectUs, a.TLSUs, a.FirstByteUs), a.Outcome, number(a.StatusCode), text(a.Error))
 	}
 	t.flush()
 }
@@ -43,10 +44,28 @@ func duration(ms *int) string {
 	return fmt.Sprintf("%d ms", *ms)
 }
 
+// phases tells how long the parts of an attempt took, of those that there were.
+func phases(dns, connect, tls, firstByte *int) string {
+	var parts []string
+	for _, part := range []struct {
+		name string
+		us   *int
+	}{{"dns", dns}, {"connect", connect}, {"tls", tls}, {"first byte", firstByte}} {
+		if part.us != nil {
+			parts = append(parts, fmt.Sprintf("%s %.1f", part.name, float64(*part.us)/1000))
+		}
+	}
+	if len(parts) == 0 {
+		return "-"
+	}
+	return strings.Join(parts, ", ") + " ms"
+}
+
 func showTest(w io.Writer, a *client.Tested) {
 	pairs := []string{
 		"event", a.EventID, "endpoint", a.EndpointID, "attempt", fmt.Sprint(a.Number),
 		"started", timeOrDash(&a.StartedAt), "duration", duration(a.DurationMS),
+		"phases", phases(a.DNSUs, a.ConnectUs, a.TLSUs, a.FirstByteUs),
 		"outcome", a.Outcome, "status", number(a.StatusCode), "error", text(a.Error), "address", text(a.RemoteAddr),
 	}
 	pairs = append(pairs, mapPairs("answer's ", a.ResponseHeaders)...)

@@ -89,6 +89,7 @@ type attempt struct {
 	statusCode      int32
 	error           string
 	remoteAddr      string
+	phases          egress.Phases
 	requestHeaders  string // JSON
 	responseHeaders string // JSON
 	responseBody    string
@@ -349,6 +350,14 @@ func add(p *db.SettleRunsParams, rec *record) {
 	p.RemoteAddrs, p.RequestHeaders = append(p.RemoteAddrs, a.remoteAddr), append(p.RequestHeaders, a.requestHeaders)
 	p.ResponseHeaders = append(p.ResponseHeaders, a.responseHeaders)
 	p.ResponseBodies = append(p.ResponseBodies, a.responseBody)
+	p.DNSUs, p.ConnectUs = append(p.DNSUs, micros(a.phases.LookUp)), append(p.ConnectUs, micros(a.phases.Connect))
+	p.TLSUs = append(p.TLSUs, micros(a.phases.Handshake))
+	p.FirstByteUs = append(p.FirstByteUs, micros(a.phases.FirstByte))
+}
+
+// micros returns how long a phase took as it is stored: 0 only if there was none.
+func micros(d time.Duration) int32 {
+	return int32((d + time.Microsecond - 1) / time.Microsecond) //nolint:gosec // at most some 30 s
 }
 
 // size returns about how many bytes a record takes in a statement.

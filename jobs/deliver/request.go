@@ -172,6 +172,7 @@ func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Resu
 		statusCode:      int32(res.StatusCode), //nolint:gosec // three digits
 		error:           res.Error,
 		remoteAddr:      res.RemoteAddr,
+		phases:          res.Phases,
 		requestHeaders:  keptRequestHeaders(header),
 		responseHeaders: keptResponseHeaders(res.Header),
 		responseBody:    ledger.Storable(res.Body),
