@@ -105,15 +105,6 @@ func TestAttemptsOfAnyDayAreCountedAndFollowed(t *testing.T) {
 	}
 
 	s := b.requireObject(b.do("GET", "/api/stats", ""), 200)
-	var want [3]float64
-	require.NoError(t, b.pool.QueryRow(b.t.Context(), `SELECT p[1], p[2], p[3] FROM (SELECT percentile_cont(ARRAY[0.5, 0.95, 0.99])
-		WITHIN GROUP (ORDER BY duration_ms) AS p FROM outhook.delivery_attempts) AS w`).Scan(&want[0], &want[1], &want[2]))
-	for i, name := range []string{"p50", "p95", "p99"} {
-		require.InDelta(t, want[i], s["attempt_ms"].(object)[name], 1e-6, name)
-	}
-	for outcome, count := range s["attempts"].(object) {
-		require.InDelta(t, 4, count, 0, outcome)
-	}
 	backlog := s["backlog"].(object)
 	require.InDelta(t, n, backlog["pending"], 0)
 	require.InDelta(t, n, backlog["due"], 0)

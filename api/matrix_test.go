@@ -85,8 +85,10 @@ func matrix() map[string]entry {
 		"list-deliveries": {scopes: read, path: at("/api/deliveries"), kind: ofList},
 		"follow-attempts": {scopes: read, path: at("/api/attempts"), kind: ofCounts},
 		"get-stats":       {scopes: read, path: at("/api/stats"), kind: ofCounts},
-		"get-delivery":    {scopes: read, path: at("/api/deliveries/{event}/{endpoint}")},
-		"replay-delivery": {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},
+
+		"get-stats-series": {scopes: read, path: at("/api/stats/series"), kind: ofCounts},
+		"get-delivery":     {scopes: read, path: at("/api/deliveries/{event}/{endpoint}")},
+		"replay-delivery":  {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},
 		"replay-deliveries": {
 			scopes: tenant, path: at("/api/deliveries/replay"), body: at(`{"deliveries":[{"event_id":"{event}","endpoint_id":"{endpoint}"}],"now":true}`),
 			kind: ofItems, audited: "delivery",

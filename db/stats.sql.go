@@ -5,75 +5,12 @@ package db
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 )
 
-const countAttempts = `-- name: CountAttempts :many
-SELECT a.outcome, a.duration_ms, count(*) AS count
-FROM outhook.delivery_attempts AS a
-WHERE a.event_id >= $1::uuid AND a.event_id < $2::uuid AND a.started_at >= $3::timestamptz
-    AND ($4::text IS NULL
-        OR a.endpoint_id IN (SELECT n.id FROM outhook.endpoints AS n WHERE n.tenant_id = $4))
-GROUP BY a.outcome, a.duration_ms
-`
-
-type CountAttemptsParams struct {
-	Low      uuid.UUID
-	High     uuid.UUID
-	Since    time.Time
-	TenantID *string
-}
-
-type CountAttemptsRow struct {
-	Outcome    AttemptOutcome
-	DurationMS *int32
-	Count      int64
-}
-
-// Of events from low to before high: attempts that started since a time, by outcome and duration, which is null if it is not known.
-func (q *Queries) CountAttempts(ctx context.Context, db DBTX, arg CountAttemptsParams) ([]CountAttemptsRow, error) {
-	rows, err := db.Query(ctx, countAttempts,
-		arg.Low,
-		arg.High,
-		arg.Since,
-		arg.TenantID,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []CountAttemptsRow{}
-	for rows.Next() {
-		var i CountAttemptsRow
-		if err := rows.Scan(&i.Outcome, &i.DurationMS, &i.Count); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const countEvents = `-- name: CountEvents :one
-
-SELECT count(*) AS count FROM outhook.events AS e
-WHERE e.id >= outhook.uuid_v7_floor($1::timestamptz) AND ($2::text IS NULL OR e.tenant_id = $2)
-`
-
-// Counts for people, over a short time. Bounds on the event's id prune partitions, started_at has a BRIN index, and what
-// is pending has an index of its own. A tenant's endpoints are its deliveries' and attempts'.
-func (q *Queries) CountEvents(ctx context.Context, db DBTX, since time.Time, tenantID *string) (int64, error) {
-	row := db.QueryRow(ctx, countEvents, since, tenantID)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}
-
 const getBacklogStats = `-- name: GetBacklogStats :one
+
 SELECT count(*) AS pending, count(*) FILTER (WHERE d.next_attempt_at <= now()) AS due,
     coalesce(extract(epoch FROM now() - min(d.next_attempt_at) FILTER (WHERE d.next_attempt_at <= now())), 0)::float8 AS oldest_due_s
 FROM outhook.deliveries AS d
@@ -88,45 +25,11 @@ type GetBacklogStatsRow struct {
 	OldestDueS float64
 }
 
+// Counts for people, of what waits. A tenant's endpoints are its deliveries'.
 // Of events from low to before high.
 func (q *Queries) GetBacklogStats(ctx context.Context, db DBTX, low uuid.UUID, high uuid.UUID, tenantID *string) (GetBacklogStatsRow, error) {
 	row := db.QueryRow(ctx, getBacklogStats, low, high, tenantID)
 	var i GetBacklogStatsRow
 	err := row.Scan(&i.Pending, &i.Due, &i.OldestDueS)
-	return i, err
-}
-
-const getDeliveryStats = `-- name: GetDeliveryStats :one
-SELECT count(*) FILTER (WHERE d.state = 'pending') AS pending, count(*) FILTER (WHERE d.state = 'succeeded') AS succeeded,
-    count(*) FILTER (WHERE d.state = 'failed') AS failed, count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled,
-    coalesce(percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (
-        ORDER BY extract(epoch FROM d.completed_at - outhook.uuid_v7_time(d.event_id)) * 1000)
-        FILTER (WHERE d.state = 'succeeded'), '{}')::float8[] AS latency_ms
-FROM outhook.deliveries AS d
-WHERE d.event_id >= outhook.uuid_v7_floor($1::timestamptz)
-    AND ($2::text IS NULL
-        OR d.endpoint_id IN (SELECT n.id FROM outhook.endpoints AS n WHERE n.tenant_id = $2))
-`
-
-type GetDeliveryStatsRow struct {
-	Pending   int64
-	Succeeded int64
-	Failed    int64
-	Cancelled int64
-	LatencyMS []float64
-}
-
-// Of the events since a time: the deliveries by state, and the latency of those that succeeded, from the enqueue, at the
-// 50th, 95th and 99th percentile.
-func (q *Queries) GetDeliveryStats(ctx context.Context, db DBTX, since time.Time, tenantID *string) (GetDeliveryStatsRow, error) {
-	row := db.QueryRow(ctx, getDeliveryStats, since, tenantID)
-	var i GetDeliveryStatsRow
-	err := row.Scan(
-		&i.Pending,
-		&i.Succeeded,
-		&i.Failed,
-		&i.Cancelled,
-		&i.LatencyMS,
-	)
 	return i, err
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/outhook/outhook/jobs/presence"
 	"github.com/outhook/outhook/jobs/reconcile"
 	"github.com/outhook/outhook/jobs/retention"
+	"github.com/outhook/outhook/jobs/rollup"
 )
 
 const (
@@ -61,6 +62,7 @@ type Client struct {
 	presence *presence.Lease
 	pacer    *lane.Pacer
 	health   *health.Keeper
+	rollups  *rollup.Writer
 	driver   *driver
 	fetches  *fetchMetrics
 
@@ -87,11 +89,13 @@ func New(cfg Config) (*Client, error) {
 	c.presence = presence.NewLease(cfg.Pool, c.clock, cfg.Logger, calm, cfg.Metrics)
 	tracker, bulk := &health.Tracker{}, lane.NewBulkLimiter(cfg.Lane.BulkRate)
 	c.health = health.NewKeeper(cfg.Health, cfg.Pool, cfg.Logger, tracker, c.clock)
+	counter := &rollup.Counter{}
+	c.rollups = rollup.NewWriter(cfg.Pool, cfg.Logger, counter, c.clock)
 	c.pacer = lane.NewPacer(cfg.Lane, cfg.Pool, cfg.Logger)
 
 	c.deliver = deliver.NewWorker(cfg.Deliver, deliver.Parts{
 		Pool: cfg.Pool, Clock: c.clock, Presence: c.presence, Lanes: lane.NewKeeper(cfg.Lane, cfg.Pool),
-		Bulk: bulk, Tracker: tracker, Logger: cfg.Logger, Calm: calm, Done: c.giveUp, Metrics: cfg.Metrics,
+		Bulk: bulk, Tracker: tracker, Rollups: counter, Logger: cfg.Logger, Calm: calm, Done: c.giveUp, Metrics: cfg.Metrics,
 	})
 	c.due = deliver.NewDue(c.deliver, cfg.Slots())
 	c.driver = newDriver(cfg.Pool, c.clock, bulk, cfg.River.FetchCooldown)
@@ -208,6 +212,7 @@ func (c *Client) Start(ctx context.Context) error {
 	c.due.Start(ctx, c.river.ID())
 	c.pacer.Start(ctx, c.river.ID())
 	c.health.Start(ctx)
+	c.rollups.Start(ctx)
 	return nil
 }
 
@@ -262,6 +267,7 @@ func (c *Client) Stop(ctx context.Context) error {
 
 	c.stopOnce.Do(func() { close(c.giveUp) })
 	c.health.Stop(ctx)
+	c.rollups.Stop(ctx)
 	c.presence.Stop()
 	c.closePools()
 

@@ -118,6 +118,8 @@ func TestErasure(t *testing.T) {
 			b.operate(t, func(tx pgx.Tx) (db.Operation, error) { return operation.Replay(b.ctx, tx, f) })
 		}
 		b.exec(t, `INSERT INTO outhook.endpoint_health (endpoint_id) VALUES ($1), ($2)`, endpointID, uuid.New())
+		b.exec(t, `INSERT INTO outhook.rollups (endpoint_id, tenant_id, at, seconds, part, failed)
+			SELECT e, n, now(), 60, 1, 5 FROM (VALUES ($1::uuid, 'acme'), ($2, 'acme'), ($2, ''), ($2, 'other')) AS v (e, n)`, endpointID, uuid.Nil)
 		b.exec(t, `INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, created_at) VALUES
 			(outhook.uuid_v7(), 'own', '1', 'tenant', 'acme', now()), (outhook.uuid_v7(), 'reads', '2', 'read', 'acme', now()), (outhook.uuid_v7(), 'other', '3', 'tenant', 'other', now()),
 			(outhook.uuid_v7(), 'all', '4', 'admin', NULL, now()), (outhook.uuid_v7(), 'later', '5', 'tenant', 'acme', now() + interval '1 hour')`)
@@ -128,6 +130,8 @@ func TestErasure(t *testing.T) {
 		b.start(t, b.config(t))
 		b.awaitErasure(t, order.ID)
 		require.Equal(t, 3, b.count(t, `SELECT count(*) FROM outhook.stored_answers WHERE id IN ('3', '4', '5')`))
+		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.rollups WHERE failed = 5 AND tenant_id IN ('', 'other')`))
+		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.rollups WHERE tenant_id = 'acme' AND failed IS NOT NULL`))
 		require.Equal(t, 3, b.count(t, `SELECT count(*) FROM outhook.stored_answers`))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.endpoint_health`))
 		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.endpoint_health WHERE endpoint_id = $1`, endpointID))

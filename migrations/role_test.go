@@ -184,6 +184,9 @@ func serverRights() []string {
 		"report_events":             "SELECT",
 		"report_retries":            "SELECT",
 		"river_job":                 "SELECT INSERT UPDATE DELETE",
+		"rollups":                   "SELECT INSERT DELETE", // never updated
+		"usage_counts":              "SELECT INSERT UPDATE DELETE",
+		"usage_hours":               "SELECT INSERT UPDATE DELETE",
 		"river_job_id_seq":          "SELECT USAGE",
 		"river_leader":              "SELECT INSERT UPDATE DELETE",
 		"river_migration":           "SELECT",

@@ -57,7 +57,7 @@ type AttemptStats struct {
 	Succeeded int `json:"succeeded"`
 
 	TimedOut int `json:"timed_out"`
-
+	// Those that a stop cut; those of workers that died are not in it.
 	Unknown int `json:"unknown"`
 
 	Unreachable int `json:"unreachable"`
@@ -137,10 +137,11 @@ type DeliveryRef struct {
 
 // DeliveryStats is the schema of this name in the OpenAPI document.
 type DeliveryStats struct {
+	// By a worker, as of an endpoint that was disabled; those that a person cancelled are not in it.
 	Cancelled int `json:"cancelled"`
 
 	Failed int `json:"failed"`
-
+	// As in backlog.
 	Pending int `json:"pending"`
 
 	Succeeded int `json:"succeeded"`
@@ -152,6 +153,16 @@ type Detail struct {
 	Location string `json:"location"`
 	// What is wrong there. It never repeats the value.
 	Message string `json:"message"`
+}
+
+// EndedStats is the schema of this name in the OpenAPI document.
+type EndedStats struct {
+	// By a worker; those that a person cancelled are not in it.
+	Cancelled int `json:"cancelled"`
+
+	Failed int `json:"failed"`
+
+	Succeeded int `json:"succeeded"`
 }
 
 // Endpoint is the schema of this name in the OpenAPI document.
@@ -733,21 +744,53 @@ type SecretsOutputBody struct {
 	Secrets []LiveSecret `json:"secrets"`
 }
 
+// Series is the schema of this name in the OpenAPI document.
+type Series struct {
+	// Of the whole time.
+	AttemptMS *Percentiles `json:"attempt_ms"`
+	// A multiple of the step.
+	From time.Time `json:"from"`
+	// Each step, also those in which nothing happened.
+	Items []SeriesStep `json:"items"`
+	// Of the whole time.
+	LatencyMS *Percentiles `json:"latency_ms"`
+	// How many seconds a step has.
+	StepS int `json:"step_s"`
+
+	To time.Time `json:"to"`
+}
+
+// SeriesStep is the schema of this name in the OpenAPI document.
+type SeriesStep struct {
+	// Its beginning; it ends where the next one begins.
+	At time.Time `json:"at"`
+	// How long attempts took. Absent if there were none.
+	AttemptMS *Percentiles `json:"attempt_ms"`
+	// Attempts that ended, by outcome.
+	Attempts AttemptStats `json:"attempts"`
+	// Deliveries that ended.
+	Deliveries EndedStats `json:"deliveries"`
+	// Events that were enqueued. Null for a single endpoint.
+	Events *int `json:"events"`
+	// From the enqueue to the end of the first attempt. Absent if there was none.
+	LatencyMS *Percentiles `json:"latency_ms"`
+}
+
 // Stats is the schema of this name in the OpenAPI document.
 type Stats struct {
 	// How long they took. Absent if there are none.
 	AttemptMS *Percentiles `json:"attempt_ms"`
-	// Attempts that started in the window, by outcome.
+	// Attempts that ended in the window, by outcome.
 	Attempts AttemptStats `json:"attempts"`
 	// What is pending now, of whatever age.
 	Backlog BacklogStats `json:"backlog"`
-	// Their deliveries, by the state that they are in now.
+	// Deliveries that ended in the window, and those that are pending now.
 	Deliveries DeliveryStats `json:"deliveries"`
-	// Events that were enqueued in the window.
+	// Events that were enqueued in the window, of the minutes that have ended.
 	Events int `json:"events"`
-	// From the enqueue to the success, of those that succeeded. Absent if there are none.
+	// From the enqueue to the end of the first attempt, of the first attempts in the window. Absent if there are none.
 	LatencyMS *Percentiles `json:"latency_ms"`
-	// The beginning of the window.
+	// The beginning of the window, a whole minute.
 	Since time.Time `json:"since"`
 	// Its end: now, on the database's clock.
 	Until time.Time `json:"until"`

@@ -164,8 +164,8 @@ func TestTailFollows(t *testing.T) {
 	require.Contains(t, onlyGood.line(t, "{"), `"number":2`)
 	once := c.must(t, "tail", "--since", "1m", "--once")
 	require.Equal(t, 2, strings.Count(once, "\n"))
-	require.Regexp(t, `(?m)^attempts rejected +1$`, c.must(t, "stats"))
-	require.Regexp(t, `(?m)^deliveries succeeded +1$`, c.must(t, "stats", "--tenant", "acme"))
+	c.await(t, `(?m)^attempts rejected +1$`, "stats")
+	c.await(t, `(?m)^deliveries succeeded +1$`, "stats", "--tenant", "acme")
 }
 
 // A tail outlives its server's absence and prints nothing twice.

@@ -23,6 +23,7 @@ import (
 	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/health"
 	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/rollup"
 )
 
 const (
@@ -49,6 +50,7 @@ const (
 // record is how one run ends, and what it found out about its delivery.
 type record struct {
 	ending      ending
+	tenantID    string // "" if the delivery was not loaded
 	eventID     uuid.UUID
 	endpointID  uuid.UUID
 	jobID       int64
@@ -83,7 +85,8 @@ func (r *record) jobState() string {
 // attempt is one request that left, or that could not leave for a reason of the receiver's.
 type attempt struct {
 	startedAt       time.Time
-	durationMS      int32 // below 0: unknown
+	durationMS      int32         // below 0: unknown
+	took            time.Duration // the same, exactly
 	outcome         db.AttemptOutcome
 	trigger         db.AttemptTrigger
 	statusCode      int32
@@ -94,6 +97,11 @@ type attempt struct {
 	responseHeaders string // JSON
 	responseBody    string
 	truncated       bool
+}
+
+// endedAt is when its outcome was known.
+func (a *attempt) endedAt() time.Time {
+	return a.startedAt.Add(time.Duration(a.durationMS) * time.Millisecond)
 }
 
 // texts returns the length of what came from outside.
@@ -111,6 +119,7 @@ type recorder struct {
 	pool    *pgxpool.Pool
 	logger  *slog.Logger
 	tracker *health.Tracker
+	rollups *rollup.Counter
 	done    <-chan struct{} // closed when the process gives up on what is not recorded
 	kept    *rate.Limiter   // of the jobs of succeeded deliveries that River UI shows
 	group   *batch.Group[record, settled]
@@ -124,7 +133,7 @@ type settled struct {
 }
 
 func newRecorder(cfg Config, p Parts) *recorder {
-	r := &recorder{logger: p.Calm, tracker: p.Tracker, done: p.Done}
+	r := &recorder{logger: p.Calm, tracker: p.Tracker, rollups: p.Rollups, done: p.Done}
 	r.kept = rate.NewLimiter(rate.Limit(cfg.KeptJobRate), cfg.KeptJobRate)
 	r.group = batch.New(batch.Config{MaxItems: recordItems, Parallel: 1, Split: refused}, size, r.run)
 	r.metric = metrics.NewGroup(p.Metrics, "record", func() int { return r.group.Stats().Waiting })
@@ -187,8 +196,12 @@ func (r *recorder) run(ctx context.Context, recs []record) ([]settled, error) {
 		if s.ok {
 			ended = append(ended, recs[i])
 		}
+		if s.cancelled {
+			ended[len(ended)-1].ending, ended[len(ended)-1].state = done, db.DeliveryStateCancelled
+		}
 	}
 	r.tracker.Observe(observations(ended))
+	r.rollups.Observe(rollups(ended))
 	return out, nil
 }
 
@@ -284,9 +297,39 @@ func observations(recs []record) []health.Observation {
 			continue
 		}
 		list = append(list, health.Observation{
-			EndpointID: rec.endpointID, At: a.startedAt.Add(time.Duration(a.durationMS) * time.Millisecond),
+			EndpointID: rec.endpointID, At: a.endedAt(),
 			Succeeded: a.outcome == db.AttemptOutcomeSucceeded, StatusCode: a.statusCode, Class: errorClass(a),
 		})
+	}
+	return list
+}
+
+// rollups returns what runs add to what is counted.
+func rollups(recs []record) []rollup.Observation {
+	list := make([]rollup.Observation, 0, len(recs))
+	for i := range recs {
+		rec := &recs[i]
+		if rec.tenantID == "" {
+			continue
+		}
+
+		o := rollup.Observation{
+			TenantID: rec.tenantID, EndpointID: rec.endpointID, At: rec.at, Duration: -1, Latency: -1,
+			State: db.DeliveryStatePending,
+		}
+		if rec.ending == done {
+			o.State = rec.state
+		}
+		if a := rec.attempt; a != nil {
+			o.Outcome, o.At = a.outcome, a.endedAt()
+			if a.durationMS >= 0 {
+				o.Duration = a.took
+			}
+			if rec.number == 1 && a.trigger == db.AttemptTriggerScheduled && a.outcome != db.AttemptOutcomeUnknown {
+				o.Latency = max(0, o.At.Sub(pg.IDTime(rec.eventID)))
+			}
+		}
+		list = append(list, o)
 	}
 	return list
 }

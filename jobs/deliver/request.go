@@ -166,6 +166,7 @@ func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Resu
 	return &attempt{
 		startedAt:  startedAt,
 		durationMS: int32(res.Duration.Milliseconds()), //nolint:gosec // at most 30 s
+		took:       res.Duration,
 		outcome:    outcome(res.Outcome),
 		trigger:    r.trigger(),
 

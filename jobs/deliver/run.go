@@ -65,6 +65,9 @@ func (r *run) record(e ending, at time.Time) record {
 		attemptedAt: *r.job.AttemptedAt, state: db.DeliveryStatePending, reopened: r.reopened, probe: r.job.Args.Probe,
 	}
 
+	if r.delivery != nil {
+		rec.tenantID = r.TenantID
+	}
 	if r.delivery == nil || r.JobID != r.job.ID {
 		rec.number = 0 // the numbers of another job are not its own
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/outhook/outhook/jobs/lane"
 	"github.com/outhook/outhook/jobs/ledger"
 	"github.com/outhook/outhook/jobs/presence"
+	"github.com/outhook/outhook/jobs/rollup"
 )
 
 const (
@@ -71,6 +72,7 @@ type Parts struct {
 	Lanes    *lane.Keeper
 	Bulk     *lane.BulkLimiter
 	Tracker  *health.Tracker
+	Rollups  *rollup.Counter
 	Logger   *slog.Logger
 	Calm     *slog.Logger    // Logger, for trouble that may come with each group or run
 	Done     <-chan struct{} // closed when the process gives up on what it could not tell the database

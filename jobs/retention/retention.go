@@ -20,6 +20,7 @@ import (
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/rollup"
 )
 
 const (
@@ -117,7 +118,8 @@ func NewWorker(cfg Config, pool *pgxpool.Pool, logger *slog.Logger, reg promethe
 	}
 }
 
-// Work makes the partitions of the coming days, erases expired secrets and stored answers, and removes what is due.
+// Work makes the partitions of the coming days, erases expired secrets and stored answers, folds the rollups, and removes
+// what is due.
 func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 	made, err := CreatePartitions(ctx, w.pool, w.cfg.PartitionsAhead)
 	if err != nil {
@@ -144,8 +146,9 @@ func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 		return err
 	}
 
+	counted := w.count(ctx)
 	if w.cfg.NotOwner && w.cfg.OwnerPool == nil {
-		return nil // told at the start
+		return counted // told at the start
 	}
 
 	done, err := Run(ctx, w.pool, w.cfg, w.logger)
@@ -156,6 +159,15 @@ func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 		return river.JobSnooze(pause)
 	case errors.Is(err, ErrInTheWay):
 		return river.JobSnooze(lockPause)
+	}
+	return errors.Join(counted, err)
+}
+
+// count folds the rollups. Trouble with that keeps nothing from leaving: a disk that is full stops everything.
+func (w *Worker) count(ctx context.Context) error {
+	err := rollup.Fold(ctx, w.pool, w.cfg.Keep)
+	if err != nil {
+		w.logger.ErrorContext(ctx, "folding rollups", slog.Any("error", err))
 	}
 	return err
 }

@@ -70,6 +70,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE
     outhook.endpoint_secrets, outhook.endpoint_health, outhook.leases, outhook.operations, outhook.stored_answers
 TO outhook_server;
 
+-- What is folded is deleted.
+GRANT SELECT, INSERT, DELETE ON TABLE outhook.rollups TO outhook_server;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE outhook.usage_hours, outhook.usage_counts TO outhook_server;
+
 -- Append-only.
 GRANT SELECT, INSERT ON TABLE outhook.audit_entries TO outhook_server;
 
