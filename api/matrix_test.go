@@ -86,6 +86,7 @@ func matrix() map[string]entry {
 		"follow-attempts": {scopes: read, path: at("/api/attempts"), kind: ofCounts},
 		"get-stats":       {scopes: read, path: at("/api/stats"), kind: ofCounts},
 
+		"list-usage":       {scopes: read, path: at("/api/usage"), kind: ofCounts},
 		"get-stats-series": {scopes: read, path: at("/api/stats/series"), kind: ofCounts},
 		"get-delivery":     {scopes: read, path: at("/api/deliveries/{event}/{endpoint}")},
 		"replay-delivery":  {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},

@@ -50,6 +50,7 @@ func New(cfg Config) (*Server, error) {
 	s.addReplays()
 	s.addTail()
 	s.addStats()
+	s.addUsage()
 	s.addWhy()
 	s.addWorkers()
 	s.addEndpoints()

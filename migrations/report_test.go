@@ -104,6 +104,10 @@ func TestReportsShowWhatHappened(t *testing.T) {
 		`outhook.report_retries AS v ORDER BY event_id, endpoint_id`: {
 			`(invoice.voided,n1,acme,invoice.voided,1,1,today 01:03:00+00,rejected,503,status: 503,today 01:02:00+00)`,
 		},
+		`outhook.report_usage AS v ORDER BY tenant_id`: {
+			`(today 01:00:00+00,acme,invoice.paid,2,3,5,21,t)`,
+			`(today 01:00:00+00,umbrella,invoice.sent,1,2,4,11,t)`,
+		},
 		`(SELECT at, actor, action, tenant_id, object_type, object_id, detail, source_address FROM outhook.report_audit) AS v ORDER BY action`: {
 			`(today 01:00:00+00,billing,create-key,acme,key,n9,{name: ci},)`,
 			`(today 01:00:00+00,billing,replay-delivery,acme,delivery,invoice.paid/n1,{now: false},192.0.2.7)`,
@@ -170,7 +174,7 @@ func TestViewsAreDescribed(t *testing.T) {
 	page, err := os.ReadFile("../docs/reporting.md")
 	require.NoError(t, err)
 	all := views(t, pool)
-	require.Len(t, all, 7)
+	require.Len(t, all, 8)
 	for _, view := range all {
 		require.Regexp(t, `^One row per .+\.$`,
 			value[string](t, pool, `SELECT coalesce(obj_description(('outhook.' || $1)::regclass), '')`, view), view)

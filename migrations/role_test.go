@@ -118,6 +118,7 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 		"SELECT report_endpoints",
 		"SELECT report_events",
 		"SELECT report_retries",
+		"SELECT report_usage",
 		"USAGE schema",
 	}, rights(t, pool, "outhook_reporter"))
 	require.Equal(t, serverRights(), rights(t, pool, "outhook_server"), "a new object's rights are given in migrations/declared/rights.sql")
@@ -183,6 +184,7 @@ func serverRights() []string {
 		"report_endpoint_health":    "SELECT",
 		"report_events":             "SELECT",
 		"report_retries":            "SELECT",
+		"report_usage":              "SELECT",
 		"river_job":                 "SELECT INSERT UPDATE DELETE",
 		"rollups":                   "SELECT INSERT DELETE", // never updated
 		"usage_counts":              "SELECT INSERT UPDATE DELETE",

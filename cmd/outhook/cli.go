@@ -31,6 +31,7 @@ type cli struct {
 	Attempts   attemptsCmd   `cmd:"" group:"api" help:"List the attempts of an event."`
 	Tail       tailCmd       `cmd:"" group:"api" help:"Print attempts as they happen."`
 	Stats      statsCmd      `cmd:"" group:"api" help:"Count events, deliveries, attempts and latencies of the last minutes, and what waits."`
+	Usage      usageCmd      `cmd:"" group:"api" help:"Print what tenants have used, for bills."`
 	Why        whyCmd        `cmd:"" group:"api" help:"Say why an event's deliveries are where they are."`
 	Workers    workersCmd    `cmd:"" group:"api" help:"Show who works, what waits, and which queues a person has paused."`
 	Replay     replayCmd     `cmd:"" group:"api" help:"Deliver again: new attempts with the whole retry schedule."`

@@ -25,10 +25,11 @@ func DayOf(eventID uuid.UUID) Day { return DayAt(IDTime(eventID)) }
 // DayAt returns the day of a moment that is not before 1970.
 func DayAt(at time.Time) Day { return Day(at.UnixMilli() / (24 * time.Hour).Milliseconds()) }
 
+// Begin returns the day's first moment.
+func (d Day) Begin() time.Time { return time.UnixMilli(int64(d) * (24 * time.Hour).Milliseconds()) }
+
 // Floor returns the smallest id of the day.
-func (d Day) Floor() uuid.UUID {
-	return FloorID(time.UnixMilli(int64(d) * (24 * time.Hour).Milliseconds()))
-}
+func (d Day) Floor() uuid.UUID { return FloorID(d.Begin()) }
 
 // Before returns the largest id of the days before.
 func (d Day) Before() uuid.UUID {

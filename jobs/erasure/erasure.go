@@ -48,7 +48,7 @@ type Args struct {
 func (Args) Kind() string { return "erase" }
 
 // Order orders that everything that a tenant has until now is erased: what its endpoints are and their secrets,
-// its payloads, what attempts say of its receivers, its endpoints' health, its rollups, its operations and its idempotency keys; and
+// its payloads, what attempts say of its receivers, its endpoints' health, its rollups and usage, its operations and its idempotency keys; and
 // that its API keys are revoked. Ids, times, types, states and counts stay in the log until the retention ends. It
 // takes effect when tx commits; a job does the rest, which GetErasure tells of.
 func Order(ctx context.Context, tx pgx.Tx, tenantID string) (db.TenantErasure, error) {
@@ -199,6 +199,9 @@ func eraseReports(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) error
 
 	if err := db.New().EraseRollups(ctx, tx, order.TenantID); err != nil {
 		return fmt.Errorf("erasing rollups: %w", err)
+	}
+	if err := db.New().EraseUsage(ctx, tx, order.TenantID); err != nil {
+		return fmt.Errorf("erasing usage: %w", err)
 	}
 	if err := db.New().EraseOperations(ctx, tx, order.RequestedAt, order.TenantID); err != nil {
 		return fmt.Errorf("erasing operations: %w", err)

@@ -21,6 +21,7 @@ import (
 	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/ledger"
 	"github.com/outhook/outhook/jobs/rollup"
+	"github.com/outhook/outhook/jobs/usage"
 )
 
 const (
@@ -118,8 +119,8 @@ func NewWorker(cfg Config, pool *pgxpool.Pool, logger *slog.Logger, reg promethe
 	}
 }
 
-// Work makes the partitions of the coming days, erases expired secrets and stored answers, folds the rollups, and removes
-// what is due.
+// Work makes the partitions of the coming days, erases expired secrets and stored answers, folds the rollups, counts the
+// usage, and removes what is due.
 func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 	made, err := CreatePartitions(ctx, w.pool, w.cfg.PartitionsAhead)
 	if err != nil {
@@ -163,13 +164,19 @@ func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 	return errors.Join(counted, err)
 }
 
-// count folds the rollups. Trouble with that keeps nothing from leaving: a disk that is full stops everything.
+// count folds the rollups and counts the usage, before a day leaves. Trouble with them keeps nothing from leaving: a disk
+// that is full stops everything.
 func (w *Worker) count(ctx context.Context) error {
-	err := rollup.Fold(ctx, w.pool, w.cfg.Keep)
-	if err != nil {
-		w.logger.ErrorContext(ctx, "folding rollups", slog.Any("error", err))
+	folded := rollup.Fold(ctx, w.pool, w.cfg.Keep)
+	if folded != nil {
+		w.logger.ErrorContext(ctx, "folding rollups", slog.Any("error", folded))
 	}
-	return err
+
+	err := usage.Count(ctx, w.pool)
+	if err != nil {
+		w.logger.ErrorContext(ctx, "counting what was used", slog.Any("error", err))
+	}
+	return errors.Join(folded, err)
 }
 
 // answers deletes the stored answers that are no longer given, and those of keys that were revoked.

@@ -29,7 +29,8 @@ GRANT SELECT ON TABLE
     outhook.report_endpoint_health,
     outhook.report_endpoints,
     outhook.report_events,
-    outhook.report_retries
+    outhook.report_retries,
+    outhook.report_usage
 TO outhook_reporter, outhook_server;
 
 -- From here on: what `outhook serve` needs and no more.

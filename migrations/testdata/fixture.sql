@@ -67,3 +67,6 @@ FROM (VALUES
     response_headers, response_body, response_truncated)
 JOIN outhook.events AS e ON e.type = v.type;
 UPDATE outhook.delivery_attempts SET dns_us = 1200, connect_us = 340, tls_us = 9000, first_byte_us = 18000 WHERE number = 3;
+INSERT INTO outhook.usage_hours (hour, tenant_id, type, events, deliveries, attempts, payload_bytes)
+SELECT date_trunc('hour', @base, 'UTC'), v.* FROM (VALUES ('acme', 'invoice.paid', 2, 3, 5, 21), ('umbrella', 'invoice.sent', 1, 2, 4, 11)) AS v;
+INSERT INTO outhook.usage_counts (hour, counted_at) SELECT date_trunc('hour', @base, 'UTC'), @base + interval '25 hours';
