@@ -142,6 +142,14 @@ func matrix() map[string]entry {
 		"resume-operation": {scopes: tenant, path: at("/api/operations/{operation}/resume"), audited: "operation"},
 		"cancel-operation": {scopes: tenant, path: at("/api/operations/{operation}/cancel"), audited: "operation"},
 
+		"pause-deliveries": {
+			scopes: admin, path: at("/api/pauses"), body: at(`{"tenant_id":"{tenant}","reason":"a move"}`), kind: ofMaking, audited: "tenant",
+		},
+		"resume-deliveries": {
+			scopes: admin, path: at("/api/pauses/resume"), body: at(`{"tenant_id":"{tenant}"}`), kind: ofMaking, audited: "tenant",
+		},
+		"list-pauses": {scopes: admin, path: at("/api/pauses"), kind: ofCounts},
+
 		"list-workers": {scopes: admin, path: at("/api/workers"), kind: ofCounts},
 
 		"list-audit": {scopes: tenant, path: at("/api/audit"), kind: ofList},
@@ -234,7 +242,8 @@ func (m *matrixBundle) state() (digest string) {
 		SELECT t::text AS row FROM outhook.endpoints AS t UNION ALL SELECT t::text FROM outhook.endpoint_secrets AS t
 		UNION ALL SELECT t::text FROM outhook.events AS t UNION ALL SELECT t::text FROM outhook.event_keys AS t
 		UNION ALL SELECT t::text FROM outhook.deliveries AS t UNION ALL SELECT t::text FROM outhook.river_job AS t
-		UNION ALL SELECT t::text FROM outhook.operations AS t
+		UNION ALL SELECT t::text FROM outhook.operations AS t UNION ALL SELECT t::text FROM outhook.pauses AS t
+		UNION ALL SELECT (t.name, t.paused_at)::text FROM outhook.river_queue AS t
 		UNION ALL SELECT t::text FROM outhook.audit_entries AS t UNION ALL SELECT t::text FROM outhook.tenant_erasures AS t
 		UNION ALL SELECT (t.id, t.name, t.scope, t.tenant_id, t.expires_at, t.revoked_at)::text FROM outhook.api_keys AS t) AS r`
 	require.NoError(m.t, m.pool.QueryRow(m.t.Context(), query).Scan(&digest))

@@ -53,6 +53,7 @@ func New(cfg Config) (*Server, error) {
 	s.addUsage()
 	s.addWhy()
 	s.addWorkers()
+	s.addPauses()
 	s.addEndpoints()
 	s.addTrials()
 	s.addSecrets()

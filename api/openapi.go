@@ -25,6 +25,7 @@ const (
 	tagTenants    = "Tenants"
 	tagKeys       = "Keys"
 	tagWorkers    = "Workers"
+	tagPauses     = "Pauses"
 	tagAudit      = "Audit"
 
 	securityScheme = "key"
@@ -107,6 +108,8 @@ func tags() []*huma.Tag {
 		{Name: tagOperations, Description: "An operation is an order to replay many deliveries, carried out in the " +
 			"background: it can be watched, paused, resumed and cancelled."},
 		{Name: tagWorkers, Description: "Who delivers, and what waits for them: for whoever runs Outhook."},
+		{Name: tagPauses, Description: "Maintenance: nothing is delivered, or nothing of a tenant, and nothing is lost. " +
+			"An endpoint alone is paused by its status."},
 		{Name: tagTenants, Description: "A tenant is a label that you choose; there is nothing to create. " +
 			"What belongs to one can be erased."},
 

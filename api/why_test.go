@@ -26,6 +26,9 @@ func TestWhy(t *testing.T) {
 			UPDATE outhook.river_job SET state = 'retryable', scheduled_at = now() + interval '1 h'`
 		lane = `UPDATE outhook.endpoints SET lane = 'slow', lane_reason = 'it is slow'; UPDATE outhook.river_job SET queue = 'endpoint-' || (args ->> 'endpoint_id');
 			INSERT INTO outhook.lanes (endpoint_id) SELECT id FROM outhook.endpoints`
+		pause  = `INSERT INTO outhook.pauses (tenant_id, paused_by, reason) VALUES `
+		queues = `; INSERT INTO outhook.river_queue (name, paused_at, updated_at)
+			SELECT k.name, p.paused_at, now() FROM unnest('{deliver,deliver_slow}'::text[]) AS k (name), outhook.pauses AS p WHERE p.tenant_id = ''`
 		status = `UPDATE outhook.endpoints SET status_changed_at = now(), status_reason = 'api', status = `
 	)
 	for because, cases := range map[string][][2]string{
@@ -71,6 +74,14 @@ func TestWhy(t *testing.T) {
 			{lives + `; INSERT INTO outhook.river_queue (name, paused_at, updated_at) VALUES ('deliver', now(), now())`, `has paused the queue .* River UI's Resume`},
 			{lives + ";" + lane + `; INSERT INTO outhook.river_queue (name, paused_at, updated_at) VALUES ('deliver_slow', now(), now())`, `has paused`},
 		},
+		"tenant_paused": {
+			{pause + `('acme', 'alice', 'a move')`, `^the deliveries of tenant acme are paused by alice since \S+Z \(a move\)`},
+			{lives + ";" + retry + ";" + pause + `('acme', 'alice', 'a move'), ('', 'bob', 'all')`, `paused by alice`},
+		},
+		"all_paused": {
+			{lives + ";" + pause + `('', 'bob', 'all')` + queues, `^all deliveries are paused by bob since \S+Z \(all\)`},
+			{lives + ";" + lane + ";" + pause + `('', 'bob', 'all'), ('globex', 'x', 'x')` + queues, `paused by bob`},
+		},
 		"throttled": {{lives + ";" + lane + `; UPDATE outhook.lanes SET held_until = now() + interval '1 h'`, `^nothing leaves for its endpoint before \S+Z`}},
 		"waiting_for_lane": {
 			{
@@ -84,6 +95,7 @@ func TestWhy(t *testing.T) {
 		"waiting_for_slot": {
 			{lives + ";" + gave + `"stop", "due": "1"}'`, `^it is due since`},
 			{lives + ";" + gave + `"secret"}'`, `^it is due since`}, // an older worker has taken the rest of the note away
+			{lives + ";" + pause + `('', 'bob', 'River UI has resumed all queues'), ('globex', 'x', 'another tenant')`, `waits for a free slot`},
 			{lives, `^it is due since \S+Z and waits for a free slot of a worker: 0 are before it in the queue deliver$`},
 			{lives + `; INSERT INTO outhook.river_job (kind, args, queue, max_attempts, scheduled_at) SELECT 'deliver', '{}', 'deliver', 1, now() - interval '1 h'
 				FROM generate_series(1, 1001)`, `more than 1000 are before it`},
@@ -91,7 +103,7 @@ func TestWhy(t *testing.T) {
 	} {
 		for _, c := range cases {
 			b.exec(`TRUNCATE outhook.events, outhook.deliveries, outhook.delivery_attempts, outhook.endpoints, outhook.endpoint_secrets, outhook.endpoint_health,
-				outhook.river_job, outhook.river_queue, outhook.leases, outhook.lanes`)
+				outhook.river_job, outhook.river_queue, outhook.leases, outhook.lanes, outhook.pauses`)
 			endpoint := b.newEndpoint(ownTenant, "")
 			event := b.newEvent(ownTenant, "a")
 			for statement := range strings.SplitSeq(c[0], ";") {

@@ -37,7 +37,7 @@ type workforce struct {
 	At           time.Time     `json:"at" doc:"On the database's clock."`
 	Workers      []worker      `json:"workers" nullable:"false" doc:"The worker processes that live, and those that are gone and whose deliveries nobody has taken over yet. None: nothing is delivered."`
 	Leases       []lease       `json:"leases" nullable:"false" doc:"Who does what only one process may."`
-	PausedQueues []pausedQueue `json:"paused_queues" nullable:"false" doc:"Queues that a person has paused in River UI: nothing of theirs is worked until River UI's Resume."`
+	PausedQueues []pausedQueue `json:"paused_queues" nullable:"false" doc:"Queues that are paused, by a person in River UI or by a pause of everything (GET /api/pauses): nothing of theirs is worked until River UI's Resume, or its end."`
 	Queues       []queueDepth  `json:"queues" nullable:"false" doc:"What waits, by queue."`
 }
 

@@ -465,6 +465,7 @@ const loadDeliveries = `-- name: LoadDeliveries :many
 WITH n AS MATERIALIZED (
     SELECT v.id, v.url, v.headers, v.secret_headers, v.timeout_ms, v.retry_schedule, v.retry_jitter, v.max_in_flight, v.lane,
         v.status, v.deleted_at,
+        EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = v.tenant_id AND p.resumed_at IS NULL) AS tenant_paused,
         (SELECT array_agg(s.key_id ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
             WHERE s.endpoint_id = v.id AND (s.expires_at IS NULL OR s.expires_at > now())) AS secret_key_ids,
         (SELECT array_agg(s.sealed ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
@@ -474,7 +475,7 @@ WITH n AS MATERIALIZED (
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
     e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, e.traceparent,
     n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
-    (n.deleted_at IS NOT NULL)::boolean AS deleted,
+    n.tenant_paused::boolean AS tenant_paused, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, coalesce(j.attempted_at, 'epoch')::timestamptz AS job_attempted_at,
     (j.state IS NOT DISTINCT FROM 'running' AND NOT j.metadata ? 'cancel_attempted_at')::boolean AS job_running,
     coalesce(n.secret_key_ids, '{}')::text[] AS secret_key_ids, coalesce(n.sealed_secrets, '{}')::bytea[] AS sealed_secrets,
@@ -510,6 +511,7 @@ type LoadDeliveriesRow struct {
 	MaxInFlight    int32
 	Lane           string
 	Status         EndpointStatus
+	TenantPaused   bool
 	Deleted        bool
 	JobAttempt     int32
 	JobAttemptedAt time.Time
@@ -525,8 +527,8 @@ type LoadDeliveriesRow struct {
 // LoadDeliveries and SettleRuns have literal bounds instead, below and above every id. pg.Day puts those of one day in
 // their place: the plan that is kept then knows one partition of each table, and not all that there are, each of which
 // would be locked at every execution.
-// All that the deliver workers need of a group of jobs, in one query. A delivery that is gone has no row. Endpoints and
-// secrets are read with each group, so that a rotation, a new URL or a pause holds at once. Secrets: newest first.
+// All that the deliver workers need of a group of jobs, in one query. A delivery that is gone has no row. Endpoints,
+// secrets and pauses are read with each group, so that a rotation, a new URL or a pause holds at once. Secrets: newest first.
 // The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
 // Empty: it is gone.
 // LATERAL with OFFSET 0 makes the planner look each row up by its key: with few statistics it takes the bounds for a
@@ -561,6 +563,7 @@ func (q *Queries) LoadDeliveries(ctx context.Context, db DBTX, eventIDs []uuid.U
 			&i.MaxInFlight,
 			&i.Lane,
 			&i.Status,
+			&i.TenantPaused,
 			&i.Deleted,
 			&i.JobAttempt,
 			&i.JobAttemptedAt,
@@ -734,7 +737,9 @@ WITH r AS (
         AND s.endpoint_id = r.endpoint_id AND s.event_id >= '00000000-0000-0000-0000-000000000000' AND s.event_id < 'ffffffff-ffff-ffff-ffff-ffffffffffff'
         FOR NO KEY UPDATE SKIP LOCKED) AS d ON true
     LEFT JOIN jobs AS j ON j.id = r.job_id
-    LEFT JOIN LATERAL (SELECT outhook.lane_queue(s.id, s.tenant_id, s.lane, s.status, CASE
+    LEFT JOIN LATERAL (SELECT outhook.lane_queue(s.id, s.tenant_id, s.lane, CASE
+            WHEN EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = s.tenant_id AND p.resumed_at IS NULL) THEN 'paused'
+            ELSE s.status END, CASE
             WHEN j.queue LIKE 'bulk-%' OR j.queue = 'deliver_bulk' THEN outhook.bulk_queue(s.tenant_id) ELSE 'deliver' END) AS queue
         FROM outhook.endpoints AS s WHERE s.id = r.endpoint_id AND r.ending <> 'done' OFFSET 0) AS n ON true
     -- Of what is not locked only what does not exist. The count keeps the planner from hashing all rows there are.

@@ -173,18 +173,6 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 	return i, err
 }
 
-const getEndpointTenant = `-- name: GetEndpointTenant :one
-SELECT n.tenant_id FROM outhook.endpoints AS n WHERE n.id = $1
-`
-
-// Whose it is, or was.
-func (q *Queries) GetEndpointTenant(ctx context.Context, db DBTX, id uuid.UUID) (string, error) {
-	row := db.QueryRow(ctx, getEndpointTenant, id)
-	var tenant_id string
-	err := row.Scan(&tenant_id)
-	return tenant_id, err
-}
-
 const insertEndpoint = `-- name: InsertEndpoint :one
 INSERT INTO outhook.endpoints (id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter,
     metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, lane, lane_reason)

@@ -206,8 +206,8 @@ WHERE NOT EXISTS (SELECT FROM outhook.endpoints AS n WHERE n.id = k.id AND (n.ca
 `
 
 // The queues that nobody works and that hold jobs although these do not wait there for their endpoint's turn or the end of
-// its pause, and are not being cancelled: it was enabled, a transaction read its lane and committed after that had closed, or
-// a retry woke there. The recursion skips from one queue to the next in the index, and over those of bursts, which are worked.
+// its pause or its tenant's, and are not being cancelled: it was enabled, a transaction read its lane and committed after that
+// had closed, or a retry woke there. The recursion skips from one queue to the next in the index, and over those of bursts, which are worked.
 func (q *Queries) ListStrandedQueues(ctx context.Context, db DBTX, workedQueues []string) ([]string, error) {
 	rows, err := db.Query(ctx, listStrandedQueues, workedQueues)
 	if err != nil {
@@ -246,16 +246,18 @@ WITH RECURSIVE q AS (
     WHERE k.id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' GROUP BY k.id
 )
 SELECT n.id, n.tenant_id, n.lane, n.max_in_flight, coalesce(n.rate_limit, 0)::integer AS rate_limit, n.rate_per, n.rate_burst,
-    l.next_at, l.width, a.in_flight, a.unstarted, (a.waits AND n.status = 'enabled')::boolean AS waits, w.n::integer AS waiting,
+    l.next_at, l.width, a.in_flight, a.unstarted, (a.waits AND n.works)::boolean AS waits, w.n::integer AS waiting,
     clock_timestamp()::timestamptz AS database_time
 FROM a
-CROSS JOIN LATERAL (SELECT v.id, v.tenant_id, v.url, v.description, v.event_types, v.headers, v.secret_headers, v.timeout_ms, v.retry_schedule, v.retry_jitter, v.max_in_flight, v.rate_limit, v.rate_per, v.rate_burst, v.lane, v.lane_reason, v.lane_changed_at, v.status, v.status_reason, v.status_changed_at, v.cancel_since, v.metadata, v.created_at, v.updated_at, v.deleted_at, v.uid FROM outhook.endpoints AS v
+CROSS JOIN LATERAL (SELECT v.id, v.tenant_id, v.url, v.description, v.event_types, v.headers, v.secret_headers, v.timeout_ms, v.retry_schedule, v.retry_jitter, v.max_in_flight, v.rate_limit, v.rate_per, v.rate_burst, v.lane, v.lane_reason, v.lane_changed_at, v.status, v.status_reason, v.status_changed_at, v.cancel_since, v.metadata, v.created_at, v.updated_at, v.deleted_at, v.uid, v.status = 'enabled' AND NOT EXISTS (SELECT FROM outhook.pauses AS p
+        WHERE p.tenant_id = v.tenant_id AND p.resumed_at IS NULL) AS works
+    FROM outhook.endpoints AS v
     WHERE v.id = a.id::uuid AND v.lane IN ('slow', 'limited') AND v.deleted_at IS NULL OFFSET 0) AS n
 CROSS JOIN LATERAL (SELECT v.endpoint_id, v.next_at, v.held_until, v.width, v.width_at, v.slow_at, v.prove_ms, v.opened_at, v.closed_at FROM outhook.lanes AS v WHERE v.endpoint_id = n.id OFFSET 0) AS l
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM outhook.river_job AS j
     WHERE j.state = 'available' AND j.queue = 'endpoint-' || n.id AND j.scheduled_at <= now()
     ORDER BY j.priority, j.scheduled_at, j.id
-    LIMIT CASE WHEN NOT a.waits OR n.status <> 'enabled' OR (n.rate_limit IS NOT NULL AND l.next_at > clock_timestamp())
+    LIMIT CASE WHEN NOT a.waits OR NOT n.works OR (n.rate_limit IS NOT NULL AND l.next_at > clock_timestamp())
             OR (n.lane = 'slow' AND l.held_until > clock_timestamp()) THEN 0
         ELSE greatest(least(n.max_in_flight, l.width) - a.in_flight, 0) END) AS d) AS w
 `

@@ -391,6 +391,14 @@ type Operation struct {
 	DueAt             time.Time
 }
 
+type Pause struct {
+	TenantID  string
+	PausedAt  time.Time
+	PausedBy  string
+	Reason    string
+	ResumedAt *time.Time
+}
+
 type RetentionMark struct {
 	Name      string
 	Step      int32

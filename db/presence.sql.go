@@ -22,7 +22,8 @@ WITH RECURSIVE q AS (
         OR EXISTS (SELECT FROM outhook.endpoints AS n
         -- A person may have named a queue as they like.
         WHERE n.id = CASE WHEN q.queue ~ '^endpoint-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN substring(q.queue FROM 10)::uuid END
-            AND n.status = 'enabled' AND n.deleted_at IS NULL)
+            AND n.status = 'enabled' AND n.deleted_at IS NULL
+            AND NOT EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = n.tenant_id AND p.resumed_at IS NULL))
 ), due AS MATERIALIZED (
     SELECT min(x.at) AS at FROM (
         SELECT (SELECT j.scheduled_at FROM outhook.river_job AS j
@@ -52,7 +53,8 @@ type CheckWorkersRow struct {
 
 // Whether a worker lives, until when one was seen to look after the others (1970: never), and whether and since when there is
 // something that workers would take: due in a queue that they work and nobody has paused, or in the lane of an endpoint that
-// is enabled; or fetched and not ended. As ReadBacklog and LookAtLanes it reads the beginnings of parts of the index.
+// is enabled and whose tenant nobody has paused; or fetched and not ended. As ReadBacklog and LookAtLanes it reads the
+// beginnings of parts of the index.
 func (q *Queries) CheckWorkers(ctx context.Context, db DBTX, queues []string) (CheckWorkersRow, error) {
 	row := db.QueryRow(ctx, checkWorkers, queues)
 	var i CheckWorkersRow

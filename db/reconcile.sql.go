@@ -75,7 +75,9 @@ SELECT d.event_id, d.endpoint_id, d.job_id, now()::timestamptz AS database_time,
             AND n.cancel_since IS NULL AND (j.queue <> 'endpoint-' || n.id OR n.deleted_at IS NOT NULL OR NOT (n.status = 'paused' OR (n.status = 'enabled'
                 -- The pacer brings jobs out of the queue of an endpoint that was enabled, or whose lane was closed, just now.
                 AND (n.lane IN ('slow', 'limited') OR n.lane_changed_at > now() - interval '5 min'
-                    OR n.status_changed_at > now() - interval '5 min'))))
+                    OR n.status_changed_at > now() - interval '5 min'))
+                OR EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = n.tenant_id
+                    AND coalesce(p.resumed_at, now()) > now() - interval '5 min')))
             THEN 'deliveries_in_idle_queues'
         WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
         WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e
@@ -179,7 +181,9 @@ FROM (
             AND n.cancel_since IS NULL AND (j.queue <> 'endpoint-' || n.id OR n.deleted_at IS NOT NULL OR NOT (n.status = 'paused' OR (n.status = 'enabled'
                 -- The pacer brings jobs out of the queue of an endpoint that was enabled, or whose lane was closed, just now.
                 AND (n.lane IN ('slow', 'limited') OR n.lane_changed_at > now() - interval '5 min'
-                    OR n.status_changed_at > now() - interval '5 min'))))
+                    OR n.status_changed_at > now() - interval '5 min'))
+                OR EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = n.tenant_id
+                    AND coalesce(p.resumed_at, now()) > now() - interval '5 min')))
             THEN 'deliveries_in_idle_queues'
         WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
         WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e

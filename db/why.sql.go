@@ -24,6 +24,7 @@ SELECT d.event_id, d.endpoint_id, n.tenant_id, d.state, d.reason, d.attempt_coun
     (CASE WHEN j.metadata ? 'due' THEN coalesce(j.metadata ->> 'late', '') ELSE '' END)::text AS given_back,
     coalesce(j.attempted_by[array_upper(j.attempted_by, 1)], '')::text AS worker, w.since AS lease_since,
     q.paused_at AS queue_paused_at, k.until AS watched_until,
+    y.tenant_id AS pause_of, y.paused_at AS pause_at, y.paused_by AS pause_by, y.reason AS pause_reason,
     EXISTS (SELECT FROM outhook.leases AS v WHERE v.name LIKE 'worker/%' AND v.until >= now())::boolean AS live_workers,
     u.actor AS status_by, u.key_id AS status_by_key, u.key_tenant_id AS status_by_tenant,
     (SELECT count(*) FROM (SELECT FROM outhook.river_job AS o
@@ -41,6 +42,9 @@ LEFT JOIN outhook.leases AS k ON k.name = 'workers'
 LEFT JOIN outhook.river_queue AS q ON q.name = CASE WHEN j.queue LIKE 'bulk-%' THEN 'deliver_bulk' WHEN j.queue NOT LIKE 'endpoint-%' THEN j.queue
     WHEN n.lane = 'slow' THEN 'deliver_slow' WHEN n.lane = 'limited' THEN 'deliver_limited'
     WHEN n.lane = 'bulk' THEN 'deliver_bulk' ELSE 'deliver' END
+LEFT JOIN outhook.pauses AS y ON y.tenant_id = (SELECT p.tenant_id FROM outhook.pauses AS p
+    WHERE p.tenant_id IN (n.tenant_id, '') AND p.resumed_at IS NULL AND (p.tenant_id <> '' OR p.paused_at = q.paused_at)
+    ORDER BY p.tenant_id DESC LIMIT 1)
 LEFT JOIN outhook.audit_entries AS u ON u.id = (SELECT e.id FROM outhook.audit_entries AS e
     WHERE e.object_id = n.id::text AND e.id >= outhook.uuid_v7_floor(n.status_changed_at)
         AND e.object_type = 'endpoint' AND e.detail ->> 'status' = n.status::text
@@ -98,6 +102,10 @@ type ExplainDeliveriesRow struct {
 	LeaseSince      *time.Time
 	QueuePausedAt   *time.Time
 	WatchedUntil    *time.Time
+	PauseOf         *string
+	PauseAt         *time.Time
+	PauseBy         *string
+	PauseReason     *string
 	LiveWorkers     bool
 	StatusBy        *string
 	StatusByKey     *uuid.UUID
@@ -110,6 +118,7 @@ type ExplainDeliveriesRow struct {
 // key; of the jobs before one in its queue up to max_ahead are counted. lease_since: of the worker that runs it, null if
 // that has no lease that holds. given_back: what its last run was given back for, ” if it was not. queue_paused_at: of the
 // queue from which workers take it, also while it waits in a lane.
+// pause_of and what follows: the pause of its tenant, else that of everything (”) if it has paused that queue, else null.
 // status_by and what follows: who gave the endpoint its status, null if nobody did through the API: the
 // first entry that says so since the change's transaction began.
 func (q *Queries) ExplainDeliveries(ctx context.Context, db DBTX, arg ExplainDeliveriesParams) ([]ExplainDeliveriesRow, error) {
@@ -166,6 +175,10 @@ func (q *Queries) ExplainDeliveries(ctx context.Context, db DBTX, arg ExplainDel
 			&i.LeaseSince,
 			&i.QueuePausedAt,
 			&i.WatchedUntil,
+			&i.PauseOf,
+			&i.PauseAt,
+			&i.PauseBy,
+			&i.PauseReason,
 			&i.LiveWorkers,
 			&i.StatusBy,
 			&i.StatusByKey,

@@ -163,6 +163,7 @@ func serverRights() []string {
 	for relation, privileges := range map[string]string{
 		"audit_entries":             "SELECT INSERT", // append-only
 		"operations":                "SELECT INSERT UPDATE DELETE",
+		"pauses":                    "SELECT INSERT UPDATE",
 		"stored_answers":            "SELECT INSERT UPDATE DELETE",
 		"report_audit":              "SELECT",
 		"api_keys":                  "SELECT INSERT UPDATE",

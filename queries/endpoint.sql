@@ -94,7 +94,3 @@ RETURNING *;
 
 -- name: DeleteEndpoint :execrows
 UPDATE outhook.endpoints SET deleted_at = now(), cancel_since = now(), updated_at = now(), secret_headers = '{}' WHERE id = @id AND deleted_at IS NULL;
-
--- name: GetEndpointTenant :one
--- Whose it is, or was.
-SELECT n.tenant_id FROM outhook.endpoints AS n WHERE n.id = @id;

@@ -98,7 +98,8 @@ FROM outhook.river_queue AS q WHERE q.paused_at IS NOT NULL ORDER BY q.name LIMI
 -- name: CheckWorkers :one
 -- Whether a worker lives, until when one was seen to look after the others (1970: never), and whether and since when there is
 -- something that workers would take: due in a queue that they work and nobody has paused, or in the lane of an endpoint that
--- is enabled; or fetched and not ended. As ReadBacklog and LookAtLanes it reads the beginnings of parts of the index.
+-- is enabled and whose tenant nobody has paused; or fetched and not ended. As ReadBacklog and LookAtLanes it reads the
+-- beginnings of parts of the index.
 WITH RECURSIVE q AS (
     (SELECT j.queue FROM outhook.river_job AS j WHERE j.state = 'available' ORDER BY j.queue LIMIT 1)
     UNION ALL
@@ -112,7 +113,8 @@ WITH RECURSIVE q AS (
         OR EXISTS (SELECT FROM outhook.endpoints AS n
         -- A person may have named a queue as they like.
         WHERE n.id = CASE WHEN q.queue ~ '^endpoint-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN substring(q.queue FROM 10)::uuid END
-            AND n.status = 'enabled' AND n.deleted_at IS NULL)
+            AND n.status = 'enabled' AND n.deleted_at IS NULL
+            AND NOT EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = n.tenant_id AND p.resumed_at IS NULL))
 ), due AS MATERIALIZED (
     SELECT min(x.at) AS at FROM (
         SELECT (SELECT j.scheduled_at FROM outhook.river_job AS j

@@ -1046,6 +1046,53 @@ func (c *Client) ResumeOperation(ctx context.Context, id string, params ResumeOp
 	return call[Operation](ctx, c, r, nil, options)
 }
 
+// ListPauses calls GET /api/pauses: list what is paused. At most 1,000. Endpoints that are paused themselves are not
+// in it, nor queues that somebody has paused in River UI.
+func (c *Client) ListPauses(ctx context.Context, options ...CallOption) (*Pauses, error) {
+	r := Request{Method: "GET", Path: "/api/pauses"}
+	return call[Pauses](ctx, c, r, nil, options)
+}
+
+// PauseDeliveriesParams are the parameters of [Client.PauseDeliveries]. The zero value of each leaves it out.
+type PauseDeliveriesParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
+// PauseDeliveries calls POST /api/pauses: pause all deliveries, or a tenant's. Within 2 s no attempt begins any more;
+// those that are under way end as they do. What is enqueued meanwhile is stored as ever and waits, and so does what
+// is due again; no attempt is counted. Endpoints that are paused themselves are left alone. Operations go on, and
+// what they replay waits. A pause that holds already stays as it is.
+func (c *Client) PauseDeliveries(ctx context.Context, body NewPause, params PauseDeliveriesParams, options ...CallOption) (*Pause, error) {
+	r := Request{Method: "POST", Path: "/api/pauses", Query: url.Values{}, Header: http.Header{}, takesKey: true}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
+	return call[Pause](ctx, c, r, body, options)
+}
+
+// ResumeDeliveriesParams are the parameters of [Client.ResumeDeliveries]. The zero value of each leaves it out.
+type ResumeDeliveriesParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
+// ResumeDeliveries calls POST /api/pauses/resume: end a pause. Everything goes on at once, at the rate of the
+// workers. A tenant's pause and that of everything are two: each ends by itself.
+func (c *Client) ResumeDeliveries(ctx context.Context, body NewResumption, params ResumeDeliveriesParams, options ...CallOption) (*Resumption, error) {
+	r := Request{Method: "POST", Path: "/api/pauses/resume", Query: url.Values{}, Header: http.Header{}, takesKey: true}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
+	return call[Resumption](ctx, c, r, body, options)
+}
+
 // GetStatsParams are the parameters of [Client.GetStats]. The zero value of each leaves it out.
 type GetStatsParams struct {
 	// Only this tenant's.
@@ -1118,6 +1165,55 @@ func (c *Client) GetStatsSeries(ctx context.Context, params GetStatsSeriesParams
 func (c *Client) EraseTenant(ctx context.Context, tenantID string, options ...CallOption) (*Erasure, error) {
 	r := Request{Method: "DELETE", Path: "/api/tenants/" + url.PathEscape(tenantID) + "/data"}
 	return call[Erasure](ctx, c, r, nil, options)
+}
+
+// ListUsageParams are the parameters of [Client.ListUsage]. The zero value of each leaves it out.
+type ListUsageParams struct {
+	// From this time on, a whole hour: a part of one is left off. Default: the beginning of this month (UTC).
+	From time.Time
+	// Before this time, in the same way. Default: now.
+	To time.Time
+	// Only this tenant's.
+	TenantID string
+	// Only of this event type: invoice.paid, or invoice.* for each type below invoice.
+	Type string
+	// What is added up apart, with commas: one of hour, day and month, and tenant and type. none: nothing. Default: day
+	// and tenant.
+	GroupBy []string
+	// The most items of a page.
+	Limit int
+	// next_cursor of the page before.
+	Cursor string
+}
+
+// ListUsage calls GET /api/usage: what tenants have used, for bills. Counted from the log when an hour has ended,
+// which takes up to an hour, and again until a day later, for what was committed late: then it is final and exact.
+// Kept for 400 days, also after its events have left; it leaves with a tenant that is erased. What nothing was used
+// in has no item.
+func (c *Client) ListUsage(ctx context.Context, params ListUsageParams, options ...CallOption) (*Page[Usage], error) {
+	r := Request{Method: "GET", Path: "/api/usage", Query: url.Values{}, Header: http.Header{}}
+	if !params.From.IsZero() {
+		r.Query.Set("from", params.From.Format(time.RFC3339Nano))
+	}
+	if !params.To.IsZero() {
+		r.Query.Set("to", params.To.Format(time.RFC3339Nano))
+	}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.Type != "" {
+		r.Query.Set("type", params.Type)
+	}
+	if params.GroupBy != nil {
+		r.Query.Set("group_by", strings.Join(params.GroupBy, ","))
+	}
+	if params.Limit != 0 {
+		r.Query.Set("limit", strconv.Itoa(params.Limit))
+	}
+	if params.Cursor != "" {
+		r.Query.Set("cursor", params.Cursor)
+	}
+	return call[Page[Usage]](ctx, c, r, nil, options)
 }
 
 // ListWorkers calls GET /api/workers: see who works, and what waits. Each list has at most 1,000 items, and counts

@@ -554,6 +554,16 @@ type NewKey struct {
 	TenantID *string `json:"tenant_id,omitzero"`
 }
 
+// NewPause is the schema of this name in the OpenAPI document.
+type NewPause struct {
+	// true: all deliveries. Either this or tenant_id.
+	All *bool `json:"all,omitzero"`
+	// Why, for people: it stands in the audit trail, and in why a delivery waits, where the tenant's keys see it, too.
+	Reason string `json:"reason"`
+	// Only this tenant's.
+	TenantID *string `json:"tenant_id,omitzero"`
+}
+
 // NewRecover is the schema of this name in the OpenAPI document.
 type NewRecover struct {
 	// Only these types: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all.
@@ -584,6 +594,14 @@ type NewReplay struct {
 	TenantID *string `json:"tenant_id,omitzero"`
 	// And before this time. Absent: now.
 	Until *time.Time `json:"until,omitzero"`
+}
+
+// NewResumption is the schema of this name in the OpenAPI document.
+type NewResumption struct {
+	// true: the pause of everything. Either this or tenant_id.
+	All *bool `json:"all,omitzero"`
+	// The pause of this tenant.
+	TenantID *string `json:"tenant_id,omitzero"`
 }
 
 // Operation is the schema of this name in the OpenAPI document.
@@ -626,6 +644,17 @@ type Operation struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
+// Pause is the schema of this name in the OpenAPI document.
+type Pause struct {
+	PausedAt time.Time `json:"paused_at"`
+	// As in the audit trail.
+	PausedBy string `json:"paused_by"`
+
+	Reason string `json:"reason"`
+	// Whose deliveries are paused. Null: all.
+	TenantID *string `json:"tenant_id"`
+}
+
 // PausedQueue is the schema of this name in the OpenAPI document.
 type PausedQueue struct {
 	// Jobs of it that are due, counted up to 50,000.
@@ -634,6 +663,12 @@ type PausedQueue struct {
 	PausedAt time.Time `json:"paused_at"`
 
 	Queue string `json:"queue"`
+}
+
+// Pauses is the schema of this name in the OpenAPI document.
+type Pauses struct {
+	// That of everything first, then by tenant.
+	Pauses []Pause `json:"pauses"`
 }
 
 // Percentiles is the schema of this name in the OpenAPI document.
@@ -717,6 +752,12 @@ type ReplaysOrder struct {
 	Deliveries []DeliveryRef `json:"deliveries"`
 	// Bring the next attempts of pending ones forward to now.
 	Now *bool `json:"now,omitzero"`
+}
+
+// Resumption is the schema of this name in the OpenAPI document.
+type Resumption struct {
+	// The pause that has ended. Absent: nothing was paused.
+	Ended *Pause `json:"ended"`
 }
 
 // Rotated is the schema of this name in the OpenAPI document.
@@ -860,6 +901,28 @@ type Tested struct {
 	Trigger string `json:"trigger"`
 }
 
+// Usage is the schema of this name in the OpenAPI document.
+type Usage struct {
+	// Attempts that began in that time, at events of whatever age.
+	Attempts int `json:"attempts"`
+	// Their deliveries.
+	Deliveries int `json:"deliveries"`
+	// Events that were enqueued in that time.
+	Events int `json:"events"`
+	// It will not change any more.
+	Final bool `json:"final"`
+	// The beginning of the hour, day or month (UTC), or the request's from.
+	From time.Time `json:"from"`
+	// The bytes of the events' payloads.
+	PayloadBytes int `json:"payload_bytes"`
+	// Null if not grouped by tenant.
+	TenantID *string `json:"tenant_id"`
+	// Its end, or the request's to.
+	To time.Time `json:"to"`
+	// The event type. Null if not grouped by type.
+	Type *string `json:"type"`
+}
+
 // Why is the schema of this name in the OpenAPI document.
 type Why struct {
 	// How many deliveries are before it in its lane or queue, counted up to 1,000. Null: it waits for something else. A
@@ -867,15 +930,17 @@ type Why struct {
 	Ahead *int `json:"ahead"`
 	// The one cause, which never changes its name: settled (nothing is left to do), sending (a worker has it),
 	// worker_lost (its worker is gone; another takes it within seconds), endpoint_paused, endpoint_disabled and
-	// endpoint_deleted (it is about to be cancelled), no_live_worker (it is due, and no worker process lives),
-	// job_missing (it has no job that works for it; reconcile mends that within a minute), idle_queue (its job is in a
-	// queue that nobody works), given_back (a worker took it and could not send it, by trouble of its own: it is tried
-	// again every few seconds), waiting_for_retry (its next attempt is due later), set_aside (for a while: its tenant has
-	// too many requests to the host under way, or workers have died of it), queue_paused (by a person, in River UI),
-	// throttled (the endpoint asked for fewer requests), waiting_for_lane (for its turn in its endpoint's lane),
-	// waiting_for_slot (due; workers take it when it is its turn).
+	// endpoint_deleted (it is about to be cancelled), tenant_paused and all_paused (by an order, for maintenance: GET
+	// /api/pauses), no_live_worker (it is due, and no worker process lives), job_missing (it has no job that works for
+	// it; reconcile mends that within a minute), idle_queue (its job is in a queue that nobody works), given_back (a
+	// worker took it and could not send it, by trouble of its own: it is tried again every few seconds),
+	// waiting_for_retry (its next attempt is due later), set_aside (for a while: its tenant has too many requests to the
+	// host under way, or workers have died of it), queue_paused (by a person, in River UI), throttled (the endpoint asked
+	// for fewer requests), waiting_for_lane (for its turn in its endpoint's lane), waiting_for_slot (due; workers take it
+	// when it is its turn).
 	Because string `json:"because"`
-	// Whose key has paused or disabled the endpoint, as in the audit trail. Null: nobody's, or not known.
+	// Whose key has paused or disabled the endpoint, or paused its tenant or everything, as in the audit trail. Null:
+	// nobody's, or not known.
 	By *string `json:"by"`
 
 	EndpointID string `json:"endpoint_id"`
@@ -926,7 +991,8 @@ type Workforce struct {
 	At time.Time `json:"at"`
 	// Who does what only one process may.
 	Leases []Lease `json:"leases"`
-	// Queues that a person has paused in River UI: nothing of theirs is worked until River UI's Resume.
+	// Queues that are paused, by a person in River UI or by a pause of everything (GET /api/pauses): nothing of theirs is
+	// worked until River UI's Resume, or its end.
 	PausedQueues []PausedQueue `json:"paused_queues"`
 	// What waits, by queue.
 	Queues []QueueDepth `json:"queues"`

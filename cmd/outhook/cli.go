@@ -34,6 +34,9 @@ type cli struct {
 	Usage      usageCmd      `cmd:"" group:"api" help:"Print what tenants have used, for bills."`
 	Why        whyCmd        `cmd:"" group:"api" help:"Say why an event's deliveries are where they are."`
 	Workers    workersCmd    `cmd:"" group:"api" help:"Show who works, what waits, and which queues a person has paused."`
+	Pause      pauseCmd      `cmd:"" group:"api" help:"Pause all deliveries, or a tenant's, for maintenance; nothing is lost."`
+	Resume     resumeCmd     `cmd:"" group:"api" help:"End a pause: everything goes on."`
+	Paused     pausedCmd     `cmd:"" group:"api" help:"List what is paused, since when, by whom and why."`
 	Replay     replayCmd     `cmd:"" group:"api" help:"Deliver again: new attempts with the whole retry schedule."`
 	Recover    recoverCmd    `cmd:"" group:"api" help:"Deliver again all that an endpoint missed, in the background, and show how far that is."`
 	Operations operationsCmd `cmd:"" group:"api" help:"List, show, pause, resume and cancel what replays in the background."`

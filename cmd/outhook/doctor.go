@@ -170,8 +170,11 @@ func verdicts(check string) string {
 		return "fine, if somebody has meant it"
 	case "locks_of_a_report":
 		return "no room for two reports over all days"
+
 	case "paused_queues":
 		return "nothing of them is worked until River UI's Resume"
+	case "paused":
+		return "waits until `outhook resume`"
 	case "vacuum_held_back":
 		return "dead rows stay until it ends"
 	}

@@ -59,7 +59,7 @@ func TestDoctor(t *testing.T) {
 		var r report
 		require.NoError(t, json.Unmarshal([]byte(out), &r), out)
 		require.False(t, r.OK)
-		require.Len(t, r.Checks, 16)
+		require.Len(t, r.Checks, 17)
 		require.Equal(t, "deliveries_without_job", r.Checks[0].Check)
 		require.Equal(t, 7, r.Checks[0].Count)
 		require.Len(t, r.Checks[0].Examples, 5)
@@ -124,6 +124,11 @@ func TestDoctor(t *testing.T) {
 		}
 		exec(`UPDATE outhook.endpoints SET status = 'paused'`)
 		wants(false)
+		exec(`UPDATE outhook.endpoints SET status = 'enabled'`)
+		wants(true)
+		exec(`INSERT INTO outhook.pauses (tenant_id, paused_at, paused_by, reason) VALUES ('acme', '2026-01-02T03:04:05Z', 'alice', 'a move')`)
+		require.Regexp(t, `(?m)^paused +1  waits until .outhook resume.\n    tenant acme, since 2026-01-02T03:04:05Z by alice: a move$`, wants(false))
+		exec(`DELETE FROM outhook.pauses`)
 		exec(`UPDATE outhook.river_job SET queue = 'deliver', state = 'scheduled', scheduled_at = now() + interval '1 h'`)
 		wants(false)
 		exec(`UPDATE outhook.river_job SET state = 'available', scheduled_at = now()`)

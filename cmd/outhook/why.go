@@ -118,7 +118,8 @@ func showQueues(w io.Writer, v *client.Workforce) {
 	queues.flush()
 
 	for _, p := range v.PausedQueues {
-		fmt.Fprintf(w, "\nthe queue %s was paused by a person at %s, with %s due: River UI's Resume ends that\n",
+		fmt.Fprintf(w, "\nthe queue %s is paused since %s, with %s due: "+
+			"see `outhook paused`, or River UI, whose Resume ends that\n",
 			printable(p.Queue), utc(p.PausedAt), upTo(p.Due))
 	}
 }

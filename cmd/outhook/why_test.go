@@ -53,7 +53,7 @@ func TestWhyAndWorkers(t *testing.T) {
 	c.order(t, http.MethodPut, "/api/queues/deliver/pause")
 	waits := send()
 	require.Regexp(t, `because +queue_paused\nthat is +a person has paused`, c.must(t, "why", waits, endpoint))
-	require.Regexp(t, `(?m)^the queue deliver was paused by a person at \S+Z, with 1 due: River UI's Resume ends that$`, c.must(t, "workers"))
+	require.Regexp(t, `(?m)^the queue deliver is paused since \S+Z, with 1 due: see .outhook paused., or River UI, whose Resume ends that$`, c.must(t, "workers"))
 	out, err := output(t, "doctor", "--database-url", database)
 	require.NoError(t, err, out)
 	require.Regexp(t, `(?m)^paused_queues +1  nothing of them is worked until River UI's Resume$`, out)

@@ -77,6 +77,9 @@ func (r *run) record(e ending, at time.Time) record {
 // burst tells whether the run has a place of bursts.
 func (r *run) burst() bool { return ledger.WorkedAs(r.job.Queue) == ledger.QueueDeliverBulk }
 
+// paused tells whether a person has paused the endpoint, or its tenant: also a probe waits for the end of that.
+func (r *run) paused() bool { return r.Status == db.EndpointStatusPaused || r.TenantPaused }
+
 // released tells whether the pacer has released this very run: a retry, or a run in place of a dead worker's, needs a
 // release of its own.
 func (r *run) released() bool {

@@ -145,7 +145,7 @@ func (w *Worker) obey(ctx context.Context, r *run) {
 		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonPayloadGone)
 	case r.depth > ledger.MaxDepth:
 		w.settle(ctx, r, db.DeliveryStateFailed, ledger.ReasonLoop)
-	case r.Status == db.EndpointStatusPaused:
+	case r.paused():
 		w.setAside(ctx, r)
 	case r.metadata.Begun >= maxDeaths:
 		w.settle(ctx, r, db.DeliveryStateFailed, ledger.ReasonWorkerDied)
@@ -214,7 +214,7 @@ func (w *Worker) crowded(ctx context.Context, r *run, hold time.Duration) {
 
 // setAside moves the job to its endpoint's queue, where the pacer finds it. That takes no attempt number.
 func (w *Worker) setAside(ctx context.Context, r *run) {
-	if r.burst() && r.Status == db.EndpointStatusEnabled && r.Lane != ledger.LaneBulk {
+	if r.burst() && !r.paused() && r.Lane != ledger.LaneBulk {
 		w.bulk.Turn(time.Now(), false)
 	}
 

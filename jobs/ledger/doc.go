@@ -5,7 +5,7 @@
 //     webhooks led to an event; limit.go and event.go hold the times and types that more than one package goes by;
 //     text.go is what Postgres can hold of an answer.
 //   - replay.go orders a delivery again, brings it forward or cancels it, replay_many.go many; payload.go erases what
-//     an event said; endpoint.go does what an endpoint's end or the end of its pause means for its deliveries.
+//     an event said; pause.go keeps deliveries back for maintenance.
 //
 // Locks are taken in this order: an endpoint, its health, deliveries, jobs.
 package ledger

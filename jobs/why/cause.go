@@ -28,7 +28,7 @@ type Answer struct {
 	Until   *time.Time // when it ends by itself, at the earliest
 	Ahead   *int32     // deliveries that come first, at most MaxAhead
 	Worker  *string    // the process that has it
-	By      *string    // whose key has paused or disabled the endpoint
+	By      *string    // whose key has paused or disabled the endpoint, or paused its tenant or everything
 }
 
 // The causes: part of the API.
@@ -37,6 +37,8 @@ const (
 	becauseSending   = "sending"
 	becauseLost      = "worker_lost"
 	becausePaused    = "endpoint_paused"
+	becauseTenant    = "tenant_paused"
+	becauseAll       = "all_paused"
 	becauseDisabled  = "endpoint_disabled"
 	becauseDeleted   = "endpoint_deleted"
 	becauseNoWorker  = "no_live_worker"
@@ -140,7 +142,29 @@ func (e *explanation) ended() bool {
 			"its endpoint was paused%s at %s%s: it waits until somebody enables the endpoint",
 			e.byWhom(), clock(&r.StatusChangedAt), because(r.StatusReason))
 	}
-	return false
+	return e.paused()
+}
+
+// paused finds what a person has paused in a maintenance.
+func (e *explanation) paused() bool {
+	r := e.r
+	if r.PauseOf == nil {
+		return false
+	}
+
+	by := *r.PauseBy
+	if e.bound() {
+		by = operator
+	}
+	e.a.By = &by
+	if *r.PauseOf == ledger.PauseAll {
+		return e.because(becauseAll, r.PauseAt, nil,
+			"all deliveries are paused by %s since %s (%s): it waits until `outhook resume --all`",
+			by, clock(r.PauseAt), *r.PauseReason)
+	}
+	return e.because(becauseTenant, r.PauseAt, nil,
+		"the deliveries of tenant %s are paused by %s since %s (%s): it waits until `outhook resume --tenant`",
+		r.TenantID, by, clock(r.PauseAt), *r.PauseReason)
 }
 
 // byWhom notes who changed the endpoint's status. Of others' keys than its own a tenant is shown none.
