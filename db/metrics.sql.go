@@ -7,6 +7,43 @@ import (
 	"context"
 )
 
+const countEndpointsByState = `-- name: CountEndpointsByState :many
+SELECT k.state::text AS state, count(v.state) AS endpoints
+FROM (VALUES ('healthy'), ('failing'), ('paused'), ('disabled')) AS k (state)
+LEFT JOIN (
+    SELECT CASE WHEN n.status = 'enabled' THEN coalesce(h.state, 'healthy') ELSE n.status::text END AS state
+    FROM (SELECT s.id, s.status FROM outhook.endpoints AS s WHERE s.deleted_at IS NULL ORDER BY s.tenant_id, s.id LIMIT $1) AS n
+    LEFT JOIN outhook.endpoint_health AS h ON h.endpoint_id = n.id
+) AS v ON v.state = k.state
+GROUP BY k.state
+`
+
+type CountEndpointsByStateRow struct {
+	State     string
+	Endpoints int64
+}
+
+// Endpoints that are not deleted, by their status, and those that are enabled by their health, counted up to max_rows together.
+func (q *Queries) CountEndpointsByState(ctx context.Context, db DBTX, maxRows int32) ([]CountEndpointsByStateRow, error) {
+	rows, err := db.Query(ctx, countEndpointsByState, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CountEndpointsByStateRow{}
+	for rows.Next() {
+		var i CountEndpointsByStateRow
+		if err := rows.Scan(&i.State, &i.Endpoints); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const countInserts = `-- name: CountInserts :many
 SELECT h.inhrelid::bigint AS partition_id, (h.inhparent = 'outhook.events'::regclass)::boolean AS is_event,
     pg_stat_get_tuples_inserted(h.inhrelid)::bigint AS inserts
@@ -169,4 +206,56 @@ func (q *Queries) ReadBacklog(ctx context.Context, db DBTX, maxJobs int64) ([]Re
 		return nil, err
 	}
 	return items, nil
+}
+
+const readUpkeep = `-- name: ReadUpkeep :one
+SELECT coalesce((now() AT TIME ZONE 'UTC')::date - (SELECT min(to_date(right(c.relname, 8), 'YYYYMMDD')) FROM pg_catalog.pg_inherits AS h
+        JOIN pg_catalog.pg_class AS c ON c.oid = h.inhrelid AND c.relname ~ '_p[0-9]{8}$'
+        WHERE h.inhparent IN ('outhook.events'::regclass, 'outhook.deliveries'::regclass, 'outhook.delivery_attempts'::regclass)), 0)::integer AS oldest_day,
+    coalesce(pg_stat_get_dead_tuples('outhook.river_job'::regclass), 0)::bigint AS dead_jobs,
+    coalesce(max(extract(epoch FROM clock_timestamp() - k.since)), 0)::float8 AS held_seconds, coalesce(max(k.behind), 0)::bigint AS held_transactions,
+    coalesce((SELECT extract(epoch FROM p.paused_at) FROM outhook.pauses AS p WHERE p.tenant_id = '' AND p.resumed_at IS NULL
+        AND EXISTS (SELECT FROM outhook.river_queue AS q WHERE q.paused_at = p.paused_at)), 0)::float8 AS paused_all,
+    coalesce((SELECT min(extract(epoch FROM p.paused_at)) FROM outhook.pauses AS p WHERE p.tenant_id <> '' AND p.resumed_at IS NULL), 0)::float8 AS paused_tenant,
+    (SELECT count(*) FROM outhook.pauses AS p WHERE p.tenant_id <> '' AND p.resumed_at IS NULL)::bigint AS paused_tenants
+FROM (
+    SELECT a.xact_start AS since, greatest(age(a.backend_xmin), age(a.backend_xid)) AS behind FROM pg_catalog.pg_stat_activity AS a
+    WHERE a.datname = current_database() AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+        AND a.backend_type <> 'autovacuum worker' AND a.query !~* '^\s*vacuum' AND a.pid <> pg_backend_pid()
+    UNION ALL
+    SELECT p.prepared, age(p.transaction) FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = current_database()
+    UNION ALL
+    SELECT NULL, age(s.xmin) FROM pg_catalog.pg_replication_slots AS s
+    UNION ALL
+    SELECT NULL, age(r.backend_xmin) FROM pg_catalog.pg_stat_replication AS r
+) AS k
+`
+
+type ReadUpkeepRow struct {
+	OldestDay        int32
+	DeadJobs         int64
+	HeldSeconds      float64
+	HeldTransactions int64
+	PausedAll        float64
+	PausedTenant     float64
+	PausedTenants    int64
+}
+
+// What people would have to watch by hand. oldest_day: how many days ago the oldest partition's was. held_seconds and
+// held_transactions: how old the oldest snapshot or transaction is that keeps vacuum from removing dead rows of this database, as
+// in ListVacuumHolders; what a slot or a standby holds has no time. paused_all and paused_tenant: since when, in seconds since
+// 1970, 0: not; of tenants the first that is.
+func (q *Queries) ReadUpkeep(ctx context.Context, db DBTX) (ReadUpkeepRow, error) {
+	row := db.QueryRow(ctx, readUpkeep)
+	var i ReadUpkeepRow
+	err := row.Scan(
+		&i.OldestDay,
+		&i.DeadJobs,
+		&i.HeldSeconds,
+		&i.HeldTransactions,
+		&i.PausedAll,
+		&i.PausedTenant,
+		&i.PausedTenants,
+	)
+	return i, err
 }

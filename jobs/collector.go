@@ -37,14 +37,16 @@ const (
 		"SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
 )
 
-// Collector collects what only the database knows: the depth of the queues, what was enqueued by whomever, and how far
-// ahead the partitions are. Every process may have one, with or without workers, so that a queue that nobody works is
-// seen. Create one with [NewBacklog].
+// Collector collects what only the database knows: the depth of the queues, what was enqueued by whomever, how far ahead
+// the partitions are, and what upkeep tells. Every process may have one, with or without workers, so that a queue that
+// nobody works is seen. Create one with [NewCollector].
 type Collector struct {
 	pool   *pgxpool.Pool
 	logger *slog.Logger
 
 	depth, oldest, partitions, events, deliveries, took, failures *prometheus.Desc
+
+	upkeep upkeepDescs
 
 	mu      sync.Mutex
 	next    time.Time // when to read again
@@ -60,17 +62,14 @@ type reading struct {
 	queues []db.ReadBacklogRow
 	late   []db.ListLateRow
 	ahead  int32
+	upkeep upkeep
 }
 
-// NewCollector returns a collector that reads the database with pool when it is scraped, at most every 15 s.
-func NewCollector(pool *pgxpool.Pool, logger *slog.Logger) *Collector {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("outhook_"+name, help, labels, nil)
-	}
-	const all = " Of the whole database: the same in every process."
-
+// NewCollector returns a collector that reads the database with pool when it is scraped, at most every 15 s. keep is
+// how long the log is kept.
+func NewCollector(pool *pgxpool.Pool, keep time.Duration, logger *slog.Logger) *Collector {
 	return &Collector{
-		pool: pool, logger: logthrottle.New(logger),
+		pool: pool, logger: logthrottle.New(logger), upkeep: newUpkeepDescs(keep),
 		depth: desc("queue_jobs",
 			"Jobs of deliveries by queue (lane: all of the queues endpoint-<id> together; deliver_bulk: with the "+
 				"tenants' queues bulk-<hash>) and state: available (due), "+
@@ -89,11 +88,19 @@ func NewCollector(pool *pgxpool.Pool, logger *slog.Logger) *Collector {
 	}
 }
 
+// all is said of what each process tells alike.
+const all = " Of the whole database: the same in every process."
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("outhook_"+name, help, labels, nil)
+}
+
 // Describe sends the descriptions.
 func (b *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{b.depth, b.oldest, b.partitions, b.events, b.deliveries, b.took, b.failures} {
 		ch <- d
 	}
+	b.upkeep.describe(ch)
 }
 
 // Collect reads the database unless the last read is fresh, and sends what it says. What can't be read is not sent.
@@ -128,6 +135,7 @@ func (b *Collector) Collect(ch chan<- prometheus.Metric) {
 	send(b.partitions, prometheus.GaugeValue, float64(b.read.ahead))
 	send(b.deliveries, prometheus.CounterValue, b.counted[0])
 	send(b.events, prometheus.CounterValue, b.counted[1])
+	b.upkeep.collect(ch, b.read.upkeep)
 }
 
 // oldest returns for how long the delivery of a queue has been due that waits longest: the first of its jobs that are
@@ -163,7 +171,8 @@ func (b *Collector) refresh() {
 		if inserts, err = q.CountInserts(ctx, tx); err != nil {
 			return fmt.Errorf("reading statistics: %w", err)
 		}
-		return nil
+		read.upkeep, err = readUpkeep(ctx, tx)
+		return err
 	})
 	if err != nil {
 		b.read = nil

@@ -40,7 +40,7 @@ func labelled(t *testing.T, g prometheus.Gatherer, name, label string) float64 {
 func (b *testBundle) oldestDue(t *testing.T, queue string) float64 {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(jobs.NewCollector(b.pool, slog.New(slog.DiscardHandler)))
+	reg.MustRegister(jobs.NewCollector(b.pool, ledger.Day, slog.New(slog.DiscardHandler)))
 	return labelled(t, reg, "outhook_oldest_due_seconds", queue)
 }
 

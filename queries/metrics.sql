@@ -67,3 +67,40 @@ SELECT count(*)::integer AS days FROM (
         AND right(c.relname, 8) > to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')
     GROUP BY right(c.relname, 8) HAVING count(*) = 3
 ) AS d;
+
+-- name: ReadUpkeep :one
+-- What people would have to watch by hand. oldest_day: how many days ago the oldest partition's was. held_seconds and
+-- held_transactions: how old the oldest snapshot or transaction is that keeps vacuum from removing dead rows of this database, as
+-- in ListVacuumHolders; what a slot or a standby holds has no time. paused_all and paused_tenant: since when, in seconds since
+-- 1970, 0: not; of tenants the first that is.
+SELECT coalesce((now() AT TIME ZONE 'UTC')::date - (SELECT min(to_date(right(c.relname, 8), 'YYYYMMDD')) FROM pg_catalog.pg_inherits AS h
+        JOIN pg_catalog.pg_class AS c ON c.oid = h.inhrelid AND c.relname ~ '_p[0-9]{8}$'
+        WHERE h.inhparent IN ('outhook.events'::regclass, 'outhook.deliveries'::regclass, 'outhook.delivery_attempts'::regclass)), 0)::integer AS oldest_day,
+    coalesce(pg_stat_get_dead_tuples('outhook.river_job'::regclass), 0)::bigint AS dead_jobs,
+    coalesce(max(extract(epoch FROM clock_timestamp() - k.since)), 0)::float8 AS held_seconds, coalesce(max(k.behind), 0)::bigint AS held_transactions,
+    coalesce((SELECT extract(epoch FROM p.paused_at) FROM outhook.pauses AS p WHERE p.tenant_id = '' AND p.resumed_at IS NULL
+        AND EXISTS (SELECT FROM outhook.river_queue AS q WHERE q.paused_at = p.paused_at)), 0)::float8 AS paused_all,
+    coalesce((SELECT min(extract(epoch FROM p.paused_at)) FROM outhook.pauses AS p WHERE p.tenant_id <> '' AND p.resumed_at IS NULL), 0)::float8 AS paused_tenant,
+    (SELECT count(*) FROM outhook.pauses AS p WHERE p.tenant_id <> '' AND p.resumed_at IS NULL)::bigint AS paused_tenants
+FROM (
+    SELECT a.xact_start AS since, greatest(age(a.backend_xmin), age(a.backend_xid)) AS behind FROM pg_catalog.pg_stat_activity AS a
+    WHERE a.datname = current_database() AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+        AND a.backend_type <> 'autovacuum worker' AND a.query !~* '^\s*vacuum' AND a.pid <> pg_backend_pid()
+    UNION ALL
+    SELECT p.prepared, age(p.transaction) FROM pg_catalog.pg_prepared_xacts AS p WHERE p.database = current_database()
+    UNION ALL
+    SELECT NULL, age(s.xmin) FROM pg_catalog.pg_replication_slots AS s
+    UNION ALL
+    SELECT NULL, age(r.backend_xmin) FROM pg_catalog.pg_stat_replication AS r
+) AS k;
+
+-- name: CountEndpointsByState :many
+-- Endpoints that are not deleted, by their status, and those that are enabled by their health, counted up to max_rows together.
+SELECT k.state::text AS state, count(v.state) AS endpoints
+FROM (VALUES ('healthy'), ('failing'), ('paused'), ('disabled')) AS k (state)
+LEFT JOIN (
+    SELECT CASE WHEN n.status = 'enabled' THEN coalesce(h.state, 'healthy') ELSE n.status::text END AS state
+    FROM (SELECT s.id, s.status FROM outhook.endpoints AS s WHERE s.deleted_at IS NULL ORDER BY s.tenant_id, s.id LIMIT @max_rows) AS n
+    LEFT JOIN outhook.endpoint_health AS h ON h.endpoint_id = n.id
+) AS v ON v.state = k.state
+GROUP BY k.state;

@@ -231,7 +231,7 @@ func TestMetricsLabelsAreBounded(t *testing.T) {
 		for _, m := range after[name].GetMetric() {
 			for _, l := range m.GetLabel() {
 				require.Contains(t, []string{
-					"attempt", "cause", "check", "go_version", "group", "method", "outcome", "pool", "queue", "reason", "result", "role", "route",
+					"attempt", "cause", "check", "go_version", "group", "method", "outcome", "pool", "queue", "reason", "result", "role", "route", "scope",
 					"state", "status_class", "version",
 				}, l.GetName(), name)
 			}

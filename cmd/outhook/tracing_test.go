@@ -30,6 +30,7 @@ type collector struct {
 	mu    sync.Mutex
 	spans []*tracepb.Span
 	names []string // of the services
+	ids   []string // of their instances
 }
 
 func newCollector(t *testing.T) *collector {
@@ -46,8 +47,11 @@ func newCollector(t *testing.T) *collector {
 		defer c.mu.Unlock()
 		for _, rs := range req.GetResourceSpans() {
 			for _, a := range rs.GetResource().GetAttributes() {
-				if a.GetKey() == "service.name" {
+				switch a.GetKey() {
+				case "service.name":
 					c.names = append(c.names, a.GetValue().GetStringValue())
+				case "service.instance.id":
+					c.ids = append(c.ids, a.GetValue().GetStringValue())
 				}
 			}
 			for _, ss := range rs.GetScopeSpans() {
@@ -204,6 +208,8 @@ func TestOneTraceFromTheApplicationToTheReceiver(t *testing.T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	require.Contains(t, c.names, "outhook")
+	require.NotEmpty(t, c.ids)
+	require.Contains(t, p.stderr.String(), `"client_id":"`+c.ids[0]+`"`, "as in the log")
 	for _, s := range c.spans {
 		require.NotContains(t, []string{"GET /readyz", "GET /livez"}, s.GetName())
 		if strings.HasPrefix(s.GetName(), "SELECT") || strings.HasPrefix(s.GetName(), "UPDATE") {

@@ -48,9 +48,9 @@ func (s *Server) newRegistry(pool *pgxpool.Pool) *prometheus.Registry {
 		}
 	}
 
-	reg.MustRegister(info, role,
+	reg.MustRegister(info, role, s.dropped.total,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		metrics.NewPool("api", pool.Stat), jobs.NewCollector(pool, s.cfg.Logger))
+		metrics.NewPool("api", pool.Stat), jobs.NewCollector(pool, s.cfg.Jobs.Retention.Keep, s.cfg.Logger))
 	return reg
 }
 

@@ -39,6 +39,7 @@ type Server struct {
 	// Made by Run.
 	egress  *egress.Client
 	tracing *tracing // nil: off
+	dropped *droppedSpans
 	pool    *pgxpool.Pool
 	api     *api.Server  // nil: not this process's role
 	worker  *jobs.Client // nil: not this process's role
@@ -55,7 +56,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Server{cfg: cfg}, nil
+	return &Server{cfg: cfg, dropped: newDroppedSpans()}, nil
 }
 
 // Run serves until ctx ends, then stops in order, within [StopTimeout]: see stop. ready, if not nil, is called with the

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/exaring/otelpgx"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
@@ -33,8 +35,8 @@ type tracing struct {
 }
 
 // newTracing returns what makes and exports spans, nil if they are off. Beside the protocol everything is read from the
-// environment by OpenTelemetry itself.
-func newTracing(ctx context.Context, cfg Config) (*tracing, error) {
+// environment by OpenTelemetry itself. The process is known by its client id, as in its log and in the database.
+func newTracing(ctx context.Context, cfg Config, dropped *droppedSpans) (*tracing, error) {
 	if cfg.Telemetry.Spans == NoSpans {
 		return nil, nil //nolint:nilnil // nil is off
 	}
@@ -45,7 +47,8 @@ func newTracing(ctx context.Context, cfg Config) (*tracing, error) {
 	}
 
 	res, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithHost(),
-		resource.WithAttributes(semconv.ServiceName("outhook"), semconv.ServiceVersion(cfg.Version)),
+		resource.WithAttributes(semconv.ServiceName("outhook"), semconv.ServiceVersion(cfg.Version),
+			semconv.ServiceInstanceID(cmp.Or(cfg.Jobs.River.ClientID, uuid.NewString()))),
 		resource.WithFromEnv())
 	if err != nil {
 		return nil, fmt.Errorf("reading OTEL_RESOURCE_ATTRIBUTES: %w", err)
@@ -57,7 +60,9 @@ func newTracing(ctx context.Context, cfg Config) (*tracing, error) {
 		calm.WarnContext(context.WithoutCancel(ctx), "exporting spans", slog.Any("error", err))
 	}))
 
-	return &tracing{provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))}, nil
+	queue := newSpanQueue(exporter, dropped)
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(queue), sdktrace.WithResource(res))
+	return &tracing{provider: provider}, nil
 }
 
 func newExporter(ctx context.Context, protocol Protocol) (*otlptrace.Exporter, error) {
@@ -73,7 +78,7 @@ func newExporter(ctx context.Context, protocol Protocol) (*otlptrace.Exporter, e
 
 // startTracing sets s.tracing. stop sends the last spans; it is never nil.
 func (s *Server) startTracing(ctx context.Context) (stop func(context.Context), err error) {
-	if s.tracing, err = newTracing(ctx, s.cfg); err != nil || s.tracing == nil {
+	if s.tracing, err = newTracing(ctx, s.cfg, s.dropped); err != nil || s.tracing == nil {
 		return func(context.Context) {}, err
 	}
 
