@@ -24,6 +24,11 @@ type doctorCmd struct {
 
 	EncryptionKey string `env:"OUTHOOK_ENCRYPTION_KEY" secret:"" help:"The keys with commas, to compare them with what is stored. Without them that is not checked."`
 
+	Production       bool     `help:"Check, before going into production, what a process with this environment would have: its login, rights and keys, the settings of Postgres, partitions, clock, pooler; exit 1 if a check fails."`
+	OwnerDatabaseURL string   `env:"OUTHOOK_OWNER_DATABASE_URL" secret:"url" help:"With --production: as serve would get it."`
+	APIKey           string   `name:"api-key" env:"OUTHOOK_API_KEY" secret:"" help:"With --production: as serve would get it."`
+	Roles            []string `env:"OUTHOOK_ROLES" default:"api,worker" help:"With --production: as serve would get them."`
+
 	Repair  bool          `help:"Repair first what can be repaired, then report what is left. Without it nothing is written."`
 	JSON    bool          `name:"json" help:"Print one JSON object instead of a table."`
 	Timeout time.Duration `name:"statement-timeout" aliases:"timeout" default:"30s" help:"How long one statement may take."`
@@ -47,6 +52,10 @@ type finding struct {
 
 // Run prints what holds and what does not; it exits 1 on a violation.
 func (d doctorCmd) Run(c *command) error {
+	if d.Production {
+		return d.preflight(c)
+	}
+
 	keyring, err := d.keyring()
 	if err != nil {
 		return err

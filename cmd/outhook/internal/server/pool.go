@@ -14,6 +14,12 @@ import (
 	"github.com/outhook/outhook/internal/pg"
 )
 
+// The most connections that a process opens, by its role: docs/scaling.md says for what.
+const (
+	APIConnections    = 20
+	WorkerConnections = 28
+)
+
 // readOnly is the SQLSTATE read_only_sql_transaction.
 const readOnly = "25006"
 
