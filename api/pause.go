@@ -74,10 +74,10 @@ func (s *Server) addPauses() {
 		Operation: huma.Operation{
 			OperationID: "pause-deliveries", Method: http.MethodPost, Path: "/api/pauses", Tags: []string{tagPauses},
 			Summary: "Pause all deliveries, or a tenant's",
-			Description: "Within 2 s no attempt begins any more; those that are under way end as they do. What is " +
-				"enqueued meanwhile is stored as ever and waits, and so does what is due again; no attempt is counted. " +
-				"Endpoints that are paused themselves are left alone. Operations go on, and what they replay waits. A " +
-				"pause that holds already stays as it is.",
+			Description: "Within 2 s no attempt begins any more; those that are under way end as they do. What is enqueued " +
+				"meanwhile is stored as ever and waits, and so does what is due again; no attempt is counted. " +
+				"Endpoints that are paused themselves are left alone. Operations go on, and what they replay waits. " +
+				"A pause that holds already stays as it is.",
 		},
 		access: adminAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newPause](), limit: envelopeBytes,
 	}, s.pauseDeliveries)
@@ -86,8 +86,8 @@ func (s *Server) addPauses() {
 		Operation: huma.Operation{
 			OperationID: "resume-deliveries", Method: http.MethodPost, Path: "/api/pauses/resume", Tags: []string{tagPauses},
 			Summary: "End a pause",
-			Description: "Everything goes on at once, at the rate of the workers. A tenant's pause and that of everything " +
-				"are two: each ends by itself.",
+			Description: "Everything goes on at once, at the rate of the workers. A tenant's pause and that of everything are " +
+				"two: each ends by itself.",
 		},
 		access: adminAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newResumption](), limit: envelopeBytes,
 	}, s.resumeDeliveries)
@@ -95,7 +95,7 @@ func (s *Server) addPauses() {
 	register(s, route{
 		Operation: huma.Operation{
 			OperationID: "list-pauses", Method: http.MethodGet, Path: "/api/pauses", Tags: []string{tagPauses},
-			Summary:     "List what is paused",
+			Summary: "List what is paused",
 			Description: "At most 1,000. Endpoints that are paused themselves are not in it, nor queues that somebody has " +
 				"paused in River UI.",
 		},

@@ -57,12 +57,14 @@ func (s *Server) addStats() {
 		Operation: huma.Operation{
 			OperationID: "get-stats", Method: http.MethodGet, Path: "/api/stats", Tags: []string{tagDelivery},
 			Summary: "Count what went on in the last minutes, and what waits",
-			Description: "What workers have counted: it costs the same however much there is, and is a little behind. All tenants " +
-				"together are as of some 10 seconds ago, a busy tenant as of a minute ago, and events as of the last minute that has " +
-				"ended. A worker that dies takes what it has not told along. Percentiles are estimates, off by less than the width of " +
-				"a bucket, of which there are four to a power of ten. Only the backlog is counted on the spot; it gives up after 5 " +
-				"seconds (503). What is exact is in the usage and in SQL.",
+			Description: "What workers have counted: it costs the same however much there is, and is a little behind. All " +
+				"tenants together are as of some 10 seconds ago, a busy tenant as of a minute ago, and events as of " +
+				"the last minute that has ended. A worker that dies takes what it has not told along. Percentiles " +
+				"are estimates, off by less than the width of a bucket, of which there are four to a power of ten. " +
+				"Only the backlog is counted on the spot; it gives up after 5 seconds (503). What is exact is in the " +
+				"usage and in SQL.",
 		},
+
 		access: readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.getStats)
 	s.addSeries()

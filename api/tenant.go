@@ -62,12 +62,12 @@ func (s *Server) addTenants() {
 		Operation: huma.Operation{
 			OperationID: "erase-tenant", Method: http.MethodDelete, Path: "/api/tenants/{tenant_id}/data",
 			Tags: []string{tagTenants}, Summary: "Erase a tenant's data", DefaultStatus: http.StatusAccepted,
-			Description: "Orders that everything the tenant has until now is erased, and answers at once: its endpoints " +
-				"with what they have been and their secrets, the payloads of its events, what attempts say of its receivers, its endpoints' " +
-				"health, its operations, its idempotency keys, and the answers that are stored for it. Pending deliveries " +
-				"are cancelled, and the API keys that are bound to it revoked. Ids, types, times, states and counts " +
-				"stay in the log until the retention ends. What is enqueued later is not erased. A second order " +
-				"while one is running starts that one anew.",
+			Description: "Orders that everything the tenant has until now is erased, and answers at once: its endpoints with " +
+				"what they have been and their secrets, the payloads of its events, what attempts say of its " +
+				"receivers, its endpoints' health, its operations, its idempotency keys, and the answers that are " +
+				"stored for it. Pending deliveries are cancelled, and the API keys that are bound to it revoked. " +
+				"Ids, types, times, states and counts stay in the log until the retention ends. What is enqueued " +
+				"later is not erased. A second order while one is running starts that one anew.",
 		},
 		access: adminAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.eraseTenant)

@@ -42,9 +42,9 @@ func (s *Server) addUsage() {
 		Operation: huma.Operation{
 			OperationID: "list-usage", Method: http.MethodGet, Path: "/api/usage", Tags: []string{tagDelivery},
 			Summary: "What tenants have used, for bills",
-			Description: "Counted from the log when an hour has ended, which takes up to an hour, and again until a day later, for what was " +
-				"committed late: then it is final and exact. Kept for 400 days, also after its events have left; it leaves with a tenant " +
-				"that is erased. What nothing was used in has no item.",
+			Description: "Counted from the log when an hour has ended, which takes up to an hour, and again until a day " +
+				"later, for what was committed late: then it is final and exact. Kept for 400 days, also after its " +
+				"events have left; it leaves with a tenant that is erased. What nothing was used in has no item.",
 		},
 		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listUsage)
@@ -84,7 +84,7 @@ func (s *Server) listUsage(ctx context.Context, in *listUsageInput) (*pageOutput
 		}
 		found, err := db.New().ListUsage(ctx, tx, p)
 		for i, r := range found {
-			rows = append(rows, usageRow{r, p.SkipRows + int32(i) + 1}) //nolint:gosec // at most a page
+			rows = append(rows, usageRow{r, p.SkipRows + int32(i) + 1})
 		}
 		return rows, err
 	}, always(func(r usageRow) usage {

@@ -19,8 +19,8 @@ const (
 	// readingLife is how long what was read of the database is told again: the usual interval of scrapes.
 	readingLife = 15 * time.Second
 
-	// backlogShare: what was read is kept for at least so many times the time it took, so that it costs at most 2 % of one
-	// connection.
+	// backlogShare: what was read is kept for at least so many times the time it took, so that it costs at most 2 % of
+	// one connection.
 	readingShare = 50
 
 	// readingTimeout bounds a read, and with it a scrape while the database is away.
@@ -37,9 +37,9 @@ const (
 		"SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
 )
 
-// Collector collects what only the database knows: the depth of the queues, what was enqueued by whomever, how far ahead
-// the partitions are, and what upkeep tells. Every process may have one, with or without workers, so that a queue that
-// nobody works is seen. Create one with [NewCollector].
+// Collector collects what only the database knows: the depth of the queues, what was enqueued by whomever, how far
+// ahead the partitions are, and what upkeep tells. Every process may have one, with or without workers, so that a
+// queue that nobody works is seen. Create one with [NewCollector].
 type Collector struct {
 	pool   *pgxpool.Pool
 	logger *slog.Logger
@@ -74,6 +74,7 @@ func NewCollector(pool *pgxpool.Pool, keep time.Duration, logger *slog.Logger) *
 			"Jobs of deliveries by queue (lane: all of the queues endpoint-<id> together; deliver_bulk: with the "+
 				"tenants' queues bulk-<hash>) and state: available (due), "+
 				"retryable and scheduled (later), running. Counted up to 50,000."+all, "queue", "state"),
+
 		oldest: desc("oldest_due_seconds",
 			"For how long the delivery has been due that waits longest for its attempt, also if its run was given back; "+
 				"0: none is. "+

@@ -96,7 +96,7 @@ func TestRollupsAreFolded(t *testing.T) {
 	before := hours()
 	var both sync.WaitGroup
 	for range 2 {
-		both.Go(func() { require.NoError(t, rollup.Fold(b.ctx, b.pool, 30*24*time.Hour)) }) //nolint:testifylint // ends the test as well
+		both.Go(func() { require.NoError(t, rollup.Fold(b.ctx, b.pool, 30*24*time.Hour)) })
 	}
 	both.Wait()
 	require.Equal(t, before, hours())
@@ -126,7 +126,7 @@ func TestEventsAreCountedByTheMinute(t *testing.T) {
 	b.exec(t, `UPDATE outhook.events SET tenant_id = 'other' WHERE id IN (SELECT id FROM outhook.events ORDER BY id DESC LIMIT 2)`)
 	var all sync.WaitGroup
 	for range 4 {
-		all.Go(func() { require.NoError(t, rollup.CountEvents(b.ctx, b.pool)) }) //nolint:testifylint // ends the test as well
+		all.Go(func() { require.NoError(t, rollup.CountEvents(b.ctx, b.pool)) })
 	}
 	all.Wait()
 	for who, want := range map[string]int{"": 12, tenant: 10, "other": 2} {

@@ -52,6 +52,7 @@ func newUpkeepDescs(keep time.Duration) upkeepDescs {
 				"sessions are seen by members of pg_read_all_stats only."+all),
 		behind: desc("oldest_snapshot_transactions",
 			"The same in transactions since, with what replication slots and standbys hold, which has no time."+all),
+
 		endpoints: desc("endpoints",
 			"Endpoints by state: healthy and failing (enabled), paused, disabled. Counted up to 50,000 together."+all, "state"),
 		paused: desc("paused_since_timestamp_seconds",

@@ -55,6 +55,7 @@ func phases(dns, connect, tls, firstByte *int) string {
 			parts = append(parts, fmt.Sprintf("%s %.1f", part.name, float64(*part.us)/1000))
 		}
 	}
+
 	if len(parts) == 0 {
 		return "-"
 	}

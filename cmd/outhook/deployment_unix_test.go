@@ -133,11 +133,11 @@ func manifests(t *testing.T, secrets string) deployment {
 		decoder := yaml.NewDecoder(bytes.NewReader(text))
 		for {
 			var m manifest
-			if err := decoder.Decode(&m); errors.Is(err, io.EOF) {
+			err := decoder.Decode(&m)
+			if errors.Is(err, io.EOF) {
 				break
-			} else {
-				require.NoError(t, err, name)
 			}
+			require.NoError(t, err, name)
 			if m.Kind != "Deployment" && m.Kind != "Job" {
 				continue
 			}

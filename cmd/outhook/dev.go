@@ -76,10 +76,12 @@ func (d *devCmd) Run(c *command) error {
 // checkDatabase refuses what a database of the user's, or one that runs, can't be told to do.
 func (d *devCmd) checkDatabase() error {
 	if d.Wait && (d.Reset || d.Ephemeral || d.Demo) {
-		return usageError{errors.New("--wait starts nothing: --reset, --ephemeral and --demo are for the dev that it waits for")}
+		return usageError{errors.New("--wait starts nothing: " +
+			"--reset, --ephemeral and --demo are for the dev that it waits for")}
 	}
 	if d.DatabaseURL != "" && (d.Reset || d.Ephemeral) {
-		return usageError{errors.New("--reset and --ephemeral are about the embedded database: leave out --database-url, " +
+		return usageError{errors.New("--reset and --ephemeral are about the embedded database: leave out " +
+			"--database-url, " +
 			"and unset OUTHOOK_DATABASE_URL")}
 	}
 	return nil

@@ -29,7 +29,7 @@ const runningFile = "running.json"
 // devAddress is what a program needs to work with a dev.
 type devAddress struct {
 	URL    string `json:"url"`
-	APIKey string `json:"api_key"` //nolint:gosec // the key of a machine's own dev, in a file that only its user reads
+	APIKey string `json:"api_key"`
 
 	// DatabaseURL is that of the embedded database. Empty: dev was given one, which its user knows.
 	DatabaseURL string `json:"database_url,omitempty"`
@@ -48,7 +48,7 @@ func (a devAddress) exports(indent string) string {
 
 // keepIn writes the address into the data folder. Call gone once nobody serves there any more.
 func (a devAddress) keepIn(dir string) (gone func(), err error) {
-	text, err := json.Marshal(a)
+	text, err := json.Marshal(a) //nolint:gosec // the key of a machine's own dev, in a file that only its user reads
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", runningFile, err)
 	}

@@ -153,8 +153,8 @@ func TestPreflightSeesAPooler(t *testing.T) {
 	t.Parallel()
 	database := migrated(t)
 	require.Regexp(t, `^ok: one that keeps sessions: give it 20 server connections for each API, and 28`,
-		verdictsOf(t, false, "--database-url", pgbouncer(t, database, "session"))["pooler"])
-	all := verdictsOf(t, false, "--database-url", pgbouncer(t, database, "transaction"))
+		verdictsOf(t, "--database-url", pgbouncer(t, database, "session"))["pooler"])
+	all := verdictsOf(t, "--database-url", pgbouncer(t, database, "transaction"))
 	require.Regexp(t, `^FAILED: .*pool_mode = session`, all["pooler"])
 	require.Len(t, all, 1)
 }

@@ -198,6 +198,7 @@ func (p *preflight) pooler(ctx context.Context) error {
 			p.add("pooler", passed, "none")
 			return nil
 		}
+
 		p.add("pooler", passed, "one that keeps sessions: give it %d server connections for each API, and %d for each worker",
 			server.APIConnections, server.WorkerConnections)
 		return nil
@@ -401,6 +402,7 @@ func weakness(key string) string {
 	for _, r := range key {
 		letters[r] = true
 	}
+
 	for _, word := range []string{"change", "example", "secret", "password", "admin", "test", "outhook"} {
 		if strings.Contains(strings.ToLower(key), word) {
 			return fmt.Sprintf("has %q in it, as keys of examples do", word)

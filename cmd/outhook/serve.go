@@ -94,6 +94,7 @@ func (s *serveCmd) check() error {
 
 // serve runs a server until ctx ends. ready is called with it and its address once everything runs.
 func serve(ctx context.Context, cfg server.Config, ready func(*server.Server, net.Addr)) (err error) {
+	cfg.Telemetry.MaxQueuedSpans = maxSpansFrom(os.Getenv, cfg.Telemetry.MaxQueuedSpans)
 	if cfg.Telemetry.Spans, err = spansFrom(os.Getenv); err != nil {
 		return err
 	}

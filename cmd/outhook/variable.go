@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"github.com/outhook/outhook/cmd/outhook/internal/server"
@@ -99,4 +100,12 @@ func spansFrom(getenv func(string) string) (server.Protocol, error) {
 	case server.NoSpans:
 	}
 	return server.NoSpans, errors.New("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf or grpc")
+}
+
+// maxSpansFrom reads how many spans may wait as OpenTelemetry does, for which what is no number above 0 is not set.
+func maxSpansFrom(getenv func(string) string, otherwise int) int {
+	if n, err := strconv.Atoi(getenv("OTEL_BSP_MAX_QUEUE_SIZE")); err == nil && n > 0 {
+		return n
+	}
+	return otherwise
 }

@@ -67,3 +67,10 @@ func TestTracingVariables(t *testing.T) {
 		require.Equal(t, c.want, got, c.env)
 	}
 }
+
+func TestMaxSpansFrom(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{"": 7, "x": 7, "0": 7, "-1": 7, "100": 100} {
+		require.Equal(t, want, maxSpansFrom(func(string) string { return text }, 7), text)
+	}
+}

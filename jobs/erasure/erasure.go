@@ -48,9 +48,9 @@ type Args struct {
 func (Args) Kind() string { return "erase" }
 
 // Order orders that everything that a tenant has until now is erased: what its endpoints are and their secrets,
-// its payloads, what attempts say of its receivers, its endpoints' health, its rollups and usage, its operations and its idempotency keys; and
-// that its API keys are revoked. Ids, times, types, states and counts stay in the log until the retention ends. It
-// takes effect when tx commits; a job does the rest, which GetErasure tells of.
+// its payloads, what attempts say of its receivers, its endpoints' health, its rollups and usage, its operations and
+// its idempotency keys; and that its API keys are revoked. Ids, times, types, states and counts stay in the log until
+// the retention ends. It takes effect when tx commits; a job does the rest, which GetErasure tells of.
 func Order(ctx context.Context, tx pgx.Tx, tenantID string) (db.TenantErasure, error) {
 	q := db.New()
 	order, err := q.InsertErasure(ctx, tx, tenantID)
@@ -187,8 +187,8 @@ func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveEr
 	return p, nil
 }
 
-// eraseReports erases what is said of endpoints that are erased already: their revisions, their health, what was counted
-// of them, and the replays of their deliveries.
+// eraseReports erases what is said of endpoints that are erased already: their revisions, their health, what was
+// counted of them, and the replays of their deliveries.
 func eraseReports(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) error {
 	if err := db.New().EraseRevisions(ctx, tx, order.TenantID); err != nil {
 		return fmt.Errorf("erasing the endpoints' revisions: %w", err)

@@ -18,7 +18,8 @@ const (
 // whatever stands in between: an address alone tells it only of the servers of its own process.
 const HeaderLoop = "outhook-loop"
 
-// Why a run of which nothing left is given back by trouble of ours: a label of a metric, and noted with the job as "late".
+// Why a run of which nothing left is given back by trouble of ours: a label of a metric, and noted with the job as
+// "late".
 const (
 	TroubleLease   = "lease"   // its process may be taken for dead
 	TroubleLoad    = "load"    // the database does not say what to send

@@ -58,8 +58,8 @@ const (
 )
 
 var (
-	// ErrInTheWay is returned by Retain if an open transaction or somebody else's lock kept it from something. A later run
-	// does that.
+	// ErrInTheWay is returned by Retain if an open transaction or somebody else's lock kept it from something. A later
+	// run does that.
 	ErrInTheWay = errors.New("an open transaction is in the way")
 
 	// errLost says that another process has the lease: this one was frozen, or cut off from the database.
@@ -119,8 +119,8 @@ func NewWorker(cfg Config, pool *pgxpool.Pool, logger *slog.Logger, reg promethe
 	}
 }
 
-// Work makes the partitions of the coming days, erases expired secrets and stored answers, folds the rollups, counts the
-// usage, and removes what is due.
+// Work makes the partitions of the coming days, erases expired secrets and stored answers, folds the rollups, counts
+// the usage, and removes what is due.
 func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 	made, err := CreatePartitions(ctx, w.pool, w.cfg.PartitionsAhead)
 	if err != nil {
@@ -164,8 +164,8 @@ func (w *Worker) Work(ctx context.Context, _ *river.Job[Args]) error {
 	return errors.Join(counted, err)
 }
 
-// count folds the rollups and counts the usage, before a day leaves. Trouble with them keeps nothing from leaving: a disk
-// that is full stops everything.
+// count folds the rollups and counts the usage, before a day leaves. Trouble with them keeps nothing from leaving: a
+// disk that is full stops everything.
 func (w *Worker) count(ctx context.Context) error {
 	folded := rollup.Fold(ctx, w.pool, w.cfg.Keep)
 	if folded != nil {

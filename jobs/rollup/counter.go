@@ -12,8 +12,8 @@ import (
 	"github.com/outhook/outhook/internal/bucket"
 )
 
-// Minute is the finest that is kept.
-const Minute = time.Minute
+// Grain is the finest that is kept.
+const Grain = time.Minute
 
 // Observation is the end of one run: an attempt, the end of a delivery, or both.
 type Observation struct {
@@ -53,7 +53,8 @@ type counts struct {
 const outcomes = 6
 
 func outcomeIndex(o db.AttemptOutcome) int {
-	switch o {
+	switch o { // their order is that of the stored arrays
+
 	case db.AttemptOutcomeSucceeded:
 		return 0
 	case db.AttemptOutcomeRejected:
@@ -144,7 +145,7 @@ func (c *Counter) Observe(list []Observation) {
 
 	for i := range list {
 		o := &list[i]
-		minute := o.At.Unix() / int64(Minute/time.Second)
+		minute := o.At.Unix() / int64(Grain/time.Second)
 		for _, s := range [...]subject{{o.TenantID, o.EndpointID}, {tenantID: o.TenantID}, every} {
 			c.row(key{s, minute}).add(o)
 		}
@@ -160,8 +161,8 @@ func (c *Counter) row(k key) *counts {
 	return row
 }
 
-// take returns what is to be written now, and forgets it: of all tenants each time, of others what is new after a pause,
-// and else what has been added up for a while.
+// take returns what is to be written now, and forgets it: of all tenants each time, of others what is new after a
+// pause, and else what has been added up for a while.
 func (c *Counter) take(now time.Time, patience time.Duration) map[key]*counts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,4 +202,4 @@ func (c *Counter) putBack(rows map[key]*counts, oldest time.Time) (dropped int) 
 }
 
 // at is the beginning of the key's minute.
-func (k key) at() time.Time { return time.Unix(k.minute*int64(Minute/time.Second), 0) }
+func (k key) at() time.Time { return time.Unix(k.minute*int64(Grain/time.Second), 0) }

@@ -29,8 +29,8 @@ func Resolutions() []Resolution {
 // processes.
 const foldStretch = time.Hour
 
-// Fold makes the rows that are old enough coarser, and deletes those that are older than a time. It can be repeated, and
-// stopped anywhere: what it makes of some rows, and that they go, commits together.
+// Fold makes the rows that are old enough coarser, and deletes those that are older than a time. It can be repeated,
+// and stopped anywhere: what it makes of some rows, and that they go, commits together.
 func Fold(ctx context.Context, pool *pgxpool.Pool, retention time.Duration) error {
 	list := Resolutions()
 	for i := range list[:len(list)-1] {

@@ -19,10 +19,10 @@ const (
 	// interval is how often what is new is written, and patience how often the same endpoint's or tenant's is: what has
 	// been quiet is seen at once, and what is busy is a row a minute.
 	interval = 10 * time.Second
-	patience = Minute
+	patience = Grain
 
 	// keep is how long what can't be written is kept, which bounds its size.
-	keep = 10 * Minute
+	keep = 10 * Grain
 
 	// chunk is how many rows are inserted in one statement, and timeout bounds it.
 	chunk   = 500

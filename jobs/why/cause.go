@@ -358,6 +358,7 @@ func outcome(r db.ExplainDeliveriesRow) string {
 	if words == "" {
 		words = "is not in the log"
 	}
+
 	switch {
 	case r.LastStatusCode != nil:
 		words += fmt.Sprintf(" with status %d", *r.LastStatusCode)

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/signature"
@@ -28,8 +30,8 @@ type Config struct {
 	// Defaults to both.
 	Roles Roles
 
-	// Listen is the address, host:port, that serves the API, its documentation, River UI and the health checks. A worker
-	// without the API serves the health checks alone. Port 0 is any free one; [Server.Run] tells which.
+	// Listen is the address, host:port, that serves the API, its documentation, River UI and the health checks. A
+	// worker without the API serves the health checks alone. Port 0 is any free one; [Server.Run] tells which.
 	//
 	// Defaults to ":8080".
 	Listen string
@@ -57,12 +59,12 @@ type Config struct {
 	// Defaults to the workers' own.
 	Jobs jobs.Config
 
-	// Egress says where deliveries may go. MaxIdleConns and MaxIdlePerHost 0 are a connection for each attempt that may be
-	// under way, also to a single host: making a new one costs more than a whole request on one that is there. The
-	// database's address is blocked whatever Allow holds.
+	// Egress says where deliveries may go. MaxIdleConns and MaxIdlePerHost 0 are a connection for each attempt that
+	// may be under way, also to a single host: making a new one costs more than a whole request on one that is there.
+	// The database's address is blocked whatever Allow holds.
 	//
-	// Defaults to https:// alone, to public addresses, and to the usual ports of HTTP servers (80, 443, 8080, 8443): none
-	// of a database's, a mail server's or a remote shell's.
+	// Defaults to https:// alone, to public addresses, and to the usual ports of HTTP servers (80, 443, 8080, 8443):
+	// none of a database's, a mail server's or a remote shell's.
 	Egress egress.Config
 
 	// ShutdownDelay is for how long a process that is to stop, and says so at /readyz, still serves the requests that
@@ -81,8 +83,8 @@ type Config struct {
 	// Defaults to discarding.
 	Logger *slog.Logger
 
-	// Notify is told, at the start, of what is not as it might be meant and stops nothing, so that the edge can say which
-	// of its settings cures that. It must not block.
+	// Notify is told, at the start, of what is not as it might be meant and stops nothing, so that the edge can say
+	// which of its settings cures that. It must not block.
 	//
 	// Defaults to nil: nobody is told.
 	Notify func(context.Context, Notice)
@@ -111,18 +113,24 @@ type Roles struct {
 
 // Telemetry says where metrics and spans go.
 type Telemetry struct {
-	// MetricsListen is the address, host:port, that serves /metrics without authentication. Empty: none does. The default
-	// gives way if another process has it (see [MetricsAddressTaken]); any other address that is taken stops the start.
+	// MetricsListen is the address, host:port, that serves /metrics without authentication. Empty: none does. The
+	// default gives way if another process has it (see [MetricsAddressTaken]); any other address that is taken stops
+	// the start.
 	//
 	// Defaults to "127.0.0.1:9464".
 	MetricsListen string
 
-	// Spans is the protocol that spans are exported with. Where they go, the sampler, the limits and the headers are read
-	// from the environment by OpenTelemetry itself:
+	// Spans is the protocol that spans are exported with. Where they go, the sampler, the limits and the headers are
+	// read from the environment by OpenTelemetry itself:
 	// https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/.
 	//
 	// Defaults to NoSpans.
 	Spans Protocol
+
+	// MaxQueuedSpans is how many spans may wait for their export; more are dropped, and counted. At least 1.
+	//
+	// Defaults to 2048, as OpenTelemetry's OTEL_BSP_MAX_QUEUE_SIZE.
+	MaxQueuedSpans int
 }
 
 // Protocol is one of OTLP, the protocol of OpenTelemetry.
@@ -158,7 +166,7 @@ func DefaultConfig() Config {
 		Roles:     Roles{API: true, Worker: true},
 		Listen:    ":8080",
 		RiverUI:   true,
-		Telemetry: Telemetry{MetricsListen: defaultMetricsListen},
+		Telemetry: Telemetry{MetricsListen: defaultMetricsListen, MaxQueuedSpans: sdktrace.DefaultMaxQueueSize},
 
 		API:    api.DefaultConfig(),
 		Jobs:   jobs.DefaultConfig(),

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"os"
-	"strconv"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +17,8 @@ type droppedSpans struct {
 func newDroppedSpans() *droppedSpans {
 	total := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "outhook_spans_dropped_total",
-		Help: "Spans that were not exported, by why: queue (as many as may wait do: OTEL_BSP_MAX_QUEUE_SIZE) or export " +
+		Help: "Spans that were not exported, by why: queue (as many as may wait do: OTEL_BSP_MAX_QUEUE_SIZE) or " +
+			"export " +
 			"(the collector did not take them).",
 	}, []string{"cause"})
 	return &droppedSpans{total, total.WithLabelValues("queue"), total.WithLabelValues("export")}
@@ -36,21 +35,14 @@ type spanQueue struct {
 	dropped *droppedSpans
 }
 
-func newSpanQueue(exporter sdktrace.SpanExporter, dropped *droppedSpans) *spanQueue {
-	waiting, most := &atomic.Int64{}, maxQueuedSpans(os.Getenv("OTEL_BSP_MAX_QUEUE_SIZE"))
+// newSpanQueue returns a queue in which most may wait.
+func newSpanQueue(exporter sdktrace.SpanExporter, most int, dropped *droppedSpans) *spanQueue {
+	waiting := &atomic.Int64{}
 	counted := &countingExporter{exporter, waiting, dropped}
 	return &spanQueue{
 		// One more, for what a flush puts there.
 		sdktrace.NewBatchSpanProcessor(counted, sdktrace.WithMaxQueueSize(most+1)), int64(most), waiting, dropped,
 	}
-}
-
-// maxQueuedSpans reads the standard variable as OpenTelemetry does.
-func maxQueuedSpans(text string) int {
-	if n, err := strconv.Atoi(text); err == nil && n > 0 {
-		return n
-	}
-	return sdktrace.DefaultMaxQueueSize
 }
 
 // OnEnd puts a span into the queue if there is room.

@@ -34,13 +34,12 @@ func (*stuckExporter) Shutdown(context.Context) error { return nil }
 
 // Each span is exported or counted. Not parallel: OpenTelemetry reads the environment.
 func TestDroppedSpansAreCounted(t *testing.T) {
-	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
 	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
 	for _, refusal := range []error{nil, errors.New("refused")} {
 		e := &stuckExporter{began: make(chan struct{}, 1), free: make(chan struct{}), err: refusal}
 		dropped := newDroppedSpans()
-		provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newSpanQueue(e, dropped)))
+		provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newSpanQueue(e, 8, dropped)))
 		end := func(n int) {
 			for range n {
 				_, span := provider.Tracer("test").Start(t.Context(), "span")

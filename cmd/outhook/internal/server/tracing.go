@@ -60,7 +60,7 @@ func newTracing(ctx context.Context, cfg Config, dropped *droppedSpans) (*tracin
 		calm.WarnContext(context.WithoutCancel(ctx), "exporting spans", slog.Any("error", err))
 	}))
 
-	queue := newSpanQueue(exporter, dropped)
+	queue := newSpanQueue(exporter, cfg.Telemetry.MaxQueuedSpans, dropped)
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(queue), sdktrace.WithResource(res))
 	return &tracing{provider: provider}, nil
 }
