@@ -21,6 +21,7 @@ import (
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/sqlstate"
+	"github.com/outhook/outhook/internal/strictjson"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
@@ -336,7 +337,7 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 		head.Deliveries[i] = newDelivery(db.GetDeliveryRow(r))
 	}
 
-	body, err := encodeJSON(head)
+	body, err := strictjson.Encode(head)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/outhook/outhook/internal/strictjson"
 )
 
 func (s *Server) addHealth() {
@@ -30,5 +32,5 @@ func answerHealth(c echo.Context, h healthAnswer) error {
 	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	c.Response().WriteHeader(status)
-	return writeJSON(c.Response(), h)
+	return strictjson.Write(c.Response(), h)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/outhook/outhook/internal/docspage"
 	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/strictjson"
 )
 
 const (
@@ -57,8 +58,8 @@ func newHuma(e *echo.Echo, version string) huma.API {
 			},
 		},
 		Formats: map[string]huma.Format{
-			"application/json": {Marshal: writeJSON, Unmarshal: json.Unmarshal},
-			"json":             {Marshal: writeJSON, Unmarshal: json.Unmarshal}, // problem+json
+			"application/json": {Marshal: strictjson.Write, Unmarshal: json.Unmarshal},
+			"json":             {Marshal: strictjson.Write, Unmarshal: json.Unmarshal}, // problem+json
 		},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
@@ -177,7 +178,7 @@ func (s *Server) addDocs() error {
 	if err != nil {
 		return fmt.Errorf("encoding the OpenAPI document: %w", err)
 	}
-	older, err := downgrade(s.huma.OpenAPI())
+	older, err := docspage.Older(s.huma.OpenAPI())
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,7 @@
 package api
 
 import (
-	"fmt"
 	"net/http"
-	"reflect"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,26 +14,13 @@ import (
 // each body, and the headers of each answer.
 func complete(oapi *huma.OpenAPI) {
 	oapi.Servers = []*huma.Server{{URL: "/", Description: "The server that this document comes from"}}
-	for _, schema := range oapi.Components.Schemas.Map() {
-		tellDefaults(schema)
-	}
+	docspage.TellDefaults(oapi)
 
 	for _, item := range oapi.Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
 			if op != nil {
 				completeOperation(oapi, op)
 			}
-		}
-	}
-}
-
-// tellDefaults moves the defaults of members into their descriptions: from a default, generators conclude that the
-// member is always there, and clients could not leave it out of a request.
-func tellDefaults(object *huma.Schema) {
-	for _, member := range object.Properties {
-		if member.Default != nil {
-			member.Description += fmt.Sprintf(" Default: %v.", reflect.Indirect(reflect.ValueOf(member.Default)))
-			member.Default = nil
 		}
 	}
 }
@@ -50,13 +35,13 @@ func completeOperation(oapi *huma.OpenAPI, op *huma.Operation) {
 	all, _ := op.Metadata[metaCodes].(codes)
 	for code, response := range op.Responses {
 		status, _ := strconv.Atoi(code)
-		setHeader(response, "X-Request-Id", huma.TypeString, "The request's id in the server's log.")
+		docspage.SetHeader(response, "X-Request-Id", huma.TypeString, "The request's id in the server's log.")
 		if passing := all.passing(status); passing != "" {
 			text := "After how many seconds to repeat the request."
 			if passing != all.of(status) {
 				text += " Only with " + passing + "."
 			}
-			setHeader(response, "Retry-After", huma.TypeInteger, text)
+			docspage.SetHeader(response, "Retry-After", huma.TypeInteger, text)
 		}
 
 		for mediaType, media := range response.Content {
@@ -67,13 +52,6 @@ func completeOperation(oapi *huma.OpenAPI, op *huma.Operation) {
 			media.Example = docspage.AnswerExample(oapi, media.Schema)
 		}
 	}
-}
-
-func setHeader(response *huma.Response, name, kind, description string) {
-	if response.Headers == nil {
-		response.Headers = map[string]*huma.Param{}
-	}
-	response.Headers[name] = &huma.Param{Description: description, Schema: &huma.Schema{Type: kind}}
 }
 
 // exampleProblem is the first of an operation's problems with a status.

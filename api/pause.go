@@ -103,67 +103,57 @@ func (s *Server) addPauses() {
 	}, s.listPauses)
 }
 
-func newPauseAnswer(tenantID string, at time.Time, by, reason string) pause {
-	return pause{TenantID: textOrNull(tenantID), PausedAt: at.UTC(), PausedBy: by, Reason: reason}
+func newPauseAnswer(p db.Pause) pause {
+	return pause{TenantID: textOrNull(p.TenantID), PausedAt: p.PausedAt.UTC(), PausedBy: p.PausedBy, Reason: p.Reason}
 }
 
 func (s *Server) pauseDeliveries(ctx context.Context, _ *struct{}) (*pauseOutput, error) {
-	order, err := decodePause(bodyOf(ctx), true)
-	if err != nil {
-		return nil, err
-	}
-
-	var row db.Pause
-	err = s.change(ctx, func(tx pgx.Tx) (err error) {
-		if row, err = ledger.Pause(ctx, tx, order.tenantID, requestOf(ctx).key.name, order.reason); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, order.done("pause-deliveries"))
+	out := &pauseOutput{}
+	return out, s.orderPause(ctx, "pause-deliveries", true, func(tx pgx.Tx, o pauseOrder) error {
+		row, err := ledger.Pause(ctx, tx, o.tenantID, requestOf(ctx).key.name, o.reason)
+		out.Body = newPauseAnswer(row)
+		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &pauseOutput{newPauseAnswer(row.TenantID, row.PausedAt, row.PausedBy, row.Reason)}, nil
 }
 
 func (s *Server) resumeDeliveries(ctx context.Context, _ *struct{}) (*resumptionOutput, error) {
-	order, err := decodePause(bodyOf(ctx), false)
+	out := &resumptionOutput{}
+	return out, s.orderPause(ctx, "resume-deliveries", false, func(tx pgx.Tx, o pauseOrder) error {
+		row, err := ledger.Resume(ctx, tx, o.tenantID)
+		if row != nil {
+			ended := newPauseAnswer(*row)
+			out.Body.Ended = &ended
+		}
+		return err
+	})
+}
+
+// orderPause carries an order out, and writes it into the audit trail.
+func (s *Server) orderPause(
+	ctx context.Context, action string, withReason bool, do func(pgx.Tx, pauseOrder) error,
+) error {
+	order, err := decodePause(bodyOf(ctx), withReason)
 	if err != nil {
-		return nil, err
+		return err
 	}
 
-	var row *db.Pause
-	err = s.change(ctx, func(tx pgx.Tx) (err error) {
-		if row, err = ledger.Resume(ctx, tx, order.tenantID); err != nil {
+	return s.change(ctx, func(tx pgx.Tx) error {
+		if err := do(tx, order); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, order.done("resume-deliveries"))
+		return s.audit(ctx, tx, order.done(action))
 	})
-	if err != nil {
-		return nil, err
-	}
-
-	out := &resumptionOutput{}
-	if row != nil {
-		ended := newPauseAnswer(row.TenantID, row.PausedAt, row.PausedBy, row.Reason)
-		out.Body.Ended = &ended
-	}
-	return out, nil
 }
 
 func (s *Server) listPauses(ctx context.Context, _ *struct{}) (*pausesOutput, error) {
 	out := &pausesOutput{pauses{Pauses: []pause{}}}
-	err := s.read(ctx, func(tx pgx.Tx) error {
+	return out, s.read(ctx, func(tx pgx.Tx) error {
 		rows, err := db.New().ListPauses(ctx, tx, maxPauses)
 		for _, r := range rows {
-			out.Body.Pauses = append(out.Body.Pauses, newPauseAnswer(r.TenantID, r.PausedAt, r.PausedBy, r.Reason))
+			out.Body.Pauses = append(out.Body.Pauses, newPauseAnswer(r))
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // pauseOrder is what is to be paused or resumed.
@@ -171,18 +161,16 @@ type pauseOrder struct {
 	tenantID string // ledger.PauseAll: everything
 	all      bool
 	reason   string
+	detail   map[string]any // for the audit trail
 }
 
 // done is the order as it enters the audit trail.
 func (o pauseOrder) done(action string) done {
-	var detail map[string]any
-	if o.reason != "" {
-		detail = map[string]any{"reason": o.reason}
-	}
+	d := done{action, o.tenantID, objectTenant, o.tenantID, o.detail}
 	if o.all {
-		return done{action, "", objectDeliveries, "all", detail}
+		d.objectType, d.objectID = objectDeliveries, "all"
 	}
-	return done{action, o.tenantID, objectTenant, o.tenantID, detail}
+	return d
 }
 
 // decodePause reads the body that pauses, with a reason, or resumes.
@@ -203,14 +191,14 @@ func decodePause(body []byte, withReason bool) (o pauseOrder, err error) {
 			}
 		case name == "reason" && withReason:
 			o.reason = strictjson.Text(value, "body.reason", &f)
+			o.detail = map[string]any{"reason": o.reason}
 		default:
 			return false
 		}
 		return true
 	})
 
-	length := utf8.RuneCountInString(o.reason)
-	switch {
+	switch length := utf8.RuneCountInString(o.reason); {
 	case len(f) > 0:
 	case o.all == (o.tenantID != ""):
 		f.Add("body", "must have either tenant_id, or all, which is true")

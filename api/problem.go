@@ -22,6 +22,7 @@ import (
 	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/sqlstate"
+	"github.com/outhook/outhook/internal/strictjson"
 	"github.com/outhook/outhook/jobs/ledger"
 	joboperation "github.com/outhook/outhook/jobs/operation"
 )
@@ -161,7 +162,7 @@ func (s *Server) writeError(err error, c echo.Context) {
 		header.Set(echo.HeaderAllow, allow+", "+http.MethodHead) // see ServeHTTP
 	}
 	c.Response().WriteHeader(p.Status)
-	_ = writeJSON(c.Response(), p) // a problem can always be encoded
+	_ = strictjson.Write(c.Response(), p) // a problem can always be encoded
 }
 
 // withoutInput is huma's transformer: it makes problems of huma's own errors, which would repeat the input.

@@ -26,38 +26,28 @@ func (q *Queries) GetPause(ctx context.Context, db DBTX, tenantID string) (Pause
 }
 
 const listPauses = `-- name: ListPauses :many
-SELECT p.tenant_id, p.paused_at, p.paused_by, p.reason,
-    ARRAY(SELECT q.name FROM outhook.river_queue AS q WHERE p.tenant_id = '' AND q.paused_at = p.paused_at ORDER BY q.name)::text[] AS queues
-FROM outhook.pauses AS p
+SELECT p.tenant_id, p.paused_at, p.paused_by, p.reason, p.resumed_at FROM outhook.pauses AS p
 WHERE p.resumed_at IS NULL
     AND (p.tenant_id <> '' OR EXISTS (SELECT FROM outhook.river_queue AS q WHERE q.paused_at = p.paused_at))
 ORDER BY p.tenant_id LIMIT $1
 `
 
-type ListPausesRow struct {
-	TenantID string
-	PausedAt time.Time
-	PausedBy string
-	Reason   string
-	Queues   []string
-}
-
-// The pauses that hold, that of everything first. queues: that are paused by it.
-func (q *Queries) ListPauses(ctx context.Context, db DBTX, maxRows int32) ([]ListPausesRow, error) {
+// The pauses that hold, that of everything first.
+func (q *Queries) ListPauses(ctx context.Context, db DBTX, maxRows int32) ([]Pause, error) {
 	rows, err := db.Query(ctx, listPauses, maxRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []ListPausesRow{}
+	items := []Pause{}
 	for rows.Next() {
-		var i ListPausesRow
+		var i Pause
 		if err := rows.Scan(
 			&i.TenantID,
 			&i.PausedAt,
 			&i.PausedBy,
 			&i.Reason,
-			&i.Queues,
+			&i.ResumedAt,
 		); err != nil {
 			return nil, err
 		}

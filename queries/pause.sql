@@ -37,10 +37,8 @@ WITH resumed AS (
 SELECT pg_notify('outhook.river_control', jsonb_build_object('action', 'resume', 'queue', r.name)::text) FROM resumed AS r;
 
 -- name: ListPauses :many
--- The pauses that hold, that of everything first. queues: that are paused by it.
-SELECT p.tenant_id, p.paused_at, p.paused_by, p.reason,
-    ARRAY(SELECT q.name FROM outhook.river_queue AS q WHERE p.tenant_id = '' AND q.paused_at = p.paused_at ORDER BY q.name)::text[] AS queues
-FROM outhook.pauses AS p
+-- The pauses that hold, that of everything first.
+SELECT p.* FROM outhook.pauses AS p
 WHERE p.resumed_at IS NULL
     AND (p.tenant_id <> '' OR EXISTS (SELECT FROM outhook.river_queue AS q WHERE q.paused_at = p.paused_at))
 ORDER BY p.tenant_id LIMIT @max_rows;

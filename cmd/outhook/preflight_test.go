@@ -127,7 +127,7 @@ func TestPreflight(t *testing.T) {
 		{
 			check: "encryption_key", want: `^FAILED: 1 are missing .*: add them behind the first`, args: api,
 			before: `INSERT INTO outhook.endpoints (id, tenant_id, url, timeout_ms) VALUES (outhook.uuid_v7(), 'acme', 'http://127.0.0.1:1/', 1000);
-				INSERT INTO outhook.endpoint_secrets (id, endpoint_id, key_id, sealed) SELECT outhook.uuid_v7(), n.id, '0a1b2c3d', '\x00' FROM outhook.endpoints AS n`,
+				INSERT INTO outhook.endpoint_secrets (endpoint_id, key_id, sealed) SELECT n.id, '0a1b2c3d', '\x00' FROM outhook.endpoints AS n`,
 		},
 	} {
 		if c.before != "" {

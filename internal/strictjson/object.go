@@ -4,7 +4,7 @@
 //
 // Begin with [ParseObject] and [EachMember]. What they find is JSON that is known to be valid, which the functions
 // for values ([Text], [Texts], [Integer], ...) rely on. Whatever is wrong is added to [problem.Faults] with its
-// location, a path that begins with body.
+// location, a path that begins with body. [Encode] and [Write] are for answers.
 package strictjson
 
 import (

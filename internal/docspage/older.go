@@ -1,4 +1,4 @@
-package api
+package docspage
 
 import (
 	"encoding/json"
@@ -7,8 +7,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// downgrade returns the document as OpenAPI 3.0, without what huma leaves in it that 3.0 does not know.
-func downgrade(oapi *huma.OpenAPI) ([]byte, error) {
+// Older returns the document as OpenAPI 3.0, without what huma leaves in it that 3.0 does not know.
+func Older(oapi *huma.OpenAPI) ([]byte, error) {
 	text, err := oapi.Downgrade()
 	if err != nil {
 		return nil, fmt.Errorf("encoding the OpenAPI document as 3.0: %w", err)

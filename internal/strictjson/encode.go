@@ -1,4 +1,4 @@
-package api
+package strictjson
 
 import (
 	"bytes"
@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// encodeJSON encodes v without HTML escapes: what is JSON stays readable.
-func encodeJSON(v any) ([]byte, error) {
+// Encode encodes v without HTML escapes: what is JSON stays readable.
+func Encode(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -18,9 +18,9 @@ func encodeJSON(v any) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// writeJSON writes v in one piece. huma panics on an error, so that of a client that is gone must not be one.
-func writeJSON(w io.Writer, v any) error {
-	data, err := encodeJSON(v)
+// Write writes v in one piece. huma panics on an error, so that of a client that is gone must not be one.
+func Write(w io.Writer, v any) error {
+	data, err := Encode(v)
 	if err != nil {
 		return err
 	}
