@@ -11,8 +11,8 @@ import (
 func (s *Server) addHealth() {
 	s.echo.GET("/livez", func(c echo.Context) error { return answerHealth(c, healthAnswer{Status: checkOK}) })
 	s.echo.GET("/readyz", func(c echo.Context) error {
-		if stopping := s.cfg.Checks.Stopping; stopping != nil && stopping() {
-			return answerHealth(c, healthAnswer{Status: checkNotReady, Checks: map[string]string{"process": checkStopping}})
+		if s.ready.stopping() {
+			return answerHealth(c, healthAnswer{Status: checkNotReady, Checks: map[string]string{readyProcess: checkStopping}})
 		}
 
 		h, err := s.ready.group.Do(c.Request().Context(), struct{}{})

@@ -7,8 +7,10 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/api"
@@ -31,6 +33,98 @@ func failIf(failing *atomic.Bool) func(context.Context) error {
 		}
 		return nil
 	}
+}
+
+// shown returns outhook_ready by check. It fails if a scrape waits for anything.
+func shown(t *testing.T, reg *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	began := time.Now()
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), readyTimeout)
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == "outhook_ready" {
+				values[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	return values
+}
+
+// readyTimeout is for how long each check of /readyz is waited for.
+const readyTimeout = 2 * time.Second
+
+// What a scrape shows is what the last checks found, whatever has become of the database since.
+func TestReadyMetric(t *testing.T) {
+	t.Parallel()
+	everything := func(hang context.Context, stopping *atomic.Bool) api.Checks {
+		return api.Checks{
+			Schema: func(ctx context.Context) error {
+				select {
+				case <-hang.Done():
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			},
+			Ready: healthy, GivingBack: func() string { return "" }, Stopping: stopping.Load,
+			Vacuum: func(context.Context) ([]string, error) { return nil, nil },
+		}
+	}
+	measured := func(pool *pgxpool.Pool, checks api.Checks) (*api.Server, *prometheus.Registry) {
+		cfg, reg := checked(pool, checks), prometheus.NewRegistry()
+		cfg.Metrics = reg
+		return api.NewHealth(cfg), reg
+	}
+
+	t.Run("IsThereWithoutADatabase", func(t *testing.T) {
+		t.Parallel()
+		pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/none")
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		h, reg := measured(pool, everything(t.Context(), &atomic.Bool{}))
+		require.Len(t, shown(t, reg), 6, "before any check")
+		h.CheckReady(t.Context())
+		require.Equal(t, map[string]float64{
+			"process": 1, "database": 0, "schema": 0, "worker": 1, "deliveries": 1, "vacuum": 0,
+		}, shown(t, reg))
+	})
+
+	t.Run("IsThereWhileTheDatabaseHangs", func(t *testing.T) {
+		t.Parallel()
+		hang, answer := context.WithCancel(t.Context())
+		var stopping atomic.Bool
+		h, reg := measured(dbtest.New(t), everything(hang, &stopping))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.CheckReady(t.Context())
+		}()
+		for range 20 {
+			require.Len(t, shown(t, reg), 6)
+		}
+		<-done
+		require.Equal(t, map[string]float64{
+			"process": 1, "database": 1, "schema": 0, "worker": 1, "deliveries": 1, "vacuum": 1,
+		}, shown(t, reg))
+		answer()
+		stopping.Store(true)
+		h.CheckReady(t.Context())
+		require.Equal(t, map[string]float64{
+			"process": 0, "database": 1, "schema": 1, "worker": 1, "deliveries": 1, "vacuum": 1,
+		}, shown(t, reg))
+	})
+
+	t.Run("ShowsTheChecksOfTheProcess", func(t *testing.T) {
+		t.Parallel()
+		h, reg := measured(dbtest.New(t), api.Checks{Schema: healthy, Ready: func(context.Context) error {
+			return errors.New("it fetches nothing")
+		}, GivingBack: func() string { return "secret" }})
+		require.Equal(t, 503, serve(t, h, "GET", "/readyz").Code)
+		require.Equal(t, map[string]float64{"process": 1, "database": 1, "schema": 1, "worker": 0, "deliveries": 0}, shown(t, reg))
+	})
 }
 
 // checked is what the health checks need.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net/http"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -108,9 +107,9 @@ func (s *Server) openPool(name string, conns, ready int32) (*pgxpool.Pool, error
 	return pool, nil
 }
 
-// NewHealth returns a handler that serves /livez and /readyz only, for a process without the API. It uses the Pool, the
-// Logger and the Checks of cfg.
-func NewHealth(cfg Config) http.Handler {
+// NewHealth returns a server of /livez and /readyz only, for a process without the API. It uses the Pool, the Logger,
+// the Checks and the Metrics of cfg, and needs no Close.
+func NewHealth(cfg Config) *Server {
 	return newServer(cfg)
 }
 

@@ -5,18 +5,38 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/sqlstate"
 )
 
-// readyTimeout bounds each check of /readyz, and so its answer to the sum of them: below the usual 10 s of probes.
-const readyTimeout = 2 * time.Second
+const (
+	// readyTimeout bounds each check of /readyz, and so its answer to the sum of them: below the usual 10 s of probes.
+	readyTimeout = 2 * time.Second
+
+	// ReadyInterval is how often a process should call [Server.CheckReady]: what outhook_ready shows is not older than
+	// this and the time that the checks take.
+	ReadyInterval = 5 * time.Second
+)
+
+// Names of the checks of /readyz.
+const (
+	readyDatabase   = "database"
+	readySchema     = "schema"
+	readyWorker     = "worker"
+	readyDeliveries = "deliveries"
+	readyVacuum     = "vacuum"
+	readyProcess    = "process"
+)
 
 // Results of a check. What exactly is wrong is logged, not told to strangers.
 const (
@@ -47,12 +67,69 @@ type readiness struct {
 	group   *batch.Group[struct{}, healthAnswer]
 	failing bool // at the last check, so that only changes are logged
 	holders string
+
+	mu   sync.Mutex
+	last map[string]string // what the last checks found: of one moment, so that alerts may compare them
 }
 
 func newReadiness(cfg Config) *readiness {
 	r := &readiness{cfg: cfg, pools: []*pgxpool.Pool{cfg.Pool}}
 	r.group = batch.New(batch.Config{}, func(struct{}) int { return 0 }, r.run)
+	r.addMetrics()
 	return r
+}
+
+// names returns the checks that this process makes.
+func (r *readiness) names() []string {
+	names := []string{readyProcess, readyDatabase, readySchema}
+	if r.cfg.Checks.Ready != nil {
+		names = append(names, readyWorker)
+	}
+	if r.cfg.Checks.GivingBack != nil {
+		names = append(names, readyDeliveries)
+	}
+	if r.cfg.Checks.Vacuum != nil {
+		names = append(names, readyVacuum)
+	}
+	return names
+}
+
+// addMetrics shows what the last checks found. A scrape asks nobody, so that an alert sees a database that is away, or
+// that answers nothing.
+func (r *readiness) addMetrics() {
+	factory := promauto.With(r.cfg.Metrics)
+
+	for _, name := range r.names() {
+		factory.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "outhook_ready", Help: "1 if that check of /readyz says ok, else 0, also if it can't be made. " +
+				"Each is made every 5 s; a scrape shows what the last one found.",
+			ConstLabels: prometheus.Labels{"check": name},
+		}, func() float64 {
+			if r.ok(name) {
+				return 1
+			}
+			return 0
+		})
+	}
+}
+
+// ok tells whether a check was so when it was made last.
+func (r *readiness) ok(name string) bool {
+	if name == readyProcess {
+		return !r.stopping()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last[name] == checkOK
+}
+
+// stopping tells whether the process is to end soon.
+func (r *readiness) stopping() bool { return r.cfg.Checks.Stopping != nil && r.cfg.Checks.Stopping() }
+
+// CheckReady makes the checks of /readyz for the metric outhook_ready, together with those that are asked for at the
+// same moment. Call it at the start and then every [ReadyInterval].
+func (s *Server) CheckReady(ctx context.Context) {
+	_, _ = s.ready.group.Do(ctx, struct{}{}) // the only error is that ctx has ended
 }
 
 func (r *readiness) run(ctx context.Context, calls []struct{}) ([]healthAnswer, error) {
@@ -65,6 +142,10 @@ func (r *readiness) run(ctx context.Context, calls []struct{}) ([]healthAnswer, 
 	}
 	r.failing = err != nil
 
+	r.mu.Lock()
+	r.last = maps.Clone(h.Checks)
+	r.mu.Unlock()
+
 	answers := make([]healthAnswer, len(calls))
 	for i := range answers {
 		answers[i] = h
@@ -73,40 +154,41 @@ func (r *readiness) run(ctx context.Context, calls []struct{}) ([]healthAnswer, 
 }
 
 func (r *readiness) check(ctx context.Context) (healthAnswer, error) {
-	h := healthAnswer{Status: checkOK, Checks: map[string]string{"database": checkOK, "schema": checkOK}}
+	h := healthAnswer{Status: checkOK, Checks: map[string]string{readyDatabase: checkOK, readySchema: checkOK}}
 	var schemaErr, workerErr error
 
 	dbErr := within(ctx, r.reach)
 	switch {
 	case errors.Is(dbErr, errReadOnly):
-		h.Checks["database"], h.Checks["schema"] = checkReadOnly, checkUnknown
+		h.Checks[readyDatabase], h.Checks[readySchema] = checkReadOnly, checkUnknown
 	case dbErr != nil:
-		h.Checks["database"], h.Checks["schema"] = checkUnreachable, checkUnknown
+		h.Checks[readyDatabase], h.Checks[readySchema] = checkUnreachable, checkUnknown
 	default:
 		if schemaErr = within(ctx, r.cfg.Checks.Schema); schemaErr != nil {
-			h.Checks["schema"] = checkNotReady
+			h.Checks[readySchema] = checkNotReady
 		}
 	}
 
 	if r.cfg.Checks.Ready != nil {
-		h.Checks["worker"] = checkOK
+		h.Checks[readyWorker] = checkOK
 		if workerErr = within(ctx, r.cfg.Checks.Ready); workerErr != nil {
-			h.Checks["worker"] = checkNotReady
+			h.Checks[readyWorker] = checkNotReady
 		}
 	}
 
 	if r.cfg.Checks.GivingBack != nil {
-		h.Checks["deliveries"] = checkOK
+		h.Checks[readyDeliveries] = checkOK
 		if r.cfg.Checks.GivingBack() != "" {
-			h.Checks["deliveries"] = checkGivenBack
+			h.Checks[readyDeliveries] = checkGivenBack
 		}
 	}
 
 	err := errors.Join(dbErr, schemaErr, workerErr)
 	if err != nil {
 		h.Status = checkNotReady
-	} else if r.cfg.Checks.Vacuum != nil {
-		h.Checks["vacuum"] = r.vacuum(ctx)
+	}
+	if dbErr == nil && r.cfg.Checks.Vacuum != nil {
+		h.Checks[readyVacuum] = r.vacuum(ctx)
 	}
 	return h, err
 }

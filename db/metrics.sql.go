@@ -143,6 +143,31 @@ func (q *Queries) ListLate(ctx context.Context, db DBTX, maxJobs int32) ([]ListL
 	return items, nil
 }
 
+const listPausedNames = `-- name: ListPausedNames :many
+SELECT q.name FROM outhook.river_queue AS q WHERE q.paused_at IS NOT NULL
+`
+
+// The queues that a person has paused.
+func (q *Queries) ListPausedNames(ctx context.Context, db DBTX) ([]string, error) {
+	rows, err := db.Query(ctx, listPausedNames)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const readBacklog = `-- name: ReadBacklog :many
 
 WITH RECURSIVE b AS (
@@ -178,7 +203,7 @@ type ReadBacklogRow struct {
 	OldestSeconds float64
 }
 
-// Queries of the metrics. They run at most every 15 s in a process, and none reads more than a bounded part of a table.
+// Queries of the metrics. They run at most every 10 s in a process, and none reads more than a bounded part of a table.
 // The depth of each kind of queue by state, counted up to max_jobs, and for how long the oldest job that is due has waited.
 // Kind and state are a range of River's index (state, queue, priority, scheduled_at, id), whose order the subquery has:
 // a queue of millions costs no more than max_jobs of its entries. The lanes are endpoint-<id>. deliver_bulk is the sum of the

@@ -238,7 +238,7 @@ func (c *Client) closePools() {
 // UnderWay returns how many deliveries are worked at this moment.
 func (c *Client) UnderWay() int { return c.deliver.UnderWay() }
 
-// GivingBack returns why a run was given back within the last minute by trouble of ours, "" if none was.
+// GivingBack returns why a run was given back within the last 30 s by trouble of ours, "" if none was.
 func (c *Client) GivingBack() string { return c.deliver.GivingBack() }
 
 // ID returns the id of River's client, which names this process in the database.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,11 +17,12 @@ import (
 )
 
 const (
-	// readingLife is how long what was read of the database is told again: the usual interval of scrapes.
-	readingLife = 15 * time.Second
+	// readingLife is how long what was read of the database is told again: the interval of scrapes of
+	// deploy/prometheus, whose alerts rely on it.
+	readingLife = 10 * time.Second
 
-	// backlogShare: what was read is kept for at least so many times the time it took, so that it costs at most 2 % of
-	// one connection.
+	// readingShare: what was read is kept for at least so many times the time it took, so that it costs at most 2 % of one
+	// connection.
 	readingShare = 50
 
 	// readingTimeout bounds a read, and with it a scrape while the database is away.
@@ -44,7 +46,7 @@ type Collector struct {
 	pool   *pgxpool.Pool
 	logger *slog.Logger
 
-	depth, oldest, partitions, events, deliveries, took, failures *prometheus.Desc
+	depth, oldest, paused, partitions, events, deliveries, took, failures *prometheus.Desc
 
 	upkeep upkeepDescs
 
@@ -61,11 +63,12 @@ type Collector struct {
 type reading struct {
 	queues []db.ReadBacklogRow
 	late   []db.ListLateRow
+	paused []string // queues
 	ahead  int32
 	upkeep upkeep
 }
 
-// NewCollector returns a collector that reads the database with pool when it is scraped, at most every 15 s. keep is
+// NewCollector returns a collector that reads the database with pool when it is scraped, at most every 10 s. keep is
 // how long the log is kept.
 func NewCollector(pool *pgxpool.Pool, keep time.Duration, logger *slog.Logger) *Collector {
 	return &Collector{
@@ -79,6 +82,8 @@ func NewCollector(pool *pgxpool.Pool, keep time.Duration, logger *slog.Logger) *
 			"For how long the delivery has been due that waits longest for its attempt, also if its run was given back; "+
 				"0: none is. "+
 				"A paused endpoint's deliveries are due in their lane."+all, "queue"),
+		paused: desc("queue_paused",
+			"1 if a person has paused the queue in River UI: nothing of it is worked; else 0."+all, "queue"),
 		partitions: desc("partitions_ahead_days", "Days after today for which the partitions exist."+all),
 		events: desc("events_enqueued_total",
 			"Events that any publisher has stored since this process began to look, by Postgres' statistics, "+
@@ -98,7 +103,9 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe sends the descriptions.
 func (b *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{b.depth, b.oldest, b.partitions, b.events, b.deliveries, b.took, b.failures} {
+	for _, d := range []*prometheus.Desc{
+		b.depth, b.oldest, b.paused, b.partitions, b.events, b.deliveries, b.took, b.failures,
+	} {
 		ch <- d
 	}
 	b.upkeep.describe(ch)
@@ -133,6 +140,14 @@ func (b *Collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 
+	for _, queue := range workedQueues() {
+		paused := 0.0
+		if slices.Contains(b.read.paused, queue) {
+			paused = 1
+		}
+		send(b.paused, prometheus.GaugeValue, paused, queue)
+	}
+
 	send(b.partitions, prometheus.GaugeValue, float64(b.read.ahead))
 	send(b.deliveries, prometheus.CounterValue, b.counted[0])
 	send(b.events, prometheus.CounterValue, b.counted[1])
@@ -165,6 +180,9 @@ func (b *Collector) refresh() {
 		}
 		if read.late, err = q.ListLate(ctx, tx, maxJobs); err != nil {
 			return fmt.Errorf("looking for what was given back: %w", err)
+		}
+		if read.paused, err = q.ListPausedNames(ctx, tx); err != nil {
+			return fmt.Errorf("looking for paused queues: %w", err)
 		}
 		if read.ahead, err = q.CountPartitionsAhead(ctx, tx); err != nil {
 			return fmt.Errorf("counting partitions: %w", err)

@@ -16,6 +16,11 @@ import (
 // queueLane is the label of the queues endpoint-<id>, of which there are as many as endpoints.
 const queueLane = "lane"
 
+// workedQueues are the queues that every worker process works.
+func workedQueues() []string {
+	return append(ledger.WorkedQueues(), ledger.QueueOperations, ledger.QueueMaintenance)
+}
+
 // fetchMetrics are of River's fetches, by queue.
 type fetchMetrics struct {
 	fetches   map[string]prometheus.Counter
@@ -41,10 +46,7 @@ func newFetchMetrics(reg prometheus.Registerer) *fetchMetrics {
 	m.fetches = map[string]prometheus.Counter{}
 	m.fetched = map[string]prometheus.Counter{}
 	m.fetchTime = map[string]prometheus.Observer{}
-	for _, queue := range []string{
-		ledger.QueueDeliver, ledger.QueueDeliverBulk, ledger.QueueDeliverSlow, ledger.QueueDeliverLimited, queueLane,
-		ledger.QueueOperations, ledger.QueueMaintenance,
-	} {
+	for _, queue := range append(workedQueues(), queueLane) {
 		m.fetches[queue] = fetches.WithLabelValues(queue)
 		m.fetched[queue] = fetched.WithLabelValues(queue)
 		m.fetchTime[queue] = seconds.WithLabelValues(queue)

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"log/slog"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -75,4 +76,27 @@ func TestRetentionIsCounted(t *testing.T) {
 		return [2]float64{counted(t, cfg.Metrics, "outhook_expired_deliveries_total"), counted(t, cfg.Metrics, "outhook_dropped_partitions_total")}
 	}
 	eventually(t, func() bool { return sums() == [2]float64{5, 3} }, func() any { return sums() })
+}
+
+// A queue that a person has paused is shown, and all others as not paused.
+func TestAPausedQueueIsInTheMetrics(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO outhook.river_queue (name, paused_at, updated_at)
+		VALUES ('deliver_bulk', now(), now()), ('deliver', NULL, now()), ('a_strangers', now(), now())`)
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(jobs.NewCollector(b.pool, slog.New(slog.DiscardHandler)))
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	paused := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == "outhook_queue_paused" {
+				paused[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	require.Equal(t, map[string]float64{
+		"deliver": 0, "deliver_bulk": 1, "deliver_slow": 0, "deliver_limited": 0, "operations": 0, "maintenance": 0,
+	}, paused)
 }

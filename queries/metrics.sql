@@ -1,4 +1,4 @@
--- Queries of the metrics. They run at most every 15 s in a process, and none reads more than a bounded part of a table.
+-- Queries of the metrics. They run at most every 10 s in a process, and none reads more than a bounded part of a table.
 
 -- name: ReadBacklog :many
 -- The depth of each kind of queue by state, counted up to max_jobs, and for how long the oldest job that is due has waited.
@@ -50,6 +50,10 @@ CROSS JOIN LATERAL (
 ) AS c
 WHERE c.due IS NOT NULL
 GROUP BY k.queue;
+
+-- name: ListPausedNames :many
+-- The queues that a person has paused.
+SELECT q.name FROM outhook.river_queue AS q WHERE q.paused_at IS NOT NULL;
 
 -- name: CountInserts :many
 -- How many rows Postgres has counted as inserted into each partition of events and deliveries, by any publisher: its

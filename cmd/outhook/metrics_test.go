@@ -186,12 +186,14 @@ func TestMetricsCount(t *testing.T) {
 		{1, "outhook_api_requests_total", []string{"route", "other", "status_class", "4xx"}},
 		{500, "outhook_worker_slots", []string{"queue", "deliver"}},
 		{1, "outhook_worker_ready", nil},
+		{0, "outhook_queue_paused", nil},
 		{2, "outhook_role", nil},
 		{1, "outhook_build_info", []string{"version", version()}},
 		{30, "outhook_partitions_ahead_days", nil},
 	} {
 		require.InDelta(t, c.want, f.value(c.name, c.labels...), 0, "%s %v", c.name, c.labels)
 	}
+	require.Eventually(t, func() bool { return scrape(t, b.process).value("outhook_ready") == 6 }, 60*time.Second, 50*time.Millisecond)
 	require.Positive(t, f.value("outhook_group_size", "group", "store"))
 	require.Positive(t, f.value("outhook_group_size", "group", "load"))
 	require.Positive(t, f.value("outhook_group_size", "group", "record"))
@@ -335,7 +337,7 @@ func TestBacklogMetrics(t *testing.T) {
 		status, answer = call(t, http.MethodPost, base+"/api/events", testAPIKey, `{"tenant_id":"acme","type":"a.b","payload":1}`)
 		require.Equal(t, http.StatusAccepted, status, answer)
 	}
-	// A read is kept for 14 s.
+	// A read is kept for 9 s.
 	var f families
 	require.Eventually(t, func() bool {
 		f = scrape(t, p)

@@ -92,7 +92,7 @@ func (w *Worker) giveBack(ctx context.Context, r *run, why cause, err error, del
 	w.save(ctx, &rec)
 }
 
-// GivingBack returns why a run was given back within the last minute by trouble of ours, "" if none was.
+// GivingBack returns why a run was given back within the last 30 s by trouble of ours, "" if none was.
 func (w *Worker) GivingBack() string { return w.returns.lately() }
 
 // settle ends the delivery without a request. One that a person has ordered again stays as it was: the order can't be

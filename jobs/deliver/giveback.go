@@ -12,8 +12,9 @@ import (
 	"github.com/outhook/outhook/internal/logthrottle"
 )
 
-// recently is for how long a run that was given back counts as news.
-const recently = time.Minute
+// recently is for how long a run that was given back counts as news: some of ledger.TroubleWait, after which it comes
+// again, and not so long that an alert on it outlives the trouble by much.
+const recently = 30 * time.Second
 
 // returns counts the runs that are given back, and tells why.
 type returns struct {

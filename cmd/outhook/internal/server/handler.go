@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,8 +46,8 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, reg prometheus
 	}
 
 	if !s.cfg.Roles.API {
-		return api.NewHealth(cfg), //nolint:contextcheck // its group holds nothing when idle
-			func(context.Context) error { return nil }, nil
+		s.health = api.NewHealth(cfg) //nolint:contextcheck // its group holds nothing when idle
+		return s.health, func(context.Context) error { return nil }, nil
 	}
 
 	if s.cfg.RiverUI {
@@ -61,7 +62,23 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, reg prometheus
 	if s.api, err = api.New(cfg); err != nil { //nolint:contextcheck // its groups live until Close
 		return nil, nil, fmt.Errorf("configuring the API: %w", err)
 	}
+	s.health = s.api
 	return s.api, s.api.Close, nil
+}
+
+// watchReady makes the checks of /readyz for the metrics, again and again until ctx ends.
+func (s *Server) watchReady(ctx context.Context) {
+	tick := time.NewTicker(api.ReadyInterval)
+	defer tick.Stop()
+
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.health.CheckReady(ctx)
+		}
+	}
 }
 
 // apiConfig returns Config.API with what the API shares with the workers and what was made for it.

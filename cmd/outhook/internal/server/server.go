@@ -42,6 +42,7 @@ type Server struct {
 	dropped *droppedSpans
 	pool    *pgxpool.Pool
 	api     *api.Server  // nil: not this process's role
+	health  *api.Server  // api, or one of the health checks alone
 	worker  *jobs.Client // nil: not this process's role
 
 	stopping atomic.Bool
@@ -98,6 +99,7 @@ func (s *Server) Run(ctx context.Context, ready func(net.Addr)) error {
 	}
 	ends.api = closeAPI
 
+	s.health.CheckReady(ctx) // the first scrape has an answer
 	if ends.metrics, err = s.serveMetrics(ctx, reg); err != nil {
 		return errors.Join(err, ends.api(ctx), ends.worker(ctx))
 	}
@@ -195,6 +197,11 @@ func (s *Server) serve(ctx context.Context, handler http.Handler, ready func(net
 		if err := httpServer.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serving: %w", err)
 		}
+		return nil
+	})
+
+	group.Go(func() error {
+		s.watchReady(groupCtx)
 		return nil
 	})
 
