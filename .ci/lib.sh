@@ -53,7 +53,7 @@ tool() {
 # prepare installs what the tests need and makes a missing piece a failure instead of a skipped test.
 prepare() {
 	install_packages
-	install_promtool
+	install_prometheus
 	install_postgres18
 	install_node_tests
 	export OUTHOOK_TEST_REQUIRE=all
@@ -122,21 +122,34 @@ install_postgres18() {
 	export OUTHOOK_TEST_POSTGRES18_BIN=$home/bin
 }
 
-# install_promtool puts promtool, which checks the alert rules, into the PATH. Debian's package prometheus would also install
-# a server and start it, so only this program is taken out of it.
-install_promtool() {
-	local home=${XDG_CACHE_HOME:-$HOME/.cache}/outhook-ci/promtool work
-	if command -v promtool >/dev/null; then return; fi
+# install_prometheus puts Prometheus and Alertmanager, which the alerts are tried with, into the PATH, with promtool and amtool,
+# which check their files. Debian's packages would start servers too, so only these programs are taken out of them.
+install_prometheus() {
+	local home=${XDG_CACHE_HOME:-$HOME/.cache}/outhook-ci/prometheus programs=(prometheus promtool prometheus-alertmanager amtool)
+	local program missing= work
+	for program in "${programs[@]}"; do
+		command -v "$program" >/dev/null || missing=yes
+	done
+	if [[ -z $missing ]]; then return; fi
 	if [[ $EUID -eq 0 ]]; then
-		home=/opt/outhook-ci/promtool
-		if [[ ! -x $home/promtool ]]; then run apt-get -qq update; fi
+		home=/opt/outhook-ci/prometheus
+		if [[ ! -x $home/amtool ]]; then run apt-get -qq update; fi
 	fi
-	if [[ ! -x $home/promtool ]]; then
+	if [[ ! -x $home/amtool ]]; then
 		mkdir -p "$home"
 		work=$(mktemp -d)
-		(cd "$work" && run apt-get -qq download prometheus)
-		dpkg-deb -x "$work"/prometheus_*.deb "$work"
-		mv "$work/usr/bin/promtool" "$home"
+		(cd "$work" && run apt-get -qq download prometheus prometheus-alertmanager)
+		for program in "$work"/*.deb; do
+			dpkg-deb -x "$program" "$work"
+		done
+		# Debian's Alertmanager reads its templates from where its package has them, which only root can write.
+		if [[ $EUID -eq 0 ]]; then
+			mkdir -p /usr/share/prometheus
+			cp -r "$work/usr/share/prometheus/alertmanager" /usr/share/prometheus
+		fi
+		for program in "${programs[@]}"; do
+			mv "$work/usr/bin/$program" "$home"
+		done
 		rm -r "$work"
 	fi
 	export PATH=$home:$PATH

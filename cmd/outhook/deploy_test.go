@@ -11,15 +11,45 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/outhook/outhook/internal/dbtest"
 )
 
 const (
-	rulesFile     = "../../deploy/prometheus/outhook.rules.yaml"
-	rulesTestFile = "../../deploy/prometheus/outhook.rules.test.yaml"
-	dashboardFile = "../../deploy/grafana/outhook.json"
+	rulesFile        = "../../deploy/prometheus/outhook.rules.yaml"
+	rulesTestFile    = "../../deploy/prometheus/outhook.rules.test.yaml"
+	prometheusFile   = "../../deploy/prometheus/prometheus.yaml"
+	alertmanagerFile = "../../deploy/prometheus/alertmanager.yaml"
+	dashboardFile    = "../../deploy/grafana/outhook.json"
+	docsDir          = "../../docs"
 )
+
+// alertRule is what we read of a rule.
+type alertRule struct {
+	Alert, Expr, For    string
+	Labels, Annotations map[string]string
+}
+
+// alertRules returns the alerts of deploy/prometheus.
+func alertRules(t *testing.T) (rules []alertRule) {
+	t.Helper()
+	text, err := os.ReadFile(rulesFile)
+	require.NoError(t, err)
+	var file struct {
+		Groups []struct{ Rules []alertRule }
+	}
+	require.NoError(t, yaml.Unmarshal(text, &file))
+	for _, group := range file.Groups {
+		for _, rule := range group.Rules {
+			if rule.Alert != "" { // else it records
+				rules = append(rules, rule)
+			}
+		}
+	}
+	require.NotEmpty(t, rules)
+	return rules
+}
 
 func TestAlertRules(t *testing.T) {
 	t.Parallel()
@@ -30,17 +60,97 @@ func TestAlertRules(t *testing.T) {
 		require.NoError(t, err, string(out))
 	}
 
-	// Each alert is tested both ways.
-	rules, err := os.ReadFile(rulesFile)
-	require.NoError(t, err)
+	// Each alert is tested both ways, and to its end.
 	tests, err := os.ReadFile(rulesTestFile)
 	require.NoError(t, err)
-	alerts := regexp.MustCompile(`(?m)^ +- alert: (\w+)$`).FindAllStringSubmatch(string(rules), -1)
-	require.NotEmpty(t, alerts)
-	for _, alert := range alerts {
-		require.Contains(t, string(tests), "- name: "+alert[1]+" fires")
-		require.Contains(t, string(tests), "- name: "+alert[1]+" is quiet")
+	for _, rule := range alertRules(t) {
+		require.Contains(t, string(tests), "- name: "+rule.Alert+" fires and clears\n")
+		require.Contains(t, string(tests), "- name: "+rule.Alert+" is quiet")
 	}
+}
+
+// Who is woken finds a section that says what to do, and a command or a query that says whose affair it is.
+func TestEachAlertHasARunbook(t *testing.T) {
+	t.Parallel()
+	const pages = "https://github.com/outhook/outhook/blob/main/docs/"
+	notInAnchor := regexp.MustCompile(`[^a-z0-9 _-]`)
+	anchors := map[string]bool{}
+	for _, page := range []string{"runbooks.md", "operations.md"} {
+		text, err := os.ReadFile(docsDir + "/" + page)
+		require.NoError(t, err)
+		for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
+			anchor := notInAnchor.ReplaceAllString(strings.ToLower(heading[1]), "")
+			anchors[page+"#"+strings.ReplaceAll(anchor, " ", "-")] = true
+		}
+	}
+
+	sections := map[string]bool{}
+	for _, rule := range alertRules(t) {
+		require.Contains(t, []string{"page", "ticket"}, rule.Labels["severity"], rule.Alert)
+		require.NotEmpty(t, rule.Annotations["summary"], rule.Alert)
+		require.Regexp(t, "`|outhook_|log", rule.Annotations["description"], rule.Alert)
+		section, ok := strings.CutPrefix(rule.Annotations["runbook_url"], pages)
+		require.True(t, ok, "%s: %s", rule.Alert, rule.Annotations["runbook_url"])
+		require.True(t, anchors[section], "%s: there is no %s", rule.Alert, section)
+		sections[section] = true
+	}
+	for anchor := range anchors {
+		if strings.HasPrefix(anchor, "runbooks.md#outhook") {
+			require.True(t, sections[anchor], "no alert points to %s", anchor)
+		}
+	}
+}
+
+// One cause is one alert, however many processes see it.
+func TestAlertsAreNotOfProcesses(t *testing.T) {
+	t.Parallel()
+	grouping := regexp.MustCompile(`\b(\w+) by \(([^)]*)\)`)
+	for _, rule := range alertRules(t) {
+		require.NotContains(t, rule.Annotations["summary"], "$labels.instance", rule.Alert)
+		require.Regexp(t, `\b(max|min|sum|count|absent)\b|outhook:`, rule.Expr, rule.Alert)
+		if labels := grouping.FindStringSubmatch(rule.Expr); labels != nil && strings.HasPrefix(rule.Expr, labels[0]) {
+			require.NotContains(t, labels[2], "instance", rule.Alert)
+		}
+	}
+}
+
+// alertmanagerConfig is what we read of alertmanager.yaml.
+type alertmanagerConfig struct {
+	Receivers []struct {
+		Name string
+		More map[string]any `yaml:",inline"`
+	}
+	InhibitRules []struct {
+		SourceMatchers []string `yaml:"source_matchers"`
+		TargetMatchers []string `yaml:"target_matchers"`
+		Equal          []string
+	} `yaml:"inhibit_rules"`
+	More map[string]any `yaml:",inline"`
+}
+
+func TestAlertmanagerExample(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(alertmanagerFile)
+	require.NoError(t, err)
+	var cfg alertmanagerConfig
+	require.NoError(t, yaml.Unmarshal(text, &cfg))
+	require.NotEmpty(t, cfg.InhibitRules)
+
+	// It names alerts that there are.
+	var names []string
+	for _, rule := range alertRules(t) {
+		names = append(names, rule.Alert)
+	}
+	named := regexp.MustCompile(`\bOuthook\w+`).FindAllString(string(text), -1)
+	require.NotEmpty(t, named)
+	for _, name := range named {
+		require.Contains(t, names, name)
+	}
+
+	amtool, err := exec.LookPath("amtool")
+	dbtest.RequireTool(t, "amtool", err == nil)
+	out, err := exec.CommandContext(t.Context(), amtool, "check-config", alertmanagerFile).CombinedOutput()
+	require.NoError(t, err, string(out))
 }
 
 // panel is what we read of a dashboard's panel.
