@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -85,7 +86,7 @@ func TestAPausedQueueIsInTheMetrics(t *testing.T) {
 	b.exec(t, `INSERT INTO outhook.river_queue (name, paused_at, updated_at)
 		VALUES ('deliver_bulk', now(), now()), ('deliver', NULL, now()), ('a_strangers', now(), now())`)
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(jobs.NewCollector(b.pool, slog.New(slog.DiscardHandler)))
+	reg.MustRegister(jobs.NewCollector(b.pool, 30*24*time.Hour, slog.New(slog.DiscardHandler)))
 	families, err := reg.Gather()
 	require.NoError(t, err)
 	paused := map[string]float64{}
