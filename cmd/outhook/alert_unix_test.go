@@ -249,7 +249,7 @@ func freezePartitions(t *testing.T, w *watched) (cure func()) {
 }
 
 // Each alert that tells of an outage fires in it, ends with it, and is the only one that wakes somebody.
-func TestAlertDrills(t *testing.T) {
+func TestAlertDrills(t *testing.T) { //nolint:paralleltest // it measures times
 	if os.Getenv("OUTHOOK_TEST_LOAD") != "all" {
 		t.Skip("it takes ten minutes: set OUTHOOK_TEST_LOAD=all, as .ci/full does")
 	}

@@ -121,10 +121,10 @@ type alertmanagerConfig struct {
 		More map[string]any `yaml:",inline"`
 	}
 	InhibitRules []struct {
-		SourceMatchers []string `yaml:"source_matchers"`
-		TargetMatchers []string `yaml:"target_matchers"`
+		SourceMatchers []string `yaml:"source_matchers"` //nolint:tagliatelle // Alertmanager's name
+		TargetMatchers []string `yaml:"target_matchers"` //nolint:tagliatelle // Alertmanager's name
 		Equal          []string
-	} `yaml:"inhibit_rules"`
+	} `yaml:"inhibit_rules"` //nolint:tagliatelle // Alertmanager's name
 	More map[string]any `yaml:",inline"`
 }
 
