@@ -64,6 +64,7 @@ func (s *Server) listRevisions(ctx context.Context, in *listRevisionsInput) (*pa
 		if p.EndpointID, err = endpointID(ctx, tx, in.ID, "path.id", in.TenantInput); err != nil {
 			return nil, err
 		}
+
 		tenantID, err := db.New().GetEndpointTenant(ctx, tx, p.EndpointID)
 		if err != nil {
 			return nil, err

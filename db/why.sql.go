@@ -10,8 +10,38 @@ import (
 	"github.com/google/uuid"
 )
 
+const describeID = `-- name: DescribeID :one
+SELECT coalesce((SELECT 'endpoint' FROM outhook.endpoints AS n WHERE n.id = $1::uuid
+        AND ($2::text IS NULL OR n.tenant_id = $2)),
+    (SELECT 'operation' FROM outhook.operations AS o WHERE o.id = $1
+        AND ($2::text IS NULL OR o.tenant_id = $2)), '')::text AS kind,
+    outhook.uuid_v7_time($1)::timestamptz AS at, now()::timestamptz AS database_time
+`
+
+type DescribeIDRow struct {
+	Kind         string
+	At           time.Time
+	DatabaseTime time.Time
+}
+
+// What is known of an id that is no event's, or of none that may be seen. kind: what else it is the id of, empty if of nothing that
+// the tenant may see.
+func (q *Queries) DescribeID(ctx context.Context, db DBTX, iD uuid.UUID, tenantID *string) (DescribeIDRow, error) {
+	row := db.QueryRow(ctx, describeID, iD, tenantID)
+	var i DescribeIDRow
+	err := row.Scan(&i.Kind, &i.At, &i.DatabaseTime)
+	return i, err
+}
+
 const explainDeliveries = `-- name: ExplainDeliveries :many
 
+WITH h AS MATERIALIZED (
+    SELECT s.queue, ARRAY(SELECT o.id FROM outhook.river_job AS o WHERE o.state = 'available' AND o.queue = s.queue
+        ORDER BY o.priority, o.scheduled_at, o.id LIMIT $1::integer) AS ids
+    FROM (SELECT DISTINCT o.queue FROM outhook.deliveries AS v JOIN outhook.river_job AS o ON o.id = v.job_id
+        WHERE v.event_id = $2 AND o.state = 'available' AND o.queue NOT LIKE 'endpoint-%'
+            AND ($3::uuid IS NULL OR v.endpoint_id = $3)) AS s
+)
 SELECT d.event_id, d.endpoint_id, n.tenant_id, d.state, d.reason, d.attempt_count, d.try_count, d.next_attempt_at, d.completed_at,
     now()::timestamptz AS database_time,
     coalesce(a.outcome::text, '')::text AS last_outcome, a.status_code AS last_status_code, coalesce(a.error, '')::text AS last_error,
@@ -27,14 +57,17 @@ SELECT d.event_id, d.endpoint_id, n.tenant_id, d.state, d.reason, d.attempt_coun
     y.tenant_id AS pause_of, y.paused_at AS pause_at, y.paused_by AS pause_by, y.reason AS pause_reason,
     EXISTS (SELECT FROM outhook.leases AS v WHERE v.name LIKE 'worker/%' AND v.until >= now())::boolean AS live_workers,
     u.actor AS status_by, u.key_id AS status_by_key, u.key_tenant_id AS status_by_tenant,
-    (SELECT count(*) FROM (SELECT FROM outhook.river_job AS o
-        WHERE j.state = 'available' AND o.state = 'available' AND o.queue = j.queue
-            AND (o.priority, o.scheduled_at, o.id) < (j.priority, j.scheduled_at, j.id)
-        LIMIT $1) AS b)::integer AS ahead
+    (CASE WHEN h.ids IS NOT NULL AND j.state = 'available' THEN coalesce(array_position(h.ids, j.id) - 1, $1)
+        ELSE (SELECT count(*) FROM (SELECT FROM outhook.river_job AS o
+            WHERE j.state = 'available' AND o.state = 'available' AND o.queue = j.queue
+                AND (o.priority, o.scheduled_at, o.id) < (j.priority, j.scheduled_at, j.id)
+            LIMIT $1) AS b) END)::integer AS ahead,
+    x.actor AS cancelled_by, x.key_tenant_id AS cancelled_by_tenant
 FROM outhook.deliveries AS d
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 LEFT JOIN outhook.lanes AS l ON l.endpoint_id = d.endpoint_id
 LEFT JOIN outhook.river_job AS j ON j.id = d.job_id
+LEFT JOIN h ON h.queue = j.queue
 LEFT JOIN outhook.delivery_attempts AS a ON a.event_id = $2::uuid AND a.event_id = d.event_id
     AND a.endpoint_id = d.endpoint_id AND a.number = d.attempt_count
 LEFT JOIN outhook.leases AS w ON w.name = 'worker/' || j.attempted_by[array_upper(j.attempted_by, 1)] AND w.until >= now()
@@ -49,6 +82,23 @@ LEFT JOIN outhook.audit_entries AS u ON u.id = (SELECT e.id FROM outhook.audit_e
     WHERE e.object_id = n.id::text AND e.id >= outhook.uuid_v7_floor(n.status_changed_at)
         AND e.object_type = 'endpoint' AND e.detail ->> 'status' = n.status::text
     ORDER BY e.object_id, e.id LIMIT 1)
+LEFT JOIN outhook.audit_entries AS x ON x.id = CASE WHEN d.state <> 'cancelled' THEN NULL
+    WHEN d.reason IN ('endpoint_disabled', 'endpoint_deleted') THEN (SELECT e.id
+        FROM (SELECT v.xid, v.at FROM outhook.endpoint_revisions AS v
+            WHERE v.endpoint_id = d.endpoint_id AND v.id < outhook.uuid_v7_floor(d.completed_at + interval '1 ms')
+                AND ('deleted' = ANY (v.changed) OR v.status = 'disabled' AND 'status' = ANY (v.changed))
+            ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1) AS r
+        JOIN outhook.audit_entries AS e ON e.object_id = d.endpoint_id::text AND e.xid = r.xid
+            AND e.id >= outhook.uuid_v7_floor(r.at - interval '1 minute') AND e.id < outhook.uuid_v7_floor(r.at + interval '1 minute')
+        ORDER BY e.object_id, e.id LIMIT 1)
+    WHEN d.reason = 'operator' THEN (SELECT e.id FROM outhook.audit_entries AS e
+        WHERE e.object_id = d.event_id || '/' || d.endpoint_id AND e.action = 'cancel-delivery'
+        ORDER BY e.object_id DESC, e.id DESC LIMIT 1)
+    WHEN d.reason = 'payload_gone' THEN (SELECT e.id FROM outhook.audit_entries AS e
+        WHERE e.object_id = d.event_id::text AND e.action = 'erase-payload' ORDER BY e.object_id, e.id LIMIT 1)
+    WHEN d.reason = 'erased' THEN (SELECT e.id FROM outhook.audit_entries AS e
+        WHERE e.object_id = n.tenant_id AND e.action = 'erase-tenant' AND e.id < outhook.uuid_v7_floor(d.completed_at)
+        ORDER BY e.object_id DESC, e.id DESC LIMIT 1) END
 WHERE d.event_id = $2 AND ($3::uuid IS NULL OR d.endpoint_id = $3)
     AND ($4::uuid IS NULL OR d.endpoint_id > $4)
 ORDER BY d.endpoint_id
@@ -64,63 +114,64 @@ type ExplainDeliveriesParams struct {
 }
 
 type ExplainDeliveriesRow struct {
-	EventID         uuid.UUID
-	EndpointID      uuid.UUID
-	TenantID        string
-	State           DeliveryState
-	Reason          *string
-	AttemptCount    int32
-	TryCount        int32
-	NextAttemptAt   *time.Time
-	CompletedAt     *time.Time
-	DatabaseTime    time.Time
-	LastOutcome     string
-	LastStatusCode  *int32
-	LastError       string
-	Status          EndpointStatus
-	StatusReason    string
-	StatusChangedAt time.Time
-	DeletedAt       *time.Time
-	Lane            string
-	LaneReason      string
-	LaneChangedAt   time.Time
-	MaxInFlight     int32
-	RateLimit       *int32
-	RatePer         string
-	RetrySchedule   []int32
-	HeldUntil       *time.Time
-	Width           *int32
-	JobState        string
-	Queue           string
-	ScheduledAt     *time.Time
-	AttemptedAt     *time.Time
-	Probe           bool
-	Number          int32
-	Rescues         int32
-	GivenBack       string
-	Worker          string
-	LeaseSince      *time.Time
-	QueuePausedAt   *time.Time
-	WatchedUntil    *time.Time
-	PauseOf         *string
-	PauseAt         *time.Time
-	PauseBy         *string
-	PauseReason     *string
-	LiveWorkers     bool
-	StatusBy        *string
-	StatusByKey     *uuid.UUID
-	StatusByTenant  *string
-	Ahead           int32
+	EventID           uuid.UUID
+	EndpointID        uuid.UUID
+	TenantID          string
+	State             DeliveryState
+	Reason            *string
+	AttemptCount      int32
+	TryCount          int32
+	NextAttemptAt     *time.Time
+	CompletedAt       *time.Time
+	DatabaseTime      time.Time
+	LastOutcome       string
+	LastStatusCode    *int32
+	LastError         string
+	Status            EndpointStatus
+	StatusReason      string
+	StatusChangedAt   time.Time
+	DeletedAt         *time.Time
+	Lane              string
+	LaneReason        string
+	LaneChangedAt     time.Time
+	MaxInFlight       int32
+	RateLimit         *int32
+	RatePer           string
+	RetrySchedule     []int32
+	HeldUntil         *time.Time
+	Width             *int32
+	JobState          string
+	Queue             string
+	ScheduledAt       *time.Time
+	AttemptedAt       *time.Time
+	Probe             bool
+	Number            int32
+	Rescues           int32
+	GivenBack         string
+	Worker            string
+	LeaseSince        *time.Time
+	QueuePausedAt     *time.Time
+	WatchedUntil      *time.Time
+	PauseOf           *string
+	PauseAt           *time.Time
+	PauseBy           *string
+	PauseReason       *string
+	LiveWorkers       bool
+	StatusBy          *string
+	StatusByKey       *uuid.UUID
+	StatusByTenant    *string
+	Ahead             int32
+	CancelledBy       *string
+	CancelledByTenant *string
 }
 
 // What explains: why a delivery is where it is.
 // What is known of the deliveries of an event, in the order of their endpoints. Whatever waits, each row is looked up by its
-// key; of the jobs before one in its queue up to max_ahead are counted. lease_since: of the worker that runs it, null if
-// that has no lease that holds. given_back: what its last run was given back for, ” if it was not. queue_paused_at: of the
-// queue from which workers take it, also while it waits in a lane.
-// pause_of and what follows: the pause of its tenant, else that of everything (”) if it has paused that queue, else null.
-// status_by and what follows: who gave the endpoint its status, null if nobody did through the API: the
-// first entry that says so since the change's transaction began.
+// key; of the jobs before one in its queue up to max_ahead are counted, of a queue that many share in one go. lease_since: of the
+// worker that runs it, null if that has no lease that holds. given_back: what its last run was given back for, ” if it was not.
+// queue_paused_at: of the queue from which workers take it, also while it waits in a lane. pause_of and what follows: the pause of
+// its tenant, else that of everything (”) if it has paused that queue, else null. status_by and what follows: who gave the endpoint its status, null if nobody did through the API: the first
+// entry that says so since the change's transaction began. cancelled_by and what follows: who cancelled it, or did what did.
 func (q *Queries) ExplainDeliveries(ctx context.Context, db DBTX, arg ExplainDeliveriesParams) ([]ExplainDeliveriesRow, error) {
 	rows, err := db.Query(ctx, explainDeliveries,
 		arg.MaxAhead,
@@ -184,6 +235,227 @@ func (q *Queries) ExplainDeliveries(ctx context.Context, db DBTX, arg ExplainDel
 			&i.StatusByKey,
 			&i.StatusByTenant,
 			&i.Ahead,
+			&i.CancelledBy,
+			&i.CancelledByTenant,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const explainMisses = `-- name: ExplainMisses :many
+WITH c AS (
+    SELECT n.id FROM outhook.endpoints AS n
+    WHERE n.tenant_id = $2::text AND n.deleted_at IS NULL AND $3::uuid IS NULL
+        AND ($4::uuid IS NULL OR n.id > $4)
+    UNION
+    SELECT v.endpoint_id FROM outhook.endpoint_revisions AS v
+    WHERE v.tenant_id = $2 AND v.deleted AND v.at >= $5::timestamptz AND $3::uuid IS NULL
+        AND ($4::uuid IS NULL OR v.endpoint_id > $4)
+    UNION ALL
+    SELECT n.id FROM outhook.endpoints AS n
+    WHERE n.id = $3::uuid AND n.tenant_id = $2
+        AND ($4::uuid IS NULL OR n.id > $4)
+), k AS MATERIALIZED (
+    SELECT c.id, p.list AS patterns FROM c, (SELECT outhook.type_patterns($6::text) AS list) AS p
+    WHERE NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = $1::uuid AND d.endpoint_id = c.id)
+    ORDER BY c.id LIMIT $7
+)
+SELECT n.id AS endpoint_id, n.tenant_id, n.created_at, n.deleted_at, (n.url = '')::boolean AS erased,
+    (n.deleted_at IS NULL AND n.status <> 'disabled' AND (n.event_types = '{}' OR n.event_types && k.patterns))::boolean AS wants_now,
+    n.status, r.id AS was_id, r.at AS was_at, coalesce(r.first_known, false)::boolean AS was_first_known,
+    coalesce(r.changed, '{}')::text[] AS was_changed, coalesce(r.event_types, '{}')::text[] AS was_event_types,
+    coalesce(r.status::text, '')::text AS was_status, coalesce(r.status_reason, '')::text AS was_status_reason,
+    r.status_changed_at AS was_status_changed_at, coalesce(r.deleted, false)::boolean AS was_deleted,
+    coalesce(r.event_types = '{}' OR r.event_types && k.patterns, false)::boolean AS was_subscribed,
+    (p.id IS NOT NULL)::boolean AS has_before,
+    coalesce(p.status <> 'disabled' AND NOT p.deleted AND (p.event_types = '{}' OR p.event_types && k.patterns), false)::boolean AS before_wanted,
+    f.id AS first_id, f.at AS first_at, coalesce(f.first_known, false)::boolean AS first_known,
+    coalesce(f.status::text, '')::text AS first_status, coalesce(f.status_reason, '')::text AS first_status_reason,
+    f.status_changed_at AS first_status_changed_at,
+    u.actor AS by, u.key_tenant_id AS by_tenant
+FROM k
+JOIN outhook.endpoints AS n ON n.id = k.id
+LEFT JOIN outhook.endpoint_revisions AS r ON r.endpoint_id = k.id AND r.id = (SELECT v.id FROM outhook.endpoint_revisions AS v
+    WHERE v.endpoint_id = k.id AND v.id <= $1::uuid ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1)
+LEFT JOIN outhook.endpoint_revisions AS p ON p.endpoint_id = k.id AND p.id = (SELECT v.id FROM outhook.endpoint_revisions AS v
+    WHERE v.endpoint_id = k.id AND v.id < r.id AND NOT r.deleted AND r.status <> 'disabled'
+    ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1)
+LEFT JOIN outhook.endpoint_revisions AS f ON r.id IS NULL AND f.endpoint_id = k.id AND f.id = (SELECT v.id
+    FROM outhook.endpoint_revisions AS v WHERE v.endpoint_id = k.id ORDER BY v.endpoint_id, v.id LIMIT 1)
+LEFT JOIN outhook.audit_entries AS u ON u.id = CASE WHEN r.deleted OR r.status = 'disabled' THEN (SELECT e.id
+    FROM (SELECT v.xid, v.at FROM outhook.endpoint_revisions AS v
+        WHERE v.endpoint_id = k.id AND v.id <= r.id AND CASE WHEN r.deleted THEN 'deleted' ELSE 'status' END = ANY (v.changed)
+        ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1) AS s
+    JOIN outhook.audit_entries AS e ON e.object_id = k.id::text AND e.xid = s.xid
+        AND e.id >= outhook.uuid_v7_floor(s.at - interval '1 minute') AND e.id < outhook.uuid_v7_floor(s.at + interval '1 minute')
+    ORDER BY e.object_id, e.id LIMIT 1) END
+ORDER BY k.id
+`
+
+type ExplainMissesParams struct {
+	EventID      uuid.UUID
+	TenantID     string
+	EndpointID   *uuid.UUID
+	Cursor       *uuid.UUID
+	DeletedSince time.Time
+	Type         string
+	MaxRows      int32
+}
+
+type ExplainMissesRow struct {
+	EndpointID           uuid.UUID
+	TenantID             string
+	CreatedAt            time.Time
+	DeletedAt            *time.Time
+	Erased               bool
+	WantsNow             bool
+	Status               EndpointStatus
+	WasID                *uuid.UUID
+	WasAt                *time.Time
+	WasFirstKnown        bool
+	WasChanged           []string
+	WasEventTypes        []string
+	WasStatus            string
+	WasStatusReason      string
+	WasStatusChangedAt   *time.Time
+	WasDeleted           bool
+	WasSubscribed        bool
+	HasBefore            bool
+	BeforeWanted         bool
+	FirstID              *uuid.UUID
+	FirstAt              *time.Time
+	FirstKnown           bool
+	FirstStatus          string
+	FirstStatusReason    string
+	FirstStatusChangedAt *time.Time
+	By                   *string
+	ByTenant             *string
+}
+
+// What is known of the endpoints of an event's tenant that the event has no delivery for, in their order: those that there are,
+// and those that were deleted since @deleted_since; or the one that is asked for, whenever it was deleted. was_…: of the
+// revision that held when the event was enqueued. before_…: whether the one before that wanted the event. first_…: of the
+// first one that is known, if none held then. by: who gave the endpoint the status that it had then, or deleted it.
+func (q *Queries) ExplainMisses(ctx context.Context, db DBTX, arg ExplainMissesParams) ([]ExplainMissesRow, error) {
+	rows, err := db.Query(ctx, explainMisses,
+		arg.EventID,
+		arg.TenantID,
+		arg.EndpointID,
+		arg.Cursor,
+		arg.DeletedSince,
+		arg.Type,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ExplainMissesRow{}
+	for rows.Next() {
+		var i ExplainMissesRow
+		if err := rows.Scan(
+			&i.EndpointID,
+			&i.TenantID,
+			&i.CreatedAt,
+			&i.DeletedAt,
+			&i.Erased,
+			&i.WantsNow,
+			&i.Status,
+			&i.WasID,
+			&i.WasAt,
+			&i.WasFirstKnown,
+			&i.WasChanged,
+			&i.WasEventTypes,
+			&i.WasStatus,
+			&i.WasStatusReason,
+			&i.WasStatusChangedAt,
+			&i.WasDeleted,
+			&i.WasSubscribed,
+			&i.HasBefore,
+			&i.BeforeWanted,
+			&i.FirstID,
+			&i.FirstAt,
+			&i.FirstKnown,
+			&i.FirstStatus,
+			&i.FirstStatusReason,
+			&i.FirstStatusChangedAt,
+			&i.By,
+			&i.ByTenant,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const getEventHead = `-- name: GetEventHead :one
+SELECT e.id, e.tenant_id, e.type, e.created_at, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e WHERE e.id = $1
+`
+
+type GetEventHeadRow struct {
+	ID         uuid.UUID
+	TenantID   string
+	Type       string
+	CreatedAt  time.Time
+	HasPayload bool
+}
+
+func (q *Queries) GetEventHead(ctx context.Context, db DBTX, id uuid.UUID) (GetEventHeadRow, error) {
+	row := db.QueryRow(ctx, getEventHead, id)
+	var i GetEventHeadRow
+	err := row.Scan(
+		&i.ID,
+		&i.TenantID,
+		&i.Type,
+		&i.CreatedAt,
+		&i.HasPayload,
+	)
+	return i, err
+}
+
+const listFailures = `-- name: ListFailures :many
+SELECT m.endpoint_id, m.outcome::text AS outcome, coalesce(m.status_code, 0)::integer AS status_code, coalesce(m.error, '')::text AS error,
+    count(*)::integer AS count
+FROM outhook.delivery_attempts AS m
+WHERE m.event_id = $1 AND m.endpoint_id = ANY ($2::uuid[]) AND m.outcome <> 'succeeded'
+GROUP BY 1, 2, 3, 4
+ORDER BY 1, max(m.number) DESC
+`
+
+type ListFailuresRow struct {
+	EndpointID uuid.UUID
+	Outcome    string
+	StatusCode int32
+	Error      string
+	Count      int32
+}
+
+// What the attempts of an event's deliveries have failed by, each kind once with its count, of each delivery the last first.
+func (q *Queries) ListFailures(ctx context.Context, db DBTX, eventID uuid.UUID, endpointIDs []uuid.UUID) ([]ListFailuresRow, error) {
+	rows, err := db.Query(ctx, listFailures, eventID, endpointIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListFailuresRow{}
+	for rows.Next() {
+		var i ListFailuresRow
+		if err := rows.Scan(
+			&i.EndpointID,
+			&i.Outcome,
+			&i.StatusCode,
+			&i.Error,
+			&i.Count,
 		); err != nil {
 			return nil, err
 		}

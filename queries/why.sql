@@ -2,12 +2,18 @@
 
 -- name: ExplainDeliveries :many
 -- What is known of the deliveries of an event, in the order of their endpoints. Whatever waits, each row is looked up by its
--- key; of the jobs before one in its queue up to max_ahead are counted. lease_since: of the worker that runs it, null if
--- that has no lease that holds. given_back: what its last run was given back for, '' if it was not. queue_paused_at: of the
--- queue from which workers take it, also while it waits in a lane.
--- pause_of and what follows: the pause of its tenant, else that of everything ('') if it has paused that queue, else null.
--- status_by and what follows: who gave the endpoint its status, null if nobody did through the API: the
--- first entry that says so since the change's transaction began.
+-- key; of the jobs before one in its queue up to max_ahead are counted, of a queue that many share in one go. lease_since: of the
+-- worker that runs it, null if that has no lease that holds. given_back: what its last run was given back for, '' if it was not.
+-- queue_paused_at: of the queue from which workers take it, also while it waits in a lane. pause_of and what follows: the pause of
+-- its tenant, else that of everything ('') if it has paused that queue, else null. status_by and what follows: who gave the endpoint its status, null if nobody did through the API: the first
+-- entry that says so since the change's transaction began. cancelled_by and what follows: who cancelled it, or did what did.
+WITH h AS MATERIALIZED (
+    SELECT s.queue, ARRAY(SELECT o.id FROM outhook.river_job AS o WHERE o.state = 'available' AND o.queue = s.queue
+        ORDER BY o.priority, o.scheduled_at, o.id LIMIT @max_ahead::integer) AS ids
+    FROM (SELECT DISTINCT o.queue FROM outhook.deliveries AS v JOIN outhook.river_job AS o ON o.id = v.job_id
+        WHERE v.event_id = @event_id AND o.state = 'available' AND o.queue NOT LIKE 'endpoint-%'
+            AND (sqlc.narg('endpoint_id')::uuid IS NULL OR v.endpoint_id = sqlc.narg('endpoint_id'))) AS s
+)
 SELECT d.event_id, d.endpoint_id, n.tenant_id, d.state, d.reason, d.attempt_count, d.try_count, d.next_attempt_at, d.completed_at,
     now()::timestamptz AS database_time,
     coalesce(a.outcome::text, '')::text AS last_outcome, a.status_code AS last_status_code, coalesce(a.error, '')::text AS last_error,
@@ -23,14 +29,17 @@ SELECT d.event_id, d.endpoint_id, n.tenant_id, d.state, d.reason, d.attempt_coun
     y.tenant_id AS pause_of, y.paused_at AS pause_at, y.paused_by AS pause_by, y.reason AS pause_reason,
     EXISTS (SELECT FROM outhook.leases AS v WHERE v.name LIKE 'worker/%' AND v.until >= now())::boolean AS live_workers,
     u.actor AS status_by, u.key_id AS status_by_key, u.key_tenant_id AS status_by_tenant,
-    (SELECT count(*) FROM (SELECT FROM outhook.river_job AS o
-        WHERE j.state = 'available' AND o.state = 'available' AND o.queue = j.queue
-            AND (o.priority, o.scheduled_at, o.id) < (j.priority, j.scheduled_at, j.id)
-        LIMIT @max_ahead) AS b)::integer AS ahead
+    (CASE WHEN h.ids IS NOT NULL AND j.state = 'available' THEN coalesce(array_position(h.ids, j.id) - 1, @max_ahead)
+        ELSE (SELECT count(*) FROM (SELECT FROM outhook.river_job AS o
+            WHERE j.state = 'available' AND o.state = 'available' AND o.queue = j.queue
+                AND (o.priority, o.scheduled_at, o.id) < (j.priority, j.scheduled_at, j.id)
+            LIMIT @max_ahead) AS b) END)::integer AS ahead,
+    x.actor AS cancelled_by, x.key_tenant_id AS cancelled_by_tenant
 FROM outhook.deliveries AS d
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 LEFT JOIN outhook.lanes AS l ON l.endpoint_id = d.endpoint_id
 LEFT JOIN outhook.river_job AS j ON j.id = d.job_id
+LEFT JOIN h ON h.queue = j.queue
 LEFT JOIN outhook.delivery_attempts AS a ON a.event_id = @event_id::uuid AND a.event_id = d.event_id
     AND a.endpoint_id = d.endpoint_id AND a.number = d.attempt_count
 LEFT JOIN outhook.leases AS w ON w.name = 'worker/' || j.attempted_by[array_upper(j.attempted_by, 1)] AND w.until >= now()
@@ -45,7 +54,98 @@ LEFT JOIN outhook.audit_entries AS u ON u.id = (SELECT e.id FROM outhook.audit_e
     WHERE e.object_id = n.id::text AND e.id >= outhook.uuid_v7_floor(n.status_changed_at)
         AND e.object_type = 'endpoint' AND e.detail ->> 'status' = n.status::text
     ORDER BY e.object_id, e.id LIMIT 1)
+LEFT JOIN outhook.audit_entries AS x ON x.id = CASE WHEN d.state <> 'cancelled' THEN NULL
+    WHEN d.reason IN ('endpoint_disabled', 'endpoint_deleted') THEN (SELECT e.id
+        FROM (SELECT v.xid, v.at FROM outhook.endpoint_revisions AS v
+            WHERE v.endpoint_id = d.endpoint_id AND v.id < outhook.uuid_v7_floor(d.completed_at + interval '1 ms')
+                AND ('deleted' = ANY (v.changed) OR v.status = 'disabled' AND 'status' = ANY (v.changed))
+            ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1) AS r
+        JOIN outhook.audit_entries AS e ON e.object_id = d.endpoint_id::text AND e.xid = r.xid
+            AND e.id >= outhook.uuid_v7_floor(r.at - interval '1 minute') AND e.id < outhook.uuid_v7_floor(r.at + interval '1 minute')
+        ORDER BY e.object_id, e.id LIMIT 1)
+    WHEN d.reason = 'operator' THEN (SELECT e.id FROM outhook.audit_entries AS e
+        WHERE e.object_id = d.event_id || '/' || d.endpoint_id AND e.action = 'cancel-delivery'
+        ORDER BY e.object_id DESC, e.id DESC LIMIT 1)
+    WHEN d.reason = 'payload_gone' THEN (SELECT e.id FROM outhook.audit_entries AS e
+        WHERE e.object_id = d.event_id::text AND e.action = 'erase-payload' ORDER BY e.object_id, e.id LIMIT 1)
+    WHEN d.reason = 'erased' THEN (SELECT e.id FROM outhook.audit_entries AS e
+        WHERE e.object_id = n.tenant_id AND e.action = 'erase-tenant' AND e.id < outhook.uuid_v7_floor(d.completed_at)
+        ORDER BY e.object_id DESC, e.id DESC LIMIT 1) END
 WHERE d.event_id = @event_id AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
     AND (sqlc.narg('cursor')::uuid IS NULL OR d.endpoint_id > sqlc.narg('cursor'))
 ORDER BY d.endpoint_id
 LIMIT @max_rows;
+
+-- name: ListFailures :many
+-- What the attempts of an event's deliveries have failed by, each kind once with its count, of each delivery the last first.
+SELECT m.endpoint_id, m.outcome::text AS outcome, coalesce(m.status_code, 0)::integer AS status_code, coalesce(m.error, '')::text AS error,
+    count(*)::integer AS count
+FROM outhook.delivery_attempts AS m
+WHERE m.event_id = @event_id AND m.endpoint_id = ANY (@endpoint_ids::uuid[]) AND m.outcome <> 'succeeded'
+GROUP BY 1, 2, 3, 4
+ORDER BY 1, max(m.number) DESC;
+
+-- name: GetEventHead :one
+SELECT e.id, e.tenant_id, e.type, e.created_at, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e WHERE e.id = @id;
+
+-- name: ExplainMisses :many
+-- What is known of the endpoints of an event's tenant that the event has no delivery for, in their order: those that there are,
+-- and those that were deleted since @deleted_since; or the one that is asked for, whenever it was deleted. was_…: of the
+-- revision that held when the event was enqueued. before_…: whether the one before that wanted the event. first_…: of the
+-- first one that is known, if none held then. by: who gave the endpoint the status that it had then, or deleted it.
+WITH c AS (
+    SELECT n.id FROM outhook.endpoints AS n
+    WHERE n.tenant_id = @tenant_id::text AND n.deleted_at IS NULL AND sqlc.narg('endpoint_id')::uuid IS NULL
+        AND (sqlc.narg('cursor')::uuid IS NULL OR n.id > sqlc.narg('cursor'))
+    UNION
+    SELECT v.endpoint_id FROM outhook.endpoint_revisions AS v
+    WHERE v.tenant_id = @tenant_id AND v.deleted AND v.at >= @deleted_since::timestamptz AND sqlc.narg('endpoint_id')::uuid IS NULL
+        AND (sqlc.narg('cursor')::uuid IS NULL OR v.endpoint_id > sqlc.narg('cursor'))
+    UNION ALL
+    SELECT n.id FROM outhook.endpoints AS n
+    WHERE n.id = sqlc.narg('endpoint_id')::uuid AND n.tenant_id = @tenant_id
+        AND (sqlc.narg('cursor')::uuid IS NULL OR n.id > sqlc.narg('cursor'))
+), k AS MATERIALIZED (
+    SELECT c.id, p.list AS patterns FROM c, (SELECT outhook.type_patterns(@type::text) AS list) AS p
+    WHERE NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = @event_id::uuid AND d.endpoint_id = c.id)
+    ORDER BY c.id LIMIT @max_rows
+)
+SELECT n.id AS endpoint_id, n.tenant_id, n.created_at, n.deleted_at, (n.url = '')::boolean AS erased,
+    (n.deleted_at IS NULL AND n.status <> 'disabled' AND (n.event_types = '{}' OR n.event_types && k.patterns))::boolean AS wants_now,
+    n.status, r.id AS was_id, r.at AS was_at, coalesce(r.first_known, false)::boolean AS was_first_known,
+    coalesce(r.changed, '{}')::text[] AS was_changed, coalesce(r.event_types, '{}')::text[] AS was_event_types,
+    coalesce(r.status::text, '')::text AS was_status, coalesce(r.status_reason, '')::text AS was_status_reason,
+    r.status_changed_at AS was_status_changed_at, coalesce(r.deleted, false)::boolean AS was_deleted,
+    coalesce(r.event_types = '{}' OR r.event_types && k.patterns, false)::boolean AS was_subscribed,
+    (p.id IS NOT NULL)::boolean AS has_before,
+    coalesce(p.status <> 'disabled' AND NOT p.deleted AND (p.event_types = '{}' OR p.event_types && k.patterns), false)::boolean AS before_wanted,
+    f.id AS first_id, f.at AS first_at, coalesce(f.first_known, false)::boolean AS first_known,
+    coalesce(f.status::text, '')::text AS first_status, coalesce(f.status_reason, '')::text AS first_status_reason,
+    f.status_changed_at AS first_status_changed_at,
+    u.actor AS by, u.key_tenant_id AS by_tenant
+FROM k
+JOIN outhook.endpoints AS n ON n.id = k.id
+LEFT JOIN outhook.endpoint_revisions AS r ON r.endpoint_id = k.id AND r.id = (SELECT v.id FROM outhook.endpoint_revisions AS v
+    WHERE v.endpoint_id = k.id AND v.id <= @event_id::uuid ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1)
+LEFT JOIN outhook.endpoint_revisions AS p ON p.endpoint_id = k.id AND p.id = (SELECT v.id FROM outhook.endpoint_revisions AS v
+    WHERE v.endpoint_id = k.id AND v.id < r.id AND NOT r.deleted AND r.status <> 'disabled'
+    ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1)
+LEFT JOIN outhook.endpoint_revisions AS f ON r.id IS NULL AND f.endpoint_id = k.id AND f.id = (SELECT v.id
+    FROM outhook.endpoint_revisions AS v WHERE v.endpoint_id = k.id ORDER BY v.endpoint_id, v.id LIMIT 1)
+LEFT JOIN outhook.audit_entries AS u ON u.id = CASE WHEN r.deleted OR r.status = 'disabled' THEN (SELECT e.id
+    FROM (SELECT v.xid, v.at FROM outhook.endpoint_revisions AS v
+        WHERE v.endpoint_id = k.id AND v.id <= r.id AND CASE WHEN r.deleted THEN 'deleted' ELSE 'status' END = ANY (v.changed)
+        ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1) AS s
+    JOIN outhook.audit_entries AS e ON e.object_id = k.id::text AND e.xid = s.xid
+        AND e.id >= outhook.uuid_v7_floor(s.at - interval '1 minute') AND e.id < outhook.uuid_v7_floor(s.at + interval '1 minute')
+    ORDER BY e.object_id, e.id LIMIT 1) END
+ORDER BY k.id;
+
+-- name: DescribeID :one
+-- What is known of an id that is no event's, or of none that may be seen. kind: what else it is the id of, empty if of nothing that
+-- the tenant may see.
+SELECT coalesce((SELECT 'endpoint' FROM outhook.endpoints AS n WHERE n.id = @id::uuid
+        AND (sqlc.narg('tenant_id')::text IS NULL OR n.tenant_id = sqlc.narg('tenant_id'))),
+    (SELECT 'operation' FROM outhook.operations AS o WHERE o.id = @id
+        AND (sqlc.narg('tenant_id')::text IS NULL OR o.tenant_id = sqlc.narg('tenant_id'))), '')::text AS kind,
+    outhook.uuid_v7_time(@id)::timestamptz AS at, now()::timestamptz AS database_time;

@@ -848,8 +848,11 @@ type ExplainEventParams struct {
 	Cursor string
 }
 
-// ExplainEvent calls GET /api/events/{id}/why: say why an event's deliveries are where they are. One item for each
-// delivery, in the order of the endpoints' ids, with exactly one cause: what has to change before anything else can.
+// ExplainEvent calls GET /api/events/{id}/why: say why an event's deliveries are where they are, and who has none and
+// why. One item for each endpoint of the event's tenant, in the order of their ids, with exactly one cause: of a
+// delivery what has to change before anything else can; of an endpoint without one, what it was when the event was
+// enqueued. Endpoints that were deleted more than a week before are told of only if endpoint_id names them. Of an id
+// that no event has, the detail of the 404 says what its time tells.
 func (c *Client) ExplainEvent(ctx context.Context, id string, params ExplainEventParams, options ...CallOption) (*Page[Why], error) {
 	r := Request{Method: "GET", Path: "/api/events/" + url.PathEscape(id) + "/why", Query: url.Values{}, Header: http.Header{}}
 	if params.EndpointID != "" {

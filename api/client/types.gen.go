@@ -937,20 +937,32 @@ type Why struct {
 	// waiting_for_retry (its next attempt is due later), set_aside (for a while: its tenant has too many requests to the
 	// host under way, or workers have died of it), queue_paused (by a person, in River UI), throttled (the endpoint asked
 	// for fewer requests), waiting_for_lane (for its turn in its endpoint's lane), waiting_for_slot (due; workers take it
-	// when it is its turn).
+	// when it is its turn). With the state none, of when the event was enqueued: not_subscribed (the endpoint wanted
+	// other types), was_disabled, created_later and deleted_before (it was not there), changed_meanwhile (the change that
+	// made it want the event was not committed, or not visible to the publisher's transaction), delivery_missing (it
+	// wanted the event, and nothing tells more), test_of_another (a test event is for one endpoint), tenant_erased and
+	// not_known (what the endpoint was then is not known).
 	Because string `json:"because"`
-	// Whose key has paused or disabled the endpoint, or paused its tenant or everything, as in the audit trail. Null:
-	// nobody's, or not known.
+	// Whose key has paused, disabled or deleted the endpoint, paused its tenant or everything, or cancelled the delivery,
+	// as in the audit trail. Null: nobody's, or not known.
 	By *string `json:"by"`
+	// What attempts of the delivery have failed by, each kind once, the last first, at most 5. Empty if it has succeeded.
+	Causes []WhyCause `json:"causes"`
 
 	EndpointID string `json:"endpoint_id"`
 
 	EventID string `json:"event_id"`
+	// What the endpoint was subscribed to when the event was enqueued, with the state none; empty: all. Null: not known,
+	// or there was no endpoint.
+	EventTypes []string `json:"event_types"`
 	// As the delivery has it.
 	Reason *string `json:"reason"`
+	// With the state none: whether POST /api/endpoints/{id}/recover with missed, and a since of the event's time or
+	// before, makes a delivery of it.
+	Recoverable bool `json:"recoverable"`
 	// Since when it is so. Null: not known.
 	Since *time.Time `json:"since"`
-
+	// As the delivery has it; none: the endpoint has no delivery of the event.
 	State string `json:"state"`
 
 	TenantID string `json:"tenant_id"`
@@ -960,6 +972,20 @@ type Why struct {
 	Until *time.Time `json:"until"`
 	// The worker process that has it, as GET /api/workers lists it. Null: none, or the key is bound to a tenant.
 	Worker *string `json:"worker"`
+}
+
+// WhyCause is the schema of this name in the OpenAPI document.
+type WhyCause struct {
+	// What usually cures it. Its wording may change. Null: nothing is known.
+	Advice *string `json:"advice"`
+	// How many attempts.
+	Count int `json:"count"`
+	// As the attempt has it.
+	Error *string `json:"error"`
+
+	Outcome string `json:"outcome"`
+	// Null: no answer came.
+	StatusCode *int `json:"status_code"`
 }
 
 // Worker is the schema of this name in the OpenAPI document.

@@ -32,7 +32,7 @@ type cli struct {
 	Tail       tailCmd       `cmd:"" group:"api" help:"Print attempts as they happen."`
 	Stats      statsCmd      `cmd:"" group:"api" help:"Count events, deliveries, attempts and latencies of the last minutes, and what waits."`
 	Usage      usageCmd      `cmd:"" group:"api" help:"Print what tenants have used, for bills."`
-	Why        whyCmd        `cmd:"" group:"api" help:"Say why an event's deliveries are where they are."`
+	Why        whyCmd        `cmd:"" group:"api" help:"Say why an event's deliveries are where they are, and why endpoints have none."`
 	Workers    workersCmd    `cmd:"" group:"api" help:"Show who works, what waits, and which queues a person has paused."`
 	Pause      pauseCmd      `cmd:"" group:"api" help:"Pause all deliveries, or a tenant's, for maintenance; nothing is lost."`
 	Resume     resumeCmd     `cmd:"" group:"api" help:"End a pause: everything goes on."`

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/google/uuid"
 
@@ -13,13 +15,19 @@ import (
 type whyCmd struct {
 	apiFlags
 
-	EventID  uuid.UUID `arg:"" help:"The event's id, which is the webhook-id that its receivers get."`
-	Endpoint string    `arg:"" optional:"" help:"Only this endpoint: its id, or its uid. All that the event has a delivery for unless given."`
+	Event    string `arg:"" help:"The event's id, which is the webhook-id that its receivers get, or its idempotency key."`
+	Endpoint string `arg:"" optional:"" help:"Only this endpoint: its id, or its uid. All of the event's tenant unless given."`
+	Tenant   string `help:"Whose idempotency key it is: required with one, unless the key for the API is bound to a tenant."`
 }
 
-// Run says why deliveries are where they are.
+// Run says why deliveries are where they are, and why endpoints have none.
 func (w *whyCmd) Run(c *command) error {
 	api, err := w.client()
+	if err != nil {
+		return err
+	}
+
+	id, err := w.event(c, api)
 	if err != nil {
 		return err
 	}
@@ -27,7 +35,7 @@ func (w *whyCmd) Run(c *command) error {
 	found := 0
 	_, err = eachPage(c, func(limit int, cursor string, o ...client.CallOption) (*client.Page[client.Why], error) {
 		params := client.ExplainEventParams{EndpointID: w.Endpoint, Limit: limit, Cursor: cursor}
-		return api.ExplainEvent(c.ctx, w.EventID.String(), params, o...)
+		return api.ExplainEvent(c.ctx, id, params, o...)
 	}, pageSize, func(items []client.Why, raw []json.RawMessage) (int, error) {
 		for i := range items {
 			if !w.JSON {
@@ -44,9 +52,43 @@ func (w *whyCmd) Run(c *command) error {
 	})
 
 	if err == nil && found == 0 && !w.JSON {
-		c.printf("the event has no delivery%s\n", map[bool]string{true: " for this endpoint"}[w.Endpoint != ""])
+		c.printf("the event's tenant has no%s endpoint\n", map[bool]string{true: " such"}[w.Endpoint != ""])
 	}
 	return err
+}
+
+// event returns the id of the event that is meant. A key may look like an id, so what no event has as its id may be
+// one.
+func (w *whyCmd) event(c *command, api *client.Client) (string, error) {
+	isID := uuid.Validate(w.Event) == nil
+	if isID {
+		_, err := api.ExplainEvent(c.ctx, w.Event, client.ExplainEventParams{Limit: 1})
+		if refused := (*client.Error)(nil); !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
+			return w.Event, explained(c.ctx, err)
+		}
+	}
+
+	keyed, err := api.ListEvents(c.ctx, client.ListEventsParams{IdempotencyKey: w.Event, TenantID: w.Tenant})
+	switch {
+	case isID && (err != nil || len(keyed.Items) == 0):
+		return w.Event, nil // the API says what the id tells
+	case err != nil:
+		return "", explained(c.ctx, err)
+	case len(keyed.Items) == 0:
+		return "", &client.Error{Problem: client.Problem{
+			Status: http.StatusNotFound,
+			Detail: "no event has this idempotency key: nobody has used it, its transaction was rolled back, or it is older " +
+				"than the retention",
+		}}
+	}
+
+	e := keyed.Items[0]
+	if !w.JSON {
+		c.printf("the idempotency key is taken since %s by the event %s (%s): "+
+			"what was enqueued with it later stored nothing\n\n",
+			utc(e.CreatedAt), e.ID, e.Type)
+	}
+	return e.ID, nil
 }
 
 func showWhy(w io.Writer, v *client.Why) {
@@ -56,6 +98,9 @@ func showWhy(w io.Writer, v *client.Why) {
 	}
 	if v.Until != nil {
 		pairs = append(pairs, "until", utc(*v.Until))
+	}
+	if len(v.Causes) > 0 && v.Causes[0].Advice != nil && v.State == "pending" { // of one that has failed the text says it
+		pairs = append(pairs, "usually cured by", *v.Causes[0].Advice)
 	}
 	fields(w, pairs...)
 }

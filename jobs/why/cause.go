@@ -28,7 +28,11 @@ type Answer struct {
 	Until   *time.Time // when it ends by itself, at the earliest
 	Ahead   *int32     // deliveries that come first, at most MaxAhead
 	Worker  *string    // the process that has it
-	By      *string    // whose key has paused or disabled the endpoint, or paused its tenant or everything
+	By      *string    // whose key has paused, disabled or deleted the endpoint, paused its tenant or everything, or cancelled the delivery
+
+	EventTypes  []string // what the endpoint was subscribed to when the event was enqueued; nil: not known
+	Causes      []Cause  // what attempts have failed by, the last first; none of a delivery that has succeeded
+	Recoverable bool     // a recover of the endpoint with missed makes up for it
 }
 
 // The causes: part of the API.
@@ -70,10 +74,13 @@ type explanation struct {
 }
 
 // Explain goes through the causes in the order in which they hold a delivery back: what a person has to change comes
-// before what passes by itself. schedule is the server's. A viewer that is bound to a tenant is shown nothing of who
-// works, of others' deliveries and of others' keys.
-func Explain(r db.ExplainDeliveriesRow, schedule retry.Schedule, tenantID string) Answer {
+// before what passes by itself. failures are those of its attempts, the last first; schedule is the server's. A viewer
+// that is bound to a tenant is shown nothing of who works, of others' deliveries and of others' keys.
+func Explain(
+	r db.ExplainDeliveriesRow, failures []db.ListFailuresRow, schedule retry.Schedule, tenantID string,
+) Answer {
 	e := &explanation{r: r, schedule: schedule, tenantID: tenantID}
+	e.a.Causes = causes(failures)
 	for _, found := range []func() bool{e.settled, e.sending, e.ended, e.unworked, e.givenBack, e.later, e.waits} {
 		if found() {
 			break
@@ -97,12 +104,19 @@ func (e *explanation) settled() bool {
 		return false
 	}
 
-	words := fmt.Sprintf("it was %s%s, after %s", r.State, at(r.CompletedAt), attempts(r.AttemptCount))
+	by := ""
+	if e.a.By = actor(r.CancelledBy, r.CancelledByTenant, e.tenantID); e.a.By != nil {
+		by = " by " + *e.a.By
+	}
+	words := fmt.Sprintf("it was %s%s%s, after %s", r.State, by, at(r.CompletedAt), attempts(r.AttemptCount))
 	if r.LastOutcome != "" {
 		words += fmt.Sprintf(", the last of which %s", outcome(r))
 	}
 	if r.Reason != nil {
 		words += ": " + reasonText(*r.Reason)
+	}
+	if r.State == db.DeliveryStateFailed {
+		words += inAll(e.a.Causes)
 	}
 	if r.State == db.DeliveryStateSucceeded {
 		words = fmt.Sprintf("it was delivered%s by attempt %d, which %s", at(r.CompletedAt), r.AttemptCount, outcome(r))
@@ -167,18 +181,39 @@ func (e *explanation) paused() bool {
 		r.TenantID, by, clock(r.PauseAt), *r.PauseReason)
 }
 
-// byWhom notes who changed the endpoint's status. Of others' keys than its own a tenant is shown none.
+// byWhom notes who changed the endpoint's status.
 func (e *explanation) byWhom() string {
-	if e.r.StatusBy == nil {
+	e.a.By = actor(e.r.StatusBy, e.r.StatusByTenant, e.tenantID)
+	if e.a.By == nil {
+		return ""
+	}
+	return " by " + *e.a.By
+}
+
+// actor is who did something, nil if nobody is known to have. A tenant is shown none of others' keys than its own.
+func actor(by, itsTenant *string, tenantID string) *string {
+	if by != nil && tenantID != "" && (itsTenant == nil || *itsTenant != tenantID) {
+		hidden := operator
+		return &hidden
+	}
+	return by
+}
+
+// inAll says what a delivery has failed by, and what usually cures the last of it.
+func inAll(list []Cause) string {
+	if len(list) == 0 {
 		return ""
 	}
 
-	by := *e.r.StatusBy
-	if e.bound() && (e.r.StatusByTenant == nil || *e.r.StatusByTenant != e.tenantID) {
-		by = operator
+	words := make([]string, len(list))
+	for i, c := range list {
+		words[i] = c.String()
 	}
-	e.a.By = &by
-	return " by " + by
+	text := ". In all: " + strings.Join(words, ", ")
+	if list[0].Advice != "" {
+		text += ". What usually cures it: " + list[0].Advice
+	}
+	return text
 }
 
 // unworked finds deliveries that nobody would take if it were their turn.

@@ -1,0 +1,208 @@
+package why
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/jobs/ledger"
+)
+
+// DeletedFor is how long before an event an endpoint may have been deleted and is still told of, unless somebody asks
+// for it: who asks has not noticed that it is gone.
+const DeletedFor = 7 * 24 * time.Hour
+
+// The causes of endpoints that an event has no delivery for: part of the API.
+const (
+	becauseOfTest        = "test_of_another"
+	becauseErased        = "tenant_erased"
+	becauseCreatedLater  = "created_later"
+	becauseDeletedBefore = "deleted_before"
+	becauseWasDisabled   = "was_disabled"
+	becauseNotSubscribed = "not_subscribed"
+	becauseMeanwhile     = "changed_meanwhile"
+	becauseNotKnown      = "not_known"
+	becauseMissing       = "delivery_missing"
+)
+
+// Event is what is known of the event.
+type Event struct {
+	Type       string
+	At         time.Time // when it was enqueued
+	HasPayload bool
+}
+
+// miss finds why an endpoint has no delivery of an event.
+type miss struct {
+	r        db.ExplainMissesRow
+	event    Event
+	tenantID string // that the viewer is bound to; "": none
+	a        Answer
+}
+
+// Miss says why an endpoint has no delivery of an event: by the revision of it that held when the event was enqueued. A
+// revision's time is that of its statement; whether it was committed by then, the delivery tells, which is there or
+// not.
+func Miss(r db.ExplainMissesRow, event Event, tenantID string) Answer {
+	m := &miss{r: r, event: event, tenantID: tenantID}
+	if r.WasID != nil && !r.WasDeleted {
+		m.a.EventTypes = r.WasEventTypes
+	}
+
+	for _, found := range []func() bool{m.nobodys, m.unknown, m.got, m.changed} {
+		if found() {
+			break
+		}
+	}
+	return m.a
+}
+
+// because sets the cause. since may be nil.
+func (m *miss) because(code string, since *time.Time, format string, args ...any) bool {
+	m.a.Because, m.a.Since, m.a.Text = code, since, fmt.Sprintf(format, args...)
+	return true
+}
+
+// recoverable appends what makes up for it, if anything does. A recover goes by what the endpoint is subscribed to now.
+func (m *miss) recoverable() {
+	r := m.r
+	if !m.event.HasPayload || r.DeletedAt != nil || r.CreatedAt.After(m.event.At) {
+		return
+	}
+
+	order := "a recover of the endpoint with missed, since " + clock(&m.event.At) + " or before, makes up for it"
+	switch {
+	case r.WantsNow:
+		m.a.Recoverable = true
+		m.a.Text += "; " + order
+	case r.Status == db.EndpointStatusDisabled:
+		m.a.Text += "; once it is enabled, and is subscribed, " + order
+	}
+}
+
+// nobodys finds what no endpoint's revision tells of.
+func (m *miss) nobodys() bool {
+	switch r := m.r; {
+	case m.event.Type == ledger.TestEventType:
+		return m.because(becauseOfTest, nil, "it is a test event, which was made for one other endpoint alone")
+	case r.Erased:
+		return m.because(becauseErased, r.DeletedAt, "its tenant's data was erased, and with it what the endpoint was then")
+	}
+	return false
+}
+
+// unknown finds endpoints of which no revision held when the event was enqueued.
+func (m *miss) unknown() bool {
+	r := m.r
+	switch {
+	case r.WasID != nil:
+		return false
+	case r.CreatedAt.After(m.event.At) || !r.FirstKnown && r.FirstAt != nil:
+		since := r.CreatedAt
+		if !since.After(m.event.At) { // by a transaction that was open when the event was enqueued
+			since = *r.FirstAt
+		}
+		return m.because(becauseCreatedLater, &since, "the endpoint was created at %s, %s after the event",
+			clock(&since), period(since.Sub(m.event.At)))
+	case r.DeletedAt != nil && !r.DeletedAt.After(m.event.At):
+		return m.because(becauseDeletedBefore, r.DeletedAt, "the endpoint was deleted at %s, %s before the event",
+			clock(r.DeletedAt), period(m.event.At.Sub(*r.DeletedAt)))
+
+	case r.FirstStatus == string(db.EndpointStatusDisabled) && !r.FirstStatusChangedAt.After(m.event.At):
+		m.because(becauseWasDisabled, r.FirstStatusChangedAt, "the endpoint was disabled since %s%s",
+			clock(r.FirstStatusChangedAt), because(r.FirstStatusReason))
+		m.recoverable()
+		return true
+	}
+
+	words := "no revision of it is left"
+	if r.FirstAt != nil {
+		words = "its revisions begin at " + clock(r.FirstAt) + ", with its last change before they were kept"
+	}
+	m.because(becauseNotKnown, nil, "the endpoint was there, and what it was subscribed to then is not known: %s", words)
+	m.recoverable()
+	return true
+}
+
+// got finds endpoints that get nothing of the kind by the revision that held.
+func (m *miss) got() bool {
+	r := m.r
+	switch {
+	case r.WasDeleted:
+		gone := r.WasAt
+		if r.DeletedAt != nil {
+			gone = r.DeletedAt
+		}
+		return m.because(becauseDeletedBefore, gone, "the endpoint was deleted%s at %s, %s before the event",
+			m.byWhom(), clock(gone), period(m.event.At.Sub(*gone)))
+
+	case r.WasStatus == string(db.EndpointStatusDisabled):
+		m.because(becauseWasDisabled, r.WasStatusChangedAt, "the endpoint was disabled%s since %s%s",
+			m.byWhom(), clock(r.WasStatusChangedAt), because(r.WasStatusReason))
+	case !r.WasSubscribed:
+		m.because(becauseNotSubscribed, r.WasAt, "the endpoint was subscribed to %s then, which %s is none of, at the "+
+			"latest since %s", types(r.WasEventTypes), m.event.Type, clock(r.WasAt))
+	default:
+		return false
+	}
+
+	m.recoverable()
+	return true
+}
+
+// byWhom notes who disabled or deleted the endpoint. Of others' keys than its own a tenant is shown none.
+func (m *miss) byWhom() string {
+	m.a.By = actor(m.r.By, m.r.ByTenant, m.tenantID)
+	if m.a.By == nil {
+		return ""
+	}
+	return " by " + *m.a.By
+}
+
+// changed finds endpoints that wanted the event by the revision that was written last, and have no delivery.
+func (m *miss) changed() bool {
+	r := m.r
+	const unseen = "most likely that had not been committed when the event was enqueued, or the publisher's " +
+		"transaction had begun before and went by what it saw then"
+
+	lately := m.event.At.Sub(*r.WasAt) < openFor
+	created := len(r.WasChanged) == 0 && !r.WasFirstKnown
+	switch {
+	case created && lately:
+		m.because(becauseMeanwhile, r.WasAt, "the endpoint was created at %s, %s before the event: %s",
+			clock(r.WasAt), period(m.event.At.Sub(*r.WasAt)), unseen)
+	case r.HasBefore && !r.BeforeWanted && lately:
+		m.because(becauseMeanwhile, r.WasAt, "the endpoint wants the event since a change of its %s at %s, %s before the "+
+			"event: %s", strings.Join(r.WasChanged, " and "), clock(r.WasAt), period(m.event.At.Sub(*r.WasAt)), unseen)
+	default:
+		m.because(becauseMissing, nil, "the endpoint was enabled and subscribed, and has no delivery: none was made, or "+
+			"somebody has deleted it; nothing tells more")
+	}
+
+	m.recoverable()
+	return true
+}
+
+// types says what an endpoint is subscribed to.
+func types(list []string) string {
+	const most = 10
+	switch {
+	case len(list) == 0:
+		return "every type"
+	case len(list) > most:
+		return strings.Join(list[:most], ", ") + fmt.Sprintf(" and %d more", len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}
+
+// period says how long something was, to the second where that matters.
+func period(d time.Duration) string {
+	switch d = d.Abs(); {
+	case d < 10*time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < ledger.Day:
+		return d.Round(time.Second).String()
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
