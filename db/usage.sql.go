@@ -279,6 +279,18 @@ func (q *Queries) MarkHourCounted(ctx context.Context, db DBTX, hour time.Time, 
 	return err
 }
 
+const nextEvent = `-- name: NextEvent :one
+SELECT v.id FROM outhook.events AS v WHERE v.id >= $1::uuid AND v.id < $2::uuid ORDER BY v.id LIMIT 1
+`
+
+// The first event from low to before high.
+func (q *Queries) NextEvent(ctx context.Context, db DBTX, low uuid.UUID, high uuid.UUID) (uuid.UUID, error) {
+	row := db.QueryRow(ctx, nextEvent, low, high)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const saveUsage = `-- name: SaveUsage :exec
 INSERT INTO outhook.usage_hours AS h (hour, tenant_id, type, events, deliveries, attempts, payload_bytes)
 SELECT $1::timestamptz, r.tenant_id, r.type, r.events, r.deliveries, r.attempts, r.payload_bytes

@@ -14,6 +14,10 @@ WHERE h.hour >= @log_begins::timestamptz AND (c.hour IS NULL OR EXISTS (
     WHERE c.counted_at < h.hour + interval '1 hour' + a.age AND now() >= h.hour + interval '1 hour' + a.age))
 ORDER BY h.hour;
 
+-- name: NextEvent :one
+-- The first event from low to before high.
+SELECT v.id FROM outhook.events AS v WHERE v.id >= @low::uuid AND v.id < @high::uuid ORDER BY v.id LIMIT 1;
+
 -- name: CountUsage :many
 -- Of the events from low to before high: how many, their deliveries, the bytes of their payloads, and those of their attempts that began
 -- before a time. By hash joins: the caller excludes nested loops, which statistics from a time with few rows make look best.

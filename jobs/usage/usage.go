@@ -4,6 +4,7 @@ package usage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -74,6 +75,16 @@ func count(ctx context.Context, pool *pgxpool.Pool, hour time.Time, first pg.Day
 
 	sums, end := make(map[key]counts), hour.Add(time.Hour)
 	for since := hour; since.Before(end); since = since.Add(slice) {
+		// Nothing is enqueued in most minutes of many.
+		next, err := db.New().NextEvent(ctx, pool, pg.FloorID(since), pg.FloorID(end))
+		if errors.Is(err, pgx.ErrNoRows) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+
+		since = pg.IDTime(next).Truncate(slice)
 		if err := countEvents(ctx, pool, since, end, sums); err != nil {
 			return err
 		}
