@@ -219,7 +219,7 @@ func TestCostlyReadsHaveFewPlaces(t *testing.T) {
 	first, _ := b.newKey("read", "acme")
 	second, _ := b.newKey("read", "acme")
 	other, _ := b.newKey("read", "")
-	tx := b.lock("delivery_attempts")
+	tx := b.lock("deliveries")
 
 	const waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 	statuses := make(chan int, 30)

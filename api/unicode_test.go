@@ -108,7 +108,8 @@ func (m *matrixBundle) testBodyTexts(method string, e entry, o objects, op *huma
 			require.NoError(m.t, err)
 			r := send(string(quoted))
 			require.Less(m.t, r.status, 500, "%s %s: %s", op.OperationID, l.at, r.body)
-			if free := []string{"body.tenant_id", "body.description", "body.metadata.*", "body.metadata (name)", "body.name"}; slices.Contains(free, l.at) {
+			free := []string{"body.tenant_id", "body.description", "body.metadata.*", "body.metadata (name)", "body.name"}
+			if slices.Contains(free, l.at) && op.OperationID != "resume-deliveries" { // which says nothing of what was not paused
 				require.Less(m.t, r.status, 300, "%s %s: %s", op.OperationID, l.at, r.body)
 				require.True(m.t, holds(decode[any](m.t, r), good), "%s %s: %s", op.OperationID, l.at, r.body)
 			}
