@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,7 +18,9 @@ type access int
 const (
 	adminAccess   access = iota // admin
 	tenantAccess                // admin, and a tenant for its own objects
+	operateAccess               // the same, and keys that operate what others made
 	readAccess                  // the same, and keys that only read
+	sessionAccess               // the same as readAccess, and codes
 	publishAccess               // the same as tenantAccess, and keys that only enqueue
 )
 
@@ -26,8 +29,10 @@ func (a access) scopes() []db.KeyScope {
 	switch a {
 	case tenantAccess:
 		return []db.KeyScope{db.KeyScopeAdmin, db.KeyScopeTenant}
-	case readAccess:
-		return []db.KeyScope{db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopeRead}
+	case operateAccess:
+		return []db.KeyScope{db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopeOperate}
+	case readAccess, sessionAccess:
+		return []db.KeyScope{db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopeOperate, db.KeyScopeRead}
 	case publishAccess:
 		return []db.KeyScope{db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopePublish}
 	case adminAccess:
@@ -40,15 +45,30 @@ const bootstrapName = "OUTHOOK_API_KEY"
 
 // principal is the API key of a request. The zero value may do nothing.
 type principal struct {
-	id       uuid.UUID // zero: the bootstrap key
-	hash     [sha256.Size]byte
-	name     string
-	scope    db.KeyScope
-	tenantID string // the tenant that it is bound to; "": all
+	id        uuid.UUID // of a session, the key's that it was made with; zero: the bootstrap key
+	hash      [sha256.Size]byte
+	name      string
+	scope     db.KeyScope
+	tenantID  string     // the tenant that it is bound to; "": all
+	expiresAt *time.Time // nil: never
+	kind      string     // one of those below
+	session   uuid.UUID  // the row of a session or a code; zero: it is a key
+	seal      []byte     // of a session or a code of the bootstrap key
 }
+
+// What a row of api_keys is. A session is as good as the key that it was made with, and a code makes one, once.
+const (
+	kindKey     = "key"
+	kindSession = "session"
+	kindCode    = "code"
+)
 
 // may tells whether a route admits the key.
 func (p principal) may(a access) bool {
+	if p.kind == kindCode {
+		return a == sessionAccess
+	}
+
 	// The two that admit most requests, without a list.
 	if p.scope == db.KeyScopeAdmin || p.scope == db.KeyScopeTenant && a != adminAccess {
 		return true

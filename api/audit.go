@@ -22,6 +22,7 @@ const (
 	objectKey       = "key"
 	objectOperation = "operation"
 	objectRiverUI   = "river_ui"
+	objectSession   = "session"
 	objectTenant    = "tenant"
 )
 

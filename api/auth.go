@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/db"
@@ -24,7 +25,9 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		ui := isUI(c.Path())
 		switch r := c.Request(); {
 		case ui:
-			_, key, _ = r.BasicAuth()
+			if _, key, _ = r.BasicAuth(); key == "" {
+				key = sessionKey(r)
+			}
 			challenge = `Basic realm="Outhook: any user, an API key as password", charset="UTF-8"`
 		case isAPI(c):
 			key, challenge = bearer(r.Header), `Bearer realm="outhook"`
@@ -81,6 +84,9 @@ func (s *Server) login(ctx context.Context, key string) (principal, error) {
 
 	sum := sha256.Sum256([]byte(key))
 	found, err := s.findKey(ctx, key, sum)
+	if err == nil && found.seal != nil && !s.ofBootstrapKey(key, found.seal) {
+		found = principal{} // the bootstrap key is another one since
+	}
 	if err != nil || found.scope != "" {
 		found.hash = sum
 		return found, err
@@ -93,7 +99,7 @@ func (s *Server) login(ctx context.Context, key string) (principal, error) {
 // takes can tell of a hash, which nobody can choose a key for.
 func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte) (principal, error) {
 	if own := s.bootstrap.Load(); own != nil && subtle.ConstantTimeCompare(sum[:], own[:]) == 1 {
-		return principal{name: bootstrapName, scope: db.KeyScopeAdmin}, nil
+		return principal{name: bootstrapName, scope: db.KeyScopeAdmin, kind: kindKey}, nil
 	}
 	if !apikey.Plausible(key) {
 		return principal{}, nil
@@ -106,6 +112,23 @@ func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte)
 		return principal{}, fmt.Errorf("looking up an API key: %w", err)
 	}
 	return found, nil
+}
+
+// newPrincipal returns the principal of a row. What a session does is done with the key that it was made with: that is who
+// has the limits, and whom the audit trail names.
+func newPrincipal(row db.UseAPIKeysRow) principal {
+	p := principal{id: row.ID, name: row.Name, scope: row.Scope, expiresAt: row.ExpiresAt, kind: row.Kind, seal: row.ParentSeal}
+	if row.TenantID != nil {
+		p.tenantID = *row.TenantID
+	}
+
+	if row.Kind != kindKey {
+		p.id, p.session = uuid.Nil, row.ID
+		if row.ParentID != nil {
+			p.id = *row.ParentID
+		}
+	}
+	return p
 }
 
 func hashSize([sha256.Size]byte) int { return sha256.Size }
@@ -127,11 +150,7 @@ func (s *Server) findKeys(ctx context.Context, sums [][sha256.Size]byte) ([]prin
 
 	live := make(map[string]principal, len(rows))
 	for _, row := range rows {
-		p := principal{id: row.ID, name: row.Name, scope: row.Scope}
-		if row.TenantID != nil {
-			p.tenantID = *row.TenantID
-		}
-		live[string(row.KeyHash)] = p
+		live[string(row.KeyHash)] = newPrincipal(row)
 	}
 
 	found := make([]principal, len(sums))

@@ -61,9 +61,12 @@ type Config struct {
 	Schedule retry.Schedule
 	Jitter   retry.Jitter
 
-	// UI is River UI, served at /riverui behind an API key (Basic authentication: any user, the key as password) and
-	// closed to other origins' pages. Nil: not served.
+	// UI is River UI, served at /riverui behind an API key (Basic authentication: any user, the key as password) or the
+	// console's session, and closed to other origins' pages. Nil: not served.
 	UI http.Handler
+
+	// Console is served at /console and /assets. It logs in by itself: no key is asked for. Nil: not served.
+	Console http.Handler
 
 	// Version is shown in the documentation.
 	//

@@ -98,7 +98,7 @@ func (s *Server) addDeliveries() {
 			"Orders new attempts with the whole retry schedule; the event id stays the same and the attempt numbers go on. "+
 				"A pending delivery is refused (409), or attempted at once with now=true."),
 		errors: codes{problem.NotFound, problem.DeliveryPending, problem.EndpointGone, problem.PayloadGone},
-		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
+		access: operateAccess, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
 	}, s.replayDelivery)
 	register(s, route{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -201,6 +202,9 @@ func (s *Server) patchEndpoint(ctx context.Context, in *changeEndpointInput) (*e
 		if err != nil {
 			return err
 		}
+		if err := checkOperates(ctx, edit); err != nil {
+			return err
+		}
 		after, err = s.updateEndpoint(ctx, tx, before, edit, "update-endpoint")
 		return err
 	})
@@ -209,6 +213,18 @@ func (s *Server) patchEndpoint(ctx context.Context, in *changeEndpointInput) (*e
 	}
 
 	return s.answerEndpoint(ctx, after)
+}
+
+// checkOperates refuses to a key with the scope operate what is more than to pause and to enable: disabling cancels what
+// waits.
+func checkOperates(ctx context.Context, edit *endpointEdit) error {
+	if requestOf(ctx).key.scope != db.KeyScopeOperate {
+		return nil
+	}
+	if slices.Equal(edit.members, []string{"status"}) && edit.row.Status != db.EndpointStatusDisabled {
+		return nil
+	}
+	return errForbidden(tenantAccess)
 }
 
 // lockNamedEndpoint returns the endpoint that a path names and the request's key may change.

@@ -33,7 +33,7 @@ func (s *Server) addEndpoints() {
 		errors: codes{
 			problem.NotFound, problem.RateLimitLimit, problem.UIDTaken, problem.URLTaken, problem.PreconditionFailed,
 		},
-		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
+		access: operateAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
 	}, s.patchEndpoint)
 	register(s, route{
 		Operation: endpointOperation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",

@@ -78,7 +78,7 @@ func (s *Server) addTrials() {
 		errors: codes{
 			problem.NotFound, problem.EndpointNotEnabled, problem.TestCancelled, problem.TooManyTests, problem.TestTimeout,
 		},
-		access: tenantAccess, timeout: maxHandling, patient: true,
+		access: operateAccess, timeout: maxHandling, patient: true,
 	}, s.testEndpoint)
 }
 

@@ -22,7 +22,7 @@ import (
 type key struct {
 	ID         uuid.UUID  `json:"id" format:"uuid"`
 	Name       string     `json:"name" example:"billing"`
-	Scope      string     `json:"scope" enum:"admin,tenant,publish,read"`
+	Scope      string     `json:"scope" enum:"admin,tenant,operate,publish,read"`
 	TenantID   *string    `json:"tenant_id" doc:"The tenant that it is bound to. Null: all."`
 	CreatedAt  time.Time  `json:"created_at"`
 	ExpiresAt  *time.Time `json:"expires_at" doc:"Null: it does not expire."`
@@ -36,8 +36,8 @@ type newKey struct {
 	_ struct{} `additionalProperties:"false"`
 
 	Name      string     `json:"name" minLength:"1" maxLength:"255" example:"billing" doc:"What the key is for: it stands in the audit trail. At most 255 bytes."`
-	Scope     string     `json:"scope" enum:"admin,tenant,publish,read" example:"publish" doc:"admin: everything. tenant: everything with the objects of its tenant. publish: only enqueue. read: only read, payloads too."`
-	TenantID  *string    `json:"tenant_id,omitempty" nullable:"true" maxLength:"255" doc:"The tenant that it is bound to: required with the scope tenant, possible with publish and read."`
+	Scope     string     `json:"scope" enum:"admin,tenant,operate,publish,read" example:"publish" doc:"admin: everything. tenant: everything with the objects of its tenant. operate: replay, recover, pause, enable and test, and read. publish: only enqueue. read: only read, payloads too."`
+	TenantID  *string    `json:"tenant_id,omitempty" nullable:"true" maxLength:"255" doc:"The tenant that it is bound to: required with the scope tenant, possible with operate, publish and read."`
 	ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true" doc:"From when on it is refused. Absent: never."`
 }
 
@@ -68,7 +68,7 @@ func (s *Server) addKeys() {
 		Operation: huma.Operation{
 			OperationID: "list-keys", Method: http.MethodGet, Path: "/api/keys", Tags: []string{tagKeys},
 			Summary:     "List API keys",
-			Description: "The revoked and expired ones too. OUTHOOK_API_KEY is not among them.",
+			Description: "The revoked and expired ones too. OUTHOOK_API_KEY and sessions are not among them.",
 		},
 		access: adminAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.listKeys)

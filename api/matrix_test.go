@@ -57,6 +57,7 @@ const (
 	ofMaking             // something new of a tenant that the body names: 403
 	ofItems              // objects that the body lists: each has a result, as if it did not exist
 	ofList               // a list: without what is foreign
+	ofSelf               // the key itself and its sessions: no object is named
 	ofCounts             // counts, or a log from now on, which name no object; tests of their own look at whom they count
 )
 
@@ -70,7 +71,8 @@ func at(text string) func(objects) string {
 func matrix() map[string]entry {
 	admin := []string{"admin"}
 	tenant := []string{"admin", "tenant"}
-	read := []string{"admin", "tenant", "read"}
+	operate := []string{"admin", "tenant", "operate"}
+	read := []string{"admin", "tenant", "operate", "read"}
 	publish := []string{"admin", "tenant", "publish"}
 	return map[string]entry{
 		"create-event":        {scopes: publish, path: at("/api/events"), body: at(`{"tenant_id":"{tenant}","type":"a","payload":1}`), kind: ofMaking},
@@ -89,9 +91,9 @@ func matrix() map[string]entry {
 		"list-usage":       {scopes: read, path: at("/api/usage"), kind: ofCounts},
 		"get-stats-series": {scopes: read, path: at("/api/stats/series"), kind: ofCounts},
 		"get-delivery":     {scopes: read, path: at("/api/deliveries/{event}/{endpoint}")},
-		"replay-delivery":  {scopes: tenant, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},
+		"replay-delivery":  {scopes: operate, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},
 		"replay-deliveries": {
-			scopes: tenant, path: at("/api/deliveries/replay"), body: at(`{"deliveries":[{"event_id":"{event}","endpoint_id":"{endpoint}"}],"now":true}`),
+			scopes: operate, path: at("/api/deliveries/replay"), body: at(`{"deliveries":[{"event_id":"{event}","endpoint_id":"{endpoint}"}],"now":true}`),
 			kind: ofItems, audited: "delivery",
 		},
 		"erase-payload":   {scopes: tenant, path: at("/api/events/{event}/payload?force=true"), audited: "event"},
@@ -113,9 +115,9 @@ func matrix() map[string]entry {
 		"get-endpoint":            {scopes: read, path: at("/api/endpoints/{endpoint}")},
 		"list-endpoint-revisions": {scopes: read, path: at("/api/endpoints/{endpoint}/revisions")},
 
-		"update-endpoint": {scopes: tenant, path: at("/api/endpoints/{endpoint}"), body: at(`{"status":"paused"}`), audited: "endpoint"},
+		"update-endpoint": {scopes: operate, path: at("/api/endpoints/{endpoint}"), body: at(`{"status":"paused"}`), audited: "endpoint"},
 		"delete-endpoint": {scopes: tenant, path: at("/api/endpoints/{endpoint}"), audited: "endpoint"},
-		"test-endpoint":   {scopes: tenant, path: at("/api/endpoints/{endpoint}/test"), audited: "endpoint"},
+		"test-endpoint":   {scopes: operate, path: at("/api/endpoints/{endpoint}/test"), audited: "endpoint"},
 		"rotate-secret":   {scopes: tenant, path: at("/api/endpoints/{endpoint}/rotate-secret"), body: at(`{"force":true}`), audited: "endpoint"},
 		"get-secret":      {scopes: tenant, path: at("/api/endpoints/{endpoint}/secret"), audited: "endpoint"},
 
@@ -130,17 +132,22 @@ func matrix() map[string]entry {
 		"get-erasure":  {scopes: admin, path: at("/api/erasures/{erasure}")},
 
 		"recover-endpoint": {
-			scopes: tenant, path: at("/api/endpoints/{endpoint}/recover"), body: at(`{"since":"2026-01-02T03:04:05Z"}`), audited: "endpoint",
+			scopes: operate, path: at("/api/endpoints/{endpoint}/recover"), body: at(`{"since":"2026-01-02T03:04:05Z"}`), audited: "endpoint",
 		},
 		"create-operation": {
-			scopes: tenant, path: at("/api/operations"), body: at(`{"since":"2026-01-02T03:04:05Z","tenant_id":"{tenant}"}`),
+			scopes: operate, path: at("/api/operations"), body: at(`{"since":"2026-01-02T03:04:05Z","tenant_id":"{tenant}"}`),
 			kind: ofMaking, audited: "operation",
 		},
 		"list-operations":  {scopes: read, path: at("/api/operations"), kind: ofList},
 		"get-operation":    {scopes: read, path: at("/api/operations/{operation}")},
-		"pause-operation":  {scopes: tenant, path: at("/api/operations/{operation}/pause"), audited: "operation"},
-		"resume-operation": {scopes: tenant, path: at("/api/operations/{operation}/resume"), audited: "operation"},
-		"cancel-operation": {scopes: tenant, path: at("/api/operations/{operation}/cancel"), audited: "operation"},
+		"pause-operation":  {scopes: operate, path: at("/api/operations/{operation}/pause"), audited: "operation"},
+		"resume-operation": {scopes: operate, path: at("/api/operations/{operation}/resume"), audited: "operation"},
+		"cancel-operation": {scopes: operate, path: at("/api/operations/{operation}/cancel"), audited: "operation"},
+
+		"create-session":      {scopes: read, path: at("/api/sessions"), kind: ofSelf, audited: "session"},
+		"create-session-code": {scopes: read, path: at("/api/sessions/codes"), kind: ofSelf, audited: "session"},
+		"get-session":         {scopes: read, path: at("/api/sessions/current"), kind: ofSelf},
+		"delete-sessions":     {scopes: read, path: at("/api/sessions"), kind: ofSelf, audited: "session"},
 
 		"pause-deliveries": {
 			scopes: admin, path: at("/api/pauses"), body: at(`{"tenant_id":"{tenant}","reason":"a move"}`), kind: ofMaking, audited: "tenant",
@@ -195,6 +202,8 @@ func setupMatrix(t *testing.T) *matrixBundle {
 		{scope: "publish", tenant: ownTenant},
 		{scope: "read"},
 		{scope: "read", tenant: ownTenant},
+		{scope: "operate"},
+		{scope: "operate", tenant: ownTenant},
 	} {
 		h.text, h.id = m.newKey(h.scope, h.tenant)
 		m.holders = append(m.holders, h)
@@ -327,6 +336,10 @@ func (m *matrixBundle) testOperation(name, method string, e entry) {
 			m.testList(at, h, e, own, foreign)
 		case ofCounts:
 			m.testAllowed(at, name, method, h, e, own)
+		case ofSelf:
+			self := own
+			self.tenant = h.tenant
+			m.testAllowed(at, name, method, h, e, self)
 		case ofItems:
 			missing := m.refused(at, 200, func() response { return m.call(h.text, method, e, absent) })
 			if h.seesForeign() {
@@ -405,7 +418,7 @@ func (m *matrixBundle) testAllowed(at, name, method string, h holder, e entry, o
 	}
 	require.Equal(m.t, before+1, after, at)
 	require.Equal(m.t, 1, m.count(`SELECT count(*) FROM (SELECT * FROM outhook.audit_entries ORDER BY id DESC LIMIT 1) AS a
-		WHERE a.action = $1 AND a.object_type = $2 AND a.tenant_id = $3 AND coalesce(a.key_id::text, '') = $4
+		WHERE a.action = $1 AND a.object_type = $2 AND coalesce(a.tenant_id, '') = $3 AND coalesce(a.key_id::text, '') = $4
 			AND coalesce(a.key_tenant_id, '') = $5 AND a.source_address = '127.0.0.1' AND a.request_id = $6
 			AND a.actor = CASE WHEN a.key_id IS NULL THEN 'OUTHOOK_API_KEY' ELSE (SELECT k.name FROM outhook.api_keys AS k WHERE k.id = a.key_id) END`,
 		name, e.audited, o.tenant, idOrNone(h.id), h.tenant, r.header.Get("X-Request-Id")), at)

@@ -58,9 +58,11 @@ func New(cfg Config) (*Server, error) {
 	s.addSecrets()
 	s.addOperations()
 	s.addKeys()
+	s.addSessions()
 	s.addAudit()
 	s.addTenants()
 	s.addUI()
+	s.addConsole()
 
 	if err := s.addDocs(); err != nil {
 		return nil, err

@@ -115,8 +115,8 @@ func tags() []*huma.Tag {
 			"What belongs to one can be erased."},
 
 		{Name: tagKeys, Description: "An API key has a scope: admin (everything), tenant (everything with the objects " +
-			"of its tenant), publish (only enqueue) or read (only read). Keys of the scopes publish and read may be " +
-			"bound to a tenant too."},
+			"of its tenant), operate (replay, recover, pause, test, and read), publish (only enqueue) or read (only read). " +
+			"Keys of the scopes operate, publish and read may be bound to a tenant too. A session is a key for a browser."},
 		{Name: tagAudit, Description: "Who created, changed, replayed, cancelled, deleted or saw what, and when. " +
 			"Enqueueing is not in here: the event is its own record."},
 	}

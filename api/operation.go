@@ -76,7 +76,7 @@ func (s *Server) addOperations() {
 		errors: codes{
 			problem.NotFound, problem.OperationUnderWay, problem.TooManyOperations, problem.EndpointGone,
 		},
-		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
+		access: operateAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
 	}, s.recoverEndpoint)
 	register(s, route{
 		Operation: op("create-operation", http.MethodPost, all, "Replay deliveries by a filter",
@@ -86,7 +86,7 @@ func (s *Server) addOperations() {
 				"tenant replays that tenant's deliveries, also without tenant_id. At most 100 operations of a tenant run at "+
 				"the same time (429), and tenants take turns.", http.StatusAccepted),
 		errors: codes{problem.TooManyOperations},
-		access: tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newReplay](), limit: maxSmallBody,
+		access: operateAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newReplay](), limit: maxSmallBody,
 	}, s.postOperation)
 
 	register(s, route{
@@ -128,7 +128,7 @@ func (s *Server) addOperationMoves(op func(verb, summary, description string) hu
 		register(s, route{
 			Operation: op(move.verb, move.summary, move.description),
 			errors:    codes{problem.NotFound, problem.OperationOver, problem.TooManyOperations},
-			access:    tenantAccess, timeout: s.cfg.Timeouts.Query,
+			access:    operateAccess, timeout: s.cfg.Timeouts.Query,
 		}, func(ctx context.Context, in *operationInput) (*operationOutput, error) {
 			return s.moveOperation(ctx, in.ID, move.verb+"-operation", move.do)
 		})

@@ -66,7 +66,7 @@ func (s *Server) addReplays() {
 				"says so in its result and is in nobody's way. If no answer comes, repeat the request: what was " +
 				"replayed is pending then. To replay by a filter, use POST /api/operations.",
 		},
-		access: tenantAccess, costly: true, timeout: s.cfg.Timeouts.Query,
+		access: operateAccess, costly: true, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[replaysOrder](), limit: maxReplayBytes,
 	}, s.replayDeliveries)
 }

@@ -92,5 +92,16 @@ func isAPI(c echo.Context) bool {
 // isUI tells whether a route is River UI's.
 func isUI(route string) bool { return route == uiPath || strings.HasPrefix(route, uiPath+"/") }
 
+// consolePath and assetsPath are where the console is mounted.
+const (
+	consolePath = "/console"
+	assetsPath  = "/assets"
+)
+
+// isConsole tells whether a route is the console's.
+func isConsole(route string) bool {
+	return route == consolePath || strings.HasPrefix(route, consolePath+"/") || strings.HasPrefix(route, assetsPath+"/")
+}
+
 // isHealth tells whether a route is a health check.
 func isHealth(route string) bool { return route == "/livez" || route == "/readyz" }

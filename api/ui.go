@@ -56,6 +56,17 @@ func (s *Server) addUI() {
 	s.echo.Match(methods, uiPath+"/*", serve)
 }
 
+// addConsole mounts the console, which asks this API as any client does, and looks after its own cookies and other origins.
+func (s *Server) addConsole() {
+	if s.cfg.Console == nil {
+		return
+	}
+	serve := echo.WrapHandler(s.cfg.Console)
+	for _, path := range []string{consolePath, consolePath + "/*", assetsPath + "/*"} {
+		s.echo.Match([]string{http.MethodGet, http.MethodPost}, path, serve)
+	}
+}
+
 // auditUI notes an order that is given to River UI before it is handed on: River UI's transaction is not ours. Its body
 // is read, to name the jobs, and put back.
 func (s *Server) auditUI(c echo.Context) error {

@@ -10,9 +10,20 @@ import (
 	"github.com/google/uuid"
 )
 
+const deleteOldSessions = `-- name: DeleteOldSessions :exec
+DELETE FROM outhook.api_keys AS s
+WHERE s.kind <> 'key' AND (s.expires_at < now() - interval '1 hour' OR s.revoked_at < now() - interval '1 hour')
+`
+
+// Sessions and codes that nobody can use any more. They are not kept as keys are: the audit trail names the key.
+func (q *Queries) DeleteOldSessions(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, deleteOldSessions)
+	return err
+}
+
 const hasLiveAPIKey = `-- name: HasLiveAPIKey :one
 SELECT EXISTS (SELECT FROM outhook.api_keys AS k
-    WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())) AS found
+    WHERE k.kind = 'key' AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())) AS found
 `
 
 func (q *Queries) HasLiveAPIKey(ctx context.Context, db DBTX) (bool, error) {
@@ -24,7 +35,7 @@ func (q *Queries) HasLiveAPIKey(ctx context.Context, db DBTX) (bool, error) {
 
 const insertAPIKey = `-- name: InsertAPIKey :one
 INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, expires_at)
-VALUES (outhook.uuid_v7(), $1, $2, $3, $4, $5) RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at
+VALUES (outhook.uuid_v7(), $1, $2, $3, $4, $5) RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal
 `
 
 type InsertAPIKeyParams struct {
@@ -54,13 +65,63 @@ func (q *Queries) InsertAPIKey(ctx context.Context, db DBTX, arg InsertAPIKeyPar
 		&i.ExpiresAt,
 		&i.LastUsedAt,
 		&i.RevokedAt,
+		&i.Kind,
+		&i.ParentID,
+		&i.ParentSeal,
+	)
+	return i, err
+}
+
+const insertSession = `-- name: InsertSession :one
+INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, expires_at, kind, parent_id, parent_seal)
+VALUES (outhook.uuid_v7(), $1, $2, $3, $4, now() + make_interval(secs => $5::float8), $6,
+    $7, $8) RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal
+`
+
+type InsertSessionParams struct {
+	Name       string
+	KeyHash    []byte
+	Scope      KeyScope
+	TenantID   *string
+	LifetimeS  float64
+	Kind       string
+	ParentID   *uuid.UUID
+	ParentSeal []byte
+}
+
+// A session or a code: parent_id is the key that it is made with, or parent_seal stands for the bootstrap key.
+func (q *Queries) InsertSession(ctx context.Context, db DBTX, arg InsertSessionParams) (APIKey, error) {
+	row := db.QueryRow(ctx, insertSession,
+		arg.Name,
+		arg.KeyHash,
+		arg.Scope,
+		arg.TenantID,
+		arg.LifetimeS,
+		arg.Kind,
+		arg.ParentID,
+		arg.ParentSeal,
+	)
+	var i APIKey
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.KeyHash,
+		&i.Scope,
+		&i.TenantID,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.RevokedAt,
+		&i.Kind,
+		&i.ParentID,
+		&i.ParentSeal,
 	)
 	return i, err
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at FROM outhook.api_keys
-WHERE ($1::text IS NULL OR tenant_id = $1)
+SELECT id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal FROM outhook.api_keys
+WHERE kind = 'key' AND ($1::text IS NULL OR tenant_id = $1)
     AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN id > $2 ELSE id < $2 END)
 ORDER BY CASE WHEN $3 THEN id END, CASE WHEN NOT $3 THEN id END DESC
 LIMIT $4
@@ -73,7 +134,7 @@ type ListAPIKeysParams struct {
 	MaxRows   int32
 }
 
-// The revoked and expired ones too.
+// The revoked and expired ones too; no sessions.
 func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX, arg ListAPIKeysParams) ([]APIKey, error) {
 	rows, err := db.Query(ctx, listAPIKeys,
 		arg.TenantID,
@@ -98,6 +159,9 @@ func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX, arg ListAPIKeysParam
 			&i.ExpiresAt,
 			&i.LastUsedAt,
 			&i.RevokedAt,
+			&i.Kind,
+			&i.ParentID,
+			&i.ParentSeal,
 		); err != nil {
 			return nil, err
 		}
@@ -110,7 +174,7 @@ func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX, arg ListAPIKeysParam
 }
 
 const revokeAPIKey = `-- name: RevokeAPIKey :one
-UPDATE outhook.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at
+UPDATE outhook.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal
 `
 
 func (q *Queries) RevokeAPIKey(ctx context.Context, db DBTX, id uuid.UUID) (APIKey, error) {
@@ -126,8 +190,27 @@ func (q *Queries) RevokeAPIKey(ctx context.Context, db DBTX, id uuid.UUID) (APIK
 		&i.ExpiresAt,
 		&i.LastUsedAt,
 		&i.RevokedAt,
+		&i.Kind,
+		&i.ParentID,
+		&i.ParentSeal,
 	)
 	return i, err
+}
+
+const revokeSessions = `-- name: RevokeSessions :execrows
+UPDATE outhook.api_keys AS s SET revoked_at = now()
+WHERE s.kind <> 'key' AND s.revoked_at IS NULL
+    AND CASE WHEN $1::uuid IS NULL THEN s.parent_id IS NOT DISTINCT FROM $2::uuid
+        ELSE s.id = $1 END
+`
+
+// The session with an id, or all sessions and codes that were made with a key: of the bootstrap key if parent_id is null.
+func (q *Queries) RevokeSessions(ctx context.Context, db DBTX, sessionID *uuid.UUID, parentID *uuid.UUID) (int64, error) {
+	result, err := db.Exec(ctx, revokeSessions, sessionID, parentID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const useAPIKeys = `-- name: UseAPIKeys :many
@@ -139,20 +222,26 @@ WITH stale AS (
 ), used AS (
     UPDATE outhook.api_keys AS u SET last_used_at = now() FROM stale AS s WHERE u.id = s.id
 )
-SELECT k.key_hash, k.id, k.name, k.scope, k.tenant_id FROM outhook.api_keys AS k
+SELECT k.key_hash, k.id, k.name, k.scope, k.tenant_id, k.expires_at, k.kind, k.parent_id, k.parent_seal FROM outhook.api_keys AS k
 WHERE k.key_hash = ANY ($1::bytea[]) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+    AND (k.parent_id IS NULL OR EXISTS (SELECT FROM outhook.api_keys AS p
+        WHERE p.id = k.parent_id AND p.revoked_at IS NULL AND (p.expires_at IS NULL OR p.expires_at > now())))
 `
 
 type UseAPIKeysRow struct {
-	KeyHash  []byte
-	ID       uuid.UUID
-	Name     string
-	Scope    KeyScope
-	TenantID *string
+	KeyHash    []byte
+	ID         uuid.UUID
+	Name       string
+	Scope      KeyScope
+	TenantID   *string
+	ExpiresAt  *time.Time
+	Kind       string
+	ParentID   *uuid.UUID
+	ParentSeal []byte
 }
 
 // Finds the live ones among keys by their hashes and notes their use, at most once a minute each. A key whose use another
-// call is noting at this moment is not waited for.
+// call is noting at this moment is not waited for. A session lives no longer than the key that it was made with.
 func (q *Queries) UseAPIKeys(ctx context.Context, db DBTX, keyHashes [][]byte) ([]UseAPIKeysRow, error) {
 	rows, err := db.Query(ctx, useAPIKeys, keyHashes)
 	if err != nil {
@@ -168,6 +257,10 @@ func (q *Queries) UseAPIKeys(ctx context.Context, db DBTX, keyHashes [][]byte) (
 			&i.Name,
 			&i.Scope,
 			&i.TenantID,
+			&i.ExpiresAt,
+			&i.Kind,
+			&i.ParentID,
+			&i.ParentSeal,
 		); err != nil {
 			return nil, err
 		}

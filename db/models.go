@@ -194,6 +194,7 @@ const (
 	KeyScopeTenant  KeyScope = "tenant"
 	KeyScopePublish KeyScope = "publish"
 	KeyScopeRead    KeyScope = "read"
+	KeyScopeOperate KeyScope = "operate"
 )
 
 func (e *KeyScope) Scan(src interface{}) error {
@@ -289,6 +290,9 @@ type APIKey struct {
 	ExpiresAt  *time.Time
 	LastUsedAt *time.Time
 	RevokedAt  *time.Time
+	Kind       string
+	ParentID   *uuid.UUID
+	ParentSeal []byte
 }
 
 type DeliveryAttempt struct {

@@ -4,12 +4,12 @@ VALUES (outhook.uuid_v7(), @name, @key_hash, @scope, sqlc.narg('tenant_id'), sql
 
 -- name: HasLiveAPIKey :one
 SELECT EXISTS (SELECT FROM outhook.api_keys AS k
-    WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())) AS found;
+    WHERE k.kind = 'key' AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())) AS found;
 
 -- name: ListAPIKeys :many
--- The revoked and expired ones too.
+-- The revoked and expired ones too; no sessions.
 SELECT * FROM outhook.api_keys
-WHERE (sqlc.narg('tenant_id')::text IS NULL OR tenant_id = sqlc.narg('tenant_id'))
+WHERE kind = 'key' AND (sqlc.narg('tenant_id')::text IS NULL OR tenant_id = sqlc.narg('tenant_id'))
     AND (sqlc.narg('cursor')::uuid IS NULL OR CASE WHEN @ascending::boolean THEN id > sqlc.narg('cursor') ELSE id < sqlc.narg('cursor') END)
 ORDER BY CASE WHEN @ascending THEN id END, CASE WHEN NOT @ascending THEN id END DESC
 LIMIT @max_rows;
@@ -17,9 +17,27 @@ LIMIT @max_rows;
 -- name: RevokeAPIKey :one
 UPDATE outhook.api_keys SET revoked_at = now() WHERE id = @id AND revoked_at IS NULL RETURNING *;
 
+-- name: InsertSession :one
+-- A session or a code: parent_id is the key that it is made with, or parent_seal stands for the bootstrap key.
+INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, expires_at, kind, parent_id, parent_seal)
+VALUES (outhook.uuid_v7(), @name, @key_hash, @scope, sqlc.narg('tenant_id'), now() + make_interval(secs => @lifetime_s::float8), @kind,
+    sqlc.narg('parent_id'), sqlc.narg('parent_seal')) RETURNING *;
+
+-- name: RevokeSessions :execrows
+-- The session with an id, or all sessions and codes that were made with a key: of the bootstrap key if parent_id is null.
+UPDATE outhook.api_keys AS s SET revoked_at = now()
+WHERE s.kind <> 'key' AND s.revoked_at IS NULL
+    AND CASE WHEN sqlc.narg('session_id')::uuid IS NULL THEN s.parent_id IS NOT DISTINCT FROM sqlc.narg('parent_id')::uuid
+        ELSE s.id = sqlc.narg('session_id') END;
+
+-- name: DeleteOldSessions :exec
+-- Sessions and codes that nobody can use any more. They are not kept as keys are: the audit trail names the key.
+DELETE FROM outhook.api_keys AS s
+WHERE s.kind <> 'key' AND (s.expires_at < now() - interval '1 hour' OR s.revoked_at < now() - interval '1 hour');
+
 -- name: UseAPIKeys :many
 -- Finds the live ones among keys by their hashes and notes their use, at most once a minute each. A key whose use another
--- call is noting at this moment is not waited for.
+-- call is noting at this moment is not waited for. A session lives no longer than the key that it was made with.
 WITH stale AS (
     SELECT s.id FROM outhook.api_keys AS s
     WHERE s.key_hash = ANY (@key_hashes::bytea[]) AND s.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())
@@ -28,5 +46,7 @@ WITH stale AS (
 ), used AS (
     UPDATE outhook.api_keys AS u SET last_used_at = now() FROM stale AS s WHERE u.id = s.id
 )
-SELECT k.key_hash, k.id, k.name, k.scope, k.tenant_id FROM outhook.api_keys AS k
-WHERE k.key_hash = ANY (@key_hashes::bytea[]) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now());
+SELECT k.key_hash, k.id, k.name, k.scope, k.tenant_id, k.expires_at, k.kind, k.parent_id, k.parent_seal FROM outhook.api_keys AS k
+WHERE k.key_hash = ANY (@key_hashes::bytea[]) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+    AND (k.parent_id IS NULL OR EXISTS (SELECT FROM outhook.api_keys AS p
+        WHERE p.id = k.parent_id AND p.revoked_at IS NULL AND (p.expires_at IS NULL OR p.expires_at > now())));

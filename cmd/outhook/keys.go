@@ -28,8 +28,8 @@ type keysCreateCmd struct {
 	databaseFlags
 
 	Name      string        `arg:"" help:"What the key is for; it stands in the audit trail."`
-	Scope     string        `required:"" enum:"admin,tenant,publish,read" help:"admin (everything), tenant (everything with the objects of its --tenant), publish (only enqueue) or read (only read)."`
-	Tenant    string        `help:"The tenant that the key is bound to: required with the scope tenant, possible with publish and read."`
+	Scope     string        `required:"" enum:"admin,tenant,operate,publish,read" help:"admin (everything), tenant (everything with the objects of its --tenant), operate (replay, recover, pause, test, read), publish (only enqueue) or read (only read)."`
+	Tenant    string        `help:"The tenant that the key is bound to: required with the scope tenant, possible with operate, publish and read."`
 	ExpiresIn time.Duration `help:"After how long it is refused, like 2160h. Absent: never."`
 }
 

@@ -19,7 +19,7 @@ const maxName = 255
 // Spec is what a key is to be. Validate it before it is stored.
 type Spec struct {
 	Name      string
-	Scope     string     // admin, tenant, publish or read
+	Scope     string     // admin, tenant, operate, publish or read
 	TenantID  string     // the tenant that it is bound to; "": none
 	ExpiresAt *time.Time // nil: never
 }
@@ -29,9 +29,9 @@ type Spec struct {
 func (k Spec) Validate(now time.Time) (field, fault string) {
 	scope := db.KeyScope(k.Scope)
 	switch scope {
-	case db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopePublish, db.KeyScopeRead:
+	case db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopeOperate, db.KeyScopePublish, db.KeyScopeRead:
 	default:
-		return "scope", "must be admin, tenant, publish or read"
+		return "scope", "must be admin, tenant, operate, publish or read"
 	}
 
 	switch {

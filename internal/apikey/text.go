@@ -9,11 +9,17 @@ import (
 	"crypto/sha256"
 	"hash/crc32"
 	"math/big"
-	"strings"
 )
 
+// SessionCookie is the cookie that holds the key of a session in a browser. With this prefix it is this host's alone, and
+// sent over TLS alone, or to the browser's own machine.
+const SessionCookie = "__Host-outhook-console"
+
 const (
-	prefix = "ohk_"
+	keyPrefix     = "ohk_"
+	sessionPrefix = "ohs_"
+	codePrefix    = "ohc_"
+	prefixBytes   = 4
 
 	// 62^43 is the first power of 62 above 2^256, and 62^6 the first above 2^32.
 	secretDigits   = 43
@@ -25,7 +31,15 @@ const (
 // New returns a fresh API key and its hash, which is what the table api_keys holds. A key is "ohk_", 43 base62
 // digits of 32 bytes from crypto/rand and 6 base62 digits of the CRC-32 (IEEE) of all that stands before them: 53
 // bytes, which scanners for leaked credentials can tell from other text.
-func New() (key string, hash []byte) {
+func New() (key string, hash []byte) { return newText(keyPrefix) }
+
+// NewSession is New of a session's key, which begins with "ohs_".
+func NewSession() (key string, hash []byte) { return newText(sessionPrefix) }
+
+// NewCode is New of a code that a session is made with, once, which begins with "ohc_".
+func NewCode() (code string, hash []byte) { return newText(codePrefix) }
+
+func newText(prefix string) (key string, hash []byte) {
 	secret := make([]byte, 32)
 	rand.Read(secret) // never returns an error: crypto/rand ends the process instead
 	key = prefix + toBase62(new(big.Int).SetBytes(secret), secretDigits)
@@ -39,10 +53,17 @@ func Hash(key string) []byte {
 	return sum[:]
 }
 
-// Plausible tells whether [New] may have made a key, so that typing errors and guesses cost no query.
+// Plausible tells whether [New], [NewSession] or [NewCode] may have made a key, so that typing errors and guesses cost no query.
 func Plausible(key string) bool {
-	const size = len(prefix) + secretDigits
-	return len(key) == size+checksumDigits && strings.HasPrefix(key, prefix) && checksum(key[:size]) == key[size:]
+	const size = prefixBytes + secretDigits
+	if len(key) != size+checksumDigits || checksum(key[:size]) != key[size:] {
+		return false
+	}
+	switch key[:prefixBytes] {
+	case keyPrefix, sessionPrefix, codePrefix:
+		return true
+	}
+	return false
 }
 
 func checksum(text string) string {

@@ -66,9 +66,9 @@ GRANT SELECT, UPDATE, DELETE ON TABLE outhook.event_keys TO outhook_server;
 GRANT SELECT, INSERT, UPDATE ON TABLE outhook.deliveries, outhook.delivery_attempts, outhook.tenant_erasures TO outhook_server;
 
 -- Deleting an endpoint is soft; its secrets are erased.
-GRANT SELECT, INSERT, UPDATE ON TABLE outhook.endpoints, outhook.lanes, outhook.pauses, outhook.api_keys TO outhook_server;
+GRANT SELECT, INSERT, UPDATE ON TABLE outhook.endpoints, outhook.lanes, outhook.pauses TO outhook_server;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE
-    outhook.endpoint_secrets, outhook.endpoint_health, outhook.leases, outhook.operations, outhook.stored_answers
+    outhook.api_keys, outhook.endpoint_secrets, outhook.endpoint_health, outhook.leases, outhook.operations, outhook.stored_answers
 TO outhook_server;
 
 -- What is folded is deleted.

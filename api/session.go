@@ -1,0 +1,255 @@
+package api
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/apikey"
+	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/strictjson"
+)
+
+const (
+	// sessionLife is how long a session lives: a day's work.
+	sessionLife = 12 * time.Hour
+
+	// codeLife is how long a code is good, unless its maker says otherwise, and maxCodeLife at most.
+	codeLife    = time.Minute
+	maxCodeLife = 12 * time.Hour
+
+	// sessionName begins the name of a session, before that of its key.
+	sessionName    = "console: "
+	maxSessionName = 255
+)
+
+// session is who a request's key is.
+type session struct {
+	Name      string     `json:"name" example:"console: ops" doc:"The key's name; of a session with console: before it."`
+	Kind      string     `json:"kind" enum:"key,session" doc:"session: it was made by POST /api/sessions."`
+	Scope     string     `json:"scope" enum:"admin,tenant,operate,read"`
+	TenantID  *string    `json:"tenant_id" doc:"The tenant that it is bound to. Null: all."`
+	ExpiresAt *time.Time `json:"expires_at" doc:"Null: it does not expire."`
+	Key       string     `json:"key,omitempty" doc:"Only in the answer that creates a session: it stands where an API key does."`
+}
+
+// sessionCode is what a browser makes a session of.
+type sessionCode struct {
+	Code      string    `json:"code" doc:"Good once, as the key of POST /api/sessions, and at /console/enter# in a browser."`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// newCode documents the body that makes a code; decodeNewCode reads it.
+type newCode struct {
+	_ struct{} `additionalProperties:"false"`
+
+	ExpiresInS int `json:"expires_in_s,omitempty" minimum:"1" maximum:"43200" default:"60" doc:"For how many seconds it is good."`
+}
+
+type (
+	sessionOutput struct{ Body session }
+	codeOutput    struct{ Body sessionCode }
+)
+
+func (s *Server) addSessions() {
+	op := func(id, method, path, summary, description string, status int) huma.Operation {
+		return huma.Operation{
+			OperationID: id, Method: method, Path: "/api/sessions" + path, Tags: []string{tagKeys}, Summary: summary,
+			Description: description, DefaultStatus: status,
+		}
+	}
+
+	register(s, route{
+		Operation: op("create-session", http.MethodPost, "", "Make a session of a key",
+			"For a browser, so that it need not keep the key: the session may do what its key may, for 12 hours, and ends "+
+				"with it. The bearer is an API key, or a code of POST /api/sessions/codes, which is used up. "+
+				"A session makes no other.", http.StatusCreated),
+		access: sessionAccess, timeout: s.cfg.Timeouts.Query,
+	}, s.postSession)
+
+	register(s, route{
+		Operation: op("create-session-code", http.MethodPost, "/codes", "Make a code for a session",
+			"A link with it opens the console once, logged in as the key that asked for it.", http.StatusCreated),
+		access: readAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newCode](), limit: envelopeBytes, optional: true,
+	}, s.postSessionCode)
+
+	register(s, route{
+		Operation: op("get-session", http.MethodGet, "/current", "Get who the key is",
+			"Of a session, and of an API key too.", http.StatusOK),
+		access: readAccess, timeout: s.cfg.Timeouts.Query,
+	}, s.getSession)
+
+	register(s, route{
+		Operation: op("delete-sessions", http.MethodDelete, "", "End sessions",
+			"Of a session: that one. Of an API key: all that were made with it, and its codes.", http.StatusNoContent),
+		access: readAccess, timeout: s.cfg.Timeouts.Query,
+	}, s.deleteSessions)
+}
+
+func (s *Server) postSession(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
+	key, hash := apikey.NewSession()
+	row, err := s.insertSession(ctx, kindSession, key, hash, sessionLife)
+	if err != nil {
+		return nil, err
+	}
+	return &sessionOutput{Body: session{
+		Name: row.Name, Kind: row.Kind, Scope: string(row.Scope), TenantID: row.TenantID, ExpiresAt: pg.UTC(row.ExpiresAt),
+		Key: key,
+	}}, nil
+}
+
+func (s *Server) postSessionCode(ctx context.Context, _ *struct{}) (*codeOutput, error) {
+	life, err := decodeNewCode(bodyOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+
+	code, hash := apikey.NewCode()
+	row, err := s.insertSession(ctx, kindCode, code, hash, life)
+	if err != nil {
+		return nil, err
+	}
+	return &codeOutput{Body: sessionCode{Code: code, ExpiresAt: row.ExpiresAt.UTC()}}, nil
+}
+
+// insertSession makes a session or a code with the request's key. A code that makes a session is used up: of two
+// requests with it, the second waits for the first, and is then refused.
+func (s *Server) insertSession(ctx context.Context, kind, text string, hash []byte, life time.Duration,
+) (row db.APIKey, err error) {
+	by := requestOf(ctx).key
+	if by.kind == kindSession {
+		return row, problem.New(problem.ScopeInsufficient, "a session makes no other: use the API key")
+	}
+
+	p := db.InsertSessionParams{
+		Name: nameOfSession(by), KeyHash: hash, Scope: by.scope, TenantID: by.tenant(), LifetimeS: life.Seconds(), Kind: kind,
+	}
+	if by.id != uuid.Nil {
+		p.ParentID = &by.id
+	} else {
+		p.ParentSeal = s.sealBootstrapKey(text)
+	}
+
+	err = s.change(ctx, func(tx pgx.Tx) error {
+		if err := db.New().DeleteOldSessions(ctx, tx); err != nil {
+			return err
+		}
+		if by.kind == kindCode {
+			if used, err := db.New().RevokeSessions(ctx, tx, &by.session, nil); err != nil {
+				return err
+			} else if used == 0 {
+				return problem.New(problem.InvalidKey, "this code is used up: make another one")
+			}
+		}
+
+		if row, err = db.New().InsertSession(ctx, tx, p); err != nil {
+			return err
+		}
+		action := "create-session"
+		if kind == kindCode {
+			action = "create-session-code"
+		}
+		return s.audit(ctx, tx, done{action, by.tenantID, objectSession, row.ID.String(), nil})
+	})
+	return row, err
+}
+
+func (s *Server) getSession(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
+	by := requestOf(ctx).key
+	return &sessionOutput{Body: session{
+		Name: by.name, Kind: by.kind, Scope: string(by.scope), TenantID: by.tenant(), ExpiresAt: pg.UTC(by.expiresAt),
+	}}, nil
+}
+
+func (s *Server) deleteSessions(ctx context.Context, _ *struct{}) (*struct{}, error) {
+	by := requestOf(ctx).key
+	var one, madeWith *uuid.UUID
+	if by.kind == kindSession {
+		one = &by.session
+	} else if by.id != uuid.Nil {
+		madeWith = &by.id
+	}
+
+	return nil, s.change(ctx, func(tx pgx.Tx) error {
+		ended, err := db.New().RevokeSessions(ctx, tx, one, madeWith)
+		if err != nil {
+			return err
+		}
+		d := done{"delete-sessions", by.tenantID, objectSession, by.session.String(), map[string]any{"count": ended}}
+		return s.audit(ctx, tx, d)
+	})
+}
+
+// nameOfSession returns what stands in the audit trail.
+func nameOfSession(by principal) string {
+	name := by.name
+	if by.kind == kindKey {
+		name = sessionName + name
+	}
+	for len(name) > maxSessionName {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return name
+}
+
+// sealBootstrapKey ties a session to the bootstrap key of this moment. The session's text, which is stored nowhere, is the key of
+// it: the seal tells nothing of the bootstrap key.
+func (s *Server) sealBootstrapKey(session string) []byte {
+	seal := hmac.New(sha256.New, []byte(session))
+	if own := s.bootstrap.Load(); own != nil {
+		seal.Write(own[:])
+	}
+	return seal.Sum(nil)
+}
+
+// ofBootstrapKey tells whether a session was made with the bootstrap key of this moment.
+func (s *Server) ofBootstrapKey(session string, seal []byte) bool {
+	return s.bootstrap.Load() != nil && hmac.Equal(seal, s.sealBootstrapKey(session))
+}
+
+// sessionKey returns the key of the session that a browser has.
+func sessionKey(r *http.Request) string {
+	cookie, err := r.Cookie(apikey.SessionCookie)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+// decodeNewCode reads the body that makes a code, which may be absent.
+func decodeNewCode(body []byte) (life time.Duration, err error) {
+	if len(body) == 0 {
+		return codeLife, nil
+	}
+	object, err := strictjson.ParseObject(body)
+	if err != nil {
+		return 0, err
+	}
+
+	var f problem.Faults
+	life = codeLife
+	strictjson.EachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
+		if name != "expires_in_s" {
+			return false
+		}
+		life = time.Duration(strictjson.Integer(value, "body.expires_in_s", &f)) * time.Second
+		if len(f) == 0 && (life < time.Second || life > maxCodeLife) {
+			f.Add("body.expires_in_s", fmt.Sprintf("must be 1 to %d", int(maxCodeLife.Seconds())))
+		}
+		return true
+	})
+	return life, f.Problem(problem.InvalidRequest)
+}
