@@ -23,8 +23,9 @@ lint: ## run golangci-lint
 format: ## format the Go files
 	$(tool) gofumpt -w .
 
-generate: ## generate the package db from queries and migrations
+generate: ## generate the package db from queries and migrations, and the pages' code from their templates
 	$(tool) sqlc generate
+	$(tool) templ generate -path api/web
 
 ci: ## run everything that CI runs
 	.ci/run

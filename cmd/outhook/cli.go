@@ -11,7 +11,7 @@ import (
 
 // cli is every command, flag and environment variable. A flag wins over its variable.
 type cli struct {
-	Dev        devCmd        `cmd:"" help:"Run everything for development: embedded Postgres, API, workers, River UI."`
+	Dev        devCmd        `cmd:"" help:"Run everything for development: embedded Postgres, API, workers, the console, River UI."`
 	Serve      serveCmd      `cmd:"" help:"Run the API, the workers or both on a database of yours."`
 	Migrate    migrateCmd    `cmd:"" help:"Create, change or inspect the database schema."`
 	Psql       psqlCmd       `cmd:"" help:"Open the database with psql: that of a running dev, unless another is given."`
@@ -33,6 +33,7 @@ type cli struct {
 	Stats      statsCmd      `cmd:"" group:"api" help:"Count events, deliveries, attempts and latencies of the last minutes, and what waits."`
 	Usage      usageCmd      `cmd:"" group:"api" help:"Print what tenants have used, for bills."`
 	Why        whyCmd        `cmd:"" group:"api" help:"Say why an event's deliveries are where they are, and why endpoints have none."`
+	Console    consoleCmd    `cmd:"" group:"api" help:"Print a link that opens the console once, logged in as the key."`
 	Workers    workersCmd    `cmd:"" group:"api" help:"Show who works, what waits, and which queues a person has paused."`
 	Pause      pauseCmd      `cmd:"" group:"api" help:"Pause all deliveries, or a tenant's, for maintenance; nothing is lost."`
 	Resume     resumeCmd     `cmd:"" group:"api" help:"End a pause: everything goes on."`

@@ -16,6 +16,7 @@ func defaults(cfg server.Config) kong.Vars {
 	vars := kong.Vars{
 		"listen":         cfg.Listen,
 		"metrics_listen": cfg.Telemetry.MetricsListen,
+		"console":        strconv.FormatBool(cfg.Console),
 		"river_ui":       strconv.FormatBool(cfg.RiverUI),
 		"unique_urls":    strconv.FormatBool(cfg.API.Limits.UniqueURLs),
 		"egress_ports":   ports(cfg.Egress.Ports),

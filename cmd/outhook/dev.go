@@ -236,7 +236,26 @@ func (d *devCmd) keep(name string, generate func() string) (string, error) {
 	return value, nil
 }
 
+// devLinkLife is for how long the link that dev prints opens the console: who sees this terminal may use the machine.
+const devLinkLife = 12 * time.Hour
+
+// consoleLink returns a link that opens the console once, logged in; if none can be made, one that asks for the key.
+func (d *devCmd) consoleLink(c *command, base string) string {
+	api, err := apiFlags{URL: base, APIKey: d.APIKey, Timeout: 10 * time.Second}.client()
+	if err != nil {
+		return base + "/console"
+	}
+	code, err := newCode(c, api, devLinkLife)
+	if err != nil {
+		return base + "/console"
+	}
+	return consoleLink(base, code.Code) + "  (opens it once, logged in; then /console takes the API key)"
+}
+
 func (d *devCmd) welcome(c *command, address devAddress, listenSecret string, egressDefault bool) {
+	if d.Console {
+		c.printf("\nConsole    %s\n", d.consoleLink(c, address.URL))
+	}
 	c.printf(`
 API        %[1]s/api  (docs: %[1]s/docs)
 API key    %[2]s

@@ -53,6 +53,7 @@ type serverFlags struct {
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"${max_payload_bytes}" help:"The largest payload that the API takes; the database takes at most 262144."`
 	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"${response_bytes}" help:"How much of an answer's body is kept with the attempt; at most 16384."`
 	RiverUI         bool `name:"river-ui" env:"OUTHOOK_RIVER_UI" default:"${river_ui}" negatable:"" help:"Serve River UI at /riverui/."`
+	Console         bool `env:"OUTHOOK_CONSOLE" default:"${console}" negatable:"" help:"Serve the console at /console: events, deliveries, endpoints and what to do about them, for whoever has a key that may read."`
 
 	RateLimit      float64 `env:"OUTHOOK_RATE_LIMIT" default:"0" help:"Requests a second that each API key may send to this process; one more gets 429. 0: no limit."`
 	FailedLogins   int     `env:"OUTHOOK_FAILED_LOGINS" default:"${failed_logins}" help:"Wrong API keys a minute that an address may try; then wrong ones from there get 429. 0: no limit."`
@@ -68,7 +69,7 @@ type serverFlags struct {
 func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 	cfg := server.DefaultConfig()
 	cfg.Version, cfg.Logger, cfg.Notify = version(), logger, warn(logger)
-	cfg.RiverUI = f.RiverUI
+	cfg.RiverUI, cfg.Console = f.RiverUI, f.Console
 	if cfg.Telemetry.MetricsListen = f.MetricsListen; f.MetricsListen == noMetrics {
 		cfg.Telemetry.MetricsListen = ""
 	}

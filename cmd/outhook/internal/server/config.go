@@ -41,6 +41,11 @@ type Config struct {
 	// Defaults to true.
 	RiverUI bool
 
+	// Console says whether the API serves the console at /console, to whoever has a key that may read.
+	//
+	// Defaults to true.
+	Console bool
+
 	// Telemetry says where metrics and spans go.
 	Telemetry Telemetry
 
@@ -166,6 +171,7 @@ func DefaultConfig() Config {
 		Roles:     Roles{API: true, Worker: true},
 		Listen:    ":8080",
 		RiverUI:   true,
+		Console:   true,
 		Telemetry: Telemetry{MetricsListen: defaultMetricsListen, MaxQueuedSpans: sdktrace.DefaultMaxQueueSize},
 
 		API:    api.DefaultConfig(),

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/api/console"
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/jobs/reconcile"
 	"github.com/outhook/outhook/migrations"
@@ -59,6 +60,11 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, reg prometheus
 	}
 
 	var err error
+	if s.cfg.Console {
+		if cfg.Console, err = s.newConsole(); err != nil {
+			return nil, nil, err
+		}
+	}
 	if s.api, err = api.New(cfg); err != nil { //nolint:contextcheck // its groups live until Close
 		return nil, nil, fmt.Errorf("configuring the API: %w", err)
 	}
@@ -79,6 +85,18 @@ func (s *Server) watchReady(ctx context.Context) {
 			s.health.CheckReady(ctx)
 		}
 	}
+}
+
+// newConsole returns the console, whose pages ask the API that serves them.
+func (s *Server) newConsole() (http.Handler, error) {
+	c, err := console.New(console.Config{
+		API:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.ServeHTTP(w, r) }),
+		RiverUI: s.cfg.RiverUI, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configuring the console: %w", err)
+	}
+	return c, nil
 }
 
 // apiConfig returns Config.API with what the API shares with the workers and what was made for it.

@@ -1,0 +1,267 @@
+package console
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/web"
+)
+
+const statePending = "pending"
+
+func listDeliveries(v *visit) error {
+	p := client.ListDeliveriesParams{
+		TenantID: v.query("tenant"), EndpointID: v.query("endpoint"), Type: v.query("type"), State: v.query("state"),
+		Reason: v.query("reason"), Order: "desc", Limit: pageRows, Cursor: v.query("cursor"),
+	}
+	if outcome := v.query("outcome"); outcome != "" {
+		p.Outcome = []string{outcome}
+	}
+	p.StatusCode, _ = strconv.Atoi(v.query("status")) // what is no number filters nothing
+
+	page, err := v.api.ListDeliveries(v.ctx(), p)
+	if err != nil {
+		return err
+	}
+	list := web.Deliveries{
+		Filters:  v.deliveryFilters(),
+		Filtered: v.filtered("tenant", "endpoint", "type", "state", "reason", "outcome", "status"),
+		Paging:   v.paging(page.NextCursor), Partial: page.NextCursor != nil && len(page.Items) == 0,
+	}
+	if list.Rows, err = v.deliveryRows(page.Items); err != nil {
+		return err
+	}
+
+	s := v.shell("Deliveries")
+	if v.query("cursor") == "" {
+		s.Refresh = refreshSeconds
+	}
+	return v.show(web.DeliveriesPage(s, list))
+}
+
+func (v *visit) deliveryFilters() []web.Input {
+	options := func(values ...string) (list []web.Option) {
+		for _, value := range values {
+			text := strings.ReplaceAll(value, "_", " ")
+			list = append(list, web.Option{Value: value, Label: strings.ToUpper(text[:1]) + text[1:]})
+		}
+		return list
+	}
+
+	filters := append([]web.Input{
+		v.choice("state", "State", "Any", options("pending", "succeeded", "failed", "cancelled")...),
+		v.choice("outcome", "Last attempt", "Any", options("succeeded", "rejected", "timed_out", "unreachable", "blocked",
+			"unknown")...),
+		v.text("status", "Status", "500"),
+		v.text("type", "Type", "invoice.*"),
+	}, v.tenantFilter()...)
+	return append(filters, v.text("endpoint", "Endpoint", "id"))
+}
+
+// deliveryRows returns rows with the URLs of their endpoints, which are asked for once each.
+func (v *visit) deliveryRows(list []client.Delivery) ([]web.DeliveryRow, error) {
+	urls := map[string]string{}
+	rows := make([]web.DeliveryRow, len(list))
+	for i, d := range list {
+		address, known := urls[d.EndpointID]
+		if !known && len(urls) < maxNamedEndpoints {
+			endpoint, err := v.api.GetEndpoint(v.ctx(), d.EndpointID, client.GetEndpointParams{})
+			switch {
+			case err == nil:
+				address = place(endpoint.URL)
+			case !isGone(err):
+				return nil, err
+			default:
+				address = "deleted"
+			}
+			urls[d.EndpointID] = address
+		}
+		rows[i] = deliveryRow(d, address)
+	}
+	return rows, nil
+}
+
+// maxNamedEndpoints bounds how many endpoints a page asks for; the others have their ids.
+const maxNamedEndpoints = 20
+
+func deliveryRow(d client.Delivery, endpoint string) web.DeliveryRow {
+	row := web.DeliveryRow{
+		EventID: d.EventID, EndpointID: d.EndpointID, Type: d.Type, Tenant: d.TenantID, Endpoint: endpoint,
+		State: web.DeliveryMark(d.State), Attempts: d.AttemptCount, At: d.CreatedAt, Next: d.NextAttemptAt,
+	}
+	if d.Reason != nil {
+		row.Reason = strings.ReplaceAll(*d.Reason, "_", " ")
+	}
+	return row
+}
+
+// place returns a URL without its query, which may hold a credential.
+func place(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Host + strings.TrimSuffix(u.EscapedPath(), "/")
+}
+
+// asRefusal returns the API's refusal.
+func asRefusal(err error) (*client.Error, bool) { return errors.AsType[*client.Error](err) }
+
+func isGone(err error) bool {
+	refused, ok := asRefusal(err)
+	return ok && refused.Status == http.StatusNotFound
+}
+
+// explain gives each row the words of its delivery.
+func explain(rows []web.DeliveryRow, why []client.Why) {
+	for i := range rows {
+		for _, w := range why {
+			if w.EndpointID == rows[i].EndpointID {
+				rows[i].Why = sentence(w.Text)
+			}
+		}
+	}
+}
+
+func showDelivery(v *visit) error {
+	event, endpoint := v.PathValue("event"), v.PathValue("endpoint")
+	d, err := v.api.GetDelivery(v.ctx(), event, endpoint, client.GetDeliveryParams{})
+	if err != nil {
+		return err
+	}
+	rows, err := v.deliveryRows([]client.Delivery{*d})
+	if err != nil {
+		return err
+	}
+
+	why, err := v.api.ExplainEvent(v.ctx(), event, client.ExplainEventParams{EndpointID: d.EndpointID})
+	if err != nil {
+		return err
+	}
+	explain(rows, why.Items)
+	rows[0].Actions = v.deliveryActions(&rows[0], "")
+
+	attempts, err := v.api.ListDeliveryAttempts(v.ctx(), event, endpoint, client.ListDeliveryAttemptsParams{
+		Order: "desc", Limit: 10, Bodies: true, Cursor: v.query("cursor"),
+	})
+	if err != nil {
+		return err
+	}
+	page := web.Delivery{DeliveryRow: rows[0], CompletedAt: d.CompletedAt}
+	if attempts.NextCursor != nil {
+		page.Older = v.pathWith("cursor", *attempts.NextCursor)
+	}
+	for _, a := range attempts.Items {
+		page.Attempts = append(page.Attempts, newAttempt(a, event))
+	}
+	return v.show(web.DeliveryPage(v.fresh(d.Type), page))
+}
+
+// deliveryActions are what the session may order of a delivery.
+func (v *visit) deliveryActions(r *web.DeliveryRow, tone string) []web.Action {
+	what := r.Type + " of " + r.Tenant + " to " + web.Or(r.Endpoint, r.EndpointID)
+	if r.State.Tone != web.DeliveryMark(statePending).Tone {
+		if !v.operates() {
+			return nil
+		}
+		return []web.Action{{
+			ID: "replay-" + r.EndpointID, Label: "Replay", Icon: "again", Href: r.Href() + "/replay", Tone: tone,
+			Title: "Replay this delivery?", Text: what + " is delivered again, with the same id and the whole retry schedule.",
+		}}
+	}
+
+	var actions []web.Action
+	if v.operates() && r.Next != nil {
+		actions = append(actions, web.Action{
+			Label: "Send now", Icon: "send", Href: r.Href() + "/replay", Tone: tone,
+			Input: []web.Input{{Name: "now", Value: "true", Hidden: true}},
+		})
+	}
+	if v.owns() {
+		actions = append(actions, web.Action{
+			ID: "cancel-" + r.EndpointID, Label: "Give up", Icon: "stop", Href: r.Href() + "/cancel", Tone: "danger " + tone,
+			Title: "Give up this delivery?", Text: what + " gets no further attempt. It can be replayed later.",
+		})
+	}
+	return actions
+}
+
+func replayDelivery(v *visit) error {
+	event, endpoint := v.PathValue("event"), v.PathValue("endpoint")
+	p := client.ReplayDeliveryParams{Now: v.FormValue("now") == "true"}
+	if _, err := v.api.ReplayDelivery(v.ctx(), event, endpoint, nil, p); err != nil {
+		return err
+	}
+	return v.back("/console/deliveries/"+event+"/"+endpoint, "replayed")
+}
+
+func cancelDelivery(v *visit) error {
+	event, endpoint := v.PathValue("event"), v.PathValue("endpoint")
+	if _, err := v.api.CancelDelivery(v.ctx(), event, endpoint, client.CancelDeliveryParams{}); err != nil {
+		return err
+	}
+	return v.back("/console/deliveries/"+event+"/"+endpoint, "cancelled")
+}
+
+func newAttempt(a client.Attempt, event string) web.Attempt {
+	t := web.Attempt{
+		Number: a.Number, EndpointID: a.EndpointID, Href: "/console/deliveries/" + event + "/" + a.EndpointID,
+		Outcome: web.OutcomeMark(a.Outcome), At: a.StartedAt, Manual: a.Trigger == "manual",
+		RequestHeaders: headers(a.RequestHeaders), ResponseHeaders: headers(a.ResponseHeaders), Truncated: a.ResponseTruncated,
+	}
+	if a.StatusCode != nil {
+		t.Status = strings.TrimSpace(strconv.Itoa(*a.StatusCode) + " " + http.StatusText(*a.StatusCode))
+	}
+	if a.DurationMS != nil {
+		t.Duration = web.Milliseconds(float64(*a.DurationMS))
+	}
+	if a.Error != nil {
+		t.Error, t.Advice = sentence(*a.Error), advice(*a.Error)
+	}
+	if a.RemoteAddr != nil {
+		t.Address = *a.RemoteAddr
+	}
+	if a.ResponseBody != nil {
+		t.Body = *a.ResponseBody
+	}
+	return t
+}
+
+func headers(m map[string]string) (list []web.Header) {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, web.Header{Name: name, Value: m[name]})
+	}
+	return list
+}
+
+// advice returns what usually cures an error, by its class, or "".
+func advice(text string) string {
+	class, _, _ := strings.Cut(text, ":")
+	switch class {
+	case "dns":
+		return "The name does not resolve. Look for a typing error in the host, and whether its record is published."
+	case "connection_refused":
+		return "Nobody listens there, or a firewall refuses. Look whether the receiver runs, and on this port."
+	case "connection_closed", "connection_reset":
+		return "The receiver ended the connection before it answered. Look into its log, and that of the proxy before it."
+	case "no_route", "network":
+		return "There is no way to this address from here. Look at firewalls, and whether its network is reachable."
+	case "tls":
+		return "The certificate does not suit the host. Look at its date, its names, and whether it sends its intermediate."
+	case "timeout":
+		return "The receiver takes longer than the endpoint's timeout. Let it answer first and work afterwards."
+	case "blocked":
+		return "The address is not public, or the port is none of those that are allowed."
+	case "http2", "protocol":
+		return "What came back is no HTTP. Look whether the port and the scheme are right."
+	case "stopped":
+		return "The worker was stopped in the meantime. The request may have arrived, and is repeated."
+	}
+	return ""
+}

@@ -1,0 +1,272 @@
+package console
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/web"
+)
+
+func listEndpoints(v *visit) error {
+	page, err := v.api.ListEndpoints(v.ctx(), client.ListEndpointsParams{
+		TenantID: v.query("tenant"), Status: v.query("status"), Health: v.query("health"), URLHost: v.query("host"),
+		EventType: v.query("type"), Order: "desc", Limit: pageRows, Cursor: v.query("cursor"),
+	})
+	if err != nil {
+		return err
+	}
+
+	list := web.Endpoints{
+		Filters: append([]web.Input{
+			v.choice("status", "Status", "Any", web.Option{Value: "enabled", Label: "Enabled"},
+				web.Option{Value: "paused", Label: "Paused"}, web.Option{Value: "disabled", Label: "Disabled"}),
+			v.choice("health", "Health", "Any", web.Option{Value: "healthy", Label: "Healthy"},
+				web.Option{Value: "failing", Label: "Failing"}, web.Option{Value: "disabled", Label: "Disabled"}),
+			v.text("host", "Host", "example.com"),
+			v.text("type", "Subscribed to", "invoice.paid"),
+		}, v.tenantFilter()...),
+		Filtered: v.filtered("tenant", "status", "health", "host", "type"), Paging: v.paging(page.NextCursor),
+	}
+	for _, e := range page.Items {
+		list.Rows = append(list.Rows, endpointRow(e))
+	}
+	return v.show(web.EndpointsPage(v.fresh("Endpoints"), list))
+}
+
+func endpointRow(e client.Endpoint) web.EndpointRow {
+	row := web.EndpointRow{
+		ID: e.ID, URL: place(e.URL), Tenant: e.TenantID, Description: e.Description, Types: e.EventTypes,
+		State: web.EndpointMark(e.Status, e.Health.State), Since: e.Health.StateChangedAt,
+	}
+	if e.UID != nil {
+		row.UID = *e.UID
+	}
+	if e.Lane.State != "shared" {
+		row.Lane = e.Lane.State
+	}
+	if e.Status != "enabled" {
+		row.Since = &e.StatusChangedAt
+	} else if e.Health.ConsecutiveFailures > 0 {
+		row.Note = web.Things(e.Health.ConsecutiveFailures, "failure") + " in a row"
+	}
+	return row
+}
+
+func showEndpoint(v *visit) error {
+	page, err := v.endpointPage()
+	if err != nil {
+		return err
+	}
+	return v.show(web.EndpointPage(v.fresh(page.URL), page))
+}
+
+// endpointPage returns what the page of an endpoint shows.
+func (v *visit) endpointPage() (page web.Endpoint, err error) {
+	e, err := v.api.GetEndpoint(v.ctx(), v.PathValue("endpoint"), client.GetEndpointParams{})
+	if err != nil {
+		return page, err
+	}
+
+	page = web.Endpoint{
+		EndpointRow: endpointRow(*e), Created: e.CreatedAt, Updated: e.UpdatedAt, StatusReason: e.StatusReason,
+		LaneReason: e.Lane.Reason, Settings: settings(e), Headers: headers(e.Headers), Metadata: headers(e.Metadata),
+		Health: web.Health{
+			Failures: e.Health.ConsecutiveFailures, LastSuccess: e.Health.LastSuccessAt, LastFailure: e.Health.LastFailureAt,
+			FailingSince: e.Health.FailingSince, ProbeAt: e.Health.ProbeAt, StatusSince: &e.StatusChangedAt,
+		},
+		Actions: v.endpointActions(e),
+	}
+	for _, name := range e.SecretHeaderNames {
+		page.Headers = append(page.Headers, web.Header{Name: name, Value: "secret"})
+	}
+	switch {
+	case e.Health.LastError != nil:
+		page.Health.LastError = *e.Health.LastError
+	case e.Health.LastStatusCode != nil:
+		page.Health.LastError = "answered " + strconv.Itoa(*e.Health.LastStatusCode)
+	}
+
+	latest, err := v.api.ListDeliveries(v.ctx(), client.ListDeliveriesParams{EndpointID: e.ID, Order: "desc", Limit: 20})
+	if err != nil {
+		return page, err
+	}
+	for _, d := range latest.Items {
+		page.Deliveries = append(page.Deliveries, deliveryRow(d, page.URL))
+	}
+	return page, nil
+}
+
+func settings(e *client.Endpoint) []web.Header {
+	limit := "none"
+	if e.RateLimit.Requests > 0 {
+		limit = strconv.Itoa(e.RateLimit.Requests) + " a " + e.RateLimit.Per + ", bursts of " + strconv.Itoa(e.RateLimit.Burst)
+	}
+	schedule, jitter := "the server's", "the server's"
+	if e.RetrySchedule != nil {
+		schedule = strings.Join(e.RetrySchedule, ", ")
+	}
+	if e.RetryJitter != nil {
+		jitter = strconv.FormatFloat(*e.RetryJitter, 'f', -1, 64)
+	}
+
+	return []web.Header{
+		{Name: "URL", Value: redacted(e.URL)},
+		{Name: "Timeout", Value: web.Milliseconds(float64(e.TimeoutMS))},
+		{Name: "Requests at a time", Value: strconv.Itoa(e.MaxInFlight)},
+		{Name: "Rate limit", Value: limit},
+		{Name: "Retry schedule", Value: schedule},
+		{Name: "Retry jitter", Value: jitter},
+		{Name: "Created", Value: e.CreatedAt.UTC().Format(time.RFC3339)},
+		{Name: "Changed", Value: e.UpdatedAt.UTC().Format(time.RFC3339)},
+	}
+}
+
+// redacted returns a URL whose query, which may hold a credential, is only counted.
+func redacted(address string) string {
+	before, query, found := strings.Cut(address, "?")
+	if !found {
+		return address
+	}
+	return before + "?… (" + web.Things(len(query), "byte") + ")"
+}
+
+// endpointActions are what the session may order of an endpoint.
+func (v *visit) endpointActions(e *client.Endpoint) (actions []web.Action) {
+	path, name := "/console/endpoints/"+e.ID, place(e.URL)+" of "+e.TenantID
+	if !v.operates() {
+		return nil
+	}
+
+	status := func(to, label, icon, title, text, tone string) web.Action {
+		return web.Action{
+			ID: "status-" + to, Label: label, Icon: icon, Href: path + "/status", Title: title, Text: text, Tone: tone,
+			Input: []web.Input{{Name: "status", Value: to, Hidden: true}},
+		}
+	}
+	actions = append(actions, web.Action{Label: "Send a test", Icon: "flask", Href: path + "/test"})
+	if e.Status == "enabled" {
+		actions = append(actions, status("paused", "Pause", "pause", "Pause this endpoint?",
+			name+": deliveries are made and wait until it is enabled.", ""))
+	} else {
+		actions = append(actions, status("enabled", "Enable", "play", "Enable this endpoint?",
+			name+" gets what waits, and what is published from now on.", "primary"))
+	}
+	actions = append(actions, web.Action{
+		ID: "recover", Label: "Recover", Icon: "again", Href: path + "/recover", Title: "Deliver what it missed?",
+		Text: name + ": what failed or was cancelled in this time is delivered again, in the background.",
+		Input: []web.Input{
+			{Name: "since", Label: "Since", Type: "select", Options: []web.Option{
+				{Value: "1h", Label: "The last hour"},
+				{Value: "24h", Label: "The last 24 hours", Selected: true},
+				{Value: "168h", Label: "The last 7 days"},
+				{Value: "720h", Label: "The last 30 days"},
+			}},
+			{Name: "missed", Label: "And what was published while it was disabled", Type: "select", Options: []web.Option{
+				{Value: "", Label: "No"}, {Value: "true", Label: "Yes"},
+			}},
+		},
+	})
+	if !v.owns() {
+		return actions
+	}
+
+	return append(actions, web.Action{
+		ID: "reveal", Label: "Show the secret", Icon: "eye", Href: path + "/reveal", Title: "Show the signing secret?",
+		Text: name + ": the audit trail notes that you have seen it.",
+	}, web.Action{
+		ID: "rotate", Label: "Rotate", Icon: "key", Href: path + "/rotate", Title: "Rotate the signing secret?",
+		Text: name + " gets a new one. The old one goes on signing beside it for a day.",
+	}, web.Action{
+		ID: "delete", Label: "Delete", Icon: "trash", Href: path + "/delete", Tone: "danger", Title: "Delete this endpoint?",
+		Text: name + ": its secrets are erased and what is pending is cancelled. The log stays.",
+	})
+}
+
+func setStatus(v *visit) error {
+	id, status := v.PathValue("endpoint"), v.FormValue("status")
+	change := client.EndpointChange{Status: client.Set(status)}
+	if _, err := v.api.UpdateEndpoint(v.ctx(), id, change, client.UpdateEndpointParams{}); err != nil {
+		return err
+	}
+	return v.back("/console/endpoints/"+id, status)
+}
+
+// testEndpoint shows what came of the test above the endpoint's page.
+func testEndpoint(v *visit) error {
+	tested, err := v.api.TestEndpoint(v.ctx(), v.PathValue("endpoint"), client.TestEndpointParams{})
+	if err != nil {
+		return err
+	}
+	page, err := v.endpointPage()
+	if err != nil {
+		return err
+	}
+
+	t := newAttempt(client.Attempt{
+		DurationMS: tested.DurationMS, EndpointID: tested.EndpointID, Error: tested.Error, Number: tested.Number,
+		Outcome: tested.Outcome, RemoteAddr: tested.RemoteAddr, RequestHeaders: tested.RequestHeaders,
+		ResponseBody: tested.ResponseBody, ResponseHeaders: tested.ResponseHeaders, ResponseTruncated: tested.ResponseTruncated,
+		StartedAt: tested.StartedAt, StatusCode: tested.StatusCode, Trigger: tested.Trigger,
+	}, tested.EventID)
+	page.Tested = &t
+	return v.show(web.EndpointPage(v.shell(page.URL), page))
+}
+
+func recoverEndpoint(v *visit) error {
+	id := v.PathValue("endpoint")
+	back, err := time.ParseDuration(v.FormValue("since"))
+	if err != nil || back <= 0 {
+		back = 24 * time.Hour
+	}
+
+	order := client.NewRecover{Since: time.Now().Add(-back)}
+	if v.FormValue("missed") == "true" {
+		missed := true
+		order.Missed = &missed
+	}
+	if _, err := v.api.RecoverEndpoint(v.ctx(), id, order, client.RecoverEndpointParams{}); err != nil {
+		return err
+	}
+	return v.back("/console/endpoints/"+id, "recovering")
+}
+
+func rotateSecret(v *visit) error {
+	id := v.PathValue("endpoint")
+	rotated, err := v.api.RotateSecret(v.ctx(), id, nil, client.RotateSecretParams{})
+	if err != nil {
+		return err
+	}
+	return v.showSecrets([]web.Secret{{Text: rotated.Secret}})
+}
+
+func revealSecrets(v *visit) error {
+	live, err := v.api.GetSecret(v.ctx(), v.PathValue("endpoint"), client.GetSecretParams{})
+	if err != nil {
+		return err
+	}
+
+	var list []web.Secret
+	for _, s := range live.Secrets {
+		list = append(list, web.Secret{Text: s.Secret, Created: s.CreatedAt, Expires: s.ExpiresAt})
+	}
+	return v.showSecrets(list)
+}
+
+// showSecrets shows secrets once: they are in the answer to the form, and a page that is loaded again asks anew.
+func (v *visit) showSecrets(list []web.Secret) error {
+	page, err := v.endpointPage()
+	if err != nil {
+		return err
+	}
+	page.Secrets = list
+	return v.show(web.EndpointPage(v.shell(page.URL), page))
+}
+
+func deleteEndpoint(v *visit) error {
+	if err := v.api.DeleteEndpoint(v.ctx(), v.PathValue("endpoint"), client.DeleteEndpointParams{}); err != nil {
+		return err
+	}
+	return v.back("/console/endpoints", "deleted")
+}

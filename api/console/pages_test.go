@@ -1,0 +1,150 @@
+package console_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/internal/dbtest"
+)
+
+// nodeDir holds the scripts that drive Chromium; npm ci installs their libraries.
+const nodeDir = "../../jobs/testdata/node"
+
+// tried says what a page's pattern is tried with: paths, by the name of what they show. Those that change something have
+// tests of their own, which are named.
+func tried(w world) map[string]map[string]string {
+	return map[string]map[string]string{
+		"GET /console": {"overview": "/console", "overview of a tenant": "/console?tenant=acme&window=3600"},
+
+		"GET /console/login":   {"login": "/console/login?kept=no"},
+		"POST /console/login":  nil, // TestLogin
+		"GET /console/enter":   {"enter": "/console/enter"},
+		"POST /console/logout": nil, // TestLogout
+		"POST /console/theme":  nil, // TestTheme
+
+		"GET /console/events": {"events": "/console/events", "no event matches": "/console/events?tenant=nobody"},
+		"GET /console/events/{event}": {
+			"event": "/console/events/" + w.event, "event for nobody": "/console/events/" + w.lonely,
+			"event without payload": "/console/events/" + w.erased,
+		},
+		"POST /console/events/{event}/replay": nil, // TestOrders
+		"POST /console/events/{event}/erase":  nil,
+
+		"GET /console/deliveries": {
+			"deliveries": "/console/deliveries", "failed deliveries": "/console/deliveries?state=failed",
+			"no delivery matches": "/console/deliveries?tenant=nobody",
+		},
+		"GET /console/deliveries/{event}/{endpoint}": {
+			"delivery":         "/console/deliveries/" + w.event + "/" + w.endpoint,
+			"pending delivery": "/console/deliveries/" + w.event + "/" + w.failing,
+		},
+		"POST /console/deliveries/{event}/{endpoint}/replay": nil,
+		"POST /console/deliveries/{event}/{endpoint}/cancel": nil,
+
+		"GET /console/endpoints": {"endpoints": "/console/endpoints", "no endpoint matches": "/console/endpoints?host=nowhere.example"},
+		"GET /console/endpoints/{endpoint}": {
+			"endpoint": "/console/endpoints/" + w.endpoint, "failing endpoint": "/console/endpoints/" + w.failing,
+			"paused endpoint": "/console/endpoints/" + w.paused, "disabled endpoint": "/console/endpoints/" + w.disabled,
+		},
+		"POST /console/endpoints/{endpoint}/status":  nil,
+		"POST /console/endpoints/{endpoint}/test":    nil,
+		"POST /console/endpoints/{endpoint}/recover": nil,
+		"POST /console/endpoints/{endpoint}/rotate":  nil,
+		"POST /console/endpoints/{endpoint}/reveal":  nil,
+		"POST /console/endpoints/{endpoint}/delete":  nil,
+
+		"GET /console/": {"nothing": "/console/nothing"},
+	}
+}
+
+// view is a path in the browser, and the status that it is to have.
+type view struct {
+	Name   string `json:"name"`
+	Path   string `json:"path"`
+	Status int    `json:"status"`
+}
+
+// order is what a script is to look at.
+type order struct {
+	Base   string   `json:"base"`
+	Key    string   `json:"key"`
+	Pages  []view   `json:"pages"`
+	Themes []string `json:"themes"`
+	Widths []int    `json:"widths"`
+}
+
+// drive runs a script that drives Chromium and decodes what it prints.
+func drive(t *testing.T, script string, in, out any) {
+	t.Helper()
+	node, nodeErr := exec.LookPath("node")
+	chromium, chromiumErr := exec.LookPath("chromium")
+	_, missing := os.Stat(filepath.Join(nodeDir, "node_modules", "axe-core"))
+	dbtest.RequireTool(t, "Node, Chromium, or npm ci in jobs/testdata/node,", nodeErr == nil && chromiumErr == nil && missing == nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	data, err := json.Marshal(in)
+	require.NoError(t, err)
+	folder, err := filepath.Abs(t.ArtifactDir())
+	require.NoError(t, err)
+
+	cmd := exec.CommandContext(ctx, node, script, chromium, folder)
+	cmd.Dir, cmd.Stdin, cmd.Stderr = nodeDir, bytes.NewReader(data), t.Output()
+	printed, err := cmd.Output()
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(printed, out), "%s", printed)
+}
+
+// Every page in both themes, wide and narrow: no error in the console, nothing against its own policy, nothing that axe
+// finds, nothing beside the window, and no more than 150 KB.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.seed()
+	pages := tried(w)
+	o := order{Base: b.base, Key: adminKey, Themes: []string{"light", "dark"}, Widths: []int{1280, 320}}
+	for _, pattern := range b.console.Patterns() {
+		paths, ok := pages[pattern]
+		require.True(t, ok, "the page %s is tried with nothing: give it a path", pattern)
+		require.Equal(t, strings.HasPrefix(pattern, "GET "), len(paths) > 0, pattern)
+		for name, path := range paths {
+			v := view{Name: name, Path: path, Status: http.StatusOK}
+			if name == "nothing" {
+				v.Status = http.StatusNotFound
+			}
+			o.Pages = append(o.Pages, v)
+		}
+	}
+	require.Len(t, pages, len(b.console.Patterns()), "a path without a page")
+
+	var found []string
+	drive(t, "pages.mjs", o, &found)
+	require.Empty(t, found)
+}
+
+// The same of a database that has nothing yet, and of a key that may only read.
+func TestPagesWithNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := order{
+		Base: b.base, Key: b.key("read", "acme").Key, Themes: []string{"light"}, Widths: []int{1280, 320},
+		Pages: []view{
+			{"first overview", "/console", 200},
+			{"no events", "/console/events", 200},
+			{"no deliveries", "/console/deliveries", 200},
+			{"no endpoints", "/console/endpoints", 200},
+		},
+	}
+	var found []string
+	drive(t, "pages.mjs", o, &found)
+	require.Empty(t, found)
+}

@@ -1,0 +1,246 @@
+package console_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/console"
+	"github.com/outhook/outhook/internal/apikey"
+	"github.com/outhook/outhook/internal/dbtest"
+	"github.com/outhook/outhook/internal/signature"
+)
+
+const adminKey = "an-admin-key-of-32-bytes-or-more"
+
+// bundle is an API with the console on a database of its own.
+type bundle struct {
+	t       *testing.T
+	pool    *pgxpool.Pool
+	console *console.Console
+	base    string // of the server
+	api     *client.Client
+	server  *api.Server
+}
+
+func setup(t *testing.T, changes ...func(*api.Config)) *bundle {
+	t.Helper()
+	keyring, err := signature.ParseKeyring(signature.NewKey())
+	require.NoError(t, err)
+	b := &bundle{t: t, pool: dbtest.New(t)}
+	b.console, err = console.New(console.Config{
+		API:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.server.ServeHTTP(w, r) }),
+		RiverUI: true, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	require.NoError(t, err)
+
+	cfg := api.DefaultConfig()
+	cfg.Pool, cfg.Keyring, cfg.Console = b.pool, keyring, b.console
+	cfg.UI = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	cfg.Checks = api.Checks{URL: checkURL, Schema: func(context.Context) error { return nil }}
+	cfg.Access.APIKey, cfg.Version = adminKey, "test"
+	for _, change := range changes {
+		change(&cfg)
+	}
+	b.server, err = api.New(cfg)
+	require.NoError(t, err)
+
+	server := httptest.NewUnstartedServer(b.server)
+	api.ConfigureServer(server.Config)
+	server.Start()
+	b.base = server.URL
+	t.Cleanup(func() {
+		server.Close()
+		require.NoError(t, b.server.Close(context.WithoutCancel(t.Context())))
+	})
+	b.api, err = client.New(b.base, adminKey, client.WithRepeats(0))
+	require.NoError(t, err)
+	return b
+}
+
+// checkURL stands for the egress client's: what it refuses is that package's matter.
+func checkURL(url string) error {
+	if !strings.HasPrefix(url, "https://") {
+		return errors.New("invalid URL: it must start with https://")
+	}
+	return nil
+}
+
+func (b *bundle) exec(query string, args ...any) {
+	b.t.Helper()
+	_, err := b.pool.Exec(b.t.Context(), query, args...)
+	require.NoError(b.t, err)
+}
+
+// browser is a browser without a script: it keeps a cookie, and follows no redirect. The cookie is Secure, which Go's jar
+// does not send to a loopback address over plain HTTP, as browsers do.
+type browser struct {
+	*bundle
+
+	cookie string
+}
+
+// answer is what a browser got.
+type answer struct {
+	status   int
+	header   http.Header
+	body     string
+	location string
+}
+
+func (b *browser) get(path string) answer { return b.do(http.MethodGet, path, nil) }
+
+func (b *browser) post(path string, form url.Values, headers ...string) answer {
+	return b.do(http.MethodPost, path, form, append([]string{"Sec-Fetch-Site", "same-origin"}, headers...)...)
+}
+
+func (b *browser) do(method, path string, form url.Values, headers ...string) answer {
+	b.t.Helper()
+	req, err := http.NewRequestWithContext(b.t.Context(), method, b.base+path, strings.NewReader(form.Encode()))
+	require.NoError(b.t, err)
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	if b.cookie != "" {
+		req.Header.Set("Cookie", apikey.SessionCookie+"="+b.cookie)
+	}
+
+	res, err := (&http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}).Do(req)
+	require.NoError(b.t, err)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(b.t, err)
+	require.NoError(b.t, res.Body.Close())
+	for _, c := range res.Cookies() {
+		if c.Name == apikey.SessionCookie {
+			b.cookie = c.Value
+		}
+	}
+	return answer{status: res.StatusCode, header: res.Header, body: string(body), location: res.Header.Get("Location")}
+}
+
+// login returns a browser with a session of a key.
+func (b *bundle) login(key string) *browser {
+	b.t.Helper()
+	w := &browser{bundle: b}
+	a := w.post("/console/login", url.Values{"key": {key}})
+	require.Equal(b.t, http.StatusSeeOther, a.status, a.body)
+	require.NotEmpty(b.t, w.cookie)
+	return w
+}
+
+// key makes an API key.
+func (b *bundle) key(scope, tenant string) *client.Key {
+	b.t.Helper()
+	k := client.NewKey{Name: scope + " of " + tenant, Scope: scope}
+	if tenant != "" {
+		k.TenantID = &tenant
+	}
+	made, err := b.api.CreateKey(b.t.Context(), k, client.CreateKeyParams{})
+	require.NoError(b.t, err)
+	return made
+}
+
+// world is what a seeded database has.
+type world struct {
+	endpoint, failing, paused, disabled string // ids of endpoints of acme
+	event, lonely, erased               string // ids of events of acme; lonely has no delivery
+}
+
+// seed makes endpoints in each state, and events with deliveries in each state and attempts with each outcome. Its SQL
+// stands for the workers.
+func (b *bundle) seed() (w world) {
+	b.t.Helper()
+	ctx := b.t.Context()
+	endpoint := func(tenant, host, description string, types ...string) string {
+		made, err := b.api.CreateEndpoint(ctx, client.NewEndpoint{
+			TenantID: tenant, URL: "https://" + host + "/webhooks/incoming?token=a", Description: &description, EventTypes: types,
+			Headers: map[string]string{"x-source": "billing"}, Metadata: map[string]string{"plan": "gold"},
+		}, client.CreateEndpointParams{})
+		require.NoError(b.t, err)
+		return made.ID
+	}
+	w.endpoint = endpoint("acme", "hooks.acme.example", "Production")
+	w.failing = endpoint("acme", "eu.acme-warehouse.example", "Warehouse", "invoice.*", "order.*", "parcel.sent", "stock.low")
+	w.paused = endpoint("acme", "staging.acme.example", "")
+	w.disabled = endpoint("acme", "old.acme.example", "Was replaced in June")
+	endpoint("globex", "api.globex.example", "", "invoice.paid")
+
+	publish := func(tenant, eventType, payload string) string {
+		stored, err := b.api.CreateEvent(ctx, client.NewEvent{TenantID: tenant, Type: eventType, Payload: []byte(payload)},
+			client.CreateEventParams{})
+		require.NoError(b.t, err)
+		return stored.ID
+	}
+	for _, eventType := range []string{"order.created", "order.paid", "parcel.sent", "customer.updated"} {
+		publish("acme", eventType, `{"id": 17}`)
+	}
+	publish("globex", "invoice.paid", `{"id": 18}`)
+	w.erased = publish("acme", "customer.deleted", `{"name": "Ada"}`)
+	w.event = publish("acme", "invoice.paid", `{"id":"in_1042","amount":4200,"currency":"EUR","lines":[{"sku":"A-1","count":2}],"paid":true}`)
+	require.NoError(b.t, b.api.ErasePayload(ctx, w.erased, client.ErasePayloadParams{Force: true}))
+	w.lonely = publish("initech", "report.filed", `null`)
+
+	b.attempts(w)
+	status := func(id, to string) {
+		_, err := b.api.UpdateEndpoint(ctx, id, client.EndpointChange{Status: client.Set(to)}, client.UpdateEndpointParams{})
+		require.NoError(b.t, err)
+	}
+	status(w.paused, "paused")
+	status(w.disabled, "disabled")
+	return w
+}
+
+// attempts does what workers do.
+func (b *bundle) attempts(w world) {
+	b.t.Helper()
+	const attempt = `INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, duration_ms, outcome, status_code,
+			error, remote_addr, request_headers, response_headers, response_body)
+		SELECT d.event_id, d.endpoint_id, $2, now() - make_interval(mins => 4 - $2), $3, $4::outhook.attempt_outcome, nullif($5, 0), nullif($6, ''),
+			'192.0.2.10:443', '{"content-type": "application/json", "webhook-id": "…", "webhook-signature": "[redacted]"}',
+			'{"Content-Type": "text/plain", "Server": "nginx"}', $7
+		FROM outhook.deliveries AS d WHERE d.endpoint_id = $1`
+	b.exec(attempt, w.endpoint, 1, 48, "succeeded", 200, "", "ok")
+	b.exec(attempt, w.failing, 1, 15000, "timed_out", 0, "timeout: no answer within 15s", "")
+	b.exec(attempt, w.failing, 2, 120, "rejected", 503, "", "<html><h1>503 Service Unavailable</h1></html>")
+	b.exec(attempt, w.failing, 3, 3, "unreachable", 0, "connection_refused: by 192.0.2.10:443", "")
+
+	const settle = `UPDATE outhook.deliveries SET state = $2::outhook.delivery_state, completed_at = now(), next_attempt_at = NULL,
+		attempt_count = $3, reason = nullif($4, '') WHERE endpoint_id = $1 AND state = 'pending'`
+	b.exec(settle, w.endpoint, "succeeded", 1, "")
+	b.exec(`UPDATE outhook.deliveries SET attempt_count = 3, try_count = 3, next_attempt_at = now() + interval '10 minutes'
+		WHERE endpoint_id = $1 AND event_id = $2`, w.failing, w.event)
+	b.exec(`UPDATE outhook.deliveries SET state = 'failed', completed_at = now(), next_attempt_at = NULL, attempt_count = 3, try_count = 3,
+		reason = 'exhausted' WHERE endpoint_id = $1 AND event_id <> $2 AND state = 'pending'`, w.failing, w.event)
+	b.exec(`INSERT INTO outhook.endpoint_health (endpoint_id, state, state_changed_at, consecutive_failures, failing_since, last_failure_at, last_error)
+		VALUES ($1, 'failing', now() - interval '20 minutes', 12, now() - interval '25 minutes', now(), 'connection_refused')
+		ON CONFLICT (endpoint_id) DO UPDATE SET state = 'failing', consecutive_failures = 12, failing_since = now(), last_failure_at = now()`, w.failing)
+}
+
+// requirePage wants a page that holds a text.
+func requirePage(t *testing.T, a answer, text string) {
+	t.Helper()
+	require.Equal(t, http.StatusOK, a.status, a.body)
+	require.Equal(t, "text/html; charset=utf-8", a.header.Get("Content-Type"))
+	require.Contains(t, a.body, text)
+}
+
+// soon is when a page that changes by itself must have done so.
+const soon = 20 * time.Second

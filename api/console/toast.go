@@ -1,0 +1,33 @@
+package console
+
+import "github.com/outhook/outhook/api/web"
+
+// toast returns what the page says of what was just done: one of some texts, since anybody can make a link.
+func (v *visit) toast() *web.Toast {
+	undo := func(label, status string) *web.Action {
+		return &web.Action{
+			Label: label, Href: v.URL.Path + "/status",
+			Input: []web.Input{{Name: "status", Value: status, Hidden: true}},
+		}
+	}
+
+	switch v.query("done") {
+	case "replayed":
+		return &web.Toast{Tone: "ok", Text: "Ordered: the next attempt is on its way."}
+	case "cancelled":
+		return &web.Toast{Tone: "ok", Text: "Given up: nothing more is sent of it."}
+	case "erased":
+		return &web.Toast{Tone: "ok", Text: "The payload is erased."}
+	case "paused":
+		return &web.Toast{Tone: "ok", Text: "Paused: deliveries wait.", Undo: undo("Undo", "enabled")}
+	case "enabled":
+		return &web.Toast{Tone: "ok", Text: "Enabled: what waited is sent.", Undo: undo("Undo", "paused")}
+	case "disabled":
+		return &web.Toast{Tone: "ok", Text: "Disabled: no deliveries are made."}
+	case "recovering":
+		return &web.Toast{Tone: "ok", Text: "Ordered: what it missed is delivered in the background."}
+	case "deleted":
+		return &web.Toast{Tone: "ok", Text: "The endpoint is deleted."}
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+)
+
+// transport hands requests to the API in this process.
+type transport struct{ api http.Handler }
+
+type browserKey struct{}
+
+// withBrowser returns a context whose requests to the API are made for a browser's request: it is whose address the audit
+// trail has, and whose id.
+func withBrowser(ctx context.Context, r *http.Request) context.Context {
+	return context.WithValue(ctx, browserKey{}, r)
+}
+
+// RoundTrip has the API answer a request. The answer is whole when it returns.
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	in := r.Clone(r.Context())
+	in.RequestURI = r.URL.RequestURI()
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	if browser, ok := r.Context().Value(browserKey{}).(*http.Request); ok {
+		in.RemoteAddr = browser.RemoteAddr
+		for _, name := range []string{"X-Forwarded-For", "X-Request-Id", "Traceparent"} {
+			in.Header[name] = browser.Header[name]
+		}
+	}
+
+	a := &answer{header: http.Header{}}
+	t.api.ServeHTTP(a, in)
+	a.WriteHeader(http.StatusOK)
+	return &http.Response{
+		StatusCode: a.status, Status: http.StatusText(a.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.sent, Body: io.NopCloser(&a.body), ContentLength: int64(a.body.Len()), Request: r,
+	}, nil
+}
+
+// answer takes what a handler writes.
+type answer struct {
+	header, sent http.Header
+	status       int
+	body         bytes.Buffer
+}
+
+// Header returns what is to be sent.
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader fixes the status and the headers; the first call counts.
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status, a.sent = status, a.header.Clone()
+	}
+}
+
+func (a *answer) Write(data []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(data)
+}

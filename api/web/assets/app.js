@@ -1,0 +1,132 @@
+// What a page can do more with a script. Nothing here runs what stands in a page's attributes: they name what is to be done, in
+// the few words below.
+'use strict';
+
+const html = window.trustedTypes
+  ? trustedTypes.createPolicy('outhook', { createHTML: (text) => text })
+  : { createHTML: (text) => text };
+const parse = (text) => new DOMParser().parseFromString(html.createHTML(text), 'text/html');
+const all = (selector, root = document) => root.querySelectorAll(selector);
+
+document.documentElement.classList.add('script');
+
+// Times in the viewer's zone and language; the title says UTC.
+const today = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+const other = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+function showTimes(root) {
+  for (const element of all('time[datetime]:not([title])', root)) {
+    const at = new Date(element.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    element.title = at.toISOString().replace('T', ' ').replace('Z', ' UTC');
+    element.textContent = (at.toDateString() === new Date().toDateString() ? today : other).format(at);
+  }
+}
+
+// Regions are read again while somebody looks, and replaced if they are different. What somebody is using is left alone.
+function inUse(region) {
+  return region.querySelector('dialog[open], details[open] :focus, input:focus, select:focus, button:focus') !== null ||
+    (region.contains(document.getSelection()?.anchorNode) && document.getSelection().toString() !== '');
+}
+
+const sources = new Map([...all('[data-region]')].map((region) => [region.id, region.innerHTML]));
+
+function replace(region, fresh) {
+  const source = fresh.innerHTML;
+  if (sources.get(region.id) === source) return;
+  const open = [...all('details', region)].map((d) => d.open);
+  const href = region.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
+  region.replaceChildren(...fresh.childNodes);
+  sources.set(region.id, source);
+  all('details', region).forEach((d, i) => { if (open[i] !== undefined) d.open = open[i]; });
+  if (href !== null) region.querySelector(`a[href="${CSS.escape(href)}"]`)?.focus();
+  showTimes(region);
+}
+
+async function refresh() {
+  if (document.hidden || document.querySelector('dialog[open]')) return;
+  const response = await fetch(location.href, { headers: { accept: 'text/html' } });
+  if (response.redirected) {
+    location.reload();
+    return;
+  }
+  document.body.classList.toggle('stale', !response.ok);
+  if (!response.ok) return;
+  const page = parse(await response.text());
+  for (const region of all('[data-region]')) {
+    const fresh = page.getElementById(region.id);
+    if (fresh !== null && !inUse(region)) replace(region, fresh);
+  }
+}
+
+const seconds = Number(document.querySelector('main')?.dataset.refresh ?? 0);
+if (seconds > 0) {
+  setInterval(() => refresh().catch(() => document.body.classList.add('stale')), seconds * 1000);
+}
+
+// A form of filters is sent when a choice is made; empty fields stay out of the address.
+for (const form of all('form[data-autosubmit]')) {
+  form.addEventListener('change', (event) => { if (event.target.matches('select')) form.requestSubmit(); });
+  form.addEventListener('formdata', (event) => {
+    for (const [name, value] of [...event.formData]) if (value === '') event.formData.delete(name);
+  });
+}
+
+// Copying.
+document.addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-copy]');
+  if (button === null) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  toast('Copied');
+});
+
+function toast(text) {
+  const element = document.createElement('div');
+  element.className = 'toast ok';
+  element.textContent = text;
+  document.getElementById('toasts').append(element);
+  leave(element, 2000);
+}
+
+// What has been done is said for a while, and not again when the page is loaded anew.
+const leave = (element, after) => setTimeout(() => element.remove(), after);
+for (const element of all('#toasts .toast')) leave(element, element.querySelector('form') ? 15000 : 6000);
+const address = new URL(location.href);
+if (address.searchParams.has('done')) {
+  address.searchParams.delete('done');
+  address.searchParams.delete('undo');
+  history.replaceState(null, '', address);
+}
+
+// The code of a one-time link stands behind the #, where no server and no log sees it.
+const enter = document.querySelector('form[data-enter]');
+if (enter !== null && location.hash.length > 1) {
+  enter.elements.key.value = location.hash.slice(1);
+  history.replaceState(null, '', location.pathname);
+  enter.submit();
+}
+
+// A browser that does not know these attributes of a button yet.
+if (!('commandForElement' in HTMLButtonElement.prototype)) {
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('button[commandfor]');
+    const dialog = button && document.getElementById(button.getAttribute('commandfor'));
+    if (dialog === null) return;
+    if (button.getAttribute('command') === 'close') dialog.close();
+    else dialog.showModal();
+  });
+}
+
+// A countdown to when trying again makes sense.
+for (const element of all('[data-countdown]')) {
+  const end = Date.now() + 1000 * Number(element.dataset.countdown);
+  const timer = setInterval(() => {
+    const left = Math.max(0, Math.ceil((end - Date.now()) / 1000));
+    element.textContent = String(left);
+    if (left === 0) {
+      clearInterval(timer);
+      location.reload();
+    }
+  }, 1000);
+}
+
+showTimes(document);

@@ -1,0 +1,37 @@
+package web
+
+// Overview is what goes on now.
+type Overview struct {
+	Tenant  string // "": all
+	Window  Input
+	Tiles   []Tile
+	Shares  []Share // attempts by outcome
+	Trouble []EndpointRow
+	Failed  []DeliveryRow
+	Workers *Workforce // nil: not for this session
+	Notice  string     // why something is missing
+}
+
+// Tile is a number and what it is.
+type Tile struct{ Label, Value, Note, Tone, Href string }
+
+// Workforce is who works.
+type Workforce struct {
+	Workers []WorkerRow
+	Queues  []QueueRow
+	Paused  []string
+}
+
+// WorkerRow is a worker process.
+type WorkerRow struct {
+	ID      string
+	Since   string // "": it is gone
+	Running int
+}
+
+// QueueRow is a queue.
+type QueueRow struct {
+	Name                string
+	Due, Later, Running int
+	Oldest              string // for how long the oldest has been due; "": nothing is
+}

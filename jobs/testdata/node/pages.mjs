@@ -1,0 +1,80 @@
+// Opens the console's pages in a headless Chromium, in each theme and width, and prints a JSON array of what is wrong with them.
+//
+// node pages.mjs CHROMIUM FOLDER: the order is JSON on stdin: {base, key, pages: [{name, path, status}], themes, widths}.
+// Each page gets a screenshot in FOLDER. axe runs in a world of its own, so the pages' policy holds while it does.
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { chromium } from 'playwright-core';
+
+const [executablePath, folder] = process.argv.slice(2);
+const order = JSON.parse(await new Response(process.stdin).text());
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+const timeout = 60_000;
+
+const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout });
+const context = await browser.newContext();
+context.setDefaultTimeout(timeout);
+const page = await context.newPage();
+
+const found = [];
+let at = '';
+let expected = 200;
+const note = (what) => found.push(`${at}: ${what}`);
+page.on('pageerror', (error) => note(`error: ${error}`));
+page.on('console', (message) => {
+  const refused = expected >= 400 && message.text().includes('Failed to load resource');
+  if ((message.type() === 'error' || message.type() === 'warning') && !refused) note(`console: ${message.text()}`);
+});
+await page.addInitScript(() => {
+  document.addEventListener('securitypolicyviolation', (e) => console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sample}`));
+});
+
+// judge returns what axe finds on the page, each rule with its first element.
+async function judge() {
+  const cdp = await context.newCDPSession(page);
+  const { frameTree } = await cdp.send('Page.getFrameTree');
+  const { executionContextId } = await cdp.send('Page.createIsolatedWorld', { frameId: frameTree.frame.id, worldName: 'axe' });
+  const run = async (expression) => {
+    const { result, exceptionDetails } = await cdp.send('Runtime.evaluate', {
+      expression, contextId: executionContextId, awaitPromise: true, returnByValue: true,
+    });
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return result.value;
+  };
+  await run(`${axe}; undefined`);
+  const violations = await run(`axe.run(document, { runOnly: ${JSON.stringify(tags)} }).then((r) => r.violations.map((v) =>
+    v.id + ' (' + v.impact + ') ' + v.nodes.slice(0, 3).map((n) => n.target.join(' ') + ' ' + (n.any[0]?.message ?? '')).join(' | ')))`);
+  await cdp.detach();
+  return violations;
+}
+
+if (order.key) {
+  at = 'login';
+  await page.goto(`${order.base}/console/login`);
+  await page.getByLabel('API key').fill(order.key);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.waitForURL(`${order.base}/console`);
+}
+
+for (const theme of order.themes) {
+  await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
+  for (const width of order.widths) {
+    await page.setViewportSize({ width, height: 900 });
+    for (const { name, path, status } of order.pages) {
+      at = `${name} ${theme} ${width}`;
+      expected = status;
+      const response = await page.goto(order.base + path);
+      if (response.status() !== status) note(`status ${response.status()}, not ${status}`);
+      const bytes = (await response.body()).length;
+      if (bytes > 150 * 1024) note(`${bytes} bytes of HTML`);
+      for (const violation of await judge()) note(`axe: ${violation}`);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      if (wide > 0) note(`${wide} px are to the right of the window`);
+      await page.screenshot({ path: `${folder}/${name.replaceAll(/[^a-z0-9]+/gi, '-')}-${theme}-${width}.png`, fullPage: true });
+    }
+  }
+}
+
+await browser.close();
+console.log(JSON.stringify(found));
