@@ -31,6 +31,8 @@ type Console struct {
 	assets *web.Assets
 	inside *http.Client // of the API in this process
 	mux    *http.ServeMux
+
+	followers *followers
 }
 
 // New returns a console. Returns an error that names the field if cfg is not valid.
@@ -46,12 +48,17 @@ func New(cfg Config) (*Console, error) {
 	c := &Console{
 		cfg: cfg, assets: assets, inside: &http.Client{Transport: transport{api: cfg.API}}, mux: http.NewServeMux(),
 	}
+	c.followers = newFollowers(c.client)
 	c.mux.Handle("GET "+web.AssetsPath, assets)
 	for _, p := range c.pages() {
 		c.mux.Handle(p.pattern, c.serve(p))
 	}
 	return c, nil
 }
+
+// Close ends the streams, and lets nobody begin one. Call it when the server is to stop: it waits for requests, and a stream
+// does not end by itself.
+func (c *Console) Close() { c.followers.close() }
 
 // ServeHTTP serves a request. Those that change something and come from another site's page are refused: a browser adds
 // the cookie to them too.

@@ -222,7 +222,7 @@ func newAttempt(a client.Attempt, event string) web.Attempt {
 		t.Duration = web.Milliseconds(float64(*a.DurationMS))
 	}
 	if a.Error != nil {
-		t.Error, t.Advice = sentence(*a.Error), advice(*a.Error)
+		t.Error, t.Advice = errorText(*a.Error), advice(*a.Error)
 	}
 	if a.RemoteAddr != nil {
 		t.Address = *a.RemoteAddr
@@ -238,6 +238,16 @@ func headers(m map[string]string) (list []web.Header) {
 		list = append(list, web.Header{Name: name, Value: m[name]})
 	}
 	return list
+}
+
+// errorText writes an error, whose class is one word, as a sentence.
+func errorText(text string) string {
+	class, rest, found := strings.Cut(text, ":")
+	class = strings.ReplaceAll(class, "_", " ")
+	if !found {
+		return sentence(class)
+	}
+	return sentence(class + ":" + rest)
 }
 
 // advice returns what usually cures an error, by its class, or "".

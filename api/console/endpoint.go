@@ -83,7 +83,7 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 	}
 	switch {
 	case e.Health.LastError != nil:
-		page.Health.LastError = *e.Health.LastError
+		page.Health.LastError = strings.ReplaceAll(*e.Health.LastError, "_", " ")
 	case e.Health.LastStatusCode != nil:
 		page.Health.LastError = "answered " + strconv.Itoa(*e.Health.LastStatusCode)
 	}

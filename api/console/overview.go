@@ -84,26 +84,29 @@ func tiles(s *client.Stats) []web.Tile {
 			Label: "Failed deliveries", Value: web.Count(d.Failed), Note: "of these events", Tone: tone(d.Failed, "bad"),
 			Href: "/console/deliveries?state=failed",
 		},
-		{
-			Label: "Waiting", Value: web.Count(s.Backlog.Pending), Note: web.Count(s.Backlog.Due) + " due",
-			Href: "/console/deliveries?state=pending",
-		},
-		{Label: "Oldest due", Value: "–", Note: "nothing waits"},
-	}
-	if s.Backlog.Due > 0 {
-		oldest := &list[len(list)-1]
-		oldest.Value, oldest.Note = web.Milliseconds(s.Backlog.OldestDueS*1000), "has been due"
-		if s.Backlog.OldestDueS > 60 {
-			oldest.Tone = "warn"
-		}
+		waiting(s.Backlog),
+		{Label: "Latency", Value: "–", Note: "nothing was received"},
 	}
 	if s.LatencyMS != nil {
-		list = append(list, web.Tile{
-			Label: "Published to received", Value: web.Milliseconds(s.LatencyMS.P50),
-			Note: "p95 " + web.Milliseconds(s.LatencyMS.P95) + " · p99 " + web.Milliseconds(s.LatencyMS.P99),
-		})
+		latency := &list[len(list)-1]
+		latency.Value = web.Milliseconds(s.LatencyMS.P50)
+		latency.Note = "p95 " + web.Milliseconds(s.LatencyMS.P95) + " · p99 " + web.Milliseconds(s.LatencyMS.P99)
 	}
 	return list
+}
+
+// waiting is the tile of the backlog: more than a minute due is more than a retry that waits for its turn.
+func waiting(b client.BacklogStats) web.Tile {
+	t := web.Tile{
+		Label: "Waiting", Value: web.Count(b.Pending), Note: "none of it due", Href: "/console/deliveries?state=pending",
+	}
+	if b.Due > 0 {
+		t.Note = web.Count(b.Due) + " due, the oldest for " + web.Milliseconds(b.OldestDueS*1000)
+		if b.OldestDueS > 60 {
+			t.Tone = "warn"
+		}
+	}
+	return t
 }
 
 func tone(n int, tone string) string {

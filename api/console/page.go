@@ -53,6 +53,10 @@ func (c *Console) pages() []page {
 		{"POST /console/endpoints/{endpoint}/reveal", "Endpoints", revealSecrets, false},
 		{"POST /console/endpoints/{endpoint}/delete", "Endpoints", deleteEndpoint, false},
 
+		{"GET /console/find", "", find, false},
+		{"GET /console/live", "Live", showLive, false},
+		{"GET /console/live/stream", "Live", streamLive, false},
+
 		{"GET /console/", "", notFound, false},
 	}
 }
@@ -71,6 +75,7 @@ func (c *Console) navigation(section string, who web.Session) []web.NavGroup {
 		item("Events", "event", "/console/events"),
 		item("Deliveries", "send", "/console/deliveries"),
 		item("Endpoints", "endpoint", "/console/endpoints"),
+		item("Live", "live", "/console/live"),
 	}}}
 
 	more := web.NavGroup{Label: "Elsewhere", Items: []web.NavItem{outside("API", "book", "/docs")}}
@@ -143,7 +148,7 @@ func (c *Console) client(key string) (*client.Client, error) {
 }
 
 // ctx is the context of requests to the API.
-func (v *visit) ctx() context.Context { return withBrowser(v.Context(), v.Request) }
+func (v *visit) ctx() context.Context { return withBrowser(v.Context(), v.w, v.Request) }
 
 // may tells whether the session's scope is one of those.
 func (v *visit) may(scopes ...string) bool {

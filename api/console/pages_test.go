@@ -63,6 +63,10 @@ func tried(w world) map[string]map[string]string {
 		"POST /console/endpoints/{endpoint}/reveal":  nil,
 		"POST /console/endpoints/{endpoint}/delete":  nil,
 
+		"GET /console/find": {"find": "/console/find", "found": "/console/find?q=acme", "not found": "/console/find?q=nobody"},
+		"GET /console/live":        {"live": "/console/live", "live failures": "/console/live?outcome=failed"},
+		"GET /console/live/stream": {}, // TestLive
+
 		"GET /console/": {"nothing": "/console/nothing"},
 	}
 }
@@ -76,11 +80,25 @@ type view struct {
 
 // order is what a script is to look at.
 type order struct {
-	Base   string   `json:"base"`
-	Key    string   `json:"key"`
-	Pages  []view   `json:"pages"`
-	Themes []string `json:"themes"`
-	Widths []int    `json:"widths"`
+	Base  string `json:"base"`
+	Key   string `json:"key"`
+	Pages []view `json:"pages"`
+	Looks []look `json:"looks"`
+}
+
+// look is how a page is looked at.
+type look struct {
+	Theme string `json:"theme"`
+	Width int    `json:"width"`
+}
+
+// looks are both themes, wide and narrow; with -short each of them once.
+func looks() []look {
+	all := []look{{"light", 1280}, {"dark", 320}, {"dark", 1280}, {"light", 320}}
+	if testing.Short() {
+		return all[:2]
+	}
+	return all
 }
 
 // drive runs a script that drives Chromium and decodes what it prints.
@@ -90,7 +108,7 @@ func drive(t *testing.T, script string, in, out any) {
 	chromium, chromiumErr := exec.LookPath("chromium")
 	_, missing := os.Stat(filepath.Join(nodeDir, "node_modules", "axe-core"))
 	dbtest.RequireTool(t, "Node, Chromium, or npm ci in jobs/testdata/node,", nodeErr == nil && chromiumErr == nil && missing == nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
 	data, err := json.Marshal(in)
 	require.NoError(t, err)
@@ -111,11 +129,11 @@ func TestPages(t *testing.T) {
 	b := setup(t)
 	w := b.seed()
 	pages := tried(w)
-	o := order{Base: b.base, Key: adminKey, Themes: []string{"light", "dark"}, Widths: []int{1280, 320}}
+	o := order{Base: b.base, Key: adminKey, Looks: looks()}
 	for _, pattern := range b.console.Patterns() {
 		paths, ok := pages[pattern]
 		require.True(t, ok, "the page %s is tried with nothing: give it a path", pattern)
-		require.Equal(t, strings.HasPrefix(pattern, "GET "), len(paths) > 0, pattern)
+		require.Equal(t, strings.HasPrefix(pattern, "GET "), paths != nil, pattern)
 		for name, path := range paths {
 			v := view{Name: name, Path: path, Status: http.StatusOK}
 			if name == "nothing" {
@@ -136,7 +154,7 @@ func TestPagesWithNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := order{
-		Base: b.base, Key: b.key("read", "acme").Key, Themes: []string{"light"}, Widths: []int{1280, 320},
+		Base: b.base, Key: b.key("read", "acme").Key, Looks: looks()[:2],
 		Pages: []view{
 			{"first overview", "/console", 200},
 			{"no events", "/console/events", 200},

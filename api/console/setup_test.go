@@ -62,6 +62,7 @@ func setup(t *testing.T, changes ...func(*api.Config)) *bundle {
 	server.Start()
 	b.base = server.URL
 	t.Cleanup(func() {
+		b.console.Close()
 		server.Close()
 		require.NoError(t, b.server.Close(context.WithoutCancel(t.Context())))
 	})
@@ -161,7 +162,7 @@ func (b *bundle) key(scope, tenant string) *client.Key {
 // world is what a seeded database has.
 type world struct {
 	endpoint, failing, paused, disabled string // ids of endpoints of acme
-	event, lonely, erased               string // ids of events of acme; lonely has no delivery
+	event, other, lonely, erased        string // ids of events of acme; lonely has no delivery, other of which one is settled
 }
 
 // seed makes endpoints in each state, and events with deliveries in each state and attempts with each outcome. Its SQL
@@ -190,7 +191,7 @@ func (b *bundle) seed() (w world) {
 		return stored.ID
 	}
 	for _, eventType := range []string{"order.created", "order.paid", "parcel.sent", "customer.updated"} {
-		publish("acme", eventType, `{"id": 17}`)
+		w.other = publish("acme", eventType, `{"id": 17}`)
 	}
 	publish("globex", "invoice.paid", `{"id": 18}`)
 	w.erased = publish("acme", "customer.deleted", `{"name": "Ada"}`)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net/http"
 )
 
@@ -12,10 +13,22 @@ type transport struct{ api http.Handler }
 
 type browserKey struct{}
 
-// withBrowser returns a context whose requests to the API are made for a browser's request: it is whose address the audit
-// trail has, and whose id.
-func withBrowser(ctx context.Context, r *http.Request) context.Context {
-	return context.WithValue(ctx, browserKey{}, r)
+// withBrowser returns a context whose requests to the API are made for a browser's: the audit trail has its address and its
+// id, which its answer has.
+func withBrowser(ctx context.Context, w http.ResponseWriter, r *http.Request) context.Context {
+	header := http.Header{"X-Request-Id": {w.Header().Get("X-Request-Id")}}
+	for _, name := range []string{"X-Forwarded-For", "Traceparent"} {
+		if values := r.Header.Values(name); len(values) > 0 {
+			header[name] = values
+		}
+	}
+	return context.WithValue(ctx, browserKey{}, browser{r.RemoteAddr, header})
+}
+
+// browser is what requests to the API have of the one that they are made for.
+type browser struct {
+	address string
+	header  http.Header
 }
 
 // RoundTrip has the API answer a request. The answer is whole when it returns.
@@ -25,11 +38,9 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
-	if browser, ok := r.Context().Value(browserKey{}).(*http.Request); ok {
-		in.RemoteAddr = browser.RemoteAddr
-		for _, name := range []string{"X-Forwarded-For", "X-Request-Id", "Traceparent"} {
-			in.Header[name] = browser.Header[name]
-		}
+	if b, ok := r.Context().Value(browserKey{}).(browser); ok {
+		in.RemoteAddr = b.address
+		maps.Copy(in.Header, b.header)
 	}
 
 	a := &answer{header: http.Header{}}

@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -128,6 +129,31 @@ func Short(id string) string {
 		return id
 	}
 	return "…" + id[len(id)-8:]
+}
+
+// word is a part of a text: a moment, or what stands between two.
+type word struct {
+	text string
+	at   time.Time // zero: it is none
+}
+
+// momentPattern is how the API writes moments in sentences.
+var momentPattern = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
+
+func words(text string) (list []word) {
+	for text != "" {
+		at := momentPattern.FindStringIndex(text)
+		if at == nil {
+			return append(list, word{text: text})
+		}
+		moment, err := time.Parse(time.RFC3339Nano, text[at[0]:at[1]])
+		if err != nil {
+			return append(list, word{text: text})
+		}
+		list = append(list, word{text: text[:at[0]]}, word{at: moment})
+		text = text[at[1]:]
+	}
+	return list
 }
 
 // Percent writes a part of a whole.

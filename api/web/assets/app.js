@@ -129,4 +129,86 @@ for (const element of all('[data-countdown]')) {
   }, 1000);
 }
 
+// Attempts as they end. A row that comes again replaces itself; at most 200 are kept. One stream at a time, while it is seen.
+const live = document.querySelector('[data-stream]');
+if (live !== null) {
+  const state = document.getElementById('live-state');
+  const pause = document.getElementById('live-pause');
+  let stream = null;
+  let waiting = 0;
+  const say = (text, tone) => {
+    state.textContent = text;
+    state.className = `badge ${tone}`;
+  };
+  const close = () => {
+    stream?.close();
+    stream = null;
+  };
+  const open = () => {
+    close();
+    if (document.hidden || pause.getAttribute('aria-pressed') === 'true') return;
+    stream = new EventSource(live.dataset.stream);
+    stream.addEventListener('open', () => say('Live', 'ok'));
+    stream.addEventListener('error', () => say(stream?.readyState === EventSource.CLOSED ? 'Ended' : 'Connecting', 'mute'));
+    stream.addEventListener('ended', () => {
+      close();
+      say('Ended', 'warn');
+    });
+    stream.addEventListener('rows', (event) => {
+      const rows = parse(`<table><tbody>${event.data}</tbody></table>`).querySelectorAll('tr');
+      for (const row of [...rows].reverse()) {
+        document.getElementById(row.id)?.remove();
+        live.prepend(row);
+        showTimes(row);
+        waiting += 1;
+      }
+      while (live.rows.length > 200) live.lastElementChild.remove();
+    });
+  };
+  pause.addEventListener('click', () => {
+    const paused = pause.getAttribute('aria-pressed') !== 'true';
+    pause.setAttribute('aria-pressed', String(paused));
+    pause.lastChild.textContent = paused ? 'Go on' : 'Pause';
+    if (paused) {
+      close();
+      say('Paused', 'warn');
+    } else open();
+  });
+  document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
+  setInterval(() => {
+    if (waiting > 0) document.getElementById('live-said').textContent = `${waiting} attempts ended`;
+    waiting = 0;
+  }, 5000);
+  open();
+}
+
+// Keys. Ctrl-K works everywhere; those of one letter not while something is typed, and not for whoever has switched them off.
+const keysOff = () => localStorage.getItem('keys') === 'off';
+const find = document.getElementById('find');
+const help = document.getElementById('keys');
+function step(by) {
+  const rows = [...all('main a.row')];
+  const now = rows.indexOf(document.activeElement);
+  rows[Math.min(Math.max(now + by, 0), rows.length - 1)]?.focus();
+}
+const letters = {
+  '/': () => find?.focus(), '?': () => help?.showModal(), j: () => step(1), k: () => step(-1),
+};
+document.addEventListener('keydown', (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k' && find !== null) {
+    event.preventDefault();
+    find.focus();
+    find.select();
+    return;
+  }
+  const typing = event.target.closest?.('input, select, textarea, dialog, [contenteditable]') != null;
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || keysOff() || !(event.key in letters)) return;
+  event.preventDefault();
+  letters[event.key]();
+});
+for (const box of all('input[data-keys]')) {
+  box.checked = !keysOff();
+  box.addEventListener('change', () => localStorage.setItem('keys', box.checked ? 'on' : 'off'));
+}
+
 showTimes(document);

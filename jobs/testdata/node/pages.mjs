@@ -1,6 +1,6 @@
 // Opens the console's pages in a headless Chromium, in each theme and width, and prints a JSON array of what is wrong with them.
 //
-// node pages.mjs CHROMIUM FOLDER: the order is JSON on stdin: {base, key, pages: [{name, path, status}], themes, widths}.
+// node pages.mjs CHROMIUM FOLDER: the order is JSON on stdin: {base, key, pages: [{name, path, status}], looks: [{theme, width}]}.
 // Each page gets a screenshot in FOLDER. axe runs in a world of its own, so the pages' policy holds while it does.
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -57,22 +57,20 @@ if (order.key) {
   await page.waitForURL(`${order.base}/console`);
 }
 
-for (const theme of order.themes) {
+for (const { theme, width } of order.looks) {
   await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
-  for (const width of order.widths) {
-    await page.setViewportSize({ width, height: 900 });
-    for (const { name, path, status } of order.pages) {
-      at = `${name} ${theme} ${width}`;
-      expected = status;
-      const response = await page.goto(order.base + path);
-      if (response.status() !== status) note(`status ${response.status()}, not ${status}`);
-      const bytes = (await response.body()).length;
-      if (bytes > 150 * 1024) note(`${bytes} bytes of HTML`);
-      for (const violation of await judge()) note(`axe: ${violation}`);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      if (wide > 0) note(`${wide} px are to the right of the window`);
-      await page.screenshot({ path: `${folder}/${name.replaceAll(/[^a-z0-9]+/gi, '-')}-${theme}-${width}.png`, fullPage: true });
-    }
+  await page.setViewportSize({ width, height: 900 });
+  for (const { name, path, status } of order.pages) {
+    at = `${name} ${theme} ${width}`;
+    expected = status;
+    const response = await page.goto(order.base + path);
+    if (response.status() !== status) note(`status ${response.status()}, not ${status}`);
+    const bytes = (await response.body()).length;
+    if (bytes > 150 * 1024) note(`${bytes} bytes of HTML`);
+    for (const violation of await judge()) note(`axe: ${violation}`);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    if (wide > 0) note(`${wide} px are to the right of the window`);
+    await page.screenshot({ path: `${folder}/${name.replaceAll(/[^a-z0-9]+/gi, '-')}-${theme}-${width}.png`, fullPage: true });
   }
 }
 

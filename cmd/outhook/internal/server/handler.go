@@ -61,9 +61,10 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, reg prometheus
 
 	var err error
 	if s.cfg.Console {
-		if cfg.Console, err = s.newConsole(); err != nil {
+		if s.console, err = s.newConsole(); err != nil {
 			return nil, nil, err
 		}
+		cfg.Console = s.console
 	}
 	if s.api, err = api.New(cfg); err != nil { //nolint:contextcheck // its groups live until Close
 		return nil, nil, fmt.Errorf("configuring the API: %w", err)
@@ -88,7 +89,7 @@ func (s *Server) watchReady(ctx context.Context) {
 }
 
 // newConsole returns the console, whose pages ask the API that serves them.
-func (s *Server) newConsole() (http.Handler, error) {
+func (s *Server) newConsole() (*console.Console, error) {
 	c, err := console.New(console.Config{
 		API:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.ServeHTTP(w, r) }),
 		RiverUI: s.cfg.RiverUI, Logger: s.cfg.Logger,

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/api/console"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
@@ -41,9 +42,10 @@ type Server struct {
 	tracing *tracing // nil: off
 	dropped *droppedSpans
 	pool    *pgxpool.Pool
-	api     *api.Server  // nil: not this process's role
-	health  *api.Server  // api, or one of the health checks alone
-	worker  *jobs.Client // nil: not this process's role
+	api     *api.Server      // nil: not this process's role
+	console *console.Console // nil: not served
+	health  *api.Server      // api, or one of the health checks alone
+	worker  *jobs.Client     // nil: not this process's role
 
 	stopping atomic.Bool
 }
@@ -189,6 +191,9 @@ func (s *Server) serve(ctx context.Context, handler http.Handler, ready func(net
 		Handler: handler, ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	api.ConfigureServer(httpServer)
+	if s.console != nil {
+		httpServer.RegisterOnShutdown(s.console.Close)
+	}
 	ends.http = httpServer.Shutdown
 
 	group, groupCtx := errgroup.WithContext(ctx)

@@ -1,0 +1,161 @@
+package console
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/web"
+	"github.com/outhook/outhook/internal/apikey"
+)
+
+const (
+	// heartbeat is how often a stream says that it lives, and asks whether its session does.
+	heartbeat = 15 * time.Second
+
+	// streamWrite bounds how long a piece of a stream may take to be sent.
+	streamWrite = 10 * time.Second
+
+	// streamRows is how much of a second is shown: more than anybody reads.
+	streamRows = 50
+)
+
+// showLive is the page around the stream. It holds what ended in the last half minute.
+func showLive(v *visit) error {
+	page, err := v.api.FollowAttempts(v.ctx(), client.FollowAttemptsParams{
+		Limit: followRows, Since: time.Now().Add(-followBack),
+	})
+	if err != nil {
+		return err
+	}
+
+	query := v.URL.Query()
+	stream := url.URL{Path: "/console/live/stream", RawQuery: query.Encode()}
+	live := web.Live{
+		Filters: append([]web.Input{
+			v.choice("outcome", "Outcome", "Any", web.Option{Value: "succeeded", Label: "Succeeded"},
+				web.Option{Value: "failed", Label: "Not succeeded"}),
+			v.text("type", "Type", "invoice.*"),
+		}, v.tenantFilter()...),
+		Filtered: v.filtered("outcome", "type", "tenant"), Stream: stream.String(), Rows: v.liveRows(page.Items),
+	}
+	return v.show(web.LivePage(v.shell("Live"), live))
+}
+
+// streamLive sends attempts as they end, as rows of the page's table, until the browser leaves, the session ends, or the
+// process is to stop.
+func streamLive(v *visit) error {
+	cookie, err := v.Cookie(apikey.SessionCookie)
+	if err != nil {
+		return errNoSession
+	}
+	tenant := ""
+	if v.session.TenantID != nil {
+		tenant = *v.session.TenantID
+	}
+	watching, err := v.console.followers.join(v.Context(), cookie.Value, tenant)
+	if err != nil {
+		return err
+	}
+	defer v.console.followers.leave(watching)
+
+	// The server's timeouts are for requests that end.
+	control := http.NewResponseController(v.w)
+	_ = control.SetReadDeadline(time.Time{})
+	v.w.Header().Set("Content-Type", "text/event-stream")
+	v.w.Header().Set("X-Accel-Buffering", "no") // nginx would collect it
+	v.w.WriteHeader(http.StatusOK)
+	send := func(text string) error {
+		_ = control.SetWriteDeadline(time.Now().Add(streamWrite))
+		if _, err := v.w.Write([]byte(text)); err != nil {
+			return err
+		}
+		return control.Flush()
+	}
+	_ = v.stream(watching, send) // who left is told nothing
+	return nil
+}
+
+// stream sends until nothing is to be sent any more.
+func (v *visit) stream(watching *viewer, send func(string) error) error {
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	if err := send(fmt.Sprintf("retry: %d\n\n", 1000+rand.IntN(4000))); err != nil { //nolint:gosec // it spreads who comes again
+		return err
+	}
+
+	for {
+		text := ": alive\n\n"
+		select {
+		case <-v.Context().Done():
+			return v.Context().Err()
+		case <-watching.ended:
+			return send("event: ended\ndata:\n\n")
+		case rows := <-watching.rows:
+			text = v.rowsEvent(rows)
+		case <-beat.C:
+			if _, err := v.api.GetSession(v.ctx()); err != nil {
+				return send("event: ended\ndata:\n\n")
+			}
+		}
+		if err := send(text); err != nil {
+			return err
+		}
+	}
+}
+
+// rowsEvent writes rows as an event: each line of the markup is a line of it.
+func (v *visit) rowsEvent(rows []client.FollowedAttempt) string {
+	var b strings.Builder
+	if err := web.LiveRows(v.liveRows(rows)).Render(v.Context(), &b); err != nil {
+		return ": \n\n"
+	}
+	return "event: rows\ndata: " + strings.ReplaceAll(b.String(), "\n", "\ndata: ") + "\n\n"
+}
+
+// liveRows returns the newest rows that the page's filters admit, newest first.
+func (v *visit) liveRows(list []client.FollowedAttempt) (rows []web.LiveRow) {
+	for _, a := range slices.Backward(list) {
+		if v.watches(a) && len(rows) < streamRows {
+			rows = append(rows, liveRow(a))
+		}
+	}
+	return rows
+}
+
+// watches tells whether the page's filters admit an attempt.
+func (v *visit) watches(a client.FollowedAttempt) bool {
+	if tenant := v.query("tenant"); tenant != "" && tenant != a.TenantID {
+		return false
+	}
+	if outcome := v.query("outcome"); outcome != "" && (outcome == "succeeded") != (a.Outcome == "succeeded") {
+		return false
+	}
+	wanted := v.query("type")
+	prefix, all := strings.CutSuffix(wanted, "*")
+	return wanted == "" || wanted == a.Type || all && strings.HasPrefix(a.Type, prefix)
+}
+
+func liveRow(a client.FollowedAttempt) web.LiveRow {
+	row := web.LiveRow{
+		EventID: a.EventID, EndpointID: a.EndpointID, Type: a.Type, Tenant: a.TenantID, Number: a.Number,
+		Outcome: web.OutcomeMark(a.Outcome), At: a.StartedAt,
+	}
+	if a.DurationMS != nil {
+		took := time.Duration(*a.DurationMS) * time.Millisecond
+		row.Duration, row.At = web.Milliseconds(float64(*a.DurationMS)), a.StartedAt.Add(took)
+	}
+	switch {
+	case a.StatusCode != nil:
+		row.Answer = strings.TrimSpace(strconv.Itoa(*a.StatusCode) + " " + http.StatusText(*a.StatusCode))
+	case a.Error != nil:
+		row.Answer = *a.Error
+	}
+	return row
+}
