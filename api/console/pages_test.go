@@ -63,7 +63,7 @@ func tried(w world) map[string]map[string]string {
 		"POST /console/endpoints/{endpoint}/reveal":  nil,
 		"POST /console/endpoints/{endpoint}/delete":  nil,
 
-		"GET /console/find": {"find": "/console/find", "found": "/console/find?q=acme", "not found": "/console/find?q=nobody"},
+		"GET /console/find":        {"find": "/console/find", "found": "/console/find?q=acme", "not found": "/console/find?q=nobody"},
 		"GET /console/live":        {"live": "/console/live", "live failures": "/console/live?outcome=failed"},
 		"GET /console/live/stream": {}, // TestLive
 
