@@ -10,7 +10,7 @@ const [executablePath, folder] = process.argv.slice(2);
 const order = JSON.parse(await new Response(process.stdin).text());
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-const timeout = 60_000;
+const timeout = 300_000; // a busy machine is no fault of a page
 
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout });
 const context = await browser.newContext();

@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 
 const [executablePath] = process.argv.slice(2);
 const order = JSON.parse(await new Response(process.stdin).text());
-const timeout = 60_000;
+const timeout = 300_000; // a busy machine is no fault of a page
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout });
 const context = await browser.newContext();
 context.setDefaultTimeout(timeout);
