@@ -1096,6 +1096,59 @@ func (c *Client) ResumeDeliveries(ctx context.Context, body NewResumption, param
 	return call[Resumption](ctx, c, r, body, options)
 }
 
+// CreateSessionParams are the parameters of [Client.CreateSession]. The zero value of each leaves it out.
+type CreateSessionParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
+// CreateSession calls POST /api/sessions: make a session of a key. For a browser, so that it need not keep the key:
+// the session may do what its key may, for 12 hours, and ends with it. The bearer is an API key, or a code of POST
+// /api/sessions/codes, which is used up. A session makes no other.
+func (c *Client) CreateSession(ctx context.Context, params CreateSessionParams, options ...CallOption) (*Session, error) {
+	r := Request{Method: "POST", Path: "/api/sessions", Query: url.Values{}, Header: http.Header{}, takesKey: true}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
+	return call[Session](ctx, c, r, nil, options)
+}
+
+// DeleteSessions calls DELETE /api/sessions: end sessions. Of a session: that one. Of an API key: all that were made
+// with it, and its codes.
+func (c *Client) DeleteSessions(ctx context.Context, options ...CallOption) error {
+	r := Request{Method: "DELETE", Path: "/api/sessions"}
+	_, err := call[struct{}](ctx, c, r, nil, options)
+	return err
+}
+
+// CreateSessionCodeParams are the parameters of [Client.CreateSessionCode]. The zero value of each leaves it out.
+type CreateSessionCodeParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
+// CreateSessionCode calls POST /api/sessions/codes: make a code for a session. A link with it opens the console once,
+// logged in as the key that asked for it.
+func (c *Client) CreateSessionCode(ctx context.Context, body *NewCode, params CreateSessionCodeParams, options ...CallOption) (*SessionCode, error) {
+	r := Request{Method: "POST", Path: "/api/sessions/codes", Query: url.Values{}, Header: http.Header{}, takesKey: true}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
+	return call[SessionCode](ctx, c, r, body, options)
+}
+
+// GetSession calls GET /api/sessions/current: get who the key is. Of a session, and of an API key too.
+func (c *Client) GetSession(ctx context.Context, options ...CallOption) (*Session, error) {
+	r := Request{Method: "GET", Path: "/api/sessions/current"}
+	return call[Session](ctx, c, r, nil, options)
+}
+
 // GetStatsParams are the parameters of [Client.GetStats]. The zero value of each leaves it out.
 type GetStatsParams struct {
 	// Only this tenant's.

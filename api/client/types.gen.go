@@ -484,6 +484,12 @@ type NewBatch struct {
 	Events []NewEvent `json:"events"`
 }
 
+// NewCode is the schema of this name in the OpenAPI document.
+type NewCode struct {
+	// For how many seconds it is good. Default: 60.
+	ExpiresInS *int `json:"expires_in_s,omitzero"`
+}
+
 // NewEndpoint is the schema of this name in the OpenAPI document.
 type NewEndpoint struct {
 	// For people.
@@ -815,6 +821,30 @@ type SeriesStep struct {
 	Events *int `json:"events"`
 	// From the enqueue to the end of the first attempt. Absent if there was none.
 	LatencyMS *Percentiles `json:"latency_ms"`
+}
+
+// Session is the schema of this name in the OpenAPI document.
+type Session struct {
+	// Null: it does not expire.
+	ExpiresAt *time.Time `json:"expires_at"`
+	// Only in the answer that creates a session: it stands where an API key does.
+	Key string `json:"key"`
+	// session: it was made by POST /api/sessions.
+	Kind string `json:"kind"`
+	// The key's name; of a session with console: before it.
+	Name string `json:"name"`
+
+	Scope string `json:"scope"`
+	// The tenant that it is bound to. Null: all.
+	TenantID *string `json:"tenant_id"`
+}
+
+// SessionCode is the schema of this name in the OpenAPI document.
+type SessionCode struct {
+	// Good once, as the key of POST /api/sessions, and at /console/enter# in a browser.
+	Code string `json:"code"`
+
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // Stats is the schema of this name in the OpenAPI document.
