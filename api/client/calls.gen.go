@@ -879,7 +879,8 @@ type ListKeysParams struct {
 	Cursor string
 }
 
-// ListKeys calls GET /api/keys: list API keys. The revoked and expired ones too. OUTHOOK_API_KEY is not among them.
+// ListKeys calls GET /api/keys: list API keys. The revoked and expired ones too. OUTHOOK_API_KEY and sessions are not
+// among them.
 func (c *Client) ListKeys(ctx context.Context, params ListKeysParams, options ...CallOption) (*Page[Key], error) {
 	r := Request{Method: "GET", Path: "/api/keys", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {

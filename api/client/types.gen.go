@@ -553,10 +553,10 @@ type NewKey struct {
 	ExpiresAt *time.Time `json:"expires_at,omitzero"`
 	// What the key is for: it stands in the audit trail. At most 255 bytes.
 	Name string `json:"name"`
-	// admin: everything. tenant: everything with the objects of its tenant. publish: only enqueue. read: only read,
-	// payloads too.
+	// admin: everything. tenant: everything with the objects of its tenant. operate: replay, recover, pause, enable and
+	// test, and read. publish: only enqueue. read: only read, payloads too.
 	Scope string `json:"scope"`
-	// The tenant that it is bound to: required with the scope tenant, possible with publish and read.
+	// The tenant that it is bound to: required with the scope tenant, possible with operate, publish and read.
 	TenantID *string `json:"tenant_id,omitzero"`
 }
 
