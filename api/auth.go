@@ -114,10 +114,12 @@ func (s *Server) findKey(ctx context.Context, key string, sum [sha256.Size]byte)
 	return found, nil
 }
 
-// newPrincipal returns the principal of a row. What a session does is done with the key that it was made with: that is who
-// has the limits, and whom the audit trail names.
+// newPrincipal returns the principal of a row. What a session does is done with the key that it was made with: that is
+// who has the limits, and whom the audit trail names.
 func newPrincipal(row db.UseAPIKeysRow) principal {
-	p := principal{id: row.ID, name: row.Name, scope: row.Scope, expiresAt: row.ExpiresAt, kind: row.Kind, seal: row.ParentSeal}
+	p := principal{
+		id: row.ID, name: row.Name, scope: row.Scope, expiresAt: row.ExpiresAt, kind: row.Kind, seal: row.ParentSeal,
+	}
 	if row.TenantID != nil {
 		p.tenantID = *row.TenantID
 	}

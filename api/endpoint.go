@@ -215,8 +215,8 @@ func (s *Server) patchEndpoint(ctx context.Context, in *changeEndpointInput) (*e
 	return s.answerEndpoint(ctx, after)
 }
 
-// checkOperates refuses to a key with the scope operate what is more than to pause and to enable: disabling cancels what
-// waits.
+// checkOperates refuses to a key with the scope operate what is more than to pause and to enable: disabling cancels
+// what waits.
 func checkOperates(ctx context.Context, edit *endpointEdit) error {
 	if requestOf(ctx).key.scope != db.KeyScopeOperate {
 		return nil

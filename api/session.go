@@ -82,7 +82,8 @@ func (s *Server) addSessions() {
 	register(s, route{
 		Operation: op("create-session-code", http.MethodPost, "/codes", "Make a code for a session",
 			"A link with it opens the console once, logged in as the key that asked for it.", http.StatusCreated),
-		access: readAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newCode](), limit: envelopeBytes, optional: true,
+		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		body: reflect.TypeFor[newCode](), limit: envelopeBytes, optional: true,
 	}, s.postSessionCode)
 
 	register(s, route{
@@ -205,8 +206,8 @@ func nameOfSession(by principal) string {
 	return name
 }
 
-// sealBootstrapKey ties a session to the bootstrap key of this moment. The session's text, which is stored nowhere, is the key of
-// it: the seal tells nothing of the bootstrap key.
+// sealBootstrapKey ties a session to the bootstrap key of this moment. The session's text, which is stored nowhere, is
+// the key of it: the seal tells nothing of the bootstrap key.
 func (s *Server) sealBootstrapKey(session string) []byte {
 	seal := hmac.New(sha256.New, []byte(session))
 	if own := s.bootstrap.Load(); own != nil {

@@ -56,7 +56,8 @@ func (s *Server) addUI() {
 	s.echo.Match(methods, uiPath+"/*", serve)
 }
 
-// addConsole mounts the console, which asks this API as any client does, and looks after its own cookies and other origins.
+// addConsole mounts the console, which asks this API as any client does, and looks after its own cookies and other
+// origins.
 func (s *Server) addConsole() {
 	if s.cfg.Console == nil {
 		return

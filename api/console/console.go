@@ -56,8 +56,8 @@ func New(cfg Config) (*Console, error) {
 	return c, nil
 }
 
-// Close ends the streams, and lets nobody begin one. Call it when the server is to stop: it waits for requests, and a stream
-// does not end by itself.
+// Close ends the streams, and lets nobody begin one. Call it when the server is to stop: it waits for requests, and a
+// stream does not end by itself.
 func (c *Console) Close() { c.followers.close() }
 
 // ServeHTTP serves a request. Those that change something and come from another site's page are refused: a browser adds
@@ -78,10 +78,11 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mux.ServeHTTP(w, r)
 }
 
-// policy admits what the pages have: one script, by its nonce, whose markup passes one policy of Trusted Types, one style
-// sheet, and requests to this server.
-const policy = "default-src 'none'; script-src 'nonce-%s'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; " +
-	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types outhook"
+// policy admits what the pages have: one script, by its nonce, whose markup passes one policy of Trusted Types, one
+// style sheet, and requests to this server.
+const policy = "default-src 'none'; script-src 'nonce-%s'; style-src 'self'; img-src 'self'; font-src 'self'; " +
+	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'; trusted-types outhook"
 
 func setHeaders(h http.Header, nonce string) {
 	h.Set("Content-Security-Policy", fmt.Sprintf(policy, nonce))

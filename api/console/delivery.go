@@ -68,6 +68,7 @@ func (v *visit) deliveryFilters() []web.Input {
 func (v *visit) deliveryRows(list []client.Delivery) ([]web.DeliveryRow, error) {
 	urls := map[string]string{}
 	rows := make([]web.DeliveryRow, len(list))
+
 	for i, d := range list {
 		address, known := urls[d.EndpointID]
 		if !known && len(urls) < maxNamedEndpoints {
@@ -213,8 +214,10 @@ func newAttempt(a client.Attempt, event string) web.Attempt {
 	t := web.Attempt{
 		Number: a.Number, EndpointID: a.EndpointID, Href: "/console/deliveries/" + event + "/" + a.EndpointID,
 		Outcome: web.OutcomeMark(a.Outcome), At: a.StartedAt, Manual: a.Trigger == "manual",
-		RequestHeaders: headers(a.RequestHeaders), ResponseHeaders: headers(a.ResponseHeaders), Truncated: a.ResponseTruncated,
+		RequestHeaders: headers(a.RequestHeaders), ResponseHeaders: headers(a.ResponseHeaders),
+		Truncated: a.ResponseTruncated,
 	}
+
 	if a.StatusCode != nil {
 		t.Status = strings.TrimSpace(strconv.Itoa(*a.StatusCode) + " " + http.StatusText(*a.StatusCode))
 	}
@@ -253,6 +256,7 @@ func errorText(text string) string {
 // advice returns what usually cures an error, by its class, or "".
 func advice(text string) string {
 	class, _, _ := strings.Cut(text, ":")
+
 	switch class {
 	case "dns":
 		return "The name does not resolve. Look for a typing error in the host, and whether its record is published."

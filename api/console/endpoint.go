@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,7 @@ func endpointRow(e client.Endpoint) web.EndpointRow {
 		ID: e.ID, URL: place(e.URL), Tenant: e.TenantID, Description: e.Description, Types: e.EventTypes,
 		State: web.EndpointMark(e.Status, e.Health.State), Since: e.Health.StateChangedAt,
 	}
+
 	if e.UID != nil {
 		row.UID = *e.UID
 	}
@@ -101,7 +103,7 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 func settings(e *client.Endpoint) []web.Header {
 	limit := "none"
 	if e.RateLimit.Requests > 0 {
-		limit = strconv.Itoa(e.RateLimit.Requests) + " a " + e.RateLimit.Per + ", bursts of " + strconv.Itoa(e.RateLimit.Burst)
+		limit = fmt.Sprintf("%d a %s, bursts of %d", e.RateLimit.Requests, e.RateLimit.Per, e.RateLimit.Burst)
 	}
 	schedule, jitter := "the server's", "the server's"
 	if e.RetrySchedule != nil {
@@ -207,8 +209,9 @@ func testEndpoint(v *visit) error {
 	t := newAttempt(client.Attempt{
 		DurationMS: tested.DurationMS, EndpointID: tested.EndpointID, Error: tested.Error, Number: tested.Number,
 		Outcome: tested.Outcome, RemoteAddr: tested.RemoteAddr, RequestHeaders: tested.RequestHeaders,
-		ResponseBody: tested.ResponseBody, ResponseHeaders: tested.ResponseHeaders, ResponseTruncated: tested.ResponseTruncated,
-		StartedAt: tested.StartedAt, StatusCode: tested.StatusCode, Trigger: tested.Trigger,
+		ResponseBody: tested.ResponseBody, ResponseHeaders: tested.ResponseHeaders,
+		ResponseTruncated: tested.ResponseTruncated,
+		StartedAt:         tested.StartedAt, StatusCode: tested.StatusCode, Trigger: tested.Trigger,
 	}, tested.EventID)
 	page.Tested = &t
 	return v.show(web.EndpointPage(v.shell(page.URL), page))

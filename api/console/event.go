@@ -67,7 +67,9 @@ func showEvent(v *visit) error {
 		page.Deliveries[i].Actions = v.deliveryActions(&page.Deliveries[i], "small")
 	}
 
-	attempts, err := v.api.ListEventAttempts(v.ctx(), id, client.ListEventAttemptsParams{Order: "desc", Limit: eventAttempts})
+	attempts, err := v.api.ListEventAttempts(v.ctx(), id, client.ListEventAttemptsParams{
+		Order: "desc", Limit: eventAttempts,
+	})
 	if err != nil {
 		return err
 	}

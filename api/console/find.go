@@ -81,7 +81,9 @@ func (v *visit) byName(name string) (found []web.Found, err error) {
 	}
 	tenant := "?tenant=" + url.QueryEscape(name)
 	if events != nil && len(events.Items) > 0 {
-		found = append(found, web.Found{Kind: "Tenant", Name: name, Detail: "its events", Href: "/console/events" + tenant, Icon: "people"})
+		found = append(found, web.Found{
+			Kind: "Tenant", Name: name, Detail: "its events", Href: "/console/events" + tenant, Icon: "people",
+		})
 	}
 	if endpoints != nil && len(endpoints.Items) > 0 {
 		found = append(found, web.Found{
@@ -92,7 +94,9 @@ func (v *visit) byName(name string) (found []web.Found, err error) {
 }
 
 func foundEndpoint(e client.Endpoint) web.Found {
-	return web.Found{Kind: "Endpoint", Name: place(e.URL), Detail: e.TenantID, Href: "/console/endpoints/" + e.ID, Icon: "endpoint"}
+	return web.Found{
+		Kind: "Endpoint", Name: place(e.URL), Detail: e.TenantID, Href: "/console/endpoints/" + e.ID, Icon: "endpoint",
+	}
 }
 
 // isInvalid tells whether a parameter can't be what it was given as.

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// maxViewers bounds who watches a process's stream at a time, and maxViewersOfOne those of one session: a browser has few
-	// connections to a host.
+	// maxViewers bounds who watches a process's stream at a time, and maxViewersOfOne those of one session: a browser has
+	// few connections to a host.
 	maxViewers      = 200
 	maxViewersOfOne = 4
 
@@ -27,8 +27,8 @@ const (
 	followSeen = time.Minute
 )
 
-// followers read the log for whoever watches it. There is one for each tenant whose people watch, and one for those who see
-// all: what a viewer costs is the rendering.
+// followers read the log for whoever watches it. There is one for each tenant whose people watch, and one for those
+// who see all: what a viewer costs is the rendering.
 type followers struct {
 	client func(key string) (*client.Client, error)
 
@@ -146,7 +146,8 @@ func (f *followers) run(ctx context.Context, one *follower) {
 }
 
 // read reads what is next with the key of the first viewer. One whose session has ended is sent away.
-func (f *followers) read(ctx context.Context, one *follower, p client.FollowAttemptsParams) (*client.FollowedPage, error) {
+func (f *followers) read(ctx context.Context, one *follower, p client.FollowAttemptsParams,
+) (*client.FollowedPage, error) {
 	f.mu.Lock()
 	if len(one.viewers) == 0 {
 		f.mu.Unlock()
@@ -175,6 +176,7 @@ func unseen(items []client.FollowedAttempt, seen map[string]time.Time, now time.
 		}
 		seen[key] = now
 	}
+
 	for key, at := range seen {
 		if now.Sub(at) > followSeen {
 			delete(seen, key)

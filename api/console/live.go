@@ -48,8 +48,8 @@ func showLive(v *visit) error {
 	return v.show(web.LivePage(v.shell("Live"), live))
 }
 
-// streamLive sends attempts as they end, as rows of the page's table, until the browser leaves, the session ends, or the
-// process is to stop.
+// streamLive sends attempts as they end, as rows of the page's table, until the browser leaves, the session ends, or
+// the process is to stop.
 func streamLive(v *visit) error {
 	cookie, err := v.Cookie(apikey.SessionCookie)
 	if err != nil {
@@ -86,7 +86,8 @@ func streamLive(v *visit) error {
 func (v *visit) stream(watching *viewer, send func(string) error) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	if err := send(fmt.Sprintf("retry: %d\n\n", 1000+rand.IntN(4000))); err != nil { //nolint:gosec // it spreads who comes again
+	again := 1000 + rand.IntN(4000) //nolint:gosec // it spreads who comes again
+	if err := send(fmt.Sprintf("retry: %d\n\n", again)); err != nil {
 		return err
 	}
 
@@ -147,6 +148,7 @@ func liveRow(a client.FollowedAttempt) web.LiveRow {
 		EventID: a.EventID, EndpointID: a.EndpointID, Type: a.Type, Tenant: a.TenantID, Number: a.Number,
 		Outcome: web.OutcomeMark(a.Outcome), At: a.StartedAt,
 	}
+
 	if a.DurationMS != nil {
 		took := time.Duration(*a.DurationMS) * time.Millisecond
 		row.Duration, row.At = web.Milliseconds(float64(*a.DurationMS)), a.StartedAt.Add(took)

@@ -166,6 +166,7 @@ func newWorkforce(w *client.Workforce) *web.Workforce {
 		}
 		f.Workers = append(f.Workers, row)
 	}
+
 	for _, q := range w.Queues {
 		row := web.QueueRow{Name: q.Queue, Due: q.Due, Later: q.Later, Running: q.Running}
 		if q.Due > 0 {

@@ -85,7 +85,8 @@ func (c *Console) navigation(section string, who web.Session) []web.NavGroup {
 	return append(groups, more)
 }
 
-// Scopes of keys, as far as pages differ by them. What a key may do, the API says; a page leaves out what it would refuse.
+// Scopes of keys, as far as pages differ by them. What a key may do, the API says; a page leaves out what it would
+// refuse.
 const (
 	scopeAdmin   = "admin"
 	scopeTenant  = "tenant"
@@ -141,7 +142,8 @@ func (v *visit) enter() error {
 	return err
 }
 
-// client returns a client of the API with a key. Nothing is repeated: a person sees what came of a request, and repeats it.
+// client returns a client of the API with a key. Nothing is repeated: a person sees what came of a request, and
+// repeats it.
 func (c *Console) client(key string) (*client.Client, error) {
 	return client.New("http://console", key, client.WithHTTPClient(c.inside), client.WithRepeats(0),
 		client.WithUserAgent("outhook-console"))

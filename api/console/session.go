@@ -20,7 +20,8 @@ const (
 func login(v *visit) error {
 	l := web.Login{Next: v.FormValue("next")}
 	if v.FormValue("kept") == "no" {
-		l.Advice = "Your browser did not keep the session. It does so over https, and on the machine that the console runs on."
+		l.Advice = "Your browser did not keep the session. " +
+			"It does so over https, and on the machine that the console runs on."
 	}
 	return v.show(web.LoginPage(v.shell("Log in"), l))
 }
@@ -50,8 +51,8 @@ func (c *Console) postLogin(v *visit) error {
 	}
 
 	http.SetCookie(v.w, &http.Cookie{
-		Name: apikey.SessionCookie, Value: session.Key, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Expires: *session.ExpiresAt,
+		Name: apikey.SessionCookie, Value: session.Key, Path: "/", Secure: true, HttpOnly: true,
+		SameSite: http.SameSiteLaxMode, Expires: *session.ExpiresAt,
 	})
 	http.Redirect(v.w, v.Request, inside(v.FormValue("next")), http.StatusSeeOther)
 	return nil

@@ -13,8 +13,8 @@ type transport struct{ api http.Handler }
 
 type browserKey struct{}
 
-// withBrowser returns a context whose requests to the API are made for a browser's: the audit trail has its address and its
-// id, which its answer has.
+// withBrowser returns a context whose requests to the API are made for a browser's: the audit trail has its address
+// and its id, which its answer has.
 func withBrowser(ctx context.Context, w http.ResponseWriter, r *http.Request) context.Context {
 	header := http.Header{"X-Request-Id": {w.Header().Get("X-Request-Id")}}
 	for _, name := range []string{"X-Forwarded-For", "Traceparent"} {

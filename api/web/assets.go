@@ -17,7 +17,8 @@ var assets embed.FS
 // AssetsPath is where [Assets] is served.
 const AssetsPath = "/assets/"
 
-// Assets are the style sheet, the script and the icons, under a name that changes with them: a browser keeps them for good.
+// Assets are the style sheet, the script and the icons, under a name that changes with them: a browser keeps them for
+// good.
 type Assets struct {
 	// Base begins the path of each: /assets/<8 hex digits>/.
 	Base string

@@ -32,6 +32,7 @@ func OutcomeMark(outcome string) Mark {
 	switch outcome {
 	case "succeeded":
 		return Mark{"ok", "check", "Succeeded"}
+
 	case "rejected":
 		return Mark{"bad", "cross", "Rejected"}
 	case "timed_out":
@@ -146,6 +147,7 @@ func words(text string) (list []word) {
 		if at == nil {
 			return append(list, word{text: text})
 		}
+
 		moment, err := time.Parse(time.RFC3339Nano, text[at[0]:at[1]])
 		if err != nil {
 			return append(list, word{text: text})

@@ -25,9 +25,11 @@ func (k *consoleCmd) Run(c *command) error {
 	return err
 }
 
-func newCode(c *command, api *client.Client, life time.Duration, options ...client.CallOption) (*client.SessionCode, error) {
+func newCode(c *command, api *client.Client, life time.Duration, options ...client.CallOption,
+) (*client.SessionCode, error) {
 	seconds := int(life / time.Second)
-	return api.CreateSessionCode(c.ctx, &client.NewCode{ExpiresInS: &seconds}, client.CreateSessionCodeParams{}, options...)
+	order := &client.NewCode{ExpiresInS: &seconds}
+	return api.CreateSessionCode(c.ctx, order, client.CreateSessionCodeParams{}, options...)
 }
 
 func consoleLink(base, code string) string {

@@ -11,8 +11,8 @@ import (
 	"math/big"
 )
 
-// SessionCookie is the cookie that holds the key of a session in a browser. With this prefix it is this host's alone, and
-// sent over TLS alone, or to the browser's own machine.
+// SessionCookie is the cookie that holds the key of a session in a browser. With this prefix it is this host's alone,
+// and sent over TLS alone, or to the browser's own machine.
 const SessionCookie = "__Host-outhook-console"
 
 const (
@@ -53,7 +53,8 @@ func Hash(key string) []byte {
 	return sum[:]
 }
 
-// Plausible tells whether [New], [NewSession] or [NewCode] may have made a key, so that typing errors and guesses cost no query.
+// Plausible tells whether [New], [NewSession] or [NewCode] may have made a key, so that typing errors and guesses cost
+// no query.
 func Plausible(key string) bool {
 	const size = prefixBytes + secretDigits
 	if len(key) != size+checksumDigits || checksum(key[:size]) != key[size:] {
