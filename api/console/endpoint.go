@@ -29,6 +29,7 @@ func listEndpoints(v *visit) error {
 			v.text("type", "Subscribed to", "invoice.paid"),
 		}, v.tenantFilter()...),
 		Filtered: v.filtered("tenant", "status", "health", "host", "type"), Paging: v.paging(page.NextCursor),
+		Offered: v.owns(),
 	}
 	for _, e := range page.Items {
 		list.Rows = append(list.Rows, endpointRow(e))
@@ -79,6 +80,9 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 			FailingSince: e.Health.FailingSince, ProbeAt: e.Health.ProbeAt, StatusSince: &e.StatusChangedAt,
 		},
 		Actions: v.endpointActions(e),
+	}
+	if v.owns() {
+		page.EditHref = "/console/endpoints/" + e.ID + "/edit"
 	}
 	for _, name := range e.SecretHeaderNames {
 		page.Headers = append(page.Headers, web.Header{Name: name, Value: "secret"})
@@ -229,10 +233,11 @@ func recoverEndpoint(v *visit) error {
 		missed := true
 		order.Missed = &missed
 	}
-	if _, err := v.api.RecoverEndpoint(v.ctx(), id, order, client.RecoverEndpointParams{}); err != nil {
+	started, err := v.api.RecoverEndpoint(v.ctx(), id, order, client.RecoverEndpointParams{})
+	if err != nil {
 		return err
 	}
-	return v.back("/console/endpoints/"+id, "recovering")
+	return v.back("/console/operations/"+started.ID, "recovering")
 }
 
 func rotateSecret(v *visit) error {

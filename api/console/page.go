@@ -26,7 +26,7 @@ type page struct {
 
 // pages are all that there are.
 func (c *Console) pages() []page {
-	return []page{
+	return append([]page{
 		{"GET /console", "Overview", overview, false},
 		{"GET /console/login", "", login, true},
 		{"POST /console/login", "", c.postLogin, true},
@@ -45,7 +45,11 @@ func (c *Console) pages() []page {
 		{"POST /console/deliveries/{event}/{endpoint}/cancel", "Deliveries", cancelDelivery, false},
 
 		{"GET /console/endpoints", "Endpoints", listEndpoints, false},
+		{"GET /console/endpoints/new", "Endpoints", askEndpoint, false},
+		{"POST /console/endpoints", "Endpoints", createEndpoint, false},
 		{"GET /console/endpoints/{endpoint}", "Endpoints", showEndpoint, false},
+		{"GET /console/endpoints/{endpoint}/edit", "Endpoints", editEndpoint, false},
+		{"POST /console/endpoints/{endpoint}/edit", "Endpoints", saveEndpoint, false},
 		{"POST /console/endpoints/{endpoint}/status", "Endpoints", setStatus, false},
 		{"POST /console/endpoints/{endpoint}/test", "Endpoints", testEndpoint, false},
 		{"POST /console/endpoints/{endpoint}/recover", "Endpoints", recoverEndpoint, false},
@@ -56,8 +60,27 @@ func (c *Console) pages() []page {
 		{"GET /console/find", "", find, false},
 		{"GET /console/live", "Live", showLive, false},
 		{"GET /console/live/stream", "Live", streamLive, false},
-
 		{"GET /console/", "", notFound, false},
+	}, administration()...)
+}
+
+// administration are the pages of what runs in the background, who may do what, and who did what.
+func administration() []page {
+	return []page{
+		{"GET /console/operations", "Operations", listOperations, false},
+		{"GET /console/operations/new", "Operations", askOperation, false},
+		{"POST /console/operations", "Operations", orderOperation, false},
+		{"GET /console/operations/{operation}", "Operations", showOperation, false},
+		{"POST /console/operations/{operation}/pause", "Operations", pauseOperation, false},
+		{"POST /console/operations/{operation}/resume", "Operations", resumeOperation, false},
+		{"POST /console/operations/{operation}/cancel", "Operations", cancelOperation, false},
+
+		{"GET /console/keys", "Keys", listKeys, false},
+		{"GET /console/keys/new", "Keys", askKey, false},
+		{"POST /console/keys", "Keys", createKey, false},
+		{"POST /console/keys/{key}/revoke", "Keys", revokeKey, false},
+		{"GET /console/audit", "Audit", listAudit, false},
+		{"GET /console/system", "System", showSystem, false},
 	}
 }
 
@@ -76,7 +99,23 @@ func (c *Console) navigation(section string, who web.Session) []web.NavGroup {
 		item("Deliveries", "send", "/console/deliveries"),
 		item("Endpoints", "endpoint", "/console/endpoints"),
 		item("Live", "live", "/console/live"),
+		item("Operations", "again", "/console/operations"),
 	}}}
+
+	// What the API refuses to a scope leads nowhere.
+	var own web.NavGroup
+	switch who.Scope {
+	case scopeAdmin:
+		own = web.NavGroup{Label: "Administration", Items: []web.NavItem{
+			item("System", "gear", "/console/system"), item("Keys", "key", "/console/keys"),
+			item("Audit", "list", "/console/audit"),
+		}}
+	case scopeTenant:
+		own = web.NavGroup{Label: "Administration", Items: []web.NavItem{item("Audit", "list", "/console/audit")}}
+	}
+	if len(own.Items) > 0 {
+		groups = append(groups, own)
+	}
 
 	more := web.NavGroup{Label: "Elsewhere", Items: []web.NavItem{outside("API", "book", "/docs")}}
 	if c.cfg.RiverUI && who.Scope == scopeAdmin {
@@ -120,7 +159,7 @@ func (c *Console) serve(p page) http.Handler {
 }
 
 // maxForm bounds what a form sends, in bytes.
-const maxForm = 64 << 10
+const maxForm = 128 << 10
 
 // errNoSession leads to the page that takes a key.
 var errNoSession = errors.New("nobody is logged in")
@@ -271,9 +310,9 @@ func (v *visit) problem(err error) web.Problem {
 	case http.StatusNotFound:
 		p.Title, p.Detail = "There is nothing here",
 			"Nothing has this id: it never was, was deleted, is older than what is kept, or is not yours."
-	case http.StatusConflict:
+	case http.StatusConflict, http.StatusPreconditionFailed:
 		p.Title = "It has changed in the meantime"
-	case http.StatusUnprocessableEntity, http.StatusBadRequest:
+	case http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusRequestEntityTooLarge:
 		p.Title = "That is not valid"
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		p.Title = "Busy"

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/internal/dbtest"
@@ -66,6 +67,31 @@ func tried(w world) map[string]map[string]string {
 		"GET /console/find":        {"find": "/console/find", "found": "/console/find?q=acme", "not found": "/console/find?q=nobody"},
 		"GET /console/live":        {"live": "/console/live", "live failures": "/console/live?outcome=failed"},
 		"GET /console/live/stream": {}, // TestLive
+
+		"GET /console/endpoints/new":              {"new endpoint": "/console/endpoints/new"},
+		"POST /console/endpoints":                 nil, // TestEndpointForm
+		"GET /console/endpoints/{endpoint}/edit":  {"edit endpoint": "/console/endpoints/" + w.endpoint + "/edit"},
+		"POST /console/endpoints/{endpoint}/edit": nil,
+
+		"GET /console/operations": {
+			"operations": "/console/operations", "no operation matches": "/console/operations?tenant=nobody",
+		},
+		"GET /console/operations/new": {"new operation": "/console/operations/new"},
+		"POST /console/operations":    nil, // TestOperationOrders
+		"GET /console/operations/{operation}": {
+			"running operation": "/console/operations/" + w.running, "paused operation": "/console/operations/" + w.halted,
+			"completed operation": "/console/operations/" + w.completed,
+		},
+		"POST /console/operations/{operation}/pause":  nil,
+		"POST /console/operations/{operation}/resume": nil,
+		"POST /console/operations/{operation}/cancel": nil,
+
+		"GET /console/keys":               {"keys": "/console/keys", "no key matches": "/console/keys?tenant=nobody"},
+		"GET /console/keys/new":           {"new key": "/console/keys/new"},
+		"POST /console/keys":              nil, // TestKeyOrders
+		"POST /console/keys/{key}/revoke": nil,
+		"GET /console/audit":              {"audit": "/console/audit", "no entry matches": "/console/audit?action=nothing"},
+		"GET /console/system":             {"system": "/console/system"},
 
 		"GET /console/": {"nothing": "/console/nothing"},
 	}
@@ -128,6 +154,7 @@ func TestPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.seed()
+	b.administer(&w)
 	pages := tried(w)
 	o := order{Base: b.base, Key: adminKey, Looks: looks()}
 	for _, pattern := range b.console.Patterns() {
@@ -160,6 +187,10 @@ func TestPagesWithNothing(t *testing.T) {
 			{"no events", "/console/events", 200},
 			{"no deliveries", "/console/deliveries", 200},
 			{"no endpoints", "/console/endpoints", 200},
+			{"no operations", "/console/operations", 200},
+			{"no right", "/console/keys", 403},
+			{"no right to a form", "/console/endpoints/new", 403},
+			{"gone", "/console/operations/" + uuid.NewString(), 404},
 		},
 	}
 	var found []string

@@ -163,6 +163,8 @@ func (b *bundle) key(scope, tenant string) *client.Key {
 type world struct {
 	endpoint, failing, paused, disabled string // ids of endpoints of acme
 	event, other, lonely, erased        string // ids of events of acme; lonely has no delivery, other of which one is settled
+
+	running, halted, completed string // ids of operations, of administer
 }
 
 // seed makes endpoints in each state, and events with deliveries in each state and attempts with each outcome. Its SQL

@@ -4,6 +4,7 @@ import "github.com/outhook/outhook/api/web"
 
 // toast returns what the page says of what was just done: one of some texts, since anybody can make a link.
 func (v *visit) toast() *web.Toast {
+	order := func(label, verb string) *web.Action { return &web.Action{Label: label, Href: v.URL.Path + "/" + verb} }
 	undo := func(label, status string) *web.Action {
 		return &web.Action{
 			Label: label, Href: v.URL.Path + "/status",
@@ -25,9 +26,20 @@ func (v *visit) toast() *web.Toast {
 	case "disabled":
 		return &web.Toast{Tone: "ok", Text: "Disabled: no deliveries are made."}
 	case "recovering":
-		return &web.Toast{Tone: "ok", Text: "Ordered: what it missed is delivered in the background."}
+		return &web.Toast{Tone: "ok", Text: "Ordered: it goes on in the background."}
+	case "saved":
+		return &web.Toast{Tone: "ok", Text: "Saved."}
 	case "deleted":
 		return &web.Toast{Tone: "ok", Text: "The endpoint is deleted."}
+	case "revoked":
+		return &web.Toast{Tone: "ok", Text: "Revoked: the key works no longer."}
+
+	case "operation-paused":
+		return &web.Toast{Tone: "ok", Text: "Paused: it stops after the chunk that it is at.", Undo: order("Undo", "resume")}
+	case "operation-resumed":
+		return &web.Toast{Tone: "ok", Text: "It goes on.", Undo: order("Undo", "pause")}
+	case "operation-cancelled":
+		return &web.Toast{Tone: "ok", Text: "Given up: what was replayed goes on."}
 	}
 	return nil
 }

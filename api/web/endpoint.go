@@ -8,6 +8,7 @@ type Endpoints struct {
 	Filtered bool
 	Rows     []EndpointRow
 	Paging   Paging
+	Offered  bool // that one can be made
 }
 
 // EndpointRow is an endpoint of a list.
@@ -36,6 +37,8 @@ type Endpoint struct {
 	Actions          []Action
 	Tested           *Attempt // of the test that was just made; nil: none
 	Secrets          []Secret // that were asked for; nil: none
+	SecretsNote      string   // of them; "": that they were asked for is in the audit trail
+	EditHref         string   // "": it may not be changed
 }
 
 // Health is how an endpoint does.

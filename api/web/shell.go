@@ -62,9 +62,13 @@ type Input struct {
 	Name, Label, Type, Value, Placeholder, Help string
 	Options                                     []Option // Type select
 	Hidden                                      bool
+
+	// Of a [Form]'s alone.
+	Required bool
+	Fault    string // what is wrong with it; "": nothing
 }
 
-// Option is one of a select's.
+// Option is one of a select's, or of a Form's check boxes.
 type Option struct {
 	Value, Label string
 	Selected     bool
