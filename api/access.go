@@ -45,7 +45,7 @@ const bootstrapName = "OUTHOOK_API_KEY"
 
 // principal is the API key of a request. The zero value may do nothing.
 type principal struct {
-	id        uuid.UUID // of a session, the key's that it was made with; zero: the bootstrap key
+	id        uuid.UUID // of a session, the key's that it was made with, or its own: a person's; zero: the bootstrap key
 	hash      [sha256.Size]byte
 	name      string
 	scope     db.KeyScope
@@ -53,7 +53,7 @@ type principal struct {
 	expiresAt *time.Time // nil: never
 	kind      string     // one of those below
 	session   uuid.UUID  // the row of a session or a code; zero: it is a key
-	seal      []byte     // of a session or a code of the bootstrap key
+	seal      []byte     // of a session or a code of the bootstrap key, and of a session of a person
 }
 
 // What a row of api_keys is. A session is as good as the key that it was made with, and a code makes one, once.

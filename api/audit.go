@@ -106,8 +106,8 @@ func (s *Server) newAuditEntry(ctx context.Context, d done) (p db.InsertAuditEnt
 type auditEntry struct {
 	ID            uuid.UUID      `json:"id" format:"uuid"`
 	At            time.Time      `json:"at" doc:"On the database's clock."`
-	Actor         string         `json:"actor" example:"billing" doc:"The key's name, OUTHOOK_API_KEY, or the command line and its user. A tenant is shown operator for a key that is not its own."`
-	KeyID         *uuid.UUID     `json:"key_id" format:"uuid" nullable:"true" doc:"Null: OUTHOOK_API_KEY or the command line. A tenant is shown its own keys only."`
+	Actor         string         `json:"actor" example:"billing" doc:"The key's name, OUTHOOK_API_KEY, the command line and its user, or oidc: and who has logged in with OpenID Connect. A tenant is shown operator for a key that is not its own."`
+	KeyID         *uuid.UUID     `json:"key_id" format:"uuid" nullable:"true" doc:"Null: OUTHOOK_API_KEY or the command line. Of a person of OpenID Connect, the session's. A tenant is shown its own keys only."`
 	Action        string         `json:"action" example:"replay-delivery" doc:"The id of the operation in this document."`
 	TenantID      *string        `json:"tenant_id" doc:"Whose object it is. Null: nobody's in particular."`
 	ObjectType    string         `json:"object_type" example:"delivery"`

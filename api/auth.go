@@ -84,8 +84,8 @@ func (s *Server) login(ctx context.Context, key string) (principal, error) {
 
 	sum := sha256.Sum256([]byte(key))
 	found, err := s.findKey(ctx, key, sum)
-	if err == nil && found.seal != nil && !s.ofBootstrapKey(key, found.seal) {
-		found = principal{} // the bootstrap key is another one since
+	if err == nil && found.seal != nil {
+		found = s.unseal(key, found)
 	}
 	if err != nil || found.scope != "" {
 		found.hash = sum

@@ -118,6 +118,12 @@ type Access struct {
 	// Defaults to "".
 	APIKey string
 
+	// Provider tells the identity provider, and what its people may do, from any other. A session that
+	// [Server.OpenSession] has made is good as long as this is the same. Empty: nobody has any.
+	//
+	// Defaults to nil.
+	Provider []byte
+
 	// TrustedProxies are the addresses of proxies whose X-Forwarded-For is believed when they connect. Of all other
 	// clients the connection's address counts.
 	//

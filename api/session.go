@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/apikey"
+	"github.com/outhook/outhook/internal/oidc"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/strictjson"
@@ -30,15 +32,16 @@ const (
 	codeLife    = time.Minute
 	maxCodeLife = 12 * time.Hour
 
-	// sessionName begins the name of a session, before that of its key.
+	// sessionName begins the name of a session, before that of its key, and personName before a person's.
 	sessionName    = "console: "
+	personName     = "oidc: "
 	maxSessionName = 255
 )
 
 // session is who a request's key is.
 type session struct {
-	Name      string     `json:"name" example:"console: ops" doc:"The key's name; of a session with console: before it."`
-	Kind      string     `json:"kind" enum:"key,session" doc:"session: it was made by POST /api/sessions."`
+	Name      string     `json:"name" example:"console: ops" doc:"The key's name, of a session with console: before it; or oidc: and who has logged in with OpenID Connect."`
+	Kind      string     `json:"kind" enum:"key,session" doc:"session: it was made by POST /api/sessions, or by a login with OpenID Connect."`
 	Scope     string     `json:"scope" enum:"admin,tenant,operate,read"`
 	TenantID  *string    `json:"tenant_id" doc:"The tenant that it is bound to. Null: all."`
 	ExpiresAt *time.Time `json:"expires_at" doc:"Null: it does not expire."`
@@ -94,7 +97,8 @@ func (s *Server) addSessions() {
 
 	register(s, route{
 		Operation: op("delete-sessions", http.MethodDelete, "", "End sessions",
-			"Of a session: that one. Of an API key: all that were made with it, and its codes.", http.StatusNoContent),
+			"Of a session: that one. Of an API key: all that were made with it, and its codes. Of OUTHOOK_API_KEY: also those of "+
+				"people who have logged in with OpenID Connect.", http.StatusNoContent),
 		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.deleteSessions)
 }
@@ -167,6 +171,44 @@ func (s *Server) insertSession(ctx context.Context, kind, text string, hash []by
 	return row, err
 }
 
+// OpenSession makes a session of a person whom the provider of Config.Access.Provider vouches for, and returns its key. ctx
+// is that of a request which the server serves.
+func (s *Server) OpenSession(ctx context.Context, who oidc.Person) (key string, expiresAt time.Time, err error) {
+	if len(s.cfg.Access.Provider) == 0 {
+		return "", expiresAt, errors.New("field Access.Provider of api.Config is empty")
+	}
+
+	key, hash := apikey.NewSession()
+	p := db.InsertSessionParams{
+		Name: cutSessionName(personName + who.Name), KeyHash: hash, Scope: db.KeyScope(who.Role.Scope),
+		TenantID: textOrNull(who.Role.TenantID), LifetimeS: sessionLife.Seconds(), Kind: kindSession,
+		ParentSeal: sealOf(key, personSeal(s.cfg.Access.Provider)),
+	}
+
+	// What is done is done by the person, from the browser.
+	browser := requestOf(ctx)
+	by := &request{id: browser.id, http: browser.http, key: principal{
+		name: p.Name, scope: p.Scope, tenantID: who.Role.TenantID, kind: kindSession,
+	}}
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, requestKey{}, by), s.cfg.Timeouts.Query)
+	defer cancel()
+
+	err = s.change(ctx, func(tx pgx.Tx) error {
+		if err := db.New().DeleteOldSessions(ctx, tx); err != nil {
+			return err
+		}
+		row, err := db.New().InsertSession(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+
+		by.key.id, expiresAt = row.ID, *row.ExpiresAt
+		detail := map[string]any{"subject": who.Subject, "group": who.Role.Group, "scope": who.Role.Scope}
+		return s.audit(ctx, tx, done{"create-session", who.Role.TenantID, objectSession, row.ID.String(), detail})
+	})
+	return key, expiresAt, err
+}
+
 func (s *Server) getSession(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
 	by := requestOf(ctx).key
 	return &sessionOutput{Body: session{
@@ -199,6 +241,10 @@ func nameOfSession(by principal) string {
 	if by.kind == kindKey {
 		name = sessionName + name
 	}
+	return cutSessionName(name)
+}
+
+func cutSessionName(name string) string {
 	for len(name) > maxSessionName {
 		_, size := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-size]
@@ -206,19 +252,36 @@ func nameOfSession(by principal) string {
 	return name
 }
 
-// sealBootstrapKey ties a session to the bootstrap key of this moment. The session's text, which is stored nowhere, is
-// the key of it: the seal tells nothing of the bootstrap key.
+// sealBootstrapKey ties a session to the bootstrap key of this moment.
 func (s *Server) sealBootstrapKey(session string) []byte {
-	seal := hmac.New(sha256.New, []byte(session))
 	if own := s.bootstrap.Load(); own != nil {
-		seal.Write(own[:])
+		return sealOf(session, own[:])
 	}
+	return sealOf(session, nil)
+}
+
+// sealOf ties a session to what is in no table. The session's text, which is stored nowhere, is the key of it: the seal
+// tells nothing of what was sealed.
+func sealOf(session string, sealed []byte) []byte {
+	seal := hmac.New(sha256.New, []byte(session))
+	seal.Write(sealed)
 	return seal.Sum(nil)
 }
 
-// ofBootstrapKey tells whether a session was made with the bootstrap key of this moment.
-func (s *Server) ofBootstrapKey(session string, seal []byte) bool {
-	return s.bootstrap.Load() != nil && hmac.Equal(seal, s.sealBootstrapKey(session))
+// personSeal is what sessions of a provider's people are tied to. It is longer than the hash of a bootstrap key.
+func personSeal(provider []byte) []byte { return append([]byte(personName), provider...) }
+
+// unseal returns the principal of a session or a code that was made with what is in no table, or the zero value if that is
+// another one since. A person of a provider has no key, so the session is who has the limits and whom the audit trail names.
+func (s *Server) unseal(session string, p principal) principal {
+	switch provider := s.cfg.Access.Provider; {
+	case s.bootstrap.Load() != nil && hmac.Equal(p.seal, s.sealBootstrapKey(session)):
+		return p
+	case len(provider) > 0 && hmac.Equal(p.seal, sealOf(session, personSeal(provider))):
+		p.id = p.session
+		return p
+	}
+	return principal{}
 }
 
 // sessionKey returns the key of the session that a browser has.

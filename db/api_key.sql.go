@@ -89,7 +89,8 @@ type InsertSessionParams struct {
 	ParentSeal []byte
 }
 
-// A session or a code: parent_id is the key that it is made with, or parent_seal stands for the bootstrap key.
+// A session or a code: parent_id is the key that it is made with, or parent_seal stands for the
+// bootstrap key, or for the identity provider that vouches for a person.
 func (q *Queries) InsertSession(ctx context.Context, db DBTX, arg InsertSessionParams) (APIKey, error) {
 	row := db.QueryRow(ctx, insertSession,
 		arg.Name,
@@ -204,7 +205,8 @@ WHERE s.kind <> 'key' AND s.revoked_at IS NULL
         ELSE s.id = $1 END
 `
 
-// The session with an id, or all sessions and codes that were made with a key: of the bootstrap key if parent_id is null.
+// The session with an id, or all sessions and codes that were made with a key: of the bootstrap key, and of people,
+// if parent_id is null.
 func (q *Queries) RevokeSessions(ctx context.Context, db DBTX, sessionID *uuid.UUID, parentID *uuid.UUID) (int64, error) {
 	result, err := db.Exec(ctx, revokeSessions, sessionID, parentID)
 	if err != nil {

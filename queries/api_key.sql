@@ -18,13 +18,15 @@ LIMIT @max_rows;
 UPDATE outhook.api_keys SET revoked_at = now() WHERE id = @id AND revoked_at IS NULL RETURNING *;
 
 -- name: InsertSession :one
--- A session or a code: parent_id is the key that it is made with, or parent_seal stands for the bootstrap key.
+-- A session or a code: parent_id is the key that it is made with, or parent_seal stands for the
+-- bootstrap key, or for the identity provider that vouches for a person.
 INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, expires_at, kind, parent_id, parent_seal)
 VALUES (outhook.uuid_v7(), @name, @key_hash, @scope, sqlc.narg('tenant_id'), now() + make_interval(secs => @lifetime_s::float8), @kind,
     sqlc.narg('parent_id'), sqlc.narg('parent_seal')) RETURNING *;
 
 -- name: RevokeSessions :execrows
--- The session with an id, or all sessions and codes that were made with a key: of the bootstrap key if parent_id is null.
+-- The session with an id, or all sessions and codes that were made with a key: of the bootstrap key, and of people,
+-- if parent_id is null.
 UPDATE outhook.api_keys AS s SET revoked_at = now()
 WHERE s.kind <> 'key' AND s.revoked_at IS NULL
     AND CASE WHEN sqlc.narg('session_id')::uuid IS NULL THEN s.parent_id IS NOT DISTINCT FROM sqlc.narg('parent_id')::uuid

@@ -1118,7 +1118,7 @@ func (c *Client) CreateSession(ctx context.Context, params CreateSessionParams, 
 }
 
 // DeleteSessions calls DELETE /api/sessions: end sessions. Of a session: that one. Of an API key: all that were made
-// with it, and its codes.
+// with it, and its codes. Of OUTHOOK_API_KEY: also those of people who have logged in with OpenID Connect.
 func (c *Client) DeleteSessions(ctx context.Context, options ...CallOption) error {
 	r := Request{Method: "DELETE", Path: "/api/sessions"}
 	_, err := call[struct{}](ctx, c, r, nil, options)

@@ -67,8 +67,8 @@ type AttemptStats struct {
 type AuditEntry struct {
 	// The id of the operation in this document.
 	Action string `json:"action"`
-	// The key's name, OUTHOOK_API_KEY, or the command line and its user. A tenant is shown operator for a key that is not
-	// its own.
+	// The key's name, OUTHOOK_API_KEY, the command line and its user, or oidc: and who has logged in with OpenID Connect.
+	// A tenant is shown operator for a key that is not its own.
 	Actor string `json:"actor"`
 	// On the database's clock.
 	At time.Time `json:"at"`
@@ -76,7 +76,8 @@ type AuditEntry struct {
 	Detail map[string]json.RawMessage `json:"detail"`
 
 	ID string `json:"id"`
-	// Null: OUTHOOK_API_KEY or the command line. A tenant is shown its own keys only.
+	// Null: OUTHOOK_API_KEY or the command line. Of a person of OpenID Connect, the session's. A tenant is shown its own
+	// keys only.
 	KeyID *string `json:"key_id"`
 	// The object's id; of a delivery the event's and the endpoint's with a slash.
 	ObjectID string `json:"object_id"`
@@ -829,9 +830,9 @@ type Session struct {
 	ExpiresAt *time.Time `json:"expires_at"`
 	// Only in the answer that creates a session: it stands where an API key does.
 	Key string `json:"key"`
-	// session: it was made by POST /api/sessions.
+	// session: it was made by POST /api/sessions, or by a login with OpenID Connect.
 	Kind string `json:"kind"`
-	// The key's name; of a session with console: before it.
+	// The key's name, of a session with console: before it; or oidc: and who has logged in with OpenID Connect.
 	Name string `json:"name"`
 
 	Scope string `json:"scope"`
