@@ -1,16 +1,20 @@
 package console
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/a-h/templ"
 
 	"github.com/outhook/outhook/api/web"
+	"github.com/outhook/outhook/internal/logthrottle"
+	"github.com/outhook/outhook/internal/oidc"
 )
 
 // Config configures a [Console].
@@ -21,6 +25,12 @@ type Config struct {
 	// RiverUI says whether the navigation leads to River UI.
 	RiverUI bool
 
+	// People logs people in with OpenID Connect. Nil: they log in with API keys alone.
+	People *oidc.Provider
+
+	// OpenSession makes a session of one of them, and returns its key. Required with People.
+	OpenSession func(context.Context, oidc.Person) (key string, expiresAt time.Time, err error)
+
 	// Logger gets what goes wrong here. What goes wrong in the API is the API's to log.
 	Logger *slog.Logger
 }
@@ -28,6 +38,7 @@ type Config struct {
 // Console is the console as an [http.Handler], for /console and /assets. Create one with [New].
 type Console struct {
 	cfg    Config
+	calm   *slog.Logger // says of trouble that may come with each request what cfg.Logger would say, but seldom
 	assets *web.Assets
 	inside *http.Client // of the API in this process
 	mux    *http.ServeMux
@@ -40,13 +51,16 @@ func New(cfg Config) (*Console, error) {
 	if cfg.API == nil || cfg.Logger == nil {
 		return nil, errors.New("fields API and Logger of console.Config are required")
 	}
+	if cfg.People != nil && cfg.OpenSession == nil {
+		return nil, errors.New("field OpenSession of console.Config is required with People")
+	}
 	assets, err := web.NewAssets()
 	if err != nil {
 		return nil, fmt.Errorf("reading the assets: %w", err)
 	}
 
 	c := &Console{
-		cfg: cfg, assets: assets, inside: &http.Client{Transport: transport{api: cfg.API}}, mux: http.NewServeMux(),
+		cfg: cfg, calm: logthrottle.New(cfg.Logger), assets: assets, inside: &http.Client{Transport: transport{api: cfg.API}}, mux: http.NewServeMux(),
 	}
 	c.followers = newFollowers(c.client)
 	c.mux.Handle("GET "+web.AssetsPath, assets)

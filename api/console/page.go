@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/a-h/templ"
@@ -26,7 +27,7 @@ type page struct {
 
 // pages are all that there are.
 func (c *Console) pages() []page {
-	return append([]page{
+	return slices.Concat(c.peoplePages(), []page{
 		{"GET /console", "Overview", overview, false},
 		{"GET /console/login", "", login, true},
 		{"POST /console/login", "", c.postLogin, true},
@@ -61,7 +62,7 @@ func (c *Console) pages() []page {
 		{"GET /console/live", "Live", showLive, false},
 		{"GET /console/live/stream", "Live", streamLive, false},
 		{"GET /console/", "", notFound, false},
-	}, administration()...)
+	}, administration())
 }
 
 // administration are the pages of what runs in the background, who may do what, and who did what.

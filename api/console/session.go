@@ -17,8 +17,17 @@ const (
 	themeLife   = 365 * 24 * time.Hour
 )
 
-func login(v *visit) error {
+func (v *visit) login() web.Login {
 	l := web.Login{Next: v.FormValue("next")}
+	if people := v.console.cfg.People; people != nil {
+		l.Provider = people.Host()
+	}
+	return l
+}
+
+func login(v *visit) error {
+	l := v.login()
+	l.LoggedOut = l.Provider != "" && v.query("out") != ""
 	if v.FormValue("kept") == "no" {
 		l.Advice = "Your browser did not keep the session. " +
 			"It does so over https, and on the machine that the console runs on."
@@ -50,16 +59,22 @@ func (c *Console) postLogin(v *visit) error {
 		return err
 	}
 
-	http.SetCookie(v.w, &http.Cookie{
-		Name: apikey.SessionCookie, Value: session.Key, Path: "/", Secure: true, HttpOnly: true,
-		SameSite: http.SameSiteLaxMode, Expires: *session.ExpiresAt,
-	})
+	v.keep(session.Key, *session.ExpiresAt)
 	http.Redirect(v.w, v.Request, inside(v.FormValue("next")), http.StatusSeeOther)
 	return nil
 }
 
+// keep gives the browser its session.
+func (v *visit) keep(key string, expiresAt time.Time) {
+	http.SetCookie(v.w, &http.Cookie{
+		Name: apikey.SessionCookie, Value: key, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Expires: expiresAt,
+	})
+}
+
 func (v *visit) loginFault(fault string) error {
-	l := web.Login{Next: v.FormValue("next"), Fault: fault}
+	l := v.login()
+	l.Fault = fault
 	return v.console.write(v.w, v.Request, http.StatusUnauthorized, web.LoginPage(v.shell("Log in"), l))
 }
 
@@ -96,6 +111,9 @@ func logout(v *visit) error {
 	http.SetCookie(v.w, &http.Cookie{
 		Name: apikey.SessionCookie, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: -1,
 	})
+	if v.isPerson() {
+		return v.back("/console/login?out=1", "")
+	}
 	return v.back("/console/login", "")
 }
 

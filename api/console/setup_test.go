@@ -20,6 +20,7 @@ import (
 	"github.com/outhook/outhook/api/console"
 	"github.com/outhook/outhook/internal/apikey"
 	"github.com/outhook/outhook/internal/dbtest"
+	"github.com/outhook/outhook/internal/oidc"
 	"github.com/outhook/outhook/internal/signature"
 )
 
@@ -37,19 +38,27 @@ type bundle struct {
 
 func setup(t *testing.T, changes ...func(*api.Config)) *bundle {
 	t.Helper()
-	keyring, err := signature.ParseKeyring(signature.NewKey())
-	require.NoError(t, err)
+	return start(t, httptest.NewUnstartedServer(nil), nil, changes...)
+}
+
+// start is setup on a server whose address is known already, with the people of a provider.
+func start(t *testing.T, server *httptest.Server, people *oidc.Provider, changes ...func(*api.Config)) *bundle {
+	t.Helper()
 	b := &bundle{t: t, pool: dbtest.New(t)}
+	var err error
 	b.console, err = console.New(console.Config{
 		API:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.server.ServeHTTP(w, r) }),
-		RiverUI: true, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		RiverUI: true, People: people, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		OpenSession: func(ctx context.Context, who oidc.Person) (string, time.Time, error) {
+			return b.server.OpenSession(ctx, who)
+		},
 	})
 	require.NoError(t, err)
 
 	cfg := api.DefaultConfig()
-	cfg.Pool, cfg.Keyring, cfg.Console = b.pool, keyring, b.console
+	cfg.Pool, cfg.Keyring, cfg.Console = b.pool, newKeyring(t), b.console
 	cfg.UI = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
-	cfg.Checks = api.Checks{URL: checkURL, Schema: func(context.Context) error { return nil }}
+	cfg.Checks = api.Checks{URL: checkURL, Schema: noCheck}
 	cfg.Access.APIKey, cfg.Version = adminKey, "test"
 	for _, change := range changes {
 		change(&cfg)
@@ -57,7 +66,7 @@ func setup(t *testing.T, changes ...func(*api.Config)) *bundle {
 	b.server, err = api.New(cfg)
 	require.NoError(t, err)
 
-	server := httptest.NewUnstartedServer(b.server)
+	server.Config.Handler = b.server
 	api.ConfigureServer(server.Config)
 	server.Start()
 	b.base = server.URL
@@ -121,20 +130,27 @@ func (b *browser) do(method, path string, form url.Values, headers ...string) an
 		req.Header.Set("Cookie", apikey.SessionCookie+"="+b.cookie)
 	}
 
-	res, err := (&http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}).Do(req)
-	require.NoError(b.t, err)
-	body, err := io.ReadAll(res.Body)
-	require.NoError(b.t, err)
-	require.NoError(b.t, res.Body.Close())
+	a, res := send(b.t, req)
 	for _, c := range res.Cookies() {
 		if c.Name == apikey.SessionCookie {
 			b.cookie = c.Value
 		}
 	}
-	return answer{status: res.StatusCode, header: res.Header, body: string(body), location: res.Header.Get("Location")}
+	return a
+}
+
+// send returns the answer to a request, whose redirect is not followed.
+func send(t *testing.T, req *http.Request) (answer, *http.Response) {
+	t.Helper()
+	res, err := (&http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}).Do(req)
+	require.NoError(t, err)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	return answer{status: res.StatusCode, header: res.Header, body: string(body), location: res.Header.Get("Location")}, res
 }
 
 // login returns a browser with a session of a key.
@@ -247,3 +263,12 @@ func requirePage(t *testing.T, a answer, text string) {
 
 // soon is when a page that changes by itself must have done so.
 const soon = 20 * time.Second
+
+func newKeyring(t *testing.T) *signature.Keyring {
+	t.Helper()
+	keyring, err := signature.ParseKeyring(signature.NewKey())
+	require.NoError(t, err)
+	return keyring
+}
+
+func noCheck(context.Context) error { return nil }

@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/outhook/outhook/cmd/outhook/internal/server"
+	"github.com/outhook/outhook/internal/oidc"
 )
 
 // defaults returns the defaults of the server's flags, by the names that stand in their tags: those of the server.
@@ -24,6 +25,10 @@ func defaults(cfg server.Config) kong.Vars {
 		"retry_schedule": shortList(cfg.Jobs.Deliver.Schedule),
 		"host_rate":      strconv.FormatFloat(cfg.Jobs.Lane.HostRate, 'f', -1, 64),
 		"retry_jitter":   strconv.FormatFloat(float64(cfg.Jobs.Deliver.Jitter), 'g', -1, 64),
+
+		"oidc_groups_claim": oidc.DefaultGroupsClaim,
+		"oidc_name_claim":   oidc.DefaultNameClaim,
+		"oidc_scopes":       strings.Join(oidc.DefaultScopes(), ","),
 	}
 
 	for name, n := range map[string]int{

@@ -385,6 +385,15 @@ func TestServe(t *testing.T) {
 			{[]string{"--rate-limit=-1"}, "OUTHOOK_RATE_LIMIT"},
 			{[]string{"--rate-limit", "NaN"}, "OUTHOOK_RATE_LIMIT"},
 			{[]string{"--trusted-proxies", "everything"}, "OUTHOOK_TRUSTED_PROXIES"},
+			{[]string{"--oidc-issuer", "http://login.example.com"}, "OUTHOOK_OIDC_ISSUER must begin with https://"},
+			{[]string{"--oidc-client-secret", "hunter2"}, "OUTHOOK_OIDC_ISSUER is missing"},
+			{people("--oidc-roles", "ops=publish"), "OUTHOOK_OIDC_ROLES"},
+			{people("--oidc-roles", ""), "OUTHOOK_OIDC_ROLES is missing"},
+			{people("--oidc-client-id", ""), "OUTHOOK_OIDC_CLIENT_ID is missing"},
+			{people("--oidc-scopes", "email"), "OUTHOOK_OIDC_SCOPES must have openid"},
+			{people("--oidc-groups-claim", ""), "OUTHOOK_OIDC_GROUPS_CLAIM is missing"},
+			{people("--oidc-name-claim", ""), "OUTHOOK_OIDC_NAME_CLAIM is missing"},
+			{people("--public-url", "https://example.com/outhook"), "OUTHOOK_PUBLIC_URL must have no path"},
 			{[]string{"--database-url", "postgres://user:hunter2@[bad"}, "OUTHOOK_DATABASE_URL"},
 			{[]string{"--no-such-flag"}, "no-such-flag"},
 		} {
@@ -400,6 +409,14 @@ func TestServe(t *testing.T) {
 		_, err := output(t, serveArgs(migrated(t), "--api-key", "")...)
 		require.ErrorContains(t, err, "OUTHOOK_API_KEY")
 	})
+}
+
+// people returns the flags of an identity provider, with one of them otherwise.
+func people(flag, value string) []string {
+	return []string{
+		"--oidc-issuer", "https://login.example.com", "--oidc-client-id", "outhook", "--oidc-roles", "ops=operate",
+		"--public-url", "https://outhook.example.com", flag + "=" + value,
+	}
 }
 
 func TestServeLimitsWhatAClientMaySend(t *testing.T) {

@@ -59,6 +59,8 @@ type serverFlags struct {
 	FailedLogins   int     `env:"OUTHOOK_FAILED_LOGINS" default:"${failed_logins}" help:"Wrong API keys a minute that an address may try; then wrong ones from there get 429. 0: no limit."`
 	TrustedProxies string  `env:"OUTHOOK_TRUSTED_PROXIES" help:"Prefixes of the proxies in front of the API whose X-Forwarded-For tells a client's address, like 10.0.0.0/8. Without it, the address that connects counts."`
 
+	peopleFlags
+
 	MetricsListen string `env:"OUTHOOK_METRICS_LISTEN" default:"${metrics_listen}" help:"The address that serves /metrics, without authentication, or none. The default gives way if another process has it."`
 
 	logFlags
@@ -97,6 +99,10 @@ func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 	}
 	if cfg.API.Access.TrustedProxies, err = egress.ParsePrefixes(f.TrustedProxies); err != nil {
 		return cfg, fmt.Errorf("OUTHOOK_TRUSTED_PROXIES: %w", err)
+	}
+
+	if cfg.People, err = f.people(cfg.Egress.RootCAs); err != nil {
+		return cfg, err
 	}
 
 	if err := f.checkLimits(); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/internal/egress"
+	"github.com/outhook/outhook/internal/oidc"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs"
 )
@@ -45,6 +46,11 @@ type Config struct {
 	//
 	// Defaults to true.
 	Console bool
+
+	// People is the identity provider that lets people into the console with OpenID Connect.
+	//
+	// Defaults to nil: they log in with API keys alone.
+	People *oidc.Config
 
 	// Telemetry says where metrics and spans go.
 	Telemetry Telemetry

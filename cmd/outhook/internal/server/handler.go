@@ -13,6 +13,7 @@ import (
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/api/console"
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/oidc"
 	"github.com/outhook/outhook/jobs/reconcile"
 	"github.com/outhook/outhook/migrations"
 )
@@ -65,6 +66,9 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, reg prometheus
 			return nil, nil, err
 		}
 		cfg.Console = s.console
+		if s.cfg.People != nil {
+			cfg.Access.Provider = s.cfg.People.Fingerprint()
+		}
 	}
 	if s.api, err = api.New(cfg); err != nil { //nolint:contextcheck // its groups live until Close
 		return nil, nil, fmt.Errorf("configuring the API: %w", err)
@@ -90,10 +94,22 @@ func (s *Server) watchReady(ctx context.Context) {
 
 // newConsole returns the console, whose pages ask the API that serves them.
 func (s *Server) newConsole() (*console.Console, error) {
-	c, err := console.New(console.Config{
+	cfg := console.Config{
 		API:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.ServeHTTP(w, r) }),
 		RiverUI: s.cfg.RiverUI, Logger: s.cfg.Logger,
-	})
+	}
+	if s.cfg.People != nil {
+		people, err := oidc.New(*s.cfg.People)
+		if err != nil {
+			return nil, fmt.Errorf("configuring OpenID Connect: %w", err)
+		}
+		cfg.People = people
+		cfg.OpenSession = func(ctx context.Context, who oidc.Person) (string, time.Time, error) {
+			return s.api.OpenSession(ctx, who)
+		}
+	}
+
+	c, err := console.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("configuring the console: %w", err)
 	}
