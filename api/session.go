@@ -97,8 +97,8 @@ func (s *Server) addSessions() {
 
 	register(s, route{
 		Operation: op("delete-sessions", http.MethodDelete, "", "End sessions",
-			"Of a session: that one. Of an API key: all that were made with it, and its codes. Of OUTHOOK_API_KEY: also those of "+
-				"people who have logged in with OpenID Connect.", http.StatusNoContent),
+			"Of a session: that one. Of an API key: all that were made with it, and its codes. Of OUTHOOK_API_KEY: also "+
+				"those of people who have logged in with OpenID Connect.", http.StatusNoContent),
 		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.deleteSessions)
 }
@@ -171,8 +171,8 @@ func (s *Server) insertSession(ctx context.Context, kind, text string, hash []by
 	return row, err
 }
 
-// OpenSession makes a session of a person whom the provider of Config.Access.Provider vouches for, and returns its key. ctx
-// is that of a request which the server serves.
+// OpenSession makes a session of a person whom the provider of Config.Access.Provider vouches for, and returns its
+// key. ctx is that of a request which the server serves.
 func (s *Server) OpenSession(ctx context.Context, who oidc.Person) (key string, expiresAt time.Time, err error) {
 	if len(s.cfg.Access.Provider) == 0 {
 		return "", expiresAt, errors.New("field Access.Provider of api.Config is empty")
@@ -271,8 +271,9 @@ func sealOf(session string, sealed []byte) []byte {
 // personSeal is what sessions of a provider's people are tied to. It is longer than the hash of a bootstrap key.
 func personSeal(provider []byte) []byte { return append([]byte(personName), provider...) }
 
-// unseal returns the principal of a session or a code that was made with what is in no table, or the zero value if that is
-// another one since. A person of a provider has no key, so the session is who has the limits and whom the audit trail names.
+// unseal returns the principal of a session or a code that was made with what is in no table, or the zero value if
+// that is another one since. A person of a provider has no key, so the session is who has the limits and whom the
+// audit trail names.
 func (s *Server) unseal(session string, p principal) principal {
 	switch provider := s.cfg.Access.Provider; {
 	case s.bootstrap.Load() != nil && hmac.Equal(p.seal, s.sealBootstrapKey(session)):

@@ -47,7 +47,7 @@ func (s *situation) during(change, end string) {
 	s.send("a")
 	_, err = tx.Exec(s.t.Context(), end)
 	require.NoError(s.t, err)
-	require.True(s.t, tx.Conn().PgConn().TxStatus() == 'I')
+	require.Equal(s.t, byte('I'), tx.Conn().PgConn().TxStatus())
 	if err := tx.Rollback(s.t.Context()); err != nil {
 		require.ErrorIs(s.t, err, pgx.ErrTxClosed)
 	}

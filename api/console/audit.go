@@ -53,6 +53,7 @@ func auditRow(e client.AuditEntry) web.AuditRow {
 		ObjectID: e.ObjectID, ObjectHref: objectHref(e.ObjectType, e.ObjectID), Detail: details(e.Detail),
 		ActionHref: trail("action", e.Action), ObjectOnly: trail("object", e.ObjectID),
 	}
+
 	for to, from := range map[*string]*string{
 		&row.KeyID: e.KeyID, &row.Address: e.SourceAddress, &row.RequestID: e.RequestID, &row.Tenant: e.TenantID,
 	} {
@@ -74,6 +75,7 @@ func objectHref(kind, id string) string {
 	case "delivery":
 		event, endpoint, _ := strings.Cut(id, "/")
 		return "/console/deliveries/" + url.PathEscape(event) + "/" + url.PathEscape(endpoint)
+
 	case "endpoint":
 		return "/console/endpoints/" + url.PathEscape(id)
 	case "event":

@@ -60,7 +60,8 @@ func New(cfg Config) (*Console, error) {
 	}
 
 	c := &Console{
-		cfg: cfg, calm: logthrottle.New(cfg.Logger), assets: assets, inside: &http.Client{Transport: transport{api: cfg.API}}, mux: http.NewServeMux(),
+		cfg: cfg, calm: logthrottle.New(cfg.Logger), assets: assets, mux: http.NewServeMux(),
+		inside: &http.Client{Transport: transport{api: cfg.API}},
 	}
 	c.followers = newFollowers(c.client)
 	c.mux.Handle("GET "+web.AssetsPath, assets)

@@ -55,8 +55,8 @@ func (v *visit) deliveryFilters() []web.Input {
 	}
 
 	filters := append([]web.Input{
-		v.choice("state", "State", "Any", options("pending", "succeeded", "failed", "cancelled")...),
-		v.choice("outcome", "Last attempt", "Any", options("succeeded", "rejected", "timed_out", "unreachable", "blocked",
+		v.choice("state", "State", options("pending", "succeeded", "failed", "cancelled")...),
+		v.choice("outcome", "Last attempt", options("succeeded", "rejected", "timed_out", "unreachable", "blocked",
 			"unknown")...),
 		v.text("status", "Status", "500"),
 		v.text("type", "Type", "invoice.*"),

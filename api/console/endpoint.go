@@ -21,9 +21,9 @@ func listEndpoints(v *visit) error {
 
 	list := web.Endpoints{
 		Filters: append([]web.Input{
-			v.choice("status", "Status", "Any", web.Option{Value: "enabled", Label: "Enabled"},
+			v.choice("status", "Status", web.Option{Value: "enabled", Label: "Enabled"},
 				web.Option{Value: "paused", Label: "Paused"}, web.Option{Value: "disabled", Label: "Disabled"}),
-			v.choice("health", "Health", "Any", web.Option{Value: "healthy", Label: "Healthy"},
+			v.choice("health", "Health", web.Option{Value: "healthy", Label: "Healthy"},
 				web.Option{Value: "failing", Label: "Failing"}, web.Option{Value: "disabled", Label: "Disabled"}),
 			v.text("host", "Host", "example.com"),
 			v.text("type", "Subscribed to", "invoice.paid"),

@@ -114,7 +114,7 @@ func changed(e *client.Endpoint, t texts) (body map[string]any, f faults) {
 	before := endpointTexts(e)
 	for _, m := range endpointMembers() {
 		same := !slices.ContainsFunc(m.fields, func(field string) bool {
-			return strings.TrimSpace(lineEnds.Replace(before[field])) != strings.TrimSpace(t[field])
+			return strings.TrimSpace(plainLines(before[field])) != strings.TrimSpace(t[field])
 		})
 		if same {
 			continue
@@ -264,6 +264,7 @@ func (v *visit) receiverFields(e *client.Endpoint, t texts, f faults) []web.Inpu
 		tenant := t.input(f, "tenant_id", "Tenant", "text", "acme", "The customer whose events it gets.")
 		fields = append(fields, required(tenant))
 	}
+
 	fields = append(fields, t.input(f, "uid", "Uid", "text", "none", "Your own name for it, usable wherever its id is."))
 	if e.ID == "" {
 		fields = append(fields, t.input(f, "secret", "Signing secret", "text", "a new one",
@@ -301,10 +302,10 @@ func askEndpoint(v *visit) error {
 	e := &client.Endpoint{}
 	t := endpointTexts(e)
 	t["tenant_id"] = v.query("tenant")
-	return v.showForm(0, "New endpoint", endpointsCrumb, v.endpointForm(e, t, nil))
+	return v.showForm(0, "New endpoint", endpointsCrumb(), v.endpointForm(e, t, nil))
 }
 
-var endpointsCrumb = web.Crumb{Label: "Endpoints", Href: "/console/endpoints"}
+func endpointsCrumb() web.Crumb { return web.Crumb{Label: "Endpoints", Href: "/console/endpoints"} }
 
 // createEndpoint shows the new endpoint with its secret, which is in the answer to the form. The same form sent again
 // gets the same answer.
@@ -332,7 +333,7 @@ func createEndpoint(v *visit) error {
 			return err
 		}
 	}
-	return v.showForm(status, "New endpoint", endpointsCrumb, v.endpointForm(e, t, f))
+	return v.showForm(status, "New endpoint", endpointsCrumb(), v.endpointForm(e, t, f))
 }
 
 func (v *visit) showCreated(made *client.Endpoint) error {

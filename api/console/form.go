@@ -35,13 +35,15 @@ func (v *visit) sent() (texts, error) {
 
 	t := texts{}
 	for name, values := range v.PostForm {
-		t[name] = lineEnds.Replace(strings.Join(values, "\n"))
+		t[name] = plainLines(strings.Join(values, "\n"))
 	}
 	return t, nil
 }
 
-// lineEnds are a browser's: \r\n, whatever they were in what the form was filled with.
-var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+// plainLines ends the lines of a form's text as others do: a browser's end with \r\n.
+func plainLines(text string) string {
+	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
+}
 
 func refusal(status int, detail string) error {
 	return &client.Error{Problem: client.Problem{Status: status, Detail: detail}}
@@ -147,7 +149,7 @@ func (t texts) input(f faults, name, label, kind, placeholder, help string) web.
 	}
 }
 
-// pick is a select; its options are value, label, value, label …
+// pick is a select; its options are value, label, and so on.
 func (t texts) pick(f faults, name, label, help string, options ...string) web.Input {
 	in := t.input(f, name, label, "select", "", help)
 	for i := 0; i+1 < len(options); i += 2 {

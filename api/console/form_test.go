@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"html"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -57,9 +58,7 @@ func filled(t *testing.T, a answer) url.Values {
 // changedTo is values with others, by name, value, name, value …; and with another token, as of a form that is shown again.
 func changedTo(values url.Values, others ...string) url.Values {
 	all := url.Values{}
-	for name, list := range values {
-		all[name] = list
-	}
+	maps.Copy(all, values)
 	if all.Has("token") {
 		all.Set("token", uuid.NewString())
 	}
@@ -76,7 +75,7 @@ func TestNewEndpointForm(t *testing.T) {
 	person := b.login(adminKey)
 	empty := filled(t, person.get("/console/endpoints/new?tenant=acme"))
 	require.Equal(t, "acme", empty.Get("tenant_id"))
-	form := changedTo(empty, "url", "https://hooks.acme.example/in?token=a", "uid", "main", "description", "Produktion\r\nMünchen",
+	form := changedTo(empty, "url", "https://hooks.acme.example/in?token=a", "uid", "main", "description", "Auslieferung\r\nMünchen",
 		"event_types", "invoice.*\r\norder.paid", "headers", "x-source: billing: a", "secret_headers", "authorization: Bearer b",
 		"timeout_ms", "2000", "max_in_flight", "7", "rate_requests", "50", "rate_per", "minute", "rate_burst", "3",
 		"retry_schedule", "own", "retry_delays", "1m, 5m", "retry_jitter", "0.25", "metadata", `{"plan": "gold <1>"}`)
@@ -92,7 +91,7 @@ func TestNewEndpointForm(t *testing.T) {
 	e := list.Items[0]
 	jitter, uid := 0.25, "main"
 	require.Equal(t, client.Endpoint{
-		ID: e.ID, TenantID: "acme", UID: &uid, URL: "https://hooks.acme.example/in?token=a", Description: "Produktion\nMünchen",
+		ID: e.ID, TenantID: "acme", UID: &uid, URL: "https://hooks.acme.example/in?token=a", Description: "Auslieferung\nMünchen",
 		EventTypes: []string{"invoice.*", "order.paid"}, Headers: map[string]string{"x-source": "billing: a"},
 		SecretHeaderNames: []string{"authorization"}, TimeoutMS: 2000, MaxInFlight: 7,
 		RateLimit:     client.RateLimit{Requests: 50, Per: "minute", Burst: 3},

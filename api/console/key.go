@@ -10,7 +10,7 @@ import (
 
 const day = 24 * time.Hour
 
-var keysCrumb = web.Crumb{Label: "Keys", Href: "/console/keys"}
+func keysCrumb() web.Crumb { return web.Crumb{Label: "Keys", Href: "/console/keys"} }
 
 func listKeys(v *visit) error { return v.showKeys(nil) }
 
@@ -66,7 +66,7 @@ func askKey(v *visit) error {
 	if err := v.needs(scopeAdmin); err != nil {
 		return err
 	}
-	return v.showForm(0, "New key", keysCrumb, keyForm(texts{"scope": "publish", "tenant": v.query("tenant")}, nil))
+	return v.showForm(0, "New key", keysCrumb(), keyForm(texts{"scope": "publish", "tenant": v.query("tenant")}, nil))
 }
 
 func keyForm(t texts, f faults) web.Form {
@@ -110,7 +110,7 @@ func createKey(v *visit) error {
 
 	made, err := v.api.CreateKey(v.ctx(), k, client.CreateKeyParams{IdempotencyKey: t[tokenField]})
 	if f, status, ok := faultsOf(err, keyField); ok {
-		return v.showForm(status, "New key", keysCrumb, keyForm(t, f))
+		return v.showForm(status, "New key", keysCrumb(), keyForm(t, f))
 	}
 	if err != nil {
 		return err

@@ -47,8 +47,8 @@ func (v *visit) text(name, label, placeholder string) web.Input {
 }
 
 // choice is a field of a list's filters: the values, each with its label.
-func (v *visit) choice(name, label, any string, values ...web.Option) web.Input {
-	options := []web.Option{{Label: any}}
+func (v *visit) choice(name, label string, values ...web.Option) web.Input {
+	options := []web.Option{{Label: "Any"}}
 	for _, o := range values {
 		o.Selected = o.Value == v.query(name)
 		options = append(options, o)

@@ -39,7 +39,7 @@ func showLive(v *visit) error {
 	stream := url.URL{Path: "/console/live/stream", RawQuery: query.Encode()}
 	live := web.Live{
 		Filters: append([]web.Input{
-			v.choice("outcome", "Outcome", "Any", web.Option{Value: "succeeded", Label: "Succeeded"},
+			v.choice("outcome", "Outcome", web.Option{Value: "succeeded", Label: "Succeeded"},
 				web.Option{Value: "failed", Label: "Not succeeded"}),
 			v.text("type", "Type", "invoice.*"),
 		}, v.tenantFilter()...),

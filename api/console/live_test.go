@@ -25,7 +25,7 @@ func (b *browser) stream(path string) *stream {
 	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, b.base+path, nil)
 	require.NoError(b.t, err)
 	req.Header.Set("Cookie", apikey.SessionCookie+"="+b.cookie)
-	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req) //nolint:bodyclose // close does
 	require.NoError(b.t, err)
 	require.Equal(b.t, http.StatusOK, res.StatusCode)
 	require.Equal(b.t, "text/event-stream", res.Header.Get("Content-Type"))

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// loginCookie holds the login that a browser has begun, and the page that it is to see then. With this prefix it is this
-	// host's alone, so nobody else can begin a login for it.
+	// loginCookie holds the login that a browser has begun, and the page that it is to see then. With this prefix it
+	// is this host's alone, so nobody else can begin a login for it.
 	loginCookie = "__Host-outhook-oidc"
 
 	// loginLife is how long somebody may take at the provider.
@@ -29,8 +29,8 @@ const (
 	personName = "oidc: "
 )
 
-// peoplePages are those of OpenID Connect. None changes anything but for who holds the cookie, so links lead to them: what a
-// form's policy admits ends at this host.
+// peoplePages are those of OpenID Connect. None changes anything but for who holds the cookie, so links lead to them:
+// what a form's policy admits ends at this host.
 func (c *Console) peoplePages() []page {
 	if c.cfg.People == nil {
 		return nil
@@ -141,13 +141,14 @@ func (v *visit) providerFault(err error) error {
 
 	case errors.Is(err, oidc.ErrAway):
 		v.logFault(slog.LevelWarn, "away", err)
-		return v.providerAnswer(http.StatusServiceUnavailable, host+" can't be reached, or is not set up as it should be: the log of "+
-			"the server has more. An API key logs you in as ever.")
+		return v.providerAnswer(http.StatusServiceUnavailable, host+" can't be reached, or is not set up as it should be: "+
+			"the log of the server has more. An API key logs you in as ever.")
 
 	case errors.Is(err, oidc.ErrOtherLogin):
 		v.logFault(slog.LevelDebug, "other_login", err) // anybody can send such requests
-		return v.providerAnswer(http.StatusBadRequest, "This login was begun elsewhere, is over already, or took more than 10 minutes. "+
-			"If that happens again, your browser keeps no cookie of this address: it does so over https. Begin again.")
+		return v.providerAnswer(http.StatusBadRequest, "This login was begun elsewhere, is over already, or "+
+			"took more than 10 minutes. If that happens again, your browser keeps no cookie of this address: "+
+			"it does so over https. Begin again.")
 
 	case errors.Is(err, oidc.ErrInvalid):
 		v.logFault(slog.LevelWarn, "invalid", err)
@@ -157,8 +158,9 @@ func (v *visit) providerFault(err error) error {
 }
 
 func (v *visit) logFault(level slog.Level, cause string, err error) {
-	v.console.calm.Log(v.Context(), level, "nobody was logged in with OpenID Connect", slog.String(logthrottle.Cause, cause),
-		slog.String("error", err.Error()), slog.String("request_id", v.w.Header().Get("X-Request-Id")))
+	v.console.calm.Log(v.Context(), level, "nobody was logged in with OpenID Connect",
+		slog.String(logthrottle.Cause, cause), slog.String("error", err.Error()),
+		slog.String("request_id", v.w.Header().Get("X-Request-Id")))
 }
 
 func (v *visit) providerAnswer(status int, fault string) error {

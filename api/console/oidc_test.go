@@ -42,6 +42,8 @@ func (b *bundle) entered() *person {
 }
 
 // The way of somebody who is let in, and what is left of it.
+//
+//nolint:paralleltest,tparallel // the subtests share what is above them
 func TestPeopleLogIn(t *testing.T) {
 	t.Parallel()
 	b, p := setupPeople(t, false)
@@ -103,6 +105,8 @@ func TestPeopleLogIn(t *testing.T) {
 }
 
 // A session ends by its logout, by whoever may revoke keys, and with the configuration that it was made under.
+//
+//nolint:paralleltest,tparallel // the subtests share what is above them
 func TestPeoplesSessionsEnd(t *testing.T) {
 	t.Parallel()
 	b, p := setupPeople(t, false)
@@ -186,6 +190,8 @@ func TestPeoplesSessionsEnd(t *testing.T) {
 }
 
 // What comes back and proves nothing lets nobody in.
+//
+//nolint:paralleltest,tparallel // the subtests share what is above them
 func TestPeopleAreRefused(t *testing.T) {
 	t.Parallel()
 	b, p := setupPeople(t, false)

@@ -10,7 +10,7 @@ import (
 	"github.com/outhook/outhook/api/web"
 )
 
-var operationsCrumb = web.Crumb{Label: "Operations", Href: "/console/operations"}
+func operationsCrumb() web.Crumb { return web.Crumb{Label: "Operations", Href: "/console/operations"} }
 
 func listOperations(v *visit) error {
 	page, err := v.api.ListOperations(v.ctx(), client.ListOperationsParams{
@@ -22,7 +22,7 @@ func listOperations(v *visit) error {
 	}
 
 	filters := append([]web.Input{
-		v.choice("state", "State", "Any", web.Option{Value: "running", Label: "Running"},
+		v.choice("state", "State", web.Option{Value: "running", Label: "Running"},
 			web.Option{Value: "paused", Label: "Paused"}, web.Option{Value: "completed", Label: "Completed"},
 			web.Option{Value: "cancelled", Label: "Cancelled"}),
 	}, v.tenantFilter()...)
@@ -177,7 +177,7 @@ func askOperation(v *visit) error {
 		"tenant": v.query("tenant"), "endpoint": v.query("endpoint"), "types": v.query("type"), "states": "failed",
 		"since": time.Now().UTC().Add(-24 * time.Hour).Format(minuteLayout),
 	}
-	return v.showForm(0, "Replay many", operationsCrumb, v.operationForm(t, nil))
+	return v.showForm(0, "Replay many", operationsCrumb(), v.operationForm(t, nil))
 }
 
 func (v *visit) operationForm(t texts, f faults) web.Form {
@@ -242,7 +242,7 @@ func orderOperation(v *visit) error {
 			return err
 		}
 	}
-	return v.showForm(status, "Replay many", operationsCrumb, v.operationForm(t, f))
+	return v.showForm(status, "Replay many", operationsCrumb(), v.operationForm(t, f))
 }
 
 func operationField(member string) string {

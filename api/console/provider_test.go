@@ -196,7 +196,7 @@ func (w *person) do(method, address string, form url.Values) answer {
 		}
 	}
 
-	a, res := send(w.t, req)
+	a, res := send(w.t, req) //nolint:bodyclose // it is read and closed
 	for _, c := range res.Cookies() {
 		require.True(w.t, home && c.Secure && c.HttpOnly && c.Path == "/" && c.SameSite == http.SameSiteLaxMode, c.Name)
 		if w.cookies[c.Name] = c.Value; c.MaxAge < 0 {

@@ -120,7 +120,7 @@ func logout(v *visit) error {
 // postTheme keeps the choice in a cookie of a year, which a script may read: it is no secret.
 func postTheme(v *visit) error {
 	choice := v.FormValue("theme")
-	cookie := &http.Cookie{
+	cookie := &http.Cookie{ //nolint:gosec // Secure where there is TLS: it is no secret
 		Name: themeCookie, Value: choice, Path: "/console", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: v.TLS != nil, MaxAge: int(themeLife.Seconds()),
 	}

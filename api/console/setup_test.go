@@ -36,9 +36,9 @@ type bundle struct {
 	server  *api.Server
 }
 
-func setup(t *testing.T, changes ...func(*api.Config)) *bundle {
+func setup(t *testing.T) *bundle {
 	t.Helper()
-	return start(t, httptest.NewUnstartedServer(nil), nil, changes...)
+	return start(t, httptest.NewUnstartedServer(nil), nil)
 }
 
 // start is setup on a server whose address is known already, with the people of a provider.
@@ -130,7 +130,7 @@ func (b *browser) do(method, path string, form url.Values, headers ...string) an
 		req.Header.Set("Cookie", apikey.SessionCookie+"="+b.cookie)
 	}
 
-	a, res := send(b.t, req)
+	a, res := send(b.t, req) //nolint:bodyclose // it is read and closed
 	for _, c := range res.Cookies() {
 		if c.Name == apikey.SessionCookie {
 			b.cookie = c.Value

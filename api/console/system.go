@@ -82,6 +82,7 @@ func queueText(name string) string {
 		return "live traffic of healthy endpoints"
 	case "deliver_bulk":
 		return "bursts, replays and recovers, by tenant in turn"
+
 	case "deliver_slow":
 		return "slow endpoints, as their lanes release it"
 	case "deliver_limited":

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -35,9 +36,11 @@ func TestTextsStayTexts(t *testing.T) {
 		pages = append(pages, b.spread(i, text)...)
 	}
 	last := texts[len(texts)-1]
-	for _, list := range []string{"/console", "/console/events", "/console/deliveries", "/console/endpoints", "/console/live"} {
+	for _, list := range []string{"/console", "/console/events", "/console/deliveries", "/console/endpoints"} {
 		pages = append(pages, textPage{Name: list, Path: list, Texts: []string{last}})
 	}
+	// What ended half a minute ago is not on the live page any more, so that nothing runs is all that is sure.
+	pages = slices.Insert(pages, 0, textPage{Name: "live", Path: "/console/live", Texts: []string{}})
 	b.exec(`UPDATE outhook.deliveries SET state = 'failed', completed_at = now(), next_attempt_at = NULL, reason = 'exhausted'`)
 
 	var found []string

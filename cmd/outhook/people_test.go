@@ -44,7 +44,7 @@ func TestServeLetsPeopleIn(t *testing.T) {
 		if cookie != "" && strings.HasPrefix(address, base) {
 			req.Header.Set("Cookie", cookie)
 		}
-		res, err := http.DefaultTransport.RoundTrip(req)
+		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 		require.NoError(t, err)
 		body, err := io.ReadAll(res.Body)
 		require.NoError(t, err)

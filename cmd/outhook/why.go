@@ -71,7 +71,7 @@ func (w *whyCmd) event(c *command, api *client.Client) (string, error) {
 	keyed, err := api.ListEvents(c.ctx, client.ListEventsParams{IdempotencyKey: w.Event, TenantID: w.Tenant})
 	switch {
 	case isID && (err != nil || len(keyed.Items) == 0):
-		return w.Event, nil // the API says what the id tells
+		return w.Event, nil //nolint:nilerr // the API says what the id tells
 	case err != nil:
 		return "", explained(c.ctx, err)
 	case len(keyed.Items) == 0:

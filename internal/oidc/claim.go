@@ -52,8 +52,8 @@ func (c claims) add(other claims) {
 	}
 }
 
-// printable returns a text of the provider's, or of who pretends to be it, as a page or a log may show it: what is seen, in
-// one line, up to a number of bytes.
+// printable returns a text of the provider's, or of who pretends to be it, as a page or a log may show it: what is
+// seen, in one line, up to a number of bytes.
 func printable(text string, most int) string {
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -16,7 +16,8 @@ const (
 	// finishTime bounds the requests that a login takes in the end.
 	finishTime = 10 * time.Second
 
-	// maxSubject bounds a subject in bytes, as OpenID Connect does, and maxText what else is repeated of a provider's texts.
+	// maxSubject bounds a subject in bytes, as OpenID Connect does, and maxText what else is repeated of a provider's
+	// texts.
 	maxSubject = 255
 	maxText    = 200
 	maxCode    = 64
@@ -29,8 +30,8 @@ type Person struct {
 	Role    Role
 }
 
-// Finish takes what a browser comes back with, and tells who uses it. Returns an [*Error] whose Kind says what a person is
-// told, a [*RefusedError], or a [*NoRoleError].
+// Finish takes what a browser comes back with, and tells who uses it. Returns an [*Error] whose Kind says what a
+// person is told, a [*RefusedError], or a [*NoRoleError].
 func (p *Provider) Finish(ctx context.Context, l Login, answer url.Values) (who Person, err error) {
 	if subtle.ConstantTimeCompare([]byte(answer.Get("state")), []byte(l.state())) != 1 {
 		return who, &Error{ErrOtherLogin, "the state is another login's"}
@@ -53,8 +54,8 @@ func (p *Provider) Finish(ctx context.Context, l Login, answer url.Values) (who 
 	return p.person(said)
 }
 
-// exchange gives the code for what the provider says of the person, proven by its signature, and tied to this login by the
-// nonce.
+// exchange gives the code for what the provider says of the person, proven by its signature, and tied to this login
+// by the nonce.
 func (p *Provider) exchange(ctx context.Context, d *discovery, l Login, code string) (claims, error) {
 	token, err := d.oauth.Exchange(ctx, code, oauth2.VerifierOption(l.verifier()))
 	if err != nil {
@@ -86,7 +87,9 @@ func (p *Provider) exchange(ctx context.Context, d *discovery, l Login, code str
 }
 
 // addUserInfo asks for what is not in the ID token: some providers keep that small.
-func (p *Provider) addUserInfo(ctx context.Context, d *discovery, token *oauth2.Token, subject string, said claims) error {
+func (p *Provider) addUserInfo(
+	ctx context.Context, d *discovery, token *oauth2.Token, subject string, said claims,
+) error {
 	info, err := d.provider.UserInfo(ctx, oauth2.StaticTokenSource(token))
 	if err != nil {
 		return trouble(ErrAway, err)
@@ -130,7 +133,8 @@ func tokenError(err error) error {
 	if refused.Response != nil {
 		status = refused.Response.StatusCode
 	}
-	text := fmt.Sprintf("its token endpoint answered with the status %d, %q", status, printable(refused.ErrorCode, maxCode))
+	text := fmt.Sprintf("its token endpoint answered with the status %d, %q",
+		status, printable(refused.ErrorCode, maxCode))
 	if refused.ErrorCode == "invalid_grant" {
 		return &Error{ErrOtherLogin, text}
 	}

@@ -58,8 +58,8 @@ func (p *Provider) Begin(ctx context.Context, l Login) (string, error) {
 	return d.oauth.AuthCodeURL(l.state(), oidc.Nonce(l.nonce()), oauth2.S256ChallengeOption(l.verifier())), nil
 }
 
-// Logout returns the address at which a browser ends its session with the provider, "" if there is none. Returns [ErrAway]
-// if the provider can't be asked.
+// Logout returns the address at which a browser ends its session with the provider, "" if there is none. Returns
+// [ErrAway] if the provider can't be asked.
 func (p *Provider) Logout(ctx context.Context) (string, error) {
 	d, err := p.discover(ctx)
 	if err != nil || d.endSession == "" {
@@ -77,8 +77,8 @@ func (p *Provider) Logout(ctx context.Context) (string, error) {
 	return u.String(), nil
 }
 
-// discover asks the provider for its addresses, once: those who log in at the same time wait for one answer, and who comes
-// after a failure asks anew.
+// discover asks the provider for its addresses, once: those who log in at the same time wait for one answer, and who
+// comes after a failure asks anew.
 func (p *Provider) discover(ctx context.Context) (*discovery, error) {
 	if d := p.found.Load(); d != nil {
 		return d, nil
@@ -95,7 +95,7 @@ func (p *Provider) discover(ctx context.Context) (*discovery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.(*discovery), nil
+	return d.(*discovery), nil //nolint:errcheck,forcetypeassert // the function above returns no other
 }
 
 // ask returns an [*Error] of the kind [ErrAway] if the provider can't be asked, or says what can't be used.

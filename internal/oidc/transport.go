@@ -27,8 +27,8 @@ const (
 	maxRedirects = 3
 )
 
-// newClient returns what asks the provider. It goes through the proxy of the environment, if there is one, as the rest of
-// the operator's own traffic does.
+// newClient returns what asks the provider. It goes through the proxy of the environment, if there is one, as the
+// rest of the operator's own traffic does.
 func newClient(cas *x509.CertPool) *http.Client {
 	return &http.Client{
 		Timeout: requestTime,
