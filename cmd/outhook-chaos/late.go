@@ -37,7 +37,7 @@ func (a *audit) auditPunctuality(s *stack) error {
 			}
 		}
 	}
-	p.queueHolds()
+	p.queueHolds(all)
 
 	for key, turns := range all {
 		for _, t := range turns {
@@ -87,14 +87,24 @@ func (p *punctuality) queue(d *storedDelivery, turns []*turn) {
 	}
 }
 
-// queueHolds notes which runs took their endpoint's place in a lane without getting on.
-func (p *punctuality) queueHolds() {
+// queueHolds notes which runs took their endpoint's place in a lane without getting on: they stand in line as what they
+// were due for.
+func (p *punctuality) queueHolds(all map[deliveryKey][]*turn) {
 	for key, list := range p.holds {
 		for _, h := range list {
-			if l := p.lanes[key.endpointID]; l != nil && h.number > 0 {
-				for _, s := range p.helpless(h) {
-					l.serve(s, h.from)
+			l := p.lanes[key.endpointID]
+			if l == nil || h.number == 0 {
+				continue
+			}
+
+			due := h.from
+			for _, t := range all[key] {
+				if t.number == h.number && !t.free {
+					due = earlier(due, t.due)
 				}
+			}
+			for _, s := range p.helpless(h) {
+				l.serve(s, due)
 			}
 		}
 	}

@@ -12,7 +12,8 @@ import (
 type bench struct {
 	*punctuality
 
-	d *storedDelivery
+	d      *storedDelivery
+	others map[deliveryKey][]*turn
 }
 
 func newBench(attempts ...storedAttempt) *bench {
@@ -40,6 +41,7 @@ func newBench(attempts ...storedAttempt) *bench {
 func (b *bench) run() *report {
 	turns := b.turns(b.d, at(0))
 	b.queue(b.d, turns)
+	b.queueHolds(b.others)
 	for _, t := range turns {
 		b.check(b.d.deliveryKey, t)
 	}
@@ -136,8 +138,10 @@ func TestWhatExcusesLateness(t *testing.T) {
 			b.watch.note(b.d.deliveryKey, hold{span: span{at(1), at(11)}})
 			b.holds = b.watch.holds
 		}, 0},
-		"ALaneWithAPacerInTrouble": {func(b *bench) { b.byID[b.d.endpointID].limit = 5; b.worker(at(0), at(3)) }, 0},
-		"ALane":                    {func(b *bench) { b.byID[b.d.endpointID].limit = 5 }, 1},
+		"ALaneWithAPacerInTrouble":        {func(b *bench) { b.byID[b.d.endpointID].limit = 5; b.worker(at(0), at(3)) }, 0},
+		"ALane":                           {func(b *bench) { b.byID[b.d.endpointID].limit = 5 }, 1},
+		"ALaneWhosePlaceAFrozenWorkerHas": {func(b *bench) { b.taken(at(1)) }, 0},
+		"ALaneWhosePlaceAYoungerOneHas":   {func(b *bench) { b.taken(at(5)) }, 1},
 		"ALaneThatNobodyPaced": {func(b *bench) {
 			b.byID[b.d.endpointID].limit = 5
 			b.watch.notePacer(at(10), 8*time.Second)
@@ -170,6 +174,16 @@ func (b *bench) frozen(number int, from, to time.Time) {
 	b.worker(from, to)
 	b.holders["one"] = &holder{trouble: b.troubles["worker-1"]}
 	b.holds[b.d.deliveryKey] = []hold{{span{at(1), at(12)}, number, "one"}}
+}
+
+// taken has a frozen worker hold another delivery of the endpoint, which has a lane, that was due at a time.
+func (b *bench) taken(due time.Time) {
+	b.byID[b.d.endpointID].limit = 5
+	b.worker(at(20), at(30))
+	other := deliveryKey{uuid.New(), b.d.endpointID}
+	b.holders["two"] = &holder{trouble: spans{{at(3), at(12)}}}
+	b.holds[other] = []hold{{span{at(3), at(12)}, 1, "two"}}
+	b.others = map[deliveryKey][]*turn{other: {{storedAttempt: &storedAttempt{number: 1}, due: due}}}
 }
 
 func TestRowsWithoutARequestNeedACause(t *testing.T) {

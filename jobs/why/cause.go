@@ -28,7 +28,7 @@ type Answer struct {
 	Until   *time.Time // when it ends by itself, at the earliest
 	Ahead   *int32     // deliveries that come first, at most MaxAhead
 	Worker  *string    // the process that has it
-	By      *string    // whose key has paused, disabled or deleted, or cancelled the delivery
+	By      *string    // whose key has paused, disabled or deleted the endpoint, paused its tenant or all, or cancelled it
 
 	EventTypes  []string // what the endpoint was subscribed to when the event was enqueued; nil: not known
 	Causes      []Cause  // what attempts have failed by, the last first; none of a delivery that has succeeded
