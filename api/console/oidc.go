@@ -158,7 +158,8 @@ func (v *visit) providerFault(err error) error {
 }
 
 func (v *visit) logFault(level slog.Level, cause string, err error) {
-	v.console.calm.Log(v.Context(), level, "nobody was logged in with OpenID Connect",
+	ctx := v.Context()
+	v.console.calm.LogAttrs(ctx, level, "nobody was logged in with OpenID Connect",
 		slog.String(logthrottle.Cause, cause), slog.String("error", err.Error()),
 		slog.String("request_id", v.w.Header().Get("X-Request-Id")))
 }

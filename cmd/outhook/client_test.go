@@ -60,10 +60,13 @@ func (c console) object(t *testing.T, args ...string) map[string]any {
 func (c console) await(t *testing.T, pattern string, args ...string) {
 	t.Helper()
 	var out string
-	require.Eventually(t, func() bool {
-		out = c.must(t, args...)
-		return regexp.MustCompile(pattern).MatchString(out)
-	}, 60*time.Second, 50*time.Millisecond, "%v: %s", args, pattern)
+	var err error
+	for began := time.Now(); time.Since(began) < 60*time.Second; <-time.After(50 * time.Millisecond) {
+		if out, err = c.run(t, args...); err == nil && regexp.MustCompile(pattern).MatchString(out) {
+			return
+		}
+	}
+	require.Fail(t, "it never said so", "%v: %v\n%s\nand not %s", args, err, out, pattern)
 }
 
 func TestDailyWork(t *testing.T) {

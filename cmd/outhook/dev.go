@@ -249,7 +249,7 @@ func (d *devCmd) consoleLink(c *command, base string) string {
 	if err != nil {
 		return base + "/console"
 	}
-	return consoleLink(base, code.Code) + "  (opens it once, logged in; then /console takes the API key)"
+	return consoleLink(base, code.Code) + "  (opens it once, logged in; then /console takes the key)"
 }
 
 func (d *devCmd) welcome(c *command, address devAddress, listenSecret string, egressDefault bool) {

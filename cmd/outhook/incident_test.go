@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/internal/signature"
@@ -61,7 +64,7 @@ func usedUp(t *testing.T) (c console, event, words string) {
 	c = newConsole(t, "--status", "404")
 	_, event = c.endpoint(t, c.receiver, "--retry-schedule", "")
 	return c, event, `it was failed at \S+Z, after 1 attempt, the last of which was rejected with status 404: ` +
-		`all attempts of its retry schedule have failed; replay it when the endpoint works again$`
+		`all attempts of its retry schedule have failed; replay it when the endpoint works again\. In all: 1 × rejected with status 404`
 }
 
 func pausedEndpoint(t *testing.T) (c console, event, words string) {
@@ -77,7 +80,7 @@ func disabledEndpoint(t *testing.T) (c console, event, words string) {
 	c = newConsole(t, "--status", "410")
 	_, event = c.endpoint(t, c.receiver)
 	return c, event, `it was failed at \S+Z, after 1 attempt, the last of which was rejected with status 410: ` +
-		`the endpoint answered 410 and was disabled$`
+		`the endpoint answered 410 and was disabled\. In all: 1 × rejected with status 410`
 }
 
 func noWorker(t *testing.T) (c console, event, words string) {
@@ -90,15 +93,31 @@ func noWorker(t *testing.T) (c console, event, words string) {
 // A worker that has ended takes nothing along.
 func deadWorker(t *testing.T) (c console, event, words string) {
 	t.Helper()
-	args := slices.Clip(serveArgs(migrated(t), "--roles"))
+	database := migrated(t)
+	args := slices.Clip(serveArgs(database, "--roles"))
 	c = console{base: start(t, append(args, "api")...).address(t)}
 	w := start(t, append(args, "worker")...)
 	w.address(t)
 	receiver, got := receiveAll(t)
 	_, _ = c.endpoint(t, receiver)
 	next(t, got)
+	seen(t, database)
 	require.NoError(t, w.end(t))
 	return c, c.event(t), "no worker process lives \\(the last was seen at \\S+Z\\): start `outhook serve` with the role worker$"
+}
+
+// seen waits until it is noted that a worker lives, as it is within seconds.
+func seen(t *testing.T, database string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
+
+	require.Eventually(t, func() bool {
+		var noted bool
+		err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM outhook.leases WHERE name = 'workers')`).Scan(&noted)
+		return err == nil && noted
+	}, 60*time.Second, 10*time.Millisecond)
 }
 
 // The API has got a new key before the workers. Whoever starts with the wrong one is told which is missing.
