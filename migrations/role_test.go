@@ -166,7 +166,7 @@ func serverRights() []string {
 		"pauses":                    "SELECT INSERT UPDATE",
 		"stored_answers":            "SELECT INSERT UPDATE DELETE",
 		"report_audit":              "SELECT",
-		"api_keys":                  "SELECT INSERT UPDATE",
+		"api_keys":                  "SELECT INSERT UPDATE DELETE", // sessions that are over
 		"deliveries":                "SELECT INSERT UPDATE",
 		"delivery_attempts":         "SELECT INSERT UPDATE",
 		"endpoint_health":           "SELECT INSERT UPDATE DELETE",
