@@ -169,9 +169,10 @@ type ExplainDeliveriesRow struct {
 // What is known of the deliveries of an event, in the order of their endpoints. Whatever waits, each row is looked up by its
 // key; of the jobs before one in its queue up to max_ahead are counted, of a queue that many share in one go. lease_since: of the
 // worker that runs it, null if that has no lease that holds. given_back: what its last run was given back for, ” if it was not.
-// queue_paused_at: of the queue from which workers take it, also while it waits in a lane. pause_of and what follows: the pause of
-// its tenant, else that of everything (”) if it has paused that queue, else null. status_by and what follows: who gave the endpoint its status, null if nobody did through the API: the first
-// entry that says so since the change's transaction began. cancelled_by and what follows: who cancelled it, or did what did.
+// queue_paused_at: of the queue from which workers take it, also while it waits in a lane.
+// pause_of and what follows: the pause of its tenant, else that of everything (”) if it has paused that queue, else null.
+// status_by and what follows: who gave the endpoint its status, null if nobody did through the API: the first entry that says so
+// since the change's transaction began. cancelled_by and what follows: who cancelled it, or did what did.
 func (q *Queries) ExplainDeliveries(ctx context.Context, db DBTX, arg ExplainDeliveriesParams) ([]ExplainDeliveriesRow, error) {
 	rows, err := db.Query(ctx, explainDeliveries,
 		arg.MaxAhead,

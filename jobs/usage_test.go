@@ -76,7 +76,7 @@ func TestUsageIsWhatTheLogSays(t *testing.T) {
 	open, err := b.pool.Begin(b.ctx)
 	require.NoError(t, err)
 	defer open.Rollback(b.ctx)
-	b.used(t, open, "late", hour.Add(-3*time.Hour), 7)
+	b.used(t, open, "late", hour.Add(-5*time.Hour), 7) // with attempts in hours that are counted again by now
 	b.exec(t, `INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome)
 		SELECT e.id, gen_random_uuid(), 1, $1::timestamptz - interval '150 minutes', 'rejected' FROM outhook.events AS e
 		WHERE e.created_at < $1::timestamptz - interval '25 hours'`, hour)

@@ -191,7 +191,8 @@ WITH RECURSIVE q AS (
 )
 SELECT k.queue::text AS queue FROM k
 WHERE NOT EXISTS (SELECT FROM outhook.endpoints AS n WHERE n.id = k.id AND (n.cancel_since IS NOT NULL
-    OR (n.deleted_at IS NULL AND (n.status = 'paused' OR (n.status = 'enabled' AND n.lane IN ('slow', 'limited'))))));
+    OR (n.deleted_at IS NULL AND (n.status = 'paused' OR (n.status = 'enabled' AND (n.lane IN ('slow', 'limited')
+        OR EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = n.tenant_id AND p.resumed_at IS NULL)))))));
 
 -- name: MoveStrandedJobs :execrows
 -- Moves up to max_rows jobs of a stranded queue back. Many of them go to their tenant's queue of bursts.
