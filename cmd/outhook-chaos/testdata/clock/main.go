@@ -19,8 +19,10 @@ func main() {
 		panic(err)
 	}
 	back := func() bool { return time.Now().Round(0).Sub(wall) < -30*time.Minute }
-	for !back() && time.Since(start) < time.Minute {
-		time.Sleep(10 * time.Millisecond)
+	for range time.Tick(10 * time.Millisecond) {
+		if back() || time.Since(start) > time.Minute {
+			break
+		}
 	}
 
 	fmt.Println("the wall clock moved:", back())
