@@ -62,6 +62,7 @@ func TestRollupsHaveWhatWasDelivered(t *testing.T) {
 func TestRollupsAreFolded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.awayFromTheHour(t)
 	now := time.Now()
 	insert := func(age time.Duration) {
 		subjects := [][2]any{{tenant, uuid.Nil}, {tenant, uuid.UUID{15: 1}}, {"", uuid.Nil}}

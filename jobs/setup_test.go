@@ -230,3 +230,17 @@ func (r *receiver) received() []request {
 func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
+
+// awayFromTheHour waits until the hour has a minute left: what is counted depends on which hours are over.
+func (b *testBundle) awayFromTheHour(t *testing.T) {
+	t.Helper()
+	left := time.Until(time.Now().Truncate(time.Hour).Add(time.Hour))
+	if left > time.Minute {
+		return
+	}
+	select {
+	case <-time.After(left + time.Second):
+	case <-b.ctx.Done():
+		require.NoError(t, b.ctx.Err())
+	}
+}

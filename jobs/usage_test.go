@@ -62,6 +62,7 @@ func (b *testBundle) used(t *testing.T, conn db.DBTX, tenantID string, at time.T
 func TestUsageIsWhatTheLogSays(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.awayFromTheHour(t)
 	b.daysAgo(t, 2)
 	b.daysAgo(t, 3)
 	hour := time.Now().UTC().Truncate(time.Hour)
@@ -101,6 +102,7 @@ func TestUsageIsWhatTheLogSays(t *testing.T) {
 func TestUsageIsCountedThreeTimes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.awayFromTheHour(t)
 	require.NoError(t, usage.Count(b.ctx, b.pool))
 	require.Equal(t, 24, b.count(t, `SELECT count(*) FROM outhook.usage_counts`), "a day, once, of a log that may be older")
 
@@ -124,6 +126,7 @@ func TestUsageIsCountedThreeTimes(t *testing.T) {
 func TestUsageOutlivesTheLogAndNotItsTenant(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.awayFromTheHour(t)
 	b.daysAgo(t, 1)
 	at := time.Now().UTC().Truncate(time.Hour).Add(-2 * time.Hour)
 	b.used(t, b.pool, tenant, at, 10)
@@ -150,6 +153,7 @@ func TestUsageOutlivesTheLogAndNotItsTenant(t *testing.T) {
 func TestUsageIsCountedBeforeItsDayLeaves(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.awayFromTheHour(t)
 	b.daysAgo(t, 2)
 	b.exec(t, `INSERT INTO outhook.usage_counts VALUES (date_trunc('day', now() - interval '2 days', 'UTC'), '2026-01-01')`)
 	last := time.Now().UTC().Truncate(24 * time.Hour).Add(-24*time.Hour - 30*time.Minute)
