@@ -71,18 +71,14 @@ func (p *punctuality) queue(d *storedDelivery, turns []*turn) {
 	}
 
 	for _, t := range turns {
-		due := t.due
-		if t.free {
-			due = t.start
-		}
 		if !t.timed {
 			continue
 		}
 
-		p.lanes[d.endpointID].serve(span{t.start, later(t.end, t.start.Add(e.every()))}, due)
-		p.bursts.serve(span{t.start, t.start}, due)
+		p.lanes[d.endpointID].serve(span{t.start, later(t.end, t.start.Add(e.every()))}, t.due)
+		p.bursts.serve(span{t.start, t.start}, t.due)
 		if p.numbers[d.eventID] < burstBase {
-			p.shared.serve(span{t.start, t.start}, due)
+			p.shared.serve(span{t.start, t.start}, t.due)
 		}
 	}
 }

@@ -152,7 +152,11 @@ func TestWhatExcusesLateness(t *testing.T) {
 			b.watch.notePacer(at(10), time.Second)
 			b.unpaced = join(b.watch.unpaced...)
 		}, 1},
-		"NoLaneWhileNobodyPaced": {func(b *bench) { b.unpaced = join(span{at(1), at(12)}) }, 1},
+		"ALaneThatServedWhatWasRecoveredBefore": {func(b *bench) { b.recovered(at(1), at(2)) }, 0},
+		"ALaneThatServedWhatWasRecoveredLater":  {func(b *bench) { b.recovered(at(4), at(5)) }, 1},
+		"ItWasRecovered":                        {func(b *bench) { b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{at(9), at(13)}}} }, 0},
+		"ItWasRecoveredBefore":                  {func(b *bench) { b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{at(-9), at(0)}}} }, 1},
+		"NoLaneWhileNobodyPaced":                {func(b *bench) { b.unpaced = join(span{at(1), at(12)}) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -184,6 +188,16 @@ func (b *bench) taken(due time.Time) {
 	b.holders["two"] = &holder{trouble: spans{{at(3), at(12)}}}
 	b.holds[other] = []hold{{span{at(3), at(12)}, 1, "two"}}
 	b.others = map[deliveryKey][]*turn{other: {{storedAttempt: &storedAttempt{number: 1}, due: due}}}
+}
+
+// recovered has a delivery of the endpoint, which has a lane, that was cancelled and recovered at a time take ten seconds.
+func (b *bench) recovered(from, to time.Time) {
+	b.byID[b.d.endpointID].limit = 5
+	other := &storedDelivery{deliveryKey: deliveryKey{uuid.New(), b.d.endpointID}}
+	other.attempts = []storedAttempt{{number: 1, outcome: "succeeded", startedAt: to, duration: 10 * time.Second}}
+	b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{from, to.Add(time.Millisecond)}}}
+	b.queue(other, b.turns(other, at(-20)))
+	b.recovers = nil
 }
 
 func TestRowsWithoutARequestNeedACause(t *testing.T) {

@@ -16,6 +16,7 @@ type tables struct {
 	events     map[int64][]storedEvent
 	orders     map[int64]bool
 	deliveries map[deliveryKey]*storedDelivery
+	recovers   map[uuid.UUID][]span // of endpoints: when deliveries of theirs were ordered anew
 	liveJobs   int
 }
 
@@ -79,6 +80,7 @@ func (d *storedDelivery) attempt(number int) *storedAttempt {
 func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 	t := &tables{
 		events: map[int64][]storedEvent{}, orders: map[int64]bool{}, deliveries: map[deliveryKey]*storedDelivery{},
+		recovers: map[uuid.UUID][]span{},
 	}
 
 	var e storedEvent
@@ -130,6 +132,17 @@ func (t *tables) readRest(ctx context.Context, pool *pgxpool.Pool) error {
 	var n int64
 	err = each(ctx, pool, "SELECT n FROM shop.orders", []any{&n}, func() error {
 		t.orders[n] = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+
+	var endpointID uuid.UUID
+	var recovered span
+	err = each(ctx, pool, `SELECT endpoint_id, created_at, coalesce(completed_at, now()) FROM outhook.operations
+		WHERE kind = 'recover' AND endpoint_id IS NOT NULL`, []any{&endpointID, &recovered.from, &recovered.to}, func() error {
+		t.recovers[endpointID] = append(t.recovers[endpointID], span{recovered.from, recovered.to.Add(resetFor)})
 		return nil
 	})
 	if err != nil {

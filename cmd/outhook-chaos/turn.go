@@ -13,7 +13,8 @@ const (
 	// not take it itself.
 	handOver = time.Second
 
-	// resetFor is how long after an endpoint was enabled again its deliveries may still be cancelled and recovered.
+	// resetFor is how long after an endpoint was enabled again, or a recover of it is over, its deliveries may still be
+	// cancelled and ordered anew.
 	resetFor = time.Minute
 )
 
@@ -31,7 +32,7 @@ type turn struct {
 	bound  time.Duration // how much later than that it may be, since runs before it died
 	base   *turn         // the known failure whose delay it waited for, nil: none
 	delay  time.Duration // the least that the schedule says, after base
-	free   bool          // nothing is known of when it was due: a person has ordered it, or may have
+	free   bool          // a person has ordered it, or may have, not before it was due: nobody knows when
 }
 
 // latest is when it was due at the latest.
@@ -40,7 +41,7 @@ func (t *turn) latest() time.Time { return t.due.Add(t.spread) }
 // turns returns the attempts of a delivery, in order.
 func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 	e, list := p.byID[d.endpointID], make([]*turn, len(d.attempts))
-	resets := join(slices.Concat(p.journal.of(replaysOf(d.deliveryKey)), e.resets())...)
+	resets := join(slices.Concat(p.journal.of(replaysOf(d.deliveryKey)), e.resets(), p.recovers[e.id])...)
 	least, most := 0, 0 // known failures since the delivery was ordered: if each order that may have come did, if none did
 
 	for i := range d.attempts {
@@ -58,12 +59,12 @@ func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 				least++ // else others went on without it, and an attempt of which nothing is known does not count
 			}
 		}
-		if len(resets.during(span{before.start, t.start})) > 0 {
-			t.free, least = true, 0
+		if reset := resets.during(span{before.start, t.start}); len(reset) > 0 {
+			t.free, t.due, least = true, reset[0].from, 0
 			continue
 		}
 		if before.outcome == "succeeded" || most > len(e.delays()) {
-			t.free, least, most = true, 0, 0
+			t.free, t.due, least, most = true, t.start, 0, 0
 			continue
 		}
 		p.schedule(t, before, e, max(least, 1), max(most, 1))
@@ -74,8 +75,10 @@ func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 // first says when a first attempt was due: when its client knew that the event is committed, at the latest.
 func (p *punctuality) first(t *turn, d *storedDelivery, created time.Time, resets spans) {
 	told, ok := p.told[p.numbers[d.eventID]]
-	t.due = later(created, told)
-	t.free = !ok || len(resets.during(span{created, t.start})) > 0
+	t.due, t.free = later(created, told), !ok
+	if reset := resets.during(span{created, t.start}); len(reset) > 0 {
+		t.due, t.free = later(created, reset[0].from), true
+	}
 }
 
 // resets are the times at which deliveries of an endpoint may be cancelled and ordered anew.
