@@ -34,7 +34,7 @@ const freeLostRuns = `-- name: FreeLostRuns :execrows
 WITH lost AS MATERIALIZED (
     SELECT s.id, s.metadata ? 'cancel_attempted_at' AS to_cancel FROM outhook.river_job AS s
     WHERE s.state = 'running' AND s.kind = 'deliver' AND s.attempted_by[array_upper(s.attempted_by, 1)] = $1::text
-        AND s.attempted_at < now() - interval '5 s' AND s.id NOT IN (SELECT unnest($2::bigint[]))
+        AND s.attempted_at < $2::timestamptz AND s.id NOT IN (SELECT unnest($3::bigint[]))
     FOR UPDATE SKIP LOCKED
 )
 UPDATE outhook.river_job AS j SET attempt = j.attempt - 1, finalized_at = CASE WHEN lost.to_cancel THEN now() END,
@@ -42,11 +42,10 @@ UPDATE outhook.river_job AS j SET attempt = j.attempt - 1, finalized_at = CASE W
 FROM lost WHERE j.id = lost.id
 `
 
-// Gives back the deliveries that a client has fetched and knows nothing of: the answer to its fetch was lost. No request
-// left, and the number is free again. job_ids: the runs that it knows. Should one of those freed turn up late, it
-// is no longer its job's current run. One that was to be cancelled is.
-func (q *Queries) FreeLostRuns(ctx context.Context, db DBTX, clientID string, jobIDs []int64) (int64, error) {
-	result, err := db.Exec(ctx, freeLostRuns, clientID, jobIDs)
+// Gives back the deliveries that a client has fetched before a time and knows nothing of: the answer to its fetch was lost.
+// No request left, and the number is free again. job_ids: what it knows of those. One that was to be cancelled is.
+func (q *Queries) FreeLostRuns(ctx context.Context, db DBTX, clientID string, fetchedBefore time.Time, jobIDs []int64) (int64, error) {
+	result, err := db.Exec(ctx, freeLostRuns, clientID, fetchedBefore, jobIDs)
 	if err != nil {
 		return 0, err
 	}

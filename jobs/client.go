@@ -93,12 +93,13 @@ func New(cfg Config) (*Client, error) {
 	c.rollups = rollup.NewWriter(cfg.Pool, cfg.Logger, counter, c.clock)
 	c.pacer = lane.NewPacer(cfg.Lane, cfg.Pool, cfg.Logger)
 
+	runs := presence.NewRuns()
 	c.deliver = deliver.NewWorker(cfg.Deliver, deliver.Parts{
-		Pool: cfg.Pool, Clock: c.clock, Presence: c.presence, Lanes: lane.NewKeeper(cfg.Lane, cfg.Pool),
+		Pool: cfg.Pool, Clock: c.clock, Presence: c.presence, Runs: runs, Lanes: lane.NewKeeper(cfg.Lane, cfg.Pool),
 		Bulk: bulk, Tracker: tracker, Rollups: counter, Logger: cfg.Logger, Calm: calm, Done: c.giveUp, Metrics: cfg.Metrics,
 	})
 	c.due = deliver.NewDue(c.deliver, cfg.Slots())
-	c.driver = newDriver(cfg.Pool, c.clock, bulk, cfg.River.FetchCooldown)
+	c.driver = newDriver(cfg.Pool, c.clock, runs, bulk, cfg.River.FetchCooldown)
 
 	var err error
 	if c.river, err = river.NewClient[pgx.Tx](c.driver, c.riverConfig(c.workers())); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/outhook/outhook/jobs/deliver"
 	"github.com/outhook/outhook/jobs/lane"
 	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/presence"
 )
 
 // driver is River's driver for pgx on the database's clock, with a bulk queue that yields to others (see
@@ -33,6 +34,7 @@ type driver struct {
 
 	pool     *pgxpool.Pool
 	clock    *dbclock.Clock
+	runs     *presence.Runs
 	bulk     *lane.BulkLimiter
 	turns    *lane.Turns
 	cooldown time.Duration // RiverConfig.FetchCooldown
@@ -44,9 +46,11 @@ type driver struct {
 	fetches   riverdriver.Executor
 }
 
-func newDriver(pool *pgxpool.Pool, c *dbclock.Clock, b *lane.BulkLimiter, cooldown time.Duration) *driver {
+func newDriver(
+	pool *pgxpool.Pool, c *dbclock.Clock, r *presence.Runs, b *lane.BulkLimiter, cooldown time.Duration,
+) *driver {
 	return &driver{
-		Driver: riverpgxv5.New(pool), pool: pool, clock: c, bulk: b, turns: lane.NewTurns(), cooldown: cooldown,
+		Driver: riverpgxv5.New(pool), pool: pool, clock: c, runs: r, bulk: b, turns: lane.NewTurns(), cooldown: cooldown,
 	}
 }
 
@@ -66,8 +70,7 @@ type executor struct {
 	driver *driver
 }
 
-// JobGetAvailable takes jobs of a queue, until the process stops: of bursts as many as leave room for others, each
-// tenant's in turn. River asks again with its poll.
+// JobGetAvailable takes jobs of a queue, until the process stops, and notes which deliveries it was given.
 func (e *executor) JobGetAvailable(
 	ctx context.Context, params *riverdriver.JobGetAvailableParams,
 ) (*riverdriver.JobGetAvailableResult, error) {
@@ -75,6 +78,23 @@ func (e *executor) JobGetAvailable(
 		return &riverdriver.JobGetAvailableResult{}, nil
 	}
 
+	end := e.driver.runs.Fetch()
+	res, err := e.take(ctx, params)
+	if err != nil {
+		end(nil)
+		return nil, err
+	}
+	end(slices.DeleteFunc(slices.Clone(res.Jobs), func(j *rivertype.JobRow) bool {
+		return j.Kind != deliver.Args{}.Kind() || res.DecodeErrors[j.ID] != nil
+	}))
+	return res, nil
+}
+
+// take takes jobs of a queue: of bursts as many as leave room for others, each tenant's in turn. River asks again with its
+// poll.
+func (e *executor) take(
+	ctx context.Context, params *riverdriver.JobGetAvailableParams,
+) (*riverdriver.JobGetAvailableResult, error) {
 	began := time.Now()
 	if params.Queue != ledger.QueueDeliverBulk {
 		res, err := e.driver.fetches.JobGetAvailable(ctx, params)

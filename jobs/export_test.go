@@ -12,18 +12,19 @@ import (
 	"github.com/outhook/outhook/internal/dbclock"
 	"github.com/outhook/outhook/jobs/lane"
 	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/presence"
 )
 
 // ExecutorOf returns what River's maintenance uses in a process whose clock the database's is ahead of by offset.
 func ExecutorOf(pool *pgxpool.Pool, offset time.Duration) riverdriver.Executor {
 	clock, now := &dbclock.Clock{}, time.Now()
 	clock.Sample(now, now, now.Add(offset))
-	return newDriver(pool, clock, lane.NewBulkLimiter(lane.DefaultConfig().BulkRate), time.Millisecond).GetExecutor()
+	return newDriver(pool, clock, presence.NewRuns(), lane.NewBulkLimiter(lane.DefaultConfig().BulkRate), time.Millisecond).GetExecutor()
 }
 
 // ListenerOf returns what River's client hears with, which passes a hint on every so often at most.
 func ListenerOf(pool *pgxpool.Pool, every time.Duration) riverdriver.Listener {
-	d := newDriver(pool, &dbclock.Clock{}, lane.NewBulkLimiter(1), every)
+	d := newDriver(pool, &dbclock.Clock{}, presence.NewRuns(), lane.NewBulkLimiter(1), every)
 	return d.GetListener(&riverdriver.GetListenenerParams{Schema: "outhook"})
 }
 
@@ -32,6 +33,9 @@ func Fetched(list []db.RiverJob) *riverdriver.JobGetAvailableResult { return fet
 
 // InFlight returns how many runs of a client's have begun and not ended.
 func InFlight(c *Client) int { return c.deliver.UnderWay() }
+
+// RunsOf returns what a client has in hand.
+func RunsOf(c *Client) *presence.Runs { return c.driver.runs }
 
 // ClockOf returns the clock of a client.
 func ClockOf(c *Client) *dbclock.Clock { return c.clock }

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/retry"
+	"github.com/outhook/outhook/jobs"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
@@ -314,26 +316,70 @@ func TestAJobThatCantBeReadIsDiscarded(t *testing.T) {
 	}, func() any { return nil })
 }
 
+// enqueuedAs enqueues an event whose only job is as set says when others see it.
+func (b *testBundle) enqueuedAs(t *testing.T, set string, args ...any) (eventID uuid.UUID) {
+	t.Helper()
+	tx, err := b.pool.Begin(b.ctx)
+	require.NoError(t, err)
+	defer tx.Rollback(b.ctx)
+	require.NoError(t, tx.QueryRow(b.ctx, `SELECT outhook.enqueue($1, 'invoice.paid', '{}'::text)`, tenant).Scan(&eventID))
+	_, err = tx.Exec(b.ctx, `UPDATE outhook.river_job SET `+set+` WHERE kind = 'deliver' AND args ->> 'event_id' = '`+eventID.String()+`'`, args...)
+	require.NoError(t, err)
+	require.NoError(t, tx.Commit(b.ctx))
+	return eventID
+}
+
+// fetchedBy says that a client has fetched a job a while ago.
+const fetchedBy = `state = 'running', attempt = 1, attempted_at = now() - interval '10 s', attempted_by = ARRAY[$1::text]`
+
 // The answer to a fetch is lost: the database says that a delivery runs here, and nobody here knows of it.
 func TestAFetchOfWhichNobodyHeardIsUndone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	endpointID, _ := b.endpoint(t)
 	client := b.start(t, b.config(t))
-	tx, err := b.pool.Begin(b.ctx)
-	require.NoError(t, err)
-	var eventID uuid.UUID
-	require.NoError(t, tx.QueryRow(b.ctx, `SELECT outhook.enqueue($1, 'invoice.paid', '{}'::text)`, tenant).Scan(&eventID))
-	_, err = tx.Exec(b.ctx, `UPDATE outhook.river_job SET state = 'running', attempt = 1, attempted_at = now() - interval '10 s',
-		attempted_by = ARRAY[$1::text] WHERE kind = 'deliver'`, client.River().ID())
-	require.NoError(t, err)
 	began := time.Now()
-	require.NoError(t, tx.Commit(b.ctx))
+	eventID := b.enqueuedAs(t, fetchedBy, client.River().ID())
 
 	d := b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 	require.Less(t, time.Since(began), 15*time.Second)
 	require.Equal(t, int32(1), d.AttemptCount)
 	require.Len(t, b.attempts(t, eventID), 1)
+}
+
+// The answer to a fetch comes late, as it does to a process that was frozen: what it brings runs then, and so is not taken
+// for lost before, nor before each run has begun.
+func TestAFetchThatIsHeardOfLateIsNotUndone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	client := b.start(t, b.config(t))
+	runs := jobs.RunsOf(client)
+	end := runs.Fetch()
+	eventually(t, func() bool {
+		_, ok := runs.Known()
+		return !ok
+	}, func() any { return "the fetch is not slow yet" })
+
+	eventID := b.enqueuedAs(t, fetchedBy, client.River().ID())
+	row := &rivertype.JobRow{Queue: ledger.QueueDeliver}
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT job_id FROM outhook.deliveries WHERE event_id = $1`, eventID).Scan(&row.ID))
+	runsOn := func(why string) {
+		t.Helper()
+		for range 2 { // the first look may have been under way
+			other := b.enqueuedAs(t, `state = 'retryable', scheduled_at = now()`)
+			b.awaitState(t, other, endpointID, db.DeliveryStateSucceeded)
+		}
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE id = $1 AND state = 'running' AND attempt = 1`, row.ID), why)
+	}
+
+	runsOn("the fetch that brings it is under way")
+	end([]*rivertype.JobRow{row})
+	runsOn("its run has not begun")
+	runs.Begin(row)
+	runsOn("its run has not ended")
+	runs.End(row)
+	b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 }
 
 // An order to cancel that was noted while the attempt ran holds, although the process did not hear of it.

@@ -37,13 +37,12 @@ WITH due AS MATERIALIZED (
 UPDATE outhook.river_job AS j SET state = 'available' FROM due WHERE j.id = due.id;
 
 -- name: FreeLostRuns :execrows
--- Gives back the deliveries that a client has fetched and knows nothing of: the answer to its fetch was lost. No request
--- left, and the number is free again. job_ids: the runs that it knows. Should one of those freed turn up late, it
--- is no longer its job's current run. One that was to be cancelled is.
+-- Gives back the deliveries that a client has fetched before a time and knows nothing of: the answer to its fetch was lost.
+-- No request left, and the number is free again. job_ids: what it knows of those. One that was to be cancelled is.
 WITH lost AS MATERIALIZED (
     SELECT s.id, s.metadata ? 'cancel_attempted_at' AS to_cancel FROM outhook.river_job AS s
     WHERE s.state = 'running' AND s.kind = 'deliver' AND s.attempted_by[array_upper(s.attempted_by, 1)] = @client_id::text
-        AND s.attempted_at < now() - interval '5 s' AND s.id NOT IN (SELECT unnest(@job_ids::bigint[]))
+        AND s.attempted_at < @fetched_before::timestamptz AND s.id NOT IN (SELECT unnest(@job_ids::bigint[]))
     FOR UPDATE SKIP LOCKED
 )
 UPDATE outhook.river_job AS j SET attempt = j.attempt - 1, finalized_at = CASE WHEN lost.to_cancel THEN now() END,

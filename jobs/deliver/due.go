@@ -81,12 +81,25 @@ func (d *Due) look(ctx context.Context) error {
 		}
 	}
 
-	n, err := db.New().FreeLostRuns(ctx, w.pool, d.clientID, w.runs.IDs())
-	if n > 0 {
-		w.calm.WarnContext(ctx, "gave back deliveries that were fetched and not heard of", slog.Int64("count", n))
-	}
-	if err != nil {
+	if err := d.free(ctx); err != nil {
 		return err
 	}
 	return d.Look(ctx, w.pool)
+}
+
+// free gives back what this process was given and does not know. Until when that was given is said before what it knows is
+// asked: whenever it is frozen on the way, what it then hears of was given later, or the fetch that brings it is under way.
+func (d *Due) free(ctx context.Context) error {
+	w := d.worker
+	before := w.clock.Now().Add(-presence.LostAfter)
+	known, ok := w.runs.Known()
+	if !ok {
+		return nil
+	}
+
+	n, err := db.New().FreeLostRuns(ctx, w.pool, d.clientID, before, known)
+	if n > 0 {
+		w.calm.WarnContext(ctx, "gave back deliveries that were fetched and not heard of", slog.Int64("count", n))
+	}
+	return err
 }

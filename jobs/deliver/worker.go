@@ -69,6 +69,7 @@ type Parts struct {
 	Pool     *pgxpool.Pool
 	Clock    *dbclock.Clock
 	Presence *presence.Lease
+	Runs     *presence.Runs
 	Lanes    *lane.Keeper
 	Bulk     *lane.BulkLimiter
 	Tracker  *health.Tracker
@@ -85,7 +86,7 @@ func NewWorker(cfg Config, p Parts) *Worker {
 		cfg: cfg, pool: p.Pool, logger: p.Logger, calm: p.Calm, clock: p.Clock,
 		loader: newLoader(p), recorder: newRecorder(cfg, p), presence: p.Presence, lanes: p.Lanes, done: p.Done,
 		metrics: newMeters(p.Metrics), tracer: newTracer(cfg.Tracing), bulk: p.Bulk,
-		runs: presence.NewRuns(), returns: newReturns(p), lines: newLines(p.Logger),
+		runs: p.Runs, returns: newReturns(p), lines: newLines(p.Logger),
 	}
 }
 
@@ -93,7 +94,7 @@ func NewWorker(cfg Config, p Parts) *Worker {
 func (w *Worker) UsePool(pool *pgxpool.Pool) { w.loader.pool, w.recorder.pool = pool, pool }
 
 // UnderWay returns how many runs have begun and not ended.
-func (w *Worker) UnderWay() int { return len(w.runs.IDs()) }
+func (w *Worker) UnderWay() int { return w.runs.Len() }
 
 // Work runs a delivery once. It always returns nil: whichever way the run went, it has ended in the database, unless
 // the process gives up on what it could not tell it; then others take it for a dead worker's.

@@ -14,8 +14,17 @@ import (
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
-// fetchSilence is how long deliveries may be due of which this process takes none although it could.
-const fetchSilence = 10 * time.Second
+const (
+	// fetchSilence is how long deliveries may be due of which this process takes none although it could.
+	fetchSilence = 10 * time.Second
+
+	// slowFetch is how long a fetch may be under way and what it brings still be known for not having been lost.
+	slowFetch = 4 * time.Second
+
+	// LostAfter is how long ago a delivery was fetched at least that this process was given and knows nothing of, for the
+	// answer to have been lost: above slowFetch by what the database's clock may be wrong.
+	LostAfter = slowFetch + time.Second
+)
 
 // Fetching tells whether this process takes what is due. A look each second finds out which queues have jobs that are
 // due; that a fetch brings none of them, for so long, is nobody's order: neither is the queue paused, nor are all of
@@ -73,20 +82,45 @@ func (f *Fetching) Look(ctx context.Context, dbtx db.DBTX) error {
 	return nil
 }
 
-// Runs are the jobs of the runs that have begun and not ended.
+// Runs are the jobs that this process has in hand: those that a fetch has brought and whose run has not begun, and those
+// of the runs that have begun and not ended.
 type Runs struct {
-	mu     sync.Mutex
-	jobs   map[int64]int  // how many runs of a job: one that was taken for dead may go on beside the next
-	queues map[string]int // by the queue whose workers work them
+	mu      sync.Mutex
+	fetches map[*time.Time]bool // when those that are under way began
+	fetched map[int64]bool
+	jobs    map[int64]int  // how many runs of a job: one that was taken for dead may go on beside the next
+	queues  map[string]int // by the queue whose workers work them
 }
 
 // NewRuns returns those of a process that runs none yet.
-func NewRuns() *Runs { return &Runs{jobs: map[int64]int{}, queues: map[string]int{}} }
+func NewRuns() *Runs {
+	return &Runs{
+		fetches: map[*time.Time]bool{}, fetched: map[int64]bool{}, jobs: map[int64]int{}, queues: map[string]int{},
+	}
+}
+
+// Fetch notes that a fetch begins. end notes what it has brought, and is to be called before anybody else hears of that.
+func (r *Runs) Fetch() (end func([]*rivertype.JobRow)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	began := new(time.Now())
+	r.fetches[began] = true
+
+	return func(jobs []*rivertype.JobRow) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.fetches, began)
+		for _, j := range jobs {
+			r.fetched[j.ID] = true
+		}
+	}
+}
 
 // Begin notes that a run of a job begins.
 func (r *Runs) Begin(job *rivertype.JobRow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	delete(r.fetched, job.ID)
 	r.jobs[job.ID]++
 	r.queues[ledger.WorkedAs(job.Queue)]++
 }
@@ -108,9 +142,23 @@ func (r *Runs) Of(queue string) int {
 	return r.queues[queue]
 }
 
-// IDs returns the jobs that have a run, in no order.
-func (r *Runs) IDs() []int64 {
+// Len returns how many jobs have a run.
+func (r *Runs) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.jobs))
+	return len(r.jobs)
+}
+
+// Known returns the jobs in hand, in no order. ok says that all are among them that this process was given more than
+// LostAfter ago and has not ended since: no fetch has been under way for long, on either clock, since the monotonic one
+// stands still while the machine is suspended.
+func (r *Runs) Known() (ids []int64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for began := range r.fetches {
+		if time.Since(*began) > slowFetch || time.Now().Round(0).Sub(*began) > slowFetch {
+			return nil, false
+		}
+	}
+	return slices.AppendSeq(slices.Collect(maps.Keys(r.jobs)), maps.Keys(r.fetched)), true
 }
