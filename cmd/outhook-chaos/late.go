@@ -75,10 +75,10 @@ func (p *punctuality) queue(d *storedDelivery, turns []*turn) {
 			continue
 		}
 
-		p.lanes[d.endpointID].serve(span{t.start, later(t.end, t.start.Add(e.every()))}, t.due)
-		p.bursts.serve(span{t.start, t.start}, t.due)
+		p.lanes[d.endpointID].serve(span{t.start, later(t.end, t.start.Add(e.every()))}, t.place)
+		p.bursts.serve(span{t.start, t.start}, t.place)
 		if p.numbers[d.eventID] < burstBase {
-			p.shared.serve(span{t.start, t.start}, t.due)
+			p.shared.serve(span{t.start, t.start}, t.place)
 		}
 	}
 }
@@ -93,14 +93,14 @@ func (p *punctuality) queueHolds(all map[deliveryKey][]*turn) {
 				continue
 			}
 
-			due := h.from
+			place := h.from
 			for _, t := range all[key] {
-				if t.number == h.number && !t.free {
-					due = earlier(due, t.due)
+				if t.number == h.number {
+					place = earlier(place, t.place)
 				}
 			}
 			for _, s := range p.helpless(h) {
-				l.serve(s, due)
+				l.serve(s, place)
 			}
 		}
 	}

@@ -152,11 +152,13 @@ func TestWhatExcusesLateness(t *testing.T) {
 			b.watch.notePacer(at(10), time.Second)
 			b.unpaced = join(b.watch.unpaced...)
 		}, 1},
-		"ALaneThatServedWhatWasRecoveredBefore": {func(b *bench) { b.recovered(at(1), at(2)) }, 0},
-		"ALaneThatServedWhatWasRecoveredLater":  {func(b *bench) { b.recovered(at(4), at(5)) }, 1},
-		"ItWasRecovered":                        {func(b *bench) { b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{at(9), at(13)}}} }, 0},
-		"ItWasRecoveredBefore":                  {func(b *bench) { b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{at(-9), at(0)}}} }, 1},
-		"NoLaneWhileNobodyPaced":                {func(b *bench) { b.unpaced = join(span{at(1), at(12)}) }, 1},
+		"ALaneThatServedWhatWasRecoveredBefore":      {func(b *bench) { b.recovered(at(1), at(2)) }, 0},
+		"ALaneThatServedWhatWasRecoveredLater":       {func(b *bench) { b.recovered(at(4), at(5)) }, 1},
+		"ALaneThatServedATransactionThatBeganBefore": {func(b *bench) { b.committed(at(1), at(2)) }, 0},
+		"ALaneThatServedATransactionThatBeganLater":  {func(b *bench) { b.committed(at(5), at(6)) }, 1},
+		"ItWasRecovered":         {func(b *bench) { b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{at(9), at(13)}}} }, 0},
+		"ItWasRecoveredBefore":   {func(b *bench) { b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{at(-9), at(0)}}} }, 1},
+		"NoLaneWhileNobodyPaced": {func(b *bench) { b.unpaced = join(span{at(1), at(12)}) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -187,7 +189,7 @@ func (b *bench) taken(due time.Time) {
 	other := deliveryKey{uuid.New(), b.d.endpointID}
 	b.holders["two"] = &holder{trouble: spans{{at(3), at(12)}}}
 	b.holds[other] = []hold{{span{at(3), at(12)}, 1, "two"}}
-	b.others = map[deliveryKey][]*turn{other: {{storedAttempt: &storedAttempt{number: 1}, due: due}}}
+	b.others = map[deliveryKey][]*turn{other: {{storedAttempt: &storedAttempt{number: 1}, place: due}}}
 }
 
 // recovered has a delivery of the endpoint, which has a lane, that was cancelled and recovered at a time take ten seconds.
@@ -198,6 +200,16 @@ func (b *bench) recovered(from, to time.Time) {
 	b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{from, to.Add(time.Millisecond)}}}
 	b.queue(other, b.turns(other, at(-20)))
 	b.recovers = nil
+}
+
+// committed has a delivery of the endpoint, which has a lane, whose transaction began at a time, and was committed at another,
+// take ten seconds from the moment on at which the other one is due.
+func (b *bench) committed(began, told time.Time) {
+	b.byID[b.d.endpointID].limit = 5
+	other := &storedDelivery{deliveryKey: deliveryKey{uuid.New(), b.d.endpointID}}
+	other.attempts = []storedAttempt{{number: 1, outcome: "succeeded", startedAt: at(2), duration: 10 * time.Second}}
+	b.numbers[other.eventID], b.told = 7, map[int64]time.Time{7: told}
+	b.queue(other, b.turns(other, began))
 }
 
 func TestRowsWithoutARequestNeedACause(t *testing.T) {

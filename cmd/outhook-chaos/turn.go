@@ -28,6 +28,7 @@ type turn struct {
 	end     time.Time // the latest at which it can have ended
 
 	due    time.Time     // by its schedule; that of the event for the first
+	place  time.Time     // where it stood in line
 	spread time.Duration // how much later it may have been due, by its jitter
 	bound  time.Duration // how much later than that it may be, since runs before it died
 	base   *turn         // the known failure whose delay it waited for, nil: none
@@ -60,11 +61,11 @@ func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 			}
 		}
 		if reset := resets.during(span{before.start, t.start}); len(reset) > 0 {
-			t.free, t.due, least = true, reset[0].from, 0
+			t.free, t.due, t.place, least = true, reset[0].from, reset[0].from, 0
 			continue
 		}
 		if before.outcome == "succeeded" || most > len(e.delays()) {
-			t.free, t.due, least, most = true, t.start, 0, 0
+			t.free, t.due, t.place, least, most = true, t.start, t.start, 0, 0
 			continue
 		}
 		p.schedule(t, before, e, max(least, 1), max(most, 1))
@@ -72,12 +73,14 @@ func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 	return list
 }
 
-// first says when a first attempt was due: when its client knew that the event is committed, at the latest.
+// first says when a first attempt was due: when its client knew that the event is committed, at the latest. It stands in
+// line by the beginning of the transaction, though, which is long before that for one of many events.
 func (p *punctuality) first(t *turn, d *storedDelivery, created time.Time, resets spans) {
 	told, ok := p.told[p.numbers[d.eventID]]
-	t.due, t.free = later(created, told), !ok
+	t.due, t.place, t.free = later(created, told), created, !ok
 	if reset := resets.during(span{created, t.start}); len(reset) > 0 {
 		t.due, t.free = later(created, reset[0].from), true
+		t.place = t.due
 	}
 }
 
@@ -119,4 +122,5 @@ func (p *punctuality) schedule(t, before *turn, e *endpoint, least, most int) {
 		t.base, t.delay, t.free = before.base, before.delay, before.free
 		t.due, t.spread, t.bound = before.due, before.spread, before.bound+unknownBound
 	}
+	t.place = t.due
 }
