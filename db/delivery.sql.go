@@ -796,7 +796,7 @@ WITH r AS (
             AND (k.fresh OR (k.event_id, k.endpoint_id) IN (SELECT t.event_id, t.endpoint_id FROM repeated AS t)) END AS ends
     FROM k
 ), m AS MATERIALIZED (
-    SELECT e.i, e.event_id, e.endpoint_id, e.job_id, e.job_attempt, e.number, e.ending, e.state, e.reason, e.ended_as, e.at, e.failures, e.reopened, e.dropped, e.died, e.late, e.job_error, e.outcome, e.recorded, e.owns, e.owner, e.was, e.was_reason, e.attempt_count, e.try_count, e.next_attempt_at, e.completed_at, e.live, e.queue, e.same, e.current, e.cancelled, e.overtaken, e.ends, e.same AND e.outcome = '' AS unsent, e.ends AND e.live AND NOT e.overtaken AS moves,
+    SELECT e.i, e.event_id, e.endpoint_id, e.job_id, e.job_attempt, e.number, e.ending, e.state, e.reason, e.ended_as, e.at, e.failures, e.reopened, e.dropped, e.died, e.late, e.job_error, e.outcome, e.recorded, e.owns, e.owner, e.was, e.was_reason, e.attempt_count, e.try_count, e.next_attempt_at, e.completed_at, e.live, e.queue, e.same, e.current, e.cancelled, e.overtaken, e.ends, e.queue LIKE 'endpoint-%' OR e.queue LIKE 'bulk-%' AS line, e.same AND e.outcome = '' AS unsent, e.ends AND e.live AND NOT e.overtaken AS moves,
         e.ends AND e.overtaken AS marks,
         e.ends AND e.owns AND (e.was = 'pending' OR (e.reopened AND e.outcome <> '')
             OR (e.was = 'failed' AND e.state = 'succeeded')) AS applies,
@@ -823,7 +823,8 @@ WITH r AS (
 ), ended AS (
     UPDATE outhook.river_job AS j SET attempt = j.attempt - m.unsent::integer,
         state = CASE WHEN NOT m.moves THEN j.state::text WHEN m.cancelled THEN 'cancelled'
-            WHEN m.ending = 'done' THEN m.ended_as WHEN m.at < now() + interval '5 s' THEN 'available'
+            WHEN m.ending = 'done' THEN m.ended_as
+            WHEN m.at < now() + interval '5 s' AND (m.ending <> 'back' OR m.line IS NOT TRUE) THEN 'available'
             WHEN m.ending = 'wait' THEN 'retryable' ELSE 'scheduled' END::outhook.river_job_state,
         finalized_at = CASE WHEN m.moves AND (m.cancelled OR m.ending = 'done') THEN now() ELSE j.finalized_at END,
         queue = CASE WHEN m.moves AND NOT m.cancelled THEN coalesce(m.queue, j.queue) ELSE j.queue END,
@@ -835,15 +836,17 @@ WITH r AS (
             jsonb_build_object('at', now(), 'attempt', m.job_attempt, 'error', m.job_error, 'trace', '')) ELSE j.errors END,
         metadata = CASE WHEN NOT m.ends THEN j.metadata
             WHEN m.marks THEN j.metadata || jsonb_build_object('cancel_attempted_at', now())
-            WHEN m.died THEN (j.metadata - '{due,late}'::text[]) || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
+            WHEN m.died THEN (j.metadata - '{due,late,place}'::text[]) || jsonb_build_object('rescues', coalesce((j.metadata ->> 'rescues')::integer, 0) + 1,
                 'begun', coalesce((j.metadata ->> 'begun')::integer, 0) + 1)
-            WHEN m.ending = 'back' THEN (j.metadata - '{release,due,late}'::text[])
+            WHEN m.ending = 'back' THEN (j.metadata - '{release,due,late,place}'::text[])
                 || jsonb_build_object('snoozes', coalesce((j.metadata ->> 'snoozes')::bigint, 0) + 1)
-            WHEN m.ending = 'aside' THEN j.metadata - '{release,due,late}'::text[]
-            ELSE j.metadata - '{release,rescues,begun,due,late}'::text[] END
+            WHEN m.ending = 'aside' THEN j.metadata - '{release,due,late,place}'::text[]
+            ELSE j.metadata - '{release,rescues,begun,due,late,place}'::text[] END
             || CASE WHEN m.ends AND m.late <> '' AND m.ending = 'back' THEN jsonb_build_object('late', m.late, 'due', coalesce(
                 (extract(epoch FROM m.next_attempt_at) * 1000000)::bigint::text, j.metadata ->> 'due',
                 (extract(epoch FROM j.scheduled_at) * 1000000)::bigint::text)) ELSE '{}' END
+            || CASE WHEN m.ends AND m.line AND m.ending = 'back'
+                THEN jsonb_build_object('place', (extract(epoch FROM j.scheduled_at) * 1000000)::bigint::text) ELSE '{}' END
     FROM m
     WHERE j.id = m.job_id AND NOT (m.dropped AND m.current AND m.ends) AND (m.moves OR m.marks OR m.unsent)
         AND j.id = ANY (ARRAY(SELECT x.job_id FROM m AS x WHERE NOT (x.dropped AND x.current AND x.ends)))
@@ -903,7 +906,8 @@ type SettleRunsRow struct {
 // 'done' with an attempt change the job only if the run is its current one (attempt and attempted_at): a repeated call
 // must not act on another. outcome ”: there was no request. died: the run panicked, which counts like a worker's death.
 // late: what gives the run back, if trouble of ours does, else ”; its job notes that, and since when it is due, which its
-// scheduled_at no longer says.
+// scheduled_at no longer says. In a lane or a burst, where many may stand in line, a job that is given back waits as scheduled,
+// and gets its place back when it is woken (WakeJobs).
 //
 // An attempt replaces an 'unknown' row of its number and nothing else; if it is in the log already, the call is a
 // repetition and changes nothing. Numbers below it that have no row are runs whose worker died. The delivery's INSERT

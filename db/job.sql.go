@@ -214,10 +214,13 @@ WITH due AS MATERIALIZED (
     WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= now()
     ORDER BY s.scheduled_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
-UPDATE outhook.river_job AS j SET state = 'available' FROM due WHERE j.id = due.id
+UPDATE outhook.river_job AS j SET state = 'available', scheduled_at = CASE WHEN j.metadata ->> 'place' ~ '^[0-9]{16}$'
+    THEN least(j.scheduled_at, to_timestamp((j.metadata ->> 'place')::float8 / 1000000)) ELSE j.scheduled_at END
+FROM due WHERE j.id = due.id
 `
 
-// Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting.
+// Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting. One that
+// was given back in a lane or a burst stands where it was.
 func (q *Queries) WakeJobs(ctx context.Context, db DBTX, maxRows int32) (int64, error) {
 	result, err := db.Exec(ctx, wakeJobs, maxRows)
 	if err != nil {

@@ -108,6 +108,56 @@ func TestWhatIsGivenBackStaysDue(t *testing.T) {
 	require.Zero(t, b.inspect(t)["deliveries_given_back"])
 }
 
+// What is given back or rescued keeps its place among those that wait for their endpoint's turn, or their tenant's: it would
+// wait once more for all of them.
+func TestWhatIsGivenBackKeepsItsPlaceInLine(t *testing.T) {
+	t.Parallel()
+	for _, queue := range []string{"deliver_limited", "bulk-0000000", "deliver"} {
+		t.Run(queue, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			endpointID, _ := b.endpoint(t)
+			if queue == ledger.QueueDeliverLimited {
+				b.limitLater(t, endpointID, 10)
+			}
+			eventID := b.enqueue(t, `{}`)
+			b.exec(t, `UPDATE outhook.river_job SET queue = $1, scheduled_at = '2026-01-01 10:00:00.123456Z' WHERE kind = 'deliver'`, queue)
+			const job = `SELECT concat_ws(' ', j.state, j.queue = 'endpoint-' || $1::text, j.queue LIKE 'bulk-%', j.scheduled_at > now() - interval '1 hour',
+				j.scheduled_at = '2026-01-01 10:00:00.123456Z') FROM outhook.river_job AS j WHERE kind = 'deliver'`
+			is := func(want string) {
+				t.Helper()
+				var text string
+				require.NoError(t, b.pool.QueryRow(b.ctx, job, endpointID.String()).Scan(&text))
+				require.Equal(t, want, text)
+			}
+
+			jobID, attempt, at := b.fetch(t)
+			b.giveBackUntil(t, eventID, endpointID, jobID, attempt, at, time.Now().Add(3*time.Second))
+			switch queue {
+			case ledger.QueueDeliver:
+				is("available f f t f")
+				return
+			case ledger.QueueDeliverLimited:
+				is("scheduled t f t f")
+			default:
+				is("scheduled f t t f")
+			}
+
+			b.exec(t, `UPDATE outhook.river_job SET scheduled_at = now() WHERE kind = 'deliver'`)
+			n, err := db.New().WakeJobs(b.ctx, b.pool, 10)
+			require.NoError(t, err)
+			require.Equal(t, int64(1), n)
+			lane := map[bool]string{true: "t f", false: "f t"}[queue == ledger.QueueDeliverLimited]
+			is("available " + lane + " f t")
+
+			b.exec(t, `UPDATE outhook.river_job SET queue = $1 WHERE kind = 'deliver'`, queue)
+			b.pretendRunning(t, "dead")
+			require.Len(t, b.rescue(t), 1)
+			is("available " + lane + " f t")
+		})
+	}
+}
+
 // A worker that dies again and again keeps its deliveries from being sent, too: each rescue makes them run later.
 func TestWhatIsRescuedStaysDue(t *testing.T) {
 	t.Parallel()

@@ -119,10 +119,18 @@ func (b *testBundle) fetch(t *testing.T) (jobID int64, attempt int32, at time.Ti
 // giveBack ends a run that has sent nothing, as the recorder does.
 func (b *testBundle) giveBack(t *testing.T, eventID, endpointID uuid.UUID, jobID int64, attempt int32, at time.Time) {
 	t.Helper()
+	b.giveBackUntil(t, eventID, endpointID, jobID, attempt, at, time.Now())
+}
+
+// giveBackUntil is giveBack of one that waits until then.
+func (b *testBundle) giveBackUntil(
+	t *testing.T, eventID, endpointID uuid.UUID, jobID int64, attempt int32, at, until time.Time,
+) {
+	t.Helper()
 	_, err := db.New().SettleRuns(b.ctx, b.pool, db.SettleRunsParams{
 		EventIDs: []uuid.UUID{eventID}, EndpointIDs: []uuid.UUID{endpointID}, JobIDs: []int64{jobID},
 		JobAttempts: []int32{attempt}, AttemptedAts: []time.Time{at}, Numbers: []int32{attempt}, Endings: []string{"back"},
-		States: []string{"pending"}, Reasons: []string{""}, EndedAs: []string{"completed"}, Ats: []time.Time{time.Now()},
+		States: []string{"pending"}, Reasons: []string{""}, EndedAs: []string{"completed"}, Ats: []time.Time{until},
 		Failures: []int32{0}, Reopened: []bool{false}, Dropped: []bool{false}, Died: []bool{false}, Late: []string{""}, JobErrors: []string{""},
 		StatusCodes: []int32{0}, StartedAts: []time.Time{time.Now()}, DurationsMS: []int32{0}, Outcomes: []string{""},
 		Triggers: []string{""}, ResponsesTruncated: []bool{false}, Errors: []string{""}, RemoteAddrs: []string{""},

@@ -28,13 +28,16 @@ UPDATE outhook.river_job SET state = 'available', scheduled_at = now()
 WHERE id = ANY (@job_ids::bigint[]) AND state::text IN ('retryable', 'scheduled', 'available');
 
 -- name: WakeJobs :execrows
--- Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting.
+-- Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting. One that
+-- was given back in a lane or a burst stands where it was.
 WITH due AS MATERIALIZED (
     SELECT s.id FROM outhook.river_job AS s
     WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= now()
     ORDER BY s.scheduled_at LIMIT @max_rows FOR UPDATE SKIP LOCKED
 )
-UPDATE outhook.river_job AS j SET state = 'available' FROM due WHERE j.id = due.id;
+UPDATE outhook.river_job AS j SET state = 'available', scheduled_at = CASE WHEN j.metadata ->> 'place' ~ '^[0-9]{16}$'
+    THEN least(j.scheduled_at, to_timestamp((j.metadata ->> 'place')::float8 / 1000000)) ELSE j.scheduled_at END
+FROM due WHERE j.id = due.id;
 
 -- name: FreeLostRuns :execrows
 -- Gives back the deliveries that a client has fetched before a time and knows nothing of: the answer to its fetch was lost.

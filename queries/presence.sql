@@ -18,7 +18,8 @@ ON CONFLICT (name) DO UPDATE SET until = excluded.until,
 -- part could be seen without a gap: all the others' leases lapse, too, while the database is away.
 --
 -- The first rescue in a row lets a job run at once, since its worker may have died of anything. Each further one doubles a
--- wait, from 2 s to 10 minutes. A run that had recorded its failure keeps its place in the schedule. What is due soon
+-- wait, from 2 s to 10 minutes. A run that had recorded its failure keeps its place in the schedule, and one that may run at
+-- once its place in line. What is due soon
 -- becomes available rather than retryable, as everywhere. What a lane had released waits for a release again, and a run
 -- that was to be cancelled is. Since when a delivery is due its job notes, as in SettleRuns.
 --
@@ -56,7 +57,7 @@ WITH watched AS MATERIALIZED (
         state = (CASE WHEN due.to_cancel THEN 'cancelled' WHEN t.due_at >= now() + interval '5 seconds' THEN 'retryable'
             ELSE 'available' END)::outhook.river_job_state,
         finalized_at = CASE WHEN due.to_cancel THEN now() END,
-        scheduled_at = CASE WHEN due.to_cancel THEN j.scheduled_at ELSE t.due_at END,
+        scheduled_at = CASE WHEN due.to_cancel OR t.due_at <= now() THEN j.scheduled_at ELSE t.due_at END,
         queue = coalesce(due.lane_queue, j.queue),
         errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt,
             'error', CASE WHEN due.died THEN 'the worker died' ELSE 'the run did not end' END, 'trace', '')),
