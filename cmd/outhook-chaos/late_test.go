@@ -156,7 +156,14 @@ func TestWhatExcusesLateness(t *testing.T) {
 		"ALaneThatServedWhatWasRecoveredLater":       {func(b *bench) { b.recovered(at(4), at(5)) }, 1},
 		"ALaneThatServedATransactionThatBeganBefore": {func(b *bench) { b.committed(at(1), at(2)) }, 0},
 		"ALaneThatServedATransactionThatBeganLater":  {func(b *bench) { b.committed(at(5), at(6)) }, 1},
-		"ItWasRecovered":         {func(b *bench) { b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{at(9), at(13)}}} }, 0},
+		"AnotherWasRecoveredAfterADisabling": {func(b *bench) {
+			b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{at(9), at(13)}}}
+			b.byID[b.d.endpointID].off = []span{{at(-90), at(-80)}}
+		}, 1},
+		"ItWasRecovered": {func(b *bench) {
+			b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{at(9), at(13)}}}
+			b.byID[b.d.endpointID].off = []span{{at(7), at(8)}}
+		}, 0},
 		"ItWasRecoveredBefore":   {func(b *bench) { b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{at(-9), at(0)}}} }, 1},
 		"NoLaneWhileNobodyPaced": {func(b *bench) { b.unpaced = join(span{at(1), at(12)}) }, 1},
 	} {
@@ -198,8 +205,9 @@ func (b *bench) recovered(from, to time.Time) {
 	other := &storedDelivery{deliveryKey: deliveryKey{uuid.New(), b.d.endpointID}}
 	other.attempts = []storedAttempt{{number: 1, outcome: "succeeded", startedAt: to, duration: 10 * time.Second}}
 	b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{from, to.Add(time.Millisecond)}}}
+	b.byID[b.d.endpointID].off = []span{{from.Add(-time.Second), from}}
 	b.queue(other, b.turns(other, at(-20)))
-	b.recovers = nil
+	b.recovers, b.byID[b.d.endpointID].off = nil, nil
 }
 
 // committed has a delivery of the endpoint, which has a lane, whose transaction began at a time, and was committed at another,

@@ -42,7 +42,7 @@ func (t *turn) latest() time.Time { return t.due.Add(t.spread) }
 // turns returns the attempts of a delivery, in order.
 func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 	e, list := p.byID[d.endpointID], make([]*turn, len(d.attempts))
-	resets := join(slices.Concat(p.journal.of(replaysOf(d.deliveryKey)), e.resets(), p.recovers[e.id])...)
+	resets := join(slices.Concat(p.journal.of(replaysOf(d.deliveryKey)), e.resets(), p.recoversOf(e, created))...)
 	least, most := 0, 0 // known failures since the delivery was ordered: if each order that may have come did, if none did
 
 	for i := range d.attempts {
@@ -91,6 +91,16 @@ func (e *endpoint) resets() []span {
 		list[i].to = list[i].to.Add(resetFor)
 	}
 	return list
+}
+
+// recoversOf returns the times at which an event of a time may have been recovered: it must have been there before the
+// endpoint was enabled again.
+func (p *punctuality) recoversOf(e *endpoint, created time.Time) []span {
+	return slices.DeleteFunc(slices.Clone(p.recovers[e.id]), func(s span) bool {
+		return !slices.ContainsFunc(e.off, func(off span) bool {
+			return off.from.Before(s.to) && created.Before(off.to.Add(backAfter))
+		})
+	})
 }
 
 func (p *punctuality) newTurn(d *storedDelivery, attempt *storedAttempt) *turn {

@@ -46,6 +46,17 @@ func (c *Clock) at(moment time.Time) time.Time {
 	return c.database.Add(moment.Sub(c.measured))
 }
 
+// Error returns by how much the database's time may be ahead of Now, but for its drift since: who must not be early by it
+// waits so much longer.
+func (c *Clock) Error() time.Duration {
+	if c.Stub != nil {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trip / 2
+}
+
 // NowOrNil makes River use now() of the database itself in its queries, unless time is stubbed.
 func (c *Clock) NowOrNil() *time.Time {
 	if c.Stub == nil {

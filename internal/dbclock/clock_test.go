@@ -21,6 +21,7 @@ func TestClock(t *testing.T) {
 		c.Sample(start, at(2*time.Millisecond), at(time.Second+time.Millisecond))
 		c.Sample(at(time.Second), at(time.Second+40*time.Millisecond), at(2*time.Second+38*time.Millisecond))
 		require.InDelta(t, time.Second, c.Offset(), float64(exact))
+		require.Equal(t, time.Millisecond, c.Error())
 	})
 
 	t.Run("TakesAWorseOneAfterAMinute", func(t *testing.T) {
@@ -46,6 +47,7 @@ func TestClock(t *testing.T) {
 		t.Parallel()
 		c := &dbclock.Clock{}
 		require.Zero(t, c.Offset())
+		require.Zero(t, c.Error())
 		require.WithinDuration(t, time.Now(), c.Now(), time.Second)
 	})
 }

@@ -346,8 +346,9 @@ func (w *Worker) judge(r *run, rec *record, res egress.Result) {
 			rec.state, rec.reason = db.DeliveryStateFailed, ledger.ReasonExhausted
 			break
 		}
-		// On top of Retry-After too: it may have told the same time to many.
-		rec.ending, rec.at = wait, rec.at.Add(w.jitter(r).Lengthen(delay))
+		// On top of Retry-After too: it may have told the same time to many. Nor is it early where a slow answer of the
+		// database's has let its clock be known badly.
+		rec.ending, rec.at = wait, rec.at.Add(w.clock.Error()+w.jitter(r).Lengthen(delay))
 	}
 
 	if rec.state != db.DeliveryStateSucceeded {
