@@ -90,8 +90,8 @@ func (e *executor) JobGetAvailable(
 	return res, nil
 }
 
-// take takes jobs of a queue: of bursts as many as leave room for others, each tenant's in turn. River asks again with its
-// poll.
+// take takes jobs of a queue: of bursts as many as leave room for others, each tenant's in turn. River asks again
+// with its poll.
 func (e *executor) take(
 	ctx context.Context, params *riverdriver.JobGetAvailableParams,
 ) (*riverdriver.JobGetAvailableResult, error) {

@@ -142,7 +142,7 @@ func (t *tables) readRest(ctx context.Context, pool *pgxpool.Pool) error {
 	var recovered span
 	err = each(ctx, pool, `SELECT endpoint_id, created_at, coalesce(completed_at, now()) FROM outhook.operations
 		WHERE kind = 'recover' AND endpoint_id IS NOT NULL`, []any{&endpointID, &recovered.from, &recovered.to}, func() error {
-		t.recovers[endpointID] = append(t.recovers[endpointID], span{recovered.from, recovered.to.Add(resetFor)})
+		t.recovers[endpointID] = append(t.recovers[endpointID], recovered)
 		return nil
 	})
 	if err != nil {

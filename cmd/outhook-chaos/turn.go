@@ -33,7 +33,7 @@ type turn struct {
 	bound  time.Duration // how much later than that it may be, since runs before it died
 	base   *turn         // the known failure whose delay it waited for, nil: none
 	delay  time.Duration // the least that the schedule says, after base
-	free   bool          // a person has ordered it, or may have, not before it was due: nobody knows when
+	free   bool          // a person has ordered it, or may have, not before it was due; nobody knows when
 }
 
 // latest is when it was due at the latest.
@@ -73,8 +73,8 @@ func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 	return list
 }
 
-// first says when a first attempt was due: when its client knew that the event is committed, at the latest. It stands in
-// line by the beginning of the transaction, though, which is long before that for one of many events.
+// first says when a first attempt was due: when its client knew that the event is committed, at the latest. It stands
+// in line by the beginning of the transaction, though, which is long before that for one of many events.
 func (p *punctuality) first(t *turn, d *storedDelivery, created time.Time, resets spans) {
 	told, ok := p.told[p.numbers[d.eventID]]
 	t.due, t.place, t.free = later(created, told), created, !ok
@@ -95,12 +95,16 @@ func (e *endpoint) resets() []span {
 
 // recoversOf returns the times at which an event of a time may have been recovered: it must have been there before the
 // endpoint was enabled again.
-func (p *punctuality) recoversOf(e *endpoint, created time.Time) []span {
-	return slices.DeleteFunc(slices.Clone(p.recovers[e.id]), func(s span) bool {
-		return !slices.ContainsFunc(e.off, func(off span) bool {
+func (p *punctuality) recoversOf(e *endpoint, created time.Time) (list []span) {
+	for _, s := range p.recovers[e.id] {
+		s.to = s.to.Add(resetFor)
+		if slices.ContainsFunc(e.off, func(off span) bool {
 			return off.from.Before(s.to) && created.Before(off.to.Add(backAfter))
-		})
-	})
+		}) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 func (p *punctuality) newTurn(d *storedDelivery, attempt *storedAttempt) *turn {

@@ -46,8 +46,8 @@ func (c *Clock) at(moment time.Time) time.Time {
 	return c.database.Add(moment.Sub(c.measured))
 }
 
-// Error returns by how much the database's time may be ahead of Now, but for its drift since: who must not be early by it
-// waits so much longer.
+// Error returns by how much the database's time may be ahead of Now, but for its drift since: who must not be early
+// by it waits so much longer.
 func (c *Clock) Error() time.Duration {
 	if c.Stub != nil {
 		return 0

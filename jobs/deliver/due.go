@@ -87,8 +87,9 @@ func (d *Due) look(ctx context.Context) error {
 	return d.Look(ctx, w.pool)
 }
 
-// free gives back what this process was given and does not know. Until when that was given is said before what it knows is
-// asked: whenever it is frozen on the way, what it then hears of was given later, or the fetch that brings it is under way.
+// free gives back what this process was given and does not know. Until when that was given is said before what it
+// knows is asked: whenever it is frozen on the way, what it then hears of was given later, or the fetch that brings
+// it is under way.
 func (d *Due) free(ctx context.Context) error {
 	w := d.worker
 	before := w.clock.Now().Add(-presence.LostAfter)

@@ -82,8 +82,8 @@ func (f *Fetching) Look(ctx context.Context, dbtx db.DBTX) error {
 	return nil
 }
 
-// Runs are the jobs that this process has in hand: those that a fetch has brought and whose run has not begun, and those
-// of the runs that have begun and not ended.
+// Runs are the jobs that this process has in hand: those that a fetch has brought and whose run has not begun, and
+// those of the runs that have begun and not ended.
 type Runs struct {
 	mu      sync.Mutex
 	fetches map[*time.Time]bool // when those that are under way began
@@ -99,7 +99,8 @@ func NewRuns() *Runs {
 	}
 }
 
-// Fetch notes that a fetch begins. end notes what it has brought, and is to be called before anybody else hears of that.
+// Fetch notes that a fetch begins. end notes what it has brought, and is to be called before anybody else hears of
+// that.
 func (r *Runs) Fetch() (end func([]*rivertype.JobRow)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
