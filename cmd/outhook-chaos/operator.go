@@ -163,8 +163,10 @@ func (o *operator) rotate(ctx context.Context, rng *rand.Rand, e *endpoint) erro
 	secret := signature.NewSecret()
 	before := o.receivers.learn(e, secret)
 
-	err := o.insist(ctx, rng, http.MethodPost, "/api/endpoints/"+e.id.String()+"/rotate-secret",
-		fmt.Sprintf(`{"secret": %q, "overlap_seconds": %d, "force": true}`, secret.Reveal(), int(overlap.Seconds())))
+	// A conflict says that the secret is live already: the answer to the order was lost.
+	err := o.insistOn(ctx, rng, http.MethodPost, "/api/endpoints/"+e.id.String()+"/rotate-secret",
+		fmt.Sprintf(`{"secret": %q, "overlap_seconds": %d, "force": true}`, secret.Reveal(), int(overlap.Seconds())),
+		http.StatusOK, http.StatusConflict)
 	if err != nil {
 		return err
 	}
