@@ -90,8 +90,11 @@ func matrix() map[string]entry {
 
 		"list-usage":       {scopes: read, path: at("/api/usage"), kind: ofCounts},
 		"get-stats-series": {scopes: read, path: at("/api/stats/series"), kind: ofCounts},
-		"get-delivery":     {scopes: read, path: at("/api/deliveries/{event}/{endpoint}")},
-		"replay-delivery":  {scopes: operate, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},
+		"get-endpoint-series": {
+			scopes: read, path: at("/api/stats/series/endpoints?endpoint_id={endpoint}"), kind: ofCounts,
+		},
+		"get-delivery":    {scopes: read, path: at("/api/deliveries/{event}/{endpoint}")},
+		"replay-delivery": {scopes: operate, path: at("/api/deliveries/{event}/{endpoint}/replay"), body: at(`{"now":true}`), audited: "delivery"},
 		"replay-deliveries": {
 			scopes: operate, path: at("/api/deliveries/replay"), body: at(`{"deliveries":[{"event_id":"{event}","endpoint_id":"{endpoint}"}],"now":true}`),
 			kind: ofItems, audited: "delivery",

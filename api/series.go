@@ -42,20 +42,32 @@ type endedStats struct {
 	Cancelled int64 `json:"cancelled" doc:"By a worker; those that a person cancelled are not in it."`
 }
 
+// Steps is a time in steps. Like all that is embedded in an answer or an input, it has an exported name for huma.
+type Steps struct {
+	From  time.Time `json:"from" doc:"A multiple of the step."`
+	To    time.Time `json:"to"`
+	StepS int       `json:"step_s" doc:"How many seconds a step has."`
+}
+
 // series is what went on, step by step.
 type series struct {
-	From      time.Time    `json:"from" doc:"A multiple of the step."`
-	To        time.Time    `json:"to"`
-	StepS     int          `json:"step_s" doc:"How many seconds a step has."`
+	Steps
+
 	Items     []seriesStep `json:"items" nullable:"false" doc:"Each step, also those in which nothing happened."`
 	LatencyMS *percentiles `json:"latency_ms,omitempty" doc:"Of the whole time."`
 	AttemptMS *percentiles `json:"attempt_ms,omitempty" doc:"Of the whole time."`
 }
 
+// StepsInput asks for a time in steps.
+type StepsInput struct {
+	From  moment `query:"from" doc:"Default: an hour before to."`
+	To    moment `query:"to" doc:"Default: now."`
+	StepS int    `query:"step_s" minimum:"60" maximum:"604800" doc:"How many seconds a step has: it is rounded up to whole minutes, for times more than 2 hours ago to 5 minutes, and for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps; of several endpoints, 200. Default: about 100 steps."`
+}
+
 type seriesInput struct {
-	From       moment `query:"from" doc:"Default: an hour before to."`
-	To         moment `query:"to" doc:"Default: now."`
-	StepS      int    `query:"step_s" minimum:"60" maximum:"604800" doc:"How many seconds a step has: it is rounded up to whole minutes, for times more than 2 hours ago to 5 minutes, and for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps. Default: about 100 steps."`
+	StepsInput
+
 	EndpointID string `query:"endpoint_id" maxLength:"256" doc:"Only this endpoint's: its id, or its uid."`
 	TenantID   string `query:"tenant_id" maxLength:"255" doc:"Only this tenant's."`
 }
@@ -72,6 +84,7 @@ func (s *Server) addSeries() {
 		},
 		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getSeries)
+	s.addEndpointSeries()
 }
 
 func (s *Server) getSeries(ctx context.Context, in *seriesInput) (*seriesOutput, error) {
@@ -88,7 +101,7 @@ func (s *Server) getSeries(ctx context.Context, in *seriesInput) (*seriesOutput,
 		if err != nil {
 			return err
 		}
-		if err := out.Body.span(in, now.UTC()); err != nil {
+		if out.Body.Steps, err = in.span(now.UTC(), maxSteps); err != nil {
 			return err
 		}
 		if of.endpointID != nil {
@@ -114,8 +127,8 @@ func (of *subject) find(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// span sets the times and the step: as they are asked for, in multiples of what is kept of that age.
-func (v *series) span(in *seriesInput, now time.Time) error {
+// span returns the times and the step: as they are asked for, in multiples of what is kept of that age.
+func (in *StepsInput) span(now time.Time, most int) (v Steps, err error) {
 	v.To = now
 	if at := bound(in.To); at != nil {
 		v.To = at.UTC()
@@ -125,10 +138,10 @@ func (v *series) span(in *seriesInput, now time.Time) error {
 		v.From = at.UTC()
 	}
 	if !v.From.Before(v.To) {
-		return problem.Invalid("query.from", "must be before to")
+		return v, problem.Invalid("query.from", "must be before to")
 	}
 	if v.To.Year() > 2200 {
-		return problem.Invalid("query.to", "must be before 2201")
+		return v, problem.Invalid("query.to", "must be before 2201")
 	}
 
 	unit := kept(now.Sub(v.From))
@@ -139,11 +152,15 @@ func (v *series) span(in *seriesInput, now time.Time) error {
 	step = max(unit, (step + unit - 1).Truncate(unit))
 
 	v.From, v.To, v.StepS = floor(v.From, step), floor(v.To.Add(step-1), step), int(step/time.Second)
-	if steps := v.To.Sub(v.From) / step; steps > maxSteps {
-		return problem.Invalid("query.step_s", fmt.Sprintf("makes %d steps, at most %d are given", steps, maxSteps))
+	if n := v.count(); n > most {
+		return v, problem.Invalid("query.step_s", fmt.Sprintf("makes %d steps, at most %d are given", n, most))
 	}
-	return nil
+	return v, nil
 }
+
+func (v *Steps) step() time.Duration { return time.Duration(v.StepS) * time.Second }
+
+func (v *Steps) count() int { return int(v.To.Sub(v.From) / v.step()) }
 
 // kept returns how long a row of some age is. Rows become coarser an hour at a time.
 func kept(age time.Duration) time.Duration {
@@ -162,8 +179,8 @@ func floor(at time.Time, step time.Duration) time.Time {
 
 // read fills in the steps.
 func (v *series) read(ctx context.Context, tx pgx.Tx, of subject) error {
-	step := time.Duration(v.StepS) * time.Second
-	steps := make([]tally, int(v.To.Sub(v.From)/step))
+	step := v.step()
+	steps := make([]tally, v.count())
 	err := readRollups(ctx, tx, of, v.From, v.To, func(at time.Time) *tally { return &steps[int(at.Sub(v.From)/step)] })
 	if err != nil {
 		return err

@@ -189,3 +189,59 @@ func TestSeries(t *testing.T) {
 		b.requireFault(b.do(http.MethodGet, "/api/stats/series?"+query, ""), http.StatusUnprocessableEntity, at, "")
 	}
 }
+
+// Several endpoints are told of in one answer, each by steps that add up to what GET /api/stats/series says of it.
+func TestEndpointSeries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	busy, quiet, foreign := b.newEndpoint("acme", "").String(), b.newEndpoint("acme", "").String(), b.newEndpoint("other", "").String()
+	columns := "succeeded, rejected, timed_out, unreachable, blocked, unknown"
+	for minutesAgo := range 60 {
+		b.rollUp("acme", busy, minutesAgo, columns, "2, 1, 1, 1, 1, NULL")
+		b.rollUp("acme", busy, minutesAgo, columns, "1, NULL, NULL, NULL, NULL, 1")
+		b.rollUp("acme", "", minutesAgo, columns, "100, NULL, NULL, NULL, NULL, NULL")
+		b.rollUp("other", foreign, minutesAgo, columns, "7, NULL, NULL, NULL, NULL, NULL")
+	}
+
+	type answer struct {
+		From  time.Time
+		StepS int `json:"step_s"`
+		Items []struct {
+			EndpointID        string `json:"endpoint_id"`
+			Succeeded, Failed []int
+		}
+	}
+	get := func(query, key string) answer {
+		r := b.do(http.MethodGet, "/api/stats/series/endpoints?"+query, "", "Authorization", key)
+		require.Equal(t, http.StatusOK, r.status, "%s", r.body)
+		return decode[answer](t, r)
+	}
+	admin := "Bearer " + adminKey
+	to := time.Now().UTC().Truncate(10 * time.Minute)
+	span := "&from=" + to.Add(-30*time.Minute).Format(time.RFC3339) + "&to=" + to.Format(time.RFC3339) + "&step_s=600"
+
+	a := get("endpoint_id="+quiet+","+busy+","+foreign+","+busy+","+uuid.NewString()+span, admin)
+	require.Equal(t, 600, a.StepS)
+	require.Len(t, a.Items, 3)
+	require.Equal(t, quiet, a.Items[0].EndpointID)
+	require.Equal(t, []int{0, 0, 0}, a.Items[0].Succeeded)
+	require.Equal(t, []int{0, 0, 0}, a.Items[0].Failed)
+	require.Equal(t, busy, a.Items[1].EndpointID)
+	require.Equal(t, []int{30, 30, 30}, a.Items[1].Succeeded)
+	require.Equal(t, []int{50, 50, 50}, a.Items[1].Failed)
+	require.Equal(t, []int{70, 70, 70}, a.Items[2].Succeeded)
+
+	key := "Bearer " + b.requireObject(b.do(http.MethodPost, "/api/keys", `{"name":"k","scope":"read","tenant_id":"other"}`), 201)["key"].(string)
+	own := get("endpoint_id="+busy+","+foreign+span, key)
+	require.Len(t, own.Items, 1)
+	require.Equal(t, foreign, own.Items[0].EndpointID)
+	require.Empty(t, get("endpoint_id="+busy+span, key).Items)
+
+	many := strings.TrimSuffix(strings.Repeat(uuid.NewString()+",", 101), ",")
+	for query, at := range map[string]string{
+		"": "query.endpoint_id", "endpoint_id=x": "query.endpoint_id", "endpoint_id=" + many: "query.endpoint_id",
+		"endpoint_id=" + busy + "&from=" + to.Add(-24*time.Hour).Format(time.RFC3339) + "&step_s=300": "query.step_s",
+	} {
+		b.requireFault(b.do(http.MethodGet, "/api/stats/series/endpoints?"+query, ""), http.StatusUnprocessableEntity, at, "")
+	}
+}

@@ -270,3 +270,66 @@ func (q *Queries) OldestRollup(ctx context.Context, db DBTX, seconds int32, ageS
 	err := row.Scan(&begin)
 	return begin, err
 }
+
+const sumEndpointRollups = `-- name: SumEndpointRollups :many
+SELECT n.id AS endpoint_id, coalesce(s.step, -1)::integer AS step, coalesce(s.succeeded, 0)::bigint AS succeeded, coalesce(s.failed, 0)::bigint AS failed
+FROM outhook.endpoints AS n
+LEFT JOIN LATERAL (
+    SELECT (extract(epoch FROM r.at - $1::timestamptz)::bigint / $2::integer)::integer AS step,
+        sum(coalesce(r.succeeded, 0)) AS succeeded,
+        sum(coalesce(r.rejected, 0) + coalesce(r.timed_out, 0) + coalesce(r.unreachable, 0) + coalesce(r.blocked, 0)
+            + coalesce(r.unknown, 0)) AS failed
+    FROM outhook.rollups AS r
+    WHERE r.endpoint_id = n.id AND r.tenant_id = n.tenant_id AND r.at >= $1 AND r.at < $3::timestamptz
+    GROUP BY 1
+) AS s ON true
+WHERE n.id = ANY ($4::uuid[]) AND ($5::text IS NULL OR n.tenant_id = $5)
+`
+
+type SumEndpointRollupsParams struct {
+	Since       time.Time
+	StepSeconds int32
+	Until       time.Time
+	EndpointIDs []uuid.UUID
+	TenantID    *string
+}
+
+type SumEndpointRollupsRow struct {
+	EndpointID uuid.UUID
+	Step       int32
+	Succeeded  int64
+	Failed     int64
+}
+
+// The attempts of some endpoints, of a tenant or of any, by steps from since to before until; one row, of step -1, for an
+// endpoint that had none. Each endpoint's rows are looked up by the key, whatever the planner thinks of the others.
+func (q *Queries) SumEndpointRollups(ctx context.Context, db DBTX, arg SumEndpointRollupsParams) ([]SumEndpointRollupsRow, error) {
+	rows, err := db.Query(ctx, sumEndpointRollups,
+		arg.Since,
+		arg.StepSeconds,
+		arg.Until,
+		arg.EndpointIDs,
+		arg.TenantID,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SumEndpointRollupsRow{}
+	for rows.Next() {
+		var i SumEndpointRollupsRow
+		if err := rows.Scan(
+			&i.EndpointID,
+			&i.Step,
+			&i.Succeeded,
+			&i.Failed,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -85,6 +85,22 @@ SELECT r.at, coalesce(r.events, 0)::bigint AS events,
 FROM outhook.rollups AS r
 WHERE r.endpoint_id = @endpoint_id AND r.tenant_id = @tenant_id AND r.at >= @since::timestamptz AND r.at < @until::timestamptz;
 
+-- name: SumEndpointRollups :many
+-- The attempts of some endpoints, of a tenant or of any, by steps from since to before until; one row, of step -1, for an
+-- endpoint that had none. Each endpoint's rows are looked up by the key, whatever the planner thinks of the others.
+SELECT n.id AS endpoint_id, coalesce(s.step, -1)::integer AS step, coalesce(s.succeeded, 0)::bigint AS succeeded, coalesce(s.failed, 0)::bigint AS failed
+FROM outhook.endpoints AS n
+LEFT JOIN LATERAL (
+    SELECT (extract(epoch FROM r.at - @since::timestamptz)::bigint / @step_seconds::integer)::integer AS step,
+        sum(coalesce(r.succeeded, 0)) AS succeeded,
+        sum(coalesce(r.rejected, 0) + coalesce(r.timed_out, 0) + coalesce(r.unreachable, 0) + coalesce(r.blocked, 0)
+            + coalesce(r.unknown, 0)) AS failed
+    FROM outhook.rollups AS r
+    WHERE r.endpoint_id = n.id AND r.tenant_id = n.tenant_id AND r.at >= @since AND r.at < @until::timestamptz
+    GROUP BY 1
+) AS s ON true
+WHERE n.id = ANY (@endpoint_ids::uuid[]) AND (sqlc.narg('tenant_id')::text IS NULL OR n.tenant_id = sqlc.narg('tenant_id'));
+
 -- name: EraseRollups :exec
 -- Of a tenant and its endpoints.
 DELETE FROM outhook.rollups AS r

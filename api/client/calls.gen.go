@@ -1182,7 +1182,8 @@ type GetStatsSeriesParams struct {
 	// Default: now.
 	To time.Time
 	// How many seconds a step has: it is rounded up to whole minutes, for times more than 2 hours ago to 5 minutes, and
-	// for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps. Default: about 100 steps.
+	// for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps; of several endpoints, 200.
+	// Default: about 100 steps.
 	StepS int
 	// Only this endpoint's: its id, or its uid.
 	EndpointID string
@@ -1211,6 +1212,40 @@ func (c *Client) GetStatsSeries(ctx context.Context, params GetStatsSeriesParams
 		r.Query.Set("tenant_id", params.TenantID)
 	}
 	return call[Series](ctx, c, r, nil, options)
+}
+
+// GetEndpointSeriesParams are the parameters of [Client.GetEndpointSeries]. The zero value of each leaves it out.
+type GetEndpointSeriesParams struct {
+	// Default: an hour before to.
+	From time.Time
+	// Default: now.
+	To time.Time
+	// How many seconds a step has: it is rounded up to whole minutes, for times more than 2 hours ago to 5 minutes, and
+	// for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps; of several endpoints, 200.
+	// Default: about 100 steps.
+	StepS int
+	// Which: their ids, with commas.
+	EndpointID []string
+}
+
+// GetEndpointSeries calls GET /api/stats/series/endpoints: how some endpoints did, step by step, for small charts in
+// a list. Attempts that ended, as GET /api/stats/series counts them for one. An endpoint that is not there, or not
+// the key's tenant's, is left out.
+func (c *Client) GetEndpointSeries(ctx context.Context, params GetEndpointSeriesParams, options ...CallOption) (*EndpointSeries, error) {
+	r := Request{Method: "GET", Path: "/api/stats/series/endpoints", Query: url.Values{}, Header: http.Header{}}
+	if !params.From.IsZero() {
+		r.Query.Set("from", params.From.Format(time.RFC3339Nano))
+	}
+	if !params.To.IsZero() {
+		r.Query.Set("to", params.To.Format(time.RFC3339Nano))
+	}
+	if params.StepS != 0 {
+		r.Query.Set("step_s", strconv.Itoa(params.StepS))
+	}
+	if params.EndpointID != nil {
+		r.Query.Set("endpoint_id", strings.Join(params.EndpointID, ","))
+	}
+	return call[EndpointSeries](ctx, c, r, nil, options)
 }
 
 // EraseTenant calls DELETE /api/tenants/{tenant_id}/data: erase a tenant's data. Orders that everything the tenant

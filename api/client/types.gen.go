@@ -324,6 +324,27 @@ type EndpointRevision struct {
 	TimeoutMS int `json:"timeout_ms"`
 }
 
+// EndpointSeries is the schema of this name in the OpenAPI document.
+type EndpointSeries struct {
+	// A multiple of the step.
+	From time.Time `json:"from"`
+	// One for each endpoint that is there, in the order in which they are asked for.
+	Items []EndpointSteps `json:"items"`
+	// How many seconds a step has.
+	StepS int `json:"step_s"`
+
+	To time.Time `json:"to"`
+}
+
+// EndpointSteps is the schema of this name in the OpenAPI document.
+type EndpointSteps struct {
+	EndpointID string `json:"endpoint_id"`
+	// How many attempts did not, for each step.
+	Failed []int `json:"failed"`
+	// How many attempts succeeded, for each step.
+	Succeeded []int `json:"succeeded"`
+}
+
 // Erasure is the schema of this name in the OpenAPI document.
 type Erasure struct {
 	// Attempts whose headers, answers and addresses were erased.
