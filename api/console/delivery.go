@@ -13,7 +13,11 @@ import (
 	"github.com/outhook/outhook/api/web"
 )
 
-const statePending = "pending"
+// States of deliveries, as the API has them; none: of an endpoint that has no delivery.
+const (
+	statePending = "pending"
+	stateNone    = "none"
+)
 
 func listDeliveries(v *visit) error {
 	p := client.ListDeliveriesParams{
@@ -64,32 +68,51 @@ func (v *visit) deliveryFilters() []web.Input {
 	return append(filters, v.text("endpoint", "Endpoint", "id"))
 }
 
-// deliveryRows returns rows with the URLs of their endpoints, which are asked for once each.
+// deliveryRows returns rows with the URLs of their endpoints.
 func (v *visit) deliveryRows(list []client.Delivery) ([]web.DeliveryRow, error) {
-	urls := map[string]string{}
+	names := v.newNames()
 	rows := make([]web.DeliveryRow, len(list))
 
 	for i, d := range list {
-		address, known := urls[d.EndpointID]
-		if !known && len(urls) < maxNamedEndpoints {
-			endpoint, err := v.api.GetEndpoint(v.ctx(), d.EndpointID, client.GetEndpointParams{})
-			switch {
-			case err == nil:
-				address = place(endpoint.URL)
-			case !isGone(err):
-				return nil, err
-			default:
-				address = "deleted"
-			}
-			urls[d.EndpointID] = address
+		name, err := names.of(d.EndpointID)
+		if err != nil {
+			return nil, err
 		}
-		rows[i] = deliveryRow(d, address)
+		rows[i] = deliveryRow(d, name)
 	}
 	return rows, nil
 }
 
 // maxNamedEndpoints bounds how many endpoints a page asks for; the others have their ids.
 const maxNamedEndpoints = 20
+
+// names are the URLs of endpoints, which are asked for once each.
+type names struct {
+	visit *visit
+	known map[string]string
+}
+
+func (v *visit) newNames() *names { return &names{v, map[string]string{}} }
+
+// of returns an endpoint's URL without its query, or "" if too many were asked for.
+func (n *names) of(endpointID string) (string, error) {
+	name, known := n.known[endpointID]
+	if known || len(n.known) >= maxNamedEndpoints {
+		return name, nil
+	}
+
+	endpoint, err := n.visit.api.GetEndpoint(n.visit.ctx(), endpointID, client.GetEndpointParams{})
+	switch {
+	case err == nil:
+		name = place(endpoint.URL)
+	case !isGone(err):
+		return "", err
+	default:
+		name = "deleted"
+	}
+	n.known[endpointID] = name
+	return name, nil
+}
 
 func deliveryRow(d client.Delivery, endpoint string) web.DeliveryRow {
 	row := web.DeliveryRow{

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +33,12 @@ func listEndpoints(v *visit) error {
 	for _, e := range page.Items {
 		list.Rows = append(list.Rows, endpointRow(e))
 	}
-	return v.show(web.EndpointsPage(v.fresh("Endpoints"), list))
+	if err := v.sparks(list.Rows); err != nil {
+		return err
+	}
+	s := v.shell("Endpoints")
+	s.Refresh = overviewSeconds
+	return v.show(web.EndpointsPage(s, list))
 }
 
 func endpointRow(e client.Endpoint) web.EndpointRow {
@@ -94,6 +98,10 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 		page.Health.LastError = "answered " + strconv.Itoa(*e.Health.LastStatusCode)
 	}
 
+	page.Charts, _, err = v.activity(client.GetStatsSeriesParams{EndpointID: e.ID}, "/console/endpoints/"+e.ID)
+	if err != nil && !isBusy(err) {
+		return page, err
+	}
 	latest, err := v.api.ListDeliveries(v.ctx(), client.ListDeliveriesParams{EndpointID: e.ID, Order: "desc", Limit: 20})
 	if err != nil {
 		return page, err
@@ -105,10 +113,6 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 }
 
 func settings(e *client.Endpoint) []web.Header {
-	limit := "none"
-	if e.RateLimit.Requests > 0 {
-		limit = fmt.Sprintf("%d a %s, bursts of %d", e.RateLimit.Requests, e.RateLimit.Per, e.RateLimit.Burst)
-	}
 	schedule, jitter := "the server's", "the server's"
 	if e.RetrySchedule != nil {
 		schedule = strings.Join(e.RetrySchedule, ", ")
@@ -121,7 +125,7 @@ func settings(e *client.Endpoint) []web.Header {
 		{Name: "URL", Value: redacted(e.URL)},
 		{Name: "Timeout", Value: web.Milliseconds(float64(e.TimeoutMS))},
 		{Name: "Requests at a time", Value: strconv.Itoa(e.MaxInFlight)},
-		{Name: "Rate limit", Value: limit},
+		{Name: "Rate limit", Value: rateLimit(e.RateLimit)},
 		{Name: "Retry schedule", Value: schedule},
 		{Name: "Retry jitter", Value: jitter},
 		{Name: "Created", Value: e.CreatedAt.UTC().Format(time.RFC3339)},

@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 
 	"github.com/outhook/outhook/api/client"
 	"github.com/outhook/outhook/api/web"
@@ -13,6 +14,11 @@ const (
 
 	// eventAttempts is how many attempts stand on an event's page.
 	eventAttempts = 25
+
+	// maxExplained is how many endpoints of its tenant an event is explained for, and maxMisses how many that have no
+	// delivery of it stand on its page.
+	maxExplained = 1000
+	maxMisses    = 50
 
 	// maxShownPayload is how much of an indented payload a page holds, in bytes.
 	maxShownPayload = 64 << 10
@@ -58,11 +64,15 @@ func showEvent(v *visit) error {
 	if page.Deliveries, err = v.deliveryRows(event.Deliveries); err != nil {
 		return err
 	}
-	why, err := v.api.ExplainEvent(v.ctx(), id, client.ExplainEventParams{})
+	why, err := v.api.ExplainEvent(v.ctx(), id, client.ExplainEventParams{Limit: maxExplained})
 	if err != nil {
 		return err
 	}
 	explain(page.Deliveries, why.Items)
+	page.MoreMissed = why.NextCursor != nil
+	if err := v.addMisses(&page, why.Items); err != nil {
+		return err
+	}
 	for i := range page.Deliveries {
 		page.Deliveries[i].Actions = v.deliveryActions(&page.Deliveries[i], "small")
 	}
@@ -78,6 +88,43 @@ func showEvent(v *visit) error {
 		page.Attempts = append(page.Attempts, newAttempt(a, id))
 	}
 	return v.show(web.EventPage(v.fresh(event.Type), page))
+}
+
+// addMisses tells of the endpoints that have no delivery. Those that were not subscribed, which are most, come last.
+func (v *visit) addMisses(page *web.Event, why []client.Why) error {
+	var missed []client.Why
+	for _, w := range why {
+		if w.State == stateNone {
+			missed = append(missed, w)
+		}
+	}
+	slices.SortStableFunc(missed, func(a, b client.Why) int { return rank(a) - rank(b) })
+	if len(missed) > maxMisses {
+		missed, page.MoreMissed = missed[:maxMisses], true
+	}
+
+	names := v.newNames()
+	for _, w := range missed {
+		name, err := names.of(w.EndpointID)
+		if err != nil {
+			return err
+		}
+		page.Missed = append(page.Missed, web.MissRow{
+			EndpointID: w.EndpointID, Endpoint: name, Cause: web.MissMark(w.Because), Why: sentence(w.Text),
+		})
+	}
+	return nil
+}
+
+// rank orders endpoints without a delivery by how much somebody who asks would want to know of them.
+func rank(w client.Why) int {
+	switch {
+	case w.Because == "not_subscribed":
+		return 2
+	case w.Recoverable || w.Because == "delivery_missing":
+		return 0
+	}
+	return 1
 }
 
 func (v *visit) eventActions(event *client.FullEvent) (actions []web.Action) {

@@ -3,30 +3,35 @@ package console
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/outhook/outhook/api/client"
 	"github.com/outhook/outhook/api/web"
 )
 
+// nowSeconds is what the overview takes for now.
+const nowSeconds = 300
+
+// overviewSeconds is after how long the overview is read again: what it counts is added up each 10 s.
+const overviewSeconds = 10
+
 // overview shows what goes on now.
 func overview(v *visit) error {
-	window, err := strconv.Atoi(v.query("window"))
-	if err != nil || window < 1 || window > 3600 {
-		window = 300
-	}
 	tenant := v.query("tenant")
-	o := web.Overview{Tenant: tenant, Window: windowInput(window)}
+	o := web.Overview{Tenant: tenant}
 
-	stats, err := v.api.GetStats(v.ctx(), client.GetStatsParams{TenantID: tenant, WindowS: window})
-	switch {
-	case isBusy(err):
-		o.Notice = "The counts are missing: the database takes too long for them at this moment."
-	case err != nil:
+	charts, series, err := v.activity(client.GetStatsSeriesParams{TenantID: tenant}, "/console")
+	if err != nil && !isBusy(err) {
 		return err
-	default:
-		o.Tiles, o.Shares = tiles(stats), outcomes(stats.Attempts)
+	}
+	stats, busy := v.api.GetStats(v.ctx(), client.GetStatsParams{TenantID: tenant, WindowS: nowSeconds})
+	if busy != nil && !isBusy(busy) {
+		return busy
+	}
+	if err != nil || busy != nil {
+		o.Notice = "The counts are missing: the database takes too long for them at this moment."
+	} else {
+		o.Charts, o.Tiles = charts, tiles(charts, series, stats)
 	}
 
 	if o.Trouble, err = v.trouble(tenant); err != nil {
@@ -42,7 +47,8 @@ func overview(v *visit) error {
 		return err
 	}
 
-	s := v.fresh("Overview")
+	s := v.shell("Overview")
+	s.Refresh = overviewSeconds
 	if v.may(scopeAdmin) {
 		work, err := v.api.ListWorkers(v.ctx())
 		if err != nil {
@@ -60,39 +66,49 @@ func isBusy(err error) bool {
 	return ok && refused.Status == http.StatusServiceUnavailable
 }
 
-func windowInput(window int) web.Input {
-	in := web.Input{Name: "window", Label: "The last", Type: "select"}
-	for _, seconds := range []int{60, 300, 900, 3600} {
-		in.Options = append(in.Options, web.Option{
-			Value: strconv.Itoa(seconds), Label: web.Things(seconds/60, "minute"), Selected: seconds == window,
-		})
+// tiles are the numbers of the range of the charts, and how it goes now.
+func tiles(charts *web.Activity, series *client.Series, now *client.Stats) []web.Tile {
+	events, failed := 0, 0
+	for _, step := range series.Items {
+		if step.Events != nil {
+			events += *step.Events
+		}
+		failed += step.Deliveries.Failed
 	}
-	return in
-}
+	ok, all := 0, 0
+	for _, o := range charts.Sums() {
+		all += o.Count
+		if o.Tone == "ok" {
+			ok += o.Count
+		}
+	}
 
-func tiles(s *client.Stats) []web.Tile {
-	seconds := max(s.Until.Sub(s.Since).Seconds(), 1)
-	d, a := s.Deliveries, s.Attempts
-	all := a.Succeeded + a.Rejected + a.TimedOut + a.Unreachable + a.Blocked + a.Unknown
-	perSecond := func(n int) string { return fmt.Sprintf("%.3g a second", float64(n)/seconds) }
-
+	seconds := max(now.Until.Sub(now.Since).Seconds(), 1)
+	perSecond := func(n int) string { return fmt.Sprintf("%.3g /s now", float64(n)/seconds) }
 	list := []web.Tile{
-		{Label: "Events", Value: web.Count(s.Events), Note: perSecond(s.Events), Href: "/console/events"},
-		{Label: "Attempts", Value: web.Count(all), Note: perSecond(all)},
-		{Label: "Succeeded", Value: web.Percent(a.Succeeded, all), Note: "of the attempts", Tone: share(a.Succeeded, all)},
+		{Label: "Events", Value: web.Count(events), Note: perSecond(now.Events), Href: "/console/events"},
+		{Label: "Attempts", Value: web.Count(all), Note: perSecond(attemptsOf(now.Attempts))},
+		{Label: "Succeeded", Value: web.Percent(ok, all), Note: "of the attempts", Tone: share(ok, all)},
 		{
-			Label: "Failed deliveries", Value: web.Count(d.Failed), Note: "of these events", Tone: tone(d.Failed, "bad"),
+			Label: "Failed deliveries", Value: web.Count(failed), Note: "used up their retries", Tone: tone(failed, "bad"),
 			Href: "/console/deliveries?state=failed",
 		},
-		waiting(s.Backlog),
+		waiting(now.Backlog),
 		{Label: "Latency", Value: "–", Note: "nothing was received"},
 	}
-	if s.LatencyMS != nil {
+	if charts.Whole != nil {
 		latency := &list[len(list)-1]
-		latency.Value = web.Milliseconds(s.LatencyMS.P50)
-		latency.Note = "p95 " + web.Milliseconds(s.LatencyMS.P95) + " · p99 " + web.Milliseconds(s.LatencyMS.P99)
+		latency.Value = web.Milliseconds(charts.Whole.P50)
+		latency.Note = "p95 " + web.Milliseconds(charts.Whole.P95) + " · p99 " + web.Milliseconds(charts.Whole.P99)
 	}
 	return list
+}
+
+func attemptsOf(a client.AttemptStats) (n int) {
+	for _, o := range outcomes(a) {
+		n += o.Count
+	}
+	return n
 }
 
 // waiting is the tile of the backlog: more than a minute due is more than a retry that waits for its turn.
@@ -125,16 +141,6 @@ func share(part, whole int) string {
 		return "warn"
 	}
 	return "bad"
-}
-
-func outcomes(a client.AttemptStats) []web.Share {
-	return []web.Share{
-		{Label: "Succeeded", Tone: "ok", Count: a.Succeeded},
-		{Label: "Rejected", Tone: "bad", Count: a.Rejected},
-		{Label: "Timed out", Tone: "warn", Count: a.TimedOut},
-		{Label: "Unreachable", Tone: "info", Count: a.Unreachable},
-		{Label: "Blocked or unknown", Tone: "mute", Count: a.Blocked + a.Unknown},
-	}
 }
 
 // trouble returns the endpoints that somebody should look at: a few that fail, and a few that are disabled.

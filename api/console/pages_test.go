@@ -25,7 +25,7 @@ const nodeDir = "../../jobs/testdata/node"
 // tests of their own, which are named.
 func tried(w world) map[string]map[string]string {
 	return map[string]map[string]string{
-		"GET /console": {"overview": "/console", "overview of a tenant": "/console?tenant=acme&window=3600"},
+		"GET /console": {"overview": "/console", "overview of a tenant": "/console?tenant=acme&range=15m"},
 
 		"GET /console/login":   {"login": "/console/login?kept=no"},
 		"POST /console/login":  nil, // TestLogin
@@ -68,8 +68,11 @@ func tried(w world) map[string]map[string]string {
 		"GET /console/live":        {"live": "/console/live", "live failures": "/console/live?outcome=failed"},
 		"GET /console/live/stream": {}, // TestLive
 
-		"GET /console/endpoints/new":              {"new endpoint": "/console/endpoints/new"},
-		"POST /console/endpoints":                 nil, // TestEndpointForm
+		"GET /console/endpoints/new": {"new endpoint": "/console/endpoints/new"},
+		"POST /console/endpoints":    nil, // TestEndpointForm
+		"GET /console/endpoints/{endpoint}/history": {
+			"history": "/console/endpoints/" + w.disabled + "/history", "history of one thing": "/console/endpoints/" + w.endpoint + "/history",
+		},
 		"GET /console/endpoints/{endpoint}/edit":  {"edit endpoint": "/console/endpoints/" + w.endpoint + "/edit"},
 		"POST /console/endpoints/{endpoint}/edit": nil,
 

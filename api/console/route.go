@@ -30,6 +30,7 @@ func (c *Console) pages() []page {
 		{"GET /console/endpoints/new", "Endpoints", askEndpoint, false},
 		{"POST /console/endpoints", "Endpoints", createEndpoint, false},
 		{"GET /console/endpoints/{endpoint}", "Endpoints", showEndpoint, false},
+		{"GET /console/endpoints/{endpoint}/history", "Endpoints", showHistory, false},
 		{"GET /console/endpoints/{endpoint}/edit", "Endpoints", editEndpoint, false},
 		{"POST /console/endpoints/{endpoint}/edit", "Endpoints", saveEndpoint, false},
 		{"POST /console/endpoints/{endpoint}/status", "Endpoints", setStatus, false},

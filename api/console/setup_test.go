@@ -218,6 +218,7 @@ func (b *bundle) seed() (w world) {
 	w.lonely = publish("initech", "report.filed", `null`)
 
 	b.attempts(w)
+	b.day(w)
 	status := func(id, to string) {
 		_, err := b.api.UpdateEndpoint(ctx, id, client.EndpointChange{Status: client.Set(to)}, client.UpdateEndpointParams{})
 		require.NoError(b.t, err)
@@ -225,6 +226,31 @@ func (b *bundle) seed() (w world) {
 	status(w.paused, "paused")
 	status(w.disabled, "disabled")
 	return w
+}
+
+// rolledUp is the INSERT of minutes that workers have added up: of rows r with tenant, endpoint, minutes ago, ok and bad.
+const rolledUp = `INSERT INTO outhook.rollups (endpoint_id, tenant_id, at, seconds, part, events, succeeded, rejected, timed_out, delivered, failed,
+		first_latency, duration)
+	SELECT coalesce(nullif(r.endpoint, ''), '00000000-0000-0000-0000-000000000000')::uuid, r.tenant,
+		date_trunc('minute', now()) - make_interval(mins => r.ago), 60, (random() * 1000000000)::integer, CASE WHEN r.endpoint = '' THEN r.ok + 1 END,
+		r.ok, r.bad, r.bad / 2, r.ok, r.bad / 3, l.buckets, l.buckets
+	FROM r CROSS JOIN LATERAL (SELECT array_agg(CASE i WHEN 5 THEN r.ok WHEN 9 THEN r.ok / 10 WHEN 14 THEN r.bad ELSE NULL END ORDER BY i) AS buckets
+		FROM generate_series(1, 24) AS i) AS l`
+
+// rollUp adds up attempts: of a minute, of an endpoint, of all of a tenant's, or of all.
+func (b *bundle) rollUp(tenant, endpoint string, minutesAgo, ok, bad int) {
+	b.t.Helper()
+	b.exec(`WITH r AS (SELECT $1::text AS tenant, $2::text AS endpoint, $3::integer AS ago, $4::integer AS ok, $5::integer AS bad) `+rolledUp,
+		tenant, endpoint, minutesAgo, ok, bad)
+}
+
+// day adds up a day that goes up and down.
+func (b *bundle) day(w world) {
+	b.t.Helper()
+	b.exec(`WITH m AS (SELECT ago, (60 + 50 * sin(ago / 230.0) + random() * 20)::integer AS ok, (greatest(sin(ago / 90.0) - 0.6, 0) * 20)::integer AS bad
+			FROM generate_series(1, 1559) AS ago WHERE ago % 5 = 1 OR ago < 120),
+		r AS (SELECT 'acme' AS tenant, $1::text AS endpoint, ago, ok, bad / 3 AS bad FROM m UNION ALL SELECT 'acme', $2, ago, 0, 3 FROM m WHERE ago < 180
+			UNION ALL SELECT 'acme', '', ago, ok, bad FROM m UNION ALL SELECT '', '', ago, 2 * ok, bad FROM m) `+rolledUp, w.endpoint, w.failing)
 }
 
 // attempts does what workers do.

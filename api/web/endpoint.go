@@ -20,6 +20,7 @@ type EndpointRow struct {
 	Note  string     // what is wrong, in a few words
 	Types []string   // empty: all
 	Lane  string     // "": everybody's
+	Day   Spark      // its last 24 hours
 }
 
 // Endpoint is one, with how it does.
@@ -33,6 +34,7 @@ type Endpoint struct {
 	Settings         []Header
 	Headers          []Header
 	Metadata         []Header
+	Charts           *Activity // nil: not known
 	Deliveries       []DeliveryRow
 	Actions          []Action
 	Tested           *Attempt // of the test that was just made; nil: none
@@ -55,3 +57,24 @@ type Secret struct {
 	Created time.Time
 	Expires *time.Time // nil: it is the current one
 }
+
+// History is what an endpoint has been.
+type History struct {
+	ID, URL   string
+	Revisions []Revision
+	Paging    Paging
+	AuditHref string // "": it may not be read
+}
+
+// Revision is a change of an endpoint.
+type Revision struct {
+	At      time.Time
+	Who     string // "": nobody ordered it
+	Action  string // the order, as the audit trail names it
+	Note    string // what it was, if it changed nothing that there was before
+	Reason  string // of the status that it set
+	Changes []Change
+}
+
+// Change is a property that has another value since.
+type Change struct{ Name, Before, After string }

@@ -26,7 +26,46 @@ type Event struct {
 	PayloadBytes     int
 	PayloadErased    bool
 	Deliveries       []DeliveryRow
+	Missed           []MissRow // endpoints of the tenant that have no delivery of it
+	MoreMissed       bool      // there are others
 	Actions          []Action
 	Attempts         []Attempt
 	MoreAttempts     bool
+}
+
+// MissRow is an endpoint that has no delivery of an event.
+type MissRow struct {
+	EndpointID string
+	Endpoint   string // its URL without the query; "": not known
+	Cause      Mark
+	Why        string // in words
+}
+
+// MissMark returns the mark of why an endpoint has no delivery.
+func MissMark(because string) Mark {
+	switch because {
+	case "not_subscribed":
+		return Mark{"mute", "dot", "Not subscribed"}
+	case "was_disabled":
+		return Mark{"warn", "stop", "Was disabled"}
+	case "created_later":
+		return Mark{"mute", "clock", "Created later"}
+	case "deleted_before":
+		return Mark{"mute", "trash", "Deleted before"}
+	case "changed_meanwhile":
+		return Mark{"warn", "clock", "Changed meanwhile"}
+	case "delivery_missing":
+		return Mark{"bad", "alert", "Missing"}
+	case "test_of_another":
+		return Mark{"mute", "flask", "A test of another"}
+	}
+	return Mark{"mute", "dot", "Not known"}
+}
+
+// nobody says why an event has no delivery.
+func nobody(v Event) string {
+	if len(v.Missed) == 0 {
+		return "The tenant had no endpoint when the event was published."
+	}
+	return "No endpoint of the tenant got it: below it says why."
 }

@@ -3,9 +3,8 @@ package web
 // Overview is what goes on now.
 type Overview struct {
 	Tenant  string // "": all
-	Window  Input
 	Tiles   []Tile
-	Shares  []Share // attempts by outcome
+	Charts  *Activity // nil: not known
 	Trouble []EndpointRow
 	Failed  []DeliveryRow
 	Workers *Workforce // nil: not for this session
@@ -34,4 +33,12 @@ type QueueRow struct {
 	Name                string
 	Due, Later, Running int
 	Oldest              string // for how long the oldest has been due; "": nothing is
+}
+
+// overviewCrumbs leads back from the overview of a tenant.
+func overviewCrumbs(v Overview) []Crumb {
+	if v.Tenant == "" {
+		return nil
+	}
+	return []Crumb{{"Overview", "/console"}}
 }

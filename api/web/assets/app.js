@@ -13,12 +13,21 @@ document.documentElement.classList.add('script');
 // Times in the viewer's zone and language; the title says UTC.
 const today = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 const other = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
+const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
 function showTimes(root) {
   for (const element of all('time[datetime]:not([title])', root)) {
     const at = new Date(element.dateTime);
     if (Number.isNaN(at.getTime())) continue;
     element.title = at.toISOString().replace('T', ' ').replace('Z', ' UTC');
     element.textContent = (at.toDateString() === new Date().toDateString() ? today : other).format(at);
+  }
+  for (const label of all('text[data-time]', root)) {
+    label.textContent = ('day' in label.dataset ? day : clock).format(new Date(label.dataset.time));
+  }
+  for (const title of all('title[data-time]', root)) {
+    const numbers = title.textContent.split('\n').slice(1);
+    title.textContent = [other.format(new Date(title.dataset.time)), ...numbers].join('\n');
   }
 }
 
