@@ -139,7 +139,8 @@ func TestHEAD(t *testing.T) {
 		require.Equal(t, before+2*each, m.count("SELECT count(*) FROM outhook.audit_entries"), path)
 		require.Equal(t, get.status, head.status, path)
 		require.Empty(t, head.body, path)
-		if strings.HasPrefix(path, "/api/stats") || path == "/api/attempts" || path == "/api/workers" {
+		if strings.HasPrefix(path, "/api/stats") || path == "/api/attempts" || path == "/api/workers" ||
+			strings.Contains(path, "/preview?") {
 			continue // whose sizes, times and cursors are of the moment
 		}
 		for _, header := range []http.Header{get.header, head.header} {

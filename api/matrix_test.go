@@ -137,6 +137,10 @@ func matrix() map[string]entry {
 		"recover-endpoint": {
 			scopes: operate, path: at("/api/endpoints/{endpoint}/recover"), body: at(`{"since":"2026-01-02T03:04:05Z"}`), audited: "endpoint",
 		},
+		"preview-recover": {scopes: read, path: at("/api/endpoints/{endpoint}/recover/preview?since=2026-01-02T03:04:05Z")},
+		"preview-operation": {
+			scopes: read, path: at("/api/operations/preview?since=2026-01-02T03:04:05Z"), kind: ofCounts,
+		},
 		"create-operation": {
 			scopes: operate, path: at("/api/operations"), body: at(`{"since":"2026-01-02T03:04:05Z","tenant_id":"{tenant}"}`),
 			kind: ofMaking, audited: "operation",
@@ -268,7 +272,11 @@ func (m *matrixBundle) call(key, method string, e entry, o objects) response {
 	if e.body != nil {
 		body = e.body(o)
 	}
-	return m.as(key, method, e.path(o)+o.query, body)
+	path := e.path(o)
+	if strings.Contains(path, "?") {
+		o.query = strings.Replace(o.query, "?", "&", 1)
+	}
+	return m.as(key, method, path+o.query, body)
 }
 
 // refused wants an answer that is an error, and nothing changed.

@@ -101,6 +101,7 @@ func (s *Server) addOperations() {
 		access: readAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.getOperation)
 
+	s.addPreviews()
 	s.addOperationMoves(func(verb, summary, description string) huma.Operation {
 		return op(verb+"-operation", http.MethodPost, one+"/"+verb, summary, description,
 			http.StatusOK)

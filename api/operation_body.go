@@ -39,9 +39,10 @@ type newReplay struct {
 	States     []string   `json:"states,omitempty" nullable:"true" enum:"failed,cancelled,succeeded" doc:"Absent: failed. cancelled: whoever cancelled them. succeeded, for a receiver that lost what it had accepted, looks through the whole log."`
 }
 
-// filterEdit is a filter that a body sets member by member.
+// filterEdit is a filter that a body sets member by member, or a query.
 type filterEdit struct {
 	joboperation.Filter
+	at         string // body or query
 	ofEndpoint bool   // the endpoint is given already
 	endpoint   string // its id or uid, as the body names it
 	faults     problem.Faults
@@ -54,19 +55,23 @@ func decodeFilter(body []byte, ofEndpoint bool) (*filterEdit, error) {
 		return nil, err
 	}
 
-	e := &filterEdit{ofEndpoint: ofEndpoint}
+	e := &filterEdit{at: "body", ofEndpoint: ofEndpoint}
 	strictjson.EachMember(object, "body", &e.faults, e.set)
+	return e, e.check()
+}
 
+// check refuses what is at fault, and times that make no range.
+func (e *filterEdit) check() error {
 	switch {
 	case len(e.faults) > 0:
 	case e.Since.IsZero():
-		e.faults.Add("body.since", "is required")
+		e.faults.Add(e.at+".since", "is required")
 	case e.Since.After(time.Now()):
-		e.faults.Add("body.since", "must not be in the future")
+		e.faults.Add(e.at+".since", "must not be in the future")
 	case e.Until != nil && !e.Until.After(e.Since):
-		e.faults.Add("body.until", "must be later than since")
+		e.faults.Add(e.at+".until", "must be later than since")
 	}
-	return e, e.faults.Problem(problem.InvalidRequest)
+	return e.faults.Problem(problem.InvalidRequest)
 }
 
 // set sets a member; null is its default.
@@ -78,9 +83,7 @@ func (e *filterEdit) set(name string, value json.RawMessage) bool {
 		e.Until = strictjson.TimeOrNull(value, "body.until", &e.faults)
 
 	case "event_types":
-		edit := endpointEdit{at: "body"}
-		edit.setEventTypes(value)
-		e.EventTypes, e.faults = edit.row.EventTypes, append(e.faults, edit.faults...)
+		e.setEventTypes(value)
 	case "states":
 		e.setStates(value)
 
@@ -98,6 +101,12 @@ func (e *filterEdit) set(name string, value json.RawMessage) bool {
 		return false
 	}
 	return true
+}
+
+func (e *filterEdit) setEventTypes(value json.RawMessage) {
+	edit := endpointEdit{at: e.at}
+	edit.setEventTypes(value)
+	e.EventTypes, e.faults = edit.row.EventTypes, append(e.faults, edit.faults...)
 }
 
 func (e *filterEdit) setScope(name string, value json.RawMessage) {
@@ -118,19 +127,19 @@ func (e *filterEdit) setScope(name string, value json.RawMessage) {
 	}
 }
 
-// findEndpoint sets the endpoint that the body names, and refuses an operation for one that is not there, or not the
+// findEndpoint sets the endpoint that is named, and refuses an operation for one that is not there, or not the
 // tenant's: it would look through the log and find nothing.
 func (e *filterEdit) findEndpoint(ctx context.Context, tx pgx.Tx) error {
 	if e.endpoint == "" {
 		return nil
 	}
 
-	id, err := findEndpoint(ctx, tx, e.endpoint, e.TenantID, "body.endpoint_id", "body.tenant_id")
+	id, err := findEndpoint(ctx, tx, e.endpoint, e.TenantID, e.at+".endpoint_id", e.at+".tenant_id")
 	if err == nil {
 		_, err = db.New().GetEndpoint(ctx, tx, id)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
-		return problem.Invalid("body.endpoint_id", "is no endpoint of the tenant")
+		return problem.Invalid(e.at+".endpoint_id", "is no endpoint of the tenant")
 	}
 	e.EndpointID = &id
 	return err

@@ -39,13 +39,14 @@ type replaysOrder struct {
 
 	Deliveries []deliveryRef `json:"deliveries" nullable:"false" minItems:"1" maxItems:"1000" doc:"Which to deliver again."`
 	Now        *bool         `json:"now,omitempty" nullable:"false" doc:"Bring the next attempts of pending ones forward to now."`
+	DryRun     *bool         `json:"dry_run,omitempty" nullable:"false" doc:"Order nothing: say which would be replayed, and what is in the way of the others."`
 }
 
 // replayResult is what came of the order for one delivery.
 type replayResult struct {
 	EventID    uuid.UUID `json:"event_id" format:"uuid"`
 	EndpointID uuid.UUID `json:"endpoint_id" format:"uuid"`
-	Replayed   bool      `json:"replayed"`
+	Replayed   bool      `json:"replayed" doc:"With dry_run: whether it would be."`
 	Code       *string   `json:"code" example:"delivery_pending" doc:"Why it was not replayed: the code of the problem that the order for it alone would get. Null if it was."`
 	Detail     *string   `json:"detail" doc:"The same in words."`
 }
@@ -72,7 +73,7 @@ func (s *Server) addReplays() {
 }
 
 func (s *Server) replayDeliveries(ctx context.Context, _ *struct{}) (*replaysOutput, error) {
-	keys, now, err := decodeReplays(bodyOf(ctx))
+	keys, how, err := decodeReplays(bodyOf(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (s *Server) replayDeliveries(ctx context.Context, _ *struct{}) (*replaysOut
 	results := make(map[ledger.Key]error, len(todo))
 	for len(todo) > 0 {
 		part := nextReplays(todo)
-		if err = s.replayPart(ctx, part, now, results); err != nil {
+		if err = s.replayPart(ctx, part, how, results); err != nil {
 			break
 		}
 		todo = todo[len(part):]
@@ -115,14 +116,19 @@ func nextReplays(todo []ledger.Key) []ledger.Key {
 }
 
 // replayPart replays some deliveries, in one transaction, and adds what came of each to results.
-func (s *Server) replayPart(ctx context.Context, keys []ledger.Key, now bool, results map[ledger.Key]error) error {
+func (s *Server) replayPart(
+	ctx context.Context, keys []ledger.Key, how ledger.How, results map[ledger.Key]error,
+) error {
 	var ordered map[ledger.Key]ledger.Ordered
 	err := s.change(ctx, func(tx pgx.Tx) (err error) {
 		if _, err := tx.Exec(ctx, pg.ByKey+"; "+pg.SurviveCrash); err != nil {
 			return err
 		}
-		if ordered, err = ledger.ReplayMany(ctx, tx, keys, requestOf(ctx).key.tenant(), now); err != nil {
+		if ordered, err = ledger.ReplayMany(ctx, tx, keys, requestOf(ctx).key.tenant(), how); err != nil {
 			return err
+		}
+		if how.DryRun {
+			return nil
 		}
 
 		var tenantIDs, objectIDs []string
@@ -132,7 +138,7 @@ func (s *Server) replayPart(ctx context.Context, keys []ledger.Key, now bool, re
 				objectIDs = append(objectIDs, key.EventID.String()+"/"+key.EndpointID.String())
 			}
 		}
-		d := done{action: "replay-deliveries", objectType: objectDelivery, detail: map[string]any{"now": now}}
+		d := done{action: "replay-deliveries", objectType: objectDelivery, detail: map[string]any{"now": how.Now}}
 		return s.auditMany(ctx, tx, d, tenantIDs, objectIDs)
 	})
 	if err != nil {
@@ -163,10 +169,10 @@ func newReplayResults(keys []ledger.Key, results map[ledger.Key]error) *replaysO
 }
 
 // decodeReplays reads the body that replays a list. It stops at the first delivery that is wrong.
-func decodeReplays(body []byte) (keys []ledger.Key, now bool, err error) {
+func decodeReplays(body []byte) (keys []ledger.Key, how ledger.How, err error) {
 	object, err := strictjson.ParseObject(body)
 	if err != nil {
-		return nil, false, err
+		return nil, how, err
 	}
 
 	var list json.RawMessage
@@ -176,7 +182,9 @@ func decodeReplays(body []byte) (keys []ledger.Key, now bool, err error) {
 		case "deliveries":
 			list = value
 		case "now":
-			now = strictjson.Bool(value, "body.now", &f)
+			how.Now = strictjson.Bool(value, "body.now", &f)
+		case "dry_run":
+			how.DryRun = strictjson.Bool(value, "body.dry_run", &f)
 		default:
 			return false
 		}
@@ -184,7 +192,7 @@ func decodeReplays(body []byte) (keys []ledger.Key, now bool, err error) {
 	})
 	if list == nil || list[0] != '[' {
 		f.Add("body.deliveries", "must be an array of deliveries")
-		return nil, false, f.Problem(problem.InvalidRequest)
+		return nil, how, f.Problem(problem.InvalidRequest)
 	}
 
 	given := map[ledger.Key]bool{}
@@ -202,7 +210,7 @@ func decodeReplays(body []byte) (keys []ledger.Key, now bool, err error) {
 	if len(keys) == 0 {
 		f.Add("body.deliveries", "must hold at least one delivery")
 	}
-	return keys, now, f.Problem(problem.InvalidRequest)
+	return keys, how, f.Problem(problem.InvalidRequest)
 }
 
 func decodeKey(value json.RawMessage, at string, f *problem.Faults) (key ledger.Key) {

@@ -44,6 +44,12 @@ func TestReplayDeliveries(t *testing.T) {
 			item(ofEnded, ended), item(settled, foreign))
 
 		key, _ := b.newKey("tenant", "acme")
+		dry := strings.Replace(order, "{", `{"dry_run":true,`, 1)
+		require.Equal(t, []any{"payload_gone", "not_found", nil, "not_found", "delivery_pending", "not_found", "not_found"},
+			results(b.as(key, "POST", "/api/deliveries/replay", dry)), "it tells what would come of it")
+		require.Equal(t, "failed", state(settled, endpoint), "and changes nothing")
+		require.Zero(t, b.count(`SELECT count(*) FROM outhook.audit_entries WHERE action = 'replay-deliveries' AND object_id = $1`,
+			settled.String()+"/"+endpoint.String()))
 		require.Equal(t, []any{"payload_gone", "not_found", nil, "not_found", "delivery_pending", "not_found", "not_found"},
 			results(b.as(key, "POST", "/api/deliveries/replay", order)))
 		require.Equal(t, "pending", state(settled, endpoint))

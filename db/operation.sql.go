@@ -115,6 +115,53 @@ func (q *Queries) CountEndedDeliveries(ctx context.Context, db DBTX, arg CountEn
 	return count, err
 }
 
+const countReplayable = `-- name: CountReplayable :many
+SELECT n.id AS endpoint_id, count(*) AS count
+FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id) AS k
+JOIN outhook.endpoints AS n ON n.id = k.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
+WHERE EXISTS (SELECT FROM outhook.events AS e WHERE e.id = k.event_id AND e.id BETWEEN $3::uuid AND $4::uuid
+    AND e.payload IS NOT NULL)
+GROUP BY n.id
+`
+
+type CountReplayableParams struct {
+	EventIDs    []uuid.UUID
+	EndpointIDs []uuid.UUID
+	Low         uuid.UUID
+	High        uuid.UUID
+}
+
+type CountReplayableRow struct {
+	EndpointID uuid.UUID
+	Count      int64
+}
+
+// How many of the given deliveries, which match, have an endpoint that may get them and a payload that is still there, by endpoint.
+func (q *Queries) CountReplayable(ctx context.Context, db DBTX, arg CountReplayableParams) ([]CountReplayableRow, error) {
+	rows, err := db.Query(ctx, countReplayable,
+		arg.EventIDs,
+		arg.EndpointIDs,
+		arg.Low,
+		arg.High,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CountReplayableRow{}
+	for rows.Next() {
+		var i CountReplayableRow
+		if err := rows.Scan(&i.EndpointID, &i.Count); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const countRunningOperations = `-- name: CountRunningOperations :one
 SELECT count(*) FROM (SELECT FROM outhook.operations AS o
     WHERE o.state = 'running' AND o.tenant_id IS NOT DISTINCT FROM $1::text LIMIT $2) AS w

@@ -161,6 +161,15 @@ WHERE d.state::text = ANY (@states::text[]) AND d.completed_at >= @since::timest
         AND e.payload IS NOT NULL)
 FOR UPDATE OF d;
 
+-- name: CountReplayable :many
+-- How many of the given deliveries, which match, have an endpoint that may get them and a payload that is still there, by endpoint.
+SELECT n.id AS endpoint_id, count(*) AS count
+FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS k
+JOIN outhook.endpoints AS n ON n.id = k.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
+WHERE EXISTS (SELECT FROM outhook.events AS e WHERE e.id = k.event_id AND e.id BETWEEN @low::uuid AND @high::uuid
+    AND e.payload IS NOT NULL)
+GROUP BY n.id;
+
 -- name: DeleteEndedOperations :execrows
 -- Those that ended before an age, and those that have been paused for as long: what they would replay is gone.
 DELETE FROM outhook.operations AS o

@@ -555,6 +555,48 @@ func (c *Client) RecoverEndpoint(ctx context.Context, id string, body NewRecover
 	return call[Operation](ctx, c, r, body, options)
 }
 
+// PreviewRecoverParams are the parameters of [Client.PreviewRecover]. The zero value of each leaves it out.
+type PreviewRecoverParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
+	// Deliveries that were settled at this time or later.
+	Since time.Time
+	// And before this time. Default: now.
+	Until time.Time
+	// Only these types, with commas: invoice.paid, or invoice.* for each type below invoice. Default: all.
+	EventTypes []string
+	// With commas. Default: failed and cancelled.
+	States []string
+	// Count also the events that were enqueued in this range of time while the endpoint was disabled.
+	Missed bool
+}
+
+// PreviewRecover calls GET /api/endpoints/{id}/recover/preview: count what recovering an endpoint would replay (a dry
+// run). Nothing is ordered. It counts as the operation would look through the log, within bounds: if complete is
+// false, there are at least so many. What is settled or changes meanwhile makes a difference.
+func (c *Client) PreviewRecover(ctx context.Context, id string, params PreviewRecoverParams, options ...CallOption) (*Preview, error) {
+	r := Request{Method: "GET", Path: "/api/endpoints/" + url.PathEscape(id) + "/recover/preview", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if !params.Since.IsZero() {
+		r.Query.Set("since", params.Since.Format(time.RFC3339Nano))
+	}
+	if !params.Until.IsZero() {
+		r.Query.Set("until", params.Until.Format(time.RFC3339Nano))
+	}
+	if params.EventTypes != nil {
+		r.Query.Set("event_types", strings.Join(params.EventTypes, ","))
+	}
+	if params.States != nil {
+		r.Query.Set("states", strings.Join(params.States, ","))
+	}
+	if params.Missed {
+		r.Query.Set("missed", "true")
+	}
+	return call[Preview](ctx, c, r, nil, options)
+}
+
 // ListEndpointRevisionsParams are the parameters of [Client.ListEndpointRevisions]. The zero value of each leaves it out.
 type ListEndpointRevisionsParams struct {
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
@@ -986,6 +1028,48 @@ func (c *Client) CreateOperation(ctx context.Context, body NewReplay, params Cre
 		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
 	}
 	return call[Operation](ctx, c, r, body, options)
+}
+
+// PreviewOperationParams are the parameters of [Client.PreviewOperation]. The zero value of each leaves it out.
+type PreviewOperationParams struct {
+	// Deliveries that were settled at this time or later.
+	Since time.Time
+	// And before this time. Default: now.
+	Until time.Time
+	// Only these types, with commas: invoice.paid, or invoice.* for each type below invoice. Default: all.
+	EventTypes []string
+	// Only deliveries of this tenant. Default: of any, or of the one that the key is bound to.
+	TenantID string
+	// Only deliveries to this endpoint: its id, or its uid.
+	EndpointID string
+	// With commas. Default: failed.
+	States []string
+}
+
+// PreviewOperation calls GET /api/operations/preview: count what an operation would replay (a dry run). Nothing is
+// ordered. It counts as the operation would look through the log, within bounds: if complete is false, there are at
+// least so many. What is settled or changes meanwhile makes a difference.
+func (c *Client) PreviewOperation(ctx context.Context, params PreviewOperationParams, options ...CallOption) (*Preview, error) {
+	r := Request{Method: "GET", Path: "/api/operations/preview", Query: url.Values{}, Header: http.Header{}}
+	if !params.Since.IsZero() {
+		r.Query.Set("since", params.Since.Format(time.RFC3339Nano))
+	}
+	if !params.Until.IsZero() {
+		r.Query.Set("until", params.Until.Format(time.RFC3339Nano))
+	}
+	if params.EventTypes != nil {
+		r.Query.Set("event_types", strings.Join(params.EventTypes, ","))
+	}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.EndpointID != "" {
+		r.Query.Set("endpoint_id", params.EndpointID)
+	}
+	if params.States != nil {
+		r.Query.Set("states", strings.Join(params.States, ","))
+	}
+	return call[Preview](ctx, c, r, nil, options)
 }
 
 // GetOperation calls GET /api/operations/{id}: get an operation and its progress.

@@ -708,6 +708,22 @@ type Percentiles struct {
 	P99 float64 `json:"p99"`
 }
 
+// Preview is the schema of this name in the OpenAPI document.
+type Preview struct {
+	// False: counting stopped, after 100,000 deliveries that it looked at or after 2 seconds, and there may be more.
+	Complete bool `json:"complete"`
+	// Of how many endpoints those are.
+	EndpointCount int `json:"endpoint_count"`
+	// How many deliveries it would give to the workers; at least so many, unless complete is true.
+	ReplayCount int `json:"replay_count"`
+
+	Since time.Time `json:"since"`
+	// How many match and would be left alone: their endpoint is disabled or deleted, or their payload is gone.
+	SkipCount int `json:"skip_count"`
+	// Give it to the order too, so that it is of the same time.
+	Until time.Time `json:"until"`
+}
+
 // Problem is the schema of this name in the OpenAPI document.
 type Problem struct {
 	// What kind of problem it is, for programs: a code keeps its meaning and its status. There may be new ones.
@@ -764,7 +780,7 @@ type ReplayResult struct {
 	EndpointID string `json:"endpoint_id"`
 
 	EventID string `json:"event_id"`
-
+	// With dry_run: whether it would be.
 	Replayed bool `json:"replayed"`
 }
 
@@ -778,6 +794,8 @@ type ReplayResults struct {
 type ReplaysOrder struct {
 	// Which to deliver again.
 	Deliveries []DeliveryRef `json:"deliveries"`
+	// Order nothing: say which would be replayed, and what is in the way of the others.
+	DryRun *bool `json:"dry_run,omitzero"`
 	// Bring the next attempts of pending ones forward to now.
 	Now *bool `json:"now,omitzero"`
 }

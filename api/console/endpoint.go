@@ -85,6 +85,9 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 		},
 		Actions: v.endpointActions(e),
 	}
+	if v.operates() && e.Status != "disabled" {
+		page.RecoverHref = "/console/endpoints/" + e.ID + "/recover"
+	}
 	if v.owns() {
 		page.EditHref = "/console/endpoints/" + e.ID + "/edit"
 	}
@@ -163,21 +166,6 @@ func (v *visit) endpointActions(e *client.Endpoint) (actions []web.Action) {
 		actions = append(actions, status("enabled", "Enable", "play", "Enable this endpoint?",
 			name+" gets what waits, and what is published from now on.", "primary"))
 	}
-	actions = append(actions, web.Action{
-		ID: "recover", Label: "Recover", Icon: "again", Href: path + "/recover", Title: "Deliver what it missed?",
-		Text: name + ": what failed or was cancelled in this time is delivered again, in the background.",
-		Input: []web.Input{
-			{Name: "since", Label: "Since", Type: "select", Options: []web.Option{
-				{Value: "1h", Label: "The last hour"},
-				{Value: "24h", Label: "The last 24 hours", Selected: true},
-				{Value: "168h", Label: "The last 7 days"},
-				{Value: "720h", Label: "The last 30 days"},
-			}},
-			{Name: "missed", Label: "And what was published while it was disabled", Type: "select", Options: []web.Option{
-				{Value: "", Label: "No"}, {Value: "true", Label: "Yes"},
-			}},
-		},
-	})
 	if !v.owns() {
 		return actions
 	}
@@ -223,25 +211,6 @@ func testEndpoint(v *visit) error {
 	}, tested.EventID)
 	page.Tested = &t
 	return v.show(web.EndpointPage(v.shell(page.URL), page))
-}
-
-func recoverEndpoint(v *visit) error {
-	id := v.PathValue("endpoint")
-	back, err := time.ParseDuration(v.FormValue("since"))
-	if err != nil || back <= 0 {
-		back = 24 * time.Hour
-	}
-
-	order := client.NewRecover{Since: time.Now().Add(-back)}
-	if v.FormValue("missed") == "true" {
-		missed := true
-		order.Missed = &missed
-	}
-	started, err := v.api.RecoverEndpoint(v.ctx(), id, order, client.RecoverEndpointParams{})
-	if err != nil {
-		return err
-	}
-	return v.back("/console/operations/"+started.ID, "recovering")
 }
 
 func rotateSecret(v *visit) error {

@@ -79,6 +79,7 @@ func faultsOf(err error, fieldOf func(member string) string) (f faults, status i
 	for _, d := range refused.Errors {
 		member, rest := d.Location, ""
 		member, _ = strings.CutPrefix(member, "body")
+		member, _ = strings.CutPrefix(member, "query")
 		member, _ = strings.CutPrefix(member, ".")
 		if i := strings.IndexAny(member, ".["); i >= 0 {
 			member, rest = member[:i], within(member[i:])

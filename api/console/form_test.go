@@ -210,6 +210,11 @@ func TestOperationOrders(t *testing.T) {
 	form := changedTo(filled(t, person.get("/console/operations/new")), "endpoint", w.endpoint, "tenant", "acme", "types", "invoice.*",
 		"since", "2026-01-02T03:04", "until", "2026-02-03T04:05")
 	form["states"] = []string{"failed", "cancelled"}
+	asked := person.post("/console/operations", changedTo(form, "endpoint", "", "types", "", "until", "", "states", "failed"))
+	requirePage(t, asked, "This orders <b>3 deliveries of 1 endpoint</b>")
+	require.Equal(t, "failed", confirmed(t, asked).Get("states"))
+	requirePage(t, person.post("/console/operations", form), "Nothing to deliver again")
+	form.Set("confirmed", "yes")
 	a := person.post("/console/operations", form)
 	require.Equal(t, http.StatusSeeOther, a.status, a.body)
 	require.Equal(t, a.location, person.post("/console/operations", form).location, "the form sent twice")
@@ -240,9 +245,11 @@ func TestOperationOrders(t *testing.T) {
 	require.NotContains(t, person.get(path).body, path+"/pause", "what is over can't be paused")
 
 	for field, wrong := range map[string]string{"since": "", "until": "2020-01-01T00:00", "states": "gone", "types": "*"} {
-		a := person.post("/console/operations", changedTo(form, field, wrong))
-		require.Equal(t, http.StatusUnprocessableEntity, a.status, field)
-		require.Contains(t, a.body, `id="field-`+field+`-fault"`, field)
+		for _, confirmed := range []string{"", "yes"} {
+			a := person.post("/console/operations", changedTo(form, field, wrong, "confirmed", confirmed))
+			require.Equal(t, http.StatusUnprocessableEntity, a.status, field)
+			require.Contains(t, a.body, `id="field-`+field+`-fault"`, field)
+		}
 	}
 }
 

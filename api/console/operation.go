@@ -190,7 +190,7 @@ func (v *visit) operationForm(t texts, f faults) web.Form {
 	}
 
 	return web.Form{
-		Path: "/console/operations", Submit: "Replay", Back: "/console/operations", Hidden: []web.Input{newToken()},
+		Path: "/console/operations", Submit: "Count", Back: "/console/operations", Hidden: []web.Input{newToken()},
 		Fault: f[""],
 		Groups: []web.FieldGroup{
 			{
@@ -207,7 +207,7 @@ func (v *visit) operationForm(t texts, f faults) web.Form {
 	}
 }
 
-// orderOperation replays by a filter. Each delivery that matches is sent again, behind live traffic.
+// orderOperation says how much the form's operation would replay, and orders it once that is confirmed. Each delivery that matches is sent again, behind live traffic.
 func orderOperation(v *visit) error {
 	t, err := v.sent()
 	if err != nil {
@@ -232,10 +232,9 @@ func orderOperation(v *visit) error {
 		}
 	}
 	if len(f) == 0 {
-		p := client.CreateOperationParams{IdempotencyKey: t[tokenField]}
-		made, err := v.api.CreateOperation(v.ctx(), order, p)
+		err := v.replayMany(t, order)
 		if err == nil {
-			return v.back("/console/operations/"+made.ID, "recovering")
+			return nil
 		}
 		var ok bool
 		if f, status, ok = faultsOf(err, operationField); !ok {
@@ -243,6 +242,20 @@ func orderOperation(v *visit) error {
 		}
 	}
 	return v.showForm(status, "Replay many", operationsCrumb(), v.operationForm(t, f))
+}
+
+// replayMany orders what was confirmed, or asks first.
+func (v *visit) replayMany(t texts, order client.NewReplay) error {
+	if t[confirmedField] == "" {
+		return v.confirmOperation(t, order)
+	}
+
+	p := client.CreateOperationParams{IdempotencyKey: t[tokenField]}
+	made, err := v.api.CreateOperation(v.ctx(), order, p)
+	if err != nil {
+		return err
+	}
+	return v.back("/console/operations/"+made.ID, "recovering")
 }
 
 func operationField(member string) string {

@@ -1,14 +1,31 @@
 package console_test
 
 import (
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/api/client"
 )
+
+// confirmed returns what the button of a page that asks for an order sends.
+func confirmed(t *testing.T, a answer) url.Values {
+	t.Helper()
+	_, form, found := strings.Cut(a.body, `class="card confirm"`)
+	require.True(t, found, a.body)
+	form, _, _ = strings.Cut(form, "</form>")
+	values := url.Values{}
+	for _, m := range regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`).FindAllStringSubmatch(form, -1) {
+		values.Add(m[1], html.UnescapeString(m[2]))
+	}
+	require.NotEmpty(t, values)
+	return values
+}
 
 // Each form does what its button says.
 func TestOrders(t *testing.T) {
@@ -54,7 +71,12 @@ func TestOrders(t *testing.T) {
 	}
 	require.Equal(t, http.StatusUnprocessableEntity, person.post(endpoint+"/status", url.Values{"status": {"gone"}}).status)
 
-	order(endpoint+"/recover", url.Values{"since": {"1h"}, "missed": {"true"}}, "recovering")
+	// A recover says first how much it delivers again, and orders just that.
+	failing := "/console/endpoints/" + w.failing + "/recover"
+	asked := person.get(failing + "?since=1h&missed=true")
+	requirePage(t, asked, "This orders <b>3 deliveries of 1 endpoint</b>")
+	requirePage(t, person.get(endpoint+"/recover?since=1h"), "Nothing to deliver again")
+	order(failing, confirmed(t, asked), "recovering")
 	operations, err := b.api.ListOperations(t.Context(), client.ListOperationsParams{})
 	require.NoError(t, err)
 	require.Len(t, operations.Items, 1)

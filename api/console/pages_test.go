@@ -57,8 +57,11 @@ func tried(w world) map[string]map[string]string {
 			"endpoint": "/console/endpoints/" + w.endpoint, "failing endpoint": "/console/endpoints/" + w.failing,
 			"paused endpoint": "/console/endpoints/" + w.paused, "disabled endpoint": "/console/endpoints/" + w.disabled,
 		},
-		"POST /console/endpoints/{endpoint}/status":  nil,
-		"POST /console/endpoints/{endpoint}/test":    nil,
+		"POST /console/endpoints/{endpoint}/status": nil,
+		"POST /console/endpoints/{endpoint}/test":   nil,
+		"GET /console/endpoints/{endpoint}/recover": {
+			"recover": "/console/endpoints/" + w.failing + "/recover", "nothing to recover": "/console/endpoints/" + w.endpoint + "/recover?since=1h",
+		},
 		"POST /console/endpoints/{endpoint}/recover": nil,
 		"POST /console/endpoints/{endpoint}/rotate":  nil,
 		"POST /console/endpoints/{endpoint}/reveal":  nil,

@@ -35,6 +35,7 @@ func (c *Console) pages() []page {
 		{"POST /console/endpoints/{endpoint}/edit", "Endpoints", saveEndpoint, false},
 		{"POST /console/endpoints/{endpoint}/status", "Endpoints", setStatus, false},
 		{"POST /console/endpoints/{endpoint}/test", "Endpoints", testEndpoint, false},
+		{"GET /console/endpoints/{endpoint}/recover", "Endpoints", askRecover, false},
 		{"POST /console/endpoints/{endpoint}/recover", "Endpoints", recoverEndpoint, false},
 		{"POST /console/endpoints/{endpoint}/rotate", "Endpoints", rotateSecret, false},
 		{"POST /console/endpoints/{endpoint}/reveal", "Endpoints", revealSecrets, false},

@@ -41,6 +41,7 @@ type Endpoint struct {
 	Secrets          []Secret // that were asked for; nil: none
 	SecretsNote      string   // of them; "": that they were asked for is in the audit trail
 	EditHref         string   // "": it may not be changed
+	RecoverHref      string   // "": nothing can be delivered again
 }
 
 // Health is how an endpoint does.

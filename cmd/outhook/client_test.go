@@ -355,8 +355,10 @@ func TestReplayMany(t *testing.T) { //nolint:paralleltest // standard input is t
 	require.Regexp(t, `(?m)^state +pending$`, c.must(t, "deliveries", "replay", events[0], "main", "--tenant", "acme"))
 	c.await(t, `(?m)^attempts +2$`, "deliveries", "show", events[0], endpoint)
 
-	// From the arguments: what is there twice, and what is not there.
+	// From the arguments: what is there twice, and what is not there. A dry run orders nothing.
 	unknown := uuid.NewString()
+	would := c.must(t, "deliveries", "replay", "--dry-run", events[1], endpoint)
+	require.Regexp(t, `(?m)^`+events[1]+` +`+endpoint+` +would replay +-$`, would)
 	out, err := c.run(t, "deliveries", "replay", events[0]+"/"+endpoint, events[1]+"/"+endpoint, events[1]+"/"+endpoint, unknown+"/"+endpoint)
 	require.Equal(t, exitFailed, codeOf(err))
 	require.Regexp(t, `(?s)^EVENT +ENDPOINT +RESULT +WHY NOT\n`+

@@ -97,11 +97,23 @@ type operationsStartCmd struct {
 	Endpoint  string   `help:"Only deliveries to this endpoint."`
 	EventType []string `help:"Only these types, with commas: invoice.paid,order.*"`
 	State     []string `help:"Deliveries in these states: failed, cancelled, succeeded; with commas. Failed unless given."`
+	DryRun    bool     `help:"Order nothing: count what would be replayed."`
 	NoWait    bool     `help:"Do not wait until it is completed."`
 }
 
 // Run replays by a filter and waits until the operation has ended. Only that it is completed is success.
 func (s *operationsStartCmd) Run(c *command) error {
+	if s.DryRun {
+		params := client.PreviewOperationParams{
+			Since: s.Since.Time, Until: s.Until.Time, TenantID: s.Tenant, EndpointID: s.Endpoint,
+			EventTypes: s.EventType, States: s.State,
+		}
+		_, err := ask(c, s.apiFlags, func(api *client.Client, o client.CallOption) (*client.Preview, error) {
+			return api.PreviewOperation(c.ctx, params, o)
+		}, showPreview)
+		return err
+	}
+
 	order := client.NewReplay{
 		Since: s.Since.Time, Until: s.Until.orNil(), TenantID: textOrNil(s.Tenant), EndpointID: textOrNil(s.Endpoint),
 		EventTypes: s.EventType, States: s.State,

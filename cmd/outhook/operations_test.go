@@ -31,7 +31,17 @@ func TestRecover(t *testing.T) {
 	c.must(t, "events", "send", "acme", "missed.one", "1")
 	_, err := c.run(t, "recover", id, "--since", "1h")
 	require.Equal(t, exitConflict, codeOf(err), "it is disabled")
+	_, err = c.run(t, "recover", id, "--since", "1h", "--dry-run")
+	require.Equal(t, exitConflict, codeOf(err), "the same of a dry run")
 	c.must(t, "endpoints", "enable", id)
+
+	dry := func(args ...string) string { return c.must(t, append(args, "--since", "1h", "--dry-run")...) }
+	require.Equal(t, "would replay 1 delivery of 1 endpoint\n", dry("recover", id))
+	require.Equal(t, "would replay 2 deliveries of 1 endpoint\n", dry("recover", id, "--missed"))
+	require.Equal(t, "would replay 0 deliveries of 0 endpoints\n", dry("recover", id, "--event-type", "c.*"))
+	require.Equal(t, "would replay 1 delivery of 1 endpoint\n", dry("operations", "start", "--tenant", "acme"))
+	require.InDelta(t, 1, c.object(t, "operations", "start", "--since", "1h", "--dry-run")["replay_count"], 0)
+	require.Equal(t, 1, strings.Count(c.must(t, "operations", "list"), "\n"), "nothing is ordered")
 
 	p := start(t, "recover", id, "--since", "1h", "--missed", "--url", c.base, "--api-key", testAPIKey)
 	require.Regexp(t, `^state +completed$`, p.line(t, "state "))

@@ -23,12 +23,24 @@ type recoverCmd struct {
 	EventType []string `help:"Only these types, with commas: invoice.paid,order.*"`
 	State     []string `help:"Only deliveries in these states: failed, cancelled; with commas. Both unless given."`
 	Missed    bool     `help:"Deliver also the events that were enqueued while the endpoint was disabled."`
+	DryRun    bool     `help:"Order nothing: count what would be delivered again."`
 	NoWait    bool     `help:"Do not wait until it is completed."`
 }
 
 // Run orders what an endpoint missed again and waits until the operation has ended. Only that it is completed is
 // success.
 func (r *recoverCmd) Run(c *command) error {
+	if r.DryRun {
+		params := client.PreviewRecoverParams{
+			TenantID: r.Tenant, Since: r.Since.Time, Until: r.Until.Time, EventTypes: r.EventType, States: r.State,
+			Missed: r.Missed,
+		}
+		_, err := ask(c, r.apiFlags, func(api *client.Client, o client.CallOption) (*client.Preview, error) {
+			return api.PreviewRecover(c.ctx, r.Endpoint, params, o)
+		}, showPreview)
+		return err
+	}
+
 	order := client.NewRecover{
 		Since: r.Since.Time, Until: r.Until.orNil(), EventTypes: r.EventType, States: r.State, Missed: &r.Missed,
 	}
@@ -36,6 +48,28 @@ func (r *recoverCmd) Run(c *command) error {
 		func(api *client.Client, o client.CallOption) (*client.Operation, error) {
 			return api.RecoverEndpoint(c.ctx, r.Endpoint, order, client.RecoverEndpointParams{TenantID: r.Tenant}, o)
 		})
+}
+
+// showPreview says what an operation would do.
+func showPreview(w io.Writer, p *client.Preview) {
+	least := ""
+	if !p.Complete {
+		least = "at least "
+	}
+	fmt.Fprintf(w, "would replay %s%s of %s", least, several(p.ReplayCount, "delivery", "deliveries"),
+		several(p.EndpointCount, "endpoint", "endpoints"))
+	if p.SkipCount > 0 {
+		fmt.Fprintf(w, "; would leave %s%d alone: the endpoint is disabled or deleted, or the payload is gone",
+			least, p.SkipCount)
+	}
+	fmt.Fprintln(w)
+}
+
+func several(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", many)
 }
 
 // operate starts an operation and, if wait is true, waits until it has ended. Then only that it is completed is

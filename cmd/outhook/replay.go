@@ -28,13 +28,17 @@ type replayCmd struct {
 	Deliveries []string `arg:"" name:"delivery" help:"One delivery: EVENT ENDPOINT. Or any number of them: EVENT/ENDPOINT …, and - for standard input: one a line, as EVENT/ENDPOINT, EVENT ENDPOINT or what 'deliveries list --json' prints."`
 	Tenant     string   `help:"Whose endpoint it is: required if one delivery is named with its endpoint's uid, unless the key is bound to a tenant."`
 	Now        bool     `help:"Bring the next attempt of a pending delivery forward to now."`
+	DryRun     bool     `help:"Order nothing: say which would be replayed, and what is in the way of the others. Of deliveries that are named by ids."`
 }
 
 // Run orders one delivery again, or many. Of many, those that can't be delivered again say why and are in nobody's way;
 // then it exits 1.
 func (r *replayCmd) Run(c *command) error {
 	if len(r.Deliveries) == 2 && uuid.Validate(r.Deliveries[0]) == nil && r.Deliveries[1] != "-" {
-		return r.one(c, r.Deliveries[0], r.Deliveries[1])
+		if !r.DryRun {
+			return r.one(c, r.Deliveries[0], r.Deliveries[1])
+		}
+		r.Deliveries = []string{strings.Join(r.Deliveries, "/")}
 	}
 	if r.Tenant != "" {
 		return usageError{errors.New("--tenant is for one delivery: a list has the endpoints' ids, which need none")}
@@ -89,11 +93,19 @@ func (m *manyReplays) run() error {
 	if err := m.order(); err != nil {
 		return err
 	}
-	fmt.Fprintf(m.command.stderr, "replayed %d of %d\n", m.replayed, m.ordered)
+	fmt.Fprintf(m.command.stderr, "%s %d of %d\n", m.done(), m.replayed, m.ordered)
 	if m.replayed < m.ordered {
 		return exitError(exitFailed)
 	}
 	return nil
+}
+
+// done is what is said of a delivery that nothing is in the way of.
+func (m *manyReplays) done() string {
+	if m.DryRun {
+		return "would replay"
+	}
+	return "replayed"
 }
 
 // read adds a delivery a line.
@@ -157,7 +169,7 @@ func (m *manyReplays) order() error {
 		return nil
 	}
 
-	body := client.ReplaysOrder{Deliveries: m.next, Now: &m.Now}
+	body := client.ReplaysOrder{Deliveries: m.next, Now: &m.Now, DryRun: &m.DryRun}
 	var a client.Answer
 	results, err := m.api.ReplayDeliveries(m.command.ctx, body, client.ReplayDeliveriesParams{}, client.WithAnswer(&a))
 	if err != nil {
@@ -180,7 +192,7 @@ func (m *manyReplays) order() error {
 func (m *manyReplays) print(results []client.ReplayResult, raw []json.RawMessage) error {
 	t := newTable(m.command.stdout, []string{"EVENT", "ENDPOINT", "RESULT", "WHY NOT"})
 	for i, r := range results {
-		what := "replayed"
+		what := m.done()
 		if r.Replayed {
 			m.replayed++
 		} else {

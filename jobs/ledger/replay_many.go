@@ -19,10 +19,16 @@ type Ordered struct {
 	Err      error // of Replay; nil: it was carried out
 }
 
+// How says how many deliveries are replayed.
+type How struct {
+	Now    bool // bring the next attempts of pending ones forward
+	DryRun bool // change nothing: say what would come of it
+}
+
 // ReplayMany is [Replay] of many deliveries, of a tenant or (nil) of any, in one transaction. What it opens again waits
 // with the bursts, so that live traffic goes first. keys: some, in the order of their events. The result has no entry
 // for what there is not.
-func ReplayMany(ctx context.Context, tx pgx.Tx, keys []Key, tenantID *string, now bool) (map[Key]Ordered, error) {
+func ReplayMany(ctx context.Context, tx pgx.Tx, keys []Key, tenantID *string, how How) (map[Key]Ordered, error) {
 	eventIDs, endpointIDs := split(keys)
 	p := db.LockDeliveriesParams{
 		EventIDs: eventIDs, EndpointIDs: endpointIDs, TenantID: tenantID,
@@ -45,7 +51,7 @@ func ReplayMany(ctx context.Context, tx pgx.Tx, keys []Key, tenantID *string, no
 			o.Err = ErrPayloadGone
 		case d.State != db.DeliveryStatePending:
 			settled, settledJobs = append(settled, key), append(settledJobs, d.JobID)
-		case now:
+		case how.Now:
 			pending, pendingJobs = append(pending, key), append(pendingJobs, d.JobID)
 		default:
 			o.Err = ErrPending
@@ -53,6 +59,9 @@ func ReplayMany(ctx context.Context, tx pgx.Tx, keys []Key, tenantID *string, no
 		done[key] = o
 	}
 
+	if how.DryRun {
+		return done, nil
+	}
 	if err := reopenMany(ctx, tx, settled, settledJobs); err != nil || len(pending) == 0 {
 		return done, err
 	}

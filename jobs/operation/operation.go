@@ -81,19 +81,12 @@ func Recover(ctx context.Context, tx pgx.Tx, endpointID uuid.UUID, f Filter) (op
 	}
 
 	f.TenantID, f.EndpointID = &n.TenantID, &endpointID
-	if len(f.States) == 0 {
-		f.States = []db.DeliveryState{db.DeliveryStateFailed, db.DeliveryStateCancelled}
-	}
-
 	return insert(ctx, tx, KindRecover, f)
 }
 
 // Replay orders the replay of all deliveries that match. It takes effect when tx commits. Returns ErrTooMany if as many
 // of the tenant's as may are running.
 func Replay(ctx context.Context, tx pgx.Tx, f Filter) (db.Operation, error) {
-	if len(f.States) == 0 {
-		f.States = []db.DeliveryState{db.DeliveryStateFailed}
-	}
 	return insert(ctx, tx, KindReplay, f)
 }
 
@@ -102,14 +95,9 @@ func insert(ctx context.Context, tx pgx.Tx, kind string, f Filter) (op db.Operat
 		return op, err
 	}
 
-	states := make([]string, len(f.States))
-	for i, s := range f.States {
-		states[i] = string(s)
-	}
-
 	op, err = db.New().InsertOperation(ctx, tx, db.InsertOperationParams{
 		Kind: kind, TenantID: f.TenantID, EndpointID: f.EndpointID,
-		EventTypes: append([]string{}, f.EventTypes...), States: states,
+		EventTypes: append([]string{}, f.EventTypes...), States: statesOf(kind, f.States),
 		Missed: f.Missed, Since: f.Since, Until: f.Until,
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -120,6 +108,21 @@ func insert(ctx context.Context, tx pgx.Tx, kind string, f Filter) (op db.Operat
 	}
 
 	return op, start(ctx, tx, op.ID)
+}
+
+// statesOf are those that a filter names, or the default of an operation's kind.
+func statesOf(kind string, states []db.DeliveryState) (list []string) {
+	switch {
+	case len(states) == 0 && kind == KindRecover:
+		states = []db.DeliveryState{db.DeliveryStateFailed, db.DeliveryStateCancelled}
+	case len(states) == 0:
+		states = []db.DeliveryState{db.DeliveryStateFailed}
+	}
+
+	for _, s := range states {
+		list = append(list, string(s))
+	}
+	return list
 }
 
 // checkRunning returns ErrTooMany if one more operation may not run.
