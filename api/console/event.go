@@ -85,7 +85,13 @@ func showEvent(v *visit) error {
 	}
 	page.MoreAttempts = attempts.NextCursor != nil
 	for _, a := range attempts.Items {
-		page.Attempts = append(page.Attempts, newAttempt(a, id))
+		t := newAttempt(a, id)
+		for _, d := range page.Deliveries {
+			if d.EndpointID == a.EndpointID {
+				t.Endpoint = d.Endpoint
+			}
+		}
+		page.Attempts = append(page.Attempts, t)
 	}
 	return v.show(web.EventPage(v.fresh(event.Type), page))
 }

@@ -77,7 +77,7 @@ func TestHistory(t *testing.T) {
 	require.Contains(t, types, "update-endpoint")
 	require.Contains(t, types, `<span class="before">invoice.*</span>`)
 	require.Contains(t, types, `<span class="after">invoice.paid, order.*</span>`)
-	require.Contains(t, types, `<span class="after">5.0 s</span>`)
+	require.Contains(t, types, `<span class="after">5 s</span>`)
 	limit := rowOf(t, page, "rate limit")
 	require.Contains(t, limit, `<span class="before">none</span>`)
 	require.Contains(t, limit, `<span class="after">5 a minute, bursts of 2</span>`)
@@ -99,5 +99,5 @@ func TestHistory(t *testing.T) {
 			generate_series(1, 60) AS n`, made.ID)
 	first := person.get(path)
 	require.Contains(t, first.body, "Next page")
-	require.Equal(t, 50, strings.Count(first.body, `<span class="before">1.0 s</span>`), "also of the last")
+	require.Equal(t, 50, strings.Count(first.body, `<span class="before">1 s</span>`), "also of the last")
 }

@@ -110,12 +110,49 @@ type view struct {
 	Status int    `json:"status"`
 }
 
+// formView is the answer to a form of a path's page.
+type formView struct {
+	view
+
+	Form string            `json:"form"` // its selector
+	Fill map[string]string `json:"fill"` // by the names of its fields
+}
+
+// answered are the pages that only a form leads to.
+func answered(w world) (list []formView) {
+	endpoint := "/console/endpoints/" + w.endpoint
+	for _, v := range []struct {
+		name, path string
+		status     int
+		form       string
+		fill       map[string]string
+	}{
+		{"secret shown", endpoint, http.StatusOK, `form[action$="/reveal"]`, nil},
+		{"key shown", "/console/keys/new", http.StatusOK, "form.long", map[string]string{"name": "billing"}},
+		{"endpoint with faults", endpoint + "/edit", http.StatusUnprocessableEntity, "form.long", map[string]string{
+			"url": "http://hooks.acme.example", "timeout_ms": "soon", "event_types": "*",
+		}},
+		{"key with faults", "/console/keys/new", http.StatusUnprocessableEntity, "form.long", map[string]string{"name": ""}},
+		{"endpoint has changed", endpoint + "/edit", http.StatusPreconditionFailed, "form.long", map[string]string{
+			"etag": `"before"`, "description": "Mine",
+		}},
+		{"operation counted", "/console/operations/new", http.StatusOK, "form.long", nil},
+		{"operation with faults", "/console/operations/new", http.StatusUnprocessableEntity, "form.long", map[string]string{"types": "*"}},
+		{"wrong login", "/console/login", http.StatusUnauthorized, "form.stack", map[string]string{"key": "ohk_wrong"}},
+	} {
+		list = append(list, formView{view{v.name, v.path, v.status}, v.form, v.fill})
+	}
+	return list
+}
+
 // order is what a script is to look at.
 type order struct {
 	Base  string `json:"base"`
 	Key   string `json:"key"`
 	Pages []view `json:"pages"`
 	Looks []look `json:"looks"`
+
+	Answers []formView `json:"answers,omitempty"`
 }
 
 // look is how a page is looked at.
@@ -176,6 +213,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	require.Len(t, pages, len(b.console.Patterns()), "a path without a page")
+	o.Answers = answered(w)
 
 	var found []string
 	drive(t, "pages.mjs", o, &found)

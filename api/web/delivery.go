@@ -44,6 +44,7 @@ type Delivery struct {
 type Attempt struct {
 	Number     int
 	EndpointID string
+	Endpoint   string // its URL without the query; "": not known
 	Href       string // of its delivery
 	Outcome    Mark
 	Status     string // the HTTP status in words; "": no answer came

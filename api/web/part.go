@@ -105,7 +105,7 @@ func Milliseconds(ms float64) string {
 	case ms < 1000:
 		return fmt.Sprintf("%.0f ms", ms)
 	case ms < 60_000:
-		return fmt.Sprintf("%.1f s", ms/1000)
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", ms/1000), ".0") + " s"
 	}
 	return Span(time.Duration(ms) * time.Millisecond)
 }

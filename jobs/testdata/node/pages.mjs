@@ -1,6 +1,7 @@
 // Opens the console's pages in a headless Chromium, in each theme and width, and prints a JSON array of what is wrong with them.
 //
-// node pages.mjs CHROMIUM FOLDER: the order is JSON on stdin: {base, key, pages: [{name, path, status}], looks: [{theme, width}]}.
+// node pages.mjs CHROMIUM FOLDER: the order is JSON on stdin: {base, key, pages: [{name, path, status}], looks: [{theme, width}],
+// answers: [{name, path, status, form, fill}]}. An answer is that to a form (a selector) of the path's page, with what fill has by name.
 // Each page gets a screenshot in FOLDER. axe runs in a world of its own, so the pages' policy holds while it does.
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -60,10 +61,19 @@ if (order.key) {
 for (const { theme, width } of order.looks) {
   await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
   await page.setViewportSize({ width, height: 900 });
-  for (const { name, path, status } of order.pages) {
+  for (const { name, path, status, form, fill } of [...order.pages, ...(order.answers ?? [])]) {
     at = `${name} ${theme} ${width}`;
     expected = status;
-    const response = await page.goto(order.base + path);
+    let response = await page.goto(order.base + path);
+    if (form) {
+      const answered = page.waitForNavigation();
+      await page.evaluate(({ form, fill }) => {
+        const element = document.querySelector(form);
+        for (const [field, value] of Object.entries(fill ?? {})) element.elements[field].value = value;
+        element.submit();
+      }, { form, fill });
+      response = await answered;
+    }
     if (response.status() !== status) note(`status ${response.status()}, not ${status}`);
     const bytes = (await response.body()).length;
     if (bytes > 150 * 1024) note(`${bytes} bytes of HTML`);
