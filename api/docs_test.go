@@ -69,7 +69,7 @@ func TestDocs(t *testing.T) {
 			path = regexp.MustCompile(`:([a-z_]+)`).ReplaceAllString(path, "{$1}")
 			require.Contains(t, doc.Paths[path], strings.ToLower(method), route)
 		}
-		require.Equal(t, 52, routes)
+		require.Equal(t, 57, routes)
 		require.NotContains(t, doc.Components.Schemas, "ErrorModel")
 		for _, ref := range regexp.MustCompile(`#/components/schemas/([A-Za-z]+)`).FindAllSubmatch(r.body, -1) {
 			require.Contains(t, doc.Components.Schemas, string(ref[1]))
@@ -103,12 +103,14 @@ func TestDocumentedMembersAreKnown(t *testing.T) {
 	b := setup(t)
 	endpoint := b.newEndpoint("acme", "")
 	event := b.newEvent("acme", "a")
+	b.requireObject(b.do("PUT", "/api/tenants/acme", "{}"), 201)
 	schemas := b.api.OpenAPI().Components.Schemas
 	for name, path := range map[string]string{
 		"NewEvent": "POST /api/events", "NewBatch": "POST /api/events/batch", "NewEndpoint": "POST /api/endpoints", "NewKey": "POST /api/keys",
 		"EndpointChange": "PATCH /api/endpoints/" + endpoint.String(),
-		"ReplaysOrder":   "POST /api/deliveries/replay",
-		"ReplayOrder":    "POST /api/deliveries/" + event.String() + "/" + endpoint.String() + "/replay",
+		"NewTenant":      "PUT /api/tenants/acme", "TenantChange": "PATCH /api/tenants/acme",
+		"ReplaysOrder": "POST /api/deliveries/replay",
+		"ReplayOrder":  "POST /api/deliveries/" + event.String() + "/" + endpoint.String() + "/replay",
 	} {
 		schema := schemas.Map()[name]
 		require.NotNil(t, schema, name)
@@ -146,6 +148,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"POST", "/api/keys", `{"name":"n","scope":"tenant","tenant_id":"acme","expires_at":"2999-01-01T00:00:00Z"}`, "Key"},
 		{"GET", "/api/keys", "", "PageKey"},
 		{"GET", "/api/audit", "", "PageAuditEntry"},
+		{"PUT", "/api/tenants/acme", `{"metadata":{"a":"b"}}`, "Tenant"},
+		{"GET", "/api/tenants", "", "PageTenant"},
 		{"GET", "/api/events?limit=0", "", "Problem"},
 	} {
 		r := b.do(c.method, c.path, c.body)

@@ -194,7 +194,7 @@ func (s *Server) patchEndpoint(ctx context.Context, in *changeEndpointInput) (*e
 		if err != nil {
 			return err
 		}
-		if err := in.check(&before); err != nil {
+		if err := in.check(objectEndpoint, etagOf(before)); err != nil {
 			return err
 		}
 
@@ -250,7 +250,7 @@ func (s *Server) deleteEndpoint(ctx context.Context, in *changeEndpointInput) (*
 		if err != nil {
 			return err
 		}
-		if err := in.check(&row); err != nil {
+		if err := in.check(objectEndpoint, etagOf(row)); err != nil {
 			return err
 		}
 

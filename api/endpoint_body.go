@@ -105,7 +105,7 @@ func (s *Server) decodeChange(body []byte, row db.Endpoint) (*endpointEdit, erro
 		return nil, err
 	}
 
-	e := &endpointEdit{at: "body", row: row, cfg: &s.cfg}
+	e := &endpointEdit{memberReader: memberReader{at: "body"}, row: row, cfg: &s.cfg}
 	e.decode(object, e.setChange)
 	e.checkMove(row)
 	e.checkDoubles()

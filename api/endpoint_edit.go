@@ -12,7 +12,8 @@ import (
 
 // endpointEdit is an endpoint that a body changes member by member.
 type endpointEdit struct {
-	at            string // where the endpoint stands in the request
+	memberReader
+
 	row           db.Endpoint
 	secret        signature.Secret
 	secretGiven   bool              // in the body
@@ -21,13 +22,18 @@ type endpointEdit struct {
 	cfg           *Config
 	members       []string // the names of those that the body gives, sorted
 	different     []string // those that are not as they were stored, sorted
-	faults        problem.Faults
+}
+
+// memberReader reads the members of an object in a request's body.
+type memberReader struct {
+	at     string // where the object stands in the request
+	faults problem.Faults
 }
 
 // newEdit returns an endpoint with all members at their defaults, and a secret of its own.
 func (s *Server) newEdit(at string) *endpointEdit {
 	return &endpointEdit{
-		at: at,
+		memberReader: memberReader{at: at},
 		row: db.Endpoint{
 			EventTypes: []string{}, Headers: []byte(emptyJSONObject), SecretHeaders: []byte(emptyJSONObject),
 			Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight,

@@ -68,15 +68,20 @@ func (e *endpointEdit) setURL(value json.RawMessage) {
 }
 
 func (e *endpointEdit) setDescription(value json.RawMessage) {
-	e.row.Description = ""
+	e.row.Description = e.optional("description", value, maxDescription)
+}
+
+// optional reads a text of so many characters at most; null is the empty one.
+func (e *memberReader) optional(name string, value json.RawMessage, most int) string {
 	if strictjson.IsNull(value) {
-		return
+		return ""
 	}
 
-	e.row.Description = strictjson.Text(value, e.at+".description", &e.faults)
-	if utf8.RuneCountInString(e.row.Description) > maxDescription {
-		e.faults.Add(e.at+".description", fmt.Sprintf("is longer than %d characters", maxDescription))
+	text := strictjson.Text(value, e.at+"."+name, &e.faults)
+	if utf8.RuneCountInString(text) > most {
+		e.faults.Add(e.at+"."+name, fmt.Sprintf("is longer than %d characters", most))
 	}
+	return text
 }
 
 func (e *endpointEdit) setEventTypes(value json.RawMessage) {

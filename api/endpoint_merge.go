@@ -21,8 +21,7 @@ type textRule struct {
 }
 
 func (e *endpointEdit) setMetadata(value json.RawMessage) {
-	rule := textRule{member: "metadata", most: maxMetadata, bytes: maxMetaBytes}
-	e.row.Metadata = e.mergeStored(rule, value, e.row.Metadata)
+	e.row.Metadata = e.mergeMetadata(value, e.row.Metadata)
 }
 
 func (e *endpointEdit) setHeaders(value json.RawMessage) {
@@ -51,8 +50,13 @@ func (e *endpointEdit) openSecretHeaders() map[string]string {
 	return stored
 }
 
+// mergeMetadata merges an object of metadata with what is stored, and returns what is to be.
+func (e *memberReader) mergeMetadata(value, stored json.RawMessage) json.RawMessage {
+	return e.mergeStored(textRule{member: "metadata", most: maxMetadata, bytes: maxMetaBytes}, value, stored)
+}
+
 // mergeStored merges an object that a body gives with what is stored, and returns what is to be.
-func (e *endpointEdit) mergeStored(rule textRule, value, stored json.RawMessage) json.RawMessage {
+func (e *memberReader) mergeStored(rule textRule, value, stored json.RawMessage) json.RawMessage {
 	data, err := json.Marshal(e.merge(rule, e.patch(rule, value), textsOf(stored)))
 	if err != nil {
 		e.faults.Add(e.at+"."+rule.member, "must be an object of strings") // not for a map of strings
@@ -61,7 +65,7 @@ func (e *endpointEdit) mergeStored(rule textRule, value, stored json.RawMessage)
 }
 
 // patch reads an object of texts and nulls. It returns nil for null, and for what is none.
-func (e *endpointEdit) patch(rule textRule, value json.RawMessage) textPatch {
+func (e *memberReader) patch(rule textRule, value json.RawMessage) textPatch {
 	if strictjson.IsNull(value) {
 		return nil
 	}
@@ -88,7 +92,7 @@ func (e *endpointEdit) patch(rule textRule, value json.RawMessage) textPatch {
 }
 
 // merge returns what an object of texts is to be after a patch.
-func (e *endpointEdit) merge(rule textRule, p textPatch, stored map[string]string) map[string]string {
+func (e *memberReader) merge(rule textRule, p textPatch, stored map[string]string) map[string]string {
 	merged := map[string]string{}
 	if p != nil {
 		maps.Copy(merged, stored)

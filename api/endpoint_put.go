@@ -15,10 +15,9 @@ import (
 
 type putEndpointInput struct {
 	EndpointInput
-	Preconditions
+	PutConditions
 
-	IfNoneMatch string `header:"If-None-Match" doc:"*: create it only. 412 if it exists."`
-	DryRun      bool   `query:"dry_run" doc:"Check all of it and answer what there would be, without writing anything."`
+	DryRun bool `query:"dry_run" doc:"Check all of it and answer what there would be, without writing anything."`
 }
 
 // errDryRun rolls back what a request only asked about.
@@ -46,20 +45,21 @@ func (s *Server) putEndpoint(ctx context.Context, in *putEndpointInput) (*putEnd
 		if err != nil {
 			return err
 		}
-		if err := in.check(before); err != nil {
+		etag := ""
+		if created = before == nil; !created {
+			etag = etagOf(*before)
+		}
+		if err := in.check(objectEndpoint, etag); err != nil {
 			return err
 		}
 
-		switch created = before == nil; {
-		case created:
+		if created {
 			edit.different = nil // of a try before
 			row, err = s.insertEndpoint(ctx, tx, edit, "put-endpoint")
 			if refusal, ok := errors.AsType[*problem.Error](err); ok && refusal.Code == problem.UIDTaken {
 				err = &racedError{refusal} // nothing had the uid a moment ago
 			}
-		case in.IfNoneMatch != "" && matches(in.IfNoneMatch, etagOf(*before), true):
-			err = problem.New(problem.PreconditionFailed, "the endpoint exists, and If-None-Match wants none")
-		default:
+		} else {
 			row, err = s.replaceEndpoint(ctx, tx, *before, edit)
 		}
 		if err == nil && in.DryRun {

@@ -18,27 +18,32 @@ import (
 	"github.com/outhook/outhook/jobs/health"
 )
 
-// maxRaces is how often a change of endpoints is tried. Each try but the last means that another request has committed
-// in between, which the next one sees.
+// maxRaces is how often a change of what must be unique is tried. Each try but the last means that another request has
+// committed in between, which the next one sees.
 const maxRaces = 5
 
 // statusReasonAPI is the reason of a status that was set here.
 const statusReasonAPI = "api"
 
-// changeEndpoints runs do in a transaction, and again if another request was faster with a uid or a URL. Where URLs are
-// unique, the database keeps them so (serializable): there is no index for what is an option.
-func (s *Server) changeEndpoints(ctx context.Context, do func(pgx.Tx) error) (err error) {
+// changeEndpoints is changeUnique with uids and URLs. Where URLs are unique, the database keeps them so (serializable):
+// there is no index for what is an option.
+func (s *Server) changeEndpoints(ctx context.Context, do func(pgx.Tx) error) error {
 	if requestOf(ctx).keyed != nil {
 		return s.change(ctx, do) // its transaction has the level, and it is the whole request that is tried again
 	}
+	return s.changeUnique(ctx, s.endpointIsolation(), do)
+}
 
-	options := pgx.TxOptions{IsoLevel: s.endpointIsolation()}
+// changeUnique runs do in a transaction, and again if another request was faster with what must be unique.
+func (s *Server) changeUnique(ctx context.Context, level pgx.TxIsoLevel, do func(pgx.Tx) error) (err error) {
+	options := pgx.TxOptions{IsoLevel: level}
 	for range maxRaces {
 		err = pgx.BeginTxFunc(ctx, s.cfg.Pool, options, do)
 		if raced, ok := errors.AsType[*racedError](err); ok {
 			err = raced.refusal
 			continue
 		}
+
 		switch sqlstate.Of(err) {
 		case sqlstate.UniqueViolation, sqlstate.SerializationFailure:
 		default:

@@ -22,6 +22,8 @@ const (
 type objects struct {
 	tenant, endpoint, event, key, erasure, operation string
 
+	noted string // the label of a tenant that has an entry
+
 	uid   string // of the endpoint
 	query string // of the request, with its ?
 }
@@ -63,7 +65,7 @@ const (
 
 func at(text string) func(objects) string {
 	return func(o objects) string {
-		return strings.NewReplacer("{tenant}", o.tenant, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key, "{erasure}", o.erasure, "{operation}", o.operation, "{new}", uuid.NewString()).Replace(text)
+		return strings.NewReplacer("{tenant}", o.tenant, "{noted}", o.noted, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key, "{erasure}", o.erasure, "{operation}", o.operation, "{new}", uuid.NewString()).Replace(text)
 	}
 }
 
@@ -133,6 +135,12 @@ func matrix() map[string]entry {
 
 		"erase-tenant": {scopes: admin, path: at("/api/tenants/{tenant}/data"), kind: ofMaking, audited: "tenant"},
 		"get-erasure":  {scopes: admin, path: at("/api/erasures/{erasure}")},
+
+		"list-tenants":  {scopes: read, path: at("/api/tenants"), kind: ofList},
+		"get-tenant":    {scopes: read, path: at("/api/tenants/{noted}")},
+		"put-tenant":    {scopes: admin, path: at("/api/tenants/{tenant}"), body: at(`{"name":"{new}"}`), kind: ofMaking, audited: "tenant"},
+		"update-tenant": {scopes: admin, path: at("/api/tenants/{noted}"), body: at(`{"name":"{new}"}`), audited: "tenant"},
+		"delete-tenant": {scopes: admin, path: at("/api/tenants/{noted}"), audited: "tenant"},
 
 		"recover-endpoint": {
 			scopes: operate, path: at("/api/endpoints/{endpoint}/recover"), body: at(`{"since":"2026-01-02T03:04:05Z"}`), audited: "endpoint",
@@ -229,7 +237,7 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 	m.t.Helper()
 	m.made++
 	eventType := fmt.Sprintf("only.t%d", m.made)
-	o := objects{tenant: tenant}
+	o := objects{tenant: tenant, noted: tenant}
 	o.uid = fmt.Sprintf("uid-%d", m.made)
 	o.endpoint = m.newEndpoint(tenant, `,"event_types":["`+eventType+`"],"uid":"`+o.uid+`"`).String()
 	o.event = m.newEvent(tenant, eventType).String()
@@ -239,6 +247,7 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 		SELECT o.id FROM outhook.operations AS o WHERE o.state = 'running' AND o.tenant_id = $1 ORDER BY o.id DESC OFFSET 50)`, tenant) // a tenant may have 100
 	filter := `{"since":"2026-01-02T03:04:05Z","tenant_id":"` + tenant + `","endpoint_id":"` + o.endpoint + `"}`
 	o.operation = m.requireObject(m.do("POST", "/api/operations", filter), 202)["id"].(string)
+	require.Less(m.t, m.do("PUT", "/api/tenants/"+tenant, `{"name":"`+o.endpoint+`"}`).status, 300)
 	erasure := m.do("DELETE", "/api/tenants/"+tenant+"/data", "") // ordered and, without workers, not carried out
 	o.erasure = m.requireObject(erasure, 202)["id"].(string)
 	return o
@@ -247,7 +256,7 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 func absentObjects() objects {
 	return objects{
 		tenant: foreignTenant, endpoint: uuid.NewString(), uid: "uid-absent", event: uuid.NewString(), key: uuid.NewString(), erasure: uuid.NewString(),
-		operation: uuid.NewString(),
+		operation: uuid.NewString(), noted: "nobody-" + uuid.NewString(),
 	}
 }
 
@@ -258,7 +267,7 @@ func (m *matrixBundle) state() (digest string) {
 		SELECT t::text AS row FROM outhook.endpoints AS t UNION ALL SELECT t::text FROM outhook.endpoint_secrets AS t
 		UNION ALL SELECT t::text FROM outhook.events AS t UNION ALL SELECT t::text FROM outhook.event_keys AS t
 		UNION ALL SELECT t::text FROM outhook.deliveries AS t UNION ALL SELECT t::text FROM outhook.river_job AS t
-		UNION ALL SELECT t::text FROM outhook.operations AS t UNION ALL SELECT t::text FROM outhook.pauses AS t
+		UNION ALL SELECT t::text FROM outhook.tenants AS t UNION ALL SELECT t::text FROM outhook.operations AS t UNION ALL SELECT t::text FROM outhook.pauses AS t
 		UNION ALL SELECT (t.name, t.paused_at)::text FROM outhook.river_queue AS t
 		UNION ALL SELECT t::text FROM outhook.audit_entries AS t UNION ALL SELECT t::text FROM outhook.tenant_erasures AS t
 		UNION ALL SELECT (t.id, t.name, t.scope, t.tenant_id, t.expires_at, t.revoked_at)::text FROM outhook.api_keys AS t) AS r`
@@ -375,7 +384,7 @@ func (m *matrixBundle) testOperation(name, method string, e entry) {
 				require.Equal(m.t, string(missing.body), string(r.body), "what is foreign looks as if it did not exist")
 				mixed := objects{
 					tenant: ownTenant, endpoint: foreign.endpoint, event: own.event, key: foreign.key, erasure: foreign.erasure,
-					operation: foreign.operation,
+					operation: foreign.operation, noted: foreign.noted,
 				}
 				if e.path(mixed) != e.path(own) && e.path(mixed) != e.path(foreign) {
 					m.refused(at, 404, func() response { return m.call(h.text, method, e, mixed) })

@@ -60,6 +60,7 @@ func New(cfg Config) (*Server, error) {
 	s.addKeys()
 	s.addSessions()
 	s.addAudit()
+	s.addTenantEntries()
 	s.addTenants()
 	s.addUI()
 	s.addConsole()

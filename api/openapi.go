@@ -112,7 +112,7 @@ func tags() []*huma.Tag {
 		{Name: tagPauses, Description: "Maintenance: nothing is delivered, or nothing of a tenant, and nothing is lost. " +
 			"An endpoint alone is paused by its status."},
 		{Name: tagTenants, Description: "A tenant is a label that you choose; there is nothing to create. " +
-			"What belongs to one can be erased."},
+			"Who wants a name, a contact and data of their own for one makes an entry. What belongs to a tenant can be erased."},
 
 		{Name: tagKeys, Description: "An API key has a scope: admin (everything), tenant (everything with the objects " +
 			"of its tenant), operate (replay, recover, pause, test, and read), publish (only enqueue) or read (only read). " +

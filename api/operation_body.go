@@ -104,7 +104,7 @@ func (e *filterEdit) set(name string, value json.RawMessage) bool {
 }
 
 func (e *filterEdit) setEventTypes(value json.RawMessage) {
-	edit := endpointEdit{at: e.at}
+	edit := endpointEdit{memberReader: memberReader{at: e.at}}
 	edit.setEventTypes(value)
 	e.EventTypes, e.faults = edit.row.EventTypes, append(e.faults, edit.faults...)
 }

@@ -96,7 +96,7 @@ func decodeRotation(body []byte) (rotationOrder, error) {
 		return o, err
 	}
 
-	e := &endpointEdit{at: "body", secret: o.secret}
+	e := &endpointEdit{memberReader: memberReader{at: "body"}, secret: o.secret}
 	strictjson.EachMember(object, "body", &e.faults, func(name string, value json.RawMessage) bool {
 		switch name {
 		case "overlap_seconds":

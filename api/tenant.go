@@ -30,12 +30,13 @@ type erasure struct {
 	KeyCount      int64      `json:"key_count" doc:"Idempotency keys that were deleted."`
 }
 
-type eraseInput struct {
+// TenantPath names a tenant in a path.
+type TenantPath struct {
 	TenantID string `path:"tenant_id" minLength:"1" maxLength:"255" doc:"The tenant, percent-encoded."`
 }
 
 // Resolve decodes the tenant, which Echo leaves as it is where its encoding is not the usual one (a/b as a%2Fb).
-func (in *eraseInput) Resolve(ctx huma.Context) []error {
+func (in *TenantPath) Resolve(ctx huma.Context) []error {
 	if u := ctx.URL(); u.RawPath != "" {
 		tenantID, err := url.PathUnescape(in.TenantID)
 		if err != nil {
@@ -44,6 +45,13 @@ func (in *eraseInput) Resolve(ctx huma.Context) []error {
 		in.TenantID = tenantID
 	}
 	return nil
+}
+
+// label returns the tenant that a path names, whoever may see it.
+func (in *TenantPath) label(ctx context.Context) (string, error) {
+	f := newFilters(ctx)
+	f.text("path.tenant_id", in.TenantID)
+	return in.TenantID, f.err
 }
 
 type erasureInput struct {
@@ -62,8 +70,8 @@ func (s *Server) addTenants() {
 		Operation: huma.Operation{
 			OperationID: "erase-tenant", Method: http.MethodDelete, Path: "/api/tenants/{tenant_id}/data",
 			Tags: []string{tagTenants}, Summary: "Erase a tenant's data", DefaultStatus: http.StatusAccepted,
-			Description: "Orders that everything the tenant has until now is erased, and answers at once: its endpoints with " +
-				"what they have been and their secrets, the payloads of its events, what attempts say of its " +
+			Description: "Orders that everything the tenant has until now is erased, and answers at once: its entry, its " +
+				"endpoints with what they have been and their secrets, the payloads of its events, what attempts say of its " +
 				"receivers, its endpoints' health, its operations, its idempotency keys, and the answers that are " +
 				"stored for it. Pending deliveries are cancelled, and the API keys that are bound to it revoked. " +
 				"Ids, types, times, states and counts stay in the log until the retention ends. What is enqueued " +
@@ -96,20 +104,19 @@ func newErasure(r db.TenantErasure) erasure {
 	return e
 }
 
-func (s *Server) eraseTenant(ctx context.Context, in *eraseInput) (*eraseOutput, error) {
-	f := newFilters(ctx)
-	tenantID := f.text("path.tenant_id", in.TenantID)
-	if f.err != nil {
-		return nil, f.err
+func (s *Server) eraseTenant(ctx context.Context, in *TenantPath) (*eraseOutput, error) {
+	tenantID, err := in.label(ctx)
+	if err != nil {
+		return nil, err
 	}
 
 	var row db.TenantErasure
-	err := s.change(ctx, func(tx pgx.Tx) (err error) {
-		if row, err = joberasure.Order(ctx, tx, *tenantID); err != nil {
+	err = s.change(ctx, func(tx pgx.Tx) (err error) {
+		if row, err = joberasure.Order(ctx, tx, tenantID); err != nil {
 			return err
 		}
 		detail := map[string]any{"erasure_id": row.ID}
-		return s.audit(ctx, tx, done{"erase-tenant", *tenantID, objectTenant, *tenantID, detail})
+		return s.audit(ctx, tx, done{"erase-tenant", tenantID, objectTenant, tenantID, detail})
 	})
 	if err != nil {
 		return nil, err

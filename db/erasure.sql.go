@@ -190,6 +190,16 @@ func (q *Queries) EraseSecrets(ctx context.Context, db DBTX, tenantID string) er
 	return err
 }
 
+const eraseTenant = `-- name: EraseTenant :exec
+DELETE FROM outhook.tenants WHERE tenant_id = $1 AND created_at <= $2
+`
+
+// What people have noted of a tenant, of the time until the order.
+func (q *Queries) EraseTenant(ctx context.Context, db DBTX, tenantID string, requestedAt time.Time) error {
+	_, err := db.Exec(ctx, eraseTenant, tenantID, requestedAt)
+	return err
+}
+
 const getErasure = `-- name: GetErasure :one
 SELECT id, tenant_id, requested_at, settled_at, requested_xid, pass, last_event_id, endpoint_count, delivery_count, payload_count, attempt_count, key_count, completed_at FROM outhook.tenant_erasures WHERE id = $1
 `

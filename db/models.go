@@ -434,6 +434,16 @@ type RiverJob struct {
 	UniqueStates pgtype.Bits
 }
 
+type Tenant struct {
+	ID        uuid.UUID
+	TenantID  string
+	Name      string
+	Contact   string
+	Metadata  json.RawMessage
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
 type TenantErasure struct {
 	ID            uuid.UUID
 	TenantID      string

@@ -103,7 +103,7 @@ func TestErasure(t *testing.T) {
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.event_keys WHERE tenant_id = 'other'`))
 	})
 
-	t.Run("TakesHealthOperationsAndAPIKeys", func(t *testing.T) {
+	t.Run("TakesEntryHealthOperationsAndAPIKeys", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		endpointID, _ := b.endpoint(t)
@@ -125,6 +125,7 @@ func TestErasure(t *testing.T) {
 			(outhook.uuid_v7(), 'all', '4', 'admin', NULL, now()), (outhook.uuid_v7(), 'later', '5', 'tenant', 'acme', now() + interval '1 hour')`)
 		b.exec(t, `INSERT INTO outhook.stored_answers (id, tenant_ids, key_id, sealed) VALUES
 			('1', '{acme}', '', ''), ('2', '{other,acme}', '', ''), ('3', '{other}', '', ''), ('4', '{}', '', '')`)
+		b.exec(t, `INSERT INTO outhook.tenants (id, tenant_id, name) VALUES (outhook.uuid_v7(), 'acme', 'ACME'), (outhook.uuid_v7(), 'other', 'Other')`)
 		order := b.orderErasure(t)
 		b.exec(t, `INSERT INTO outhook.stored_answers (id, tenant_ids, key_id, sealed) VALUES ('5', '{acme}', '', '')`)
 		b.start(t, b.config(t))
@@ -136,6 +137,8 @@ func TestErasure(t *testing.T) {
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.endpoint_health`))
 		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.endpoint_health WHERE endpoint_id = $1`, endpointID))
 		require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.endpoint_revisions WHERE endpoint_id = $1`, endpointID))
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.tenants`))
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.tenants WHERE tenant_id = 'other'`))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.operations`))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outhook.operations WHERE tenant_id = 'other'`))
 		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.api_keys WHERE revoked_at IS NOT NULL AND name IN ('own', 'reads')`))

@@ -179,6 +179,7 @@ func serverRights() []string {
 		"event_keys":                "SELECT UPDATE DELETE",
 		"events":                    "SELECT INSERT UPDATE", // UPDATE of payload and traceparent
 		"tenant_erasures":           "SELECT INSERT UPDATE",
+		"tenants":                   "SELECT INSERT UPDATE DELETE",
 		"goose_db_version":          "SELECT",
 		"report_attempts":           "SELECT",
 		"report_deliveries":         "SELECT",

@@ -57,6 +57,10 @@ WHERE n.id = r.endpoint_id AND n.tenant_id = @tenant_id AND n.url = '';
 UPDATE outhook.api_keys SET revoked_at = now()
 WHERE tenant_id = @tenant_id::text AND created_at <= @requested_at AND revoked_at IS NULL;
 
+-- name: EraseTenant :exec
+-- What people have noted of a tenant, of the time until the order.
+DELETE FROM outhook.tenants WHERE tenant_id = @tenant_id AND created_at <= @requested_at;
+
 -- name: EraseHealth :exec
 -- Of the endpoints that are erased, in the order in which everybody locks them.
 DELETE FROM outhook.endpoint_health AS h USING (SELECT v.endpoint_id FROM outhook.endpoint_health AS v

@@ -454,7 +454,7 @@ func (c *Client) GetEndpoint(ctx context.Context, id string, params GetEndpointP
 type PutEndpointParams struct {
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
 	TenantID string
-	// Do it only if the endpoint has one of these ETags, with commas; *: if it exists. Else 412.
+	// Do it only if it has one of these ETags, with commas; *: if it exists. Else 412.
 	IfMatch string
 	// *: create it only. 412 if it exists.
 	IfNoneMatch string
@@ -487,7 +487,7 @@ func (c *Client) PutEndpoint(ctx context.Context, id string, body NewEndpoint, p
 type UpdateEndpointParams struct {
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
 	TenantID string
-	// Do it only if the endpoint has one of these ETags, with commas; *: if it exists. Else 412.
+	// Do it only if it has one of these ETags, with commas; *: if it exists. Else 412.
 	IfMatch string
 }
 
@@ -510,7 +510,7 @@ func (c *Client) UpdateEndpoint(ctx context.Context, id string, body EndpointCha
 type DeleteEndpointParams struct {
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
 	TenantID string
-	// Do it only if the endpoint has one of these ETags, with commas; *: if it exists. Else 412.
+	// Do it only if it has one of these ETags, with commas; *: if it exists. Else 412.
 	IfMatch string
 }
 
@@ -553,48 +553,6 @@ func (c *Client) RecoverEndpoint(ctx context.Context, id string, body NewRecover
 		r.Query.Set("tenant_id", params.TenantID)
 	}
 	return call[Operation](ctx, c, r, body, options)
-}
-
-// PreviewRecoverParams are the parameters of [Client.PreviewRecover]. The zero value of each leaves it out.
-type PreviewRecoverParams struct {
-	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
-	TenantID string
-	// Deliveries that were settled at this time or later.
-	Since time.Time
-	// And before this time. Default: now.
-	Until time.Time
-	// Only these types, with commas: invoice.paid, or invoice.* for each type below invoice. Default: all.
-	EventTypes []string
-	// With commas. Default: failed and cancelled.
-	States []string
-	// Count also the events that were enqueued in this range of time while the endpoint was disabled.
-	Missed bool
-}
-
-// PreviewRecover calls GET /api/endpoints/{id}/recover/preview: count what recovering an endpoint would replay (a dry
-// run). Nothing is ordered. It counts as the operation would look through the log, within bounds: if complete is
-// false, there are at least so many. What is settled or changes meanwhile makes a difference.
-func (c *Client) PreviewRecover(ctx context.Context, id string, params PreviewRecoverParams, options ...CallOption) (*Preview, error) {
-	r := Request{Method: "GET", Path: "/api/endpoints/" + url.PathEscape(id) + "/recover/preview", Query: url.Values{}, Header: http.Header{}}
-	if params.TenantID != "" {
-		r.Query.Set("tenant_id", params.TenantID)
-	}
-	if !params.Since.IsZero() {
-		r.Query.Set("since", params.Since.Format(time.RFC3339Nano))
-	}
-	if !params.Until.IsZero() {
-		r.Query.Set("until", params.Until.Format(time.RFC3339Nano))
-	}
-	if params.EventTypes != nil {
-		r.Query.Set("event_types", strings.Join(params.EventTypes, ","))
-	}
-	if params.States != nil {
-		r.Query.Set("states", strings.Join(params.States, ","))
-	}
-	if params.Missed {
-		r.Query.Set("missed", "true")
-	}
-	return call[Preview](ctx, c, r, nil, options)
 }
 
 // ListEndpointRevisionsParams are the parameters of [Client.ListEndpointRevisions]. The zero value of each leaves it out.
@@ -1030,48 +988,6 @@ func (c *Client) CreateOperation(ctx context.Context, body NewReplay, params Cre
 	return call[Operation](ctx, c, r, body, options)
 }
 
-// PreviewOperationParams are the parameters of [Client.PreviewOperation]. The zero value of each leaves it out.
-type PreviewOperationParams struct {
-	// Deliveries that were settled at this time or later.
-	Since time.Time
-	// And before this time. Default: now.
-	Until time.Time
-	// Only these types, with commas: invoice.paid, or invoice.* for each type below invoice. Default: all.
-	EventTypes []string
-	// Only deliveries of this tenant. Default: of any, or of the one that the key is bound to.
-	TenantID string
-	// Only deliveries to this endpoint: its id, or its uid.
-	EndpointID string
-	// With commas. Default: failed.
-	States []string
-}
-
-// PreviewOperation calls GET /api/operations/preview: count what an operation would replay (a dry run). Nothing is
-// ordered. It counts as the operation would look through the log, within bounds: if complete is false, there are at
-// least so many. What is settled or changes meanwhile makes a difference.
-func (c *Client) PreviewOperation(ctx context.Context, params PreviewOperationParams, options ...CallOption) (*Preview, error) {
-	r := Request{Method: "GET", Path: "/api/operations/preview", Query: url.Values{}, Header: http.Header{}}
-	if !params.Since.IsZero() {
-		r.Query.Set("since", params.Since.Format(time.RFC3339Nano))
-	}
-	if !params.Until.IsZero() {
-		r.Query.Set("until", params.Until.Format(time.RFC3339Nano))
-	}
-	if params.EventTypes != nil {
-		r.Query.Set("event_types", strings.Join(params.EventTypes, ","))
-	}
-	if params.TenantID != "" {
-		r.Query.Set("tenant_id", params.TenantID)
-	}
-	if params.EndpointID != "" {
-		r.Query.Set("endpoint_id", params.EndpointID)
-	}
-	if params.States != nil {
-		r.Query.Set("states", strings.Join(params.States, ","))
-	}
-	return call[Preview](ctx, c, r, nil, options)
-}
-
 // GetOperation calls GET /api/operations/{id}: get an operation and its progress.
 func (c *Client) GetOperation(ctx context.Context, id string, options ...CallOption) (*Operation, error) {
 	r := Request{Method: "GET", Path: "/api/operations/" + url.PathEscape(id)}
@@ -1266,8 +1182,7 @@ type GetStatsSeriesParams struct {
 	// Default: now.
 	To time.Time
 	// How many seconds a step has: it is rounded up to whole minutes, for times more than 2 hours ago to 5 minutes, and
-	// for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps; of several endpoints, 200.
-	// Default: about 100 steps.
+	// for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps. Default: about 100 steps.
 	StepS int
 	// Only this endpoint's: its id, or its uid.
 	EndpointID string
@@ -1298,46 +1213,111 @@ func (c *Client) GetStatsSeries(ctx context.Context, params GetStatsSeriesParams
 	return call[Series](ctx, c, r, nil, options)
 }
 
-// GetEndpointSeriesParams are the parameters of [Client.GetEndpointSeries]. The zero value of each leaves it out.
-type GetEndpointSeriesParams struct {
-	// Default: an hour before to.
-	From time.Time
-	// Default: now.
-	To time.Time
-	// How many seconds a step has: it is rounded up to whole minutes, for times more than 2 hours ago to 5 minutes, and
-	// for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps; of several endpoints, 200.
-	// Default: about 100 steps.
-	StepS int
-	// Which: their ids, with commas.
-	EndpointID []string
+// ListTenantsParams are the parameters of [Client.ListTenants]. The zero value of each leaves it out.
+type ListTenantsParams struct {
+	// By the time of the entries: asc begins with the oldest.
+	Order string
+	// The most items of a page.
+	Limit int
+	// next_cursor of the page before.
+	Cursor string
 }
 
-// GetEndpointSeries calls GET /api/stats/series/endpoints: how some endpoints did, step by step, for small charts in
-// a list. Attempts that ended, as GET /api/stats/series counts them for one. An endpoint that is not there, or not
-// the key's tenant's, is left out.
-func (c *Client) GetEndpointSeries(ctx context.Context, params GetEndpointSeriesParams, options ...CallOption) (*EndpointSeries, error) {
-	r := Request{Method: "GET", Path: "/api/stats/series/endpoints", Query: url.Values{}, Header: http.Header{}}
-	if !params.From.IsZero() {
-		r.Query.Set("from", params.From.Format(time.RFC3339Nano))
+// ListTenants calls GET /api/tenants: list the tenants that have an entry, oldest first. Not all tenants: one needs
+// no entry to have events and endpoints, and has one only if somebody has made it with PUT. A key that is bound to a
+// tenant is shown that one's.
+func (c *Client) ListTenants(ctx context.Context, params ListTenantsParams, options ...CallOption) (*Page[Tenant], error) {
+	r := Request{Method: "GET", Path: "/api/tenants", Query: url.Values{}, Header: http.Header{}}
+	if params.Order != "" {
+		r.Query.Set("order", params.Order)
 	}
-	if !params.To.IsZero() {
-		r.Query.Set("to", params.To.Format(time.RFC3339Nano))
+	if params.Limit != 0 {
+		r.Query.Set("limit", strconv.Itoa(params.Limit))
 	}
-	if params.StepS != 0 {
-		r.Query.Set("step_s", strconv.Itoa(params.StepS))
+	if params.Cursor != "" {
+		r.Query.Set("cursor", params.Cursor)
 	}
-	if params.EndpointID != nil {
-		r.Query.Set("endpoint_id", strings.Join(params.EndpointID, ","))
+	return call[Page[Tenant]](ctx, c, r, nil, options)
+}
+
+// GetTenantParams are the parameters of [Client.GetTenant]. The zero value of each leaves it out.
+type GetTenantParams struct {
+	// Answer 304, without a body, if the entry has one of these ETags.
+	IfNoneMatch string
+}
+
+// GetTenant calls GET /api/tenants/{tenant_id}: get a tenant's entry. 404 says that there is no entry, not that there
+// is no tenant.
+func (c *Client) GetTenant(ctx context.Context, tenantID string, params GetTenantParams, options ...CallOption) (*Tenant, error) {
+	r := Request{Method: "GET", Path: "/api/tenants/" + url.PathEscape(tenantID), Query: url.Values{}, Header: http.Header{}}
+	if params.IfNoneMatch != "" {
+		r.Header.Set("If-None-Match", params.IfNoneMatch)
 	}
-	return call[EndpointSeries](ctx, c, r, nil, options)
+	return call[Tenant](ctx, c, r, nil, options)
+}
+
+// PutTenantParams are the parameters of [Client.PutTenant]. The zero value of each leaves it out.
+type PutTenantParams struct {
+	// Do it only if it has one of these ETags, with commas; *: if it exists. Else 412.
+	IfMatch string
+	// *: create it only. 412 if it exists.
+	IfNoneMatch string
+}
+
+// PutTenant calls PUT /api/tenants/{tenant_id}: make a tenant's entry, or replace it. 201 if there was none, else
+// 200. Members that are not given get their defaults. What changes nothing is not written.
+func (c *Client) PutTenant(ctx context.Context, tenantID string, body NewTenant, params PutTenantParams, options ...CallOption) (*Tenant, error) {
+	r := Request{Method: "PUT", Path: "/api/tenants/" + url.PathEscape(tenantID), Query: url.Values{}, Header: http.Header{}}
+	if params.IfMatch != "" {
+		r.Header.Set("If-Match", params.IfMatch)
+	}
+	if params.IfNoneMatch != "" {
+		r.Header.Set("If-None-Match", params.IfNoneMatch)
+	}
+	return call[Tenant](ctx, c, r, body, options)
+}
+
+// UpdateTenantParams are the parameters of [Client.UpdateTenant]. The zero value of each leaves it out.
+type UpdateTenantParams struct {
+	// Do it only if it has one of these ETags, with commas; *: if it exists. Else 412.
+	IfMatch string
+}
+
+// UpdateTenant calls PATCH /api/tenants/{tenant_id}: change a tenant's entry. A JSON merge patch (RFC 7396): members
+// that are not given stay as they are, and null sets a member back to its default. metadata is merged member by
+// member. What changes nothing is not written.
+func (c *Client) UpdateTenant(ctx context.Context, tenantID string, body TenantChange, params UpdateTenantParams, options ...CallOption) (*Tenant, error) {
+	r := Request{Method: "PATCH", Path: "/api/tenants/" + url.PathEscape(tenantID), Query: url.Values{}, Header: http.Header{}}
+	if params.IfMatch != "" {
+		r.Header.Set("If-Match", params.IfMatch)
+	}
+	return call[Tenant](ctx, c, r, body, options)
+}
+
+// DeleteTenantParams are the parameters of [Client.DeleteTenant]. The zero value of each leaves it out.
+type DeleteTenantParams struct {
+	// Do it only if it has one of these ETags, with commas; *: if it exists. Else 412.
+	IfMatch string
+}
+
+// DeleteTenant calls DELETE /api/tenants/{tenant_id}: delete a tenant's entry. The entry alone: its endpoints go on,
+// and its events, deliveries, usage and keys stay as they are. DELETE /api/tenants/{tenant_id}/data erases what it
+// has.
+func (c *Client) DeleteTenant(ctx context.Context, tenantID string, params DeleteTenantParams, options ...CallOption) error {
+	r := Request{Method: "DELETE", Path: "/api/tenants/" + url.PathEscape(tenantID), Query: url.Values{}, Header: http.Header{}}
+	if params.IfMatch != "" {
+		r.Header.Set("If-Match", params.IfMatch)
+	}
+	_, err := call[struct{}](ctx, c, r, nil, options)
+	return err
 }
 
 // EraseTenant calls DELETE /api/tenants/{tenant_id}/data: erase a tenant's data. Orders that everything the tenant
-// has until now is erased, and answers at once: its endpoints with what they have been and their secrets, the
-// payloads of its events, what attempts say of its receivers, its endpoints' health, its operations, its idempotency
-// keys, and the answers that are stored for it. Pending deliveries are cancelled, and the API keys that are bound to
-// it revoked. Ids, types, times, states and counts stay in the log until the retention ends. What is enqueued later
-// is not erased. A second order while one is running starts that one anew.
+// has until now is erased, and answers at once: its entry, its endpoints with what they have been and their secrets,
+// the payloads of its events, what attempts say of its receivers, its endpoints' health, its operations, its
+// idempotency keys, and the answers that are stored for it. Pending deliveries are cancelled, and the API keys that
+// are bound to it revoked. Ids, types, times, states and counts stay in the log until the retention ends. What is
+// enqueued later is not erased. A second order while one is running starts that one anew.
 func (c *Client) EraseTenant(ctx context.Context, tenantID string, options ...CallOption) (*Erasure, error) {
 	r := Request{Method: "DELETE", Path: "/api/tenants/" + url.PathEscape(tenantID) + "/data"}
 	return call[Erasure](ctx, c, r, nil, options)

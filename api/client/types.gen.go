@@ -632,6 +632,16 @@ type NewResumption struct {
 	TenantID *string `json:"tenant_id,omitzero"`
 }
 
+// NewTenant is the schema of this name in the OpenAPI document.
+type NewTenant struct {
+	// An e-mail address, without a name, of at most 254 bytes.
+	Contact *string `json:"contact,omitzero"`
+	// Yours, at most 20 entries and 4 KiB.
+	Metadata map[string]string `json:"metadata,omitzero"`
+	// For people.
+	Name *string `json:"name,omitzero"`
+}
+
 // Operation is the schema of this name in the OpenAPI document.
 type Operation struct {
 	// When it was completed or cancelled.
@@ -927,6 +937,36 @@ type Stored struct {
 type StoredBatch struct {
 	// One for each event, in the same order.
 	Results []Stored `json:"results"`
+}
+
+// Tenant is the schema of this name in the OpenAPI document.
+type Tenant struct {
+	// An e-mail address. Empty: none.
+	Contact string `json:"contact"`
+	// Of the entry.
+	CreatedAt time.Time `json:"created_at"`
+
+	Metadata map[string]string `json:"metadata"`
+	// For people. Empty: none.
+	Name string `json:"name"`
+	// The label that its events and endpoints have.
+	TenantID string `json:"tenant_id"`
+	// Of the entry.
+	UpdatedAt time.Time `json:"updated_at"`
+	// What IfMatch takes, so that a change is refused if there was another one since. Only in answers with one of them;
+	// empty in lists.
+	ETag string `json:"-"`
+}
+
+func (v *Tenant) setETag(tag string) { v.ETag = tag }
+
+// TenantChange is the schema of this name in the OpenAPI document.
+type TenantChange struct {
+	Contact Change[string] `json:"contact,omitzero"`
+	// Merged with what there is: null removes one, or all.
+	Metadata Change[map[string]string] `json:"metadata,omitzero"`
+
+	Name Change[string] `json:"name,omitzero"`
 }
 
 // Tested is the schema of this name in the OpenAPI document.

@@ -25,6 +25,7 @@ type cli struct {
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 
 	Endpoints  endpointsCmd  `cmd:"" group:"api" help:"Create, list, show, change, test and delete endpoints."`
+	Tenants    tenantsCmd    `cmd:"" group:"api" help:"Note, list and show names, contacts and data of tenants."`
 	Apply      applyCmd      `cmd:"" group:"api" help:"Create, change or leave the endpoints of a YAML file as it says."`
 	Events     eventsCmd     `cmd:"" group:"api" help:"Send, list and show events."`
 	Deliveries deliveriesCmd `cmd:"" group:"api" help:"List, show, replay and cancel deliveries."`

@@ -47,10 +47,11 @@ type Args struct {
 // Kind returns "erase".
 func (Args) Kind() string { return "erase" }
 
-// Order orders that everything that a tenant has until now is erased: what its endpoints are and their secrets,
-// its payloads, what attempts say of its receivers, its endpoints' health, its rollups and usage, its operations and
-// its idempotency keys; and that its API keys are revoked. Ids, times, types, states and counts stay in the log until
-// the retention ends. It takes effect when tx commits; a job does the rest, which GetErasure tells of.
+// Order orders that everything that a tenant has until now is erased: what people have noted of it, what its endpoints
+// are and their secrets, its payloads, what attempts say of its receivers, its endpoints' health, its rollups and
+// usage, its operations and its idempotency keys; and that its API keys are revoked. Ids, times, types, states and
+// counts stay in the log until the retention ends. It takes effect when tx commits; a job does the rest, which
+// GetErasure tells of.
 func Order(ctx context.Context, tx pgx.Tx, tenantID string) (db.TenantErasure, error) {
 	q := db.New()
 	order, err := q.InsertErasure(ctx, tx, tenantID)
@@ -138,11 +139,8 @@ func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveEr
 	p = db.SaveErasureParams{ID: order.ID, Pass: order.Pass, LastEventID: order.LastEventID}
 
 	if order.LastEventID == nil {
-		if err := q.RevokeTenantKeys(ctx, tx, order.TenantID, order.RequestedAt); err != nil {
-			return p, fmt.Errorf("revoking API keys: %w", err)
-		}
-		if err := q.EraseStoredAnswers(ctx, tx, order.TenantID, order.RequestedAt); err != nil {
-			return p, fmt.Errorf("erasing stored answers: %w", err)
+		if err := eraseTenant(ctx, tx, order); err != nil {
+			return p, err
 		}
 	}
 
@@ -185,6 +183,20 @@ func erase(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) (p db.SaveEr
 		p.Complete = true
 	}
 	return p, nil
+}
+
+// eraseTenant erases what is the tenant's alone, and what was ordered for it.
+func eraseTenant(ctx context.Context, tx pgx.Tx, order db.LockErasureRow) error {
+	if err := db.New().RevokeTenantKeys(ctx, tx, order.TenantID, order.RequestedAt); err != nil {
+		return fmt.Errorf("revoking API keys: %w", err)
+	}
+	if err := db.New().EraseStoredAnswers(ctx, tx, order.TenantID, order.RequestedAt); err != nil {
+		return fmt.Errorf("erasing stored answers: %w", err)
+	}
+	if err := db.New().EraseTenant(ctx, tx, order.TenantID, order.RequestedAt); err != nil {
+		return fmt.Errorf("erasing what is noted of the tenant: %w", err)
+	}
+	return nil
 }
 
 // eraseReports erases what is said of endpoints that are erased already: their revisions, their health, what was

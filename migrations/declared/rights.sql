@@ -68,7 +68,8 @@ GRANT SELECT, INSERT, UPDATE ON TABLE outhook.deliveries, outhook.delivery_attem
 -- Deleting an endpoint is soft; its secrets are erased.
 GRANT SELECT, INSERT, UPDATE ON TABLE outhook.endpoints, outhook.lanes, outhook.pauses TO outhook_server;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE
-    outhook.api_keys, outhook.endpoint_secrets, outhook.endpoint_health, outhook.leases, outhook.operations, outhook.stored_answers
+    outhook.api_keys, outhook.endpoint_secrets, outhook.endpoint_health, outhook.leases, outhook.operations, outhook.stored_answers,
+    outhook.tenants
 TO outhook_server;
 
 -- What is folded is deleted.
