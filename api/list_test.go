@@ -275,7 +275,7 @@ type queries struct {
 
 // TraceQueryStart keeps a query.
 func (q *queries) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	if strings.HasPrefix(data.SQL, "-- name: List") {
+	if strings.HasPrefix(data.SQL, "-- name: List") || strings.HasPrefix(data.SQL, "-- name: Find") {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.list = append(q.list, data)

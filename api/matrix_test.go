@@ -136,6 +136,8 @@ func matrix() map[string]entry {
 		"erase-tenant": {scopes: admin, path: at("/api/tenants/{tenant}/data"), kind: ofMaking, audited: "tenant"},
 		"get-erasure":  {scopes: admin, path: at("/api/erasures/{erasure}")},
 
+		"find": {scopes: read, path: at("/api/find?q={event}"), kind: ofCounts}, // TestFind looks at whose things are found
+
 		"list-tenants":  {scopes: read, path: at("/api/tenants"), kind: ofList},
 		"get-tenant":    {scopes: read, path: at("/api/tenants/{noted}")},
 		"put-tenant":    {scopes: admin, path: at("/api/tenants/{tenant}"), body: at(`{"name":"{new}"}`), kind: ofMaking, audited: "tenant"},

@@ -60,6 +60,7 @@ func New(cfg Config) (*Server, error) {
 	s.addKeys()
 	s.addSessions()
 	s.addAudit()
+	s.addFind()
 	s.addTenantEntries()
 	s.addTenants()
 	s.addUI()

@@ -28,6 +28,7 @@ const (
 	tagWorkers    = "Workers"
 	tagPauses     = "Pauses"
 	tagAudit      = "Audit"
+	tagFind       = "Find"
 
 	securityScheme = "key"
 
@@ -106,6 +107,7 @@ func tags() []*huma.Tag {
 		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or " +
 			"cancelled. An attempt is one HTTP request of it."},
 
+		{Name: tagFind, Description: "Whatever somebody has at hand, an id of a log, a host, a key: what it is, and where."},
 		{Name: tagOperations, Description: "An operation is an order to replay many deliveries, carried out in the " +
 			"background: it can be watched, paused, resumed and cancelled."},
 		{Name: tagWorkers, Description: "Who delivers, and what waits for them: for whoever runs Outhook."},

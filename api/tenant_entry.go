@@ -102,7 +102,7 @@ func (s *Server) addTenantEntries() {
 	}, s.listTenants)
 
 	got := tenantOperation("get-tenant", http.MethodGet, "/{tenant_id}", "Get a tenant's entry",
-		"404 says that there is no entry, not that there is no tenant.")
+		"404 says that there is no entry, not that there is no tenant: GET /api/find tells what there is.")
 	got.Responses = map[string]*huma.Response{"304": {Description: "Not Modified: it has an ETag of If-None-Match"}}
 	register(s, route{
 		Operation: got, errors: codes{problem.NotFound}, access: readAccess, timeout: s.cfg.Timeouts.Query,

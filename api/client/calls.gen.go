@@ -867,6 +867,31 @@ func (c *Client) ExplainEvent(ctx context.Context, id string, params ExplainEven
 	return call[Page[Why]](ctx, c, r, nil, options)
 }
 
+// FindParams are the parameters of [Client.Find]. The zero value of each leaves it out.
+type FindParams struct {
+	// An event's id, which is the webhook-id that its receivers get; the id of an endpoint or of an operation; an
+	// endpoint's uid; a receiver's host, with or without its port, or its URL; an idempotency key; a tenant. Whole, not a
+	// part of one.
+	Q string
+	// Only what is this tenant's. An idempotency key is found with it only, or with a key that is bound to a tenant: each
+	// tenant has its own.
+	TenantID string
+}
+
+// Find calls GET /api/find: find what a text is a name of. Each look is one by an index, whatever there is. Deleted
+// endpoints are not found. A tenant is found if it has an entry, endpoints, or events: of the last week, or counted
+// in GET /api/usage.
+func (c *Client) Find(ctx context.Context, params FindParams, options ...CallOption) (*Findings, error) {
+	r := Request{Method: "GET", Path: "/api/find", Query: url.Values{}, Header: http.Header{}}
+	if params.Q != "" {
+		r.Query.Set("q", params.Q)
+	}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	return call[Findings](ctx, c, r, nil, options)
+}
+
 // ListKeysParams are the parameters of [Client.ListKeys]. The zero value of each leaves it out.
 type ListKeysParams struct {
 	// Only keys that are bound to this tenant.
@@ -1247,7 +1272,7 @@ type GetTenantParams struct {
 }
 
 // GetTenant calls GET /api/tenants/{tenant_id}: get a tenant's entry. 404 says that there is no entry, not that there
-// is no tenant.
+// is no tenant: GET /api/find tells what there is.
 func (c *Client) GetTenant(ctx context.Context, tenantID string, params GetTenantParams, options ...CallOption) (*Tenant, error) {
 	r := Request{Method: "GET", Path: "/api/tenants/" + url.PathEscape(tenantID), Query: url.Values{}, Header: http.Header{}}
 	if params.IfNoneMatch != "" {

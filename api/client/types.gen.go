@@ -383,6 +383,13 @@ type Event struct {
 	Type string `json:"type"`
 }
 
+// Findings is the schema of this name in the OpenAPI document.
+type Findings struct {
+	Items []Found `json:"items"`
+	// Whether more endpoints than these 10 have this uid, or this host: GET /api/endpoints lists them.
+	More bool `json:"more"`
+}
+
 // FollowedAttempt is the schema of this name in the OpenAPI document.
 type FollowedAttempt struct {
 	// Microseconds until one of its addresses answered. Null if a connection was there already, or if none was made.
@@ -428,6 +435,22 @@ type FollowedPage struct {
 	More bool `json:"more"`
 	// Give it back as cursor to go on, now or later.
 	NextCursor string `json:"next_cursor"`
+}
+
+// Found is the schema of this name in the OpenAPI document.
+type Found struct {
+	// What the text is of it.
+	By string `json:"by"`
+	// A tenant's is its label.
+	ID string `json:"id"`
+
+	Kind string `json:"kind"`
+	// For people: an event's type, an endpoint's host and path, an operation's kind, a tenant's name, which may be empty.
+	Label string `json:"label"`
+	// Where the API has it. Of a tenant without an entry: its endpoints, or its events.
+	Link string `json:"link"`
+	// Whose it is. Null: an operation on those of all tenants.
+	TenantID *string `json:"tenant_id"`
 }
 
 // FullEvent is the schema of this name in the OpenAPI document.

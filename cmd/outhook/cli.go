@@ -34,6 +34,7 @@ type cli struct {
 	Stats      statsCmd      `cmd:"" group:"api" help:"Count events, deliveries, attempts and latencies of the last minutes, and what waits."`
 	Usage      usageCmd      `cmd:"" group:"api" help:"Print what tenants have used, for bills."`
 	Why        whyCmd        `cmd:"" group:"api" help:"Say why an event's deliveries are where they are, and why endpoints have none."`
+	Find       findCmd       `cmd:"" group:"api" help:"Find what a text is a name of: an id, a host, a key, a tenant."`
 	Console    consoleCmd    `cmd:"" group:"api" help:"Print a link that opens the console once, logged in as the key."`
 	Workers    workersCmd    `cmd:"" group:"api" help:"Show who works, what waits, and which queues a person has paused."`
 	Pause      pauseCmd      `cmd:"" group:"api" help:"Pause all deliveries, or a tenant's, for maintenance; nothing is lost."`
