@@ -555,6 +555,48 @@ func (c *Client) RecoverEndpoint(ctx context.Context, id string, body NewRecover
 	return call[Operation](ctx, c, r, body, options)
 }
 
+// PreviewRecoverParams are the parameters of [Client.PreviewRecover]. The zero value of each leaves it out.
+type PreviewRecoverParams struct {
+	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
+	TenantID string
+	// Deliveries that were settled at this time or later.
+	Since time.Time
+	// And before this time. Default: now.
+	Until time.Time
+	// Only these types, with commas: invoice.paid, or invoice.* for each type below invoice. Default: all.
+	EventTypes []string
+	// With commas. Default: failed and cancelled.
+	States []string
+	// Count also the events that were enqueued in this range of time while the endpoint was disabled.
+	Missed bool
+}
+
+// PreviewRecover calls GET /api/endpoints/{id}/recover/preview: count what recovering an endpoint would replay (a dry
+// run). Nothing is ordered. It counts as the operation would look through the log, within bounds: if complete is
+// false, there are at least so many. What is settled or changes meanwhile makes a difference.
+func (c *Client) PreviewRecover(ctx context.Context, id string, params PreviewRecoverParams, options ...CallOption) (*Preview, error) {
+	r := Request{Method: "GET", Path: "/api/endpoints/" + url.PathEscape(id) + "/recover/preview", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if !params.Since.IsZero() {
+		r.Query.Set("since", params.Since.Format(time.RFC3339Nano))
+	}
+	if !params.Until.IsZero() {
+		r.Query.Set("until", params.Until.Format(time.RFC3339Nano))
+	}
+	if params.EventTypes != nil {
+		r.Query.Set("event_types", strings.Join(params.EventTypes, ","))
+	}
+	if params.States != nil {
+		r.Query.Set("states", strings.Join(params.States, ","))
+	}
+	if params.Missed {
+		r.Query.Set("missed", "true")
+	}
+	return call[Preview](ctx, c, r, nil, options)
+}
+
 // ListEndpointRevisionsParams are the parameters of [Client.ListEndpointRevisions]. The zero value of each leaves it out.
 type ListEndpointRevisionsParams struct {
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
@@ -1013,6 +1055,48 @@ func (c *Client) CreateOperation(ctx context.Context, body NewReplay, params Cre
 	return call[Operation](ctx, c, r, body, options)
 }
 
+// PreviewOperationParams are the parameters of [Client.PreviewOperation]. The zero value of each leaves it out.
+type PreviewOperationParams struct {
+	// Deliveries that were settled at this time or later.
+	Since time.Time
+	// And before this time. Default: now.
+	Until time.Time
+	// Only these types, with commas: invoice.paid, or invoice.* for each type below invoice. Default: all.
+	EventTypes []string
+	// Only deliveries of this tenant. Default: of any, or of the one that the key is bound to.
+	TenantID string
+	// Only deliveries to this endpoint: its id, or its uid.
+	EndpointID string
+	// With commas. Default: failed.
+	States []string
+}
+
+// PreviewOperation calls GET /api/operations/preview: count what an operation would replay (a dry run). Nothing is
+// ordered. It counts as the operation would look through the log, within bounds: if complete is false, there are at
+// least so many. What is settled or changes meanwhile makes a difference.
+func (c *Client) PreviewOperation(ctx context.Context, params PreviewOperationParams, options ...CallOption) (*Preview, error) {
+	r := Request{Method: "GET", Path: "/api/operations/preview", Query: url.Values{}, Header: http.Header{}}
+	if !params.Since.IsZero() {
+		r.Query.Set("since", params.Since.Format(time.RFC3339Nano))
+	}
+	if !params.Until.IsZero() {
+		r.Query.Set("until", params.Until.Format(time.RFC3339Nano))
+	}
+	if params.EventTypes != nil {
+		r.Query.Set("event_types", strings.Join(params.EventTypes, ","))
+	}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.EndpointID != "" {
+		r.Query.Set("endpoint_id", params.EndpointID)
+	}
+	if params.States != nil {
+		r.Query.Set("states", strings.Join(params.States, ","))
+	}
+	return call[Preview](ctx, c, r, nil, options)
+}
+
 // GetOperation calls GET /api/operations/{id}: get an operation and its progress.
 func (c *Client) GetOperation(ctx context.Context, id string, options ...CallOption) (*Operation, error) {
 	r := Request{Method: "GET", Path: "/api/operations/" + url.PathEscape(id)}
@@ -1207,7 +1291,8 @@ type GetStatsSeriesParams struct {
 	// Default: now.
 	To time.Time
 	// How many seconds a step has: it is rounded up to whole minutes, for times more than 2 hours ago to 5 minutes, and
-	// for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps. Default: about 100 steps.
+	// for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps; of several endpoints, 200.
+	// Default: about 100 steps.
 	StepS int
 	// Only this endpoint's: its id, or its uid.
 	EndpointID string
@@ -1236,6 +1321,40 @@ func (c *Client) GetStatsSeries(ctx context.Context, params GetStatsSeriesParams
 		r.Query.Set("tenant_id", params.TenantID)
 	}
 	return call[Series](ctx, c, r, nil, options)
+}
+
+// GetEndpointSeriesParams are the parameters of [Client.GetEndpointSeries]. The zero value of each leaves it out.
+type GetEndpointSeriesParams struct {
+	// Default: an hour before to.
+	From time.Time
+	// Default: now.
+	To time.Time
+	// How many seconds a step has: it is rounded up to whole minutes, for times more than 2 hours ago to 5 minutes, and
+	// for those more than 2 days ago to hours, since no more is kept. At most 1,500 steps; of several endpoints, 200.
+	// Default: about 100 steps.
+	StepS int
+	// Which: their ids, with commas.
+	EndpointID []string
+}
+
+// GetEndpointSeries calls GET /api/stats/series/endpoints: how some endpoints did, step by step, for small charts in
+// a list. Attempts that ended, as GET /api/stats/series counts them for one. An endpoint that is not there, or not
+// the key's tenant's, is left out.
+func (c *Client) GetEndpointSeries(ctx context.Context, params GetEndpointSeriesParams, options ...CallOption) (*EndpointSeries, error) {
+	r := Request{Method: "GET", Path: "/api/stats/series/endpoints", Query: url.Values{}, Header: http.Header{}}
+	if !params.From.IsZero() {
+		r.Query.Set("from", params.From.Format(time.RFC3339Nano))
+	}
+	if !params.To.IsZero() {
+		r.Query.Set("to", params.To.Format(time.RFC3339Nano))
+	}
+	if params.StepS != 0 {
+		r.Query.Set("step_s", strconv.Itoa(params.StepS))
+	}
+	if params.EndpointID != nil {
+		r.Query.Set("endpoint_id", strings.Join(params.EndpointID, ","))
+	}
+	return call[EndpointSeries](ctx, c, r, nil, options)
 }
 
 // ListTenantsParams are the parameters of [Client.ListTenants]. The zero value of each leaves it out.

@@ -84,6 +84,8 @@ func objectHref(kind, id string) string {
 		return "/console/operations/" + url.PathEscape(id)
 	case "key":
 		return trail("key", id)
+	case "tenant":
+		return web.TenantHref(id)
 	}
 	return ""
 }

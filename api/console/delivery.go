@@ -178,6 +178,9 @@ func showDelivery(v *visit) error {
 		return err
 	}
 	page := web.Delivery{DeliveryRow: rows[0], CompletedAt: d.CompletedAt}
+	if page.TenantName, err = v.tenantName(d.TenantID); err != nil {
+		return err
+	}
 	if attempts.NextCursor != nil {
 		page.Older = v.pathWith("cursor", *attempts.NextCursor)
 	}

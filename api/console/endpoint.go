@@ -12,7 +12,7 @@ import (
 func listEndpoints(v *visit) error {
 	page, err := v.api.ListEndpoints(v.ctx(), client.ListEndpointsParams{
 		TenantID: v.query("tenant"), Status: v.query("status"), Health: v.query("health"), URLHost: v.query("host"),
-		EventType: v.query("type"), Order: "desc", Limit: pageRows, Cursor: v.query("cursor"),
+		UID: v.query("uid"), EventType: v.query("type"), Order: "desc", Limit: pageRows, Cursor: v.query("cursor"),
 	})
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func listEndpoints(v *visit) error {
 			v.text("host", "Host", "example.com"),
 			v.text("type", "Subscribed to", "invoice.paid"),
 		}, v.tenantFilter()...),
-		Filtered: v.filtered("tenant", "status", "health", "host", "type"), Paging: v.paging(page.NextCursor),
+		Filtered: v.filtered("tenant", "status", "health", "host", "uid", "type"), Paging: v.paging(page.NextCursor),
 		Offered: v.owns(),
 	}
 	for _, e := range page.Items {
@@ -101,6 +101,9 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 		page.Health.LastError = "answered " + strconv.Itoa(*e.Health.LastStatusCode)
 	}
 
+	if page.TenantName, err = v.tenantName(e.TenantID); err != nil {
+		return page, err
+	}
 	page.Charts, _, err = v.activity(client.GetStatsSeriesParams{EndpointID: e.ID}, "/console/endpoints/"+e.ID)
 	if err != nil && !isBusy(err) {
 		return page, err

@@ -179,13 +179,18 @@ func secretHeadersOf(t texts, _ *client.Endpoint) (any, string) {
 }
 
 func metadataOf(t texts, e *client.Endpoint) (any, string) {
+	return metadataPatch(t["metadata"], e.Metadata)
+}
+
+// metadataPatch is the merge patch that makes stored metadata what a text says.
+func metadataPatch(text string, stored map[string]string) (any, string) {
 	patch := map[string]any{}
-	if text := strings.TrimSpace(t["metadata"]); text != "" {
+	if text = strings.TrimSpace(text); text != "" {
 		if err := json.Unmarshal([]byte(text), &patch); err != nil || patch == nil {
 			return nil, `It is no JSON object of texts like {"plan": "gold"}.`
 		}
 	}
-	for name := range e.Metadata {
+	for name := range stored {
 		if _, stays := patch[name]; !stays {
 			patch[name] = nil
 		}

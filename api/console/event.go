@@ -61,6 +61,9 @@ func showEvent(v *visit) error {
 		ID: event.ID, Type: event.Type, Tenant: event.TenantID, At: event.CreatedAt, PayloadErased: event.PayloadErased,
 		PayloadBytes: len(event.Payload), Payload: indented(event.Payload), Actions: v.eventActions(event),
 	}
+	if page.TenantName, err = v.tenantName(event.TenantID); err != nil {
+		return err
+	}
 	if page.Deliveries, err = v.deliveryRows(event.Deliveries); err != nil {
 		return err
 	}

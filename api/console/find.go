@@ -3,29 +3,25 @@ package console
 import (
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/outhook/outhook/api/client"
 	"github.com/outhook/outhook/api/web"
 )
 
-// idPattern is what an event and an endpoint are called.
-var idPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
-
-// find leads to what a text is, or shows what it may be. Each look is one by an index: a part of a name finds nothing.
+// find leads to what a text is, or shows what it may be.
 func find(v *visit) error {
 	text := strings.TrimSpace(v.query("q"))
-	page := web.Find{Query: text}
+	page := web.Find{
+		Query: text, Fields: append([]web.Input{v.text("q", "What you have", "id, host, key, tenant")}, v.tenantFilter()...),
+		AnyTenant: v.session.TenantID == nil && v.query("tenant") == "",
+	}
 	if text != "" {
-		look := v.byName
-		if idPattern.MatchString(text) {
-			look = v.byID
-		}
-		var err error
-		if page.Found, err = look(text); err != nil {
+		found, err := v.api.Find(v.ctx(), client.FindParams{Q: text, TenantID: v.query("tenant")})
+		if err != nil && !isInvalid(err) { // what can't be anything is nothing
 			return err
 		}
+		page.Found, page.More = foundThings(text, found)
 	}
 
 	if len(page.Found) == 1 {
@@ -35,68 +31,35 @@ func find(v *visit) error {
 	return v.show(web.FindPage(v.shell("Find"), page))
 }
 
-func (v *visit) byID(id string) (found []web.Found, err error) {
-	event, err := v.api.GetEvent(v.ctx(), id)
-	switch {
-	case err == nil:
-		found = append(found, web.Found{
-			Kind: "Event", Name: event.Type, Detail: event.TenantID, Href: "/console/events/" + event.ID, Icon: "event",
-		})
-	case !isGone(err):
-		return nil, err
+// foundThings returns what was found, and a list of all endpoints if there are more of them.
+func foundThings(text string, found *client.Findings) (list []web.Found, more string) {
+	if found == nil {
+		return nil, ""
 	}
 
-	endpoint, err := v.api.GetEndpoint(v.ctx(), id, client.GetEndpointParams{})
-	switch {
-	case err == nil:
-		found = append(found, foundEndpoint(*endpoint))
-	case !isGone(err):
-		return nil, err
-	}
-	return found, nil
-}
-
-// byName looks for what has a name that somebody has chosen.
-func (v *visit) byName(name string) (found []web.Found, err error) {
-	for _, p := range []client.ListEndpointsParams{{UID: name, Limit: 10}, {URLHost: name, Limit: 10}} {
-		page, err := v.api.ListEndpoints(v.ctx(), p)
-		if isInvalid(err) {
-			continue // it can't be one
+	for _, item := range found.Items {
+		thing := web.Found{
+			Kind: strings.ToUpper(item.Kind[:1]) + item.Kind[1:], Name: web.Or(item.Label, item.ID), Icon: item.Kind,
 		}
-		if err != nil {
-			return nil, err
+		if item.TenantID != nil {
+			thing.Detail = *item.TenantID
 		}
-		for _, e := range page.Items {
-			found = append(found, foundEndpoint(e))
+
+		switch item.Kind {
+		case "tenant":
+			thing.Href, thing.Icon = web.TenantHref(item.ID), "people"
+		case "operation":
+			thing.Href, thing.Icon = objectHref(item.Kind, item.ID), "again"
+		default:
+			thing.Href = objectHref(item.Kind, item.ID)
 		}
-	}
 
-	events, err := v.api.ListEvents(v.ctx(), client.ListEventsParams{TenantID: name, Limit: 1})
-	if err != nil && !isInvalid(err) {
-		return nil, err
+		if found.More && item.Kind == "endpoint" && item.By != "id" {
+			more = "/console/endpoints?" + url.Values{item.By: {text}}.Encode()
+		}
+		list = append(list, thing)
 	}
-	endpoints, err := v.api.ListEndpoints(v.ctx(), client.ListEndpointsParams{TenantID: name, Limit: 1})
-	if err != nil && !isInvalid(err) {
-		return nil, err
-	}
-	tenant := "?tenant=" + url.QueryEscape(name)
-	if events != nil && len(events.Items) > 0 {
-		found = append(found, web.Found{
-			Kind: "Tenant", Name: name, Detail: "its events", Href: "/console/events" + tenant, Icon: "people",
-		})
-	}
-	if endpoints != nil && len(endpoints.Items) > 0 {
-		found = append(found, web.Found{
-			Kind: "Tenant", Name: name, Detail: "its endpoints", Href: "/console/endpoints" + tenant, Icon: "people",
-		})
-	}
-	return found, nil
-}
-
-func foundEndpoint(e client.Endpoint) web.Found {
-	return web.Found{
-		Kind: "Endpoint", Name: place(e.URL), Detail: e.TenantID, Href: "/console/endpoints/" + e.ID, Icon: "endpoint",
-	}
+	return list, more
 }
 
 // isInvalid tells whether a parameter can't be what it was given as.

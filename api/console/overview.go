@@ -20,18 +20,9 @@ func overview(v *visit) error {
 	tenant := v.query("tenant")
 	o := web.Overview{Tenant: tenant}
 
-	charts, series, err := v.activity(client.GetStatsSeriesParams{TenantID: tenant}, "/console")
-	if err != nil && !isBusy(err) {
+	var err error
+	if o.Charts, o.Tiles, o.Notice, err = v.counts(tenant, "/console"); err != nil {
 		return err
-	}
-	stats, busy := v.api.GetStats(v.ctx(), client.GetStatsParams{TenantID: tenant, WindowS: nowSeconds})
-	if busy != nil && !isBusy(busy) {
-		return busy
-	}
-	if err != nil || busy != nil {
-		o.Notice = "The counts are missing: the database takes too long for them at this moment."
-	} else {
-		o.Charts, o.Tiles = charts, tiles(charts, series, stats)
 	}
 
 	if o.Trouble, err = v.trouble(tenant); err != nil {
@@ -60,14 +51,33 @@ func overview(v *visit) error {
 	return v.show(web.OverviewPage(s, o))
 }
 
+// busyStats stands in the place of counts.
+const busyStats = "The counts are missing: the database takes too long for them at this moment."
+
 // isBusy tells whether the API gave up because the database takes too long.
 func isBusy(err error) bool {
 	refused, ok := asRefusal(err)
 	return ok && refused.Status == http.StatusServiceUnavailable
 }
 
-// tiles are the numbers of the range of the charts, and how it goes now.
-func tiles(charts *web.Activity, series *client.Series, now *client.Stats) []web.Tile {
+// counts are the charts and the numbers of a tenant, "" for all; or why they are missing.
+func (v *visit) counts(tenant, path string) (charts *web.Activity, list []web.Tile, missing string, err error) {
+	charts, series, err := v.activity(client.GetStatsSeriesParams{TenantID: tenant}, path)
+	var now *client.Stats
+	if err == nil {
+		now, err = v.api.GetStats(v.ctx(), client.GetStatsParams{TenantID: tenant, WindowS: nowSeconds})
+	}
+	switch {
+	case isBusy(err):
+		return nil, nil, busyStats, nil
+	case err != nil:
+		return nil, nil, "", err
+	}
+	return charts, tiles(charts, series, now, tenant), "", nil
+}
+
+// tiles are the numbers of the range of the charts, and how it goes now, each with the list of what it counts.
+func tiles(charts *web.Activity, series *client.Series, now *client.Stats, tenant string) []web.Tile {
 	events, failed := 0, 0
 	for _, step := range series.Items {
 		if step.Events != nil {
@@ -86,14 +96,14 @@ func tiles(charts *web.Activity, series *client.Series, now *client.Stats) []web
 	seconds := max(now.Until.Sub(now.Since).Seconds(), 1)
 	perSecond := func(n int) string { return fmt.Sprintf("%.3g /s now", float64(n)/seconds) }
 	list := []web.Tile{
-		{Label: "Events", Value: web.Count(events), Note: perSecond(now.Events), Href: "/console/events"},
+		{Label: "Events", Value: web.Count(events), Note: perSecond(now.Events), Href: web.OfTenant("/console/events", tenant)},
 		{Label: "Attempts", Value: web.Count(all), Note: perSecond(attemptsOf(now.Attempts))},
 		{Label: "Succeeded", Value: web.Percent(ok, all), Note: "of the attempts", Tone: share(ok, all)},
 		{
 			Label: "Failed deliveries", Value: web.Count(failed), Note: "used up their retries", Tone: tone(failed, "bad"),
-			Href: "/console/deliveries?state=failed",
+			Href: web.OfTenant("/console/deliveries?state=failed", tenant),
 		},
-		waiting(now.Backlog),
+		waiting(now.Backlog, tenant),
 		{Label: "Latency", Value: "–", Note: "nothing was received"},
 	}
 	if charts.Whole != nil {
@@ -112,9 +122,10 @@ func attemptsOf(a client.AttemptStats) (n int) {
 }
 
 // waiting is the tile of the backlog: more than a minute due is more than a retry that waits for its turn.
-func waiting(b client.BacklogStats) web.Tile {
+func waiting(b client.BacklogStats, tenant string) web.Tile {
 	t := web.Tile{
-		Label: "Waiting", Value: web.Count(b.Pending), Note: "none of it due", Href: "/console/deliveries?state=pending",
+		Label: "Waiting", Value: web.Count(b.Pending), Note: "none of it due",
+		Href: web.OfTenant("/console/deliveries?state=pending", tenant),
 	}
 	if b.Due > 0 {
 		t.Note = web.Count(b.Due) + " due, the oldest for " + web.Milliseconds(b.OldestDueS*1000)

@@ -67,7 +67,7 @@ func tried(w world) map[string]map[string]string {
 		"POST /console/endpoints/{endpoint}/reveal":  nil,
 		"POST /console/endpoints/{endpoint}/delete":  nil,
 
-		"GET /console/find":        {"find": "/console/find", "found": "/console/find?q=acme", "not found": "/console/find?q=nobody"},
+		"GET /console/find":        {"find": "/console/find", "found": "/console/find?q=main", "not found": "/console/find?q=nobody"},
 		"GET /console/live":        {"live": "/console/live", "live failures": "/console/live?outcome=failed"},
 		"GET /console/live/stream": {}, // TestLive
 
@@ -78,6 +78,18 @@ func tried(w world) map[string]map[string]string {
 		},
 		"GET /console/endpoints/{endpoint}/edit":  {"edit endpoint": "/console/endpoints/" + w.endpoint + "/edit"},
 		"POST /console/endpoints/{endpoint}/edit": nil,
+
+		"GET /console/tenants": {"tenants": "/console/tenants"},
+		"GET /console/tenants/{tenant}": {
+			"tenant": "/console/tenants/acme?erasure=" + w.erasure, "tenant without an entry": "/console/tenants/initech",
+			"unknown tenant": "/console/tenants/nobody",
+		},
+		"GET /console/tenants/{tenant}/edit":    {"edit tenant": "/console/tenants/acme/edit", "note tenant": "/console/tenants/initech/edit"},
+		"POST /console/tenants/{tenant}/edit":   nil, // TestTenantForm
+		"POST /console/tenants/{tenant}/pause":  nil, // TestTenantOrders
+		"POST /console/tenants/{tenant}/resume": nil,
+		"POST /console/tenants/{tenant}/delete": nil, // TestTenantFormConflict
+		"POST /console/tenants/{tenant}/erase":  nil, // TestTenantOrders
 
 		"GET /console/operations": {
 			"operations": "/console/operations", "no operation matches": "/console/operations?tenant=nobody",
@@ -198,6 +210,8 @@ func TestPages(t *testing.T) {
 	b := setup(t)
 	w := b.seed()
 	b.administer(&w)
+	b.note()
+	w.erasure = b.maintain()
 	pages := tried(w)
 	o := order{Base: b.base, Key: adminKey, Looks: looks()}
 	for _, pattern := range b.console.Patterns() {
@@ -232,6 +246,7 @@ func TestPagesWithNothing(t *testing.T) {
 			{"no deliveries", "/console/deliveries", 200},
 			{"no endpoints", "/console/endpoints", 200},
 			{"no operations", "/console/operations", 200},
+			{"no entry", "/console/tenants/acme", 200},
 			{"no right", "/console/keys", 403},
 			{"no right to a form", "/console/endpoints/new", 403},
 			{"gone", "/console/operations/" + uuid.NewString(), 404},

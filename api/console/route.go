@@ -45,7 +45,21 @@ func (c *Console) pages() []page {
 		{"GET /console/live", "Live", showLive, false},
 		{"GET /console/live/stream", "Live", streamLive, false},
 		{"GET /console/", "", notFound, false},
-	}, administration())
+	}, tenants(), administration())
+}
+
+// tenants are the pages of tenants, with an entry or without.
+func tenants() []page {
+	return []page{
+		{"GET /console/tenants", "Tenants", listTenants, false},
+		{"GET /console/tenants/{tenant}", "Tenants", showTenant, false},
+		{"GET /console/tenants/{tenant}/edit", "Tenants", editTenant, false},
+		{"POST /console/tenants/{tenant}/edit", "Tenants", saveTenant, false},
+		{"POST /console/tenants/{tenant}/pause", "Tenants", pauseTenant, false},
+		{"POST /console/tenants/{tenant}/resume", "Tenants", resumeTenant, false},
+		{"POST /console/tenants/{tenant}/delete", "Tenants", deleteTenant, false},
+		{"POST /console/tenants/{tenant}/erase", "Tenants", eraseTenant, false},
+	}
 }
 
 // administration are the pages of what runs in the background, who may do what, and who did what.
@@ -82,6 +96,7 @@ func (c *Console) navigation(section string, who web.Session) []web.NavGroup {
 		item("Events", "event", "/console/events"),
 		item("Deliveries", "send", "/console/deliveries"),
 		item("Endpoints", "endpoint", "/console/endpoints"),
+		item("Tenants", "people", "/console/tenants"),
 		item("Live", "live", "/console/live"),
 		item("Operations", "again", "/console/operations"),
 	}}}

@@ -181,6 +181,7 @@ type world struct {
 	event, other, lonely, erased        string // ids of events of acme; lonely has no delivery, other of which one is settled
 
 	running, halted, completed string // ids of operations, of administer
+	erasure                    string // of acme, of maintain
 }
 
 // seed makes endpoints in each state, and events with deliveries in each state and attempts with each outcome. Its SQL

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/web"
 )
 
 // page of texts, for the script.
@@ -36,7 +37,7 @@ func TestTextsStayTexts(t *testing.T) {
 		pages = append(pages, b.spread(i, text)...)
 	}
 	last := texts[len(texts)-1]
-	for _, list := range []string{"/console", "/console/events", "/console/deliveries", "/console/endpoints"} {
+	for _, list := range []string{"/console", "/console/events", "/console/deliveries", "/console/endpoints", "/console/tenants"} {
 		pages = append(pages, textPage{Name: list, Path: list, Texts: []string{last}})
 	}
 	// What ended half a minute ago is not on the live page any more, so that nothing runs is all that is sure.
@@ -61,6 +62,8 @@ func (b *bundle) spread(i int, text string) []textPage {
 		Headers: headers, Metadata: map[string]string{"m": text},
 	}, client.CreateEndpointParams{})
 	require.NoError(b.t, err, text)
+	_, err = b.api.PutTenant(ctx, text, client.NewTenant{Name: &text, Metadata: map[string]string{text: text}}, client.PutTenantParams{})
+	require.NoError(b.t, err, text)
 	payload, err := json.Marshal(map[string]any{text: []string{text}})
 	require.NoError(b.t, err)
 	// As a publisher in another language would write it, without escapes.
@@ -78,6 +81,9 @@ func (b *bundle) spread(i int, text string) []textPage {
 		{name("event"), "/console/events/" + event.ID, []string{text, strings.TrimSuffix(shown, `"]}`)}},
 		{name("endpoint"), "/console/endpoints/" + endpoint.ID, []string{text}},
 		{name("delivery"), "/console/deliveries/" + event.ID + "/" + endpoint.ID, []string{text}},
+		{name("tenant"), web.TenantHref(text), []string{text}},
+		{name("entry"), web.TenantHref(text) + "/edit", []string{text}},
+		{name("find"), "/console/find?" + url.Values{"q": {text + "x"}}.Encode(), []string{text + "x"}},
 		{name("filter"), "/console/deliveries?" + url.Values{"tenant": {text}, "type": {"a"}}.Encode(), []string{text}},
 	}
 }

@@ -4,10 +4,12 @@ import "github.com/outhook/outhook/api/web"
 
 // toast returns what the page says of what was just done: one of some texts, since anybody can make a link.
 func (v *visit) toast() *web.Toast {
-	order := func(label, verb string) *web.Action { return &web.Action{Label: label, Href: v.URL.Path + "/" + verb} }
+	order := func(label, verb string) *web.Action {
+		return &web.Action{Label: label, Href: v.URL.EscapedPath() + "/" + verb}
+	}
 	undo := func(label, status string) *web.Action {
 		return &web.Action{
-			Label: label, Href: v.URL.Path + "/status",
+			Label: label, Href: v.URL.EscapedPath() + "/status",
 			Input: []web.Input{{Name: "status", Value: status, Hidden: true}},
 		}
 	}
@@ -31,6 +33,14 @@ func (v *visit) toast() *web.Toast {
 		return &web.Toast{Tone: "ok", Text: "Saved."}
 	case "deleted":
 		return &web.Toast{Tone: "ok", Text: "The endpoint is deleted."}
+	case "tenant-paused":
+		return &web.Toast{Tone: "ok", Text: "Paused: its deliveries wait.", Undo: order("Undo", "resume")}
+	case "tenant-resumed":
+		return &web.Toast{Tone: "ok", Text: "Its deliveries go on."}
+	case "entry-deleted":
+		return &web.Toast{Tone: "ok", Text: "The entry is deleted."}
+	case "erasing":
+		return &web.Toast{Tone: "ok", Text: "Ordered: it is erased in the background."}
 	case "revoked":
 		return &web.Toast{Tone: "ok", Text: "Revoked: the key works no longer."}
 

@@ -35,6 +35,7 @@ func (r DeliveryRow) Href() string { return "/console/deliveries/" + r.EventID +
 type Delivery struct {
 	DeliveryRow
 
+	TenantName  string // "": not known
 	CompletedAt *time.Time
 	Attempts    []Attempt
 	Older       string // the next page of attempts; "": there is none

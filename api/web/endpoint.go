@@ -27,6 +27,7 @@ type EndpointRow struct {
 type Endpoint struct {
 	EndpointRow
 
+	TenantName       string // "": not known
 	Created, Updated time.Time
 	StatusReason     string
 	Health           Health

@@ -21,6 +21,7 @@ type EventRow struct {
 // Event is one, with all that became of it.
 type Event struct {
 	ID, Type, Tenant string
+	TenantName       string // "": not known
 	At               time.Time
 	Payload          string // indented
 	PayloadBytes     int

@@ -2,8 +2,11 @@ package web
 
 // Find is what a text was found to be.
 type Find struct {
-	Query string
-	Found []Found
+	Query     string
+	Fields    []Input
+	AnyTenant bool // it was looked for everywhere
+	Found     []Found
+	More      string // a list of all endpoints that it is the host of; "": these are all
 }
 
 // Found is one thing.

@@ -158,6 +158,19 @@ func words(text string) (list []word) {
 	return list
 }
 
+// Bytes writes a size with the unit that suits it.
+func Bytes(n int) string {
+	size, unit := float64(n), 0
+	units := []string{"bytes", "kB", "MB", "GB", "TB"}
+	for size >= 999.5 && unit < len(units)-1 {
+		size, unit = size/1000, unit+1
+	}
+	if unit == 0 {
+		return Things(n, "byte")
+	}
+	return fmt.Sprintf("%.3g %s", size, units[unit])
+}
+
 // Percent writes a part of a whole.
 func Percent(part, whole int) string {
 	if whole == 0 {

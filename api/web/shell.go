@@ -62,10 +62,10 @@ type Input struct {
 	Name, Label, Type, Value, Placeholder, Help string
 	Options                                     []Option // Type select
 	Hidden                                      bool
+	Required                                    bool
 
-	// Of a [Form]'s alone.
-	Required bool
-	Fault    string // what is wrong with it; "": nothing
+	// Fault is what is wrong with it, in a [Form]. "": nothing.
+	Fault string
 }
 
 // Option is one of a select's, or of a Form's check boxes.
