@@ -428,7 +428,10 @@ func (v *visit) showConflict(e *client.Endpoint, t texts) error {
 		}
 	}
 	if page.Who == "" {
-		page.What = "status, by a worker: " + e.StatusReason
+		page.What = "status, by a worker"
+		if e.StatusReason != "" {
+			page.What += ": " + e.StatusReason
+		}
 	}
 
 	body, _ := changed(e, t)

@@ -47,7 +47,7 @@ func askRecover(v *visit) error {
 		},
 		Choice: []web.Input{
 			{Name: "since", Label: "What failed in", Type: "select"},
-			{Name: "missed", Label: "And what it missed while disabled", Type: "select", Options: []web.Option{
+			{Name: "missed", Label: "And what was missed", Type: "select", Options: []web.Option{
 				{Value: "", Label: "No"}, {Value: "true", Label: "Yes", Selected: missed},
 			}},
 		},
