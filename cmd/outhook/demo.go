@@ -2,89 +2,93 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
-	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/cmd/outhook/internal/demo"
+	"github.com/outhook/outhook/internal/signature"
 )
 
-// demoTenant is the tenant of dev --demo.
-const demoTenant = "demo"
+// demoConns is how many connections dev --demo enqueues by.
+const demoConns = 2
 
-// demo is what dev --demo does beside serving: it receives, creates an endpoint for that, and sends it an event.
-type demo struct {
-	base   string // of the API
-	apiKey string
-	secret string // of the endpoint
+// demoRun is what dev --demo does beside serving.
+type demoRun struct {
+	api      apiFlags
+	database string          // its URL
+	secret   string          // of the endpoints
+	link     string          // that opens the console, as dev prints it; "": there is none
+	stopped  <-chan struct{} // closed once nobody delivers any more
 }
 
-// run receives until ctx ends.
-func (d demo) run(c *command) error {
-	receiver, err := newReceiver(&listenCmd{Secret: d.secret, Status: http.StatusNoContent}, c)
+// demo runs the demo until ctx ends. The server goes on without it.
+func (d *devCmd) demo(ctx context.Context, c *command, address devAddress, run demoRun) {
+	run.api = apiFlags{URL: address.URL, APIKey: address.APIKey, Timeout: 30 * time.Second}
+	if d.Console {
+		run.link = d.consoleLink(c, address.URL)
+	}
+
+	if err := run.run(ctx, c); err != nil {
+		_, _ = fmt.Fprintln(c.stderr, "outhook: the demo:", explained(ctx, err))
+		run.tellLink(c)
+	}
+}
+
+// run lives in a world of its own until ctx ends, and keeps its receivers until those who deliver have stopped.
+func (d demoRun) run(ctx context.Context, c *command) error {
+	secret, err := signature.ParseSecret(d.secret)
+	if err != nil {
+		return fmt.Errorf("reading the kept secret: %w", err)
+	}
+	first, err := newReceiver(&listenCmd{Secret: d.secret, Status: http.StatusNoContent}, c)
 	if err != nil {
 		return err
 	}
 
-	listener, err := (&net.ListenConfig{}).Listen(c.ctx, "tcp", "127.0.0.1:0")
+	api, err := d.api.client()
 	if err != nil {
-		return fmt.Errorf("listening for the demo: %w", err)
-	}
-
-	server := &http.Server{
-		Handler: receiver, ReadHeaderTimeout: 10 * time.Second,
-		BaseContext: func(net.Listener) context.Context { return c.ctx },
-	}
-
-	stopped := context.AfterFunc(c.ctx, func() { _ = server.Close() })
-	defer stopped()
-
-	sent := make(chan error, 1)
-	go func() { sent <- d.send(c, "http://"+listener.Addr().String()+"/") }()
-
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("receiving for the demo: %w", err)
-	}
-
-	if err := <-sent; err != nil && c.ctx.Err() == nil {
 		return err
 	}
+	pool, err := openPool(ctx, d.database, "outhook demo", demoConns)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+
+	world, err := demo.New(ctx, demo.Config{API: api, Pool: pool, Secret: secret, First: first})
+	if err != nil {
+		return err
+	}
+	defer world.Close()
+
+	c.printf("\nThe demo's endpoints are inside this process. The first webhook that arrives:\n\n")
+	err = world.Run(ctx, func() { d.guide(c) })
+	if ctx.Err() == nil {
+		return err
+	}
+	<-d.stopped
 	return nil
 }
 
-// send points the demo's endpoint at the receiver, whose port is another at each start, and sends an event.
-func (d demo) send(c *command, receiver string) error {
-	api, err := apiFlags{URL: d.base, APIKey: d.apiKey, Timeout: 30 * time.Second}.client()
-	if err != nil {
-		return err
-	}
+// guide says what is worth a look, and ends with where.
+func (d demoRun) guide(c *command) {
+	c.printf(`
+northwind (a shop), globex (subscriptions) and initech (an office) have %d events a second from now on:
 
-	found, err := api.ListEndpoints(c.ctx, client.ListEndpointsParams{TenantID: demoTenant})
-	if err != nil {
-		return fmt.Errorf("looking for the demo's endpoint: %w", explained(c.ctx, err))
-	}
+  Live         each request as it is answered
+  Endpoints    northwind's warehouse is slow and its analytics limited, globex's crm fails and its old-crm is gone,
+               initech's staging is paused
+  Events       a cart.abandoned, a customer.updated, a session.started: why each endpoint got it, or did not
+  Operations   what initech's reports missed while they were down, delivered again
 
-	if len(found.Items) > 0 {
-		change := client.EndpointChange{URL: client.Set(receiver)}
-		_, err = api.UpdateEndpoint(c.ctx, found.Items[0].ID, change, client.UpdateEndpointParams{})
-	} else {
-		endpoint := client.NewEndpoint{TenantID: demoTenant, URL: receiver, Secret: &d.secret}
-		_, err = api.CreateEndpoint(c.ctx, endpoint, client.CreateEndpointParams{})
-	}
-	if err != nil {
-		return fmt.Errorf("making the demo's endpoint: %w", explained(c.ctx, err))
-	}
+Ctrl-C stops everything.
+`, demo.EventsPerSecond)
+	d.tellLink(c)
+}
 
-	c.printf("\nThe demo receives on %s and sends an event of the tenant %s:\n\n", receiver, demoTenant)
-
-	event := client.NewEvent{
-		TenantID: demoTenant, Type: "invoice.paid", Payload: json.RawMessage(`{"id": 17, "amount": 4200}`),
+func (d demoRun) tellLink(c *command) {
+	if d.link != "" {
+		c.printf("\nConsole    %s\n", d.link)
 	}
-	if _, err := api.CreateEvent(c.ctx, event, client.CreateEventParams{}); err != nil {
-		return fmt.Errorf("sending the demo's event: %w", explained(c.ctx, err))
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,7 +34,7 @@ type devCmd struct {
 	Reset     bool   `help:"Remove the embedded database of the data folder first, with all that is in it. The keys stay."`
 	Ephemeral bool   `help:"Keep nothing: a database and keys that are gone when dev ends. Other commands need its URL."`
 	Wait      bool   `help:"Start nothing: wait until the dev of the data folder serves, ${dev_wait} at most, and print the variables of its API and its database as a shell's exports."`
-	Demo      bool   `help:"Receive too: create an endpoint, send it an event, and print what arrives."`
+	Demo      bool   `help:"Be a world to click through: three tenants with endpoints in every condition, received by dev itself, and events that go on until it ends."`
 }
 
 // Run starts the embedded Postgres (unless a database is given), migrates and serves until ctx ends.
@@ -155,6 +156,9 @@ func (d *devCmd) serve(c *command, url string) error {
 		d.EgressPorts = "any"
 	}
 
+	if d.Demo && d.LogLevel == slog.LevelInfo {
+		d.LogLevel = slog.LevelWarn // its failures are meant, and their lines would push the link away
+	}
 	logger, _ := d.logger(c.stderr, "text")
 	cfg, err := d.config(logger)
 	if err != nil {
@@ -163,10 +167,13 @@ func (d *devCmd) serve(c *command, url string) error {
 
 	cfg.Database.URL, cfg.Listen = url, d.Listen
 
-	ended := make(chan struct{})
-	close(ended)
+	ctx, stop := context.WithCancel(c.ctx) // the demo's: it ends with the server, whatever that ends by
+	defer stop()
+	stopped := make(chan struct{})
+	var demo sync.WaitGroup
 	gone := func() {}
 	defer func() { gone() }()
+
 	err = serve(c.ctx, cfg, func(_ *server.Server, addr net.Addr) {
 		address := devAddress{URL: "http://" + addr.String(), APIKey: d.APIKey}
 		if d.DatabaseURL == "" {
@@ -178,23 +185,18 @@ func (d *devCmd) serve(c *command, url string) error {
 			gone = kept
 		}
 
-		d.welcome(c, address, listenSecret, egressDefault)
+		d.welcome(c, address, egressDefault)
 		if d.Demo {
-			ended = make(chan struct{})
-			go d.demo(c, addr, listenSecret, ended)
+			demo.Go(func() { d.demo(ctx, c, address, demoRun{database: url, secret: listenSecret, stopped: stopped}) })
+			return
 		}
+		tellToTry(c, address, listenSecret)
 	})
 
-	<-ended
+	stop()
+	close(stopped)
+	demo.Wait()
 	return err
-}
-
-// demo runs the demo until ctx ends. The server goes on without it.
-func (d *devCmd) demo(c *command, addr net.Addr, listenSecret string, ended chan<- struct{}) {
-	defer close(ended)
-	if err := (demo{base: "http://" + addr.String(), apiKey: d.APIKey, secret: listenSecret}).run(c); err != nil {
-		_, _ = fmt.Fprintln(c.stderr, "outhook: the demo:", err)
-	}
 }
 
 // keys sets the keys that were not given to those in the data folder, which it makes on the first run, and returns the
@@ -252,8 +254,9 @@ func (d *devCmd) consoleLink(c *command, base string) string {
 	return consoleLink(base, code.Code) + "  (opens it once, logged in; then /console takes the key)"
 }
 
-func (d *devCmd) welcome(c *command, address devAddress, listenSecret string, egressDefault bool) {
-	if d.Console {
+// welcome says where everything is. The demo ends with the console's link itself.
+func (d *devCmd) welcome(c *command, address devAddress, egressDefault bool) {
+	if d.Console && !d.Demo {
 		c.printf("\nConsole    %s\n", d.consoleLink(c, address.URL))
 	}
 	c.printf(`
@@ -278,7 +281,10 @@ River UI   %[1]s/riverui/  (any user, the API key as password)
 		c.printf("Endpoints may be on this machine (%s), because this is dev. serve allows public addresses only.\n",
 			devEgress)
 	}
+}
 
+// tellToTry says how to see a first delivery.
+func tellToTry(c *command, address devAddress, listenSecret string) {
 	c.printf(`
 In a second terminal, receive:
 

@@ -261,7 +261,7 @@ func TestDevKeepsNothingIfAsked(t *testing.T) {
 	require.ErrorContains(t, err, "--database-url")
 }
 
-// One command from a fresh clone to a delivery, and again on the same folder, where the endpoint is there already.
+// One command from a fresh clone to a delivery, and again on the same folder, where the endpoints are there already.
 func TestDevDemoDelivers(t *testing.T) {
 	t.Parallel()
 	dir := reachableDir(t)
@@ -269,6 +269,7 @@ func TestDevDemoDelivers(t *testing.T) {
 	for range 2 {
 		dev := start(t, "dev", "--demo", "--database-url", url, "--data-dir", dir, "--listen", "127.0.0.1:0")
 		require.Contains(t, dev.line(t, "signature valid"), "invoice.paid")
+		require.Contains(t, dev.line(t, "Console "), "/console/enter#")
 		require.NoError(t, dev.end(t))
 	}
 }
