@@ -26,6 +26,7 @@ type benchCmd struct {
 	Workers      int           `default:"1" help:"Worker processes; 0: enqueue only."`
 	APIs         int           `name:"apis" default:"1" help:"API processes; the connections are divided among them."`
 	Preload      int           `help:"Delivered events in the tables before, over 40 days (mode retention: 2000000)."`
+	Viewers      int           `help:"People who look at the console's pages Live and Overview meanwhile; all is measured without them in turn, twice, so that what they cost can be told from noise."`
 	Pairs        int           `default:"1" help:"How often all is measured, baselines in turn; the figures are medians."`
 	Baseline     []string      `enum:"river,postgres" help:"Measure this too, in the same run: river (bare River, without a log) or postgres (the rows by plain SQL; with client --workers 0)."`
 	Against      string        `type:"existingfile" help:"Measure this outhook binary too, in the same run and with its own schema: the ratios of pairs with their spread."`
@@ -57,7 +58,7 @@ func (b *benchCmd) Run(c *command) error {
 		},
 		Events: bench.Events{
 			PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst, Endpoints: b.Endpoints,
-			Tenants: b.Tenants, Preload: b.Preload,
+			Tenants: b.Tenants, Preload: b.Preload, Viewers: b.Viewers,
 		},
 		Processes:  bench.Processes{APIs: b.APIs, Workers: b.Workers, Executable: executable},
 		Comparison: bench.Comparison{Pairs: b.Pairs, Baselines: b.Baseline, Against: b.Against, AnyMachine: b.AnyMachine},
@@ -98,6 +99,8 @@ func (b *benchCmd) Run(c *command) error {
 		return fmt.Errorf("%d deliveries were lost", report.Lost)
 	case report.Void != "":
 		return errors.New("the run is void")
+	case report.Watching != nil && !report.Watching.OK:
+		return errors.New("a promise is broken")
 	}
 	return nil
 }

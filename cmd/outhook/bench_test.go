@@ -94,6 +94,29 @@ func TestBench(t *testing.T) {
 		require.Equal(t, 2*r.Accepted, r.Delivered)
 	})
 
+	t.Run("Viewers", func(t *testing.T) {
+		t.Parallel()
+		out, err := output(t, "bench", "rest", "--json", "--conns", "4", "--duration", "3s", "--rate", "50", "--viewers", "2")
+		if err != nil { // so short a run has no steady figures
+			require.ErrorContains(t, err, "a promise is broken")
+		}
+		var r struct {
+			Runs     map[string][]figures
+			Watching struct {
+				MoreOfACore      *float64 `json:"more_of_a_core"`
+				Watched, Control []struct{ Name string }
+			}
+		}
+		require.NoError(t, json.Unmarshal([]byte(out), &r), out)
+		for _, name := range []string{"outhook", "unwatched", "again"} {
+			require.Len(t, r.Runs[name], 1)
+			require.Zero(t, *r.Runs[name][0].Lost)
+		}
+		require.NotNil(t, r.Watching.MoreOfACore)
+		require.NotEmpty(t, r.Watching.Watched)
+		require.NotEmpty(t, r.Watching.Control)
+	})
+
 	t.Run("AgainstAnotherBinary", func(t *testing.T) {
 		t.Parallel()
 		other, err := os.Executable()

@@ -90,6 +90,10 @@ type Events struct {
 
 	// Preload is how many delivered events stand in the tables before, spread over 40 days.
 	Preload int
+
+	// Viewers is how many people look at the console's pages Live and Overview meanwhile. All is measured without them,
+	// too, twice: see [Watching].
+	Viewers int
 }
 
 // Processes are those of Outhook that are measured.
@@ -163,6 +167,7 @@ func (c Config) Validate() error {
 		{"--apis", c.APIs, 0, 16},
 		{"--preload", c.Preload, 0, 100_000_000},
 		{"--pairs", c.Pairs, 1, 100},
+		{"--viewers", c.Viewers, 0, 200},
 	} {
 		if limit.value < limit.min || limit.value > limit.max {
 			return fmt.Errorf("%s must be %d to %d", limit.flag, limit.min, limit.max)
@@ -184,6 +189,9 @@ func (c Config) Validate() error {
 		return errors.New("--baseline postgres compares enqueuing alone: use the mode client with --workers 0")
 	case slices.Contains(c.Baselines, BaselineRiver) && c.Workers == 0:
 		return errors.New("--baseline river needs workers: leave out --workers 0")
+	case c.Viewers > 0 && (c.Mode == ModeDrain || c.URL != "" || len(c.Baselines) > 0 || c.Against != ""):
+		return errors.New("--viewers has baselines of its own, and needs an API of the benchmark's own while events are " +
+			"enqueued: leave out --url, --baseline, --against and the mode drain")
 	case c.Mode == ModeDrain && c.Workers == 0:
 		return errors.New("the mode drain needs workers: leave out --workers 0")
 	}
@@ -201,6 +209,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return runRemote(ctx, cfg)
 	}
 
+	if cfg.Viewers > 0 {
+		cfg.Baselines = []string{BaselineUnwatched, BaselineAgain}
+	}
 	if cfg.Against != "" {
 		cfg.Baselines = append(slices.Clone(cfg.Baselines), BaselineAgainst)
 	}
@@ -264,7 +275,7 @@ func cmpName(baseline string) string {
 	switch baseline {
 	case "":
 		return "outhook"
-	case BaselineAgainst:
+	case BaselineAgainst, BaselineUnwatched, BaselineAgain:
 		return baseline
 	}
 	return "bare " + strings.ToUpper(baseline[:1]) + baseline[1:]

@@ -45,8 +45,12 @@ type stage struct {
 }
 
 func (s *system) measure(ctx context.Context, baseline string, pair int) (f *Figures, err error) {
-	if baseline == BaselineAgainst {
+	switch baseline {
+	case BaselineAgainst:
 		s = s.serving(s.cfg.Against)
+	case BaselineUnwatched, BaselineAgain:
+		alone := *s
+		alone.cfg.Viewers, s = 0, &alone
 	}
 	st := &stage{system: s, database: fmt.Sprintf("bench_%s_%d", baseline, pair), parts: map[string][]*process{}}
 	pool, drop, err := s.newDatabase(ctx, st.database)
@@ -175,7 +179,20 @@ func (st *stage) measureOuthook(ctx context.Context) (*Figures, error) {
 	if st.cfg.Mode == ModeClient {
 		enqueue = enqueueClient(st.pool, st.cfg)
 	}
-	return st.flow(ctx, st.awaitSettled, enqueue)
+	if st.cfg.Viewers == 0 {
+		return st.flow(ctx, st.awaitSettled, enqueue)
+	}
+
+	viewers, err := st.watch(ctx, apis[0].url.String())
+	if err != nil {
+		return nil, err
+	}
+	f, err := st.flow(ctx, st.awaitSettled, enqueue)
+	if err = errors.Join(err, viewers.end()); err != nil {
+		return nil, err
+	}
+	f.Refused = viewers.refused.Load()
+	return f, nil
 }
 
 // enqueueREST posts an event or a batch, each connection to one of the APIs.

@@ -54,6 +54,9 @@ type Figures struct {
 	Lost       int64 `json:"lost"`
 	Duplicates int64 `json:"duplicates"`
 
+	// Refused is how many pages viewers were refused because the database took too long.
+	Refused int64 `json:"refused,omitempty"`
+
 	// AcceptMS is how long an enqueue took, ReceiptMS from its start to the receipt; at a rate, both from when it was due.
 	AcceptMS  Latency `json:"accept_ms"`
 	ReceiptMS Latency `json:"receipt_ms"`
@@ -82,6 +85,9 @@ type Report struct {
 
 	// Against compares with another binary, pair by pair.
 	Against []Ratio `json:"against,omitempty"`
+
+	// Watching is what viewers cost. Nil: there were none.
+	Watching *Watching `json:"watching,omitempty"`
 
 	// Void says why the figures should not be used. Empty: they may be.
 	Void string `json:"void,omitempty"`
@@ -141,6 +147,9 @@ func (r *Report) finish() {
 	}
 
 	r.Against = ratios(figuresOf(r.Runs[outhookRuns]), figuresOf(r.Runs[BaselineAgainst]))
+	if r.cfg.Viewers > 0 {
+		r.Watching = newWatching(r)
+	}
 	if b, ok := r.Baselines[BaselineRiver]; ok && !r.cfg.AnyMachine && r.cfg.Rate == 0 {
 		if want := reference(r.cfg.Mode); math.Abs(b.DeliveredPerS/want-1) > tolerance {
 			r.Void = fmt.Sprintf("bare River delivered %.0f/s, more than %.0f %% from the %.0f/s "+
@@ -179,10 +188,10 @@ func medians(runs []*Figures) Figures {
 	m.ReceiptMS = latency(func(f *Figures) Latency { return f.ReceiptMS })
 	m.WALPerEvent = of(func(f *Figures) float64 { return f.WALPerEvent })
 
-	m.Accepted, m.Delivered, m.Lost, m.Duplicates = 0, 0, 0, 0
+	m.Accepted, m.Delivered, m.Lost, m.Duplicates, m.Refused = 0, 0, 0, 0, 0
 	for _, f := range runs { // every one of them counts
 		m.Accepted, m.Delivered = m.Accepted+f.Accepted, m.Delivered+f.Delivered
-		m.Lost, m.Duplicates = m.Lost+f.Lost, m.Duplicates+f.Duplicates
+		m.Lost, m.Duplicates, m.Refused = m.Lost+f.Lost, m.Duplicates+f.Duplicates, m.Refused+f.Refused
 	}
 	return m
 }
@@ -248,6 +257,11 @@ func (r *Report) WriteTable(out io.Writer) error {
 
 	if err := errors.Join(w.Flush(), writeRatios(out, r.Against)); err != nil {
 		return err
+	}
+	if r.Watching != nil {
+		if err := r.Watching.write(out, r.cfg.Viewers); err != nil {
+			return err
+		}
 	}
 
 	if r.Void != "" {
