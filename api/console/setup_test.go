@@ -44,7 +44,13 @@ func setup(t *testing.T) *bundle {
 // start is setup on a server whose address is known already, with the people of a provider.
 func start(t *testing.T, server *httptest.Server, people *oidc.Provider, changes ...func(*api.Config)) *bundle {
 	t.Helper()
-	b := &bundle{t: t, pool: dbtest.New(t)}
+	return startOn(t, dbtest.New(t), server, people, changes...)
+}
+
+// startOn is start on a database that is there.
+func startOn(t *testing.T, pool *pgxpool.Pool, server *httptest.Server, people *oidc.Provider, changes ...func(*api.Config)) *bundle {
+	t.Helper()
+	b := &bundle{t: t, pool: pool}
 	var err error
 	b.console, err = console.New(console.Config{
 		API:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.server.ServeHTTP(w, r) }),
