@@ -133,13 +133,7 @@ func (d *devCmd) database(c *command) (url string, stop func() error, err error)
 }
 
 func (d *devCmd) serve(c *command, url string) error {
-	pool, err := openPool(c.ctx, url, "outhook migrate", migrateConns)
-	if err != nil {
-		return err
-	}
-	_, err = migrations.Up(c.ctx, pool)
-	pool.Close()
-	if err != nil {
+	if err := migrateUp(c.ctx, url); err != nil {
 		return err
 	}
 
@@ -179,11 +173,7 @@ func (d *devCmd) serve(c *command, url string) error {
 		if d.DatabaseURL == "" {
 			address.DatabaseURL = url
 		}
-		if kept, err := address.keepIn(d.DataDir); err != nil {
-			_, _ = fmt.Fprintln(c.stderr, "outhook: dev --wait will not find this one:", err)
-		} else {
-			gone = kept
-		}
+		gone = d.keepAddress(c, address)
 
 		d.welcome(c, address, egressDefault)
 		if d.Demo {
@@ -197,6 +187,27 @@ func (d *devCmd) serve(c *command, url string) error {
 	close(stopped)
 	demo.Wait()
 	return err
+}
+
+// migrateUp makes a database's schema that of this version.
+func migrateUp(ctx context.Context, url string) error {
+	pool, err := openPool(ctx, url, "outhook migrate", migrateConns)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	_, err = migrations.Up(ctx, pool)
+	return err
+}
+
+// keepAddress lets dev --wait find this one, until gone.
+func (d *devCmd) keepAddress(c *command, address devAddress) (gone func()) {
+	gone, err := address.keepIn(d.DataDir)
+	if err != nil {
+		_, _ = fmt.Fprintln(c.stderr, "outhook: dev --wait will not find this one:", err)
+		return func() {}
+	}
+	return gone
 }
 
 // keys sets the keys that were not given to those in the data folder, which it makes on the first run, and returns the

@@ -125,6 +125,7 @@ func (w *watcher) get(ctx context.Context, path string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("asking for %s: %w", path, err)
 	}
 	req.Header.Set("Cookie", w.cookie)
+
 	res, err := w.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("asking for %s: %w", path, err)
@@ -196,8 +197,8 @@ type Watching struct {
 	Watched []Ratio `json:"watched"`
 	Control []Ratio `json:"control"`
 
-	// OK says that no page was refused, that the API needed no more than 0.03 of a core more, and that the receipt's p99 is none that a run without
-	// them has not had.
+	// OK says that no page was refused, that the API needed no more than 0.03 of a core more, and that the receipt's p99
+	// is none that a run without them has not had.
 	OK bool `json:"ok"`
 }
 
@@ -205,7 +206,8 @@ type Watching struct {
 func newWatching(r *Report) *Watching {
 	watched, without, again := r.Runs[outhookRuns], r.Runs[BaselineUnwatched], r.Runs[BaselineAgain]
 	w := &Watching{
-		Watched: ratios(figuresOf(watched), figuresOf(without)), Control: ratios(figuresOf(again), figuresOf(without)),
+		Watched: ratios(figuresOf(watched), figuresOf(without)),
+		Control: ratios(figuresOf(again), figuresOf(without)),
 	}
 
 	var api, all, p99s []float64

@@ -53,6 +53,7 @@ func cast() []endpoint {
 		{
 			tenant: northwind, uid: "fraud-check", description: "Nobody listens there", types: []string{"order.refunded"},
 		},
+
 		{tenant: globex, uid: "billing", description: "Invoices", types: []string{"invoice.*"}, answer: quick},
 		{
 			tenant: globex, uid: "ledger", description: "Stumbles over one in five, and gets it the second time",
@@ -66,6 +67,7 @@ func cast() []endpoint {
 			tenant: globex, uid: "old-crm", description: "Was shut down", types: []string{"subscription.renewed"},
 			answer: gone,
 		},
+
 		{
 			tenant: initech, uid: "reports", description: "Was down for maintenance", types: []string{"report.filed"},
 			schedule: []string{"1s"}, answer: closed,
@@ -109,6 +111,7 @@ func (w *World) arrangeOne(ctx context.Context, e endpoint) error {
 	if err != nil {
 		return err
 	}
+
 	w.ids[e.path()] = made.ID
 	if e.status != "" {
 		change := client.EndpointChange{Status: client.Set(e.status)}

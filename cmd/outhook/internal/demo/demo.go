@@ -1,6 +1,7 @@
-// Package demo is the world of `outhook dev --demo`: three tenants with endpoints in every condition, receivers for them
-// inside this process, and events that go on for as long as it runs. It enqueues as an application does and arranges as
-// a person does, by the API: nothing is written past them, so what is seen of it is what Outhook makes of it.
+// Package demo is the world of `outhook dev --demo`: three tenants with endpoints in every condition, receivers for
+// them inside this process, and events that go on for as long as it runs. It enqueues as an application does and
+// arranges as a person does, by the API: nothing is written past them, so what is seen of it is what Outhook makes of
+// it.
 package demo
 
 import (
@@ -113,6 +114,7 @@ func (w *World) goOn(ctx context.Context) error {
 				events = append(events, event(w.random, northwind, "order.created"))
 			}
 		}
+
 		if err := w.publish(ctx, events); err != nil && ctx.Err() == nil {
 			return err
 		}

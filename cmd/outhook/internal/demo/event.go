@@ -16,8 +16,8 @@ type kind struct {
 	data         func(*rand.Rand) any
 }
 
-// kinds are all that happens. Nobody is subscribed to a session.started or an employee.left; northwind's analytics takes
-// whatever northwind has.
+// kinds are all that happens. Nobody is subscribed to a session.started or an employee.left; northwind's analytics
+// takes whatever northwind has.
 func kinds() []kind {
 	return []kind{
 		{northwind, "order.created", 20, order},
@@ -25,11 +25,13 @@ func kinds() []kind {
 		{northwind, "order.shipped", 12, shipment},
 		{northwind, "order.refunded", 2, refund},
 		{northwind, "cart.abandoned", 5, order},
+
 		{globex, "invoice.created", 11, invoice},
 		{globex, "invoice.paid", 11, invoice},
 		{globex, "customer.updated", 3, customer},
 		{globex, "subscription.renewed", 5, subscription},
 		{globex, "session.started", 5, session},
+
 		{initech, "report.filed", 5, report},
 		{initech, "employee.joined", 1, employee},
 		{initech, "employee.left", 1, employee},
