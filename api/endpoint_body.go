@@ -35,6 +35,7 @@ type newEndpoint struct {
 	URL           string            `json:"url" maxLength:"2048" example:"https://example.com/webhooks" doc:"http or https, publicly reachable, without user name and fragment."`
 	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024" doc:"For people."`
 	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100" example:"[\"invoice.*\"]" doc:"The types that it is subscribed to: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
+	Filter        *filterBody       `json:"filter,omitempty" doc:"Which events of these types it gets, by their content: conditions on type, tenant_id and data, the payload. Absent: all."`
 	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Extra request headers, at most 20 and 4 KiB. Not the connection's and not ours: content-, webhook-, outhook- and proxy- headers, host, cookie, user-agent; authorization only in secret_headers."`
 	SecretHeaders map[string]string `json:"secret_headers,omitempty" nullable:"true" doc:"The same for headers that are credentials, authorization among them: stored encrypted, never shown again. At most 20 and 4 KiB."`
 	Secret        *string           `json:"secret,omitempty" nullable:"true" doc:"whsec_ and the base64 of 24 to 64 bytes, to keep the one that the receiver has. Absent: a new one of 32 bytes."`
@@ -54,6 +55,7 @@ type endpointChange struct {
 	URL           *string       `json:"url,omitempty" nullable:"false" maxLength:"2048" example:"https://example.com/webhooks"`
 	Description   *string       `json:"description,omitempty" nullable:"true" maxLength:"1024"`
 	EventTypes    []string      `json:"event_types,omitempty" nullable:"true" maxItems:"100"`
+	Filter        *filterBody   `json:"filter,omitempty" doc:"It replaces the one that there is; null: none. Deliveries that exist stay as they are."`
 	Headers       textPatch     `json:"headers,omitempty" nullable:"true" doc:"Merged with those that there are: null removes one, or all."`
 	SecretHeaders textPatch     `json:"secret_headers,omitempty" nullable:"true" doc:"Merged with those that there are: null removes one, or all. A url with another scheme, host or port needs each of them again, or null."`
 	TimeoutMS     *int32        `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
@@ -165,6 +167,8 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 		e.setDescription(value)
 	case "event_types":
 		e.setEventTypes(value)
+	case "filter":
+		e.setFilter(value)
 
 	case "headers":
 		e.setHeaders(value)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/internal/filter"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/internal/strictjson"
@@ -127,4 +129,31 @@ func (e *endpointEdit) setTimeout(value json.RawMessage) {
 	if len(e.faults) == before && (e.row.TimeoutMS < minTimeoutMS || e.row.TimeoutMS > maxTimeoutMS) {
 		e.faults.Add(e.at+".timeout_ms", fmt.Sprintf("must be %d to %d", minTimeoutMS, maxTimeoutMS))
 	}
+}
+
+// setFilter reads a filter, and keeps it beside what Postgres evaluates.
+func (e *endpointEdit) setFilter(value json.RawMessage) {
+	e.row.Filter, e.row.FilterPath = nil, nil
+	if strictjson.IsNull(value) {
+		return
+	}
+
+	f, err := filter.Parse(value)
+	if broken, ok := errors.AsType[*filter.Error](err); ok {
+		at := e.at + ".filter"
+		for _, name := range broken.At {
+			at = strictjson.MemberLocation(at, name)
+		}
+		e.faults.Add(at, broken.Message)
+		return
+	}
+
+	// White space makes no other filter.
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, value); err != nil {
+		e.faults.Add(e.at+".filter", "is not valid JSON") // not for what was parsed
+		return
+	}
+	path := f.Path()
+	e.row.Filter, e.row.FilterPath = compact.Bytes(), &path
 }

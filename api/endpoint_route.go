@@ -43,6 +43,7 @@ func (s *Server) addEndpoints() {
 		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
 	}, s.deleteEndpoint)
 	s.addEndpointRevisions()
+	s.addFilterPreview()
 }
 
 // addNewEndpoints adds what creates endpoints.

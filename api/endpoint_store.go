@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,6 +94,7 @@ func (s *Server) insertEndpoint(
 		TenantID: e.TenantID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
 		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, RetryJitter: e.RetryJitter, Metadata: e.Metadata,
 		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst, UID: e.UID,
+		Filter: e.Filter, FilterPath: e.FilterPath,
 	})
 	if err != nil {
 		return row, err
@@ -145,7 +147,7 @@ func (s *Server) updateEndpoint(
 	row, err = db.New().UpdateEndpoint(ctx, tx, db.UpdateEndpointParams{
 		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
 		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, RetryJitter: e.RetryJitter, Metadata: e.Metadata,
-		Status: e.Status, StatusReason: statusReasonAPI, UID: e.UID,
+		Status: e.Status, StatusReason: statusReasonAPI, UID: e.UID, Filter: e.Filter, FilterPath: e.FilterPath,
 		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})
 	if err != nil {
@@ -182,6 +184,7 @@ func (e *endpointEdit) changed(before db.Endpoint) (names []string) {
 	}{
 		{"description", a.Description == b.Description},
 		{"event_types", slices.Equal(a.EventTypes, b.EventTypes)},
+		{"filter", bytes.Equal(a.Filter, b.Filter)},
 		{"headers", maps.Equal(textsOf(a.Headers), textsOf(b.Headers))},
 		{"max_in_flight", a.MaxInFlight == b.MaxInFlight},
 		{"metadata", maps.Equal(textsOf(a.Metadata), textsOf(b.Metadata))},

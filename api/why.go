@@ -26,7 +26,7 @@ type explained struct {
 	TenantID   string     `json:"tenant_id" example:"acme"`
 	State      string     `json:"state" enum:"pending,succeeded,failed,cancelled,none" doc:"As the delivery has it; none: the endpoint has no delivery of the event."`
 	Reason     *string    `json:"reason" doc:"As the delivery has it."`
-	Because    string     `json:"because" enum:"settled,sending,worker_lost,endpoint_paused,endpoint_disabled,endpoint_deleted,tenant_paused,all_paused,no_live_worker,job_missing,idle_queue,given_back,waiting_for_retry,set_aside,queue_paused,throttled,waiting_for_lane,waiting_for_slot,not_subscribed,was_disabled,created_later,deleted_before,changed_meanwhile,delivery_missing,test_of_another,tenant_erased,not_known" doc:"The one cause, which never changes its name: settled (nothing is left to do), sending (a worker has it), worker_lost (its worker is gone; another takes it within seconds), endpoint_paused, endpoint_disabled and endpoint_deleted (it is about to be cancelled), tenant_paused and all_paused (by an order, for maintenance: GET /api/pauses), no_live_worker (it is due, and no worker process lives), job_missing (it has no job that works for it; reconcile mends that within a minute), idle_queue (its job is in a queue that nobody works), given_back (a worker took it and could not send it, by trouble of its own: it is tried again every few seconds), waiting_for_retry (its next attempt is due later), set_aside (for a while: its tenant has too many requests to the host under way, or workers have died of it), queue_paused (by a person, in River UI), throttled (the endpoint asked for fewer requests), waiting_for_lane (for its turn in its endpoint's lane), waiting_for_slot (due; workers take it when it is its turn). With the state none, of when the event was enqueued: not_subscribed (the endpoint wanted other types), was_disabled, created_later and deleted_before (it was not there), changed_meanwhile (the change that made it want the event was not committed, or not visible to the publisher's transaction), delivery_missing (it wanted the event, and nothing tells more), test_of_another (a test event is for one endpoint), tenant_erased and not_known (what the endpoint was then is not known)."`
+	Because    string     `json:"because" enum:"settled,sending,worker_lost,endpoint_paused,endpoint_disabled,endpoint_deleted,tenant_paused,all_paused,no_live_worker,job_missing,idle_queue,given_back,waiting_for_retry,set_aside,queue_paused,throttled,waiting_for_lane,waiting_for_slot,not_subscribed,filtered,was_disabled,created_later,deleted_before,changed_meanwhile,delivery_missing,test_of_another,tenant_erased,not_known" doc:"The one cause, which never changes its name: settled (nothing is left to do), sending (a worker has it), worker_lost (its worker is gone; another takes it within seconds), endpoint_paused, endpoint_disabled and endpoint_deleted (it is about to be cancelled), tenant_paused and all_paused (by an order, for maintenance: GET /api/pauses), no_live_worker (it is due, and no worker process lives), job_missing (it has no job that works for it; reconcile mends that within a minute), idle_queue (its job is in a queue that nobody works), given_back (a worker took it and could not send it, by trouble of its own: it is tried again every few seconds), waiting_for_retry (its next attempt is due later), set_aside (for a while: its tenant has too many requests to the host under way, or workers have died of it), queue_paused (by a person, in River UI), throttled (the endpoint asked for fewer requests), waiting_for_lane (for its turn in its endpoint's lane), waiting_for_slot (due; workers take it when it is its turn). With the state none, of when the event was enqueued: not_subscribed (the endpoint wanted other types), filtered (its filter was not true of the event), was_disabled, created_later and deleted_before (it was not there), changed_meanwhile (the change that made it want the event was not committed, or not visible to the publisher's transaction), delivery_missing (it wanted the event, and nothing tells more), test_of_another (a test event is for one endpoint), tenant_erased and not_known (what the endpoint was then is not known)."`
 	Text       string     `json:"text" example:"it is due since 2026-01-02T15:04:05Z and waits for a free slot of a worker" doc:"The same in words, with what is known of it and what to do. Its wording may change."`
 	Since      *time.Time `json:"since" doc:"Since when it is so. Null: not known."`
 	Until      *time.Time `json:"until" doc:"When it ends by itself, at the earliest. Null: not known."`
@@ -188,14 +188,25 @@ func explainMisses(
 	ctx context.Context, tx pgx.Tx, event db.GetEventHeadRow, p db.ExplainMissesParams,
 ) ([]told, error) {
 	rows, err := db.New().ExplainMisses(ctx, tx, p)
+	if err != nil {
+		return nil, err
+	}
+
+	e := why.Event{TenantID: event.TenantID, Type: event.Type, At: event.CreatedAt, HasPayload: event.HasPayload}
+	if slices.ContainsFunc(rows, why.Filtered) {
+		full, err := db.New().GetEvent(ctx, tx, event.ID)
+		if err != nil {
+			return nil, err
+		}
+		e.Payload = full.Payload
+	}
+
 	list := make([]told, len(rows))
 	for i, r := range rows {
 		item := explained{EventID: event.ID, EndpointID: r.EndpointID, TenantID: r.TenantID, State: stateNone}
-		list[i] = newExplained(item, why.Miss(r, why.Event{
-			Type: event.Type, At: event.CreatedAt, HasPayload: event.HasPayload,
-		}, requestOf(ctx).key.tenantID))
+		list[i] = newExplained(item, why.Miss(r, e, requestOf(ctx).key.tenantID))
 	}
-	return list, err
+	return list, nil
 }
 
 // eventToExplain returns an event that is to be seen by the request's key. An id that is no event's tells by its time

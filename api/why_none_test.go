@@ -24,6 +24,13 @@ func (s *situation) make(members string) { s.endpoint = s.newEndpoint(s.tenant, 
 
 func (s *situation) send(eventType string) { s.event = s.newEvent(s.tenant, eventType) }
 
+// publish sends an event with a payload.
+func (s *situation) publish(payload string) {
+	s.t.Helper()
+	answer := s.requireObject(s.do("POST", "/api/events", `{"tenant_id":"`+s.tenant+`","type":"a","payload":`+payload+`}`), 202)
+	s.event = uuid.MustParse(answer["id"].(string))
+}
+
 func (s *situation) patch(key, body string) {
 	s.t.Helper()
 	s.requireObject(s.as(key, "PATCH", "/api/endpoints/"+s.endpoint.String(), body), 200)
@@ -121,6 +128,30 @@ func neverDelivered() []noneCase {
 			s.patch(adminKey, `{"event_types":["a"]}`)
 			s.exec(`UPDATE outhook.events SET payload = NULL WHERE id = $1`, s.event)
 		}},
+		{"filtered", "filtered", `^filtered: amount >= 1000 was false \(amount is 420\); the endpoint had this filter at the latest since \S+Z$`, nil, false, func(s *situation) {
+			s.make(`,"filter":{"data":{"amount":{"$gte":1000}}}`)
+			s.publish(`{"amount": 420}`)
+		}},
+		{"filtered, and the filter is gone since", "filtered", `^filtered: amount >= 1000 was false \(amount is missing\)` + `.*` + makesUp, nil, true, func(s *situation) {
+			s.make(`,"filter":{"data":{"amount":{"$gte":1000}}}`)
+			s.send("a")
+			s.patch(adminKey, `{"filter":null}`)
+		}},
+		{"filtered, and another filter since", "filtered", `^filtered: amount >= 1000 was false \(amount is 420\)[^;]*; the endpoint had this filter at the latest since \S+Z$`, nil, false, func(s *situation) {
+			s.make(`,"filter":{"data":{"amount":{"$gte":1000}}}`)
+			s.publish(`{"amount": 420}`)
+			s.patch(adminKey, `{"filter":{"data":{"amount":{"$lt":420}}}}`)
+		}},
+		{"filtered, by what nobody can look into", "filtered", `the payload has what jsonb of Postgres refuses, like \\u0000: no filter is true of it`, nil, false, func(s *situation) {
+			s.make(`,"filter":{"$not":{"data":1}}`)
+			s.publish(`"\u0000"`)
+		}},
+		{"filtered, and the payload is gone", "not_known", `had a filter, and the payload is gone`, nil, false, func(s *situation) {
+			s.make(`,"filter":{"data":{"amount":{"$gte":1000}}}`)
+			s.publish(`{"amount": 420}`)
+			s.exec(`UPDATE outhook.events SET payload = NULL WHERE id = $1`, s.event)
+		}},
+		{"another type, and a filter", "not_subscribed", `subscribed to b then`, nil, false, func(s *situation) { s.make(others + `,"filter":{"data":1}`); s.send("a") }},
 		{"a change that was rolled back", "not_subscribed", `subscribed to b then`, nil, false, func(s *situation) { s.make(others); s.during(wantsIt, "ROLLBACK") }},
 
 		{"disabled", "was_disabled", `^the endpoint was disabled by OUTHOOK_API_KEY since \S+Z \(api\); once it is enabled`, operatorsKey, false, func(s *situation) { s.make(""); s.patch(adminKey, disabled); s.send("a") }},

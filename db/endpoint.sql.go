@@ -6,6 +6,7 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -59,7 +60,7 @@ UPDATE outhook.endpoints
 SET status = 'disabled', status_reason = $1, status_changed_at = now(), cancel_since = now(),
     updated_at = greatest(now(), updated_at + interval '1 us')
 WHERE id = $2 AND status <> 'disabled' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path
 `
 
 func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, iD uuid.UUID) (Endpoint, error) {
@@ -92,6 +93,8 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 		&i.UpdatedAt,
 		&i.DeletedAt,
 		&i.UID,
+		&i.Filter,
+		&i.FilterPath,
 	)
 	return i, err
 }
@@ -136,7 +139,7 @@ func (q *Queries) FindEndpointOfURL(ctx context.Context, db DBTX, tenantID strin
 }
 
 const getEndpoint = `-- name: GetEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -169,20 +172,22 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 		&i.UpdatedAt,
 		&i.DeletedAt,
 		&i.UID,
+		&i.Filter,
+		&i.FilterPath,
 	)
 	return i, err
 }
 
 const insertEndpoint = `-- name: InsertEndpoint :one
 INSERT INTO outhook.endpoints (id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter,
-    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, lane, lane_reason)
+    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, filter, filter_path, lane, lane_reason)
 VALUES (outhook.uuid_v7(), $1, $2, $3, $4::text[], $5, $6, $7::integer[],
     $8::double precision, $9,
     coalesce(nullif($10::integer, 0), 32), $11::integer, coalesce(nullif($12::text, ''), 'second'),
-    greatest($13::integer, 1), $14::text,
+    greatest($13::integer, 1), $14::text, $15::json, $16::jsonpath,
     CASE WHEN $11::integer > 0 THEN 'limited' ELSE '' END,
     CASE WHEN $11::integer > 0 THEN 'it has a rate limit' ELSE '' END)
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path
 `
 
 type InsertEndpointParams struct {
@@ -200,6 +205,8 @@ type InsertEndpointParams struct {
 	RatePer       string
 	RateBurst     int32
 	UID           *string
+	Filter        json.RawMessage
+	FilterPath    *string
 }
 
 func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpointParams) (Endpoint, error) {
@@ -218,6 +225,8 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		arg.RatePer,
 		arg.RateBurst,
 		arg.UID,
+		arg.Filter,
+		arg.FilterPath,
 	)
 	var i Endpoint
 	err := row.Scan(
@@ -247,6 +256,8 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		&i.UpdatedAt,
 		&i.DeletedAt,
 		&i.UID,
+		&i.Filter,
+		&i.FilterPath,
 	)
 	return i, err
 }
@@ -261,7 +272,7 @@ func (q *Queries) InsertEndpointSecret(ctx context.Context, db DBTX, endpointID 
 }
 
 const listEndpoints = `-- name: ListEndpoints :many
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid FROM outhook.endpoints AS n
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path FROM outhook.endpoints AS n
 WHERE n.deleted_at IS NULL
     AND ($1::text IS NULL OR n.tenant_id = $1)
     AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN n.id > $2 ELSE n.id < $2 END)
@@ -339,6 +350,8 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 			&i.UpdatedAt,
 			&i.DeletedAt,
 			&i.UID,
+			&i.Filter,
+			&i.FilterPath,
 		); err != nil {
 			return nil, err
 		}
@@ -351,7 +364,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 }
 
 const lockEndpoint = `-- name: LockEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -384,6 +397,55 @@ func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endp
 		&i.UpdatedAt,
 		&i.DeletedAt,
 		&i.UID,
+		&i.Filter,
+		&i.FilterPath,
+	)
+	return i, err
+}
+
+const previewWants = `-- name: PreviewWants :one
+SELECT count(*)::integer AS events, count(*) FILTER (WHERE w.wants IS NOT NULL)::integer AS readable,
+    count(*) FILTER (WHERE w.wants)::integer AS wanted, coalesce(min(w.created_at), 'epoch')::timestamptz AS oldest
+FROM (SELECT v.created_at, CASE WHEN v.doc IS NOT NULL THEN outhook.endpoint_wants($1::text[], outhook.type_patterns(v.type),
+        $2::jsonpath, v.doc) END AS wants
+    FROM (SELECT e.created_at, e.type, outhook.event_document(e.tenant_id, e.type, e.payload) AS doc FROM outhook.events AS e
+        WHERE e.tenant_id = $3::text AND e.id >= $4::uuid AND e.id < $5::uuid AND e.type <> 'outhook.test'
+        ORDER BY e.id DESC LIMIT $6) AS v) AS w
+`
+
+type PreviewWantsParams struct {
+	EventTypes []string
+	FilterPath *string
+	TenantID   string
+	Low        uuid.UUID
+	High       uuid.UUID
+	MaxRows    int32
+}
+
+type PreviewWantsRow struct {
+	Events   int32
+	Readable int32
+	Wanted   int32
+	Oldest   time.Time
+}
+
+// Of a tenant's last max_rows events from low to before high, how many there are, how many have a payload that can be looked
+// into, and how many of those an endpoint with these event types and this filter would get.
+func (q *Queries) PreviewWants(ctx context.Context, db DBTX, arg PreviewWantsParams) (PreviewWantsRow, error) {
+	row := db.QueryRow(ctx, previewWants,
+		arg.EventTypes,
+		arg.FilterPath,
+		arg.TenantID,
+		arg.Low,
+		arg.High,
+		arg.MaxRows,
+	)
+	var i PreviewWantsRow
+	err := row.Scan(
+		&i.Events,
+		&i.Readable,
+		&i.Wanted,
+		&i.Oldest,
 	)
 	return i, err
 }
@@ -392,25 +454,25 @@ const updateEndpoint = `-- name: UpdateEndpoint :one
 UPDATE outhook.endpoints SET
     url = $1, description = $2, event_types = $3::text[], headers = $4,
     timeout_ms = $5, retry_schedule = $6::integer[], retry_jitter = $7::double precision,
-    metadata = $8, uid = $9::text,
+    metadata = $8, uid = $9::text, filter = $10::json, filter_path = $11::jsonpath,
     -- Never the same twice: it is the endpoint's ETag.
     updated_at = greatest(now(), updated_at + interval '1 us'),
-    max_in_flight = $10, rate_limit = $11::integer, rate_per = $12, rate_burst = $13,
+    max_in_flight = $12, rate_limit = $13::integer, rate_per = $14, rate_burst = $15,
     -- A rate limit needs a lane of its own, also for what shares the queue of bursts; a slow endpoint has one.
-    lane = CASE WHEN $11::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
-        WHEN $11::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
-    lane_reason = CASE WHEN $11::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
-        WHEN $11::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
-    lane_changed_at = CASE WHEN ($11::integer IS NOT NULL AND lane IN ('', 'bulk'))
-        OR ($11::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
-    status = $14::outhook.endpoint_status,
-    status_reason = CASE WHEN status = $14::outhook.endpoint_status THEN status_reason ELSE $15 END,
-    status_changed_at = CASE WHEN status = $14::outhook.endpoint_status THEN status_changed_at ELSE now() END,
+    lane = CASE WHEN $13::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
+        WHEN $13::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
+    lane_reason = CASE WHEN $13::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
+        WHEN $13::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
+    lane_changed_at = CASE WHEN ($13::integer IS NOT NULL AND lane IN ('', 'bulk'))
+        OR ($13::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
+    status = $16::outhook.endpoint_status,
+    status_reason = CASE WHEN status = $16::outhook.endpoint_status THEN status_reason ELSE $17 END,
+    status_changed_at = CASE WHEN status = $16::outhook.endpoint_status THEN status_changed_at ELSE now() END,
     -- The pacer cancels what is pending, unless it is enabled again meanwhile.
-    cancel_since = CASE WHEN status = $14::outhook.endpoint_status THEN cancel_since
-        WHEN $14::outhook.endpoint_status = 'disabled' THEN now() END
-WHERE id = $16
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid
+    cancel_since = CASE WHEN status = $16::outhook.endpoint_status THEN cancel_since
+        WHEN $16::outhook.endpoint_status = 'disabled' THEN now() END
+WHERE id = $18
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path
 `
 
 type UpdateEndpointParams struct {
@@ -423,6 +485,8 @@ type UpdateEndpointParams struct {
 	RetryJitter   *float64
 	Metadata      json.RawMessage
 	UID           *string
+	Filter        json.RawMessage
+	FilterPath    *string
 	MaxInFlight   int32
 	RateLimit     *int32
 	RatePer       string
@@ -443,6 +507,8 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		arg.RetryJitter,
 		arg.Metadata,
 		arg.UID,
+		arg.Filter,
+		arg.FilterPath,
 		arg.MaxInFlight,
 		arg.RateLimit,
 		arg.RatePer,
@@ -479,6 +545,8 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		&i.UpdatedAt,
 		&i.DeletedAt,
 		&i.UID,
+		&i.Filter,
+		&i.FilterPath,
 	)
 	return i, err
 }

@@ -87,7 +87,7 @@ func (q *Queries) EraseDeliveries(ctx context.Context, db DBTX, arg EraseDeliver
 
 const eraseEndpoints = `-- name: EraseEndpoints :execrows
 UPDATE outhook.endpoints AS n
-SET deleted_at = coalesce(n.deleted_at, now()), cancel_since = coalesce(n.cancel_since, now()), updated_at = now(), uid = NULL, url = '', description = '', event_types = '{}', headers = '{}', secret_headers = '{}',
+SET deleted_at = coalesce(n.deleted_at, now()), cancel_since = coalesce(n.cancel_since, now()), updated_at = now(), uid = NULL, url = '', description = '', event_types = '{}', filter = NULL, filter_path = NULL, headers = '{}', secret_headers = '{}',
     metadata = '{}', status_reason = ''
 FROM (SELECT v.id FROM outhook.endpoints AS v
     WHERE v.tenant_id = $1 AND v.created_at <= $2 AND v.url <> '' ORDER BY v.id LIMIT $3 FOR UPDATE) AS k

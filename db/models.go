@@ -343,6 +343,8 @@ type Endpoint struct {
 	UpdatedAt       time.Time
 	DeletedAt       *time.Time
 	UID             *string
+	Filter          json.RawMessage
+	FilterPath      *string
 }
 
 type EndpointHealth struct {

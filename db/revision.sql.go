@@ -5,6 +5,7 @@ package db
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,7 +25,7 @@ func (q *Queries) GetEndpointTenant(ctx context.Context, db DBTX, id uuid.UUID) 
 
 const listEndpointRevisions = `-- name: ListEndpointRevisions :many
 
-SELECT r.id, r.at, r.first_known, r.changed, r.event_types, r.status, r.status_reason, r.host, r.timeout_ms, r.max_in_flight,
+SELECT r.id, r.at, r.first_known, r.changed, r.event_types, r.filter, r.status, r.status_reason, r.host, r.timeout_ms, r.max_in_flight,
     r.rate_limit, r.rate_per, r.rate_burst, r.retry_schedule, r.retry_jitter, r.deleted,
     u.actor, u.key_id, u.key_tenant_id, u.action
 FROM outhook.endpoint_revisions AS r
@@ -51,6 +52,7 @@ type ListEndpointRevisionsRow struct {
 	FirstKnown    bool
 	Changed       []string
 	EventTypes    []string
+	Filter        json.RawMessage
 	Status        EndpointStatus
 	StatusReason  string
 	Host          *string
@@ -91,6 +93,7 @@ func (q *Queries) ListEndpointRevisions(ctx context.Context, db DBTX, arg ListEn
 			&i.FirstKnown,
 			&i.Changed,
 			&i.EventTypes,
+			&i.Filter,
 			&i.Status,
 			&i.StatusReason,
 			&i.Host,

@@ -161,6 +161,27 @@ func TestRecover(t *testing.T) {
 		require.Len(t, b.receiver.received(), 703)
 	})
 
+	t.Run("WhatAFilterLeftOutIsNotMissed", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t, func(p *db.InsertEndpointParams) {
+			path := `exists($."data"."n" ? (@ > 1))`
+			p.EventTypes, p.Filter, p.FilterPath = []string{"invoice.*"}, []byte(`{"data":{"n":{"$gt":1}}}`), &path
+		})
+		b.setStatus(t, endpointID, db.EndpointStatusDisabled)
+		for _, payload := range []string{`{"n": 1}`, `{"n": 2}`, `{"n": 3}`, `"\u0000"`} {
+			b.exec(t, `SELECT outhook.enqueue($1, 'invoice.paid', $2), outhook.enqueue($1, 'user.made', $2)`, tenant, payload)
+		}
+		b.setStatus(t, endpointID, db.EndpointStatusEnabled)
+		op := b.recover(t, endpointID, operation.Filter{Since: time.Now().Add(-time.Hour), Missed: true})
+		b.start(t, b.config(t))
+		op = b.awaitOperation(t, op.ID, completed)
+		require.EqualValues(t, 2, op.ReplayedCount)
+		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.deliveries AS d JOIN outhook.events AS e ON e.id = d.event_id
+			WHERE e.type = 'invoice.paid' AND e.payload::text IN ('{"n": 2}', '{"n": 3}')`))
+		require.Equal(t, 2, b.count(t, `SELECT count(*) FROM outhook.deliveries`))
+	})
+
 	t.Run("ADisabledEndpointIsRefusedOrSkippedAndSoIsAPayloadThatIsGone", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

@@ -37,7 +37,7 @@ WHERE id = @id;
 -- name: EraseEndpoints :execrows
 -- Ends up to max_rows endpoints of a tenant and erases what they say of it. The rows stay for the log.
 UPDATE outhook.endpoints AS n
-SET deleted_at = coalesce(n.deleted_at, now()), cancel_since = coalesce(n.cancel_since, now()), updated_at = now(), uid = NULL, url = '', description = '', event_types = '{}', headers = '{}', secret_headers = '{}',
+SET deleted_at = coalesce(n.deleted_at, now()), cancel_since = coalesce(n.cancel_since, now()), updated_at = now(), uid = NULL, url = '', description = '', event_types = '{}', filter = NULL, filter_path = NULL, headers = '{}', secret_headers = '{}',
     metadata = '{}', status_reason = ''
 FROM (SELECT v.id FROM outhook.endpoints AS v
     WHERE v.tenant_id = @tenant_id AND v.created_at <= @requested_at AND v.url <> '' ORDER BY v.id LIMIT @max_rows FOR UPDATE) AS k

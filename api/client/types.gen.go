@@ -177,6 +177,8 @@ type Endpoint struct {
 	Description string `json:"description"`
 	// Empty: all.
 	EventTypes []string `json:"event_types"`
+	// Which events of these types it gets, by their content. Null: all.
+	Filter json.RawMessage `json:"filter"`
 
 	Headers map[string]string `json:"headers"`
 
@@ -234,6 +236,8 @@ type EndpointChange struct {
 	Description Change[string] `json:"description,omitzero"`
 
 	EventTypes Change[[]string] `json:"event_types,omitzero"`
+	// It replaces the one that there is; null: none. Deliveries that exist stay as they are.
+	Filter Change[json.RawMessage] `json:"filter,omitzero"`
 	// Merged with those that there are: null removes one, or all.
 	Headers Change[map[string]string] `json:"headers,omitzero"`
 
@@ -290,7 +294,7 @@ type EndpointRevision struct {
 	// Whose key ordered it, as in the audit trail; a tenant is shown operator for a key that is not its own. Null:
 	// nobody's, like a worker that disabled it after a 410; status_reason says why.
 	By *string `json:"by"`
-	// What differs from the revision before: event_types, status, host, timeout_ms, max_in_flight, rate_limit,
+	// What differs from the revision before: event_types, filter, status, host, timeout_ms, max_in_flight, rate_limit,
 	// retry_schedule, retry_jitter, deleted. Empty: it is the first.
 	Changed []string `json:"changed"`
 
@@ -299,6 +303,8 @@ type EndpointRevision struct {
 	EndpointID string `json:"endpoint_id"`
 	// Empty: all.
 	EventTypes []string `json:"event_types"`
+	// Null: none.
+	Filter json.RawMessage `json:"filter"`
 	// True of the oldest one of an endpoint that was made before revisions were kept: it was so when it was changed last,
 	// at that time, and what it was before is not known.
 	FirstKnown bool `json:"first_known"`
@@ -381,6 +387,29 @@ type Event struct {
 	TenantID string `json:"tenant_id"`
 	// The event type.
 	Type string `json:"type"`
+}
+
+// FilterPreview is the schema of this name in the OpenAPI document.
+type FilterPreview struct {
+	// How many events were looked at: the tenant's last ones, at most 100, without test events.
+	Events int `json:"events"`
+	// When the oldest of them was enqueued. Null: there is none.
+	Since *time.Time `json:"since"`
+	// How many of them no filter can look into, since the payload is gone, or has what jsonb of Postgres refuses, like
+	// \u0000. They are not wanted.
+	Unreadable int `json:"unreadable"`
+	// How many of them an endpoint with these event types and this filter would have got.
+	Wanted int `json:"wanted"`
+}
+
+// FilterTrial is the schema of this name in the OpenAPI document.
+type FilterTrial struct {
+	// As an endpoint's. Absent or empty: all.
+	EventTypes []string `json:"event_types,omitzero"`
+	// As an endpoint's. Absent: none.
+	Filter json.RawMessage `json:"filter,omitzero"`
+	// Whose events. Absent: the tenant's that the key is bound to.
+	TenantID string `json:"tenant_id,omitzero"`
 }
 
 // Findings is the schema of this name in the OpenAPI document.
@@ -541,6 +570,9 @@ type NewEndpoint struct {
 	Description *string `json:"description,omitzero"`
 	// The types that it is subscribed to: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all.
 	EventTypes []string `json:"event_types,omitzero"`
+	// Which events of these types it gets, by their content: conditions on type, tenant_id and data, the payload. Absent:
+	// all.
+	Filter json.RawMessage `json:"filter,omitzero"`
 	// Extra request headers, at most 20 and 4 KiB. Not the connection's and not ours: content-, webhook-, outhook- and
 	// proxy- headers, host, cookie, user-agent; authorization only in secret_headers.
 	Headers map[string]string `json:"headers,omitzero"`
@@ -1071,10 +1103,10 @@ type Why struct {
 	// host under way, or workers have died of it), queue_paused (by a person, in River UI), throttled (the endpoint asked
 	// for fewer requests), waiting_for_lane (for its turn in its endpoint's lane), waiting_for_slot (due; workers take it
 	// when it is its turn). With the state none, of when the event was enqueued: not_subscribed (the endpoint wanted
-	// other types), was_disabled, created_later and deleted_before (it was not there), changed_meanwhile (the change that
-	// made it want the event was not committed, or not visible to the publisher's transaction), delivery_missing (it
-	// wanted the event, and nothing tells more), test_of_another (a test event is for one endpoint), tenant_erased and
-	// not_known (what the endpoint was then is not known).
+	// other types), filtered (its filter was not true of the event), was_disabled, created_later and deleted_before (it
+	// was not there), changed_meanwhile (the change that made it want the event was not committed, or not visible to the
+	// publisher's transaction), delivery_missing (it wanted the event, and nothing tells more), test_of_another (a test
+	// event is for one endpoint), tenant_erased and not_known (what the endpoint was then is not known).
 	Because string `json:"because"`
 	// Whose key has paused, disabled or deleted the endpoint, paused its tenant or everything, or cancelled the delivery,
 	// as in the audit trail. Null: nobody's, or not known.

@@ -127,8 +127,14 @@ func settings(e *client.Endpoint) []web.Header {
 		jitter = strconv.FormatFloat(*e.RetryJitter, 'f', -1, 64)
 	}
 
+	filter := "none"
+	if text := string(e.Filter); text != "null" {
+		filter = text
+	}
+
 	return []web.Header{
 		{Name: "URL", Value: redacted(e.URL)},
+		{Name: "Filter", Value: filter},
 		{Name: "Timeout", Value: web.Milliseconds(float64(e.TimeoutMS))},
 		{Name: "Requests at a time", Value: strconv.Itoa(e.MaxInFlight)},
 		{Name: "Rate limit", Value: rateLimit(e.RateLimit)},

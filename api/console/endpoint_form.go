@@ -38,6 +38,7 @@ func endpointMembers() []endpointMember {
 		plain("uid", orNull), plain("description", orNull),
 		plain("timeout_ms", number), plain("max_in_flight", number), plain("retry_jitter", number),
 		plain("event_types", func(s string) any { return append([]string{}, words(s)...) }),
+		{"filter", []string{"filter"}, filterOf},
 		{"headers", []string{"headers"}, headersOf},
 		{"secret_headers", []string{"secret_headers", "removed_headers"}, secretHeadersOf},
 		{"metadata", []string{"metadata"}, metadataOf},
@@ -66,6 +67,9 @@ func endpointTexts(e *client.Endpoint) texts {
 	}
 	if e.UID != nil {
 		t["uid"] = *e.UID
+	}
+	if text := string(e.Filter); text != "null" {
+		t["filter"] = text
 	}
 	if e.RetryJitter != nil {
 		t["retry_jitter"] = strconv.FormatFloat(*e.RetryJitter, 'f', -1, 64)
@@ -178,6 +182,17 @@ func secretHeadersOf(t texts, _ *client.Endpoint) (any, string) {
 	return patch, ""
 }
 
+func filterOf(t texts, _ *client.Endpoint) (any, string) {
+	text := strings.TrimSpace(t["filter"])
+	switch {
+	case text == "":
+		return nil, ""
+	case !json.Valid([]byte(text)):
+		return nil, `It is no JSON object like {"data": {"amount": {"$gte": 1000}}}.`
+	}
+	return json.RawMessage(text), ""
+}
+
 func metadataOf(t texts, e *client.Endpoint) (any, string) {
 	return metadataPatch(t["metadata"], e.Metadata)
 }
@@ -239,8 +254,12 @@ func (v *visit) endpointForm(e *client.Endpoint, t texts, f faults) web.Form {
 		{Title: "Receiver", Fields: v.receiverFields(e, t, f)},
 		{
 			Title: "Subscription", Text: "What is published from now on: deliveries that exist stay as they are.",
-			Fields: []web.Input{t.input(f, "event_types", "Event types", "textarea", "all",
-				"One a line: invoice.paid, or invoice.* for each type below invoice. Empty: all.")},
+			Fields: []web.Input{
+				t.input(f, "event_types", "Event types", "textarea", "all",
+					"One a line: invoice.paid, or invoice.* for each type below invoice. Empty: all."),
+				t.input(f, "filter", "Filter", "textarea", `{"data": {"amount": {"$gte": 1000}}}`,
+					"Which events of these types, by their content: data is the payload. Empty: all."),
+			},
 		},
 		{Title: "Requests", Fields: requestFields(e, t, f)},
 		{Title: "Limits", Fields: []web.Input{

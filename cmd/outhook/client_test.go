@@ -471,5 +471,5 @@ func TestCompletionInBash(t *testing.T) {
 	cmd.Env = append(os.Environ(), runMain+"=1", "PATH="+dir+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
-	require.Equal(t, "failed\nlist show history create put update pause enable disable test secret rotate-secret delete ", string(out))
+	require.Equal(t, "failed\nlist show history create put update pause enable disable preview-filter test secret rotate-secret delete ", string(out))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -15,6 +16,13 @@ func typesOf(e client.Endpoint) string {
 		return "all"
 	}
 	return strings.Join(e.EventTypes, ",")
+}
+
+func filterOf(filter json.RawMessage) string {
+	if text := string(filter); text != "" && text != "null" {
+		return text
+	}
+	return "none"
 }
 
 func scheduleOf(e client.Endpoint) string {
@@ -90,7 +98,7 @@ func healthOf(h client.EndpointHealth) []string {
 func showEndpoint(w io.Writer, e *client.Endpoint) {
 	pairs := []string{
 		"id", e.ID, "uid", text(e.UID), "tenant", e.TenantID, "url", e.URL, "description", e.Description,
-		"event types", typesOf(*e),
+		"event types", typesOf(*e), "filter", filterOf(e.Filter),
 		"status", sinceOf(e.Status, e.StatusChangedAt, e.StatusReason),
 	}
 	pairs = append(pairs, healthOf(e.Health)...)

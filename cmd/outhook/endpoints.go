@@ -20,6 +20,7 @@ type endpointsCmd struct {
 	Pause   endpointsPauseCmd  `cmd:"" help:"Pause an endpoint: its deliveries wait."`
 	Enable  endpointsEnableCmd `cmd:"" help:"Enable an endpoint: what waited goes out."`
 	Disable endpointsOffCmd    `cmd:"" help:"Disable an endpoint: its pending deliveries are cancelled, new ones are not made."`
+	Preview endpointsTryCmd    `cmd:"" name:"preview-filter" help:"Say how many of a tenant's last 100 events a filter would have let through."`
 	Test    endpointsTestCmd   `cmd:"" help:"Send a test event, wait for its attempt and show it; exit 1 if it did not succeed."`
 	Secret  endpointsSecretCmd `cmd:"" help:"Print the secrets that sign for an endpoint; the audit trail notes it."`
 	Rotate  endpointsRotateCmd `cmd:"" name:"rotate-secret" help:"Replace an endpoint's secret and print the new one; both sign until the overlap ends."`
@@ -77,6 +78,7 @@ func (s *endpointsShowCmd) Run(c *command) error {
 type memberFlags struct {
 	Description   *string           `help:"For people."`
 	EventTypes    *string           `help:"Types with commas: invoice.paid,order.*; '' for all."`
+	Filter        *string           `placeholder:"JSON" help:"Which events of these types, by their content: '{\"data\":{\"amount\":{\"$gte\":1000}}}', or '' for all."`
 	Header        map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request; may be repeated. update adds them to those that there are."`
 	Metadata      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Your own data; may be repeated. update adds it to what there is."`
 	EndpointLimit *time.Duration    `name:"attempt-timeout" placeholder:"15s" help:"How long an attempt may take: 1s to 30s."`
@@ -95,6 +97,13 @@ func (f *memberFlags) members(body map[string]any) error {
 		body["event_types"] = splitList(*f.EventTypes)
 	}
 
+	if f.Filter != nil {
+		filter, err := parseFilter(*f.Filter)
+		if err != nil {
+			return err
+		}
+		body["filter"] = filter
+	}
 	if f.Header != nil {
 		body["headers"] = f.Header
 	}

@@ -1,11 +1,13 @@
 package why
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/filter"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
@@ -21,6 +23,7 @@ const (
 	becauseDeletedBefore = "deleted_before"
 	becauseWasDisabled   = "was_disabled"
 	becauseNotSubscribed = "not_subscribed"
+	becauseFiltered      = "filtered"
 	becauseMeanwhile     = "changed_meanwhile"
 	becauseNotKnown      = "not_known"
 	becauseMissing       = "delivery_missing"
@@ -28,9 +31,11 @@ const (
 
 // Event is what is known of the event.
 type Event struct {
+	TenantID   string
 	Type       string
 	At         time.Time // when it was enqueued
 	HasPayload bool
+	Payload    string // for filters; "": they are not asked for
 }
 
 // miss finds why an endpoint has no delivery of an event.
@@ -143,12 +148,51 @@ func (m *miss) got() bool {
 	case !r.WasSubscribed:
 		m.because(becauseNotSubscribed, r.WasAt, "the endpoint was subscribed to %s then, which %s is none of, at the "+
 			"latest since %s", types(r.WasEventTypes), m.event.Type, clock(r.WasAt))
+	case !r.WasWanted:
+		return m.filtered()
 	default:
 		return false
 	}
 
 	m.recoverable()
 	return true
+}
+
+// Filtered tells whether a filter kept an event from an endpoint, so that the payload is needed to say why.
+func Filtered(r db.ExplainMissesRow) bool {
+	return r.WasID != nil && r.WasSubscribed && !r.WasWanted && r.WasReadable
+}
+
+// filtered finds endpoints whose filter was not true of the event.
+func (m *miss) filtered() bool {
+	r := m.r
+	switch {
+	case !m.event.HasPayload:
+		m.because(becauseNotKnown, nil, "the endpoint had a filter, and the payload is gone, so that nobody can say whether "+
+			"the filter was true of it")
+	case !r.WasReadable:
+		m.because(becauseFiltered, r.WasAt, "filtered: the endpoint had a filter, at the latest since %s, and the payload "+
+			"has what jsonb of Postgres refuses, like \\u0000: no filter is true of it", clock(r.WasAt))
+	default:
+		m.because(becauseFiltered, r.WasAt, "filtered: %s; the endpoint had this filter at the latest since %s",
+			m.blame(), clock(r.WasAt))
+	}
+
+	m.recoverable()
+	return true
+}
+
+// blame says which condition of the filter was false.
+func (m *miss) blame() string {
+	f, err := filter.Parse([]byte(m.r.WasFilter))
+	if err != nil {
+		return "the filter was false"
+	}
+	document, err := filter.Document(m.event.Type, m.event.TenantID, []byte(m.event.Payload))
+	if err != nil {
+		return "the filter was false"
+	}
+	return cmp.Or(f.Blame(document), "the filter was false")
 }
 
 // byWhom notes who disabled or deleted the endpoint. Of others' keys than its own a tenant is shown none.

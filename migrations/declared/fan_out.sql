@@ -6,7 +6,8 @@
 -- gets the queue's advisory lock notifies; the workers' poll finds the others' jobs.
 --
 -- A connection keeps the plan, which may be from a time with few endpoints. OFFSET 0 and enable_seqscan make it one index
--- look-up an event all the same: any other plan reads every endpoint for every event once there are many.
+-- look-up an event all the same: any other plan reads every endpoint for every event once there are many. The documents that
+-- filters look into are made by the first endpoint with one, and once.
 CREATE OR REPLACE FUNCTION outhook.fan_out(ids uuid[], owners uuid[], tenant_ids text[], types text[], docs json[], notify boolean,
     traceparents text[], burst boolean DEFAULT false)
 RETURNS integer[]
@@ -34,7 +35,8 @@ BEGIN
             FROM input AS v
             CROSS JOIN LATERAL (SELECT n.id, n.lane, n.status FROM outhook.endpoints AS n
                 WHERE n.tenant_id = v.tenant AND n.deleted_at IS NULL AND n.status <> 'disabled'
-                    AND (n.event_types = '{}' OR n.event_types && v.patterns)
+                    AND outhook.endpoint_wants(n.event_types, v.patterns, n.filter_path,
+                        (SELECT outhook.event_documents(tenants, names, docs))[v.i])
                 ORDER BY n.id OFFSET 0) AS e
             WHERE v.id = v.owner
             ORDER BY v.i, e.id

@@ -1,5 +1,5 @@
 -- fan_out_sizes returns how many deliveries each of so many events would have, by a count of the endpoints that match: a
--- thousandth of what making them costs.
+-- thousandth of what making them costs. What a filter would leave out is counted.
 CREATE OR REPLACE FUNCTION outhook.fan_out_sizes(tenant_ids text[], types text[])
 RETURNS integer[]
 LANGUAGE plpgsql STABLE SET enable_seqscan = off AS $$

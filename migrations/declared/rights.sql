@@ -48,6 +48,8 @@ GRANT EXECUTE ON FUNCTION
     outhook.rfc3339(timestamptz),
     outhook.trace_or_null(text),
     outhook.type_patterns(text),
+    outhook.event_document(text, text, json),
+    outhook.endpoint_wants(text[], text[], jsonpath, jsonb),
     outhook.fan_out_sizes(text[], text[]),
     outhook.bulk_queue(text),
     outhook.lane_queue(uuid, text, outhook.endpoint_status, text),
