@@ -51,8 +51,9 @@ type previewOperationInput struct {
 }
 
 func (s *Server) addPreviews() {
-	const how = "Nothing is ordered. It counts as the operation would look through the log, within bounds: if complete is " +
-		"false, there are at least so many. What is settled or changes meanwhile makes a difference."
+	const how = "Nothing is ordered. It counts as the operation would look through the log, within bounds: if complete " +
+		"is false, there are at least so many. What is settled or changes meanwhile makes a difference."
+
 	register(s, route{
 		Operation: endpointOperation("preview-recover", http.MethodGet, "/{id}/recover/preview",
 			"Count what recovering an endpoint would replay (a dry run)", how),

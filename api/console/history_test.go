@@ -14,7 +14,7 @@ import (
 func rowOf(t *testing.T, page answer, text string) string {
 	t.Helper()
 	require.Equal(t, http.StatusOK, page.status, page.body)
-	for _, row := range strings.Split(page.body, "<tr>") {
+	for row := range strings.SplitSeq(page.body, "<tr>") {
 		row, _, _ = strings.Cut(row, "</tr>")
 		if strings.Contains(row, text) {
 			return row

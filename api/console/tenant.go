@@ -185,10 +185,10 @@ func (v *visit) fillErasure(page *web.Tenant) error {
 	}
 
 	e, err := v.api.GetErasure(v.ctx(), id)
-	if isGone(err) || err == nil && e.TenantID != page.Label {
-		return nil
+	if isGone(err) {
+		e, err = nil, nil
 	}
-	if err != nil {
+	if err != nil || e == nil || e.TenantID != page.Label {
 		return err
 	}
 

@@ -293,8 +293,8 @@ func latencyLines(s Step) []string {
 
 // countsText says what the chart of outcomes shows, for those who don't see it.
 func (a Activity) countsText() string {
-	return "Attempts by outcome, for each " + each(a.Step) + ": " + strings.Join(countLines(Step{Outcomes: a.Sums()}), ", ") +
-		". The table below has the numbers."
+	sums := strings.Join(countLines(Step{Outcomes: a.Sums()}), ", ")
+	return "Attempts by outcome, for each " + each(a.Step) + ": " + sums + ". The table below has the numbers."
 }
 
 // latencyText says what the chart of latencies shows.

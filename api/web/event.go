@@ -47,8 +47,11 @@ func MissMark(because string) Mark {
 	switch because {
 	case "not_subscribed":
 		return Mark{"mute", "dot", "Not subscribed"}
+	case "filtered":
+		return Mark{"mute", "dot", "Filtered"}
 	case "was_disabled":
 		return Mark{"warn", "stop", "Was disabled"}
+
 	case "created_later":
 		return Mark{"mute", "clock", "Created later"}
 	case "deleted_before":

@@ -88,7 +88,7 @@ func (t test) passes(value any) bool {
 
 // compares compares values of one type; those of two differ, and none is before the other.
 func compares(op string, a, b any) bool {
-	order := 0
+	var order int
 	switch b := b.(type) {
 	case string:
 		text, is := a.(string)
@@ -124,8 +124,8 @@ func compares(op string, a, b any) bool {
 	return order == 0
 }
 
-// decimal is a number of JSON: 0.digits times ten to the exponent, negative or not. The digits begin and end with others
-// than 0.
+// decimal is a number of JSON: 0.digits times ten to the exponent, negative or not. The digits begin and end with
+// others than 0.
 type decimal struct {
 	negative bool
 	digits   string

@@ -34,7 +34,7 @@ func decode(text []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token returns it as it is
+	if _, err := d.Token(); err != io.EOF {
 		return nil, &Error{Message: "is not one JSON value"}
 	}
 	return value, nil

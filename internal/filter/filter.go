@@ -6,9 +6,9 @@
 // [Parse] reads one and compiles it to an SQL/JSON path, by which Postgres decides. [Filter.Matches] and [Filter.Blame]
 // say the same in Go, for people who ask why.
 //
-// The path is two-valued: each predicate stands in an exists(… ? (…)) of its own, since a comparison of different types
-// alone is neither true nor false, and so is its negation. It has no recursive descent, no arithmetic and no variables,
-// and no regular expression but one that is a literal text.
+// The path is two-valued: each predicate stands in an exists(… ? (…)) of its own, since a comparison of different
+// types alone is neither true nor false, and so is its negation. It has no recursive descent, no arithmetic and no
+// variables, and no regular expression but one that is a literal text.
 package filter
 
 import (

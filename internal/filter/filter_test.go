@@ -176,8 +176,9 @@ func (m matching) text() string {
 }
 
 // decide says what Postgres makes of a filter and a payload, as enqueue_many does.
-func decide(t require.TestingT, tb *testing.T, pool *pgxpool.Pool, f *filter.Filter, payload string) (is bool) {
-	require.NoError(t, pool.QueryRow(tb.Context(), `SELECT outhook.endpoint_wants('{}', '{}', $1::jsonpath, outhook.event_document($2, $3, $4))`,
+func decide(t *testing.T, pool *pgxpool.Pool, f *filter.Filter, payload string) (is bool) {
+	t.Helper()
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT outhook.endpoint_wants('{}', '{}', $1::jsonpath, outhook.event_document($2, $3, $4))`,
 		f.Path(), ofTenant, ofType, payload).Scan(&is), "%s", f.Path())
 	return is
 }
@@ -190,7 +191,7 @@ func TestPostgresDecidesAsDocumented(t *testing.T) {
 		for text, want := range map[string]bool{m.text(): m.want, `{"$not": ` + m.text() + `}`: !m.want} {
 			f, err := filter.Parse([]byte(text))
 			require.NoError(t, err, text)
-			require.Equal(t, want, decide(t, t, pool, f, m.payload), "%s of %s by %s", text, m.payload, f.Path())
+			require.Equal(t, want, decide(t, pool, f, m.payload), "%s of %s by %s", text, m.payload, f.Path())
 
 			document, err := filter.Document(ofType, ofTenant, []byte(m.payload))
 			require.NoError(t, err)
@@ -207,11 +208,11 @@ func TestWhatPostgresCannotReadIsNotWanted(t *testing.T) {
 	f, err := filter.Parse([]byte(`{"$not": {"data": {"a": 1}}}`))
 	require.NoError(t, err)
 	for _, payload := range []string{`"\u0000"`, `{"\u0000": 1}`, `"\ud800"`, `1e200000`, `1e-20000`} {
-		require.False(t, decide(t, t, pool, f, payload), payload)
+		require.False(t, decide(t, pool, f, payload), payload)
 	}
-	require.True(t, decide(t, t, pool, f, `1e400`))
-	require.True(t, decide(t, t, pool, f, `"\ud83d\ude00"`))
-	require.True(t, decide(t, t, pool, f, strings.Repeat("[", 512)+strings.Repeat("]", 512)))
+	require.True(t, decide(t, pool, f, `1e400`))
+	require.True(t, decide(t, pool, f, `"\ud83d\ude00"`))
+	require.True(t, decide(t, pool, f, strings.Repeat("[", 512)+strings.Repeat("]", 512)))
 }
 
 func TestWhatIsNoFilterSaysWhere(t *testing.T) {
@@ -280,10 +281,10 @@ func TestTheLargestFilterCompiles(t *testing.T) {
 	var size int
 	require.NoError(t, pool.QueryRow(t.Context(), `SELECT pg_column_size($1::jsonpath)`, f.Path()).Scan(&size))
 	require.Less(t, size, 6000, "it stays in the endpoint's row")
-	require.False(t, decide(t, t, pool, f, `{}`))
+	require.False(t, decide(t, pool, f, `{}`))
 	f, err = filter.Parse([]byte(`{"data": -12345678901234567890123456789012345678901234567890.5e-1000}`))
 	require.NoError(t, err)
-	require.False(t, decide(t, t, pool, f, `{}`))
+	require.False(t, decide(t, pool, f, `{}`))
 }
 
 // A filter that was false is explained by the condition that was, and by what is there instead.

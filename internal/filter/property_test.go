@@ -118,7 +118,7 @@ func drawOperators(r *rapid.T) (parts []string) {
 			continue
 		}
 		seen[op] = true
-		value := ""
+		var value string
 		switch op {
 		case "$eq", "$neq":
 			value = drawPlain(r)

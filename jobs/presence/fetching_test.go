@@ -28,7 +28,7 @@ func TestRunsKnowWhatAFetchHasBrought(t *testing.T) {
 		one, two := &rivertype.JobRow{ID: 1, Queue: "deliver"}, &rivertype.JobRow{ID: 2, Queue: "deliver"}
 		quick([]*rivertype.JobRow{one})
 		require.Equal(t, []int64{1}, known(), "before its run begins")
-		time.Sleep(presence.LostAfter)
+		<-time.After(presence.LostAfter)
 		require.Equal(t, "not all", known(), "a fetch may have brought something by now")
 		frozen([]*rivertype.JobRow{two})
 		require.ElementsMatch(t, []int64{1, 2}, known())

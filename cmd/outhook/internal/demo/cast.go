@@ -125,6 +125,7 @@ func (w *World) newEndpoint(e endpoint, url string) client.NewEndpoint {
 	made := client.NewEndpoint{
 		TenantID: e.tenant, UID: &e.uid, URL: url, Description: &e.description, EventTypes: e.types, Secret: &secret,
 	}
+
 	if e.schedule != nil {
 		made.RetrySchedule = e.schedule
 	}
