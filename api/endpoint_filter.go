@@ -48,7 +48,7 @@ func (s *Server) addFilterPreview() {
 			"How many of the tenant's last 100 events an endpoint with these event types and this filter would have got. "+
 				"Nothing is stored. It gives up after a second."),
 		access: readAccess, costly: true, timeout: min(previewTimeout, s.cfg.Timeouts.Query),
-		body: reflect.TypeFor[filterTrial](), limit: maxSmallBody,
+		body: reflect.TypeFor[filterTrial](), limit: maxSmallBody, ownKeys: true,
 	}, s.previewFilter)
 }
 

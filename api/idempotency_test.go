@@ -41,7 +41,7 @@ func TestEveryPostIsRepeatable(t *testing.T) {
 	other, _ := m.newKey("admin", "")
 	seen := 0
 	for path, item := range m.api.OpenAPI().Paths {
-		if item.Post == nil || strings.HasPrefix(path, "/api/events") {
+		if item.Post == nil || strings.HasPrefix(path, "/api/events") || item.Post.OperationID == "preview-filter" {
 			continue
 		}
 		seen++

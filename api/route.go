@@ -27,7 +27,7 @@ type route struct {
 	optional  bool           // the body may be absent
 	costly    bool           // it counts, or looks through the log
 	patient   bool           // it waits for something else than the database, and takes no slot there
-	ownKeys   bool           // a POST for whose handler Idempotency-Key is something of its own
+	ownKeys   bool           // a POST for whose handler Idempotency-Key is something of its own, or that changes nothing
 	isolation pgx.TxIsoLevel // of the transaction of an Idempotency-Key
 	answer    reflect.Type   // the document's schema of the answer, if the handler writes bytes
 }

@@ -429,23 +429,11 @@ func (c *Client) CreateEndpoints(ctx context.Context, body NewEndpoints, params 
 	return call[EndpointBatch](ctx, c, r, body, options)
 }
 
-// PreviewFilterParams are the parameters of [Client.PreviewFilter]. The zero value of each leaves it out.
-type PreviewFilterParams struct {
-	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
-	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
-	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
-	// draw a UUID.
-	IdempotencyKey string
-}
-
 // PreviewFilter calls POST /api/endpoints/preview-filter: try a filter on past events. How many of the tenant's last
 // 100 events an endpoint with these event types and this filter would have got. Nothing is stored. It gives up after
 // a second.
-func (c *Client) PreviewFilter(ctx context.Context, body FilterTrial, params PreviewFilterParams, options ...CallOption) (*FilterPreview, error) {
-	r := Request{Method: "POST", Path: "/api/endpoints/preview-filter", Query: url.Values{}, Header: http.Header{}, takesKey: true}
-	if params.IdempotencyKey != "" {
-		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
-	}
+func (c *Client) PreviewFilter(ctx context.Context, body FilterTrial, options ...CallOption) (*FilterPreview, error) {
+	r := Request{Method: "POST", Path: "/api/endpoints/preview-filter"}
 	return call[FilterPreview](ctx, c, r, body, options)
 }
 

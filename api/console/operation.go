@@ -207,7 +207,8 @@ func (v *visit) operationForm(t texts, f faults) web.Form {
 	}
 }
 
-// orderOperation says how much the form's operation would replay, and orders it once that is confirmed. Each delivery that matches is sent again, behind live traffic.
+// orderOperation says how much the form's operation would replay, and orders it once that is confirmed. Each delivery
+// that matches is sent again, behind live traffic.
 func orderOperation(v *visit) error {
 	t, err := v.sent()
 	if err != nil {

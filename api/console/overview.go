@@ -96,7 +96,10 @@ func tiles(charts *web.Activity, series *client.Series, now *client.Stats, tenan
 	seconds := max(now.Until.Sub(now.Since).Seconds(), 1)
 	perSecond := func(n int) string { return fmt.Sprintf("%.3g /s now", float64(n)/seconds) }
 	list := []web.Tile{
-		{Label: "Events", Value: web.Count(events), Note: perSecond(now.Events), Href: web.OfTenant("/console/events", tenant)},
+		{
+			Label: "Events", Value: web.Count(events), Note: perSecond(now.Events),
+			Href: web.OfTenant("/console/events", tenant),
+		},
 		{Label: "Attempts", Value: web.Count(all), Note: perSecond(attemptsOf(now.Attempts))},
 		{Label: "Succeeded", Value: web.Percent(ok, all), Note: "of the attempts", Tone: share(ok, all)},
 		{

@@ -135,7 +135,8 @@ func (v *visit) confirmOperation(t texts, order client.NewReplay) error {
 		return err
 	}
 	page := web.Confirm{
-		Title: "Replay many", Crumbs: []web.Crumb{operationsCrumb()}, Back: "/console/operations/new", Count: newCounted(counted),
+		Title: "Replay many", Crumbs: []web.Crumb{operationsCrumb()}, Back: "/console/operations/new",
+		Count: newCounted(counted),
 		What: append(what, web.Header{Name: "Settled from", Value: exact(counted.Since)},
 			web.Header{Name: "Until", Value: exact(counted.Until)}),
 		Order: web.Action{Label: "Replay", Icon: "again", Tone: "primary", Href: "/console/operations"},

@@ -180,7 +180,7 @@ func (v *visit) fillPauses(page *web.Tenant) error {
 // fillErasure fills in how far the erasure is that was just ordered.
 func (v *visit) fillErasure(page *web.Tenant) error {
 	id := v.query("erasure")
-	if uuid.Validate(id) != nil || !v.may(scopeAdmin) {
+	if known := uuid.Validate(id) == nil; !known || !v.may(scopeAdmin) {
 		return nil
 	}
 

@@ -40,7 +40,7 @@ func (e *endpointsTryCmd) Run(c *command) error {
 		TenantID: e.Tenant, EventTypes: strings.FieldsFunc(e.EventTypes, isBreak), Filter: filter,
 	}
 	_, err = ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.FilterPreview, error) {
-		return api.PreviewFilter(c.ctx, trial, client.PreviewFilterParams{}, o)
+		return api.PreviewFilter(c.ctx, trial, o)
 	}, func(w io.Writer, p *client.FilterPreview) {
 		fmt.Fprintf(w, "%d of the last %d events, which go back to %s\n", p.Wanted, p.Events, timeOrDash(p.Since))
 		if p.Unreadable > 0 {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -17,43 +15,6 @@ type operationsCmd struct {
 	Pause  operationsPauseCmd  `cmd:"" help:"Pause an operation; what it has replayed is delivered."`
 	Resume operationsResumeCmd `cmd:"" help:"Go on with a paused operation."`
 	Cancel operationsCancelCmd `cmd:"" help:"Give up an operation; what it has replayed is delivered."`
-}
-
-// hasEnded tells whether nothing more will come of an operation.
-func hasEnded(o *client.Operation) bool { return o.State == "completed" || o.State == "cancelled" }
-
-// orAny shows what an operation is about, if it is not about any.
-func orAny(s *string) string {
-	if s == nil {
-		return "any"
-	}
-	return *s
-}
-
-// matched is how many deliveries matched when an operation began.
-func matched(o *client.Operation) string {
-	if o.TotalCount == nil {
-		return "not counted"
-	}
-	return fmt.Sprint(*o.TotalCount)
-}
-
-func showOperation(w io.Writer, o *client.Operation) {
-	types := "all"
-	if len(o.EventTypes) > 0 {
-		types = strings.Join(o.EventTypes, ",")
-	}
-
-	states := strings.Join(o.States, ",")
-	if o.Missed {
-		states += ", and what was missed while it was disabled"
-	}
-
-	fields(w, "id", o.ID, "kind", o.Kind, "state", o.State, "tenant", orAny(o.TenantID),
-		"endpoint", orAny(o.EndpointID),
-		"event types", types, "deliveries", states, "since", timeOrDash(&o.Since), "until", timeOrDash(&o.Until),
-		"matched", matched(o), "replayed", fmt.Sprint(o.ReplayedCount), "skipped", fmt.Sprint(o.SkippedCount),
-		"last error", text(o.LastError), "created", timeOrDash(&o.CreatedAt), "ended", timeOrDash(o.CompletedAt))
 }
 
 type operationsListCmd struct {
