@@ -303,7 +303,7 @@ func TestAuditPage(t *testing.T) {
 	person := b.login(adminKey)
 	all := person.get("/console/audit")
 	requirePage(t, all, `href="/console/endpoints/`+w.paused+`"`)
-	require.Contains(t, all.body, "<b>members</b>status")
+	require.Contains(t, all.body, "<b>members</b> status")
 	require.Contains(t, all.body, `href="/console/operations/`+w.halted+`"`)
 
 	only := person.get("/console/audit?object=" + w.paused)

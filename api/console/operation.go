@@ -210,6 +210,9 @@ func (v *visit) operationForm(t texts, f faults) web.Form {
 // orderOperation says how much the form's operation would replay, and orders it once that is confirmed. Each delivery
 // that matches is sent again, behind live traffic.
 func orderOperation(v *visit) error {
+	if err := v.needs(scopeAdmin, scopeTenant, scopeOperate); err != nil {
+		return err
+	}
 	t, err := v.sent()
 	if err != nil {
 		return err

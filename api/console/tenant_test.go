@@ -64,7 +64,7 @@ func TestTenantPages(t *testing.T) {
 
 	page := person.get("/console/tenants/acme")
 	for _, text := range []string{
-		"<h1>ACME GmbH &amp; Co. KG</h1>", `href="mailto:webhooks@acme.example"`, ">gold<", ">0017<", "The last hour", "Failing",
+		"<h1>ACME GmbH &amp; Co. KG</h1>", `href="mailto:webhooks@acme.example"`, ">gold<", ">0017<", "<h2>Now</h2>", "Failing",
 		`href="/console/endpoints/` + w.endpoint + `"`, `href="/console/deliveries?state=failed&amp;tenant=acme"`, "12,000", "9.12 MB", "so far",
 		`href="/console/tenants/acme/edit"`, "Erase what acme has?", "4 endpoints", "Type acme to confirm",
 	} {
