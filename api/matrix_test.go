@@ -315,6 +315,9 @@ func methods(item *huma.PathItem) map[string]*huma.Operation {
 // Every operation of the document × every kind of key × own, foreign and absent objects.
 func TestTenantIsolationMatrix(t *testing.T) {
 	t.Parallel()
+	if testing.Short() { // with the race detector
+		t.Skip("it makes one request after the other")
+	}
 	m := setupMatrix(t)
 	entries := matrix()
 	operations := 0

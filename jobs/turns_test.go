@@ -223,7 +223,7 @@ func TestAPauseOfBurstsIsOfAll(t *testing.T) {
 	eventually(t, func() bool { return b.pending(t, ids[0]) == 100 }, func() any { return b.pending(t, ids[0]) })
 	require.Equal(t, 100, b.pending(t, ids[1]))
 	eventually(t, func() bool { return client.Ready(b.ctx) == nil }, func() any { return client.Ready(b.ctx) })
-	require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE attempt > 0 AND queue <> 'deliver'`))
+	require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.river_job WHERE kind = 'deliver' AND attempt > 0 AND queue <> 'deliver'`))
 	require.Zero(t, b.count(t, `SELECT count(*) FROM outhook.river_queue WHERE name LIKE 'bulk%'`))
 
 	require.NoError(t, client.River().QueueResume(b.ctx, ledger.QueueDeliverBulk, &river.QueuePauseOpts{}))
