@@ -6,7 +6,8 @@ import (
 )
 
 // TroubleDelay is the shortest wait after trouble of our own; up to as much again is added at random, which keeps many
-// jobs from coming back at the same moment. The sum is below 5 s, and so the job waits as available (see SettleRuns).
+// jobs from coming back at the same moment. The sum is below 5 s, and so the job waits as available, but for one in a
+// lane or a burst (see SettleRuns).
 const TroubleDelay = 2 * time.Second
 
 // TroubleWait returns a wait after trouble of our own, from TroubleDelay to twice that.
