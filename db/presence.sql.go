@@ -206,7 +206,7 @@ WITH watched AS MATERIALIZED (
         OR (j.kind = 'deliver' AND j.attempted_at < now() - make_interval(secs => $3::float8)))
     ORDER BY j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED
 ), due AS MATERIALIZED (
-    SELECT s.id, s.queue, s.client_id, s.died, s.rescues, s.event_id, s.endpoint_id, s.number, s.to_cancel, q.queue AS lane_queue, d.free, d.next_attempt_at,
+    SELECT s.id, s.queue, s.client_id, s.died, s.rescues, s.event_id, s.endpoint_id, s.number, s.to_cancel, coalesce(q.queue, s.queue) AS back_to, d.free, d.next_attempt_at,
         CASE WHEN s.rescues > 1 THEN least(2 ^ least(s.rescues - 1, 10), 600) ELSE 0 END AS wait
     FROM stuck AS s
     CROSS JOIN LATERAL outhook.note_lost_run(s.event_id, s.endpoint_id, s.id, s.number, s.to_cancel) AS d (free, next_attempt_at)
@@ -214,16 +214,19 @@ WITH watched AS MATERIALIZED (
         WHERE n.id = s.endpoint_id OFFSET 0) AS q ON s.queue IN ('deliver_slow', 'deliver_limited')
 ), rescued AS (
     UPDATE outhook.river_job AS j SET
-        state = (CASE WHEN due.to_cancel THEN 'cancelled' WHEN t.due_at >= now() + interval '5 seconds' THEN 'retryable'
+        state = (CASE WHEN due.to_cancel THEN 'cancelled' WHEN t.due_at >= now() + interval '5 seconds' OR t.in_line THEN 'retryable'
             ELSE 'available' END)::outhook.river_job_state,
         finalized_at = CASE WHEN due.to_cancel THEN now() END,
         scheduled_at = CASE WHEN due.to_cancel OR t.due_at <= now() THEN j.scheduled_at ELSE t.due_at END,
-        queue = coalesce(due.lane_queue, j.queue),
+        queue = due.back_to,
         errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt,
             'error', CASE WHEN due.died THEN 'the worker died' ELSE 'the run did not end' END, 'trace', '')),
         metadata = j.metadata || jsonb_build_object('rescues', due.rescues) || CASE WHEN due.next_attempt_at <= now() AND NOT due.to_cancel
             THEN jsonb_build_object('due', (extract(epoch FROM due.next_attempt_at) * 1000000)::bigint::text) ELSE '{}' END
-    FROM due CROSS JOIN LATERAL (SELECT greatest(due.next_attempt_at, now() + make_interval(secs => due.wait)) AS due_at) AS t
+            || CASE WHEN t.in_line AND NOT due.to_cancel THEN jsonb_build_object('place', (extract(epoch FROM
+                CASE WHEN due.next_attempt_at > now() THEN due.next_attempt_at ELSE j.scheduled_at END) * 1000000)::bigint::text) ELSE '{}' END
+    FROM due CROSS JOIN LATERAL (SELECT v.due_at, v.due_at > now() AND (due.back_to LIKE 'endpoint-%' OR due.back_to LIKE 'bulk-%') AS in_line
+        FROM (SELECT greatest(due.next_attempt_at, now() + make_interval(secs => due.wait)) AS due_at) AS v) AS t
     WHERE j.id = due.id AND due.free
     RETURNING due.client_id, due.died, due.wait, CASE WHEN j.queue LIKE 'bulk-%' THEN 'deliver_bulk' ELSE j.queue END AS queue
 )
@@ -252,10 +255,10 @@ type RescueJobsRow struct {
 // part could be seen without a gap: all the others' leases lapse, too, while the database is away.
 //
 // The first rescue in a row lets a job run at once, since its worker may have died of anything. Each further one doubles a
-// wait, from 2 s to 10 minutes. A run that had recorded its failure keeps its place in the schedule, and one that may run at
-// once its place in line. What is due soon
-// becomes available rather than retryable, as everywhere. What a lane had released waits for a release again, and a run
-// that was to be cancelled is. Since when a delivery is due its job notes, as in SettleRuns.
+// wait, from 2 s to 10 minutes. A run that had recorded its failure keeps its place in the schedule. What is due soon becomes
+// available rather than retryable, as everywhere but in a lane or a burst: what waits there has its place in line noted, and
+// gets it back when it is woken (WakeJobs). What a lane had released waits for a release again, and a run that was to be
+// cancelled is. Since when a delivery is due its job notes, as in SettleRuns.
 //
 // Its request may have left, so its number gets a row at once: no run may follow that would see that it has none. So does
 // that of a run that was cancelled, even if a replay has given its delivery another job since. A delivery that somebody has

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -64,10 +65,51 @@ func (d *driver) GetExecutor() riverdriver.Executor {
 	return &executor{Executor: d.Driver.GetExecutor(), driver: d}
 }
 
+// UnwrapExecutor returns what runs River's statements in a transaction of a caller's.
+func (d *driver) UnwrapExecutor(tx pgx.Tx) riverdriver.ExecutorTx {
+	return d.within(d.Driver.UnwrapExecutor(tx))
+}
+
+// UnwrapTx returns the transaction of what Begin or UnwrapExecutor has returned.
+func (d *driver) UnwrapTx(tx riverdriver.ExecutorTx) pgx.Tx {
+	if t, ok := tx.(*transaction); ok {
+		tx = t.tx
+	}
+	return d.Driver.UnwrapTx(tx)
+}
+
+func (d *driver) within(tx riverdriver.ExecutorTx) *transaction {
+	return &transaction{executor: executor{Executor: tx, driver: d}, tx: tx}
+}
+
 type executor struct {
 	riverdriver.Executor
 
 	driver *driver
+}
+
+// transaction does in a transaction what executor does outside: River's scheduler works in one.
+type transaction struct {
+	executor
+
+	tx riverdriver.ExecutorTx
+}
+
+func (t *transaction) Commit(ctx context.Context) error {
+	return t.tx.Commit(ctx)
+}
+
+func (t *transaction) Rollback(ctx context.Context) error {
+	return t.tx.Rollback(ctx)
+}
+
+// Begin begins a transaction in which the same holds.
+func (e *executor) Begin(ctx context.Context) (riverdriver.ExecutorTx, error) {
+	tx, err := e.Executor.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.driver.within(tx), nil
 }
 
 // JobGetAvailable takes jobs of a queue, until the process stops, and notes which deliveries it was given.

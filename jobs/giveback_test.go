@@ -154,6 +154,17 @@ func TestWhatIsGivenBackKeepsItsPlaceInLine(t *testing.T) {
 			b.pretendRunning(t, "dead")
 			require.Len(t, b.rescue(t), 1)
 			is("available " + lane + " f t")
+
+			// A worker of its dies again: it waits now, and then stands where it was.
+			b.exec(t, `UPDATE outhook.river_job SET queue = $1 WHERE kind = 'deliver'`, queue)
+			b.pretendRunning(t, "dead")
+			require.Len(t, b.rescue(t), 1)
+			is("retryable " + lane + " t f")
+			b.exec(t, `UPDATE outhook.river_job SET scheduled_at = now() WHERE kind = 'deliver'`)
+			n, err = db.New().WakeJobs(b.ctx, b.pool, 10)
+			require.NoError(t, err)
+			require.Equal(t, int64(1), n)
+			is("available " + lane + " f t")
 		})
 	}
 }

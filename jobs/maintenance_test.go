@@ -46,6 +46,57 @@ func TestMaintenanceRunsOnTheDatabasesClock(t *testing.T) {
 	require.Zero(t, deleted)
 }
 
+// River's scheduler works in a transaction: what is kept from it is kept from it there, too.
+func TestRiverSchedulesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO outhook.river_job (kind, args, queue, max_attempts, state, scheduled_at)
+		VALUES ('deliver', '{}', 'deliver', 20, 'retryable', now() - interval '1 minute')`)
+	b.exec(t, `INSERT INTO outhook.river_job (kind, args, queue, max_attempts, state, attempt, attempted_at, attempted_by)
+		VALUES ('deliver', '{}', 'deliver', 20, 'running', 1, now() - interval '1 day', '{dead}')`)
+	executor := jobs.ExecutorOf(b.pool, 0)
+	tx, err := executor.Begin(b.ctx)
+	require.NoError(t, err)
+	nested, err := tx.Begin(b.ctx)
+	require.NoError(t, err)
+
+	now := time.Now()
+	for _, e := range []riverdriver.Executor{executor, tx, nested} {
+		scheduled, err := e.JobSchedule(b.ctx, &riverdriver.JobScheduleParams{Max: 10, Now: &now, Schema: "outhook"})
+		require.NoError(t, err)
+		require.Empty(t, scheduled)
+		stuck, err := e.JobGetStuck(b.ctx, &riverdriver.JobGetStuckParams{Max: 10, Schema: "outhook", StuckHorizon: now})
+		require.NoError(t, err)
+		require.Empty(t, stuck)
+	}
+	require.NoError(t, nested.Commit(b.ctx))
+	require.NoError(t, tx.Commit(b.ctx))
+	require.Equal(t, 2, b.number(t, `SELECT count(*) FROM outhook.river_job WHERE state IN ('retryable', 'running')`))
+}
+
+// What waits is made due when its time has come, and stands in its place then: River would look five seconds ahead.
+func TestOnlyWorkersMakeJobsDue(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	b.exec(t, `UPDATE outhook.endpoints SET status = 'paused' WHERE id = $1`, endpointID)
+	b.enqueue(t, `{}`)
+	b.exec(t, `UPDATE outhook.river_job SET state = 'scheduled', scheduled_at = now() + interval '4 seconds', metadata = metadata ||
+		jsonb_build_object('place', (extract(epoch FROM now() - interval '1 hour') * 1000000)::bigint::text) WHERE kind = 'deliver'`)
+	var due, now, scheduledAt time.Time
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT scheduled_at FROM outhook.river_job WHERE kind = 'deliver'`).Scan(&due))
+
+	b.start(t, b.config(t))
+	var state string
+	eventually(t, func() bool {
+		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT state, scheduled_at, clock_timestamp() FROM outhook.river_job
+			WHERE kind = 'deliver' AND queue LIKE 'endpoint-%'`).Scan(&state, &scheduledAt, &now))
+		return state == "available"
+	}, func() any { return state })
+	require.True(t, now.After(due), "it was seen at %s and due at %s", now, due)
+	require.True(t, scheduledAt.Before(due.Add(-time.Hour)), "it stands at %s", scheduledAt)
+}
+
 // A worker that is two minutes off is not ready, and one that has nothing to do notices that its clock is right again.
 func TestAWrongClockIsNotReady(t *testing.T) {
 	t.Parallel()
