@@ -48,16 +48,20 @@ func (c *clients) burst(ctx context.Context, numbers []int64, trigger bool) bool
 
 	v, why := rolledBack, ""
 	ids := make([]uuid.UUID, len(numbers))
+	var began time.Time
 	tx, err := c.pool.Begin(ctx)
 	if err == nil {
-		if err = write(ctx, tx, numbers, ids); err == nil {
+		if err = tx.QueryRow(ctx, "SELECT now()").Scan(&began); err == nil {
+			err = write(ctx, tx, numbers, ids)
+		}
+		if err == nil {
 			v, why = c.afterCommit(tx.Commit(ctx))
 		}
 		_ = tx.Rollback(ctx) // after a commit, or on a cut connection, there is nothing to roll back
 	}
 
 	for i, n := range numbers {
-		c.ledger.add(claim{n: n, client: client, order: true, verdict: v, eventID: ids[i], reason: why})
+		c.ledger.add(claim{n: n, client: client, order: true, verdict: v, eventID: ids[i], reason: why, began: began})
 	}
 	return v == committed
 }

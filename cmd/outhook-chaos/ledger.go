@@ -30,6 +30,7 @@ type claim struct {
 	eventID uuid.UUID // if the client was told
 	reason  string    // why it was not committed
 	at      time.Time // when the client knew
+	began   time.Time // of a burst: when its transaction did, by the database's clock, which is ours
 }
 
 // ledger holds what the clients were told.

@@ -53,7 +53,8 @@ func (s *stack) newAudit(t *tables, r *report, l *ledger, o *operator) *audit {
 	a := &audit{
 		tables: t, report: r, claims: l.claims, requests: s.receivers.entries(), byAttempt: map[attemptKey][]request{},
 		endpoints: map[string][]*endpoint{}, byID: map[uuid.UUID]*endpoint{}, operator: o,
-		numbers: map[uuid.UUID]int64{}, told: map[int64]time.Time{}, holds: s.watch.holds, breaches: map[string]*promise{},
+		numbers: map[uuid.UUID]int64{}, told: map[int64]time.Time{}, began: map[int64]time.Time{}, holds: s.watch.holds,
+		breaches: map[string]*promise{},
 	}
 
 	r.ByClient, r.DuplicatesByCause = map[string]int{}, map[string]int{}
@@ -71,6 +72,9 @@ func (s *stack) newAudit(t *tables, r *report, l *ledger, o *operator) *audit {
 	for _, c := range a.claims {
 		if c.verdict == committed {
 			a.told[c.n] = c.at
+		}
+		if !c.began.IsZero() {
+			a.began[c.n] = c.began
 		}
 	}
 	for n, stored := range a.events {

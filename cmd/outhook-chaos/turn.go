@@ -78,6 +78,9 @@ func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 func (p *punctuality) first(t *turn, d *storedDelivery, created time.Time, resets spans) {
 	told, ok := p.told[p.numbers[d.eventID]]
 	t.due, t.place, t.free = later(created, told), created, !ok
+	if began, known := p.began[p.numbers[d.eventID]]; known {
+		t.place = began
+	}
 	if reset := resets.during(span{created, t.start}); len(reset) > 0 {
 		t.due, t.free = later(created, reset[0].from), true
 		t.place = t.due
