@@ -157,7 +157,7 @@ func (p *punctuality) checkLate(key deliveryKey, t *turn) {
 	case inLane:
 		c = classLane
 	}
-	if inLane && p.pacerTrouble(waited) {
+	if inLane && p.pacerTrouble(waited) || p.paused(key.endpointID, waited) {
 		bound += pacerBound
 	}
 
@@ -203,10 +203,16 @@ func (p *punctuality) excuses(key deliveryKey, t *turn, waited span, inLane bool
 		l = p.lanes[key.endpointID]
 		list = append(list, p.shut(key.endpointID, waited)...)
 		list = append(list, p.unpaced.during(waited)...)
-	case p.numbers[key.eventID] >= burstBase:
+	case p.numbers[key.eventID] >= burstBase || p.paused(key.endpointID, waited):
 		l = p.bursts
 	}
 	return append(list, l.before(waited, turnOf.Add(queueError))...)
+}
+
+// paused tells whether an endpoint was paused in a time: many that have waited for it stand in their tenant's line of bursts
+// then, once the process that paces has brought them there.
+func (p *punctuality) paused(id uuid.UUID, waited span) bool {
+	return len(p.journal.of(id.String()).during(waited)) > 0
 }
 
 // inLane tells whether an endpoint had a lane in a time, or so shortly before that what waited there may not have been

@@ -122,10 +122,20 @@ func TestWhatExcusesLateness(t *testing.T) {
 		happened func(*bench)
 		late     int
 	}{
-		"Nothing":                 {func(*bench) {}, 1},
-		"NoWorkerLived":           {func(b *bench) { b.away = join(span{at(1), at(11)}) }, 0},
-		"TheMachineStoodForAPart": {func(b *bench) { b.away = join(span{at(1), at(9)}) }, 1},
-		"TheEndpointWasPaused":    {func(b *bench) { b.journal.note(b.d.endpointID.String(), at(1), at(11)) }, 0},
+		"Nothing":                        {func(*bench) {}, 1},
+		"NoWorkerLived":                  {func(b *bench) { b.away = join(span{at(1), at(11)}) }, 0},
+		"TheMachineStoodForAPart":        {func(b *bench) { b.away = join(span{at(1), at(9)}) }, 1},
+		"TheEndpointWasPaused":           {func(b *bench) { b.stopped(at(1), at(11)) }, 0},
+		"TheEndpointWasPausedForAMoment": {func(b *bench) { b.stopped(at(1), at(3)) }, 0},
+		"BurstsWereServedAfterThePause": {func(b *bench) {
+			b.d.attempts = []storedAttempt{failedAt(1, 0), failedAt(2, 30)}
+			b.stopped(at(1), at(3))
+			b.bursts.serve(span{at(3), at(29)}, at(1))
+		}, 0},
+		"NothingWasServedAfterThePause": {func(b *bench) {
+			b.d.attempts = []storedAttempt{failedAt(1, 0), failedAt(2, 30)}
+			b.stopped(at(1), at(3))
+		}, 1},
 		"APersonLockedItsRow":     {func(b *bench) { b.journal.note(b.d.String(), at(1), at(11)) }, 0},
 		"APersonLockedAnother":    {func(b *bench) { b.journal.note(uuid.NewString(), at(1), at(11)) }, 1},
 		"OlderOnesWereServed":     {func(b *bench) { b.shared.serve(span{at(1), at(11)}, at(1)) }, 0},
@@ -175,6 +185,9 @@ func TestWhatExcusesLateness(t *testing.T) {
 		})
 	}
 }
+
+// stopped has a person pause the endpoint for a time.
+func (b *bench) stopped(from, to time.Time) { b.journal.note(b.d.endpointID.String(), from, to) }
 
 // worker adds a worker that was in trouble for a time.
 func (b *bench) worker(from, to time.Time) {
