@@ -209,8 +209,8 @@ func (p *punctuality) excuses(key deliveryKey, t *turn, waited span, inLane bool
 	return append(list, l.before(waited, turnOf.Add(queueError))...)
 }
 
-// paused tells whether an endpoint was paused in a time: many that have waited for it stand in their tenant's line of bursts
-// then, once the process that paces has brought them there.
+// paused tells whether an endpoint was paused in a time: many that have waited for it stand in their tenant's line of
+// bursts then, once the process that paces has brought them there.
 func (p *punctuality) paused(id uuid.UUID, waited span) bool {
 	return len(p.journal.of(id.String()).during(waited)) > 0
 }
