@@ -3,6 +3,7 @@ package api_test
 import (
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
 
@@ -40,6 +41,9 @@ func TestEndpointsAreFiltered(t *testing.T) {
 		"metadata[plan]=silver":                       nil,
 		"uid=gold":                                    {gold},
 		"uid=none":                                    nil,
+		"id=" + plain + "," + disabled:                {plain, disabled},
+		"id=" + plain + "," + gold + "&status=paused": nil,
+		"id=" + gold + "," + uuid.NewString():         {gold},
 		"metadata[plan]=gold&status=paused&limit=1&health=failing": {paused},
 	} {
 		var got []string
@@ -50,7 +54,7 @@ func TestEndpointsAreFiltered(t *testing.T) {
 	}
 	for query, location := range map[string]string{
 		"status=asleep": "query.status", "health=ill": "query.health", "metadata[a]=b&metadata[a]=c": "query", "metadata[a]=%00": "query.metadata",
-		"event_type=%00": "query.event_type", "metadata=gold": "query",
+		"event_type=%00": "query.event_type", "metadata=gold": "query", "id=" + gold + ",x": "query.id",
 	} {
 		p := b.requireProblem(b.do("GET", "/api/endpoints?"+query, ""), 422)
 		require.Contains(t, p.Errors[0].Location, location, query)

@@ -54,12 +54,7 @@ func (s *Server) addEndpointSeries() {
 
 func (s *Server) getEndpointSeries(ctx context.Context, in *endpointSeriesInput) (*endpointSeriesOutput, error) {
 	f := newFilters(ctx)
-	var ids []uuid.UUID
-	for _, text := range in.EndpointID {
-		if id := f.id("query.endpoint_id", text); id != nil {
-			ids = append(ids, *id)
-		}
-	}
+	ids := f.ids("query.endpoint_id", in.EndpointID)
 	if f.err != nil {
 		return nil, f.err
 	}

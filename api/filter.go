@@ -57,6 +57,16 @@ func (f *filters) id(at, value string) *uuid.UUID {
 	return &id
 }
 
+// ids returns nil for an absent list.
+func (f *filters) ids(at string, values []string) (ids []uuid.UUID) {
+	for _, value := range values {
+		if id := f.id(at, value); id != nil {
+			ids = append(ids, *id)
+		}
+	}
+	return ids
+}
+
 // tenant returns the tenant whose objects a list shows, nil for all. A key that is bound to another one gets an empty
 // list: the tenant "" has no objects, since nothing can be made for it.
 func (f *filters) tenant(value string) *string {

@@ -470,7 +470,7 @@ func (m *matrixBundle) testList(at string, h holder, e entry, own, foreign objec
 		"?limit=200&endpoint_id=" + foreign.uid, "?limit=200&uid=" + foreign.uid,
 		"?limit=200&tenant_id=" + foreignTenant + "&endpoint_id=" + foreign.uid,
 		"?limit=200&status=enabled&health=healthy&url_host=example.com", "?limit=200&object_id=" + foreign.endpoint,
-		"?limit=200&tenant_id=" + ownTenant, "?limit=200&event_id=" + foreign.event, "?limit=200&order=desc",
+		"?limit=200&tenant_id=" + ownTenant, "?limit=200&event_id=" + foreign.event, "?limit=200&id=" + foreign.endpoint, "?limit=200&order=desc",
 	} {
 		r := m.as(h.text, http.MethodGet, e.path(own)+query, "")
 		if r.status == 422 {

@@ -276,31 +276,33 @@ SELECT id, tenant_id, url, description, event_types, headers, secret_headers, ti
 WHERE n.deleted_at IS NULL
     AND ($1::text IS NULL OR n.tenant_id = $1)
     AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN n.id > $2 ELSE n.id < $2 END)
-    AND ($4::text IS NULL OR n.uid = $4)
-    AND ($5::text IS NULL OR n.status::text = $5)
-    AND ($6::text IS NULL OR $6 = CASE WHEN n.status = 'disabled' THEN 'disabled' ELSE coalesce(
+    AND ($4::uuid[] IS NULL OR n.id = ANY ($4))
+    AND ($5::text IS NULL OR n.uid = $5)
+    AND ($6::text IS NULL OR n.status::text = $6)
+    AND ($7::text IS NULL OR $7 = CASE WHEN n.status = 'disabled' THEN 'disabled' ELSE coalesce(
         (SELECT h.state FROM outhook.endpoint_health AS h WHERE h.endpoint_id = n.id), 'healthy') END)
     -- With its port, or without.
-    AND ($7::text IS NULL OR EXISTS (
+    AND ($8::text IS NULL OR EXISTS (
         SELECT FROM (SELECT lower(substring(n.url FROM '(?i)^https?://([^/?#]+)')) AS host) AS u
-        WHERE lower($7) IN (u.host, substring(u.host FROM '^(.*?)(?::[0-9]*)?$'))))
-    AND ($8::text IS NULL OR n.event_types = '{}' OR n.event_types && outhook.type_patterns($8))
-    AND n.metadata @> $9::jsonb
+        WHERE lower($8) IN (u.host, substring(u.host FROM '^(.*?)(?::[0-9]*)?$'))))
+    AND ($9::text IS NULL OR n.event_types = '{}' OR n.event_types && outhook.type_patterns($9))
+    AND n.metadata @> $10::jsonb
 ORDER BY CASE WHEN $3 THEN n.id END, CASE WHEN NOT $3 THEN n.id END DESC
-LIMIT $10
+LIMIT $11
 `
 
 type ListEndpointsParams struct {
-	TenantID  *string
-	Cursor    *uuid.UUID
-	Ascending bool
-	UID       *string
-	Status    *string
-	Health    *string
-	URLHost   *string
-	EventType *string
-	Metadata  json.RawMessage
-	MaxRows   int32
+	TenantID    *string
+	Cursor      *uuid.UUID
+	Ascending   bool
+	EndpointIDs []uuid.UUID
+	UID         *string
+	Status      *string
+	Health      *string
+	URLHost     *string
+	EventType   *string
+	Metadata    json.RawMessage
+	MaxRows     int32
 }
 
 func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsParams) ([]Endpoint, error) {
@@ -308,6 +310,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 		arg.TenantID,
 		arg.Cursor,
 		arg.Ascending,
+		arg.EndpointIDs,
 		arg.UID,
 		arg.Status,
 		arg.Health,

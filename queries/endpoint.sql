@@ -48,6 +48,7 @@ SELECT * FROM outhook.endpoints AS n
 WHERE n.deleted_at IS NULL
     AND (sqlc.narg('tenant_id')::text IS NULL OR n.tenant_id = sqlc.narg('tenant_id'))
     AND (sqlc.narg('cursor')::uuid IS NULL OR CASE WHEN @ascending::boolean THEN n.id > sqlc.narg('cursor') ELSE n.id < sqlc.narg('cursor') END)
+    AND (sqlc.narg('endpoint_ids')::uuid[] IS NULL OR n.id = ANY (sqlc.narg('endpoint_ids')))
     AND (sqlc.narg('uid')::text IS NULL OR n.uid = sqlc.narg('uid'))
     AND (sqlc.narg('status')::text IS NULL OR n.status::text = sqlc.narg('status'))
     AND (sqlc.narg('health')::text IS NULL OR sqlc.narg('health') = CASE WHEN n.status = 'disabled' THEN 'disabled' ELSE coalesce(

@@ -335,6 +335,8 @@ func (c *Client) ReplayDelivery(ctx context.Context, eventID string, endpointID 
 type ListEndpointsParams struct {
 	// Only endpoints of this tenant.
 	TenantID string
+	// Only these endpoints: their ids, with commas. One that is not there, or not the key's tenant's, is left out.
+	ID []string
 	// Only the endpoint with this uid, one of each tenant.
 	UID string
 	// Only endpoints with this status.
@@ -360,6 +362,9 @@ func (c *Client) ListEndpoints(ctx context.Context, params ListEndpointsParams, 
 	r := Request{Method: "GET", Path: "/api/endpoints", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.ID != nil {
+		r.Query.Set("id", strings.Join(params.ID, ","))
 	}
 	if params.UID != "" {
 		r.Query.Set("uid", params.UID)
