@@ -68,5 +68,5 @@ func TestWhySaysWhoHasPausedATenant(t *testing.T) {
 	b.requireObject(b.do("POST", "/api/pauses", `{"tenant_id":"`+ownTenant+`","reason":"a move"}`), 200)
 	require.Equal(t, "OUTHOOK_API_KEY", b.why(adminKey, event, "")[0]["by"])
 	require.Equal(t, "operator", b.why(tenantKey, event, "")[0]["by"])
-	require.Contains(t, b.why(tenantKey, event, "")[0]["text"], "are paused by operator since")
+	require.Contains(t, b.why(tenantKey, event, "")[0]["text"], "have been paused by operator since")
 }

@@ -179,7 +179,7 @@ func (b *bundle) measureWhy(t *testing.T, browser *browser) {
 			a = browser.get(a.location)
 			took = append(took, time.Since(began))
 			requirePage(t, a, map[string]string{
-				"delivered": "It was delivered", "failed": "it was failed", "for nobody": "was subscribed to",
+				"delivered": "It was delivered", "failed": "It failed at", "for nobody": "was not subscribed to",
 			}[what])
 		}
 		slices.Sort(took)

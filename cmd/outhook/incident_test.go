@@ -56,15 +56,15 @@ func deadReceiver(t *testing.T) (c console, event, words string) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	_, event = c.endpoint(t, gone.URL, "--retry-schedule", "1h")
-	return c, event, `it waits for try 2 of 2, due at \S+Z; attempt 1 did not reach the endpoint \(connection_refused: by 127\.0\.0\.1:\d+\)$`
+	return c, event, `it waits for try 2 of 2, due at \S+Z; attempt 1 did not reach the endpoint \(connection refused: by 127\.0\.0\.1:\d+\)$`
 }
 
 func usedUp(t *testing.T) (c console, event, words string) {
 	t.Helper()
 	c = newConsole(t, "--status", "404")
 	_, event = c.endpoint(t, c.receiver, "--retry-schedule", "")
-	return c, event, `it was failed at \S+Z, after 1 attempt, the last of which was rejected with status 404: ` +
-		`all attempts of its retry schedule have failed; replay it when the endpoint works again\. In all: 1 × rejected with status 404`
+	return c, event, `it failed at \S+Z after 1 attempt, which was rejected with status 404: ` +
+		`its retry schedule is used up; replay it when the endpoint works again\. Advice: there is nothing at the URL's path`
 }
 
 func pausedEndpoint(t *testing.T) (c console, event, words string) {
@@ -72,22 +72,22 @@ func pausedEndpoint(t *testing.T) (c console, event, words string) {
 	c = newConsole(t)
 	id, _ := c.endpoint(t, c.receiver)
 	c.must(t, "endpoints", "pause", id)
-	return c, c.event(t), `its endpoint was paused by OUTHOOK_API_KEY at \S+Z \(api\): it waits until somebody enables the endpoint$`
+	return c, c.event(t), `its endpoint was paused by OUTHOOK_API_KEY at \S+Z: the delivery waits until somebody enables the endpoint$`
 }
 
 func disabledEndpoint(t *testing.T) (c console, event, words string) {
 	t.Helper()
 	c = newConsole(t, "--status", "410")
 	_, event = c.endpoint(t, c.receiver)
-	return c, event, `it was failed at \S+Z, after 1 attempt, the last of which was rejected with status 410: ` +
-		`the endpoint answered 410 and was disabled\. In all: 1 × rejected with status 410`
+	return c, event, `it failed at \S+Z after 1 attempt, which was rejected with status 410: ` +
+		`the endpoint answered 410 and was disabled\. Advice: the receiver wants nothing any more`
 }
 
 func noWorker(t *testing.T) (c console, event, words string) {
 	t.Helper()
 	c = console{base: start(t, serveArgs(migrated(t), "--roles", "api")...).address(t)}
 	_, event = c.endpoint(t, "http://127.0.0.1:9/")
-	return c, event, "no worker process lives \\(none was ever seen\\): start `outhook serve` with the role worker$"
+	return c, event, "no worker process is alive \\(none was ever seen\\): start `outhook serve` with the role worker$"
 }
 
 // A worker that has ended takes nothing along.
@@ -103,7 +103,7 @@ func deadWorker(t *testing.T) (c console, event, words string) {
 	next(t, got)
 	seen(t, database)
 	require.NoError(t, w.end(t))
-	return c, c.event(t), "no worker process lives \\(the last was seen at \\S+Z\\): start `outhook serve` with the role worker$"
+	return c, c.event(t), "no worker process is alive \\(the last was seen at \\S+Z\\): start `outhook serve` with the role worker$"
 }
 
 // seen waits until it is noted that a worker lives, as it is within seconds.
@@ -149,7 +149,7 @@ func inLane(t *testing.T) (c console, event, words string) {
 	c = newConsole(t)
 	c.endpoint(t, c.receiver, "--set", `rate_limit={"requests":1,"per":"minute","burst":1}`)
 	c.event(t)
-	return c, c.event(t), `it waits for its turn in its endpoint's lane, limited since \S+Z \(it has a rate limit\): 1 are before it, ` +
+	return c, c.event(t), `it waits for its turn in its endpoint's lane, which has been limited since \S+Z \(it has a rate limit\): 1 delivery is ahead of it, ` +
 		`and at most \d+ requests may be under way, 1 per minute$`
 }
 

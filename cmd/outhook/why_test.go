@@ -42,17 +42,17 @@ func TestWhyAndWorkers(t *testing.T) {
 	send := func() string { return textOf(t, c.object(t, "events", "send", "acme", "a", "1"), "id") }
 
 	event := send()
-	require.Regexp(t, `(?m)^endpoint +`+endpoint+`\nstate +pending\nbecause +no_live_worker\nthat is +no worker process lives`, c.must(t, "why", event))
+	require.Regexp(t, `(?m)^endpoint +`+endpoint+`\nstate +pending\nbecause +no_live_worker\nthat is +no worker process is alive`, c.must(t, "why", event))
 	require.Regexp(t, `(?s)^no worker process lives.*\ndeliver +1 +\d+ s +0 +0\n`, c.must(t, "workers"))
 
 	start(t, append(args, "worker")...)
-	c.await(t, `because +sending\nthat is +the worker \S+ has it since \S+Z: attempt 1\n`, "why", event, endpoint)
+	c.await(t, `because +sending\nthat is +the worker \S+ has had it since \S+Z: attempt 1\n`, "why", event, endpoint)
 	require.Regexp(t, `(?sm)^WORKER .*\n\S+ +\S+Z +deliver +1 +\S+Z$`, c.must(t, "workers"))
 	c.await(t, `(?m)^pacer +\S+ +\S+Z$`, "workers")
 
 	c.order(t, http.MethodPut, "/api/queues/deliver/pause")
 	waits := send()
-	require.Regexp(t, `because +queue_paused\nthat is +a person has paused`, c.must(t, "why", waits, endpoint))
+	require.Regexp(t, `because +queue_paused\nthat is +the queue that it goes through was paused by a person`, c.must(t, "why", waits, endpoint))
 	require.Regexp(t, `(?m)^the queue deliver is paused since \S+Z, with 1 due: see .outhook paused., or River UI, whose Resume ends that$`, c.must(t, "workers"))
 	out, err := output(t, "doctor", "--database-url", database)
 	require.NoError(t, err, out)

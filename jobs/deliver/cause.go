@@ -13,8 +13,8 @@ const (
 	causeNetwork  cause = ledger.TroubleNetwork
 	causeTimeout  cause = ledger.TroubleTimeout
 	causePanic    cause = ledger.TroublePanic
-	causeStop     cause = "stop"     // the process stops
-	causeOvertook cause = "overtook" // the run is not its job's current one any more
+	causeStop     cause = ledger.HandedOver // the process stops
+	causeOvertook cause = "overtook"        // the run is not its job's current one any more
 )
 
 // causes lists them all.

@@ -29,3 +29,6 @@ const (
 	TroubleTimeout = "timeout" // its time was over before anything left
 	TroublePanic   = "panic"   // it panicked
 )
+
+// HandedOver is noted in its place by a process that stops.
+const HandedOver = "stop"

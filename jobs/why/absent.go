@@ -25,7 +25,7 @@ func Absent(id uuid.UUID, r db.DescribeIDRow, logBegan time.Time, bound bool) st
 	case r.Kind != "":
 		return fmt.Sprintf("no event has this id: it is that of an %s", r.Kind)
 	case id.Version() != uuidV7:
-		return "no event has this id, and none ever had: those of events are UUIDs of version 7, and so is a webhook-id"
+		return "no event has this id, and none ever had: ids of events, and so webhook-ids, are UUIDs of version 7"
 	case r.At.After(r.DatabaseTime.Add(time.Minute)):
 		return fmt.Sprintf("no event has this id: its time, %s, is yet to come, so it was not made here", clock(&r.At))
 	case r.At.Before(logBegan):

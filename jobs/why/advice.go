@@ -40,7 +40,7 @@ func (c Cause) String() string {
 		what += fmt.Sprintf(" with status %d", c.StatusCode)
 	}
 	if c.Error != "" {
-		what += " (" + c.Error + ")"
+		what += inBrackets(errorWords(c.Error))
 	}
 	return fmt.Sprintf("%d × %s", c.Count, what)
 }
@@ -90,14 +90,14 @@ func ofStatus(code int32) string {
 			"its headers",
 		403: "the receiver forbids it: a firewall for web applications, a list of addresses, CSRF protection, or the " +
 			"signature does not verify",
-		404: "there is nothing at the URL's path: was the route renamed, or not deployed yet?",
+		404: "there is nothing at the URL's path: was the route renamed, or is it not deployed yet?",
 
 		405: "the URL's path takes no POST: usually a missing or an extra slash at its end",
 		406: "the receiver can't answer in the form that is asked for: it need not look at Accept",
 		408: "the receiver, or what stands before it, waited for the request for too long: usually an overload",
 		409: "the receiver found a conflict: if it has seen the webhook-id before, it should answer 2xx",
 
-		410: "the receiver wants no more: the endpoint was disabled; enable it if that was a mistake",
+		410: "the receiver wants nothing any more: the endpoint was disabled; enable it if that was a mistake",
 		413: "the payload is larger than the receiver, or its proxy, takes: raise its limit",
 		415: "the receiver takes no application/json: is it the right route?",
 		422: "the receiver understood the payload and refused it: its log tells why",

@@ -104,24 +104,48 @@ func (e *explanation) settled() bool {
 		return false
 	}
 
-	by := ""
-	if e.a.By = actor(r.CancelledBy, r.CancelledByTenant, e.tenantID); e.a.By != nil {
-		by = " by " + *e.a.By
+	if r.State == db.DeliveryStateSucceeded {
+		return e.because(becauseSettled, r.CompletedAt, nil, "it was delivered%s by attempt %d, which %s",
+			at(r.CompletedAt), r.AttemptCount, outcome(r))
 	}
-	words := fmt.Sprintf("it was %s%s%s, after %s", r.State, by, at(r.CompletedAt), attempts(r.AttemptCount))
-	if r.LastOutcome != "" {
-		words += fmt.Sprintf(", the last of which %s", outcome(r))
+
+	words := "it failed" + at(r.CompletedAt)
+	if r.State == db.DeliveryStateCancelled {
+		words = "it was cancelled"
+		if e.a.By = actor(r.CancelledBy, r.CancelledByTenant, e.tenantID); e.a.By != nil {
+			words += " by " + *e.a.By
+		}
+		words += at(r.CompletedAt)
 	}
+	words += e.after()
 	if r.Reason != nil {
-		words += ": " + reasonText(*r.Reason)
+		words += e.reason(*r.Reason)
 	}
+
 	if r.State == db.DeliveryStateFailed {
 		words += inAll(e.a.Causes)
 	}
-	if r.State == db.DeliveryStateSucceeded {
-		words = fmt.Sprintf("it was delivered%s by attempt %d, which %s", at(r.CompletedAt), r.AttemptCount, outcome(r))
-	}
 	return e.because(becauseSettled, r.CompletedAt, nil, "%s", words)
+}
+
+// after says how many attempts there were, and what came of the last of them.
+func (e *explanation) after() string {
+	n, last := e.r.AttemptCount, ""
+	if e.r.LastOutcome != "" {
+		last = outcome(e.r)
+	}
+
+	switch {
+	case n == 0:
+		return " before any attempt"
+	case n == 1 && last != "":
+		return " after 1 attempt, which " + last
+	case n == 1:
+		return " after 1 attempt"
+	case last != "":
+		return fmt.Sprintf(" after %d attempts, the last of which %s", n, last)
+	}
+	return fmt.Sprintf(" after %d attempts", n)
 }
 
 func (e *explanation) sending() bool {
@@ -130,12 +154,12 @@ func (e *explanation) sending() bool {
 		return false
 	}
 
-	by := ""
+	who := "a worker"
 	if !e.bound() {
-		e.a.Worker, by = &r.Worker, " "+r.Worker
+		e.a.Worker, who = &r.Worker, "the worker "+r.Worker
 	}
-	return e.because(becauseSending, r.AttemptedAt, nil, "the worker%s has it since %s: attempt %d",
-		by, clock(r.AttemptedAt), r.Number)
+	return e.because(becauseSending, r.AttemptedAt, nil, "%s has had it since %s: attempt %d",
+		who, clock(r.AttemptedAt), r.Number)
 }
 
 // ended finds endpoints to which nothing goes.
@@ -144,17 +168,17 @@ func (e *explanation) ended() bool {
 	switch {
 	case r.DeletedAt != nil:
 		return e.because(becauseDeleted, r.DeletedAt, nil,
-			"its endpoint was deleted at %s: it is about to be cancelled", clock(r.DeletedAt))
+			"its endpoint was deleted at %s: the delivery is about to be cancelled", clock(r.DeletedAt))
 
 	case r.Status == db.EndpointStatusDisabled && !r.Probe:
 		return e.because(becauseDisabled, &r.StatusChangedAt, nil,
-			"its endpoint was disabled%s at %s%s: it is about to be cancelled",
-			e.byWhom(), clock(&r.StatusChangedAt), because(r.StatusReason))
+			"its endpoint was disabled%s at %s%s: the delivery is about to be cancelled",
+			e.byWhom(), clock(&r.StatusChangedAt), statusReason(r.StatusReason))
 
 	case r.Status == db.EndpointStatusPaused:
 		return e.because(becausePaused, &r.StatusChangedAt, nil,
-			"its endpoint was paused%s at %s%s: it waits until somebody enables the endpoint",
-			e.byWhom(), clock(&r.StatusChangedAt), because(r.StatusReason))
+			"its endpoint was paused%s at %s%s: the delivery waits until somebody enables the endpoint",
+			e.byWhom(), clock(&r.StatusChangedAt), statusReason(r.StatusReason))
 	}
 	return e.paused()
 }
@@ -173,11 +197,13 @@ func (e *explanation) paused() bool {
 	e.a.By = &by
 	if *r.PauseOf == ledger.PauseAll {
 		return e.because(becauseAll, r.PauseAt, nil,
-			"all deliveries are paused by %s since %s (%s): it waits until `outhook resume --all`",
+			"all deliveries have been paused by %s since %s (%s): it waits until somebody resumes them, as with "+
+				"`outhook resume --all`",
 			by, clock(r.PauseAt), *r.PauseReason)
 	}
 	return e.because(becauseTenant, r.PauseAt, nil,
-		"the deliveries of tenant %s are paused by %s since %s (%s): it waits until `outhook resume --tenant`",
+		"the deliveries of the tenant %s have been paused by %s since %s (%s): it waits until somebody resumes them, as "+
+			"with `outhook resume --tenant`",
 		r.TenantID, by, clock(r.PauseAt), *r.PauseReason)
 }
 
@@ -205,13 +231,16 @@ func inAll(list []Cause) string {
 		return ""
 	}
 
-	words := make([]string, len(list))
-	for i, c := range list {
-		words[i] = c.String()
+	text := ""
+	if len(list) > 1 || list[0].Count > 1 {
+		words := make([]string, len(list))
+		for i, c := range list {
+			words[i] = c.String()
+		}
+		text = ". In all: " + strings.Join(words, ", ")
 	}
-	text := ". In all: " + strings.Join(words, ", ")
 	if list[0].Advice != "" {
-		text += ". What usually cures it: " + list[0].Advice
+		text += ". Advice: " + list[0].Advice
 	}
 	return text
 }
@@ -229,17 +258,17 @@ func (e *explanation) unworked() bool {
 			seen = "the last was seen at " + clock(r.WatchedUntil)
 		}
 		return e.because(becauseNoWorker, r.WatchedUntil, nil,
-			"no worker process lives (%s): start `outhook serve` with the role worker", seen)
+			"no worker process is alive (%s): start `outhook serve` with the role worker", seen)
 	case running:
 		return e.because(becauseLost, r.AttemptedAt, nil,
-			"the worker that has it since %s has lost its lease: another takes it within seconds", clock(r.AttemptedAt))
+			"the worker that took it at %s has lost its lease: another takes over within seconds", clock(r.AttemptedAt))
 	case !live:
 		return e.because(becauseNoJob, nil, nil, "%s",
-			"no job works for it, since that was deleted or has ended: reconcile gives it a new one within a minute, or "+
+			"it has no job any more, which was deleted or has ended: reconcile gives it a new one within a minute, or "+
 				"cancels it if River UI's Cancel ended the job; `outhook doctor --repair` does so at once")
 	case !ownQueue && !slices.Contains(ledger.WorkedQueues(), ledger.WorkedAs(r.Queue)):
 		return e.because(becauseIdleQueue, nil, nil,
-			"its job is in the queue %s, which nobody works: `outhook doctor` lists it", r.Queue)
+			"its job is in the queue %s, which no worker serves: `outhook doctor` lists it", r.Queue)
 	}
 	return false
 }
@@ -249,13 +278,13 @@ func (e *explanation) givenBack() bool {
 	r := e.r
 	words := map[string]string{
 		ledger.TroubleLease: "the worker could not renew its lease, so it may be cut off from the database",
-		ledger.TroubleLoad:  "the database did not say what to send; the worker's log has the error",
+		ledger.TroubleLoad:  "the worker could not read from the database what to send; its log has the error",
 		ledger.TroubleSecret: "no key of the worker's OUTHOOK_ENCRYPTION_KEY opens the endpoint's secrets; " +
 			"`outhook doctor` with the same variable names the missing key",
-		ledger.TroubleMark:    "the database did not take a note; the worker's log has the error",
-		ledger.TroubleNetwork: "the worker's machine lets no request leave; its /readyz says why",
-		ledger.TroubleTimeout: "the worker's time for it was over before anything left, as on a machine that is too busy",
-		ledger.TroublePanic:   "it failed in the worker, whose log says where",
+		ledger.TroubleMark:    "the worker could not write to the database; its log has the error",
+		ledger.TroubleNetwork: "no request can leave the worker's machine; its /readyz says why",
+		ledger.TroubleTimeout: "the worker ran out of time before anything left, as on a machine that is too busy",
+		ledger.TroublePanic:   "it crashed inside the worker, whose log says where",
 	}[r.GivenBack]
 	if words == "" || r.Rescues > 1 || r.QueuePausedAt != nil {
 		return false
@@ -295,13 +324,26 @@ func (e *explanation) later() bool {
 
 	case !e.dueAt().After(r.DatabaseTime):
 		return false
+	case r.GivenBack == ledger.HandedOver:
+		return e.handedOver()
 	case r.Rescues > 1:
 		return e.because(becauseSetAside, nil, r.ScheduledAt,
-			"it is set aside until %s: %d workers in a row have died while they had it", clock(r.ScheduledAt), r.Rescues)
+			"it is set aside until %s: %d workers in a row have died while sending it", clock(r.ScheduledAt), r.Rescues)
 	}
 	return e.because(becauseSetAside, nil, r.ScheduledAt,
-		"it is set aside until %s: its tenant has as many requests to the endpoint's host under way as it may "+
+		"it is set aside until %s: its tenant has as many requests under way to the endpoint's host as it may have "+
 			"(OUTHOOK_MAX_PER_HOST, OUTHOOK_HOST_RATE)", clock(r.ScheduledAt))
+}
+
+// handedOver says of a delivery that a worker had which stops that another takes it up, in its place.
+func (e *explanation) handedOver() bool {
+	const words = "a worker that stops has handed it over before anything was sent: "
+	if r := e.r; strings.HasPrefix(r.Queue, ledger.EndpointQueuePrefix) {
+		return e.because(becauseLane, r.NextAttemptAt, r.ScheduledAt,
+			"%sit gets its place in its endpoint's lane back at %s", words, clock(r.ScheduledAt))
+	}
+	return e.because(becauseSlot, e.r.NextAttemptAt, e.r.ScheduledAt,
+		"%sanother takes it from %s on", words, clock(e.r.ScheduledAt))
 }
 
 // tries returns how many tries the delivery has.
@@ -320,36 +362,44 @@ func (e *explanation) waits() bool {
 	switch {
 	case r.QueuePausedAt != nil:
 		return e.because(becauseQueue, r.QueuePausedAt, nil,
-			"a person has paused the queue that it goes through at %s: it waits until River UI's Resume",
+			"the queue that it goes through was paused by a person at %s: it waits until somebody resumes that in River UI",
 			clock(r.QueuePausedAt))
 	case inLane && r.Lane == ledger.LaneSlow && r.HeldUntil != nil && r.HeldUntil.After(r.DatabaseTime):
 		return e.because(becauseThrottled, nil, r.HeldUntil,
-			"nothing leaves for its endpoint before %s, which asked for that or answered 429, 502 or 504; %s",
+			"its endpoint has asked for a break, or answered 429, 502 or 504: nothing is sent to it before %s; %s",
 			clock(r.HeldUntil), e.before())
 	case inLane && (r.Lane == ledger.LaneSlow || r.Lane == ledger.LaneLimited):
-		return e.because(becauseLane, since, nil, "it waits for its turn in its endpoint's lane, %s since %s%s: %s, and %s",
-			r.Lane, clock(&r.LaneChangedAt), because(r.LaneReason), e.before(), e.allowed())
+		return e.because(becauseLane, since, nil, "it waits for its turn in its endpoint's lane, which has been %s since %s%s: %s, and %s",
+			r.Lane, clock(&r.LaneChangedAt), inBrackets(r.LaneReason), e.before(), e.allowed())
 	case inLane:
-		return e.because(becauseLane, since, nil, "%s", "its endpoint's lane was closed or the endpoint enabled: "+
+		return e.because(becauseLane, since, nil, "%s", "its endpoint's lane was closed, or the endpoint enabled: "+
 			"the pacer is about to move it to the queue that workers take from; "+e.before())
 	}
 
-	words := ""
-	if !e.bound() {
-		words = ": " + e.before() + " in the queue " + ledger.WorkedAs(r.Queue)
+	words := "it is due"
+	if since != nil {
+		words = "it has been due since " + clock(since)
 	}
-	return e.because(becauseSlot, since, nil, "it is due since %s and waits for a free slot of a worker%s",
-		clock(since), words)
+	words += " and waits for a free slot of a worker"
+	if !e.bound() {
+		words += ": in the queue " + ledger.WorkedAs(r.Queue) + " " + e.before()
+	}
+	return e.because(becauseSlot, since, nil, "%s", words)
 }
 
 // before notes how many deliveries come first.
 func (e *explanation) before() string {
 	n := min(e.r.Ahead, MaxAhead)
 	e.a.Ahead = &n
-	if e.r.Ahead > MaxAhead {
-		return fmt.Sprintf("more than %d are before it", MaxAhead)
+	switch {
+	case e.r.Ahead > MaxAhead:
+		return fmt.Sprintf("more than %d deliveries are ahead of it", MaxAhead)
+	case n == 0:
+		return "none is ahead of it"
+	case n == 1:
+		return "1 delivery is ahead of it"
 	}
-	return fmt.Sprintf("%d are before it", n)
+	return fmt.Sprintf("%d deliveries are ahead of it", n)
 }
 
 // allowed says what the lane lets pass.
@@ -360,28 +410,34 @@ func (e *explanation) allowed() string {
 	}
 
 	words := fmt.Sprintf("at most %d requests may be under way", width)
+	if width == 1 {
+		words = "one request at a time may be under way"
+	}
 	if e.r.RateLimit != nil {
 		words += fmt.Sprintf(", %d per %s", *e.r.RateLimit, e.r.RatePer)
 	}
 	return words
 }
 
-// reasonText says a delivery's reason in words.
-func reasonText(reason string) string {
+// reason says a delivery's reason in words. Whom it was cancelled by says it, too.
+func (e *explanation) reason(reason string) string {
+	if reason == ledger.ReasonOperator && e.a.By != nil {
+		return ""
+	}
 	words := map[string]string{
-		ledger.ReasonExhausted:  "all attempts of its retry schedule have failed; replay it when the endpoint works again",
+		ledger.ReasonExhausted:  "its retry schedule is used up; replay it when the endpoint works again",
 		ledger.ReasonGone:       "the endpoint answered 410 and was disabled",
 		ledger.ReasonLoop:       "the endpoint leads to an API of Outhook, or too many webhooks in a row led to the event",
-		ledger.ReasonWorkerDied: "too many workers in a row have died while they sent it",
+		ledger.ReasonWorkerDied: "too many workers in a row died while sending it",
 
 		ledger.ReasonEndpointDisabled: "its endpoint was disabled; recover the endpoint when it is enabled again",
 		ledger.ReasonEndpointDeleted:  "its endpoint was deleted",
 		ledger.ReasonExpired:          "it was still pending at the end of the retention",
 		ledger.ReasonErased:           "its tenant's data was erased",
 		ledger.ReasonPayloadGone:      "its payload is gone",
-		ledger.ReasonOperator:         "a person has cancelled it",
+		ledger.ReasonOperator:         "a person cancelled it",
 	}[reason]
-	return cmp.Or(words, reason)
+	return ": " + cmp.Or(words, reason)
 }
 
 // outcome says what came of the last attempt.
@@ -391,31 +447,50 @@ func outcome(r db.ExplainDeliveriesRow) string {
 		"unreachable": "did not reach the endpoint", "blocked": "was not allowed to leave", "unknown": "has no known outcome",
 	}[r.LastOutcome]
 	if words == "" {
-		words = "is not in the log"
+		words = "is not in the log any more"
 	}
 
 	switch {
 	case r.LastStatusCode != nil:
 		words += fmt.Sprintf(" with status %d", *r.LastStatusCode)
 	case r.LastError != "":
-		words += " (" + r.LastError + ")"
+		words += inBrackets(errorWords(r.LastError))
 	}
 	return words
 }
 
-// because puts a reason that may be empty behind a time.
-func because(reason string) string {
+// errorWords says an error, whose class is one word, for people. What the outcome says already is left out.
+func errorWords(text string) string {
+	class, rest, found := strings.Cut(text, ": ")
+	switch {
+	case found && (class == "timeout" || class == "blocked"):
+		return rest
+	case found:
+		return strings.ReplaceAll(class, "_", " ") + ": " + rest
+	}
+	return strings.ReplaceAll(class, "_", " ")
+}
+
+// inBrackets puts a reason that may be empty behind what it explains.
+func inBrackets(reason string) string {
 	if reason == "" {
 		return ""
 	}
 	return " (" + reason + ")"
 }
 
-func attempts(n int32) string {
-	if n == 1 {
-		return "1 attempt"
+// statusReason is why an endpoint has its status; "": somebody has set it, of which the reason says nothing.
+func statusReason(reason string) string {
+	class, rest, found := strings.Cut(reason, ": ")
+	switch {
+	case class == "api":
+		return ""
+	case class == "failing" && found:
+		return " (it kept failing: " + rest + ")"
+	case class == "gone":
+		return " (it answered 410)"
 	}
-	return fmt.Sprintf("%d attempts", n)
+	return inBrackets(reason)
 }
 
 // at says when something was, if that is known.

@@ -76,13 +76,13 @@ func (m *miss) recoverable() {
 		return
 	}
 
-	order := "a recover of the endpoint with missed, since " + clock(&m.event.At) + " or before, makes up for it"
+	order := "to make up for it, recover the endpoint with `missed`, since " + clock(&m.event.At) + " or earlier"
 	switch {
 	case r.WantsNow:
 		m.a.Recoverable = true
 		m.a.Text += "; " + order
 	case r.Status == db.EndpointStatusDisabled:
-		m.a.Text += "; once it is enabled, and is subscribed, " + order
+		m.a.Text += "; " + order + ", once it is enabled and subscribed"
 	}
 }
 
@@ -90,9 +90,9 @@ func (m *miss) recoverable() {
 func (m *miss) nobodys() bool {
 	switch r := m.r; {
 	case m.event.Type == ledger.TestEventType:
-		return m.because(becauseOfTest, nil, "it is a test event, which was made for one other endpoint alone")
+		return m.because(becauseOfTest, nil, "it is a test event, made for another endpoint alone")
 	case r.Erased:
-		return m.because(becauseErased, r.DeletedAt, "its tenant's data was erased, and with it what the endpoint was then")
+		return m.because(becauseErased, r.DeletedAt, "its tenant's data was erased, and with it what the endpoint was subscribed to")
 	}
 	return false
 }
@@ -115,17 +115,17 @@ func (m *miss) unknown() bool {
 			clock(r.DeletedAt), period(m.event.At.Sub(*r.DeletedAt)))
 
 	case r.FirstStatus == string(db.EndpointStatusDisabled) && !r.FirstStatusChangedAt.After(m.event.At):
-		m.because(becauseWasDisabled, r.FirstStatusChangedAt, "the endpoint was disabled since %s%s",
-			clock(r.FirstStatusChangedAt), because(r.FirstStatusReason))
+		m.because(becauseWasDisabled, r.FirstStatusChangedAt, "the endpoint had been disabled since %s%s",
+			clock(r.FirstStatusChangedAt), statusReason(r.FirstStatusReason))
 		m.recoverable()
 		return true
 	}
 
-	words := "no revision of it is left"
+	words := "nothing of its history is left"
 	if r.FirstAt != nil {
-		words = "its revisions begin at " + clock(r.FirstAt) + ", with its last change before they were kept"
+		words = "its history begins at " + clock(r.FirstAt) + ", with its last change before one was kept"
 	}
-	m.because(becauseNotKnown, nil, "the endpoint was there, and what it was subscribed to then is not known: %s", words)
+	m.because(becauseNotKnown, nil, "the endpoint was there, but what it was subscribed to at the time is not known: %s", words)
 	m.recoverable()
 	return true
 }
@@ -143,11 +143,11 @@ func (m *miss) got() bool {
 			m.byWhom(), clock(gone), period(m.event.At.Sub(*gone)))
 
 	case r.WasStatus == string(db.EndpointStatusDisabled):
-		m.because(becauseWasDisabled, r.WasStatusChangedAt, "the endpoint was disabled%s since %s%s",
-			m.byWhom(), clock(r.WasStatusChangedAt), because(r.WasStatusReason))
+		m.because(becauseWasDisabled, r.WasStatusChangedAt, "the endpoint had been disabled%s since %s%s",
+			m.byWhom(), clock(r.WasStatusChangedAt), statusReason(r.WasStatusReason))
 	case !r.WasSubscribed:
-		m.because(becauseNotSubscribed, r.WasAt, "the endpoint was subscribed to %s then, which %s is none of, at the "+
-			"latest since %s", types(r.WasEventTypes), m.event.Type, clock(r.WasAt))
+		m.because(becauseNotSubscribed, r.WasAt, "the endpoint was not subscribed to %s: it wanted %s, since %s or "+
+			"earlier", m.event.Type, types(r.WasEventTypes), clock(r.WasAt))
 	case !r.WasWanted:
 		return m.filtered()
 	default:
@@ -168,14 +168,14 @@ func (m *miss) filtered() bool {
 	r := m.r
 	switch {
 	case !m.event.HasPayload:
-		m.because(becauseNotKnown, nil, "the endpoint had a filter, and the payload is gone, so that nobody can say whether "+
-			"the filter was true of it")
+		m.because(becauseNotKnown, nil, "the endpoint had a filter, and the payload is gone: nobody can say any more whether "+
+			"the filter let it through")
 	case !r.WasReadable:
-		m.because(becauseFiltered, r.WasAt, "filtered: the endpoint had a filter, at the latest since %s, and the payload "+
-			"has what jsonb of Postgres refuses, like \\u0000: no filter is true of it", clock(r.WasAt))
+		m.because(becauseFiltered, r.WasAt, "the endpoint had a filter, since %s or earlier, and no filter lets this "+
+			"payload through: it has what jsonb of Postgres refuses, like \\u0000", clock(r.WasAt))
 	default:
-		m.because(becauseFiltered, r.WasAt, "filtered: %s; the endpoint had this filter at the latest since %s",
-			m.blame(), clock(r.WasAt))
+		m.because(becauseFiltered, r.WasAt, "the endpoint's filter did not let it through: %s; it had this filter since %s or "+
+			"earlier", m.blame(), clock(r.WasAt))
 	}
 
 	m.recoverable()
@@ -207,8 +207,8 @@ func (m *miss) byWhom() string {
 // changed finds endpoints that wanted the event by the revision that was written last, and have no delivery.
 func (m *miss) changed() bool {
 	r := m.r
-	const unseen = "most likely that had not been committed when the event was enqueued, or the publisher's " +
-		"transaction had begun before and went by what it saw then"
+	const unseen = "most likely that was not committed yet when the event was enqueued, or the publisher's " +
+		"transaction had begun before and went by what it saw at its beginning"
 
 	lately := m.event.At.Sub(*r.WasAt) < openFor
 	created := len(r.WasChanged) == 0 && !r.WasFirstKnown
@@ -217,11 +217,11 @@ func (m *miss) changed() bool {
 		m.because(becauseMeanwhile, r.WasAt, "the endpoint was created at %s, %s before the event: %s",
 			clock(r.WasAt), period(m.event.At.Sub(*r.WasAt)), unseen)
 	case r.HasBefore && !r.BeforeWanted && lately:
-		m.because(becauseMeanwhile, r.WasAt, "the endpoint wants the event since a change of its %s at %s, %s before the "+
+		m.because(becauseMeanwhile, r.WasAt, "the endpoint has wanted the event since a change of its %s at %s, %s before the "+
 			"event: %s", strings.Join(r.WasChanged, " and "), clock(r.WasAt), period(m.event.At.Sub(*r.WasAt)), unseen)
 	default:
-		m.because(becauseMissing, nil, "the endpoint was enabled and subscribed, and has no delivery: none was made, or "+
-			"somebody has deleted it; nothing tells more")
+		m.because(becauseMissing, nil, "the endpoint was enabled and subscribed, but has no delivery: none was made, or "+
+			"somebody has deleted it; nothing tells which")
 	}
 
 	m.recoverable()
@@ -240,13 +240,17 @@ func types(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-// period says how long something was, to the second where that matters.
+// period says how long something was, with its two largest units.
 func period(d time.Duration) string {
 	switch d = d.Abs(); {
-	case d < 10*time.Second:
-		return d.Round(time.Millisecond).String()
-	case d < ledger.Day:
-		return d.Round(time.Second).String()
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 2*ledger.Day:
+		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 	}
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }
