@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +67,27 @@ func TestDevDemoIsAWorld(t *testing.T) {
 		return e.Status == "disabled" && strings.HasPrefix(e.StatusReason, "gone")
 	})
 	w.endpoint("initech", "staging", func(e client.Endpoint) bool { return e.Status == "paused" })
+
+	// Each tenant has a name, and the endpoint with a filter gets what that lets through.
+	noted, err := api.ListTenants(t.Context(), client.ListTenantsParams{})
+	require.NoError(t, err)
+	var names []string
+	for _, n := range noted.Items {
+		names = append(names, n.Name)
+	}
+	require.Equal(t, []string{"Northwind Traders", "Globex Corporation", "Initech"}, names)
+	large := w.endpoint("northwind", "large-refunds", func(client.Endpoint) bool { return true })
+	refunds, err := api.ListEvents(t.Context(), client.ListEventsParams{TenantID: "northwind", Type: "order.refunded"})
+	require.NoError(t, err)
+	require.NotEmpty(t, refunds.Items)
+	for _, refund := range refunds.Items {
+		var payload struct{ Data struct{ Amount float64 } }
+		event, err := api.GetEvent(t.Context(), refund.ID)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(event.Payload, &payload))
+		got := slices.ContainsFunc(event.Deliveries, func(d client.Delivery) bool { return d.EndpointID == large.ID })
+		require.Equal(t, payload.Data.Amount >= 250, got, "%s", event.Payload)
+	}
 
 	// Something has failed for good, something waits for its retry, something for a person, and something was recovered.
 	w.within("a dead letter", func() bool {

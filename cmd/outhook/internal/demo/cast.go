@@ -2,6 +2,8 @@ package demo
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -16,6 +18,17 @@ const (
 	initech   = "initech"
 )
 
+// tenant is what is noted of one.
+type tenant struct{ label, name, contact, plan string }
+
+func tenants() []tenant {
+	return []tenant{
+		{northwind, "Northwind Traders", "webhooks@northwind.example", "scale"},
+		{globex, "Globex Corporation", "it-ops@globex.example", "business"},
+		{initech, "Initech", "bill@initech.example", "free"},
+	}
+}
+
 // refusing is an address of this machine at which nobody listens: the discard service's.
 const refusing = "127.0.0.1:9"
 
@@ -24,6 +37,7 @@ type endpoint struct {
 	tenant, uid string
 	description string
 	types       []string // none: all
+	filter      string   // of their events; "": none
 	schedule    []string // none: the server's
 	limit       int      // requests a second; 0: none
 	timeoutMS   int      // 0: the server's
@@ -53,6 +67,10 @@ func cast() []endpoint {
 		{
 			tenant: northwind, uid: "fraud-check", description: "Nobody listens there", types: []string{"order.refunded"},
 		},
+		{
+			tenant: northwind, uid: "large-refunds", description: "Refunds of 250 and more", types: []string{"order.refunded"},
+			filter: `{"data": {"data": {"amount": {"$gte": 250}}}}`, answer: quick,
+		},
 
 		{tenant: globex, uid: "billing", description: "Invoices", types: []string{"invoice.*"}, answer: quick},
 		{
@@ -79,9 +97,18 @@ func cast() []endpoint {
 	}
 }
 
-// arrange makes the endpoints that are not there, and points the others at this process, whose port is another at each
-// start. What somebody has changed about them stays.
+// arrange makes the tenants' entries and the endpoints that are not there, and points the others at this process, whose
+// port is another at each start. What somebody has changed about them stays.
 func (w *World) arrange(ctx context.Context) error {
+	for _, t := range tenants() {
+		_, err := w.cfg.API.PutTenant(ctx, t.label, client.NewTenant{
+			Name: &t.name, Contact: &t.contact, Metadata: map[string]string{"plan": t.plan},
+		}, client.PutTenantParams{IfNoneMatch: "*"})
+		refused, isRefusal := errors.AsType[*client.Error](err)
+		if err != nil && (!isRefusal || refused.Status != http.StatusPreconditionFailed) {
+			return fmt.Errorf("making the entry of %s: %w", t.label, err)
+		}
+	}
 	for _, e := range cast() {
 		if err := w.arrangeOne(ctx, e); err != nil {
 			return fmt.Errorf("making the endpoint %s of %s: %w", e.uid, e.tenant, err)
@@ -126,6 +153,9 @@ func (w *World) newEndpoint(e endpoint, url string) client.NewEndpoint {
 		TenantID: e.tenant, UID: &e.uid, URL: url, Description: &e.description, EventTypes: e.types, Secret: &secret,
 	}
 
+	if e.filter != "" {
+		made.Filter = json.RawMessage(e.filter)
+	}
 	if e.schedule != nil {
 		made.RetrySchedule = e.schedule
 	}
