@@ -132,7 +132,7 @@ func outcomes(a client.AttemptStats) []web.Share {
 	}
 }
 
-// sparks gives endpoints of a list their last day, all in one request. Without them a list is a list.
+// sparks gives endpoints of a list their last day, all in one request.
 func (v *visit) sparks(rows []web.EndpointRow) error {
 	if len(rows) == 0 {
 		return nil
@@ -146,9 +146,6 @@ func (v *visit) sparks(rows []web.EndpointRow) error {
 	series, err := v.api.GetEndpointSeries(v.ctx(), client.GetEndpointSeriesParams{
 		EndpointID: ids, From: to.Add(-24 * time.Hour), To: to, StepS: int(time.Hour / time.Second),
 	})
-	if isBusy(err) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ const (
 
 func listDeliveries(v *visit) error {
 	p := client.ListDeliveriesParams{
-		TenantID: v.query("tenant"), EndpointID: v.query("endpoint"), Type: v.query("type"), State: v.query("state"),
+		TenantID: v.query("tenant"), EndpointID: v.query("endpoint"), EventID: v.query("event"), Type: v.query("type"),
+		State:  v.query("state"),
 		Reason: v.query("reason"), Order: "desc", Limit: pageRows, Cursor: v.query("cursor"),
 	}
 	if outcome := v.query("outcome"); outcome != "" {
@@ -35,7 +36,7 @@ func listDeliveries(v *visit) error {
 	}
 	list := web.Deliveries{
 		Filters:  v.deliveryFilters(),
-		Filtered: v.filtered("tenant", "endpoint", "type", "state", "reason", "outcome", "status"),
+		Filtered: v.filtered("tenant", "endpoint", "event", "type", "state", "reason", "outcome", "status"),
 		Paging:   v.paging(page.NextCursor), Partial: page.NextCursor != nil && len(page.Items) == 0,
 	}
 	if list.Rows, err = v.deliveryRows(page.Items); err != nil {
@@ -65,53 +66,67 @@ func (v *visit) deliveryFilters() []web.Input {
 		v.text("status", "Status", "500"),
 		v.text("type", "Type", "invoice.*"),
 	}, v.tenantFilter()...)
-	return append(filters, v.text("endpoint", "Endpoint", "id"))
+	filters = append(filters, v.text("endpoint", "Endpoint", "id"))
+	if v.query("event") != "" {
+		filters = append(filters, v.text("event", "Event", "id"))
+	}
+	return filters
 }
 
 // deliveryRows returns rows with the URLs of their endpoints.
 func (v *visit) deliveryRows(list []client.Delivery) ([]web.DeliveryRow, error) {
-	names := v.newNames()
-	rows := make([]web.DeliveryRow, len(list))
-
+	ids := make([]string, len(list))
 	for i, d := range list {
-		name, err := names.of(d.EndpointID)
-		if err != nil {
-			return nil, err
-		}
-		rows[i] = deliveryRow(d, name)
+		ids[i] = d.EndpointID
+	}
+	names, err := v.endpointNames(ids)
+	if err != nil {
+		return nil, err
+	}
+
+	rows := make([]web.DeliveryRow, len(list))
+	for i, d := range list {
+		rows[i] = deliveryRow(d, names[d.EndpointID])
 	}
 	return rows, nil
 }
 
-// maxNamedEndpoints bounds how many endpoints a page asks for; the others have their ids.
-const maxNamedEndpoints = 20
-
-// names are the URLs of endpoints, which are asked for once each.
-type names struct {
-	visit *visit
-	known map[string]string
+// lately returns the newest deliveries.
+func (v *visit) lately(p client.ListDeliveriesParams) ([]web.DeliveryRow, error) {
+	p.Order = "desc"
+	latest, err := v.api.ListDeliveries(v.ctx(), p)
+	if err != nil {
+		return nil, err
+	}
+	return v.deliveryRows(latest.Items)
 }
 
-func (v *visit) newNames() *names { return &names{v, map[string]string{}} }
+// maxNamed bounds how many endpoints a page names, in one request; the others have their ids.
+const maxNamed = 200
 
-// of returns an endpoint's URL without its query, or "" if too many were asked for.
-func (n *names) of(endpointID string) (string, error) {
-	name, known := n.known[endpointID]
-	if known || len(n.known) >= maxNamedEndpoints {
-		return name, nil
+// endpointNames returns the URLs of endpoints by their ids, without queries. A list is a list without them.
+func (v *visit) endpointNames(ids []string) (names map[string]string, err error) {
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	ids = ids[:min(len(ids), maxNamed)]
+	if len(ids) == 0 {
+		return nil, nil
 	}
 
-	endpoint, err := n.visit.api.GetEndpoint(n.visit.ctx(), endpointID, client.GetEndpointParams{})
-	switch {
-	case err == nil:
-		name = place(endpoint.URL)
-	case !isGone(err):
-		return "", err
-	default:
-		name = "deleted"
-	}
-	n.known[endpointID] = name
-	return name, nil
+	return names, v.fill(part{"The names", nil, func(v *visit) error {
+		page, err := v.api.ListEndpoints(v.ctx(), client.ListEndpointsParams{ID: ids, Limit: maxNamed})
+		if err != nil {
+			return err
+		}
+
+		names = make(map[string]string, len(ids))
+		for _, id := range ids {
+			names[id] = "deleted"
+		}
+		for _, e := range page.Items {
+			names[e.ID] = place(e.URL)
+		}
+		return nil
+	}})
 }
 
 func deliveryRow(d client.Delivery, endpoint string) web.DeliveryRow {
@@ -164,30 +179,42 @@ func showDelivery(v *visit) error {
 		return err
 	}
 
-	why, err := v.api.ExplainEvent(v.ctx(), event, client.ExplainEventParams{EndpointID: d.EndpointID})
+	page := web.Delivery{DeliveryRow: rows[0], CompletedAt: d.CompletedAt}
+	page.Actions = v.deliveryActions(&rows[0], "")
+	err = v.fill(
+		part{"The reasons", &page.WhyNotice, func(v *visit) error {
+			why, err := v.api.ExplainEvent(v.ctx(), event, client.ExplainEventParams{EndpointID: d.EndpointID})
+			if err == nil {
+				explain(rows, why.Items)
+				page.Why = rows[0].Why
+			}
+			return err
+		}},
+		part{"The attempts", &page.AttemptsNotice, func(v *visit) error { return v.attemptsOf(event, endpoint, &page) }},
+		v.tenantName(d.TenantID, &page.TenantName),
+	)
 	if err != nil {
 		return err
 	}
-	explain(rows, why.Items)
-	rows[0].Actions = v.deliveryActions(&rows[0], "")
+	return v.show(web.DeliveryPage(v.fresh(d.Type), page))
+}
 
+// attemptsOf fills in a page of a delivery's attempts.
+func (v *visit) attemptsOf(event, endpoint string, page *web.Delivery) error {
 	attempts, err := v.api.ListDeliveryAttempts(v.ctx(), event, endpoint, client.ListDeliveryAttemptsParams{
 		Order: "desc", Limit: 10, Bodies: true, Cursor: v.query("cursor"),
 	})
 	if err != nil {
 		return err
 	}
-	page := web.Delivery{DeliveryRow: rows[0], CompletedAt: d.CompletedAt}
-	if page.TenantName, err = v.tenantName(d.TenantID); err != nil {
-		return err
-	}
+
 	if attempts.NextCursor != nil {
 		page.Older = v.pathWith("cursor", *attempts.NextCursor)
 	}
 	for _, a := range attempts.Items {
 		page.Attempts = append(page.Attempts, newAttempt(a, event))
 	}
-	return v.show(web.DeliveryPage(v.fresh(d.Type), page))
+	return nil
 }
 
 // deliveryActions are what the session may order of a delivery.

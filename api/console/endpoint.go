@@ -33,7 +33,8 @@ func listEndpoints(v *visit) error {
 	for _, e := range page.Items {
 		list.Rows = append(list.Rows, endpointRow(e))
 	}
-	if err := v.sparks(list.Rows); err != nil {
+	err = v.fill(part{"The charts", nil, func(v *visit) error { return v.sparks(list.Rows) }})
+	if err != nil {
 		return err
 	}
 	s := v.shell("Endpoints")
@@ -83,14 +84,8 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 			Failures: e.Health.ConsecutiveFailures, LastSuccess: e.Health.LastSuccessAt, LastFailure: e.Health.LastFailureAt,
 			FailingSince: e.Health.FailingSince, ProbeAt: e.Health.ProbeAt, StatusSince: &e.StatusChangedAt,
 		},
-		Actions: v.endpointActions(e),
 	}
-	if v.operates() && e.Status != "disabled" {
-		page.RecoverHref = "/console/endpoints/" + e.ID + "/recover"
-	}
-	if v.owns() {
-		page.EditHref = "/console/endpoints/" + e.ID + "/edit"
-	}
+	page.Actions, page.More = v.endpointActions(e)
 	for _, name := range e.SecretHeaderNames {
 		page.Headers = append(page.Headers, web.Header{Name: name, Value: "secret"})
 	}
@@ -101,22 +96,30 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 		page.Health.LastError = "answered " + strconv.Itoa(*e.Health.LastStatusCode)
 	}
 
-	if page.TenantName, err = v.tenantName(e.TenantID); err != nil {
-		return page, err
-	}
-	page.Charts, _, err = v.activity(client.GetStatsSeriesParams{EndpointID: e.ID}, "/console/endpoints/"+e.ID)
-	if err != nil && !isBusy(err) {
-		return page, err
-	}
-	latest, err := v.api.ListDeliveries(v.ctx(), client.ListDeliveriesParams{EndpointID: e.ID, Order: "desc", Limit: 20})
-	if err != nil {
-		return page, err
-	}
-	for _, d := range latest.Items {
-		page.Deliveries = append(page.Deliveries, deliveryRow(d, page.URL))
-	}
-	return page, nil
+	err = v.fill(
+		v.tenantName(e.TenantID, &page.TenantName),
+		part{"The charts", &page.ChartsNotice, func(v *visit) (err error) {
+			page.Charts, _, err = v.activity(client.GetStatsSeriesParams{EndpointID: e.ID}, "/console/endpoints/"+e.ID)
+			return err
+		}},
+		part{"The latest deliveries", &page.DeliveriesNotice, func(v *visit) error {
+			latest, err := v.api.ListDeliveries(v.ctx(), client.ListDeliveriesParams{
+				EndpointID: e.ID, Order: "desc", Limit: endpointDeliveries,
+			})
+			if err != nil {
+				return err
+			}
+			for _, d := range latest.Items {
+				page.Deliveries = append(page.Deliveries, deliveryRow(d, page.URL))
+			}
+			return nil
+		}},
+	)
+	return page, err
 }
+
+// endpointDeliveries is how many deliveries stand on an endpoint's page.
+const endpointDeliveries = 20
 
 func settings(e *client.Endpoint) []web.Header {
 	schedule, jitter := "the server's", "the server's"
@@ -154,41 +157,49 @@ func redacted(address string) string {
 	return before + "?… (" + web.Things(len(query), "byte") + ")"
 }
 
-// endpointActions are what the session may order of an endpoint.
-func (v *visit) endpointActions(e *client.Endpoint) (actions []web.Action) {
+// endpointActions are what the session may order of an endpoint: what is wanted often, and the rest.
+func (v *visit) endpointActions(e *client.Endpoint) (often, more []web.Action) {
 	path, name := "/console/endpoints/"+e.ID, place(e.URL)+" of "+e.TenantID
 	if !v.operates() {
-		return nil
+		return nil, nil
 	}
 
-	status := func(to, label, icon, title, text, tone string) web.Action {
-		return web.Action{
-			ID: "status-" + to, Label: label, Icon: icon, Href: path + "/status", Title: title, Text: text, Tone: tone,
-			Input: []web.Input{{Name: "status", Value: to, Hidden: true}},
-		}
+	often = append(often, web.Action{Label: "Send a test", Icon: "flask", Href: path + "/test"})
+	if e.Status != "disabled" {
+		often = append(often, web.Action{Label: "Recover", Icon: "again", Href: path + "/recover", Opens: true})
 	}
-	actions = append(actions, web.Action{Label: "Send a test", Icon: "flask", Href: path + "/test"})
+	if v.owns() {
+		often = append(often, web.Action{Label: "Edit", Icon: "gear", Href: path + "/edit", Opens: true})
+	}
 	if e.Status == "enabled" {
-		actions = append(actions, status("paused", "Pause", "pause", "Pause this endpoint?",
+		more = append(more, statusAction(path, "paused", "Pause", "pause", "Pause this endpoint?",
 			name+": deliveries are made and wait until it is enabled.", ""))
 	} else {
-		actions = append(actions, status("enabled", "Enable", "play", "Enable this endpoint?",
-			name+" gets what waits, and what is published from now on.", "primary"))
+		often = append([]web.Action{statusAction(path, "enabled", "Enable", "play", "Enable this endpoint?",
+			name+" gets what waits, and what is published from now on.", "primary")}, often...)
 	}
 	if !v.owns() {
-		return actions
+		return append(often, more...), nil // a menu of one thing is none
 	}
 
-	return append(actions, web.Action{
+	return often, append(more, web.Action{
 		ID: "reveal", Label: "Show the secret", Icon: "eye", Href: path + "/reveal", Title: "Show the signing secret?",
 		Text: name + ": the audit trail notes that you have seen it.",
 	}, web.Action{
-		ID: "rotate", Label: "Rotate", Icon: "key", Href: path + "/rotate", Title: "Rotate the signing secret?",
+		ID: "rotate", Label: "Rotate the secret", Icon: "key", Href: path + "/rotate", Title: "Rotate the signing secret?",
 		Text: name + " gets a new one. The old one goes on signing beside it for a day.",
 	}, web.Action{
 		ID: "delete", Label: "Delete", Icon: "trash", Href: path + "/delete", Tone: "danger", Title: "Delete this endpoint?",
 		Text: name + ": its secrets are erased and what is pending is cancelled. The log stays.",
 	})
+}
+
+// statusAction gives an endpoint another status.
+func statusAction(path, to, label, icon, title, text, tone string) web.Action {
+	return web.Action{
+		ID: "status-" + to, Label: label, Icon: icon, Href: path + "/status", Title: title, Text: text, Tone: tone,
+		Input: []web.Input{{Name: "status", Value: to, Hidden: true}},
+	}
 }
 
 func setStatus(v *visit) error {

@@ -15,10 +15,11 @@ const (
 	// eventAttempts is how many attempts stand on an event's page.
 	eventAttempts = 25
 
-	// maxExplained is how many endpoints of its tenant an event is explained for, and maxMisses how many that have no
-	// delivery of it stand on its page.
+	// maxExplained is how many endpoints of its tenant an event is explained for. maxDelivered is how many deliveries
+	// stand on its page, and maxMisses how many endpoints that have none.
 	maxExplained = 1000
-	maxMisses    = 50
+	maxDelivered = 30
+	maxMisses    = 30
 
 	// maxShownPayload is how much of an indented payload a page holds, in bytes.
 	maxShownPayload = 64 << 10
@@ -61,26 +62,53 @@ func showEvent(v *visit) error {
 		ID: event.ID, Type: event.Type, Tenant: event.TenantID, At: event.CreatedAt, PayloadErased: event.PayloadErased,
 		PayloadBytes: len(event.Payload), Payload: indented(event.Payload), Actions: v.eventActions(event),
 	}
-	if page.TenantName, err = v.tenantName(event.TenantID); err != nil {
-		return err
+	for _, d := range worst(event.Deliveries) {
+		page.Deliveries = append(page.Deliveries, deliveryRow(d, ""))
 	}
-	if page.Deliveries, err = v.deliveryRows(event.Deliveries); err != nil {
-		return err
-	}
-	why, err := v.api.ExplainEvent(v.ctx(), id, client.ExplainEventParams{Limit: maxExplained})
+	page.MoreDeliveries = len(event.Deliveries) - len(page.Deliveries)
+
+	err = v.fill(
+		v.tenantName(event.TenantID, &page.TenantName),
+		part{"The reasons", &page.WhyNotice, func(v *visit) error { return v.explainEvent(&page) }},
+		part{"The attempts", &page.AttemptsNotice, func(v *visit) error { return v.attemptsOfEvent(&page) }},
+		part{"The names", nil, func(v *visit) error { return v.nameEndpoints(&page) }},
+	)
 	if err != nil {
-		return err
-	}
-	explain(page.Deliveries, why.Items)
-	page.MoreMissed = why.NextCursor != nil
-	if err := v.addMisses(&page, why.Items); err != nil {
 		return err
 	}
 	for i := range page.Deliveries {
 		page.Deliveries[i].Actions = v.deliveryActions(&page.Deliveries[i], "small")
 	}
+	return v.show(web.EventPage(v.fresh(event.Type), page))
+}
 
-	attempts, err := v.api.ListEventAttempts(v.ctx(), id, client.ListEventAttemptsParams{
+// worst returns the deliveries that stand on an event's page: all, or of very many those that somebody asks about.
+func worst(list []client.Delivery) []client.Delivery {
+	if len(list) <= maxDelivered {
+		return list
+	}
+	order := []string{"failed", statePending, "cancelled", "succeeded"}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b client.Delivery) int {
+		return slices.Index(order, a.State) - slices.Index(order, b.State)
+	})
+	return list[:maxDelivered]
+}
+
+// explainEvent fills in why each endpoint got the event or did not.
+func (v *visit) explainEvent(page *web.Event) error {
+	why, err := v.api.ExplainEvent(v.ctx(), page.ID, client.ExplainEventParams{Limit: maxExplained})
+	if err != nil {
+		return err
+	}
+	explain(page.Deliveries, why.Items)
+	page.MoreMissed = why.NextCursor != nil
+	addMisses(page, why.Items)
+	return nil
+}
+
+func (v *visit) attemptsOfEvent(page *web.Event) error {
+	attempts, err := v.api.ListEventAttempts(v.ctx(), page.ID, client.ListEventAttemptsParams{
 		Order: "desc", Limit: eventAttempts,
 	})
 	if err != nil {
@@ -88,19 +116,42 @@ func showEvent(v *visit) error {
 	}
 	page.MoreAttempts = attempts.NextCursor != nil
 	for _, a := range attempts.Items {
-		t := newAttempt(a, id)
-		for _, d := range page.Deliveries {
-			if d.EndpointID == a.EndpointID {
-				t.Endpoint = d.Endpoint
-			}
-		}
-		page.Attempts = append(page.Attempts, t)
+		page.Attempts = append(page.Attempts, newAttempt(a, page.ID))
 	}
-	return v.show(web.EventPage(v.fresh(event.Type), page))
+	return nil
+}
+
+// nameEndpoints fills in the URLs of all endpoints on an event's page, asked for in one request.
+func (v *visit) nameEndpoints(page *web.Event) error {
+	var ids []string
+	for _, d := range page.Deliveries {
+		ids = append(ids, d.EndpointID)
+	}
+	for _, m := range page.Missed {
+		ids = append(ids, m.EndpointID)
+	}
+	for _, a := range page.Attempts {
+		ids = append(ids, a.EndpointID)
+	}
+	names, err := v.endpointNames(ids)
+	if err != nil {
+		return err
+	}
+
+	for i := range page.Deliveries {
+		page.Deliveries[i].Endpoint = names[page.Deliveries[i].EndpointID]
+	}
+	for i := range page.Missed {
+		page.Missed[i].Endpoint = names[page.Missed[i].EndpointID]
+	}
+	for i := range page.Attempts {
+		page.Attempts[i].Endpoint = names[page.Attempts[i].EndpointID]
+	}
+	return nil
 }
 
 // addMisses tells of the endpoints that have no delivery. Those that were not subscribed, which are most, come last.
-func (v *visit) addMisses(page *web.Event, why []client.Why) error {
+func addMisses(page *web.Event, why []client.Why) {
 	var missed []client.Why
 	for _, w := range why {
 		if w.State == stateNone {
@@ -112,17 +163,11 @@ func (v *visit) addMisses(page *web.Event, why []client.Why) error {
 		missed, page.MoreMissed = missed[:maxMisses], true
 	}
 
-	names := v.newNames()
 	for _, w := range missed {
-		name, err := names.of(w.EndpointID)
-		if err != nil {
-			return err
-		}
 		page.Missed = append(page.Missed, web.MissRow{
-			EndpointID: w.EndpointID, Endpoint: name, Cause: web.MissMark(w.Because), Why: sentence(w.Text),
+			EndpointID: w.EndpointID, Cause: web.MissMark(w.Because), Why: sentence(w.Text),
 		})
 	}
-	return nil
 }
 
 // rank orders endpoints without a delivery by how much somebody who asks would want to know of them.

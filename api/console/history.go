@@ -29,10 +29,11 @@ func showHistory(v *visit) error {
 		list = append(list, before.Items...)
 	}
 
-	name, err := v.newNames().of(id)
+	names, err := v.endpointNames([]string{id})
 	if err != nil {
 		return err
 	}
+	name := web.Or(names[id], id)
 	h := web.History{ID: id, URL: name, Paging: v.paging(page.NextCursor)}
 	if v.owns() {
 		h.AuditHref = trail("object", id)

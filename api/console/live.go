@@ -28,9 +28,16 @@ const (
 
 // showLive is the page around the stream. It holds what ended in the last half minute.
 func showLive(v *visit) error {
-	page, err := v.api.FollowAttempts(v.ctx(), client.FollowAttemptsParams{
-		Limit: followRows, Since: time.Now().Add(-followBack),
-	})
+	var rows []web.LiveRow
+	err := v.fill(part{"The last rows", nil, func(v *visit) error {
+		page, err := v.api.FollowAttempts(v.ctx(), client.FollowAttemptsParams{
+			Limit: followRows, Since: time.Now().Add(-followBack),
+		})
+		if err == nil {
+			rows = v.liveRows(page.Items)
+		}
+		return err
+	}})
 	if err != nil {
 		return err
 	}
@@ -43,7 +50,7 @@ func showLive(v *visit) error {
 				web.Option{Value: "failed", Label: "Not succeeded"}),
 			v.text("type", "Type", "invoice.*"),
 		}, v.tenantFilter()...),
-		Filtered: v.filtered("outcome", "type", "tenant"), Stream: stream.String(), Rows: v.liveRows(page.Items),
+		Filtered: v.filtered("outcome", "type", "tenant"), Stream: stream.String(), Rows: rows,
 	}
 	return v.show(web.LivePage(v.shell("Live"), live))
 }

@@ -393,7 +393,7 @@ func TestPagesOfPeople(t *testing.T) {
 	b, p := setupPeople(t, false)
 	p.behaves.Store(&behaviour{down: true})
 	o := order{
-		Base: b.base, Looks: looks(),
+		Base: b.base, Looks: looks(), Shots: shots(),
 		Pages: []view{
 			{"login with a provider", "/console/login", http.StatusOK},
 			{"logged out", "/console/login?out=1", http.StatusOK},

@@ -77,13 +77,11 @@ func showOperation(v *visit) error {
 	}
 	if o.EndpointID != nil {
 		page.EndpointID = *o.EndpointID
-		endpoint, err := v.api.GetEndpoint(v.ctx(), page.EndpointID, client.GetEndpointParams{})
-		switch {
-		case err == nil:
-			page.Endpoint = place(endpoint.URL)
-		case !isGone(err):
+		names, err := v.endpointNames([]string{page.EndpointID})
+		if err != nil {
 			return err
 		}
+		page.Endpoint = names[page.EndpointID]
 	}
 	return v.show(web.OperationPage(v.fresh(page.What), page))
 }

@@ -2,7 +2,6 @@ package console
 
 import (
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/outhook/outhook/api/client"
@@ -19,61 +18,50 @@ const overviewSeconds = 10
 func overview(v *visit) error {
 	tenant := v.query("tenant")
 	o := web.Overview{Tenant: tenant}
-
-	var err error
-	if o.Charts, o.Tiles, o.Notice, err = v.counts(tenant, "/console"); err != nil {
-		return err
-	}
-
-	if o.Trouble, err = v.trouble(tenant); err != nil {
-		return err
-	}
-	failed, err := v.api.ListDeliveries(v.ctx(), client.ListDeliveriesParams{
-		TenantID: tenant, State: "failed", Order: "desc", Limit: 8,
-	})
-	if err != nil {
-		return err
-	}
-	if o.Failed, err = v.deliveryRows(failed.Items); err != nil {
-		return err
-	}
-
 	s := v.shell("Overview")
 	s.Refresh = overviewSeconds
-	if v.may(scopeAdmin) {
-		work, err := v.api.ListWorkers(v.ctx())
-		if err != nil {
+
+	parts := []part{
+		{"The counts", &o.Notice, func(v *visit) error { return v.counts(tenant, "/console", &o.Charts, &o.Tiles) }},
+		{"The endpoints that need attention", &o.TroubleNotice, func(v *visit) (err error) {
+			o.Trouble, err = v.trouble(tenant)
 			return err
-		}
-		o.Workers = newWorkforce(work)
-		s.Alarm = alarm(work)
+		}},
+		{"The failed deliveries", &o.FailedNotice, func(v *visit) (err error) {
+			o.Failed, err = v.lately(client.ListDeliveriesParams{TenantID: tenant, State: "failed", Limit: 8})
+			return err
+		}},
+	}
+	if v.may(scopeAdmin) {
+		parts = append(parts, part{"The workers", &o.WorkersNotice, func(v *visit) error {
+			work, err := v.api.ListWorkers(v.ctx())
+			if err != nil {
+				return err
+			}
+			o.Workers, s.Alarm = newWorkforce(work), alarm(work)
+			return nil
+		}})
+	}
+
+	if err := v.fill(parts...); err != nil {
+		return err
 	}
 	return v.show(web.OverviewPage(s, o))
 }
 
-// busyStats stands in the place of counts.
-const busyStats = "The counts are missing: the database takes too long for them at this moment."
+// counts fills in the charts and the numbers of a tenant, "" for all.
+func (v *visit) counts(tenant, path string, charts **web.Activity, list *[]web.Tile) error {
+	shown, series, err := v.activity(client.GetStatsSeriesParams{TenantID: tenant}, path)
+	if err != nil {
+		return err
+	}
+	*charts = shown
 
-// isBusy tells whether the API gave up because the database takes too long.
-func isBusy(err error) bool {
-	refused, ok := asRefusal(err)
-	return ok && refused.Status == http.StatusServiceUnavailable
-}
-
-// counts are the charts and the numbers of a tenant, "" for all; or why they are missing.
-func (v *visit) counts(tenant, path string) (charts *web.Activity, list []web.Tile, missing string, err error) {
-	charts, series, err := v.activity(client.GetStatsSeriesParams{TenantID: tenant}, path)
-	var now *client.Stats
+	now, err := v.api.GetStats(v.ctx(), client.GetStatsParams{TenantID: tenant, WindowS: nowSeconds})
 	if err == nil {
-		now, err = v.api.GetStats(v.ctx(), client.GetStatsParams{TenantID: tenant, WindowS: nowSeconds})
+		*list = tiles(shown, series, now, tenant)
 	}
-	switch {
-	case isBusy(err):
-		return nil, nil, busyStats, nil
-	case err != nil:
-		return nil, nil, "", err
-	}
-	return charts, tiles(charts, series, now, tenant), "", nil
+	return err
 }
 
 // tiles are the numbers of the range of the charts, and how it goes now, each with the list of what it counts.

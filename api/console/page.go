@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/a-h/templ"
 
@@ -42,13 +43,14 @@ type visit struct {
 	page    page
 	api     *client.Client  // with the session's key; nil: nobody is logged in
 	session *client.Session // nil: nobody is logged in
+	began   time.Time
 }
 
 // serve returns the handler of a page.
 func (c *Console) serve(p page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		v := &visit{Request: r, console: c, w: w, page: p}
+		v := &visit{Request: r, console: c, w: w, page: p, began: time.Now()}
 		if err := v.enter(); err != nil { //nolint:contextcheck // a visit has its request's
 			v.fail(err) //nolint:contextcheck // the same
 			return

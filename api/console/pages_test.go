@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"net/http"
 	"os"
 	"os/exec"
@@ -128,9 +129,10 @@ type formView struct {
 
 	Form string            `json:"form"` // its selector
 	Fill map[string]string `json:"fill"` // by the names of its fields
+	Open string            `json:"open"` // the selector of a menu
 }
 
-// answered are the pages that only a form leads to.
+// answered are the pages that only a form leads to, and menus.
 func answered(w world) (list []formView) {
 	endpoint := "/console/endpoints/" + w.endpoint
 	for _, v := range []struct {
@@ -152,7 +154,10 @@ func answered(w world) (list []formView) {
 		{"operation with faults", "/console/operations/new", http.StatusUnprocessableEntity, "form.long", map[string]string{"types": "*"}},
 		{"wrong login", "/console/login", http.StatusUnauthorized, "form.stack", map[string]string{"key": "ohk_wrong"}},
 	} {
-		list = append(list, formView{view{v.name, v.path, v.status}, v.form, v.fill})
+		list = append(list, formView{view{v.name, v.path, v.status}, v.form, v.fill, ""})
+	}
+	for name, menu := range map[string]string{"menu of an endpoint": "#more", "menu of the session": "#account"} {
+		list = append(list, formView{view: view{name, endpoint, http.StatusOK}, Open: menu})
 	}
 	return list
 }
@@ -163,6 +168,7 @@ type order struct {
 	Key   string `json:"key"`
 	Pages []view `json:"pages"`
 	Looks []look `json:"looks"`
+	Shots bool   `json:"shots"` // of every page
 
 	Answers []formView `json:"answers,omitempty"`
 }
@@ -180,6 +186,12 @@ func looks() []look {
 		return all[:2]
 	}
 	return all
+}
+
+// shots tells whether somebody wants to see the pages: with -artifacts.
+func shots() bool {
+	artifacts := flag.Lookup("test.artifacts")
+	return artifacts != nil && artifacts.Value.String() == "true"
 }
 
 // drive runs a script that drives Chromium and decodes what it prints.
@@ -213,7 +225,7 @@ func TestPages(t *testing.T) {
 	b.note()
 	w.erasure = b.maintain()
 	pages := tried(w)
-	o := order{Base: b.base, Key: adminKey, Looks: looks()}
+	o := order{Base: b.base, Key: adminKey, Looks: looks(), Shots: shots()}
 	for _, pattern := range b.console.Patterns() {
 		paths, ok := pages[pattern]
 		require.True(t, ok, "the page %s is tried with nothing: give it a path", pattern)
@@ -239,7 +251,7 @@ func TestPagesWithNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := order{
-		Base: b.base, Key: b.key("read", "acme").Key, Looks: looks()[:2],
+		Base: b.base, Key: b.key("read", "acme").Key, Looks: looks()[:2], Shots: shots(),
 		Pages: []view{
 			{"first overview", "/console", 200},
 			{"no events", "/console/events", 200},

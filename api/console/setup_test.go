@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type bundle struct {
 	base    string // of the server
 	api     *client.Client
 	server  *api.Server
+	calls   atomic.Int64 // of the pages to the API
 }
 
 func setup(t *testing.T) *bundle {
@@ -53,7 +55,10 @@ func startOn(t *testing.T, pool *pgxpool.Pool, server *httptest.Server, people *
 	b := &bundle{t: t, pool: pool}
 	var err error
 	b.console, err = console.New(console.Config{
-		API:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.server.ServeHTTP(w, r) }),
+		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b.calls.Add(1)
+			b.server.ServeHTTP(w, r)
+		}),
 		RiverUI: true, People: people, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		OpenSession: func(ctx context.Context, who oidc.Person) (string, time.Time, error) {
 			return b.server.OpenSession(ctx, who)

@@ -12,18 +12,35 @@ const riverUIPath = "/riverui/"
 
 // showSystem shows who works, and what waits for them.
 func showSystem(v *visit) error {
-	work, err := v.api.ListWorkers(v.ctx())
-	if err != nil {
+	if err := v.needs(scopeAdmin); err != nil {
 		return err
 	}
-
-	page := web.System{}
+	page, s := web.System{}, v.fresh("System")
 	if v.console.cfg.RiverUI {
 		page.RiverUI = riverUIPath
 	}
+
+	var err error
 	if page.Ready, page.Checks, err = v.readiness(); err != nil {
 		return err
 	}
+	err = v.fill(part{"The queues and workers", &page.Notice, func(v *visit) error {
+		work, err := v.api.ListWorkers(v.ctx())
+		if err != nil {
+			return err
+		}
+		v.fillWork(&page, work)
+		work.PausedQueues = nil // the page says more of them
+		s.Alarm = alarm(work)
+		return nil
+	}})
+	if err != nil {
+		return err
+	}
+	return v.show(web.SystemPage(s, page))
+}
+
+func (v *visit) fillWork(page *web.System, work *client.Workforce) {
 	for _, w := range work.Workers {
 		page.Workers = append(page.Workers, systemWorker(w))
 	}
@@ -38,11 +55,6 @@ func showSystem(v *visit) error {
 	for _, l := range work.Leases {
 		page.Leases = append(page.Leases, web.Lease{Name: l.Name, Holder: l.Holder, Since: l.Since, Text: leaseText(l.Name)})
 	}
-
-	s := v.fresh("System")
-	work.PausedQueues = nil // the page says more of them
-	s.Alarm = alarm(work)
-	return v.show(web.SystemPage(s, page))
 }
 
 func systemWorker(w client.Worker) web.SystemWorker {

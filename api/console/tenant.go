@@ -29,13 +29,15 @@ func (v *visit) entry(label string) (*client.Tenant, error) {
 	return t, err
 }
 
-// tenantName returns what people call a tenant, "" if nobody has noted that.
-func (v *visit) tenantName(label string) (string, error) {
-	t, err := v.entry(label)
-	if t == nil {
-		return "", err
-	}
-	return t.Name, nil
+// tenantName fills in what people call a tenant, "" if nobody has noted that.
+func (v *visit) tenantName(label string, name *string) part {
+	return part{"The names", nil, func(v *visit) error {
+		t, err := v.entry(label)
+		if t != nil {
+			*name = t.Name
+		}
+		return err
+	}}
 }
 
 // listTenants shows the tenants with an entry. Who is bound to a tenant gets to that one's page, and so does who names
@@ -64,17 +66,27 @@ func listTenants(v *visit) error {
 		list.Rows = append(list.Rows, tenantRow(&t))
 	}
 
+	err = v.fill(part{"The counts", &list.UsedNotice, func(v *visit) error { return v.used(&list) }})
+	if err != nil {
+		return err
+	}
+	return v.show(web.TenantsPage(v.fresh("Tenants"), list))
+}
+
+// used fills in who has used something this month.
+func (v *visit) used(list *web.Tenants) error {
 	used, err := v.api.ListUsage(v.ctx(), client.ListUsageParams{GroupBy: []string{"tenant"}, Limit: pageRows})
 	if err != nil {
 		return err
 	}
+
 	list.UsedMore = used.NextCursor != nil
 	for _, u := range used.Items {
 		if u.TenantID != nil {
 			list.Used = append(list.Used, web.UsedTenant{Label: *u.TenantID, Used: usageOf(u)})
 		}
 	}
-	return v.show(web.TenantsPage(v.fresh("Tenants"), list))
+	return nil
 }
 
 func tenantRow(t *client.Tenant) web.TenantRow {
@@ -101,21 +113,21 @@ func showTenant(v *visit) error {
 		page.Metadata = headers(t.Metadata)
 	}
 
-	for _, fill := range []func(*web.Tenant) error{
-		v.fillTenantStats, v.fillTenantEndpoints, v.fillTenantDays, v.fillPauses, v.fillErasure, v.fillUnknown,
-	} {
-		if err := fill(&page); err != nil {
-			return err
-		}
+	err = v.fill(
+		part{"The counts", &page.Notice, func(v *visit) error {
+			return v.counts(label, web.TenantHref(label), &page.Charts, &page.Tiles)
+		}},
+		part{"The endpoints", &page.EndpointsNotice, func(v *visit) error { return v.fillTenantEndpoints(&page) }},
+		part{"The days", &page.DaysNotice, func(v *visit) error { return v.fillTenantDays(&page) }},
+		part{"The pauses", &page.PausesNotice, func(v *visit) error { return v.fillPauses(&page) }},
+		part{"The counts of the erasure", &page.ErasureNotice, func(v *visit) error { return v.fillErasure(&page) }},
+		part{"The traces", nil, func(v *visit) error { return v.fillUnknown(&page) }},
+	)
+	if err != nil {
+		return err
 	}
 	v.fillTenantActions(&page)
 	return v.show(web.TenantPage(v.fresh(web.Or(page.Name, label)), page))
-}
-
-// fillTenantStats fills in what happens.
-func (v *visit) fillTenantStats(page *web.Tenant) (err error) {
-	page.Charts, page.Tiles, page.Notice, err = v.counts(page.Label, web.TenantHref(page.Label))
-	return err
 }
 
 func (v *visit) fillTenantEndpoints(page *web.Tenant) error {
@@ -204,7 +216,7 @@ func (v *visit) fillErasure(page *web.Tenant) error {
 
 // fillUnknown finds out whether there is such a tenant at all, if the page shows nothing of it.
 func (v *visit) fillUnknown(page *web.Tenant) error {
-	if page.HasEntry || len(page.Endpoints) > 0 || len(page.Days) > 0 {
+	if page.HasEntry || len(page.Endpoints) > 0 || len(page.Days) > 0 || page.EndpointsNotice+page.DaysNotice != "" {
 		return nil
 	}
 	found, err := v.api.Find(v.ctx(), client.FindParams{Q: page.Label, TenantID: page.Label})
@@ -234,10 +246,12 @@ func (v *visit) fillTenantActions(page *web.Tenant) {
 		return
 	}
 
-	page.EditHref = path + "/edit"
-	page.Actions = append(page.Actions, pauseAction(page, path, name))
+	if page.PausesNotice == "" {
+		page.Actions = append(page.Actions, pauseAction(page, path, name))
+	}
+	page.Actions = append(page.Actions, web.Action{Label: "Edit", Icon: "gear", Href: path + "/edit", Opens: true})
 	if page.HasEntry {
-		page.Actions = append(page.Actions, web.Action{
+		page.Others = append(page.Others, web.Action{
 			ID: "delete", Label: "Delete the entry", Icon: "trash", Href: path + "/delete",
 			Title: "Delete the entry of this tenant?",
 			Text:  name + ": its name, contact and metadata are gone. Its endpoints go on, and its events and keys stay.",
@@ -245,10 +259,13 @@ func (v *visit) fillTenantActions(page *web.Tenant) {
 	}
 
 	count := web.Things(len(page.Endpoints), "endpoint")
-	if page.More {
+	switch {
+	case page.EndpointsNotice != "":
+		count = "its endpoints"
+	case page.More:
 		count = "more than " + count
 	}
-	page.Actions = append(page.Actions, web.Action{
+	page.Others = append(page.Others, web.Action{
 		ID: "erase", Label: "Erase", Icon: "trash", Href: path + "/erase", Tone: "danger",
 		Title: "Erase what " + page.Label + " has?",
 		Text: name + ": " + count + " with their secrets, the payloads of its events, what its receivers answered, its API " +

@@ -39,6 +39,8 @@ type Delivery struct {
 	CompletedAt *time.Time
 	Attempts    []Attempt
 	Older       string // the next page of attempts; "": there is none
+
+	WhyNotice, AttemptsNotice string // why something is missing; "": it is not
 }
 
 // Attempt is one request.

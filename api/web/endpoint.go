@@ -37,12 +37,12 @@ type Endpoint struct {
 	Metadata         []Header
 	Charts           *Activity // nil: not known
 	Deliveries       []DeliveryRow
-	Actions          []Action
+	Actions, More    []Action // those that are wanted often, and the others
 	Tested           *Attempt // of the test that was just made; nil: none
 	Secrets          []Secret // that were asked for; nil: none
 	SecretsNote      string   // of them; "": that they were asked for is in the audit trail
-	EditHref         string   // "": it may not be changed
-	RecoverHref      string   // "": nothing can be delivered again
+
+	ChartsNotice, DeliveriesNotice string // why something is missing; "": it is not
 }
 
 // Health is how an endpoint does.

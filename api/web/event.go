@@ -27,11 +27,14 @@ type Event struct {
 	PayloadBytes     int
 	PayloadErased    bool
 	Deliveries       []DeliveryRow
+	MoreDeliveries   int       // how many there are beside those
 	Missed           []MissRow // endpoints of the tenant that have no delivery of it
 	MoreMissed       bool      // there are others
 	Actions          []Action
 	Attempts         []Attempt
 	MoreAttempts     bool
+
+	WhyNotice, AttemptsNotice string // why something is missing; "": it is not
 }
 
 // MissRow is an endpoint that has no delivery of an event.
@@ -68,7 +71,10 @@ func MissMark(because string) Mark {
 
 // nobody says why an event has no delivery.
 func nobody(v Event) string {
-	if len(v.Missed) == 0 {
+	switch {
+	case v.WhyNotice != "":
+		return "No endpoint of the tenant got it."
+	case len(v.Missed) == 0:
 		return "The tenant had no endpoint when the event was published."
 	}
 	return "No endpoint of the tenant got it: below it says why."

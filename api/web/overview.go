@@ -8,7 +8,8 @@ type Overview struct {
 	Trouble []EndpointRow
 	Failed  []DeliveryRow
 	Workers *Workforce // nil: not for this session
-	Notice  string     // why something is missing
+
+	Notice, TroubleNotice, FailedNotice, WorkersNotice string // why something is missing; "": it is not
 }
 
 // Tile is a number and what it is.

@@ -55,6 +55,8 @@ type Action struct {
 	Title string // of the dialog that asks first; "": nobody is asked
 	Text  string // what follows from it, with the object's name
 	Input []Input
+
+	Opens bool // Href is a page that is opened: nothing is posted
 }
 
 // Input is a field of a form.

@@ -11,6 +11,7 @@ type System struct {
 	Paused  []PausedQueue
 	Leases  []Lease
 	RiverUI string // its path; "": there is none
+	Notice  string // why all but the checks is missing; "": it is not
 }
 
 // Check is one of readiness.

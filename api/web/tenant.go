@@ -14,6 +14,8 @@ type Tenants struct {
 	Used     []UsedTenant
 	UsedMore bool // there are more
 	Noting   bool // whether who looks may note something
+
+	UsedNotice string // why it is missing; "": it is not
 }
 
 // TenantRow is a tenant's entry in a list.
@@ -44,13 +46,14 @@ type Tenant struct {
 	Erasure   *Erasure      // nil: none was just ordered
 	Tiles     []Tile
 	Charts    *Activity // nil: not known
-	Notice    string    // why they are missing
 	Endpoints []EndpointRow
 	More      bool // it has more of them
 	Days      []UsageDay
-	Actions   []Action
-	EditHref  string // "": who looks may note nothing
+	Actions   []Action // those that are wanted often
+	Others    []Action
 	NewHref   string // of an endpoint; "": who looks may make none
+
+	Notice, EndpointsNotice, DaysNotice, PausesNotice, ErasureNotice string // why something is missing; "": it is not
 }
 
 // TenantPause keeps deliveries back: the tenant's, or all.

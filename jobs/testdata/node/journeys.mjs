@@ -37,6 +37,7 @@ await walk('without a script', { javaScriptEnabled: false }, async (page) => {
   await page.getByRole('dialog').getByRole('button', { name: 'Replay all' }).click();
   await page.getByText('Ordered: the next attempt is on its way.').waitFor();
   await page.goto(`${order.base}/console/endpoints/${order.endpoint}`);
+  await page.getByRole('button', { name: 'More' }).click();
   await page.getByRole('button', { name: 'Pause' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click();
   await page.getByText('Paused: deliveries wait.').waitFor();
@@ -68,6 +69,20 @@ await walk('by keys', {}, async (page) => {
   await tabTo(page.getByRole('dialog').getByRole('button', { name: 'Replay all' }));
   await page.keyboard.press('Enter');
   await page.getByText('Ordered: the next attempt is on its way.').waitFor();
+  await page.goto(`${order.base}/console/endpoints/${order.endpoint}`);
+  await tabTo(page.getByRole('button', { name: 'More' }));
+  await page.keyboard.press('Enter');
+  await tabTo(page.getByRole('button', { name: 'Delete' }));
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Delete' }).waitFor({ state: 'hidden' });
+  if (!await page.getByRole('button', { name: 'More' }).evaluate((e) => e === document.activeElement)) {
+    throw new Error('Escape does not lead back to the button of the menu');
+  }
+  await page.keyboard.press('Enter');
+  await tabTo(page.getByRole('button', { name: 'Rotate the secret' }));
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog', { name: 'Rotate the signing secret?' }).waitFor();
+  await page.keyboard.press('Escape');
   await page.goto(`${order.base}/console/events`);
   await page.keyboard.press('j');
   await page.keyboard.press('j');

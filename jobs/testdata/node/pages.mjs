@@ -1,8 +1,8 @@
 // Opens the console's pages in a headless Chromium, in each theme and width, and prints a JSON array of what is wrong with them.
 //
 // node pages.mjs CHROMIUM FOLDER: the order is JSON on stdin: {base, key, pages: [{name, path, status}], looks: [{theme, width}],
-// answers: [{name, path, status, form, fill}]}. An answer is that to a form (a selector) of the path's page, with what fill has by name.
-// Each page gets a screenshot in FOLDER. axe runs in a world of its own, so the pages' policy holds while it does.
+// answers: [{name, path, status, form, fill, open}], shots}. An answer is that to a form (a selector) of the path's page, with what fill has
+// by name; or the page with what open selects. With shots each page gets a screenshot in FOLDER in each look, without only those that something is wrong with. axe runs in a world of its own, so the pages' policy holds while it does.
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
@@ -58,29 +58,36 @@ if (order.key) {
   await page.waitForURL(`${order.base}/console`);
 }
 
-for (const { theme, width } of order.looks) {
-  await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
-  await page.setViewportSize({ width, height: 900 });
-  for (const { name, path, status, form, fill } of [...order.pages, ...(order.answers ?? [])]) {
+// Each page is loaded once, and looked at in each theme and width.
+for (const { name, path, status, form, fill, open } of [...order.pages, ...(order.answers ?? [])]) {
+  at = name;
+  expected = status;
+  let response = await page.goto(order.base + path);
+  if (form) {
+    const answered = page.waitForNavigation();
+    await page.evaluate(({ form, fill }) => {
+      const element = document.querySelector(form);
+      for (const [field, value] of Object.entries(fill ?? {})) element.elements[field].value = value;
+      element.submit();
+    }, { form, fill });
+    response = await answered;
+  }
+  if (open) await page.evaluate((selector) => document.querySelector(selector).showPopover(), open);
+  if (response.status() !== status) note(`status ${response.status()}, not ${status}`);
+  const bytes = (await response.body()).length;
+  if (bytes > 150 * 1024) note(`${bytes} bytes of HTML`);
+
+  for (const { theme, width } of order.looks) {
     at = `${name} ${theme} ${width}`;
-    expected = status;
-    let response = await page.goto(order.base + path);
-    if (form) {
-      const answered = page.waitForNavigation();
-      await page.evaluate(({ form, fill }) => {
-        const element = document.querySelector(form);
-        for (const [field, value] of Object.entries(fill ?? {})) element.elements[field].value = value;
-        element.submit();
-      }, { form, fill });
-      response = await answered;
-    }
-    if (response.status() !== status) note(`status ${response.status()}, not ${status}`);
-    const bytes = (await response.body()).length;
-    if (bytes > 150 * 1024) note(`${bytes} bytes of HTML`);
+    const faults = found.length;
+    await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
+    await page.setViewportSize({ width, height: 900 });
     for (const violation of await judge()) note(`axe: ${violation}`);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     if (wide > 0) note(`${wide} px are to the right of the window`);
-    await page.screenshot({ path: `${folder}/${name.replaceAll(/[^a-z0-9]+/gi, '-')}-${theme}-${width}.png`, fullPage: true });
+    if (order.shots || found.length > faults) {
+      await page.screenshot({ path: `${folder}/${name.replaceAll(/[^a-z0-9]+/gi, '-')}-${theme}-${width}.png`, fullPage: true });
+    }
   }
 }
 
