@@ -48,12 +48,12 @@ func TestWhy(t *testing.T) {
 			{`DELETE FROM outhook.river_job`, `no worker process is alive`},
 			{lane, `no worker process is alive`},
 		},
-		"endpoint_paused":   {{status + `'paused'`, `^its endpoint was paused at \S+Z: the delivery waits until`}},
+		"endpoint_paused": {{status + `'paused'`, `^its endpoint was paused at \S+Z: the delivery waits until`}},
 		"endpoint_disabled": {
 			{status + `'disabled'`, `^its endpoint was disabled at \S+Z: the delivery is about to be cancelled$`},
 			{status + `'disabled'; UPDATE outhook.endpoints SET status_reason = 'failing: 70 attempts in a row since 2026-01-02'`, `\(it kept failing: 70 attempts in a row since 2026-01-02\)`},
 		},
-		"endpoint_deleted":  {{`UPDATE outhook.endpoints SET deleted_at = now()`, `was deleted`}},
+		"endpoint_deleted": {{`UPDATE outhook.endpoints SET deleted_at = now()`, `was deleted`}},
 		"job_missing": {
 			{lives + `; DELETE FROM outhook.river_job`, `reconcile gives it a new one`},
 			{lives + ";" + job + `state = 'cancelled', finalized_at = now()`, `reconcile`},

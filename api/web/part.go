@@ -132,28 +132,31 @@ func Short(id string) string {
 	return "…" + id[len(id)-8:]
 }
 
-// word is a part of a text: a moment, or what stands between two.
+// word is a part of a text: a moment, code, or what stands between.
 type word struct {
 	text string
 	at   time.Time // zero: it is none
+	code bool
 }
 
-// momentPattern is how the API writes moments in sentences.
-var momentPattern = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
+// wordPattern is how the API writes moments and code in sentences.
+var wordPattern = regexp.MustCompile("`([^`]+)`" + `|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 
 func words(text string) (list []word) {
 	for text != "" {
-		at := momentPattern.FindStringIndex(text)
+		at := wordPattern.FindStringSubmatchIndex(text)
 		if at == nil {
 			return append(list, word{text: text})
 		}
 
-		moment, err := time.Parse(time.RFC3339Nano, text[at[0]:at[1]])
-		if err != nil {
-			return append(list, word{text: text})
+		list = append(list, word{text: text[:at[0]]})
+		found := word{text: text[at[0]:at[1]]}
+		if at[2] >= 0 {
+			found = word{text: text[at[2]:at[3]], code: true}
+		} else if moment, err := time.Parse(time.RFC3339Nano, found.text); err == nil {
+			found = word{at: moment}
 		}
-		list = append(list, word{text: text[:at[0]]}, word{at: moment})
-		text = text[at[1]:]
+		list, text = append(list, found), text[at[1]:]
 	}
 	return list
 }

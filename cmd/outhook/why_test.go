@@ -63,7 +63,7 @@ func TestWhyAndWorkers(t *testing.T) {
 	c.await(t, `because +settled\nthat is +it was delivered at \S+Z by attempt 1, which succeeded with status 204\n`, "why", waits)
 	c.must(t, "endpoints", "pause", endpoint)
 	waits = send()
-	require.Regexp(t, `because +endpoint_paused\nthat is +its endpoint was paused by OUTHOOK_API_KEY at \S+Z \(api\)`, c.must(t, "why", waits))
+	require.Regexp(t, `because +endpoint_paused\nthat is +its endpoint was paused by OUTHOOK_API_KEY at \S+Z: the delivery waits`, c.must(t, "why", waits))
 	require.Equal(t, "endpoint_paused", c.object(t, "why", waits)["because"])
 	require.Equal(t, "the event's tenant has no such endpoint\n", c.must(t, "why", waits, "00000000-0000-0000-0000-000000000000"))
 	c.must(t, "endpoints", "create", receiver.URL, "--tenant", "acme", "--uid", "later")
