@@ -330,6 +330,12 @@ func TestSystemPage(t *testing.T) {
 	} {
 		requirePage(t, page, text)
 	}
+
+	// What a pause of everything has paused is told once; a queue that a person had paused before stays on its own.
+	b.maintain()
+	page = person.get("/console/system")
+	requirePage(t, page, "All deliveries are paused")
+	require.Equal(t, 1, strings.Count(page.body, "Resume it there"))
 }
 
 // What a scope may not do is not offered, and refused if it is sent anyway, with nothing done.

@@ -193,7 +193,7 @@ func alarm(w *client.Workforce) string {
 	for _, worker := range w.Workers {
 		if worker.Since != nil {
 			if len(w.PausedQueues) > 0 {
-				return "The queue " + w.PausedQueues[0].Queue + " is paused in River UI: what is in it is not delivered."
+				return "The queue " + w.PausedQueues[0].Queue + " is paused: what is in it is not delivered."
 			}
 			return ""
 		}

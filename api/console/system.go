@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/outhook/outhook/api/client"
 	"github.com/outhook/outhook/api/web"
@@ -29,7 +30,11 @@ func showSystem(v *visit) error {
 		if err != nil {
 			return err
 		}
-		v.fillWork(&page, work)
+		pauses, err := v.api.ListPauses(v.ctx())
+		if err != nil {
+			return err
+		}
+		v.fillWork(&page, work, pauses)
 		work.PausedQueues = nil // the page says more of them
 		s.Alarm = alarm(work)
 		return nil
@@ -40,7 +45,14 @@ func showSystem(v *visit) error {
 	return v.show(web.SystemPage(s, page))
 }
 
-func (v *visit) fillWork(page *web.System, work *client.Workforce) {
+func (v *visit) fillWork(page *web.System, work *client.Workforce, pauses *client.Pauses) {
+	var all *client.Pause
+	for _, p := range pauses.Pauses {
+		if p.TenantID == nil {
+			all = &p
+			page.Pause = &web.TenantPause{By: p.PausedBy, Reason: strings.TrimSuffix(p.Reason, "."), At: p.PausedAt, All: true}
+		}
+	}
 	for _, w := range work.Workers {
 		page.Workers = append(page.Workers, systemWorker(w))
 	}
@@ -48,6 +60,9 @@ func (v *visit) fillWork(page *web.System, work *client.Workforce) {
 		page.Queues = append(page.Queues, v.systemQueue(q))
 	}
 	for _, q := range work.PausedQueues {
+		if all != nil && q.PausedAt.Equal(all.PausedAt) {
+			continue // by that, and not by itself
+		}
 		page.Paused = append(page.Paused, web.PausedQueue{
 			Name: q.Queue, At: q.PausedAt, Due: q.Due, Href: v.inRiverUI(q.Queue),
 		})

@@ -9,6 +9,7 @@ type System struct {
 	Workers []SystemWorker
 	Queues  []SystemQueue
 	Paused  []PausedQueue
+	Pause   *TenantPause // of everything; nil: none
 	Leases  []Lease
 	RiverUI string // its path; "": there is none
 	Notice  string // why all but the checks is missing; "": it is not
