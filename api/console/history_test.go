@@ -43,7 +43,7 @@ func TestNotDeliveredTo(t *testing.T) {
 
 	disabled := rowOf(t, page, "old.acme.example")
 	require.Contains(t, disabled, "Was disabled")
-	require.Contains(t, disabled, "The endpoint was disabled by OUTHOOK_API_KEY since")
+	require.Contains(t, disabled, "The endpoint had been disabled by OUTHOOK_API_KEY since")
 	require.Contains(t, rowOf(t, page, "later.example"), "Created later")
 	require.Contains(t, rowOf(t, page, later.ID), "Created later")
 	require.Contains(t, rowOf(t, page, "eu.acme-warehouse.example"), "Not subscribed")

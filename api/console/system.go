@@ -53,12 +53,14 @@ func (v *visit) fillWork(page *web.System, work *client.Workforce, pauses *clien
 			page.Pause = &web.TenantPause{By: p.PausedBy, Reason: strings.TrimSuffix(p.Reason, "."), At: p.PausedAt, All: true}
 		}
 	}
+
 	for _, w := range work.Workers {
 		page.Workers = append(page.Workers, systemWorker(w))
 	}
 	for _, q := range work.Queues {
 		page.Queues = append(page.Queues, v.systemQueue(q))
 	}
+
 	for _, q := range work.PausedQueues {
 		if all != nil && q.PausedAt.Equal(all.PausedAt) {
 			continue // by that, and not by itself

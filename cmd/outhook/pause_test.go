@@ -17,7 +17,7 @@ func TestPauseAndResume(t *testing.T) {
 	require.Regexp(t, `(?m)^paused +tenant acme\nsince +\S+Z\nby +OUTHOOK_API_KEY\nreason +a move$`,
 		c.must(t, "pause", "--tenant", "acme", "--reason", "a move"))
 	waits := send()
-	c.await(t, `because +tenant_paused\nthat is +the deliveries of tenant acme are paused by OUTHOOK_API_KEY since \S+Z \(a move\)`, "why", waits)
+	c.await(t, `because +tenant_paused\nthat is +the deliveries of the tenant acme have been paused by OUTHOOK_API_KEY since \S+Z \(a move\)`, "why", waits)
 	require.Regexp(t, `(?m)^resumed:\npaused +tenant acme$`, c.must(t, "resume", "--tenant", "acme"))
 	c.await(t, `because +settled`, "why", waits)
 	require.Equal(t, "nothing was paused: see `outhook paused`\n", c.must(t, "resume", "--tenant", "acme"))
@@ -26,7 +26,7 @@ func TestPauseAndResume(t *testing.T) {
 	require.Regexp(t, `(?m)^WHAT .*\nall deliveries +\S+Z +OUTHOOK_API_KEY +the network$`, c.must(t, "paused"))
 	require.Regexp(t, `(?m)^\S+Z +OUTHOOK_API_KEY +pause-deliveries +- +deliveries all .* reason="the network"$`, c.must(t, "audit", "list"))
 	waits = send()
-	c.await(t, `because +(all_paused\nthat is +all deliveries are paused by|settled)`, "why", waits)
+	c.await(t, `because +(all_paused\nthat is +all deliveries have been paused by|settled)`, "why", waits)
 	c.must(t, "resume", "--all")
 	c.await(t, `because +settled`, "why", waits)
 

@@ -369,7 +369,8 @@ func (e *explanation) waits() bool {
 			"its endpoint has asked for a break, or answered 429, 502 or 504: nothing is sent to it before %s; %s",
 			clock(r.HeldUntil), e.before())
 	case inLane && (r.Lane == ledger.LaneSlow || r.Lane == ledger.LaneLimited):
-		return e.because(becauseLane, since, nil, "it waits for its turn in its endpoint's lane, which has been %s since %s%s: %s, and %s",
+		return e.because(becauseLane, since, nil,
+			"it waits for its turn in its endpoint's lane, which has been %s since %s%s: %s, and %s",
 			r.Lane, clock(&r.LaneChangedAt), inBrackets(r.LaneReason), e.before(), e.allowed())
 	case inLane:
 		return e.because(becauseLane, since, nil, "%s", "its endpoint's lane was closed, or the endpoint enabled: "+

@@ -92,7 +92,8 @@ func (m *miss) nobodys() bool {
 	case m.event.Type == ledger.TestEventType:
 		return m.because(becauseOfTest, nil, "it is a test event, made for another endpoint alone")
 	case r.Erased:
-		return m.because(becauseErased, r.DeletedAt, "its tenant's data was erased, and with it what the endpoint was subscribed to")
+		return m.because(becauseErased, r.DeletedAt,
+			"its tenant's data was erased, and with it what the endpoint was subscribed to")
 	}
 	return false
 }
@@ -125,7 +126,8 @@ func (m *miss) unknown() bool {
 	if r.FirstAt != nil {
 		words = "its history begins at " + clock(r.FirstAt) + ", with its last change before one was kept"
 	}
-	m.because(becauseNotKnown, nil, "the endpoint was there, but what it was subscribed to at the time is not known: %s", words)
+	m.because(becauseNotKnown, nil,
+		"the endpoint was there, but what it was subscribed to at the time is not known: %s", words)
 	m.recoverable()
 	return true
 }
@@ -168,14 +170,14 @@ func (m *miss) filtered() bool {
 	r := m.r
 	switch {
 	case !m.event.HasPayload:
-		m.because(becauseNotKnown, nil, "the endpoint had a filter, and the payload is gone: nobody can say any more whether "+
-			"the filter let it through")
+		m.because(becauseNotKnown, nil, "the endpoint had a filter, and the payload is gone: nobody can say any more "+
+			"whether the filter let it through")
 	case !r.WasReadable:
 		m.because(becauseFiltered, r.WasAt, "the endpoint had a filter, since %s or earlier, and no filter lets this "+
 			"payload through: it has what jsonb of Postgres refuses, like \\u0000", clock(r.WasAt))
 	default:
-		m.because(becauseFiltered, r.WasAt, "the endpoint's filter did not let it through: %s; it had this filter since %s or "+
-			"earlier", m.blame(), clock(r.WasAt))
+		m.because(becauseFiltered, r.WasAt, "the endpoint's filter did not let it through: %s; it had this filter "+
+			"since %s or earlier", m.blame(), clock(r.WasAt))
 	}
 
 	m.recoverable()
@@ -217,8 +219,9 @@ func (m *miss) changed() bool {
 		m.because(becauseMeanwhile, r.WasAt, "the endpoint was created at %s, %s before the event: %s",
 			clock(r.WasAt), period(m.event.At.Sub(*r.WasAt)), unseen)
 	case r.HasBefore && !r.BeforeWanted && lately:
-		m.because(becauseMeanwhile, r.WasAt, "the endpoint has wanted the event since a change of its %s at %s, %s before the "+
-			"event: %s", strings.Join(r.WasChanged, " and "), clock(r.WasAt), period(m.event.At.Sub(*r.WasAt)), unseen)
+		m.because(becauseMeanwhile, r.WasAt, "the endpoint has wanted the event since a change of its %s at %s, %s "+
+			"before the event: %s", strings.Join(r.WasChanged, " and "), clock(r.WasAt),
+			period(m.event.At.Sub(*r.WasAt)), unseen)
 	default:
 		m.because(becauseMissing, nil, "the endpoint was enabled and subscribed, but has no delivery: none was made, or "+
 			"somebody has deleted it; nothing tells which")

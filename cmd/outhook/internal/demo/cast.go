@@ -109,6 +109,7 @@ func (w *World) arrange(ctx context.Context) error {
 			return fmt.Errorf("making the entry of %s: %w", t.label, err)
 		}
 	}
+
 	for _, e := range cast() {
 		if err := w.arrangeOne(ctx, e); err != nil {
 			return fmt.Errorf("making the endpoint %s of %s: %w", e.uid, e.tenant, err)
