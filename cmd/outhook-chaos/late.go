@@ -160,6 +160,9 @@ func (p *punctuality) checkLate(key deliveryKey, t *turn) {
 	if inLane && p.pacerTrouble(waited) || p.paused(key.endpointID, waited) {
 		bound += pacerBound
 	}
+	if inLane { // who paces next is at work as soon as any attempt is
+		bound += lateBound * time.Duration(len(p.unpaced.during(waited)))
+	}
 
 	p.report.Scheduled[c]++
 	late := waited.length()

@@ -157,6 +157,14 @@ func TestWhatExcusesLateness(t *testing.T) {
 			b.watch.notePacer(at(10), 8*time.Second)
 			b.unpaced = join(b.watch.unpaced...)
 		}, 0},
+		"ALaneThatNobodyPacedTwice": {func(b *bench) {
+			b.byID[b.d.endpointID].limit = 5
+			b.unpaced = join(span{at(3), at(5)}, span{at(8), at(10)})
+		}, 0},
+		"ALaneThatNobodyPacedForAsLong": {func(b *bench) {
+			b.byID[b.d.endpointID].limit = 5
+			b.unpaced = join(span{at(3), at(7)})
+		}, 1},
 		"ALaneThatSomebodyPaced": {func(b *bench) {
 			b.byID[b.d.endpointID].limit = 5
 			b.watch.notePacer(at(10), time.Second)
