@@ -17,6 +17,12 @@ const enqueueSQL = `SELECT event_id::pg_catalog.text, created_at, duplicate, con
 FROM outhook.enqueue_many($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[], $4::pg_catalog.text[],
 	false, $5::pg_catalog.text[]) ORDER BY index`
 
+// enqueueMoreSQL is enqueueSQL for events of which one has labels or headers. A statement of its own, so that those
+// without need no newer schema, and pay nothing.
+const enqueueMoreSQL = `SELECT event_id::pg_catalog.text, created_at, duplicate, conflict, delivery_count
+FROM outhook.enqueue_many($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[], $4::pg_catalog.text[],
+	false, $5::pg_catalog.text[], $6::pg_catalog.text[], $7::pg_catalog.text[]) ORDER BY index`
+
 // SQLTx is a transaction of database/sql: a *sql.Tx of any driver that speaks to Postgres, or what a library wraps
 // around one. It must be the transaction of your change: on a *sql.DB, which fits too, the event is committed at once
 // and alone, whatever becomes of the change.
@@ -48,8 +54,8 @@ func EnqueueMany(ctx context.Context, tx pgx.Tx, events []Event) ([]Result, erro
 		return nil, err
 	}
 
-	rows, err := tx.Query(ctx, enqueueSQL, //nolint:rowserrcheck // collect does
-		a.tenantIDs, a.types, a.payloads, a.keys, a.traces)
+	sql, args := a.call(func(list []string) any { return list })
+	rows, err := tx.Query(ctx, sql, args...) //nolint:rowserrcheck // collect does
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -72,9 +78,8 @@ func EnqueueManySQL(ctx context.Context, tx SQLTx, events []Event) ([]Result, er
 		return nil, err
 	}
 
-	rows, err := tx.QueryContext(ctx, enqueueSQL, //nolint:rowserrcheck // collect does
-		arrayLiteral(a.tenantIDs), arrayLiteral(a.types), arrayLiteral(a.payloads), arrayLiteral(a.keys),
-		tracesLiteral(a.traces))
+	sql, args := a.call(func(list []string) any { return arrayLiteral(list) })
+	rows, err := tx.QueryContext(ctx, sql, args...) //nolint:rowserrcheck // collect does
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -83,12 +88,32 @@ func EnqueueManySQL(ctx context.Context, tx SQLTx, events []Event) ([]Result, er
 	return collect(rows, len(events))
 }
 
-// arrays are the arguments of the SQL function. A key or a trace of "" means none there too; without any trace, traces
-// is nil.
-type arrays struct{ tenantIDs, types, payloads, keys, traces []string }
+// arrays are the arguments of the SQL function. A key, a trace, labels or headers of "" mean none there too; without
+// any trace, traces is nil, and without any label or header both of these are.
+type arrays struct{ tenantIDs, types, payloads, keys, traces, labels, headers []string }
+
+// call returns the statement and its arguments, each made of a list by of; nil is NULL.
+func (a arrays) call(of func([]string) any) (sql string, args []any) {
+	sql = enqueueSQL
+	lists := [][]string{a.tenantIDs, a.types, a.payloads, a.keys, a.traces}
+	if a.labels != nil {
+		sql = enqueueMoreSQL
+		lists = append(lists, a.labels, a.headers)
+	}
+
+	for _, list := range lists {
+		if list == nil {
+			args = append(args, nil)
+			continue
+		}
+		args = append(args, of(list))
+	}
+	return sql, args
+}
 
 func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
 	var traced bool
+	more := slices.ContainsFunc(events, Event.hasMore)
 	for i, e := range events {
 		if err := e.Validate(); err != nil {
 			if invalid, ok := errors.AsType[*InvalidEventError](err); ok {
@@ -103,6 +128,10 @@ func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
 		a.keys = append(a.keys, e.IdempotencyKey)
 		a.traces = append(a.traces, traceparent(ctx, e))
 		traced = traced || a.traces[i] != ""
+		if more {
+			a.labels = append(a.labels, labelText(e.Labels))
+			a.headers = append(a.headers, headerText(e.Headers))
+		}
 	}
 
 	if !traced {
@@ -110,6 +139,9 @@ func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
 	}
 	return a, nil
 }
+
+// hasMore tells whether an event has what enqueueSQL does not know.
+func (e Event) hasMore() bool { return len(e.Labels)+len(e.Headers) > 0 }
 
 // scanner is what pgx.Rows and *sql.Rows have in common.
 type scanner interface {
@@ -171,14 +203,6 @@ func explain(err error) error {
 		return fmt.Errorf("enqueuing: this user may not enqueue, run GRANT outhook_publisher TO it: %w", err)
 	}
 	return fmt.Errorf("enqueuing: %w", err)
-}
-
-// tracesLiteral returns the arrayLiteral of traces, and NULL without any.
-func tracesLiteral(traces []string) any {
-	if traces == nil {
-		return nil
-	}
-	return arrayLiteral(traces)
 }
 
 // arrayLiteral returns the text form of a one-dimensional text[] (PostgreSQL documentation, "Array Input and Output

@@ -21,6 +21,15 @@ const (
 	// the smallest that is common (PHP).
 	MaxDepth = 512
 
+	// MaxLabels is the most labels of an event.
+	MaxLabels = 10
+
+	// MaxHeaderBytes bounds an event's headers, as the bytes of their JSON object.
+	MaxHeaderBytes = 2048
+
+	// maxLabelBytes bounds a label.
+	maxLabelBytes = 64
+
 	// maxNameBytes bounds tenant ids, event types and idempotency keys.
 	maxNameBytes = 255
 
@@ -64,6 +73,17 @@ type Event struct {
 	// events. At most 255 bytes of UTF-8 without control characters; "" means none.
 	IdempotencyKey string
 
+	// Labels are those by which endpoints with labels choose: such a one gets the events that have one of its labels; one
+	// without gets all. At most MaxLabels names of letters, digits and _ . : -, each of at most 64 bytes. Defaults to
+	// none.
+	Labels []string
+
+	// Headers are sent with each request, to all endpoints, beside those that the signature is in: they are not signed.
+	// Names are in lower case and begin with x-, or are baggage or tracestate; those by which proxies tell of clients and
+	// paths (x-forwarded-for) are not allowed. Values are visible ASCII. At most MaxHeaderBytes as JSON. An endpoint's own
+	// header of the same name goes first. Defaults to none.
+	Headers map[string]string
+
 	// Traceparent is the trace that the event belongs to, in the form of the header of W3C Trace Context, version 00:
 	// its attempts continue the trace, and its receivers get it. A value of any other form is ignored, so that a broken
 	// tracer aborts nobody's transaction.
@@ -97,7 +117,7 @@ type InvalidEventError struct {
 	// Index is the event's position in the call, from 0.
 	Index int
 
-	// Field is tenant_id, type, payload or idempotency_key.
+	// Field is tenant_id, type, payload, idempotency_key, labels or headers.
 	Field string
 
 	// Problem says what is wrong and what to do.
@@ -139,6 +159,7 @@ func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 func (e Event) Validate() error {
 	for _, check := range []*InvalidEventError{
 		checkTenant(e.TenantID), checkType(e.Type), checkPayload(e.Payload), checkKey(e.IdempotencyKey),
+		checkLabels(e.Labels), checkHeaders(e.Headers),
 	} {
 		if check != nil {
 			return check

@@ -27,7 +27,7 @@ type attempt struct {
 	StatusCode        *int32            `json:"status_code" doc:"Null if no answer came."`
 	Error             *string           `json:"error" doc:"A class and a short text."`
 	RemoteAddr        *string           `json:"remote_addr" doc:"The address that was connected to."`
-	RequestHeaders    map[string]string `json:"request_headers" nullable:"true" doc:"The headers that were sent; the signature and the values of the endpoint's own headers are redacted."`
+	RequestHeaders    map[string]string `json:"request_headers" nullable:"true" doc:"The headers that were sent; the signature and the values of the endpoint's own headers and the event's are redacted."`
 	ResponseHeaders   map[string]string `json:"response_headers" nullable:"true" doc:"A few of the answer's headers."`
 	ResponseBody      *string           `json:"response_body" doc:"The beginning of the answer's body. In lists only with bodies=true; null without."`
 	ResponseTruncated bool              `json:"response_truncated" doc:"True if the answer's body was longer than what is kept of it."`

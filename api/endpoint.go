@@ -27,6 +27,8 @@ type endpoint struct {
 	Description     string            `json:"description"`
 	EventTypes      []string          `json:"event_types" nullable:"false" doc:"Empty: all."`
 	Filter          filterBody        `json:"filter" doc:"Which events of these types it gets, by their content. Null: all."`
+	Labels          []string          `json:"labels" nullable:"false" doc:"It gets the events that have one of these. Empty: all."`
+	Format          string            `json:"format" enum:"standard,cloudevents" doc:"cloudevents: its requests are CloudEvents 1.0 in binary mode, with ce- headers beside all others."`
 	Headers         map[string]string `json:"headers"`
 	SecretHeaders   []string          `json:"secret_header_names" nullable:"false" doc:"The names of secret_headers. Their values are never shown."`
 	TimeoutMS       int32             `json:"timeout_ms" example:"15000"`
@@ -82,7 +84,7 @@ func locationOf(row db.Endpoint) string { return "/api/endpoints/" + row.ID.Stri
 func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 	e := endpoint{
 		ID: r.ID, UID: r.UID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes,
-		Filter:    filterBody{r.Filter},
+		Filter: filterBody{r.Filter}, Labels: r.Labels, Format: r.Format,
 		TimeoutMS: r.TimeoutMS, MaxInFlight: r.MaxInFlight, RateLimit: newRateLimit(r), Lane: newLane(r),
 		RetrySchedule: durations(r.RetrySchedule), RetryJitter: r.RetryJitter,
 		Status: string(r.Status), StatusReason: r.StatusReason, StatusChangedAt: r.StatusChangedAt.UTC(),

@@ -15,6 +15,7 @@ const (
 	maxDescription  = 1024 // characters
 	maxEventTypes   = 100
 	maxTypeBytes    = 255 // as of an event's type
+	maxLabels       = 100
 	maxHeaders      = 20
 	maxHeaderBytes  = 4 << 10 // names and values
 	maxMetadata     = 20
@@ -36,6 +37,8 @@ type newEndpoint struct {
 	Description   *string           `json:"description,omitempty" nullable:"true" maxLength:"1024" doc:"For people."`
 	EventTypes    []string          `json:"event_types,omitempty" nullable:"true" maxItems:"100" example:"[\"invoice.*\"]" doc:"The types that it is subscribed to: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all."`
 	Filter        *filterBody       `json:"filter,omitempty" doc:"Which events of these types it gets, by their content: conditions on type, tenant_id and data, the payload. Absent: all."`
+	Labels        []string          `json:"labels,omitempty" nullable:"true" maxItems:"100" example:"[\"eu\"]" doc:"It gets the events that have one of these labels. Absent or empty: all, with labels and without."`
+	Format        *string           `json:"format,omitempty" nullable:"true" enum:"standard,cloudevents" doc:"cloudevents: its requests are CloudEvents 1.0 in binary mode: ce-id, ce-type, ce-source (/tenants/ and the tenant), ce-time and ce-specversion beside all other headers. The body is the payload, as ever. Defaults to standard."`
 	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Extra request headers, at most 20 and 4 KiB. Not the connection's and not ours: content-, webhook-, outhook- and proxy- headers, host, cookie, user-agent; authorization only in secret_headers."`
 	SecretHeaders map[string]string `json:"secret_headers,omitempty" nullable:"true" doc:"The same for headers that are credentials, authorization among them: stored encrypted, never shown again. At most 20 and 4 KiB."`
 	Secret        *string           `json:"secret,omitempty" nullable:"true" doc:"whsec_ and the base64 of 24 to 64 bytes, to keep the one that the receiver has. Absent: a new one of 32 bytes."`
@@ -56,6 +59,8 @@ type endpointChange struct {
 	Description   *string       `json:"description,omitempty" nullable:"true" maxLength:"1024"`
 	EventTypes    []string      `json:"event_types,omitempty" nullable:"true" maxItems:"100"`
 	Filter        *filterBody   `json:"filter,omitempty" doc:"It replaces the one that there is; null: none. Deliveries that exist stay as they are."`
+	Labels        []string      `json:"labels,omitempty" nullable:"true" maxItems:"100"`
+	Format        *string       `json:"format,omitempty" nullable:"true" enum:"standard,cloudevents"`
 	Headers       textPatch     `json:"headers,omitempty" nullable:"true" doc:"Merged with those that there are: null removes one, or all."`
 	SecretHeaders textPatch     `json:"secret_headers,omitempty" nullable:"true" doc:"Merged with those that there are: null removes one, or all. A url with another scheme, host or port needs each of them again, or null."`
 	TimeoutMS     *int32        `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
@@ -169,6 +174,10 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 		e.setEventTypes(value)
 	case "filter":
 		e.setFilter(value)
+	case "labels":
+		e.setLabels(value)
+	case "format":
+		e.setFormat(value)
 
 	case "headers":
 		e.setHeaders(value)

@@ -10,6 +10,8 @@ import (
 	"github.com/outhook/outhook/internal/signature"
 )
 
+const formatStandard = "standard"
+
 // endpointEdit is an endpoint that a body changes member by member.
 type endpointEdit struct {
 	memberReader
@@ -35,8 +37,9 @@ func (s *Server) newEdit(at string) *endpointEdit {
 	return &endpointEdit{
 		memberReader: memberReader{at: at},
 		row: db.Endpoint{
-			EventTypes: []string{}, Headers: []byte(emptyJSONObject), SecretHeaders: []byte(emptyJSONObject),
-			Metadata: []byte(emptyJSONObject), TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight,
+			EventTypes: []string{}, Labels: []string{}, Format: formatStandard,
+			Headers: []byte(emptyJSONObject), SecretHeaders: []byte(emptyJSONObject), Metadata: []byte(emptyJSONObject),
+			TimeoutMS: defaultTimeout, MaxInFlight: defaultInFlight,
 			RatePer: perSecond, RateBurst: 1,
 		},
 		secret: signature.NewSecret(), cfg: &s.cfg,

@@ -29,6 +29,7 @@ type filterTrial struct {
 
 	TenantID   string      `json:"tenant_id,omitempty" minLength:"1" maxLength:"255" example:"acme" doc:"Whose events. Absent: the tenant's that the key is bound to."`
 	EventTypes []string    `json:"event_types,omitempty" nullable:"true" maxItems:"100" doc:"As an endpoint's. Absent or empty: all."`
+	Labels     []string    `json:"labels,omitempty" nullable:"true" maxItems:"100" doc:"As an endpoint's. Absent or empty: all."`
 	Filter     *filterBody `json:"filter,omitempty" doc:"As an endpoint's. Absent: none."`
 }
 
@@ -61,7 +62,7 @@ func (s *Server) previewFilter(ctx context.Context, _ *struct{}) (*filterPreview
 	var out filterPreview
 	err = s.readLog(ctx, logSpan{}, func(tx pgx.Tx, part stretch) (more bool, err error) {
 		row, err := db.New().PreviewWants(ctx, tx, db.PreviewWantsParams{
-			TenantID: trial.TenantID, EventTypes: trial.EventTypes, FilterPath: trial.FilterPath,
+			TenantID: trial.TenantID, EventTypes: trial.EventTypes, FilterPath: trial.FilterPath, Labels: trial.Labels,
 			Low: part.low, High: part.high, MaxRows: previewEvents - out.Events,
 		})
 		if err != nil {
@@ -93,7 +94,7 @@ func (s *Server) decodeTrial(ctx context.Context, body []byte) (db.Endpoint, err
 	e.row.TenantID = requestOf(ctx).key.tenantID
 	e.decode(object, func(name string, value json.RawMessage) bool {
 		switch name {
-		case "tenant_id", "event_types", "filter":
+		case "tenant_id", "event_types", "labels", "filter":
 			return e.setNew(name, value)
 		}
 		return false

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -56,6 +57,54 @@ func TestFiltersDecideAboutEventsOfTheAPI(t *testing.T) {
 	results := b.requireObject(b.do("POST", "/api/events/batch", `{"events":[{"tenant_id":"acme","type":"a","payload":{"amount":1},"idempotency_key":"k"},
 		{"tenant_id":"acme","type":"b","payload":{"amount":2000}}]}`), 202)["results"].([]any)
 	require.Equal(t, []any{0.0, 1.0}, []any{results[0].(object)["delivery_count"], results[1].(object)["delivery_count"]})
+}
+
+// Labels and headers of events come with REST as well, are shown and searched for, and endpoints choose by them.
+func TestLabelsOfEventsAndEndpoints(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	eu := b.newEndpoint("acme", `,"labels":["eu","us"]`)
+	b.newEndpoint("acme", "")
+	shown := b.requireObject(b.do("GET", "/api/endpoints/"+eu.String(), ""), 200)
+	require.Equal(t, []any{"eu", "us"}, shown["labels"])
+
+	post := func(members string) object {
+		return b.requireObject(b.do("POST", "/api/events", `{"tenant_id":"acme","type":"a","payload":1`+members+`}`), 202)
+	}
+	plain := post("")
+	require.InDelta(t, 1, plain["delivery_count"], 0)
+	require.InDelta(t, 1, post(`,"labels":["asia"],"headers":null`)["delivery_count"], 0)
+	made := post(`,"labels":["asia","eu"],"headers":{"x-source":"billing <1>"}`)
+	require.InDelta(t, 2, made["delivery_count"], 0)
+	full := b.requireObject(b.do("GET", "/api/events/"+made["id"].(string), ""), 200)
+	require.Equal(t, []any{[]any{"asia", "eu"}, object{"x-source": "billing <1>"}}, []any{full["labels"], full["headers"]})
+	full = b.requireObject(b.do("GET", "/api/events/"+plain["id"].(string), ""), 200)
+	require.Equal(t, []any{[]any{}, object{}}, []any{full["labels"], full["headers"]})
+
+	results := b.requireObject(b.do("POST", "/api/events/batch", `{"events":[{"tenant_id":"acme","type":"a","payload":1,"labels":["us"],"headers":{"x-a":"b"}},
+		{"tenant_id":"acme","type":"a","payload":1}]}`), 202)["results"].([]any)
+	require.Equal(t, []any{2.0, 1.0}, []any{results[0].(object)["delivery_count"], results[1].(object)["delivery_count"]})
+
+	for label, want := range map[string]int{"eu": 1, "asia": 2, "us": 1, "none": 0} {
+		items := b.requireObject(b.do("GET", "/api/events?label="+label, ""), 200)["items"].([]any)
+		require.Len(t, items, want, label)
+		for _, item := range items {
+			require.Contains(t, item.(object)["labels"], label)
+		}
+	}
+
+	for body, location := range map[string]string{
+		`"labels":"eu"`: "body.labels", `"labels":["s3 cret"]`: "body.labels", `"headers":["a"]`: "body.headers",
+		`"headers":{"x-a":1}`: "body.headers.x-a", `"headers":{"x-a":null}`: "body.headers.x-a", `"headers":{"host":"a"}`: "body.headers",
+		`"headers":{"x-a":"` + strings.Repeat("a", 2048) + `"}`: "body.headers",
+	} {
+		b.requireFault(b.do("POST", "/api/events", `{"tenant_id":"acme","type":"a","payload":1,`+body+`}`), 422, location, "")
+	}
+
+	// The event's headers go with its payload.
+	require.Equal(t, 204, b.do("DELETE", "/api/events/"+made["id"].(string)+"/payload?force=true", "").status)
+	full = b.requireObject(b.do("GET", "/api/events/"+made["id"].(string), ""), 200)
+	require.Equal(t, []any{[]any{"asia", "eu"}, object{}}, []any{full["labels"], full["headers"]})
 }
 
 func TestPreviewOfAFilter(t *testing.T) {

@@ -20,6 +20,7 @@ type listEndpointsInput struct {
 	Health    string            `query:"health" enum:"healthy,failing,disabled" doc:"Only endpoints whose health has this state."`
 	URLHost   string            `query:"url_host" maxLength:"255" example:"example.com" doc:"Only endpoints whose url has this host, whatever its case; with a port, only that port as it is written in the url."`
 	EventType string            `query:"event_type" maxLength:"255" example:"invoice.paid" doc:"Only endpoints that are subscribed to events of this type."`
+	Label     string            `query:"label" maxLength:"64" doc:"Only endpoints that have this label."`
 	Metadata  map[string]string `query:"metadata,deepObject,explode" doc:"Only endpoints whose metadata has these values: metadata[plan]=gold."`
 	Order     string            `query:"order" enum:"asc,desc" default:"asc" doc:"By time: asc begins with the oldest."`
 	Limit     int32             `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
@@ -32,7 +33,8 @@ func (s *Server) listEndpoints(ctx context.Context, in *listEndpointsInput) (*pa
 		Cursor: f.after(1)[0], Ascending: f.ascending, MaxRows: f.maxRows(),
 		TenantID: f.tenant(in.TenantID), EndpointIDs: f.ids("query.id", in.ID), UID: f.text("query.uid", in.UID),
 		Status: textOrNull(in.Status), Health: textOrNull(in.Health), URLHost: f.text("query.url_host", in.URLHost),
-		EventType: f.text("query.event_type", in.EventType), Metadata: f.metadata(in.Metadata),
+		Label: f.text("query.label", in.Label), EventType: f.text("query.event_type", in.EventType),
+		Metadata: f.metadata(in.Metadata),
 	}
 	var healths map[uuid.UUID]db.EndpointHealth
 

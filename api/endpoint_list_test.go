@@ -12,7 +12,7 @@ func TestEndpointsAreFiltered(t *testing.T) {
 	b := setup(t)
 	add := func(members string) string { return b.newEndpoint("acme", members).String() }
 	plain := add("")
-	gold := add(`,"metadata":{"plan":"gold","region":"eu","a.b":"c=d"},"event_types":["invoice.*","order.paid"],"uid":"gold"`)
+	gold := add(`,"metadata":{"plan":"gold","region":"eu","a.b":"c=d"},"event_types":["invoice.*","order.paid"],"uid":"gold","labels":["eu","a.b:c"]`)
 	paused := add(`,"metadata":{"plan":"gold"},"event_types":["invoice.paid"]`)
 	disabled := add(`,"event_types":["user.*"]`)
 	require.Equal(t, 200, b.do("PATCH", "/api/endpoints/"+paused, `{"status":"paused"}`).status)
@@ -39,6 +39,9 @@ func TestEndpointsAreFiltered(t *testing.T) {
 		"metadata%5Bplan%5D=gold&metadata[region]=eu": {gold},
 		"metadata[a.b]=c%3Dd":                         {gold},
 		"metadata[plan]=silver":                       nil,
+		"label=eu":                                    {gold},
+		"label=a.b:c&uid=gold":                        {gold},
+		"label=us":                                    nil,
 		"uid=gold":                                    {gold},
 		"uid=none":                                    nil,
 		"id=" + plain + "," + disabled:                {plain, disabled},

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/internal/cloudevent"
 	"github.com/outhook/outhook/internal/filter"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
@@ -116,6 +117,50 @@ func (e *endpointEdit) setEventTypes(value json.RawMessage) {
 	}
 
 	e.row.EventTypes = list
+}
+
+// labelPattern is that of an event's labels.
+var labelPattern = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
+
+func (e *endpointEdit) setLabels(value json.RawMessage) {
+	at := e.at + ".labels"
+	e.row.Labels = []string{}
+	if strictjson.IsNull(value) {
+		return
+	}
+
+	before := len(e.faults)
+	list := strictjson.Texts(value, at, &e.faults)
+	if len(e.faults) > before {
+		return
+	}
+	if len(list) > maxLabels {
+		e.faults.Add(at, fmt.Sprintf("has more than %d entries", maxLabels))
+		return
+	}
+
+	for i, label := range list {
+		switch {
+		case !labelPattern.MatchString(label):
+			e.faults.Add(strictjson.ElementLocation(at, i),
+				"must be a name of letters, digits and _ . : -, at most 64 bytes")
+		case slices.Contains(list[:i], label):
+			e.faults.Add(strictjson.ElementLocation(at, i), "is given twice")
+		}
+	}
+	e.row.Labels = list
+}
+
+func (e *endpointEdit) setFormat(value json.RawMessage) {
+	e.row.Format = formatStandard
+	if strictjson.IsNull(value) {
+		return
+	}
+
+	e.row.Format = strictjson.Text(value, e.at+".format", &e.faults)
+	if e.row.Format != formatStandard && e.row.Format != cloudevent.Format {
+		e.faults.Add(e.at+".format", "must be standard or cloudevents")
+	}
 }
 
 func (e *endpointEdit) setTimeout(value json.RawMessage) {

@@ -18,9 +18,10 @@ type endpointRevision struct {
 	EndpointID    uuid.UUID  `json:"endpoint_id" format:"uuid"`
 	At            time.Time  `json:"at" doc:"When it was written, on the database's clock: it holds from the commit on, a little later."`
 	FirstKnown    bool       `json:"first_known" doc:"True of the oldest one of an endpoint that was made before revisions were kept: it was so when it was changed last, at that time, and what it was before is not known."`
-	Changed       []string   `json:"changed" nullable:"false" example:"[\"event_types\"]" doc:"What differs from the revision before: event_types, filter, status, host, timeout_ms, max_in_flight, rate_limit, retry_schedule, retry_jitter, deleted. Empty: it is the first."`
+	Changed       []string   `json:"changed" nullable:"false" example:"[\"event_types\"]" doc:"What differs from the revision before: event_types, filter, labels, status, host, timeout_ms, max_in_flight, rate_limit, retry_schedule, retry_jitter, deleted. Empty: it is the first."`
 	EventTypes    []string   `json:"event_types" nullable:"false" doc:"Empty: all."`
 	Filter        filterBody `json:"filter" doc:"Null: none."`
+	Labels        []string   `json:"labels" nullable:"false" doc:"Empty: it gets events with and without."`
 	Status        string     `json:"status" enum:"enabled,paused,disabled"`
 	StatusReason  string     `json:"status_reason" doc:"As the endpoint's."`
 	Host          *string    `json:"host" example:"example.com" doc:"Of its URL, with its port. Null: it is erased."`
@@ -83,7 +84,7 @@ func (s *Server) listRevisions(ctx context.Context, in *listRevisionsInput) (*pa
 func newRevisionAnswer(endpointID uuid.UUID, r db.ListEndpointRevisionsRow, key principal) endpointRevision {
 	v := endpointRevision{
 		ID: r.ID, EndpointID: endpointID, At: r.At.UTC(), FirstKnown: r.FirstKnown, Changed: r.Changed,
-		EventTypes: r.EventTypes, Filter: filterBody{r.Filter},
+		EventTypes: r.EventTypes, Filter: filterBody{r.Filter}, Labels: r.Labels,
 		Status: string(r.Status), StatusReason: r.StatusReason, Host: r.Host,
 		TimeoutMS: r.TimeoutMS, MaxInFlight: r.MaxInFlight,
 		RateLimit:     newRateLimit(db.Endpoint{RateLimit: r.RateLimit, RatePer: r.RatePer, RateBurst: r.RateBurst}),

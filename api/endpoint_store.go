@@ -94,7 +94,7 @@ func (s *Server) insertEndpoint(
 		TenantID: e.TenantID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
 		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, RetryJitter: e.RetryJitter, Metadata: e.Metadata,
 		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst, UID: e.UID,
-		Filter: e.Filter, FilterPath: e.FilterPath,
+		Filter: e.Filter, FilterPath: e.FilterPath, Labels: e.Labels, Format: e.Format,
 	})
 	if err != nil {
 		return row, err
@@ -148,6 +148,7 @@ func (s *Server) updateEndpoint(
 		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
 		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, RetryJitter: e.RetryJitter, Metadata: e.Metadata,
 		Status: e.Status, StatusReason: statusReasonAPI, UID: e.UID, Filter: e.Filter, FilterPath: e.FilterPath,
+		Labels: e.Labels, Format: e.Format,
 		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})
 	if err != nil {
@@ -185,7 +186,9 @@ func (e *endpointEdit) changed(before db.Endpoint) (names []string) {
 		{"description", a.Description == b.Description},
 		{"event_types", slices.Equal(a.EventTypes, b.EventTypes)},
 		{"filter", bytes.Equal(a.Filter, b.Filter)},
+		{"format", a.Format == b.Format},
 		{"headers", maps.Equal(textsOf(a.Headers), textsOf(b.Headers))},
+		{"labels", slices.Equal(a.Labels, b.Labels)},
 		{"max_in_flight", a.MaxInFlight == b.MaxInFlight},
 		{"metadata", maps.Equal(textsOf(a.Metadata), textsOf(b.Metadata))},
 		{"rate_limit", same(a.RateLimit, b.RateLimit) && a.RatePer == b.RatePer && a.RateBurst == b.RateBurst},

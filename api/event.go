@@ -31,6 +31,7 @@ type event struct {
 	TenantID      string    `json:"tenant_id" example:"acme" doc:"The customer whose endpoints get the event."`
 	Type          string    `json:"type" example:"invoice.paid" doc:"The event type."`
 	CreatedAt     time.Time `json:"created_at" doc:"The time inside the id, on the database's clock."`
+	Labels        []string  `json:"labels" nullable:"false" doc:"Empty: none."`
 	DeliveryCount int64     `json:"delivery_count" example:"1" doc:"How many deliveries it has made: one for each endpoint that was subscribed."`
 }
 
@@ -49,13 +50,15 @@ func (receipt) SchemaName() string { return "Stored" }
 
 // fullEvent is an event with its deliveries. The payload is added by hand, after the rest was encoded.
 type fullEvent struct {
-	ID         uuid.UUID  `json:"id" format:"uuid" doc:"The event's id, a UUIDv7: the header webhook-id of every attempt."`
-	TenantID   string     `json:"tenant_id" example:"acme"`
-	Type       string     `json:"type" example:"invoice.paid"`
-	CreatedAt  time.Time  `json:"created_at" doc:"The time inside the id, on the database's clock."`
-	Deliveries []delivery `json:"deliveries" nullable:"false" doc:"One for each endpoint that was subscribed."`
-	Erased     bool       `json:"payload_erased" doc:"True if the payload is gone, by the payloads' retention or because it was erased; payload is null then."`
-	Payload    any        `json:"payload,omitempty" required:"true" doc:"The payload, byte for byte as it was published and as it is sent."`
+	ID         uuid.UUID         `json:"id" format:"uuid" doc:"The event's id, a UUIDv7: the header webhook-id of every attempt."`
+	TenantID   string            `json:"tenant_id" example:"acme"`
+	Type       string            `json:"type" example:"invoice.paid"`
+	CreatedAt  time.Time         `json:"created_at" doc:"The time inside the id, on the database's clock."`
+	Labels     []string          `json:"labels" nullable:"false" doc:"Empty: none."`
+	Headers    map[string]string `json:"headers" doc:"Those that its requests have; empty: none of its own, or they are erased."`
+	Deliveries []delivery        `json:"deliveries" nullable:"false" doc:"One for each endpoint that was subscribed."`
+	Erased     bool              `json:"payload_erased" doc:"True if the payload is gone, by the payloads' retention or because it was erased; payload is null then."`
+	Payload    any               `json:"payload,omitempty" required:"true" doc:"The payload, byte for byte as it was published and as it is sent."`
 }
 
 // batchReceipt is the answer for a batch.
@@ -89,6 +92,7 @@ type listEventsInput struct {
 	TenantID string `query:"tenant_id" maxLength:"255" doc:"Only events of this tenant."`
 	Type     string `query:"type" maxLength:"255" doc:"Only events of this type: invoice.paid, or invoice.* for each type below invoice."`
 	Key      string `query:"idempotency_key" maxLength:"255" doc:"Only the event that was published with this key. Needs tenant_id, unless the API key is bound to one."`
+	Label    string `query:"label" maxLength:"64" doc:"Only events with this label."`
 	Since    moment `query:"since" doc:"Only events of this time or later."`
 	Until    moment `query:"until" doc:"Only events before this time."`
 	Order    string `query:"order" enum:"asc,desc" default:"desc" doc:"By time: asc begins with the oldest."`
@@ -267,6 +271,7 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*pageOutp
 		TenantID: f.tenant(in.TenantID), ScanRows: listRows,
 	}
 	p.Type, p.TypePrefix = f.eventType(in.Type)
+	p.Label = f.text("query.label", in.Label)
 
 	var err error
 	if p.Only, err = s.keyedEvent(ctx, f, p.TenantID, in.Key); err != nil {
@@ -308,7 +313,8 @@ func (s *Server) keyedEvent(ctx context.Context, f *paging, tenantID *string, ke
 
 func newEventAnswer(r db.ListEventsRow) event {
 	return event{
-		ID: r.ID, TenantID: r.TenantID, Type: r.Type, CreatedAt: r.CreatedAt.UTC(), DeliveryCount: r.DeliveryCount,
+		ID: r.ID, TenantID: r.TenantID, Type: r.Type, CreatedAt: r.CreatedAt.UTC(), Labels: r.Labels,
+		DeliveryCount: r.DeliveryCount,
 	}
 }
 
@@ -331,7 +337,10 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 
 	head := fullEvent{
 		ID: row.ID, TenantID: row.TenantID, Type: row.Type, CreatedAt: row.CreatedAt.UTC(),
-		Deliveries: make([]delivery, len(rows)), Erased: row.Payload == "",
+		Labels: row.Labels, Headers: textsOf(row.Headers), Deliveries: make([]delivery, len(rows)), Erased: row.Payload == "",
+	}
+	if head.Headers == nil {
+		head.Headers = map[string]string{}
 	}
 	for i, r := range rows {
 		head.Deliveries[i] = newDelivery(db.GetDeliveryRow(r))

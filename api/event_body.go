@@ -15,10 +15,12 @@ import (
 type newEvent struct {
 	_ struct{} `additionalProperties:"false"`
 
-	TenantID       string  `json:"tenant_id,omitempty" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose endpoints get the event: a label that you choose, at most 255 bytes, without control characters. Absent: the one that the key is bound to."`
-	Type           string  `json:"type" maxLength:"255" pattern:"^[A-Za-z0-9_]+(\\.[A-Za-z0-9_]+)*$" example:"invoice.paid" doc:"Names of letters, digits and _ joined by dots. Types that begin with outhook. are reserved."`
-	Payload        any     `json:"payload" example:"{\"amount\": 4200}" doc:"Any JSON value, at most 262,144 bytes and 512 levels deep. It is stored, signed and sent byte for byte."`
-	IdempotencyKey *string `json:"idempotency_key,omitempty" nullable:"true" maxLength:"255" example:"payment-8812" doc:"Unique per tenant until the retention ends, at most 255 bytes. A second event with the same key, type and payload is a duplicate and stored once; with another type or payload it is refused (409)."`
+	TenantID       string            `json:"tenant_id,omitempty" minLength:"1" maxLength:"255" example:"acme" doc:"The customer whose endpoints get the event: a label that you choose, at most 255 bytes, without control characters. Absent: the one that the key is bound to."`
+	Type           string            `json:"type" maxLength:"255" pattern:"^[A-Za-z0-9_]+(\\.[A-Za-z0-9_]+)*$" example:"invoice.paid" doc:"Names of letters, digits and _ joined by dots. Types that begin with outhook. are reserved."`
+	Payload        any               `json:"payload" example:"{\"amount\": 4200}" doc:"Any JSON value, at most 262,144 bytes and 512 levels deep. It is stored, signed and sent byte for byte."`
+	Labels         []string          `json:"labels,omitempty" nullable:"true" maxItems:"10" example:"[\"eu\"]" doc:"Endpoints with labels get the events that have one of theirs. Names of letters, digits and _ . : -, at most 64 bytes each."`
+	Headers        map[string]string `json:"headers,omitempty" nullable:"true" doc:"Sent with each request, to all endpoints; they are not signed. Names in lower case that begin with x-, or baggage or tracestate; not x-forwarded- and the like. Visible ASCII, 2 KiB together. An endpoint's own header of the same name goes first."`
+	IdempotencyKey *string           `json:"idempotency_key,omitempty" nullable:"true" maxLength:"255" example:"payment-8812" doc:"Unique per tenant until the retention ends, at most 255 bytes. A second event with the same key, type and payload is a duplicate and stored once; with another type or payload it is refused (409)."`
 }
 
 // newBatch documents the body of a batch.
@@ -128,6 +130,12 @@ func decodeMembers(object json.RawMessage, tenantID, at string, f *problem.Fault
 			e.Type = strictjson.Text(value, at+".type", f)
 		case "payload":
 			e.Payload = value
+		case "labels":
+			if !strictjson.IsNull(value) {
+				e.Labels = strictjson.Texts(value, at+".labels", f)
+			}
+		case "headers":
+			e.Headers = headersOf(value, at+".headers", f)
 		case "idempotency_key":
 			if !strictjson.IsNull(value) {
 				e.IdempotencyKey = strictjson.Text(value, at+".idempotency_key", f)
@@ -144,6 +152,23 @@ func decodeMembers(object json.RawMessage, tenantID, at string, f *problem.Fault
 		}
 	}
 	return e
+}
+
+// headersOf reads the headers of an event; null is none.
+func headersOf(value json.RawMessage, at string, f *problem.Faults) map[string]string {
+	if strictjson.IsNull(value) {
+		return nil
+	}
+
+	headers := map[string]string{}
+	for name, text := range strictjson.TextPatch(value, at, f) {
+		if text == nil {
+			f.Add(strictjson.MemberLocation(at, name), "must be a string")
+			continue
+		}
+		headers[name] = *text
+	}
+	return headers
 }
 
 // checkEvent applies the rules that all ways of enqueueing share, and the server's own limit.

@@ -128,6 +128,19 @@ func neverDelivered() []noneCase {
 			s.patch(adminKey, `{"event_types":["a"]}`)
 			s.exec(`UPDATE outhook.events SET payload = NULL WHERE id = $1`, s.event)
 		}},
+		{"other labels", "other_labels", `^the event has none of the labels that the endpoint wanted: eu, us, since \S+Z or earlier$`, nil, false, func(s *situation) {
+			s.make(`,"labels":["eu","us"]`)
+			s.publish(`1,"labels":["asia"]`)
+		}},
+		{"no labels", "other_labels", `^the event has none of the labels that the endpoint wanted: eu, since ` + `.*` + makesUp, nil, true, func(s *situation) {
+			s.make(`,"labels":["eu"]`)
+			s.send("a")
+			s.patch(adminKey, `{"labels":null}`)
+		}},
+		{"its labels, and filtered", "filtered", `amount >= 1000 was false`, nil, false, func(s *situation) {
+			s.make(`,"labels":["eu"],"filter":{"data":{"amount":{"$gte":1000}}}`)
+			s.publish(`1,"labels":["eu"]`)
+		}},
 		{"filtered", "filtered", `^the endpoint's filter did not let it through: amount >= 1000 was false \(amount is 420\); it had this filter since \S+Z or earlier$`, nil, false, func(s *situation) {
 			s.make(`,"filter":{"data":{"amount":{"$gte":1000}}}`)
 			s.publish(`{"amount": 420}`)

@@ -464,7 +464,7 @@ const loadDeliveries = `-- name: LoadDeliveries :many
 
 WITH n AS MATERIALIZED (
     SELECT v.id, v.url, v.headers, v.secret_headers, v.timeout_ms, v.retry_schedule, v.retry_jitter, v.max_in_flight, v.lane,
-        v.status, v.deleted_at,
+        v.status, v.deleted_at, v.format,
         EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = v.tenant_id AND p.resumed_at IS NULL) AS tenant_paused,
         (SELECT array_agg(s.key_id ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
             WHERE s.endpoint_id = v.id AND (s.expires_at IS NULL OR s.expires_at > now())) AS secret_key_ids,
@@ -473,8 +473,8 @@ WITH n AS MATERIALIZED (
     FROM outhook.endpoints AS v WHERE v.id = ANY ($2::uuid[])
 )
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
-    e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, e.traceparent,
-    n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
+    e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, e.traceparent, e.headers AS event_headers,
+    e.created_at, n.format, n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
     n.tenant_paused::boolean AS tenant_paused, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, coalesce(j.attempted_at, 'epoch')::timestamptz AS job_attempted_at,
     (j.state IS NOT DISTINCT FROM 'running' AND NOT j.metadata ? 'cancel_attempted_at')::boolean AS job_running,
@@ -485,7 +485,7 @@ FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id,
 JOIN n ON n.id = k.endpoint_id
 CROSS JOIN LATERAL (SELECT s.event_id, s.endpoint_id, s.job_id, s.next_attempt_at, s.completed_at, s.state, s.attempt_count, s.try_count, s.reason FROM outhook.deliveries AS s WHERE s.event_id = k.event_id
     AND s.endpoint_id = k.endpoint_id AND s.event_id >= '00000000-0000-0000-0000-000000000000' AND s.event_id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' OFFSET 0) AS d
-CROSS JOIN LATERAL (SELECT s.id, s.created_at, s.tenant_id, s.type, s.payload, s.traceparent FROM outhook.events AS s WHERE s.id = k.event_id
+CROSS JOIN LATERAL (SELECT s.id, s.created_at, s.tenant_id, s.type, s.payload, s.traceparent, s.labels, s.headers, s.deliver_at, s.withdrawn_at FROM outhook.events AS s WHERE s.id = k.event_id
     AND s.id >= '00000000-0000-0000-0000-000000000000' AND s.id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' OFFSET 0) AS e
 LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state, s.metadata FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true
 `
@@ -502,6 +502,9 @@ type LoadDeliveriesRow struct {
 	Type           string
 	Payload        string
 	Traceparent    *string
+	EventHeaders   json.RawMessage
+	CreatedAt      time.Time
+	Format         string
 	URL            string
 	Headers        json.RawMessage
 	SecretHeaders  json.RawMessage
@@ -554,6 +557,9 @@ func (q *Queries) LoadDeliveries(ctx context.Context, db DBTX, eventIDs []uuid.U
 			&i.Type,
 			&i.Payload,
 			&i.Traceparent,
+			&i.EventHeaders,
+			&i.CreatedAt,
+			&i.Format,
 			&i.URL,
 			&i.Headers,
 			&i.SecretHeaders,

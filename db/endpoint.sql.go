@@ -60,7 +60,7 @@ UPDATE outhook.endpoints
 SET status = 'disabled', status_reason = $1, status_changed_at = now(), cancel_since = now(),
     updated_at = greatest(now(), updated_at + interval '1 us')
 WHERE id = $2 AND status <> 'disabled' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format
 `
 
 func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, iD uuid.UUID) (Endpoint, error) {
@@ -95,6 +95,8 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 		&i.UID,
 		&i.Filter,
 		&i.FilterPath,
+		&i.Labels,
+		&i.Format,
 	)
 	return i, err
 }
@@ -139,7 +141,7 @@ func (q *Queries) FindEndpointOfURL(ctx context.Context, db DBTX, tenantID strin
 }
 
 const getEndpoint = `-- name: GetEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -174,20 +176,23 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 		&i.UID,
 		&i.Filter,
 		&i.FilterPath,
+		&i.Labels,
+		&i.Format,
 	)
 	return i, err
 }
 
 const insertEndpoint = `-- name: InsertEndpoint :one
 INSERT INTO outhook.endpoints (id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter,
-    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, filter, filter_path, lane, lane_reason)
+    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, filter, filter_path, labels, format, lane, lane_reason)
 VALUES (outhook.uuid_v7(), $1, $2, $3, $4::text[], $5, $6, $7::integer[],
     $8::double precision, $9,
     coalesce(nullif($10::integer, 0), 32), $11::integer, coalesce(nullif($12::text, ''), 'second'),
     greatest($13::integer, 1), $14::text, $15::json, $16::jsonpath,
+    coalesce($17::text[], '{}'), coalesce(nullif($18::text, ''), 'standard'),
     CASE WHEN $11::integer > 0 THEN 'limited' ELSE '' END,
     CASE WHEN $11::integer > 0 THEN 'it has a rate limit' ELSE '' END)
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format
 `
 
 type InsertEndpointParams struct {
@@ -207,6 +212,8 @@ type InsertEndpointParams struct {
 	UID           *string
 	Filter        json.RawMessage
 	FilterPath    *string
+	Labels        []string
+	Format        string
 }
 
 func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpointParams) (Endpoint, error) {
@@ -227,6 +234,8 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		arg.UID,
 		arg.Filter,
 		arg.FilterPath,
+		arg.Labels,
+		arg.Format,
 	)
 	var i Endpoint
 	err := row.Scan(
@@ -258,6 +267,8 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		&i.UID,
 		&i.Filter,
 		&i.FilterPath,
+		&i.Labels,
+		&i.Format,
 	)
 	return i, err
 }
@@ -272,7 +283,7 @@ func (q *Queries) InsertEndpointSecret(ctx context.Context, db DBTX, endpointID 
 }
 
 const listEndpoints = `-- name: ListEndpoints :many
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path FROM outhook.endpoints AS n
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format FROM outhook.endpoints AS n
 WHERE n.deleted_at IS NULL
     AND ($1::text IS NULL OR n.tenant_id = $1)
     AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN n.id > $2 ELSE n.id < $2 END)
@@ -286,9 +297,10 @@ WHERE n.deleted_at IS NULL
         SELECT FROM (SELECT lower(substring(n.url FROM '(?i)^https?://([^/?#]+)')) AS host) AS u
         WHERE lower($8) IN (u.host, substring(u.host FROM '^(.*?)(?::[0-9]*)?$'))))
     AND ($9::text IS NULL OR n.event_types = '{}' OR n.event_types && outhook.type_patterns($9))
-    AND n.metadata @> $10::jsonb
+    AND ($10::text IS NULL OR $10 = ANY (n.labels))
+    AND n.metadata @> $11::jsonb
 ORDER BY CASE WHEN $3 THEN n.id END, CASE WHEN NOT $3 THEN n.id END DESC
-LIMIT $11
+LIMIT $12
 `
 
 type ListEndpointsParams struct {
@@ -301,6 +313,7 @@ type ListEndpointsParams struct {
 	Health      *string
 	URLHost     *string
 	EventType   *string
+	Label       *string
 	Metadata    json.RawMessage
 	MaxRows     int32
 }
@@ -316,6 +329,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 		arg.Health,
 		arg.URLHost,
 		arg.EventType,
+		arg.Label,
 		arg.Metadata,
 		arg.MaxRows,
 	)
@@ -355,6 +369,8 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 			&i.UID,
 			&i.Filter,
 			&i.FilterPath,
+			&i.Labels,
+			&i.Format,
 		); err != nil {
 			return nil, err
 		}
@@ -367,7 +383,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 }
 
 const lockEndpoint = `-- name: LockEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -402,6 +418,8 @@ func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endp
 		&i.UID,
 		&i.Filter,
 		&i.FilterPath,
+		&i.Labels,
+		&i.Format,
 	)
 	return i, err
 }
@@ -410,15 +428,16 @@ const previewWants = `-- name: PreviewWants :one
 SELECT count(*)::integer AS events, count(*) FILTER (WHERE w.wants IS NOT NULL)::integer AS readable,
     count(*) FILTER (WHERE w.wants)::integer AS wanted, coalesce(min(w.created_at), 'epoch')::timestamptz AS oldest
 FROM (SELECT v.created_at, CASE WHEN v.doc IS NOT NULL THEN outhook.endpoint_wants($1::text[], outhook.type_patterns(v.type),
-        $2::jsonpath, v.doc) END AS wants
-    FROM (SELECT e.created_at, e.type, outhook.event_document(e.tenant_id, e.type, e.payload) AS doc FROM outhook.events AS e
-        WHERE e.tenant_id = $3::text AND e.id >= $4::uuid AND e.id < $5::uuid AND e.type <> 'outhook.test'
-        ORDER BY e.id DESC LIMIT $6) AS v) AS w
+        $2::jsonpath, v.doc, $3::text[], v.labels) END AS wants
+    FROM (SELECT e.created_at, e.type, e.labels, outhook.event_document(e.tenant_id, e.type, e.payload) AS doc FROM outhook.events AS e
+        WHERE e.tenant_id = $4::text AND e.id >= $5::uuid AND e.id < $6::uuid AND e.type <> 'outhook.test'
+        ORDER BY e.id DESC LIMIT $7) AS v) AS w
 `
 
 type PreviewWantsParams struct {
 	EventTypes []string
 	FilterPath *string
+	Labels     []string
 	TenantID   string
 	Low        uuid.UUID
 	High       uuid.UUID
@@ -433,11 +452,12 @@ type PreviewWantsRow struct {
 }
 
 // Of a tenant's last max_rows events from low to before high, how many there are, how many have a payload that can be looked
-// into, and how many of those an endpoint with these event types and this filter would get.
+// into, and how many of those an endpoint with these event types, labels and this filter would get.
 func (q *Queries) PreviewWants(ctx context.Context, db DBTX, arg PreviewWantsParams) (PreviewWantsRow, error) {
 	row := db.QueryRow(ctx, previewWants,
 		arg.EventTypes,
 		arg.FilterPath,
+		arg.Labels,
 		arg.TenantID,
 		arg.Low,
 		arg.High,
@@ -458,24 +478,25 @@ UPDATE outhook.endpoints SET
     url = $1, description = $2, event_types = $3::text[], headers = $4,
     timeout_ms = $5, retry_schedule = $6::integer[], retry_jitter = $7::double precision,
     metadata = $8, uid = $9::text, filter = $10::json, filter_path = $11::jsonpath,
+    labels = $12::text[], format = $13::text,
     -- Never the same twice: it is the endpoint's ETag.
     updated_at = greatest(now(), updated_at + interval '1 us'),
-    max_in_flight = $12, rate_limit = $13::integer, rate_per = $14, rate_burst = $15,
+    max_in_flight = $14, rate_limit = $15::integer, rate_per = $16, rate_burst = $17,
     -- A rate limit needs a lane of its own, also for what shares the queue of bursts; a slow endpoint has one.
-    lane = CASE WHEN $13::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
-        WHEN $13::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
-    lane_reason = CASE WHEN $13::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
-        WHEN $13::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
-    lane_changed_at = CASE WHEN ($13::integer IS NOT NULL AND lane IN ('', 'bulk'))
-        OR ($13::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
-    status = $16::outhook.endpoint_status,
-    status_reason = CASE WHEN status = $16::outhook.endpoint_status THEN status_reason ELSE $17 END,
-    status_changed_at = CASE WHEN status = $16::outhook.endpoint_status THEN status_changed_at ELSE now() END,
+    lane = CASE WHEN $15::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
+        WHEN $15::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
+    lane_reason = CASE WHEN $15::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
+        WHEN $15::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
+    lane_changed_at = CASE WHEN ($15::integer IS NOT NULL AND lane IN ('', 'bulk'))
+        OR ($15::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
+    status = $18::outhook.endpoint_status,
+    status_reason = CASE WHEN status = $18::outhook.endpoint_status THEN status_reason ELSE $19 END,
+    status_changed_at = CASE WHEN status = $18::outhook.endpoint_status THEN status_changed_at ELSE now() END,
     -- The pacer cancels what is pending, unless it is enabled again meanwhile.
-    cancel_since = CASE WHEN status = $16::outhook.endpoint_status THEN cancel_since
-        WHEN $16::outhook.endpoint_status = 'disabled' THEN now() END
-WHERE id = $18
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path
+    cancel_since = CASE WHEN status = $18::outhook.endpoint_status THEN cancel_since
+        WHEN $18::outhook.endpoint_status = 'disabled' THEN now() END
+WHERE id = $20
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format
 `
 
 type UpdateEndpointParams struct {
@@ -490,6 +511,8 @@ type UpdateEndpointParams struct {
 	UID           *string
 	Filter        json.RawMessage
 	FilterPath    *string
+	Labels        []string
+	Format        string
 	MaxInFlight   int32
 	RateLimit     *int32
 	RatePer       string
@@ -512,6 +535,8 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		arg.UID,
 		arg.Filter,
 		arg.FilterPath,
+		arg.Labels,
+		arg.Format,
 		arg.MaxInFlight,
 		arg.RateLimit,
 		arg.RatePer,
@@ -550,6 +575,8 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		&i.UID,
 		&i.Filter,
 		&i.FilterPath,
+		&i.Labels,
+		&i.Format,
 	)
 	return i, err
 }

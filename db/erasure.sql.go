@@ -87,7 +87,7 @@ func (q *Queries) EraseDeliveries(ctx context.Context, db DBTX, arg EraseDeliver
 
 const eraseEndpoints = `-- name: EraseEndpoints :execrows
 UPDATE outhook.endpoints AS n
-SET deleted_at = coalesce(n.deleted_at, now()), cancel_since = coalesce(n.cancel_since, now()), updated_at = now(), uid = NULL, url = '', description = '', event_types = '{}', filter = NULL, filter_path = NULL, headers = '{}', secret_headers = '{}',
+SET deleted_at = coalesce(n.deleted_at, now()), cancel_since = coalesce(n.cancel_since, now()), updated_at = now(), uid = NULL, url = '', description = '', event_types = '{}', filter = NULL, filter_path = NULL, labels = '{}', headers = '{}', secret_headers = '{}',
     metadata = '{}', status_reason = ''
 FROM (SELECT v.id FROM outhook.endpoints AS v
     WHERE v.tenant_id = $1 AND v.created_at <= $2 AND v.url <> '' ORDER BY v.id LIMIT $3 FOR UPDATE) AS k
@@ -104,9 +104,9 @@ func (q *Queries) EraseEndpoints(ctx context.Context, db DBTX, tenantID string, 
 }
 
 const eraseEvents = `-- name: EraseEvents :execrows
-UPDATE outhook.events AS e SET payload = NULL, traceparent = NULL
+UPDATE outhook.events AS e SET payload = NULL, traceparent = NULL, labels = NULL, headers = NULL
 WHERE e.id = ANY ($1::uuid[]) AND e.id BETWEEN $2::uuid AND $3::uuid
-    AND (e.payload IS NOT NULL OR e.traceparent IS NOT NULL)
+    AND (e.payload IS NOT NULL OR e.traceparent IS NOT NULL OR e.labels IS NOT NULL OR e.headers IS NOT NULL)
 `
 
 func (q *Queries) EraseEvents(ctx context.Context, db DBTX, eventIDs []uuid.UUID, low uuid.UUID, high uuid.UUID) (int64, error) {
@@ -157,10 +157,10 @@ func (q *Queries) EraseOperations(ctx context.Context, db DBTX, requestedAt time
 }
 
 const erasePayload = `-- name: ErasePayload :execrows
-UPDATE outhook.events SET payload = NULL WHERE id = $1 AND payload IS NOT NULL
+UPDATE outhook.events SET payload = NULL, headers = NULL WHERE id = $1 AND payload IS NOT NULL
 `
 
-// Of one event.
+// Of one event, and its headers.
 func (q *Queries) ErasePayload(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
 	result, err := db.Exec(ctx, erasePayload, id)
 	if err != nil {

@@ -5,18 +5,31 @@ package db
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
 )
 
 const countFanOut = `-- name: CountFanOut :one
-SELECT outhook.fan_out_sizes($1::text[], $2::text[])::integer[] AS sizes
+SELECT outhook.fan_out_sizes($1::text[], $2::text[], ($3::text[])::json[], $4::text[])::integer[] AS sizes
 `
 
-// How many deliveries each event would have.
-func (q *Queries) CountFanOut(ctx context.Context, db DBTX, tenantIds []string, types []string) ([]int32, error) {
-	row := db.QueryRow(ctx, countFanOut, tenantIds, types)
+type CountFanOutParams struct {
+	TenantIds []string
+	Types     []string
+	Payloads  []string
+	Labels    []string
+}
+
+// How many deliveries each event would have. The payloads are JSON: enqueue_many has said of no other that it makes too many.
+func (q *Queries) CountFanOut(ctx context.Context, db DBTX, arg CountFanOutParams) ([]int32, error) {
+	row := db.QueryRow(ctx, countFanOut,
+		arg.TenantIds,
+		arg.Types,
+		arg.Payloads,
+		arg.Labels,
+	)
 	var sizes []int32
 	err := row.Scan(&sizes)
 	return sizes, err
@@ -26,7 +39,7 @@ const enqueueMany = `-- name: EnqueueMany :many
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
     e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count
 FROM outhook.enqueue_many($1::text[], $2::text[], $3::text[], $4::text[], true,
-    $5::text[])
+    $5::text[], $6::text[], $7::text[])
     AS e (index, event_id, created_at, duplicate, conflict, delivery_count)
 `
 
@@ -36,6 +49,8 @@ type EnqueueManyParams struct {
 	Payloads        []string
 	IdempotencyKeys []string
 	Traceparents    []string
+	Labels          []string
+	Headers         []string
 }
 
 type EnqueueManyRow struct {
@@ -55,6 +70,8 @@ func (q *Queries) EnqueueMany(ctx context.Context, db DBTX, arg EnqueueManyParam
 		arg.Payloads,
 		arg.IdempotencyKeys,
 		arg.Traceparents,
+		arg.Labels,
+		arg.Headers,
 	)
 	if err != nil {
 		return nil, err
@@ -94,7 +111,9 @@ func (q *Queries) FindKeyedEvent(ctx context.Context, db DBTX, tenantID string, 
 }
 
 const getEvent = `-- name: GetEvent :one
-SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload FROM outhook.events AS e WHERE e.id = $1
+SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, coalesce(e.labels, '{}')::text[] AS labels,
+    e.headers
+FROM outhook.events AS e WHERE e.id = $1
 `
 
 type GetEventRow struct {
@@ -103,6 +122,8 @@ type GetEventRow struct {
 	TenantID  string
 	Type      string
 	Payload   string
+	Labels    []string
+	Headers   json.RawMessage
 }
 
 // The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
@@ -116,6 +137,8 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id uuid.UUID) (GetEvent
 		&i.TenantID,
 		&i.Type,
 		&i.Payload,
+		&i.Labels,
+		&i.Headers,
 	)
 	return i, err
 }
@@ -132,27 +155,28 @@ func (q *Queries) GetEventTenant(ctx context.Context, db DBTX, id uuid.UUID) (st
 }
 
 const listEvents = `-- name: ListEvents :many
-SELECT w.id, w.created_at, w.tenant_id, w.type,
+SELECT w.id, w.created_at, w.tenant_id, w.type, coalesce(w.labels, '{}')::text[] AS labels,
     (SELECT count(*) FROM outhook.deliveries AS d
         WHERE d.event_id = w.id AND d.event_id >= $1::uuid AND d.event_id < $2::uuid) AS delivery_count,
     w.matches::boolean AS matches, (w.n = $3::integer)::boolean AS is_last
-FROM (SELECT e.id, e.created_at, e.tenant_id, e.type,
+FROM (SELECT e.id, e.created_at, e.tenant_id, e.type, e.labels,
         row_number() OVER (ORDER BY CASE WHEN $4::boolean THEN e.id END, CASE WHEN NOT $4 THEN e.id END DESC) AS n,
         ($5::text IS NULL OR e.type = $5)
-            AND ($6::text IS NULL OR starts_with(e.type, $6)) AS matches
+            AND ($6::text IS NULL OR coalesce($6 = ANY (e.labels), false))
+            AND ($7::text IS NULL OR starts_with(e.type, $7)) AS matches
     FROM outhook.events AS e
     WHERE e.id >= $1 AND e.id < $2
-        AND ($7::text IS NULL OR e.tenant_id = $7)
-        AND ($8::uuid IS NULL OR e.id = $8)
-        AND ($9::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor($9))
-        AND ($10::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor($10))
-        AND ($11::uuid IS NULL
-            OR CASE WHEN $4 THEN e.id > $11 ELSE e.id < $11 END)
+        AND ($8::text IS NULL OR e.tenant_id = $8)
+        AND ($9::uuid IS NULL OR e.id = $9)
+        AND ($10::timestamptz IS NULL OR e.id >= outhook.uuid_v7_floor($10))
+        AND ($11::timestamptz IS NULL OR e.id < outhook.uuid_v7_floor($11))
+        AND ($12::uuid IS NULL
+            OR CASE WHEN $4 THEN e.id > $12 ELSE e.id < $12 END)
     ORDER BY CASE WHEN $4 THEN e.id END, CASE WHEN NOT $4 THEN e.id END DESC
     LIMIT $3) AS w
 WHERE w.matches OR w.n = $3::integer
 ORDER BY CASE WHEN $4 THEN w.id END, CASE WHEN NOT $4 THEN w.id END DESC
-LIMIT $12
+LIMIT $13
 `
 
 type ListEventsParams struct {
@@ -161,6 +185,7 @@ type ListEventsParams struct {
 	ScanRows   int32
 	Ascending  bool
 	Type       *string
+	Label      *string
 	TypePrefix *string
 	TenantID   *string
 	Only       *uuid.UUID
@@ -175,6 +200,7 @@ type ListEventsRow struct {
 	CreatedAt     time.Time
 	TenantID      string
 	Type          string
+	Labels        []string
 	DeliveryCount int64
 	Matches       bool
 	IsLast        bool
@@ -190,6 +216,7 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 		arg.ScanRows,
 		arg.Ascending,
 		arg.Type,
+		arg.Label,
 		arg.TypePrefix,
 		arg.TenantID,
 		arg.Only,
@@ -210,6 +237,7 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 			&i.CreatedAt,
 			&i.TenantID,
 			&i.Type,
+			&i.Labels,
 			&i.DeliveryCount,
 			&i.Matches,
 			&i.IsLast,

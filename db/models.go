@@ -345,6 +345,8 @@ type Endpoint struct {
 	UID             *string
 	Filter          json.RawMessage
 	FilterPath      *string
+	Labels          []string
+	Format          string
 }
 
 type EndpointHealth struct {

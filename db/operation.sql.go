@@ -856,12 +856,12 @@ func (q *Queries) ScanEndedDeliveries(ctx context.Context, db DBTX, arg ScanEnde
 const scanMissedEvents = `-- name: ScanMissedEvents :many
 SELECT w.id AS event_id, (w.payload IS NOT NULL AND w.type <> 'outhook.test'
         AND outhook.endpoint_wants(n.event_types, outhook.type_patterns(w.type), n.filter_path,
-            outhook.event_document(n.tenant_id, w.type, w.payload))
+            outhook.event_document(n.tenant_id, w.type, w.payload), n.labels, w.labels)
         AND ($1::text[] = '{}' OR outhook.type_patterns(w.type) && $1::text[])
         AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id
             AND d.event_id >= $2 AND d.event_id < $3))::boolean AS matches
 FROM outhook.endpoints AS n
-CROSS JOIN LATERAL (SELECT e.id, e.type, e.payload FROM outhook.events AS e
+CROSS JOIN LATERAL (SELECT e.id, e.type, e.payload, e.labels FROM outhook.events AS e
     WHERE e.tenant_id = n.tenant_id AND e.id > $4::uuid AND e.id >= $2::uuid AND e.id < $3::uuid AND e.id >= outhook.uuid_v7_floor($5::timestamptz)
         AND e.id >= outhook.uuid_v7_floor(n.created_at) AND e.id < outhook.uuid_v7_floor($6::timestamptz)
     ORDER BY e.id LIMIT $7) AS w

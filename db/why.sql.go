@@ -251,38 +251,39 @@ func (q *Queries) ExplainDeliveries(ctx context.Context, db DBTX, arg ExplainDel
 
 const explainMisses = `-- name: ExplainMisses :many
 WITH b AS MATERIALIZED (
-    SELECT outhook.event_document(e.tenant_id, e.type, e.payload) AS doc FROM outhook.events AS e WHERE e.id = $1::uuid
+    SELECT outhook.event_document(e.tenant_id, e.type, e.payload) AS doc FROM outhook.events AS e WHERE e.id = $2::uuid
 ), c AS (
     SELECT n.id FROM outhook.endpoints AS n
-    WHERE n.tenant_id = $2::text AND n.deleted_at IS NULL AND $3::uuid IS NULL
-        AND ($4::uuid IS NULL OR n.id > $4)
+    WHERE n.tenant_id = $3::text AND n.deleted_at IS NULL AND $4::uuid IS NULL
+        AND ($5::uuid IS NULL OR n.id > $5)
     UNION
     SELECT v.endpoint_id FROM outhook.endpoint_revisions AS v
-    WHERE v.tenant_id = $2 AND v.deleted AND v.at >= $5::timestamptz AND $3::uuid IS NULL
-        AND ($4::uuid IS NULL OR v.endpoint_id > $4)
+    WHERE v.tenant_id = $3 AND v.deleted AND v.at >= $6::timestamptz AND $4::uuid IS NULL
+        AND ($5::uuid IS NULL OR v.endpoint_id > $5)
     UNION ALL
     SELECT n.id FROM outhook.endpoints AS n
-    WHERE n.id = $3::uuid AND n.tenant_id = $2
-        AND ($4::uuid IS NULL OR n.id > $4)
+    WHERE n.id = $4::uuid AND n.tenant_id = $3
+        AND ($5::uuid IS NULL OR n.id > $5)
 ), k AS MATERIALIZED (
-    SELECT c.id, p.list AS patterns FROM c, (SELECT outhook.type_patterns($6::text) AS list) AS p
-    WHERE NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = $1::uuid AND d.endpoint_id = c.id)
-    ORDER BY c.id LIMIT $7
+    SELECT c.id, p.list AS patterns FROM c, (SELECT outhook.type_patterns($7::text) AS list) AS p
+    WHERE NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = $2::uuid AND d.endpoint_id = c.id)
+    ORDER BY c.id LIMIT $8
 )
 SELECT n.id AS endpoint_id, n.tenant_id, n.created_at, n.deleted_at, (n.url = '')::boolean AS erased,
     (n.deleted_at IS NULL AND n.status <> 'disabled' AND outhook.endpoint_wants(n.event_types, k.patterns, n.filter_path,
-        (SELECT b.doc FROM b)))::boolean AS wants_now,
+        (SELECT b.doc FROM b), n.labels, $1::text[]))::boolean AS wants_now,
     n.status, r.id AS was_id, r.at AS was_at, coalesce(r.first_known, false)::boolean AS was_first_known,
     coalesce(r.changed, '{}')::text[] AS was_changed, coalesce(r.event_types, '{}')::text[] AS was_event_types,
     coalesce(r.status::text, '')::text AS was_status, coalesce(r.status_reason, '')::text AS was_status_reason,
     r.status_changed_at AS was_status_changed_at, coalesce(r.deleted, false)::boolean AS was_deleted,
     coalesce(r.event_types = '{}' OR r.event_types && k.patterns, false)::boolean AS was_subscribed,
-    coalesce(outhook.endpoint_wants(r.event_types, k.patterns, r.filter_path, (SELECT b.doc FROM b)), false)::boolean AS was_wanted,
+    coalesce(outhook.endpoint_wants(r.event_types, k.patterns, r.filter_path, (SELECT b.doc FROM b), r.labels, $1), false)::boolean AS was_wanted,
+    coalesce(r.labels = '{}' OR r.labels && $1, false)::boolean AS was_labelled, coalesce(r.labels, '{}')::text[] AS was_labels,
     coalesce(r.filter::text, '')::text AS was_filter,
     (r.filter_path IS NULL OR (SELECT b.doc FROM b) IS NOT NULL)::boolean AS was_readable,
     (p.id IS NOT NULL)::boolean AS has_before,
     coalesce(p.status <> 'disabled' AND NOT p.deleted AND outhook.endpoint_wants(p.event_types, k.patterns, p.filter_path,
-        (SELECT b.doc FROM b)), false)::boolean AS before_wanted,
+        (SELECT b.doc FROM b), p.labels, $1), false)::boolean AS before_wanted,
     f.id AS first_id, f.at AS first_at, coalesce(f.first_known, false)::boolean AS first_known,
     coalesce(f.status::text, '')::text AS first_status, coalesce(f.status_reason, '')::text AS first_status_reason,
     f.status_changed_at AS first_status_changed_at,
@@ -290,7 +291,7 @@ SELECT n.id AS endpoint_id, n.tenant_id, n.created_at, n.deleted_at, (n.url = ''
 FROM k
 JOIN outhook.endpoints AS n ON n.id = k.id
 LEFT JOIN outhook.endpoint_revisions AS r ON r.endpoint_id = k.id AND r.id = (SELECT v.id FROM outhook.endpoint_revisions AS v
-    WHERE v.endpoint_id = k.id AND v.id <= $1::uuid ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1)
+    WHERE v.endpoint_id = k.id AND v.id <= $2::uuid ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1)
 LEFT JOIN outhook.endpoint_revisions AS p ON p.endpoint_id = k.id AND p.id = (SELECT v.id FROM outhook.endpoint_revisions AS v
     WHERE v.endpoint_id = k.id AND v.id < r.id AND NOT r.deleted AND r.status <> 'disabled'
     ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1)
@@ -307,6 +308,7 @@ ORDER BY k.id
 `
 
 type ExplainMissesParams struct {
+	Labels       []string
 	EventID      uuid.UUID
 	TenantID     string
 	EndpointID   *uuid.UUID
@@ -335,6 +337,8 @@ type ExplainMissesRow struct {
 	WasDeleted           bool
 	WasSubscribed        bool
 	WasWanted            bool
+	WasLabelled          bool
+	WasLabels            []string
 	WasFilter            string
 	WasReadable          bool
 	HasBefore            bool
@@ -352,10 +356,11 @@ type ExplainMissesRow struct {
 // What is known of the endpoints of an event's tenant that the event has no delivery for, in their order: those that there are,
 // and those that were deleted since @deleted_since; or the one that is asked for, whenever it was deleted. was_…: of the
 // revision that held when the event was enqueued. before_…: whether the one before that wanted the event. first_…: of the
-// first one that is known, if none held then. was_subscribed: by its event types alone; was_wanted: by its filter, too, which
-// is evaluated on the payload that is left; was_readable: there is one that it can look into. by: who gave the endpoint the status that it had then, or deleted it.
+// first one that is known, if none held then. was_subscribed: by its event types alone; was_labelled: by its labels; was_wanted: by
+// both and its filter, which is evaluated on the payload that is left; was_readable: there is one that it can look into. by: who gave the endpoint the status that it had then, or deleted it.
 func (q *Queries) ExplainMisses(ctx context.Context, db DBTX, arg ExplainMissesParams) ([]ExplainMissesRow, error) {
 	rows, err := db.Query(ctx, explainMisses,
+		arg.Labels,
 		arg.EventID,
 		arg.TenantID,
 		arg.EndpointID,
@@ -390,6 +395,8 @@ func (q *Queries) ExplainMisses(ctx context.Context, db DBTX, arg ExplainMissesP
 			&i.WasDeleted,
 			&i.WasSubscribed,
 			&i.WasWanted,
+			&i.WasLabelled,
+			&i.WasLabels,
 			&i.WasFilter,
 			&i.WasReadable,
 			&i.HasBefore,
@@ -414,7 +421,9 @@ func (q *Queries) ExplainMisses(ctx context.Context, db DBTX, arg ExplainMissesP
 }
 
 const getEventHead = `-- name: GetEventHead :one
-SELECT e.id, e.tenant_id, e.type, e.created_at, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e WHERE e.id = $1
+SELECT e.id, e.tenant_id, e.type, e.created_at, (e.payload IS NOT NULL)::boolean AS has_payload,
+    coalesce(e.labels, '{}')::text[] AS labels
+FROM outhook.events AS e WHERE e.id = $1
 `
 
 type GetEventHeadRow struct {
@@ -423,6 +432,7 @@ type GetEventHeadRow struct {
 	Type       string
 	CreatedAt  time.Time
 	HasPayload bool
+	Labels     []string
 }
 
 func (q *Queries) GetEventHead(ctx context.Context, db DBTX, id uuid.UUID) (GetEventHeadRow, error) {
@@ -434,6 +444,7 @@ func (q *Queries) GetEventHead(ctx context.Context, db DBTX, id uuid.UUID) (GetE
 		&i.Type,
 		&i.CreatedAt,
 		&i.HasPayload,
+		&i.Labels,
 	)
 	return i, err
 }

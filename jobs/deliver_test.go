@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
@@ -71,6 +72,31 @@ func TestDeliver(t *testing.T) {
 		b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
 		require.Equal(t, []string{"application/vnd.s3cret+json"}, b.receiver.received()[0].header.Values("accept"))
 		require.Contains(t, string(b.attempts(t, eventID)[0].RequestHeaders), `"accept": "[redacted]"`)
+	})
+
+	t.Run("SendsTheHeadersOfItsEvent", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, secret := b.endpoint(t, func(p *db.InsertEndpointParams) {
+			p.Headers = json.RawMessage(`{"x-own": "the endpoint's"}`)
+		})
+		var eventID uuid.UUID
+		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT outhook.enqueue($1, 'invoice.paid', '{}',
+			headers => '{"x-source": "s3cret \"a\"", "x-own": "the event''s", "baggage": "k=v", "tracestate": "a=b"}')`, tenant).Scan(&eventID))
+		b.start(t, b.config(t))
+
+		b.awaitState(t, eventID, endpointID, db.DeliveryStateSucceeded)
+		got := b.receiver.received()[0]
+		for name, value := range map[string]string{
+			"x-source": `s3cret "a"`, "x-own": "the endpoint's", "baggage": "k=v", "tracestate": "a=b", "webhook-id": eventID.String(),
+		} {
+			require.Equal(t, []string{value}, got.header.Values(name), name)
+		}
+		require.Empty(t, got.header.Values("ce-id"))
+		verifier, err := standardwebhooks.NewWebhook(secret.Reveal())
+		require.NoError(t, err)
+		require.NoError(t, verifier.Verify(got.body, got.header))
+		require.Contains(t, string(b.attempts(t, eventID)[0].RequestHeaders), `"x-source": "[redacted]"`)
 	})
 
 	t.Run("GivesUpWhenTheScheduleIsUsedUp", func(t *testing.T) {

@@ -163,21 +163,30 @@ func (o declared) triggerDiffers(ctx context.Context, tx pgx.Tx) (bool, error) {
 }
 
 // applyFunction replaces a function, which nobody waits for, if it is not what is declared. One whose result or
-// argument names have changed is dropped and made anew, and who might execute it may go on.
+// argument names have changed is dropped and made anew, and who might execute it may go on. So is one that has got
+// arguments behind those of before: with defaults, they are for the same calls, and two functions would be one too
+// many.
 func (o declared) applyFunction(ctx context.Context, tx pgx.Tx) (bool, error) {
 	const definitions = `SELECT pg_get_functiondef(t.oid), coalesce((SELECT pg_get_functiondef(p.oid) FROM pg_proc AS p
-			WHERE p.pronamespace = t.pronamespace AND p.proname = $2 AND p.proargtypes = t.proargtypes), '')
+			WHERE p.pronamespace = t.pronamespace AND p.proname = $2 AND p.proargtypes = t.proargtypes), ''),
+			EXISTS (SELECT FROM pg_proc AS p WHERE p.pronamespace = t.pronamespace AND p.proname = $2
+				AND p.pronargs < t.pronargs AND starts_with(t.proargtypes::text || ' ', p.proargtypes::text || ' '))
 		FROM pg_proc AS t WHERE t.pronamespace = 'outhook'::regnamespace AND t.proname = $1`
 	trial := o.name + "_declared"
 	var is, was string
+	var shorter bool
 	err := undone(ctx, tx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, strings.Replace(o.sql, "outhook."+o.name+"(", "outhook."+trial+"(", 1)); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, definitions, trial, o.name).Scan(&is, &was)
+		return tx.QueryRow(ctx, definitions, trial, o.name).Scan(&is, &was, &shorter)
 	})
-	if err != nil || was == strings.Replace(is, "outhook."+trial+"(", "outhook."+o.name+"(", 1) {
+	same := was == strings.Replace(is, "outhook."+trial+"(", "outhook."+o.name+"(", 1)
+	switch {
+	case err != nil || same && !shorter:
 		return false, err
+	case shorter:
+		return true, o.lengthen(ctx, tx)
 	}
 
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
@@ -191,22 +200,64 @@ func (o declared) applyFunction(ctx context.Context, tx pgx.Tx) (bool, error) {
 	return true, err
 }
 
-// remake drops the function that o can't replace and makes o, with the rights that the dropped one gave.
-func (o declared) remake(ctx context.Context, tx pgx.Tx) error {
-	const arguments = `SELECT p.oid::regprocedure::text, coalesce(array_agg(a.grantee::regrole::text)
-			FILTER (WHERE a.grantee <> p.proowner AND a.grantee <> 0), '{}')
+// function is one that there is, and who may execute it beside its owner.
+type function struct {
+	Signature string
+	Types     string // of its arguments
+	Grantees  []string
+}
+
+// there returns the functions of o's name.
+func (o declared) there(ctx context.Context, tx pgx.Tx) ([]function, error) {
+	const known = `SELECT p.oid::regprocedure::text, p.proargtypes::text || ' ',
+			coalesce(array_agg(a.grantee::regrole::text) FILTER (WHERE a.grantee <> p.proowner AND a.grantee <> 0), '{}')
 		FROM pg_proc AS p LEFT JOIN LATERAL aclexplode(p.proacl) AS a ON true
-		WHERE p.pronamespace = 'outhook'::regnamespace AND p.proname = $1 GROUP BY p.oid`
-	rows, err := tx.Query(ctx, arguments, o.name)
+		WHERE p.pronamespace = 'outhook'::regnamespace AND p.proname = $1 GROUP BY p.oid ORDER BY p.pronargs`
+	rows, err := tx.Query(ctx, known, o.name)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[function])
+}
+
+// lengthen makes o, drops those that have its first arguments and no more, and gives it the rights that they gave.
+func (o declared) lengthen(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, o.sql); err != nil {
+		return err
+	}
+	all, err := o.there(ctx, tx)
 	if err != nil {
 		return err
 	}
 
-	type function struct {
-		Signature string
-		Grantees  []string
+	for i, long := range all {
+		for _, short := range all[:i] {
+			if !strings.HasPrefix(long.Types, short.Types) {
+				continue
+			}
+			list := []string{"DROP FUNCTION " + short.Signature}
+			for _, grantee := range short.Grantees {
+				list = append(list, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s TO %s", long.Signature, grantee))
+			}
+			if err := execEach(ctx, tx, list); err != nil {
+				return fmt.Errorf("replacing %s: %w: %s", short.Signature, err, detailOf(err))
+			}
+		}
 	}
-	olds, err := pgx.CollectRows(rows, pgx.RowToStructByPos[function])
+	return nil
+}
+
+// detailOf returns what Postgres says beside an error, like what depends on something.
+func detailOf(err error) string {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.Detail
+	}
+	return ""
+}
+
+// remake drops the function that o can't replace and makes o, with the rights that the dropped one gave.
+func (o declared) remake(ctx context.Context, tx pgx.Tx) error {
+	olds, err := o.there(ctx, tx)
 	if err != nil {
 		return err
 	}

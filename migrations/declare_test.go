@@ -149,6 +149,21 @@ LANGUAGE sql STABLE PARALLEL SAFE RETURN 'now';`)}})
 	require.Contains(t, rights(t, pool, "outhook_server"), "EXECUTE outhook.rfc3339(timestamp with time zone)")
 	require.NotContains(t, rights(t, pool, "public"), "EXECUTE outhook.rfc3339(timestamp with time zone)")
 
+	// A function gets an argument: the one of before goes, and who might call it goes on, with the same calls.
+	_, err = declare(fstest.MapFS{"rfc3339.sql": {Data: []byte(`CREATE OR REPLACE FUNCTION outhook.rfc3339(at timestamptz, zone text DEFAULT 'UTC') RETURNS varchar
+LANGUAGE sql STABLE PARALLEL SAFE RETURN zone;`)}})
+	require.NoError(t, err)
+	require.Equal(t, "UTC", value[string](t, pool, `SELECT outhook.rfc3339(now())`))
+	require.Contains(t, rights(t, pool, role), "EXECUTE outhook.rfc3339(timestamp with time zone,text)")
+	require.Equal(t, 1, value[int](t, pool, `SELECT count(*) FROM pg_proc WHERE proname = 'rfc3339'`))
+
+	// What somebody has built into an object of his own is not taken from him: he is told of it.
+	exec(t, pool, `CREATE VIEW public.of_others AS SELECT outhook.rfc3339(now()) AS at`)
+	_, err = declare(fstest.MapFS{"rfc3339.sql": {Data: []byte(`CREATE OR REPLACE FUNCTION outhook.rfc3339(at timestamptz, zone text DEFAULT 'UTC', more text DEFAULT '') RETURNS varchar
+LANGUAGE sql STABLE PARALLEL SAFE RETURN zone;`)}})
+	require.ErrorContains(t, err, "view public.of_others depends on function")
+	exec(t, pool, `DROP VIEW public.of_others; DROP FUNCTION outhook.rfc3339`)
+
 	// A view gets a column.
 	text, err := os.ReadFile("declared/report_events.sql")
 	require.NoError(t, err)

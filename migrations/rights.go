@@ -82,7 +82,7 @@ FROM (
 	UNION ALL
 	SELECT a.privilege_type, t.attname, 'TABLE', c.oid::regclass::text, a.grantee, c.relowner
 	FROM pg_class AS c JOIN pg_attribute AS t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a
-	WHERE c.relnamespace = 'outhook'::regnamespace
+	WHERE NOT t.attisdropped AND c.relnamespace = 'outhook'::regnamespace
 	UNION ALL
 	SELECT a.privilege_type, '', 'FUNCTION', p.oid::regprocedure::text, a.grantee, p.proowner
 	FROM pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a

@@ -14,7 +14,7 @@
 -- narrow range and would scan all that lies between them (measured: 9.8 ms a group instead of 0.5).
 WITH n AS MATERIALIZED (
     SELECT v.id, v.url, v.headers, v.secret_headers, v.timeout_ms, v.retry_schedule, v.retry_jitter, v.max_in_flight, v.lane,
-        v.status, v.deleted_at,
+        v.status, v.deleted_at, v.format,
         EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = v.tenant_id AND p.resumed_at IS NULL) AS tenant_paused,
         (SELECT array_agg(s.key_id ORDER BY s.id DESC) FROM outhook.endpoint_secrets AS s
             WHERE s.endpoint_id = v.id AND (s.expires_at IS NULL OR s.expires_at > now())) AS secret_key_ids,
@@ -23,8 +23,8 @@ WITH n AS MATERIALIZED (
     FROM outhook.endpoints AS v WHERE v.id = ANY (@endpoint_ids::uuid[])
 )
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
-    e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, e.traceparent,
-    n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
+    e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, e.traceparent, e.headers AS event_headers,
+    e.created_at, n.format, n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
     n.tenant_paused::boolean AS tenant_paused, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, coalesce(j.attempted_at, 'epoch')::timestamptz AS job_attempted_at,
     (j.state IS NOT DISTINCT FROM 'running' AND NOT j.metadata ? 'cancel_attempted_at')::boolean AS job_running,

@@ -1,10 +1,11 @@
 -- name: InsertEndpoint :one
 INSERT INTO outhook.endpoints (id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter,
-    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, filter, filter_path, lane, lane_reason)
+    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, filter, filter_path, labels, format, lane, lane_reason)
 VALUES (outhook.uuid_v7(), @tenant_id, @url, @description, @event_types::text[], @headers, @timeout_ms, @retry_schedule::integer[],
     sqlc.narg('retry_jitter')::double precision, @metadata,
     coalesce(nullif(@max_in_flight::integer, 0), 32), sqlc.narg('rate_limit')::integer, coalesce(nullif(@rate_per::text, ''), 'second'),
     greatest(@rate_burst::integer, 1), sqlc.narg('uid')::text, sqlc.narg('filter')::json, sqlc.narg('filter_path')::jsonpath,
+    coalesce(sqlc.narg('labels')::text[], '{}'), coalesce(nullif(@format::text, ''), 'standard'),
     CASE WHEN sqlc.narg('rate_limit')::integer > 0 THEN 'limited' ELSE '' END,
     CASE WHEN sqlc.narg('rate_limit')::integer > 0 THEN 'it has a rate limit' ELSE '' END)
 RETURNING *;
@@ -58,6 +59,7 @@ WHERE n.deleted_at IS NULL
         SELECT FROM (SELECT lower(substring(n.url FROM '(?i)^https?://([^/?#]+)')) AS host) AS u
         WHERE lower(sqlc.narg('url_host')) IN (u.host, substring(u.host FROM '^(.*?)(?::[0-9]*)?$'))))
     AND (sqlc.narg('event_type')::text IS NULL OR n.event_types = '{}' OR n.event_types && outhook.type_patterns(sqlc.narg('event_type')))
+    AND (sqlc.narg('label')::text IS NULL OR sqlc.narg('label') = ANY (n.labels))
     AND n.metadata @> @metadata::jsonb
 ORDER BY CASE WHEN @ascending THEN n.id END, CASE WHEN NOT @ascending THEN n.id END DESC
 LIMIT @max_rows;
@@ -67,6 +69,7 @@ UPDATE outhook.endpoints SET
     url = @url, description = @description, event_types = @event_types::text[], headers = @headers,
     timeout_ms = @timeout_ms, retry_schedule = @retry_schedule::integer[], retry_jitter = sqlc.narg('retry_jitter')::double precision,
     metadata = @metadata, uid = sqlc.narg('uid')::text, filter = sqlc.narg('filter')::json, filter_path = sqlc.narg('filter_path')::jsonpath,
+    labels = @labels::text[], format = @format::text,
     -- Never the same twice: it is the endpoint's ETag.
     updated_at = greatest(now(), updated_at + interval '1 us'),
     max_in_flight = @max_in_flight, rate_limit = sqlc.narg('rate_limit')::integer, rate_per = @rate_per, rate_burst = @rate_burst,
@@ -98,11 +101,11 @@ UPDATE outhook.endpoints SET deleted_at = now(), cancel_since = now(), updated_a
 
 -- name: PreviewWants :one
 -- Of a tenant's last max_rows events from low to before high, how many there are, how many have a payload that can be looked
--- into, and how many of those an endpoint with these event types and this filter would get.
+-- into, and how many of those an endpoint with these event types, labels and this filter would get.
 SELECT count(*)::integer AS events, count(*) FILTER (WHERE w.wants IS NOT NULL)::integer AS readable,
     count(*) FILTER (WHERE w.wants)::integer AS wanted, coalesce(min(w.created_at), 'epoch')::timestamptz AS oldest
 FROM (SELECT v.created_at, CASE WHEN v.doc IS NOT NULL THEN outhook.endpoint_wants(@event_types::text[], outhook.type_patterns(v.type),
-        sqlc.narg('filter_path')::jsonpath, v.doc) END AS wants
-    FROM (SELECT e.created_at, e.type, outhook.event_document(e.tenant_id, e.type, e.payload) AS doc FROM outhook.events AS e
+        sqlc.narg('filter_path')::jsonpath, v.doc, @labels::text[], v.labels) END AS wants
+    FROM (SELECT e.created_at, e.type, e.labels, outhook.event_document(e.tenant_id, e.type, e.payload) AS doc FROM outhook.events AS e
         WHERE e.tenant_id = @tenant_id::text AND e.id >= @low::uuid AND e.id < @high::uuid AND e.type <> 'outhook.test'
         ORDER BY e.id DESC LIMIT @max_rows) AS v) AS w;

@@ -37,7 +37,7 @@ WHERE id = @id;
 -- name: EraseEndpoints :execrows
 -- Ends up to max_rows endpoints of a tenant and erases what they say of it. The rows stay for the log.
 UPDATE outhook.endpoints AS n
-SET deleted_at = coalesce(n.deleted_at, now()), cancel_since = coalesce(n.cancel_since, now()), updated_at = now(), uid = NULL, url = '', description = '', event_types = '{}', filter = NULL, filter_path = NULL, headers = '{}', secret_headers = '{}',
+SET deleted_at = coalesce(n.deleted_at, now()), cancel_since = coalesce(n.cancel_since, now()), updated_at = now(), uid = NULL, url = '', description = '', event_types = '{}', filter = NULL, filter_path = NULL, labels = '{}', headers = '{}', secret_headers = '{}',
     metadata = '{}', status_reason = ''
 FROM (SELECT v.id FROM outhook.endpoints AS v
     WHERE v.tenant_id = @tenant_id AND v.created_at <= @requested_at AND v.url <> '' ORDER BY v.id LIMIT @max_rows FOR UPDATE) AS k
@@ -91,13 +91,13 @@ WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id B
 RETURNING d.job_id;
 
 -- name: EraseEvents :execrows
-UPDATE outhook.events AS e SET payload = NULL, traceparent = NULL
+UPDATE outhook.events AS e SET payload = NULL, traceparent = NULL, labels = NULL, headers = NULL
 WHERE e.id = ANY (@event_ids::uuid[]) AND e.id BETWEEN @low::uuid AND @high::uuid
-    AND (e.payload IS NOT NULL OR e.traceparent IS NOT NULL);
+    AND (e.payload IS NOT NULL OR e.traceparent IS NOT NULL OR e.labels IS NOT NULL OR e.headers IS NOT NULL);
 
 -- name: ErasePayload :execrows
--- Of one event.
-UPDATE outhook.events SET payload = NULL WHERE id = @id AND payload IS NOT NULL;
+-- Of one event, and its headers.
+UPDATE outhook.events SET payload = NULL, headers = NULL WHERE id = @id AND payload IS NOT NULL;
 
 -- name: EraseAnswers :execrows
 -- What the receivers of an event answered, which may repeat its payload.

@@ -1,7 +1,9 @@
 -- name: GetEvent :one
 -- The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
 -- Empty: it is gone.
-SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload FROM outhook.events AS e WHERE e.id = @id;
+SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, coalesce(e.labels, '{}')::text[] AS labels,
+    e.headers
+FROM outhook.events AS e WHERE e.id = @id;
 
 -- name: GetEventTenant :one
 SELECT e.tenant_id FROM outhook.events AS e WHERE e.id = @id;
@@ -10,13 +12,14 @@ SELECT e.tenant_id FROM outhook.events AS e WHERE e.id = @id;
 -- Of the next scan_rows events of a tenant, or of all, from low to before high (the days whose partitions are locked): those
 -- that match, without payloads, and the last of the scan_rows, whether it matches or not: from it the caller goes on. So a
 -- statement does bounded work, however few match. ascending is a constant when it is planned, and the order that of an index.
-SELECT w.id, w.created_at, w.tenant_id, w.type,
+SELECT w.id, w.created_at, w.tenant_id, w.type, coalesce(w.labels, '{}')::text[] AS labels,
     (SELECT count(*) FROM outhook.deliveries AS d
         WHERE d.event_id = w.id AND d.event_id >= @low::uuid AND d.event_id < @high::uuid) AS delivery_count,
     w.matches::boolean AS matches, (w.n = @scan_rows::integer)::boolean AS is_last
-FROM (SELECT e.id, e.created_at, e.tenant_id, e.type,
+FROM (SELECT e.id, e.created_at, e.tenant_id, e.type, e.labels,
         row_number() OVER (ORDER BY CASE WHEN @ascending::boolean THEN e.id END, CASE WHEN NOT @ascending THEN e.id END DESC) AS n,
         (sqlc.narg('type')::text IS NULL OR e.type = sqlc.narg('type'))
+            AND (sqlc.narg('label')::text IS NULL OR coalesce(sqlc.narg('label') = ANY (e.labels), false))
             AND (sqlc.narg('type_prefix')::text IS NULL OR starts_with(e.type, sqlc.narg('type_prefix'))) AS matches
     FROM outhook.events AS e
     WHERE e.id >= @low AND e.id < @high
@@ -37,15 +40,15 @@ LIMIT @max_rows;
 SELECT k.event_id FROM outhook.event_keys AS k WHERE k.tenant_id = @tenant_id AND k.idempotency_key = @idempotency_key;
 
 -- name: CountFanOut :one
--- How many deliveries each event would have.
-SELECT outhook.fan_out_sizes(@tenant_ids::text[], @types::text[])::integer[] AS sizes;
+-- How many deliveries each event would have. The payloads are JSON: enqueue_many has said of no other that it makes too many.
+SELECT outhook.fan_out_sizes(@tenant_ids::text[], @types::text[], (@payloads::text[])::json[], sqlc.narg('labels')::text[])::integer[] AS sizes;
 
 -- name: EnqueueMany :many
 -- The REST API's way in: a group of events, in the order given. It wakes the workers once they are committed (WakeWorkers).
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
     e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count
 FROM outhook.enqueue_many(@tenant_ids::text[], @types::text[], @payloads::text[], @idempotency_keys::text[], true,
-    sqlc.narg('traceparents')::text[])
+    sqlc.narg('traceparents')::text[], sqlc.narg('labels')::text[], sqlc.narg('headers')::text[])
     AS e (index, event_id, created_at, duplicate, conflict, delivery_count);
 
 -- name: WakeWorkers :exec

@@ -211,12 +211,12 @@ SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'availa
 -- without having a delivery of them. None from before the endpoint was created, and none if it is disabled.
 SELECT w.id AS event_id, (w.payload IS NOT NULL AND w.type <> 'outhook.test'
         AND outhook.endpoint_wants(n.event_types, outhook.type_patterns(w.type), n.filter_path,
-            outhook.event_document(n.tenant_id, w.type, w.payload))
+            outhook.event_document(n.tenant_id, w.type, w.payload), n.labels, w.labels)
         AND (@event_types::text[] = '{}' OR outhook.type_patterns(w.type) && @event_types::text[])
         AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id
             AND d.event_id >= @low AND d.event_id < @high))::boolean AS matches
 FROM outhook.endpoints AS n
-CROSS JOIN LATERAL (SELECT e.id, e.type, e.payload FROM outhook.events AS e
+CROSS JOIN LATERAL (SELECT e.id, e.type, e.payload, e.labels FROM outhook.events AS e
     WHERE e.tenant_id = n.tenant_id AND e.id > @cursor_event_id::uuid AND e.id >= @low::uuid AND e.id < @high::uuid AND e.id >= outhook.uuid_v7_floor(@since::timestamptz)
         AND e.id >= outhook.uuid_v7_floor(n.created_at) AND e.id < outhook.uuid_v7_floor(@until::timestamptz)
     ORDER BY e.id LIMIT @max_rows) AS w

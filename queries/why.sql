@@ -87,14 +87,16 @@ GROUP BY 1, 2, 3, 4
 ORDER BY 1, max(m.number) DESC;
 
 -- name: GetEventHead :one
-SELECT e.id, e.tenant_id, e.type, e.created_at, (e.payload IS NOT NULL)::boolean AS has_payload FROM outhook.events AS e WHERE e.id = @id;
+SELECT e.id, e.tenant_id, e.type, e.created_at, (e.payload IS NOT NULL)::boolean AS has_payload,
+    coalesce(e.labels, '{}')::text[] AS labels
+FROM outhook.events AS e WHERE e.id = @id;
 
 -- name: ExplainMisses :many
 -- What is known of the endpoints of an event's tenant that the event has no delivery for, in their order: those that there are,
 -- and those that were deleted since @deleted_since; or the one that is asked for, whenever it was deleted. was_…: of the
 -- revision that held when the event was enqueued. before_…: whether the one before that wanted the event. first_…: of the
--- first one that is known, if none held then. was_subscribed: by its event types alone; was_wanted: by its filter, too, which
--- is evaluated on the payload that is left; was_readable: there is one that it can look into. by: who gave the endpoint the status that it had then, or deleted it.
+-- first one that is known, if none held then. was_subscribed: by its event types alone; was_labelled: by its labels; was_wanted: by
+-- both and its filter, which is evaluated on the payload that is left; was_readable: there is one that it can look into. by: who gave the endpoint the status that it had then, or deleted it.
 WITH b AS MATERIALIZED (
     SELECT outhook.event_document(e.tenant_id, e.type, e.payload) AS doc FROM outhook.events AS e WHERE e.id = @event_id::uuid
 ), c AS (
@@ -116,18 +118,19 @@ WITH b AS MATERIALIZED (
 )
 SELECT n.id AS endpoint_id, n.tenant_id, n.created_at, n.deleted_at, (n.url = '')::boolean AS erased,
     (n.deleted_at IS NULL AND n.status <> 'disabled' AND outhook.endpoint_wants(n.event_types, k.patterns, n.filter_path,
-        (SELECT b.doc FROM b)))::boolean AS wants_now,
+        (SELECT b.doc FROM b), n.labels, @labels::text[]))::boolean AS wants_now,
     n.status, r.id AS was_id, r.at AS was_at, coalesce(r.first_known, false)::boolean AS was_first_known,
     coalesce(r.changed, '{}')::text[] AS was_changed, coalesce(r.event_types, '{}')::text[] AS was_event_types,
     coalesce(r.status::text, '')::text AS was_status, coalesce(r.status_reason, '')::text AS was_status_reason,
     r.status_changed_at AS was_status_changed_at, coalesce(r.deleted, false)::boolean AS was_deleted,
     coalesce(r.event_types = '{}' OR r.event_types && k.patterns, false)::boolean AS was_subscribed,
-    coalesce(outhook.endpoint_wants(r.event_types, k.patterns, r.filter_path, (SELECT b.doc FROM b)), false)::boolean AS was_wanted,
+    coalesce(outhook.endpoint_wants(r.event_types, k.patterns, r.filter_path, (SELECT b.doc FROM b), r.labels, @labels), false)::boolean AS was_wanted,
+    coalesce(r.labels = '{}' OR r.labels && @labels, false)::boolean AS was_labelled, coalesce(r.labels, '{}')::text[] AS was_labels,
     coalesce(r.filter::text, '')::text AS was_filter,
     (r.filter_path IS NULL OR (SELECT b.doc FROM b) IS NOT NULL)::boolean AS was_readable,
     (p.id IS NOT NULL)::boolean AS has_before,
     coalesce(p.status <> 'disabled' AND NOT p.deleted AND outhook.endpoint_wants(p.event_types, k.patterns, p.filter_path,
-        (SELECT b.doc FROM b)), false)::boolean AS before_wanted,
+        (SELECT b.doc FROM b), p.labels, @labels), false)::boolean AS before_wanted,
     f.id AS first_id, f.at AS first_at, coalesce(f.first_known, false)::boolean AS first_known,
     coalesce(f.status::text, '')::text AS first_status, coalesce(f.status_reason, '')::text AS first_status_reason,
     f.status_changed_at AS first_status_changed_at,

@@ -347,6 +347,8 @@ type ListEndpointsParams struct {
 	URLHost string
 	// Only endpoints that are subscribed to events of this type.
 	EventType string
+	// Only endpoints that have this label.
+	Label string
 	// Only endpoints whose metadata has these values: metadata[plan]=gold.
 	Metadata map[string]string
 	// By time: asc begins with the oldest.
@@ -380,6 +382,9 @@ func (c *Client) ListEndpoints(ctx context.Context, params ListEndpointsParams, 
 	}
 	if params.EventType != "" {
 		r.Query.Set("event_type", params.EventType)
+	}
+	if params.Label != "" {
+		r.Query.Set("label", params.Label)
 	}
 	for name, value := range params.Metadata {
 		r.Query.Set("metadata["+name+"]", value)
@@ -727,6 +732,8 @@ type ListEventsParams struct {
 	Type string
 	// Only the event that was published with this key. Needs tenant_id, unless the API key is bound to one.
 	IdempotencyKey string
+	// Only events with this label.
+	Label string
 	// Only events of this time or later.
 	Since time.Time
 	// Only events before this time.
@@ -751,6 +758,9 @@ func (c *Client) ListEvents(ctx context.Context, params ListEventsParams, option
 	}
 	if params.IdempotencyKey != "" {
 		r.Query.Set("idempotency_key", params.IdempotencyKey)
+	}
+	if params.Label != "" {
+		r.Query.Set("label", params.Label)
 	}
 	if !params.Since.IsZero() {
 		r.Query.Set("since", params.Since.Format(time.RFC3339Nano))

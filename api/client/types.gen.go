@@ -30,7 +30,8 @@ type Attempt struct {
 	Outcome string `json:"outcome"`
 	// The address that was connected to.
 	RemoteAddr *string `json:"remote_addr"`
-	// The headers that were sent; the signature and the values of the endpoint's own headers are redacted.
+	// The headers that were sent; the signature and the values of the endpoint's own headers and the event's are
+	// redacted.
 	RequestHeaders map[string]string `json:"request_headers"`
 	// The beginning of the answer's body. In lists only with bodies=true; null without.
 	ResponseBody *string `json:"response_body"`
@@ -179,12 +180,16 @@ type Endpoint struct {
 	EventTypes []string `json:"event_types"`
 	// Which events of these types it gets, by their content. Null: all.
 	Filter json.RawMessage `json:"filter"`
+	// cloudevents: its requests are CloudEvents 1.0 in binary mode, with ce- headers beside all others.
+	Format string `json:"format"`
 
 	Headers map[string]string `json:"headers"`
 
 	Health EndpointHealth `json:"health"`
 
 	ID string `json:"id"`
+	// It gets the events that have one of these. Empty: all.
+	Labels []string `json:"labels"`
 	// Where its deliveries wait.
 	Lane Lane `json:"lane"`
 
@@ -238,8 +243,12 @@ type EndpointChange struct {
 	EventTypes Change[[]string] `json:"event_types,omitzero"`
 	// It replaces the one that there is; null: none. Deliveries that exist stay as they are.
 	Filter Change[json.RawMessage] `json:"filter,omitzero"`
+
+	Format Change[string] `json:"format,omitzero"`
 	// Merged with those that there are: null removes one, or all.
 	Headers Change[map[string]string] `json:"headers,omitzero"`
+
+	Labels Change[[]string] `json:"labels,omitzero"`
 
 	MaxInFlight Change[int] `json:"max_in_flight,omitzero"`
 	// Merged with what there is: null removes one, or all.
@@ -294,8 +303,8 @@ type EndpointRevision struct {
 	// Whose key ordered it, as in the audit trail; a tenant is shown operator for a key that is not its own. Null:
 	// nobody's, like a worker that disabled it after a 410; status_reason says why.
 	By *string `json:"by"`
-	// What differs from the revision before: event_types, filter, status, host, timeout_ms, max_in_flight, rate_limit,
-	// retry_schedule, retry_jitter, deleted. Empty: it is the first.
+	// What differs from the revision before: event_types, filter, labels, status, host, timeout_ms, max_in_flight,
+	// rate_limit, retry_schedule, retry_jitter, deleted. Empty: it is the first.
 	Changed []string `json:"changed"`
 
 	Deleted bool `json:"deleted"`
@@ -314,6 +323,8 @@ type EndpointRevision struct {
 	ID string `json:"id"`
 	// As in the audit trail.
 	KeyID *string `json:"key_id"`
+	// Empty: it gets events with and without.
+	Labels []string `json:"labels"`
 
 	MaxInFlight int `json:"max_in_flight"`
 	// Null: none.
@@ -383,6 +394,8 @@ type Event struct {
 	DeliveryCount int `json:"delivery_count"`
 	// The event's id, a UUIDv7: the header webhook-id of every attempt.
 	ID string `json:"id"`
+	// Empty: none.
+	Labels []string `json:"labels"`
 	// The customer whose endpoints get the event.
 	TenantID string `json:"tenant_id"`
 	// The event type.
@@ -408,6 +421,8 @@ type FilterTrial struct {
 	EventTypes []string `json:"event_types,omitzero"`
 	// As an endpoint's. Absent: none.
 	Filter json.RawMessage `json:"filter,omitzero"`
+	// As an endpoint's. Absent or empty: all.
+	Labels []string `json:"labels,omitzero"`
 	// Whose events. Absent: the tenant's that the key is bound to.
 	TenantID string `json:"tenant_id,omitzero"`
 }
@@ -488,8 +503,12 @@ type FullEvent struct {
 	CreatedAt time.Time `json:"created_at"`
 	// One for each endpoint that was subscribed.
 	Deliveries []Delivery `json:"deliveries"`
+	// Those that its requests have; empty: none of its own, or they are erased.
+	Headers map[string]string `json:"headers"`
 	// The event's id, a UUIDv7: the header webhook-id of every attempt.
 	ID string `json:"id"`
+	// Empty: none.
+	Labels []string `json:"labels"`
 	// The payload, byte for byte as it was published and as it is sent.
 	Payload json.RawMessage `json:"payload"`
 	// True if the payload is gone, by the payloads' retention or because it was erased; payload is null then.
@@ -573,9 +592,14 @@ type NewEndpoint struct {
 	// Which events of these types it gets, by their content: conditions on type, tenant_id and data, the payload. Absent:
 	// all.
 	Filter json.RawMessage `json:"filter,omitzero"`
+	// cloudevents: its requests are CloudEvents 1.0 in binary mode: ce-id, ce-type, ce-source (/tenants/ and the tenant),
+	// ce-time and ce-specversion beside all other headers. The body is the payload, as ever. Defaults to standard.
+	Format *string `json:"format,omitzero"`
 	// Extra request headers, at most 20 and 4 KiB. Not the connection's and not ours: content-, webhook-, outhook- and
 	// proxy- headers, host, cookie, user-agent; authorization only in secret_headers.
 	Headers map[string]string `json:"headers,omitzero"`
+	// It gets the events that have one of these labels. Absent or empty: all, with labels and without.
+	Labels []string `json:"labels,omitzero"`
 	// How many of its requests may be under way at the same time: in each worker process, or in all together while it has
 	// a lane. Default: 32.
 	MaxInFlight *int `json:"max_in_flight,omitzero"`
@@ -612,9 +636,16 @@ type NewEndpoints struct {
 
 // NewEvent is the schema of this name in the OpenAPI document.
 type NewEvent struct {
+	// Sent with each request, to all endpoints; they are not signed. Names in lower case that begin with x-, or baggage
+	// or tracestate; not x-forwarded- and the like. Visible ASCII, 2 KiB together. An endpoint's own header of the same
+	// name goes first.
+	Headers map[string]string `json:"headers,omitzero"`
 	// Unique per tenant until the retention ends, at most 255 bytes. A second event with the same key, type and payload
 	// is a duplicate and stored once; with another type or payload it is refused (409).
 	IdempotencyKey *string `json:"idempotency_key,omitzero"`
+	// Endpoints with labels get the events that have one of theirs. Names of letters, digits and _ . : -, at most 64
+	// bytes each.
+	Labels []string `json:"labels,omitzero"`
 	// Any JSON value, at most 262,144 bytes and 512 levels deep. It is stored, signed and sent byte for byte.
 	Payload json.RawMessage `json:"payload"`
 	// The customer whose endpoints get the event: a label that you choose, at most 255 bytes, without control characters.
@@ -1103,10 +1134,11 @@ type Why struct {
 	// host under way, or workers have died of it), queue_paused (by a person, in River UI), throttled (the endpoint asked
 	// for fewer requests), waiting_for_lane (for its turn in its endpoint's lane), waiting_for_slot (due; workers take it
 	// when it is its turn). With the state none, of when the event was enqueued: not_subscribed (the endpoint wanted
-	// other types), filtered (its filter was not true of the event), was_disabled, created_later and deleted_before (it
-	// was not there), changed_meanwhile (the change that made it want the event was not committed, or not visible to the
-	// publisher's transaction), delivery_missing (it wanted the event, and nothing tells more), test_of_another (a test
-	// event is for one endpoint), tenant_erased and not_known (what the endpoint was then is not known).
+	// other types), other_labels (it wanted labels that the event does not have), filtered (its filter was not true of
+	// the event), was_disabled, created_later and deleted_before (it was not there), changed_meanwhile (the change that
+	// made it want the event was not committed, or not visible to the publisher's transaction), delivery_missing (it
+	// wanted the event, and nothing tells more), test_of_another (a test event is for one endpoint), tenant_erased and
+	// not_known (what the endpoint was then is not known).
 	Because string `json:"because"`
 	// Whose key has paused, disabled or deleted the endpoint, paused its tenant or everything, or cancelled the delivery,
 	// as in the audit trail. Null: nobody's, or not known.

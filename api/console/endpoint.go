@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -138,6 +139,8 @@ func settings(e *client.Endpoint) []web.Header {
 	return []web.Header{
 		{Name: "URL", Value: redacted(e.URL)},
 		{Name: "Filter", Value: filter},
+		{Name: "Labels", Value: cmp.Or(strings.Join(e.Labels, ", "), "all")},
+		{Name: "Format", Value: formatName(e.Format)},
 		{Name: "Timeout", Value: web.Milliseconds(float64(e.TimeoutMS))},
 		{Name: "Requests at a time", Value: strconv.Itoa(e.MaxInFlight)},
 		{Name: "Rate limit", Value: rateLimit(e.RateLimit)},
@@ -146,6 +149,13 @@ func settings(e *client.Endpoint) []web.Header {
 		{Name: "Created", Value: e.CreatedAt.UTC().Format(time.RFC3339)},
 		{Name: "Changed", Value: e.UpdatedAt.UTC().Format(time.RFC3339)},
 	}
+}
+
+func formatName(format string) string {
+	if format == "cloudevents" {
+		return "CloudEvents, binary mode"
+	}
+	return "Standard Webhooks"
 }
 
 // redacted returns a URL whose query, which may hold a credential, is only counted.

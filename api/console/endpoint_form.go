@@ -38,6 +38,7 @@ func endpointMembers() []endpointMember {
 		plain("uid", orNull), plain("description", orNull),
 		plain("timeout_ms", number), plain("max_in_flight", number), plain("retry_jitter", number),
 		plain("event_types", func(s string) any { return append([]string{}, words(s)...) }),
+		plain("labels", func(s string) any { return append([]string{}, words(s)...) }), plain("format", orNull),
 		{"filter", []string{"filter"}, filterOf},
 		{"headers", []string{"headers"}, headersOf},
 		{"secret_headers", []string{"secret_headers", "removed_headers"}, secretHeadersOf},
@@ -64,6 +65,7 @@ func endpointTexts(e *client.Endpoint) texts {
 		"timeout_ms": countOrNone(e.TimeoutMS), "max_in_flight": countOrNone(e.MaxInFlight),
 		"rate_requests": countOrNone(e.RateLimit.Requests), "rate_per": cmp.Or(e.RateLimit.Per, "second"),
 		"rate_burst": countOrNone(e.RateLimit.Burst), "retry_schedule": "",
+		"labels": strings.Join(e.Labels, "\n"), "format": cmp.Or(e.Format, "standard"),
 	}
 	if e.UID != nil {
 		t["uid"] = *e.UID
@@ -259,6 +261,8 @@ func (v *visit) endpointForm(e *client.Endpoint, t texts, f faults) web.Form {
 					"One a line: invoice.paid, or invoice.* for each type below invoice. Empty: all."),
 				t.input(f, "filter", "Filter", "textarea", `{"data": {"amount": {"$gte": 1000}}}`,
 					"Which events of these types, by their content: data is the payload. Empty: all."),
+				t.input(f, "labels", "Labels", "textarea", "all",
+					"One a line: it gets the events that have one of them. Empty: all, with labels and without."),
 			},
 		},
 		{Title: "Requests", Fields: requestFields(e, t, f)},
@@ -305,6 +309,8 @@ func requestFields(e *client.Endpoint, t texts, f faults) []web.Input {
 		t.input(f, "headers", "Headers", "textarea", "x-source: billing", "A line each: name: value."),
 		t.input(f, "secret_headers", "Secret headers", "textarea", "authorization: Bearer …",
 			"The same for credentials: stored encrypted, and never shown again."),
+		t.pick(f, "format", "Format", "The body is the payload in both.",
+			"standard", "Standard Webhooks", "cloudevents", "CloudEvents, binary mode"),
 	}
 	if len(e.SecretHeaderNames) == 0 {
 		return fields

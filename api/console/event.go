@@ -27,15 +27,16 @@ const (
 
 func listEvents(v *visit) error {
 	page, err := v.api.ListEvents(v.ctx(), client.ListEventsParams{
-		TenantID: v.query("tenant"), Type: v.query("type"), Order: "desc", Limit: pageRows, Cursor: v.query("cursor"),
+		TenantID: v.query("tenant"), Type: v.query("type"), Label: v.query("label"),
+		Order: "desc", Limit: pageRows, Cursor: v.query("cursor"),
 	})
 	if err != nil {
 		return err
 	}
 
 	list := web.Events{
-		Filters:  append(v.tenantFilter(), v.text("type", "Type", "invoice.*")),
-		Filtered: v.filtered("tenant", "type"), Paging: v.paging(page.NextCursor),
+		Filters:  append(v.tenantFilter(), v.text("type", "Type", "invoice.*"), v.text("label", "Label", "any")),
+		Filtered: v.filtered("tenant", "type", "label"), Paging: v.paging(page.NextCursor),
 		Partial: page.NextCursor != nil && len(page.Items) == 0,
 	}
 	for _, e := range page.Items {
@@ -61,6 +62,7 @@ func showEvent(v *visit) error {
 	page := web.Event{
 		ID: event.ID, Type: event.Type, Tenant: event.TenantID, At: event.CreatedAt, PayloadErased: event.PayloadErased,
 		PayloadBytes: len(event.Payload), Payload: indented(event.Payload), Actions: v.eventActions(event),
+		Labels: event.Labels, Headers: headers(event.Headers),
 	}
 	for _, d := range worst(event.Deliveries) {
 		page.Deliveries = append(page.Deliveries, deliveryRow(d, ""))
@@ -173,7 +175,7 @@ func addMisses(page *web.Event, why []client.Why) {
 // rank orders endpoints without a delivery by how much somebody who asks would want to know of them.
 func rank(w client.Why) int {
 	switch {
-	case w.Because == "not_subscribed":
+	case w.Because == "not_subscribed" || w.Because == "other_labels":
 		return 2
 	case w.Recoverable || w.Because == "delivery_missing":
 		return 0

@@ -78,7 +78,7 @@ func TestNewEndpointForm(t *testing.T) {
 	require.Equal(t, "acme", empty.Get("tenant_id"))
 	form := changedTo(empty, "url", "https://hooks.acme.example/in?token=a", "uid", "main", "description", "Auslieferung\r\nMünchen",
 		"event_types", "invoice.*\r\norder.paid", "filter", `{"data": {"n": 1}}`, "headers", "x-source: billing: a", "secret_headers", "authorization: Bearer b",
-		"timeout_ms", "2000", "max_in_flight", "7", "rate_requests", "50", "rate_per", "minute", "rate_burst", "3",
+		"labels", "eu\r\nproject:7", "format", "cloudevents", "timeout_ms", "2000", "max_in_flight", "7", "rate_requests", "50", "rate_per", "minute", "rate_burst", "3",
 		"retry_schedule", "own", "retry_delays", "1m, 5m", "retry_jitter", "0.25", "metadata", `{"plan": "gold <1>"}`)
 
 	made := person.post("/console/endpoints", form)
@@ -97,14 +97,14 @@ func TestNewEndpointForm(t *testing.T) {
 		SecretHeaderNames: []string{"authorization"}, TimeoutMS: 2000, MaxInFlight: 7,
 		RateLimit:     client.RateLimit{Requests: 50, Per: "minute", Burst: 3},
 		RetrySchedule: []string{"1m", "5m"}, RetryJitter: &jitter, Metadata: map[string]string{"plan": "gold <1>"},
-		Filter: json.RawMessage(`{"data":{"n":1}}`),
+		Filter: json.RawMessage(`{"data":{"n":1}}`), Labels: []string{"eu", "project:7"}, Format: "cloudevents",
 		Status: e.Status, StatusChangedAt: e.StatusChangedAt, StatusReason: e.StatusReason,
 		CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, Health: e.Health, Lane: e.Lane,
 	}, e)
 
 	for field, wrong := range map[string]string{
 		"url": "http://", "tenant_id": "", "uid": ".", "timeout_ms": "1", "max_in_flight": "many", "rate_requests": "-1",
-		"retry_jitter": "2", "event_types": "*", "filter": `{"n": 1}`, "headers": "no colon", "metadata": "[]", "secret": "whsec_a", "secret_headers": ": a",
+		"retry_jitter": "2", "labels": "!", "format": "xml", "event_types": "*", "filter": `{"n": 1}`, "headers": "no colon", "metadata": "[]", "secret": "whsec_a", "secret_headers": ": a",
 	} {
 		a := person.post("/console/endpoints", changedTo(empty, "url", "https://a.example", field, wrong))
 		require.Equal(t, http.StatusUnprocessableEntity, a.status, "%s %s", field, a.body)

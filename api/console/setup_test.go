@@ -215,8 +215,10 @@ func (b *bundle) seed() (w world) {
 	endpoint("globex", "api.globex.example", "", "invoice.paid")
 
 	publish := func(tenant, eventType, payload string) string {
-		stored, err := b.api.CreateEvent(ctx, client.NewEvent{TenantID: tenant, Type: eventType, Payload: []byte(payload)},
-			client.CreateEventParams{})
+		stored, err := b.api.CreateEvent(ctx, client.NewEvent{
+			TenantID: tenant, Type: eventType, Payload: []byte(payload), Labels: []string{"eu", "project:7"},
+			Headers: map[string]string{"x-source": "billing", "baggage": "project=7"},
+		}, client.CreateEventParams{})
 		require.NoError(b.t, err)
 		return stored.ID
 	}

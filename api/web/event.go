@@ -23,7 +23,9 @@ type Event struct {
 	ID, Type, Tenant string
 	TenantName       string // "": not known
 	At               time.Time
-	Payload          string // indented
+	Labels           []string
+	Headers          []Header // its own, which all of its requests have
+	Payload          string   // indented
 	PayloadBytes     int
 	PayloadErased    bool
 	Deliveries       []DeliveryRow
@@ -50,6 +52,8 @@ func MissMark(because string) Mark {
 	switch because {
 	case "not_subscribed":
 		return Mark{"mute", "dot", "Not subscribed"}
+	case "other_labels":
+		return Mark{"mute", "dot", "Other labels"}
 	case "filtered":
 		return Mark{"mute", "dot", "Filtered"}
 	case "was_disabled":

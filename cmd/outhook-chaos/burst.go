@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -72,8 +71,7 @@ func (c *clients) writeByLoop(ctx context.Context, tx pgx.Tx, numbers []int64, i
 			return err
 		}
 
-		event := outhook.Event{TenantID: tenantOf(n), Type: eventType, Payload: json.RawMessage(payload(n))}
-		res, err := outhook.Enqueue(ctx, tx, event)
+		res, err := outhook.Enqueue(ctx, tx, event(n))
 		if err != nil {
 			return err
 		}

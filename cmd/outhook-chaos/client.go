@@ -95,8 +95,12 @@ func (c *clients) post(ctx context.Context, address string, n int64) (id uuid.UU
 	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
 
-	body := fmt.Sprintf(`{"tenant_id": %q, "type": %q, "idempotency_key": "order-%d", "payload": %s}`,
-		tenantOf(n), eventType, n, payload(n))
+	more := ""
+	if labelled(n) {
+		more = fmt.Sprintf(`, "labels": [%q], "headers": {%q: "%d"}`, label, headerNumber, n)
+	}
+	body := fmt.Sprintf(`{"tenant_id": %q, "type": %q, "idempotency_key": "order-%d", "payload": %s%s}`,
+		tenantOf(n), eventType, n, payload(n), more)
 
 	var answer struct {
 		ID uuid.UUID `json:"id"`
@@ -168,8 +172,7 @@ func (c *clients) transaction(ctx context.Context, _ *rand.Rand, n int64) {
 		return
 	}
 
-	event := outhook.Event{TenantID: tenantOf(n), Type: eventType, Payload: json.RawMessage(payload(n))}
-	res, err := outhook.Enqueue(ctx, tx, event)
+	res, err := outhook.Enqueue(ctx, tx, event(n))
 	if errors.Is(err, outhook.ErrInvalidEvent) {
 		entry.verdict, entry.reason = refused, "the Go package refused a valid event"
 	}
@@ -196,14 +199,18 @@ func (c *clients) plainSQL(ctx context.Context, _ *rand.Rand, n int64) {
 	}
 	defer conn.Release()
 
+	more := ""
+	if labelled(n) {
+		more = fmt.Sprintf(`, labels => '{%s}', headers => '{"%s": "%d"}'`, label, headerNumber, n)
+	}
 	end := "COMMIT"
 	if c.rollsBack(n) {
 		end = "ROLLBACK"
 	}
 
 	_, err = conn.Conn().PgConn().Exec(ctx, fmt.Sprintf(
-		"BEGIN; INSERT INTO shop.orders (n) VALUES (%d); SELECT outhook.enqueue('%s', '%s', '%s'); %s",
-		n, tenantOf(n), eventType, payload(n), end)).ReadAll()
+		"BEGIN; INSERT INTO shop.orders (n) VALUES (%d); SELECT outhook.enqueue('%s', '%s', '%s'%s); %s",
+		n, tenantOf(n), eventType, payload(n), more, end)).ReadAll()
 
 	if end == "COMMIT" {
 		entry.verdict, entry.reason = c.afterCommit(err)

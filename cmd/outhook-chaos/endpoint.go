@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +25,8 @@ type endpoint struct {
 	limit    int    // requests a second; 0: no limit
 	schedule string // its own; "": that of the processes
 	mortal   bool   // it is deleted while everything runs
+	choosy   bool   // it wants the events with the label only
+	clouds   bool   // it gets CloudEvents
 
 	jitter retry.Jitter // how much longer its delays may become
 
@@ -34,8 +38,8 @@ type endpoint struct {
 	off      []span // from the answer to an order to stop until the order to go on
 }
 
-// newEndpoints returns two for each tenant: of eight, one is slow, one dead, one has a jitter, and two have a rate
-// limit, which is what about rate events a second need and half of that besides.
+// newEndpoints returns two for each tenant: of eight, one is slow, one dead, one has a jitter, one wants a label, one
+// gets CloudEvents, and two have a rate limit, which is what about rate events a second need and half of that besides.
 func newEndpoints(rate int) []*endpoint {
 	var list []*endpoint
 	for i := range 2 * len(tenants()) {
@@ -43,6 +47,7 @@ func newEndpoints(rate int) []*endpoint {
 	}
 
 	list[1].jitter = 0.5
+	list[4].clouds, list[5].choosy = true, true
 	list[2].slow = true
 	list[6].dead, list[6].schedule = true, deadSchedule
 	for _, e := range []*endpoint{list[3], list[7]} {
@@ -74,11 +79,32 @@ func (e *endpoint) body(url string) string {
 	if e.jitter > 0 {
 		fmt.Fprintf(&text, `, "retry_jitter": %v`, e.jitter)
 	}
+	if e.choosy {
+		fmt.Fprintf(&text, `, "labels": [%q]`, label)
+	}
+	if e.clouds {
+		text.WriteString(`, "format": "cloudevents"`)
+	}
 	if e.limit > 0 {
 		fmt.Fprintf(&text, `, "rate_limit": {"requests": %d, "per": "second", "burst": 1}`, e.limit)
 	}
 
 	return text.String() + "}"
+}
+
+// wants tells whether it is to get event n of its tenant.
+func (e *endpoint) wants(n int64) bool { return !e.choosy || labelled(n) }
+
+// carries tells whether a request has the headers that event n's and this endpoint's should have, and no others.
+func (e *endpoint) carries(n int64, header http.Header) bool {
+	number, id := "", ""
+	if labelled(n) {
+		number = strconv.FormatInt(n, 10)
+	}
+	if e.clouds {
+		id = header.Get(signature.HeaderID)
+	}
+	return header.Get(headerNumber) == number && header.Get("ce-id") == id
 }
 
 // delays returns the delays of the schedule that it goes by.

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
+
+	"github.com/outhook/outhook"
 )
 
 // eventType is the type of every event.
@@ -56,6 +60,27 @@ func tenantOf(n int64) string {
 // payload is event n's: its number in white space that must arrive as it is, and padding of up to 2 KiB.
 func payload(n int64) string {
 	return fmt.Sprintf("{ \"n\" :%d,\n\t\"note\": \"%s\" }", n, strings.Repeat("é", int(n*37%1000)))
+}
+
+const (
+	// label is that which every third event has, and one endpoint wants.
+	label = "third"
+
+	// headerNumber is the header that such an event has with its number.
+	headerNumber = "x-number"
+)
+
+// labelled tells whether event n has the label and the header. The trigger decides it in SQL.
+func labelled(n int64) bool { return n%3 == 0 }
+
+// event is event n as the Go package takes it.
+func event(n int64) outhook.Event {
+	e := outhook.Event{TenantID: tenantOf(n), Type: eventType, Payload: json.RawMessage(payload(n))}
+	if labelled(n) {
+		e.Labels = []string{"other", label}
+		e.Headers = map[string]string{headerNumber: strconv.FormatInt(n, 10)}
+	}
+	return e
 }
 
 // number reads n out of a payload, or returns false if the payload is not exactly n's.

@@ -124,7 +124,7 @@ func (r *receivers) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 
 	n, ok := number(body)
-	if !ok || !r.signed(e, req.Header, body) {
+	if !ok || !r.signed(e, req.Header, body) || !e.carries(n, req.Header) {
 		n = forged
 	}
 

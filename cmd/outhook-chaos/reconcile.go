@@ -135,6 +135,12 @@ func (a *audit) auditDeliveries() {
 			r.Committed++
 			for _, e := range a.endpoints[tenantOf(n)] {
 				d := a.deliveries[deliveryKey{event.id, e.id}]
+				if !e.wants(n) {
+					if d != nil {
+						a.breach("phantom", "event %s has a delivery for endpoint %s, which does not want it", event.id, e.id)
+					}
+					continue
+				}
 				if d == nil {
 					a.breach("lost", "event %s has no delivery for endpoint %s", event.id, e.id)
 					continue

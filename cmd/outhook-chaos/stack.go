@@ -60,7 +60,9 @@ const shop = `
 	CREATE TABLE shop.orders (n bigint PRIMARY KEY, tenant text, payload text);
 	CREATE FUNCTION shop.report() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
-		PERFORM outhook.enqueue(NEW.tenant, '` + eventType + `', NEW.payload);
+		PERFORM outhook.enqueue(NEW.tenant, '` + eventType + `', NEW.payload,
+			labels => CASE WHEN NEW.n % 3 = 0 THEN ARRAY['` + label + `'] END,
+			headers => CASE WHEN NEW.n % 3 = 0 THEN jsonb_build_object('` + headerNumber + `', NEW.n::text) END);
 		RETURN NULL;
 	END
 	$$;

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/outhook/outhook/api/client"
 )
@@ -25,6 +24,7 @@ type endpointsTryCmd struct {
 
 	Filter     string `arg:"" help:"The filter: '{\"data\":{\"amount\":{\"$gte\":1000}}}'."`
 	Tenant     string `help:"Whose events: required, unless the key is bound to a tenant."`
+	Labels     string `help:"Labels with commas that it is for; all unless given."`
 	EventTypes string `help:"Types with commas that it is for: invoice.paid,order.*; all unless given."`
 }
 
@@ -35,9 +35,8 @@ func (e *endpointsTryCmd) Run(c *command) error {
 		return err
 	}
 
-	isBreak := func(r rune) bool { return r == ',' || r == ' ' }
 	trial := client.FilterTrial{
-		TenantID: e.Tenant, EventTypes: strings.FieldsFunc(e.EventTypes, isBreak), Filter: filter,
+		TenantID: e.Tenant, EventTypes: splitList(e.EventTypes), Labels: splitList(e.Labels), Filter: filter,
 	}
 	_, err = ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.FilterPreview, error) {
 		return api.PreviewFilter(c.ctx, trial, o)

@@ -18,6 +18,13 @@ func typesOf(e client.Endpoint) string {
 	return strings.Join(e.EventTypes, ",")
 }
 
+func labelNames(labels []string) string {
+	if len(labels) == 0 {
+		return "all"
+	}
+	return strings.Join(labels, ",")
+}
+
 func filterOf(filter json.RawMessage) string {
 	if text := string(filter); text != "" && text != "null" {
 		return text
@@ -99,6 +106,7 @@ func showEndpoint(w io.Writer, e *client.Endpoint) {
 	pairs := []string{
 		"id", e.ID, "uid", text(e.UID), "tenant", e.TenantID, "url", e.URL, "description", e.Description,
 		"event types", typesOf(*e), "filter", filterOf(e.Filter),
+		"labels", labelNames(e.Labels), "format", e.Format,
 		"status", sinceOf(e.Status, e.StatusChangedAt, e.StatusReason),
 	}
 	pairs = append(pairs, healthOf(e.Health)...)

@@ -37,6 +37,7 @@ type endpointsListCmd struct {
 	Health    string            `enum:"healthy,failing,disabled," default:"" help:"Only endpoints that are healthy, failing or disabled."`
 	URLHost   string            `name:"url-host" help:"Only endpoints whose URL has this host."`
 	EventType string            `help:"Only endpoints that are subscribed to events of this type."`
+	Label     string            `help:"Only endpoints with this label."`
 	Metadata  map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Only endpoints with this metadata; may be repeated."`
 }
 
@@ -49,7 +50,7 @@ func (l *endpointsListCmd) Run(c *command) error {
 
 	params := client.ListEndpointsParams{
 		TenantID: l.Tenant, UID: l.UID, Status: l.Status, Health: l.Health, URLHost: l.URLHost, EventType: l.EventType,
-		Metadata: l.Metadata, Order: l.Order,
+		Label: l.Label, Metadata: l.Metadata, Order: l.Order,
 	}
 	header := []string{"ID", "UID", "TENANT", "STATUS", "HEALTH", "LANE", "EVENT TYPES", "URL"}
 	row := func(e client.Endpoint) []string {
@@ -79,6 +80,8 @@ type memberFlags struct {
 	Description   *string           `help:"For people."`
 	EventTypes    *string           `help:"Types with commas: invoice.paid,order.*; '' for all."`
 	Filter        *string           `placeholder:"JSON" help:"Which events of these types, by their content: '{\"data\":{\"amount\":{\"$gte\":1000}}}', or '' for all."`
+	Labels        *string           `help:"Labels with commas: it gets the events that have one of them; '' for all."`
+	Format        *string           `placeholder:"cloudevents" help:"What its requests are: standard, or cloudevents, with ce- headers beside all others."`
 	Header        map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request; may be repeated. update adds them to those that there are."`
 	Metadata      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Your own data; may be repeated. update adds it to what there is."`
 	EndpointLimit *time.Duration    `name:"attempt-timeout" placeholder:"15s" help:"How long an attempt may take: 1s to 30s."`
@@ -103,6 +106,12 @@ func (f *memberFlags) members(body map[string]any) error {
 			return err
 		}
 		body["filter"] = filter
+	}
+	if f.Labels != nil {
+		body["labels"] = splitList(*f.Labels)
+	}
+	if f.Format != nil {
+		body["format"] = *f.Format
 	}
 	if f.Header != nil {
 		body["headers"] = f.Header
@@ -134,17 +143,6 @@ func (f *memberFlags) members(body map[string]any) error {
 	}
 
 	return nil
-}
-
-func splitList(s string) []string {
-	list := []string{}
-	for item := range strings.SplitSeq(s, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			list = append(list, item)
-		}
-	}
-
-	return list
 }
 
 type endpointsCreateCmd struct {

@@ -29,10 +29,12 @@ type eventsCmd struct {
 type eventsSendCmd struct {
 	apiFlags
 
-	Tenant         string `arg:"" help:"The tenant whose endpoints get it."`
-	Type           string `arg:"" help:"The event type, like invoice.paid."`
-	Payload        string `arg:"" help:"JSON, or @FILE, or - for standard input. Its bytes are sent as they are."`
-	IdempotencyKey string `help:"A second event of the tenant with this key is stored once."`
+	Tenant         string            `arg:"" help:"The tenant whose endpoints get it."`
+	Type           string            `arg:"" help:"The event type, like invoice.paid."`
+	Payload        string            `arg:"" help:"JSON, or @FILE, or - for standard input. Its bytes are sent as they are."`
+	Labels         string            `help:"Labels with commas, by which endpoints with labels choose."`
+	Header         map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request, like x-source=billing; may be repeated."`
+	IdempotencyKey string            `help:"A second event of the tenant with this key is stored once."`
 }
 
 // Run sends an event.
@@ -44,6 +46,7 @@ func (e *eventsSendCmd) Run(c *command) error {
 
 	event := client.NewEvent{
 		TenantID: e.Tenant, Type: e.Type, Payload: payload, IdempotencyKey: textOrNil(e.IdempotencyKey),
+		Labels: splitList(e.Labels), Headers: e.Header,
 	}
 	_, err = ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.Stored, error) {
 		return api.CreateEvent(c.ctx, event, client.CreateEventParams{}, o)
@@ -92,6 +95,7 @@ type eventsListCmd struct {
 
 	Tenant string `help:"Only events of this tenant."`
 	Type   string `help:"Only events of this type, or of those below one: 'invoice.*'."`
+	Label  string `help:"Only events with this label."`
 	Key    string `name:"idempotency-key" help:"Only the event with this key. Needs --tenant, unless the API key is bound to one."`
 }
 
@@ -103,7 +107,8 @@ func (l *eventsListCmd) Run(c *command) error {
 	}
 
 	params := client.ListEventsParams{
-		TenantID: l.Tenant, Type: l.Type, IdempotencyKey: l.Key, Since: l.Since.Time, Until: l.Until.Time, Order: l.Order,
+		TenantID: l.Tenant, Type: l.Type, Label: l.Label, IdempotencyKey: l.Key,
+		Since: l.Since.Time, Until: l.Until.Time, Order: l.Order,
 	}
 	header := []string{"ID", "CREATED", "TENANT", "TYPE", "DELIVERIES"}
 	row := func(e client.Event) []string {
@@ -143,8 +148,14 @@ func (s *eventsShowCmd) Run(c *command) error {
 	}
 
 	show(c, s.apiFlags, a.Body, e, func(w io.Writer, e *client.FullEvent) {
-		fields(w, "id", e.ID, "tenant", e.TenantID, "type", e.Type, "created", timeOrDash(&e.CreatedAt),
-			"payload", string(e.Payload))
+		pairs := []string{"id", e.ID, "tenant", e.TenantID, "type", e.Type, "created", timeOrDash(&e.CreatedAt)}
+		if len(e.Labels) > 0 {
+			pairs = append(pairs, "labels", strings.Join(e.Labels, ","))
+		}
+		for _, name := range sortedKeys(e.Headers) {
+			pairs = append(pairs, "header", name+": "+e.Headers[name])
+		}
+		fields(w, append(pairs, "payload", string(e.Payload))...)
 		fmt.Fprintln(w)
 
 		deliveries := newTable(w, deliveryHeader)

@@ -136,3 +136,14 @@ func timeOrDash(t *time.Time) string {
 
 // utc is how a time is shown, whatever the zone of the terminal.
 func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func splitList(s string) []string {
+	list := []string{}
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			list = append(list, item)
+		}
+	}
+
+	return list
+}

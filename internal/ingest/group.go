@@ -151,7 +151,9 @@ func largest(ctx context.Context, pool *pgxpool.Pool, rs []request) (blamed []in
 	defer cancel()
 
 	p := columns(rs)
-	sizes, err := db.New().CountFanOut(ctx, pool, p.TenantIds, p.Types)
+	sizes, err := db.New().CountFanOut(ctx, pool, db.CountFanOutParams{
+		TenantIds: p.TenantIds, Types: p.Types, Payloads: p.Payloads, Labels: p.Labels,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("counting deliveries: %w", err)
 	}

@@ -2,8 +2,10 @@ package ingest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
@@ -12,7 +14,8 @@ import (
 // request is the events of one request, as columns.
 type request struct {
 	tenantIDs, types, payloads, keys []string
-	traceparent                      string // of all of them; "" is none
+	labels, headers                  []string // nil if no event has any
+	traceparent                      string   // of all of them; "" is none
 	bytes                            int
 	nested                           bool // a payload is long to look through
 }
@@ -27,7 +30,37 @@ func newRequest(events []outhook.Event, traceparent string) request {
 		r.nested = r.nested || isNested(e.Payload)
 		r.bytes += len(e.TenantID) + len(e.Type) + len(e.Payload) + len(e.IdempotencyKey)
 	}
+
+	if slices.ContainsFunc(events, func(e outhook.Event) bool { return len(e.Labels)+len(e.Headers) > 0 }) {
+		for i, e := range events {
+			r.labels = append(r.labels, labelText(e.Labels))
+			r.headers = append(r.headers, headerText(e.Headers))
+			r.bytes += len(r.labels[i]) + len(r.headers[i])
+		}
+	}
 	return r
+}
+
+// labelText is the text form of a text[] of labels, which are known to be names; "" without any.
+func labelText(labels []string) string {
+	if len(labels) == 0 {
+		return ""
+	}
+	return `{"` + strings.Join(labels, `","`) + `"}`
+}
+
+// headerText is the JSON object of an event's headers, "" without any.
+func headerText(headers map[string]string) string {
+	if len(headers) == 0 {
+		return ""
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(headers); err != nil {
+		return "" // not for a map of strings
+	}
+	return string(bytes.TrimSpace(b.Bytes()))
 }
 
 // isNested tells whether the database looks through a payload for how deep it nests (parse_payloads.sql): that takes
@@ -48,17 +81,26 @@ func (r request) mayConflict() bool {
 	return len(r.keys) > 1 && slices.ContainsFunc(r.keys, func(key string) bool { return key != "" })
 }
 
-// columns joins the events of a group.
+// columns joins the events of a group. What no event of it has is NULL, which costs nothing.
 func columns(rs []request) (p db.EnqueueManyParams) {
-	var traced bool
+	var traced, more bool
 	for _, r := range rs {
 		p.TenantIds = append(p.TenantIds, r.tenantIDs...)
 		p.Types = append(p.Types, r.types...)
 		p.Payloads = append(p.Payloads, r.payloads...)
 		p.IdempotencyKeys = append(p.IdempotencyKeys, r.keys...)
 		traced = traced || r.traceparent != ""
+		more = more || r.labels != nil
 	}
 
+	if more {
+		for _, r := range rs {
+			if r.labels == nil {
+				r.labels, r.headers = make([]string, len(r.types)), make([]string, len(r.types))
+			}
+			p.Labels, p.Headers = append(p.Labels, r.labels...), append(p.Headers, r.headers...)
+		}
+	}
 	if traced {
 		p.Traceparents = make([]string, 0, len(p.TenantIds))
 		for _, r := range rs {

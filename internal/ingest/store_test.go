@@ -334,6 +334,46 @@ func TestDeliveriesOfARequestAreBounded(t *testing.T) {
 	require.EqualValues(t, ingest.MaxDeliveries+1, rows[0].DeliveryCount)
 }
 
+// What labels and filters leave out counts as nothing of what a request or a group may have, but for an eighth of each filter that is
+// evaluated.
+func TestDeliveriesThatAreLeftOutDoNotCount(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.endpoints("few", 1)
+	b.endpoints("labels", ingest.MaxDeliveries/10)
+	b.endpoints("filters", ingest.MaxDeliveries/10)
+	b.exec(`UPDATE outhook.endpoints SET labels = '{eu}' WHERE tenant_id = 'labels'`)
+	b.exec(`UPDATE outhook.endpoints SET filter = '{}', filter_path = '$.data ? (@ == 2)' WHERE tenant_id = 'filters'`)
+	labelled := func(n int, label string) []outhook.Event {
+		events := of("labels", n)
+		for i := range events {
+			events[i].Labels = []string{label}
+		}
+		return events
+	}
+	counts := func(want int, events []outhook.Event) {
+		t.Helper()
+		rows, err := b.store.Put(t.Context(), events, "")
+		require.NoError(t, err)
+		for _, row := range rows {
+			require.EqualValues(t, want, row.DeliveryCount)
+		}
+	}
+
+	counts(0, of("labels", 100))
+	counts(0, labelled(100, "us"))
+	counts(ingest.MaxDeliveries/10, labelled(2, "eu"))
+	var large ingest.FanOutError
+	_, err := b.store.Put(t.Context(), labelled(11, "eu"), "")
+	require.ErrorAs(t, err, &large)
+	counts(0, append(of("filters", 70), of("few", 1)[1:]...))
+	_, err = b.store.Put(t.Context(), of("filters", 81), "")
+	require.ErrorAs(t, err, &large, "80 x 1000 evaluations are 10,000 deliveries")
+
+	_, err = b.store.Put(t.Context(), append(of("filters", 70), outhook.Event{TenantID: "few", Type: "a.b", Payload: json.RawMessage("{")}), "")
+	require.Equal(t, sqlstate.InvalidParameterValue, sqlstate.Of(err), "a payload that is no JSON, in a request that is counted")
+}
+
 // Who has many deliveries to make is stored beside the others, and nobody waits for it.
 func TestLargeFanOutsAreInNobodysWay(t *testing.T) {
 	t.Parallel()

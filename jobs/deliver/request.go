@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/cloudevent"
 	"github.com/outhook/outhook/internal/conceal"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/signature"
@@ -48,9 +49,9 @@ func (w *Worker) open(r *run) (*credentials, error) {
 	return c, c.err
 }
 
-// sign returns the request's headers: the endpoint's own, then ours, which nobody can override, but for accept.
-// webhook-id is the event's id, the same on every attempt; webhook-timestamp is this attempt's second on the database's
-// clock.
+// sign returns the request's headers: the event's, which are anybody's, then the endpoint's own, then ours, which
+// nobody can override, but for accept. webhook-id is the event's id, the same on every attempt; webhook-timestamp is
+// this attempt's second on the database's clock.
 func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
 	c, err := w.open(r)
 	if err != nil {
@@ -65,6 +66,9 @@ func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
 
 	header := make(http.Header, len(c.header)+14)
 	header.Set("accept", acceptAny)
+	if err := addHeaders(header, r.EventHeaders); err != nil {
+		return nil, fmt.Errorf("reading the event's headers: %w", err)
+	}
 	maps.Copy(header, c.header)
 	header.Set(signature.HeaderID, id)
 	header.Set(signature.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
@@ -74,24 +78,37 @@ func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
 	header.Set(ledger.HeaderDepth, strconv.Itoa(r.depth+1))
 	header.Set("user-agent", "Outhook/"+w.cfg.Version)
 	header.Set("content-type", "application/json")
+	if r.Format == cloudevent.Format {
+		cloudevent.Event{ID: id, Type: r.Type, TenantID: r.TenantID, At: r.CreatedAt}.AddTo(header)
+	}
 	return header, nil
 }
 
-// noHeaders is the JSON of no headers, which most endpoints have.
+// noHeaders is the JSON of no headers, which most endpoints have; most events have none at all.
 const noHeaders = "{}"
+
+// addHeaders adds those of an object of texts.
+func addHeaders(header http.Header, object json.RawMessage) error {
+	if object == nil || string(object) == noHeaders {
+		return nil
+	}
+
+	var texts map[string]string
+	if err := json.Unmarshal(object, &texts); err != nil {
+		return err
+	}
+	for name, value := range texts {
+		header.Set(name, value)
+	}
+	return nil
+}
 
 // openHeaders reads the endpoint's headers, those that are stored encrypted last.
 func (w *Worker) openHeaders(r *run, c *credentials) error {
 	c.header = http.Header{}
 
-	if string(r.Headers) != noHeaders {
-		var custom map[string]string
-		if err := json.Unmarshal(r.Headers, &custom); err != nil {
-			return fmt.Errorf("reading the endpoint's headers: %w", err)
-		}
-		for name, value := range custom {
-			c.header.Set(name, value)
-		}
+	if err := addHeaders(c.header, r.Headers); err != nil {
+		return fmt.Errorf("reading the endpoint's headers: %w", err)
 	}
 
 	if string(r.SecretHeaders) != noHeaders {
@@ -136,10 +153,13 @@ func ownHeader(name string) bool {
 }
 
 // keptRequestHeaders returns the JSON of the headers as they are kept with the attempt: names in lower case, the
-// signature and the values of the endpoint's own headers redacted.
-func keptRequestHeaders(header http.Header) string {
+// signature and the values of the endpoint's own headers and the event's redacted.
+func keptRequestHeaders(header http.Header, format string) string {
 	return ledger.HeaderJSON(header, func(name string) string {
-		if value := header.Get(name); ownHeader(name) || name == "Accept" && value == acceptAny {
+		value := header.Get(name)
+		switch {
+		case ownHeader(name), name == "Accept" && value == acceptAny,
+			format == cloudevent.Format && cloudevent.IsHeader(name):
 			return value
 		}
 		return conceal.Marker
@@ -174,7 +194,7 @@ func newAttempt(r *run, startedAt time.Time, header http.Header, res egress.Resu
 		error:           res.Error,
 		remoteAddr:      res.RemoteAddr,
 		phases:          res.Phases,
-		requestHeaders:  keptRequestHeaders(header),
+		requestHeaders:  keptRequestHeaders(header, r.Format),
 		responseHeaders: keptResponseHeaders(res.Header),
 		responseBody:    ledger.Storable(res.Body),
 		truncated:       res.BodyTruncated,

@@ -23,6 +23,7 @@ const (
 	becauseDeletedBefore = "deleted_before"
 	becauseWasDisabled   = "was_disabled"
 	becauseNotSubscribed = "not_subscribed"
+	becauseOtherLabels   = "other_labels"
 	becauseFiltered      = "filtered"
 	becauseMeanwhile     = "changed_meanwhile"
 	becauseNotKnown      = "not_known"
@@ -150,6 +151,9 @@ func (m *miss) got() bool {
 	case !r.WasSubscribed:
 		m.because(becauseNotSubscribed, r.WasAt, "the endpoint was not subscribed to %s: it wanted %s, since %s or "+
 			"earlier", m.event.Type, types(r.WasEventTypes), clock(r.WasAt))
+	case !r.WasLabelled:
+		m.because(becauseOtherLabels, r.WasAt, "the event has none of the labels that the endpoint wanted: %s, since %s or "+
+			"earlier", types(r.WasLabels), clock(r.WasAt))
 	case !r.WasWanted:
 		return m.filtered()
 	default:
@@ -162,7 +166,7 @@ func (m *miss) got() bool {
 
 // Filtered tells whether a filter kept an event from an endpoint, so that the payload is needed to say why.
 func Filtered(r db.ExplainMissesRow) bool {
-	return r.WasID != nil && r.WasSubscribed && !r.WasWanted && r.WasReadable
+	return r.WasID != nil && r.WasSubscribed && r.WasLabelled && !r.WasWanted && r.WasReadable
 }
 
 // filtered finds endpoints whose filter was not true of the event.

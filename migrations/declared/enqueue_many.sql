@@ -8,6 +8,9 @@
 -- traceparents: the trace of each event, in the form of W3C Trace Context (NULL: none), which its attempts continue. Behind it,
 -- or alone, may stand how many webhooks led to the event, as the header outhook-depth of the one that did has it: ;depth=2. A
 -- value of another form is ignored.
+-- labels: of each event those by which endpoints with labels choose, in the text form of a text[] (NULL, '' or {}: none).
+-- headers: of each event those that all requests have, a JSON object of texts (NULL or '': none). What they may be is checked:
+-- labels_problem, headers_problem.
 --
 -- The setting outhook.enqueued, local to the transaction, counts what it has enqueued, up to 100: from there on it is a burst,
 -- which has workers of its own, whatever it is made of (a loop, a trigger, calls of a few). Whoever sets it moves nothing but
@@ -23,7 +26,7 @@
 -- at any number.
 CREATE OR REPLACE FUNCTION outhook.enqueue_many(
     tenant_ids text[], types text[], payloads text[], idempotency_keys text[] DEFAULT NULL, notify boolean DEFAULT false,
-    traceparents text[] DEFAULT NULL)
+    traceparents text[] DEFAULT NULL, labels text[] DEFAULT NULL, headers text[] DEFAULT NULL)
 RETURNS TABLE (index integer, event_id uuid, created_at timestamptz, duplicate boolean, conflict boolean, delivery_count integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
@@ -33,6 +36,8 @@ DECLARE
     texts CONSTANT text[] COLLATE "C" := payloads[:];
     keys CONSTANT text[] COLLATE "C" := idempotency_keys[:];
     traces CONSTANT text[] COLLATE "C" := traceparents[:];
+    marks CONSTANT text[] COLLATE "C" := labels[:];
+    heads CONSTANT text[] COLLATE "C" := headers[:];
     n CONSTANT integer := coalesce(cardinality(tenants), 0);
     began CONSTANT timestamptz := clock_timestamp();
     counted CONSTANT text COLLATE "C" := current_setting('outhook.enqueued', true);
@@ -42,6 +47,7 @@ DECLARE
     ids uuid[] := '{}';
     owners uuid[];
     counts integer[];
+    large boolean := false;
 BEGIN
     -- A burst may come event by event. A savepoint that is rolled back takes its count along, as it does its events.
     IF earlier < 100 THEN
@@ -50,7 +56,10 @@ BEGIN
     IF n = 1 AND cardinality(names) = 1 AND cardinality(texts) = 1
         AND coalesce(cardinality(keys), 1) = 1 AND coalesce(keys[1], '') = '' AND coalesce(array_ndims(keys), 1) = 1
         AND coalesce(cardinality(traces), 1) = 1 AND coalesce(array_ndims(traces), 1) = 1
-        AND outhook.event_problem(tenants[1], names[1], texts[1], NULL) IS NULL THEN
+        AND outhook.event_problem(tenants[1], names[1], texts[1], NULL) IS NULL
+        AND (marks IS NULL AND heads IS NULL OR coalesce(cardinality(marks), 1) = 1 AND coalesce(array_ndims(marks), 1) = 1
+            AND coalesce(cardinality(heads), 1) = 1 AND coalesce(array_ndims(heads), 1) = 1
+            AND outhook.labels_problem(marks[1]) IS NULL AND outhook.headers_problem(heads[1]) IS NULL) THEN
         docs := outhook.parse_payloads(texts);
         index := 0;
         event_id := outhook.uuid_v7(began);
@@ -58,16 +67,19 @@ BEGIN
         duplicate := false;
         conflict := false;
         delivery_count := outhook.put_one(event_id, created_at, tenants[1], names[1], docs[1], notify, traces[1],
-            CASE WHEN earlier < 100 THEN 'deliver' ELSE outhook.bulk_queue(tenants[1]) END);
+            CASE WHEN earlier < 100 THEN 'deliver' ELSE outhook.bulk_queue(tenants[1]) END, marks[1], heads[1]);
         RETURN NEXT;
         RETURN;
     END IF;
-    PERFORM outhook.check_events(tenants, names, texts, keys, traces);
-    IF most ~ '^[0-9]{1,9}$'
-        AND (SELECT sum(s.n) FROM unnest(outhook.fan_out_sizes(tenants, names)) AS s (n)) > most::integer THEN
-        RAISE EXCEPTION 'the events have more than % deliveries', most USING ERRCODE = 'OH001';
+    PERFORM outhook.check_events(tenants, names, texts, keys, traces, marks, heads);
+    IF most ~ '^[0-9]{1,9}$' THEN
+        large := (SELECT sum(s.n) FROM unnest(outhook.fan_out_sizes(tenants, names)) AS s (n)) > most::integer;
     END IF;
     docs := outhook.parse_payloads(texts);
+    -- What labels and filters leave out is told apart only where it matters.
+    IF large AND (SELECT sum(s.n) FROM unnest(outhook.fan_out_sizes(tenants, names, docs, marks)) AS s (n)) > most::integer THEN
+        RAISE EXCEPTION 'the events have more than % deliveries', most USING ERRCODE = 'OH001';
+    END IF;
     FOR i IN 0..n - 1 LOOP
         ids[i + 1] := outhook.uuid_v7(began, i);
     END LOOP;
@@ -75,7 +87,7 @@ BEGIN
     IF array_to_string(keys, '') <> '' THEN
         owners := outhook.take_keys(tenants, keys, ids);
     END IF;
-    counts := outhook.fan_out(ids, owners, tenants, names, docs, notify, traces, earlier >= 100);
+    counts := outhook.fan_out(ids, owners, tenants, names, docs, notify, traces, earlier >= 100, marks, heads);
 
     IF owners = ids THEN
         RETURN QUERY SELECT (v.i - 1)::integer, v.id, outhook.uuid_v7_time(v.id), false, false, v.n

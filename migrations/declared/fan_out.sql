@@ -9,23 +9,27 @@
 -- look-up an event all the same: any other plan reads every endpoint for every event once there are many. The documents that
 -- filters look into are made by the first endpoint with one, and once.
 CREATE OR REPLACE FUNCTION outhook.fan_out(ids uuid[], owners uuid[], tenant_ids text[], types text[], docs json[], notify boolean,
-    traceparents text[], burst boolean DEFAULT false)
+    traceparents text[], burst boolean DEFAULT false, label_lists text[] DEFAULT NULL, header_texts text[] DEFAULT NULL)
 RETURNS integer[]
 LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     tenants CONSTANT text[] COLLATE "C" := tenant_ids;
     names CONSTANT text[] COLLATE "C" := types;
     traces CONSTANT text[] COLLATE "C" := traceparents;
+    marks CONSTANT text[] COLLATE "C" := label_lists;
+    heads CONSTANT text[] COLLATE "C" := header_texts;
     counts integer[];
     queues text[] COLLATE "C";
     queue text COLLATE "C";
 BEGIN
     WITH input AS (
-        SELECT v.*, outhook.type_patterns(v.type) AS patterns
-        FROM unnest(ids, owners, tenants, names, docs, traces) WITH ORDINALITY AS v (id, owner, tenant, type, doc, trace, i)
+        SELECT v.*, outhook.type_patterns(v.type) AS patterns, nullif(nullif(v.mark, ''), '{}')::text[] AS labels
+        FROM unnest(ids, owners, tenants, names, docs, traces, marks, heads)
+            WITH ORDINALITY AS v (id, owner, tenant, type, doc, trace, mark, head, i)
     ), event_rows AS (
-        INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
-        SELECT v.id, outhook.uuid_v7_time(v.id), v.tenant, v.type, v.doc, outhook.trace_or_null(v.trace) FROM input AS v WHERE v.id = v.owner
+        INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent, labels, headers)
+        SELECT v.id, outhook.uuid_v7_time(v.id), v.tenant, v.type, v.doc, outhook.trace_or_null(v.trace), v.labels, nullif(v.head, '')::jsonb
+        FROM input AS v WHERE v.id = v.owner
     ), fan AS MATERIALIZED (
         SELECT f.*, nextval('outhook.river_job_id_seq') AS job_id FROM (
             SELECT v.i, v.id AS event_id, e.id AS endpoint_id,
@@ -36,7 +40,7 @@ BEGIN
             CROSS JOIN LATERAL (SELECT n.id, n.lane, n.status FROM outhook.endpoints AS n
                 WHERE n.tenant_id = v.tenant AND n.deleted_at IS NULL AND n.status <> 'disabled'
                     AND outhook.endpoint_wants(n.event_types, v.patterns, n.filter_path,
-                        (SELECT outhook.event_documents(tenants, names, docs))[v.i])
+                        (SELECT outhook.event_documents(tenants, names, docs))[v.i], n.labels, v.labels)
                 ORDER BY n.id OFFSET 0) AS e
             WHERE v.id = v.owner
             ORDER BY v.i, e.id

@@ -2,7 +2,7 @@
 -- the inserts (290 µs an event instead of 170). shared: the queue of endpoints without a lane, since one event alone makes
 -- no burst, however many endpoints it is for. The subquery is evaluated by the first endpoint with a filter, and once.
 CREATE OR REPLACE FUNCTION outhook.put_one(id uuid, at timestamptz, tenant text, event_type text, doc json, notify boolean, trace text,
-    shared text)
+    shared text, marks text DEFAULT NULL, heads text DEFAULT NULL)
 RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -10,19 +10,21 @@ DECLARE
     name CONSTANT text COLLATE "C" := event_type;
     traceparent CONSTANT text COLLATE "C" := trace;
     usually CONSTANT text COLLATE "C" := shared;
+    tags CONSTANT text[] COLLATE "C" := nullif(nullif(marks, ''), '{}');
+    extra CONSTANT jsonb := nullif(heads, '');
     made integer;
     usual integer;
     bulk integer;
 BEGIN
-    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent)
-    VALUES (id, at, owner, name, doc, outhook.trace_or_null(traceparent));
+    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent, labels, headers)
+    VALUES (id, at, owner, name, doc, outhook.trace_or_null(traceparent), tags, extra);
     WITH f AS MATERIALIZED (
         SELECT e.id AS endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
             outhook.lane_queue(e.id, e.tenant_id, e.lane, e.status, usually) AS queue
         FROM outhook.endpoints AS e
         WHERE e.tenant_id = owner AND e.deleted_at IS NULL AND e.status <> 'disabled'
             AND outhook.endpoint_wants(e.event_types, outhook.type_patterns(name), e.filter_path,
-                (SELECT outhook.event_document(owner, name, doc)))
+                (SELECT outhook.event_document(owner, name, doc)), e.labels, tags)
     ), d AS (
         INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
         SELECT put_one.id, f.endpoint_id, f.job_id, at FROM f

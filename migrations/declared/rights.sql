@@ -6,8 +6,8 @@ GRANT USAGE ON SCHEMA outhook TO outhook_publisher, outhook_reporter, outhook_se
 
 -- Whoever enqueues needs no right on any table.
 GRANT EXECUTE ON FUNCTION
-    outhook.enqueue_many(text[], text[], text[], text[], boolean, text[]),
-    outhook.enqueue(text, text, text, text, text),
+    outhook.enqueue_many(text[], text[], text[], text[], boolean, text[], text[], text[]),
+    outhook.enqueue(text, text, text, text, text, text[], jsonb),
     outhook.enqueue(text, text, json, text, text),
     outhook.enqueue(text, text, jsonb, text, text),
     outhook.enqueue(bigint, text, text, text, text),
@@ -16,7 +16,7 @@ GRANT EXECUTE ON FUNCTION
     outhook.enqueue(uuid, text, text, text, text),
     outhook.enqueue(uuid, text, json, text, text),
     outhook.enqueue(uuid, text, jsonb, text, text),
-    outhook.enqueue_event(text, text, json, text, text),
+    outhook.enqueue_event(text, text, json, text, text, text[], jsonb),
     outhook.key_conflict(uuid),
     outhook.enqueued_here()
 TO outhook_publisher, outhook_server;
@@ -49,8 +49,8 @@ GRANT EXECUTE ON FUNCTION
     outhook.trace_or_null(text),
     outhook.type_patterns(text),
     outhook.event_document(text, text, json),
-    outhook.endpoint_wants(text[], text[], jsonpath, jsonb),
-    outhook.fan_out_sizes(text[], text[]),
+    outhook.endpoint_wants(text[], text[], jsonpath, jsonb, text[], text[]),
+    outhook.fan_out_sizes(text[], text[], json[], text[]),
     outhook.bulk_queue(text),
     outhook.lane_queue(uuid, text, outhook.endpoint_status, text),
     outhook.lane_queue(uuid, text, text, outhook.endpoint_status, text),
@@ -63,7 +63,7 @@ TO outhook_server;
 -- What was published is erased with its tenant and otherwise never changed, and no row of the log is deleted: old partitions
 -- are dropped, by the owner.
 GRANT SELECT, INSERT ON TABLE outhook.events TO outhook_server;
-GRANT UPDATE (payload, traceparent) ON TABLE outhook.events TO outhook_server;
+GRANT UPDATE (payload, traceparent, labels, headers) ON TABLE outhook.events TO outhook_server;
 GRANT SELECT, UPDATE, DELETE ON TABLE outhook.event_keys TO outhook_server;
 GRANT SELECT, INSERT, UPDATE ON TABLE outhook.deliveries, outhook.delivery_attempts, outhook.tenant_erasures TO outhook_server;
 
