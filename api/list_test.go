@@ -330,7 +330,7 @@ func TestListsReadABoundedPart(t *testing.T) {
 	b := setupOn(t, traced)
 	endpoint := b.newEndpoint("acme", "")
 	oldest := b.newEvent("acme", "rare.thing").String()
-	const rows, most = 40_000, 10_000
+	const rows, most = 40_000, 5_000
 	b.exec(`WITH e AS (INSERT INTO outhook.events (id, created_at, tenant_id, type, payload)
 			SELECT v.id, outhook.uuid_v7_time(v.id), 'acme', 'a.b', '{}' FROM (
 				SELECT outhook.uuid_v7(clock_timestamp() + interval '1 s', i) AS id FROM generate_series(1, $2::integer) AS i) AS v RETURNING id)

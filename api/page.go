@@ -117,11 +117,11 @@ const listDays = 7
 
 // listRows is how many rows of the log one statement of a list looks through: some ten milliseconds' work, however few
 // of them match. The page is handed out as it is then.
-const listRows = 10_000
+const listRows = 5_000
 
 // shortPages documents what listRows means for clients.
 const shortPages = "A page may have fewer items than limit, or none, and a next_cursor all the same: what matches " +
-	"may be rare, and a request looks through some ten thousand rows."
+	"may be rare, and a request looks through some thousand rows."
 
 // logSpan is what of the log a list may show. Nil: no bound.
 type logSpan struct {
@@ -265,7 +265,8 @@ func always[R, T any](answer func(R) T) func(R) (T, error) {
 
 // read runs queries in a transaction that plans them with their values.
 func (s *Server) read(ctx context.Context, query func(pgx.Tx) error) error {
-	begin := fmt.Sprintf("BEGIN READ ONLY; "+pg.Planned+"; SET LOCAL statement_timeout = %d",
+	begin := fmt.Sprintf("BEGIN READ ONLY; "+pg.Planned+"; SET LOCAL max_parallel_workers_per_gather = 0; "+
+		"SET LOCAL statement_timeout = %d",
 		s.cfg.Timeouts.Query.Milliseconds())
 	return pgx.BeginTxFunc(ctx, s.cfg.Pool, pgx.TxOptions{BeginQuery: begin}, query)
 }

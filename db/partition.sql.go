@@ -80,3 +80,16 @@ func (q *Queries) OwnsSchema(ctx context.Context, db DBTX) (bool, error) {
 	err := row.Scan(&owns)
 	return owns, err
 }
+
+const summarizeTimes = `-- name: SummarizeTimes :exec
+SELECT brin_summarize_new_values(i.indexrelid) FROM pg_catalog.pg_index AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_am AS m ON m.oid = c.relam AND m.amname = 'brin'
+WHERE i.indrelid = to_regclass('outhook.' || $1::text)
+`
+
+// Enters into the BRIN indexes of a partition what they lack.
+func (q *Queries) SummarizeTimes(ctx context.Context, db DBTX, partition string) error {
+	_, err := db.Exec(ctx, summarizeTimes, partition)
+	return err
+}

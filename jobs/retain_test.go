@@ -316,6 +316,36 @@ func (b *testBundle) retainUntil(t *testing.T, cfg jobs.Config, done func(retent
 }
 
 // Any login of the database can take any advisory lock.
+// Who follows the attempts reads nothing of the days that are over, not even the last pages of each.
+func TestRetentionCompletesTheIndexesOfDaysThatAreOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	endpointID, _ := b.endpoint(t)
+	noon := b.daysAgo(t, 3)
+	ids := b.oldEvents(t, noon, 1, endpointID, "succeeded", "completed")
+	_, err := b.pool.Exec(b.ctx, `INSERT INTO outhook.delivery_attempts (event_id, endpoint_id, number, started_at, outcome)
+		SELECT $1, $2, i, $3, 'rejected' FROM generate_series(1, 20000) AS i`, ids[0], endpointID, noon)
+	require.NoError(t, err)
+	partition := "outhook.delivery_attempts" + noon.UTC().Format("_p20060102")
+	_, err = b.pool.Exec(b.ctx, `VACUUM `+partition)
+	require.NoError(t, err)
+	missing := func() (n int) {
+		require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT brin_summarize_new_values(($1 || '_started_at_idx')::regclass)`, partition).Scan(&n))
+		return n
+	}
+	require.Equal(t, 1, missing(), "VACUUM leaves out the last pages")
+	_, err = b.pool.Exec(b.ctx, `SELECT brin_desummarize_range(($1 || '_started_at_idx')::regclass, 128)`, partition)
+	require.NoError(t, err)
+
+	_, err = retention.Run(b.ctx, b.pool, b.config(t).Retention, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.Zero(t, missing())
+
+	var options []string
+	require.NoError(t, b.pool.QueryRow(b.ctx, `SELECT reloptions FROM pg_class WHERE oid = ($1 || '_started_at_idx')::regclass`, partition).Scan(&options))
+	require.Equal(t, []string{"autosummarize=on"}, options)
+}
+
 func TestAStrangersLocksStopNoRetention(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

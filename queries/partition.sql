@@ -16,6 +16,13 @@ LEFT JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid
 WHERE c.relnamespace = 'outhook'::regnamespace AND c.relkind = 'r' AND c.relname ~ ('^' || @parent::text || '_p[0-9]{8}$')
 ORDER BY c.relname;
 
+-- name: SummarizeTimes :exec
+-- Enters into the BRIN indexes of a partition what they lack.
+SELECT brin_summarize_new_values(i.indexrelid) FROM pg_catalog.pg_index AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_am AS m ON m.oid = c.relam AND m.amname = 'brin'
+WHERE i.indrelid = to_regclass('outhook.' || @partition::text);
+
 -- name: OwnsSchema :one
 -- Whether this user may do what only the owner of the tables may.
 SELECT pg_has_role(c.relowner, 'USAGE')::boolean AS owns FROM pg_catalog.pg_class AS c WHERE c.oid = 'outhook.river_job'::regclass;

@@ -152,7 +152,7 @@ type ListDeliveriesParams struct {
 }
 
 // ListDeliveries calls GET /api/deliveries: list deliveries. A page may have fewer items than limit, or none, and a
-// next_cursor all the same: what matches may be rare, and a request looks through some ten thousand rows.
+// next_cursor all the same: what matches may be rare, and a request looks through some thousand rows.
 func (c *Client) ListDeliveries(ctx context.Context, params ListDeliveriesParams, options ...CallOption) (*Page[Delivery], error) {
 	r := Request{Method: "GET", Path: "/api/deliveries", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {
@@ -747,7 +747,7 @@ type ListEventsParams struct {
 }
 
 // ListEvents calls GET /api/events: list events. Without payloads. A page may have fewer items than limit, or none,
-// and a next_cursor all the same: what matches may be rare, and a request looks through some ten thousand rows.
+// and a next_cursor all the same: what matches may be rare, and a request looks through some thousand rows.
 func (c *Client) ListEvents(ctx context.Context, params ListEventsParams, options ...CallOption) (*Page[Event], error) {
 	r := Request{Method: "GET", Path: "/api/events", Query: url.Values{}, Header: http.Header{}}
 	if params.TenantID != "" {

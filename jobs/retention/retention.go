@@ -325,7 +325,7 @@ func (r *round) run(ctx context.Context) (err error) {
 	}
 
 	due := r.before(r.cfg.Keep)
-	return errors.Join(r.days(ctx, due), r.keys(ctx, due), r.payloads(ctx, due))
+	return errors.Join(r.days(ctx, due), r.keys(ctx, due), r.payloads(ctx, due), r.times(ctx))
 }
 
 // release ends what belongs to this run of the session, and gives the lease back. If that fails, the session ends, and
