@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/cursor"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -170,7 +170,7 @@ func (s *Server) pageAttempts(
 ) (*pageOutput[attempt], error) {
 	p.Ascending, p.MaxRows = f.ascending, f.maxRows()
 	if after := f.after(2); after[0] != nil {
-		at, number := unpackPosition(*after[0])
+		at, number := cursor.Unpack(*after[0])
 		p.AfterStartedAt, p.AfterNumber, p.AfterEndpointID = &at, &number, after[1]
 	}
 
@@ -189,18 +189,6 @@ func (s *Server) pageAttempts(
 		}
 		return newAttempt(r)
 	}, func(r db.DeliveryAttempt) []uuid.UUID {
-		return []uuid.UUID{packPosition(r.StartedAt, r.Number), r.EndpointID}
+		return []uuid.UUID{cursor.Pack(r.StartedAt, r.Number), r.EndpointID}
 	})
-}
-
-// packPosition puts a time, to the microsecond, and a number into the form of an id, for a cursor.
-func packPosition(at time.Time, number int32) (id uuid.UUID) {
-	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMicro()))
-	binary.BigEndian.PutUint32(id[8:], uint32(number)) //nolint:gosec // as it comes back
-	return id
-}
-
-func unpackPosition(id uuid.UUID) (at time.Time, number int32) {
-	at = time.UnixMicro(int64(binary.BigEndian.Uint64(id[:]))) //nolint:gosec // as it was put in
-	return at, int32(binary.BigEndian.Uint32(id[8:]))          //nolint:gosec // as it was put in
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/cursor"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/strictjson"
 )
@@ -45,9 +46,9 @@ func DecodeEndpointChange(body []byte, row db.Endpoint, checkURL func(string) er
 func DecodeReplay(body []byte) (now bool, err error) { return decodeReplay(body) }
 
 // DecodeCursor reads a cursor of n ids of a list without a tag, and EncodeCursor writes it.
-func DecodeCursor(cursor string, n int) ([]uuid.UUID, error) {
-	return (&paging{cursor: cursor}).decodeCursor(n)
+func DecodeCursor(text string, n int) ([]uuid.UUID, error) {
+	return (&paging{cursor: text}).decodeCursor(n)
 }
 
 // EncodeCursor writes a cursor.
-func EncodeCursor(ids []uuid.UUID) string { return (&paging{}).encodeCursor(ids) }
+func EncodeCursor(ids []uuid.UUID) string { return cursor.List{}.Encode(ids...) }

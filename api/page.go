@@ -1,19 +1,16 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/cursor"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 )
@@ -24,25 +21,17 @@ type paging struct {
 	limit     int32
 	cursor    string
 	ascending bool
-	query     url.Values    // of the request
-	list      [listTag]byte // what its cursors belong to: the list, its order and its filters
+	query     url.Values  // of the request
+	list      cursor.List // what its cursors belong to
 }
 
-// listTag is the size in bytes of what a cursor says of its list.
-const listTag = 8
-
 // newPaging reads what the lists have in common. order is asc or desc.
-func newPaging(ctx context.Context, order string, limit int32, cursor string) *paging {
-	p := &paging{filters: newFilters(ctx), limit: limit, cursor: cursor, ascending: order == orderAscending}
+func newPaging(ctx context.Context, order string, limit int32, from string) *paging {
+	p := &paging{filters: newFilters(ctx), limit: limit, cursor: from, ascending: order == orderAscending}
 
 	at := requestOf(ctx).http.URL
 	p.query = at.Query()
-	same := at.Query()
-	same.Del("limit")
-	same.Del("cursor")
-	same.Set("order", order) // also if it is the default
-	sum := sha256.Sum256([]byte(at.Path + "?" + same.Encode()))
-	copy(p.list[:], sum[:])
+	p.list = cursor.Of(at.Path, p.query, order)
 	return p
 }
 
@@ -78,14 +67,14 @@ type pageOutput[T any] struct {
 
 // next makes it a page before the one that begins after a position.
 func (o *pageOutput[T]) next(p *paging, position []uuid.UUID) {
-	cursor := p.encodeCursor(position)
-	o.Body.NextCursor, o.Link = &cursor, linkNext(p.query, cursor)
+	next := p.list.Encode(position...)
+	o.Body.NextCursor, o.Link = &next, linkNext(p.query, next)
 }
 
 // linkNext returns the header Link of a page with another one after it. It is a query alone, to be read relative to the
 // request's URL: right behind any proxy, whatever that calls us.
-func linkNext(query url.Values, cursor string) string {
-	query.Set("cursor", cursor)
+func linkNext(query url.Values, next string) string {
+	query.Set("cursor", next)
 	return "<?" + query.Encode() + `>; rel="next"`
 }
 
@@ -271,35 +260,15 @@ func (s *Server) read(ctx context.Context, query func(pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, s.cfg.Pool, pgx.TxOptions{BeginQuery: begin}, query)
 }
 
-// encodeCursor writes what the cursor belongs to and a position, which is one or two ids, as text that is not meant to
-// be read.
-func (p *paging) encodeCursor(position []uuid.UUID) string {
-	raw := p.list[:]
-	for _, id := range position {
-		raw = append(raw, id[:]...)
-	}
-	return base64.RawURLEncoding.EncodeToString(raw)
-}
-
 // decodeCursor returns the n ids of the cursor, or none if there is no cursor.
 func (p *paging) decodeCursor(n int) ([]uuid.UUID, error) {
 	if p.cursor == "" {
 		return nil, nil
 	}
 
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(p.cursor)
-	size := listTag + n*len(uuid.UUID{})
-	if err != nil || len(raw) != size || strings.ContainsAny(p.cursor, "\r\n") { // which the decoder skips
-		return nil, problem.Invalid("query.cursor", "is not a next_cursor of this list")
-	}
-	if !bytes.Equal(raw[:listTag], p.list[:]) {
-		return nil, problem.Invalid("query.cursor",
-			"is a next_cursor of another list: give it back with the same order and filters")
-	}
-
-	ids := make([]uuid.UUID, n)
-	for i := range ids {
-		ids[i] = uuid.UUID(raw[listTag+i*len(uuid.UUID{}):])
+	ids, err := p.list.Decode(p.cursor, n)
+	if err != nil {
+		return nil, problem.Invalid("query.cursor", err.Error())
 	}
 	return ids, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/cursor"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -71,7 +72,7 @@ func (s *Server) listUsage(ctx context.Context, in *listUsageInput) (*pageOutput
 	p.Type, p.TypePrefix = f.eventType(in.Type)
 	p.Unit = f.unit(groups)
 	if after := f.after(1)[0]; after != nil {
-		_, p.SkipRows = unpackPosition(*after)
+		_, p.SkipRows = cursor.Unpack(*after)
 	}
 
 	var final time.Time
@@ -89,7 +90,7 @@ func (s *Server) listUsage(ctx context.Context, in *listUsageInput) (*pageOutput
 		return rows, err
 	}, always(func(r usageRow) usage {
 		return newUsage(r.ListUsageRow, p, final)
-	}), func(r usageRow) []uuid.UUID { return []uuid.UUID{packPosition(time.UnixMicro(0), r.place)} })
+	}), func(r usageRow) []uuid.UUID { return []uuid.UUID{cursor.Pack(time.UnixMicro(0), r.place)} })
 }
 
 // unit returns the time that is added up.
