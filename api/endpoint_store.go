@@ -29,14 +29,15 @@ const statusReasonAPI = "api"
 // changeEndpoints is changeUnique with uids and URLs. Where URLs are unique, the database keeps them so (serializable):
 // there is no index for what is an option.
 func (s *Server) changeEndpoints(ctx context.Context, do func(pgx.Tx) error) error {
-	if requestOf(ctx).keyed != nil {
-		return s.change(ctx, do) // its transaction has the level, and it is the whole request that is tried again
-	}
 	return s.changeUnique(ctx, s.endpointIsolation(), do)
 }
 
 // changeUnique runs do in a transaction, and again if another request was faster with what must be unique.
 func (s *Server) changeUnique(ctx context.Context, level pgx.TxIsoLevel, do func(pgx.Tx) error) (err error) {
+	if requestOf(ctx).keyed != nil {
+		return s.change(ctx, do) // its transaction has the level, and it is the whole request that is tried again
+	}
+
 	options := pgx.TxOptions{IsoLevel: level}
 	for range maxRaces {
 		err = pgx.BeginTxFunc(ctx, s.cfg.Pool, options, do)

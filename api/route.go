@@ -28,6 +28,7 @@ type route struct {
 	costly    bool           // it counts, or looks through the log
 	patient   bool           // it waits for something else than the database, and takes no slot there
 	ownKeys   bool           // a POST for whose handler Idempotency-Key is something of its own, or that changes nothing
+	putKeys   bool           // a PUT that takes an Idempotency-Key, for one that is to make something and nothing else
 	isolation pgx.TxIsoLevel // of the transaction of an Idempotency-Key
 	answer    reflect.Type   // the document's schema of the answer, if the handler writes bytes
 }
@@ -49,7 +50,7 @@ func (r *route) all() codes {
 }
 
 // keyed tells whether the route's requests may have an Idempotency-Key.
-func (r *route) keyed() bool { return r.Method == http.MethodPost && !r.ownKeys }
+func (r *route) keyed() bool { return r.putKeys || r.Method == http.MethodPost && !r.ownKeys }
 
 // register adds an operation. A key that is not admitted is refused before anything of the request is read. The
 // handler's context ends with the operation's timeout, and its error is answered as the table in problemOf says.

@@ -29,6 +29,7 @@ const (
 
 // tenant is a tenant's entry: what people have noted of it.
 type tenant struct {
+	ID        uuid.UUID         `json:"id" format:"uuid" doc:"The entry's: one that is made again has another."`
 	TenantID  string            `json:"tenant_id" example:"acme" doc:"The label that its events and endpoints have."`
 	Name      string            `json:"name" example:"ACME GmbH" doc:"For people. Empty: none."`
 	Contact   string            `json:"contact" example:"webhooks@acme.example" doc:"An e-mail address. Empty: none."`
@@ -72,6 +73,7 @@ type putTenantInput struct {
 }
 
 type listTenantsInput struct {
+	ID     string `query:"id" format:"uuid" doc:"Only the entry with this id."`
 	Order  string `query:"order" enum:"asc,desc" default:"asc" doc:"By the time of the entries: asc begins with the oldest."`
 	Limit  int32  `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most items of a page."`
 	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
@@ -110,11 +112,12 @@ func (s *Server) addTenantEntries() {
 
 	put := tenantOperation("put-tenant", http.MethodPut, "/{tenant_id}", "Make a tenant's entry, or replace it",
 		"201 if there was none, else 200. Members that are not given get their defaults. "+
-			"What changes nothing is not written.")
+			"What changes nothing is not written. With an Idempotency-Key, one with If-None-Match can be repeated, too: it is "+
+			"not refused because of itself.")
 	put.Responses = map[string]*huma.Response{"201": {Description: "Created"}}
 	register(s, route{
 		Operation: put, errors: codes{problem.PreconditionFailed}, access: adminAccess, timeout: s.cfg.Timeouts.Query,
-		body: reflect.TypeFor[newTenant](), limit: maxSmallBody, answer: reflect.TypeFor[tenant](),
+		body: reflect.TypeFor[newTenant](), limit: maxSmallBody, answer: reflect.TypeFor[tenant](), putKeys: true,
 	}, s.putTenant)
 	register(s, route{
 		Operation: tenantOperation("update-tenant", http.MethodPatch, "/{tenant_id}", "Change a tenant's entry",
@@ -133,7 +136,8 @@ func (s *Server) addTenantEntries() {
 
 func newTenantAnswer(r db.Tenant) (tenant, error) {
 	t := tenant{
-		TenantID: r.TenantID, Name: r.Name, Contact: r.Contact, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+		ID: r.ID, TenantID: r.TenantID, Name: r.Name, Contact: r.Contact,
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 	if err := json.Unmarshal(r.Metadata, &t.Metadata); err != nil {
 		return t, fmt.Errorf("reading a tenant's entry: %w", err)
@@ -155,7 +159,8 @@ func noTenant() error {
 func (s *Server) listTenants(ctx context.Context, in *listTenantsInput) (*pageOutput[tenant], error) {
 	f := newPaging(ctx, in.Order, in.Limit, in.Cursor)
 	p := db.ListTenantsParams{
-		TenantID: f.key.tenant(), Cursor: f.after(1)[0], Ascending: f.ascending, MaxRows: f.maxRows(),
+		ID: f.id("query.id", in.ID), TenantID: f.key.tenant(), Cursor: f.after(1)[0],
+		Ascending: f.ascending, MaxRows: f.maxRows(),
 	}
 
 	return list(ctx, s, f, func(tx pgx.Tx) ([]db.Tenant, error) {

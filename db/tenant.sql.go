@@ -76,13 +76,15 @@ func (q *Queries) InsertTenant(ctx context.Context, db DBTX, arg InsertTenantPar
 const listTenants = `-- name: ListTenants :many
 SELECT id, tenant_id, name, contact, metadata, created_at, updated_at FROM outhook.tenants AS t
 WHERE ($1::text IS NULL OR t.tenant_id = $1)
-    AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN t.id > $2 ELSE t.id < $2 END)
-ORDER BY CASE WHEN $3 THEN t.id END, CASE WHEN NOT $3 THEN t.id END DESC
-LIMIT $4
+    AND ($2::uuid IS NULL OR t.id = $2)
+    AND ($3::uuid IS NULL OR CASE WHEN $4::boolean THEN t.id > $3 ELSE t.id < $3 END)
+ORDER BY CASE WHEN $4 THEN t.id END, CASE WHEN NOT $4 THEN t.id END DESC
+LIMIT $5
 `
 
 type ListTenantsParams struct {
 	TenantID  *string
+	ID        *uuid.UUID
 	Cursor    *uuid.UUID
 	Ascending bool
 	MaxRows   int32
@@ -91,6 +93,7 @@ type ListTenantsParams struct {
 func (q *Queries) ListTenants(ctx context.Context, db DBTX, arg ListTenantsParams) ([]Tenant, error) {
 	rows, err := db.Query(ctx, listTenants,
 		arg.TenantID,
+		arg.ID,
 		arg.Cursor,
 		arg.Ascending,
 		arg.MaxRows,

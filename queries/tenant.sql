@@ -9,6 +9,7 @@ SELECT * FROM outhook.tenants WHERE tenant_id = @tenant_id FOR UPDATE;
 -- name: ListTenants :many
 SELECT * FROM outhook.tenants AS t
 WHERE (sqlc.narg('tenant_id')::text IS NULL OR t.tenant_id = sqlc.narg('tenant_id'))
+    AND (sqlc.narg('id')::uuid IS NULL OR t.id = sqlc.narg('id'))
     AND (sqlc.narg('cursor')::uuid IS NULL OR CASE WHEN @ascending::boolean THEN t.id > sqlc.narg('cursor') ELSE t.id < sqlc.narg('cursor') END)
 ORDER BY CASE WHEN @ascending THEN t.id END, CASE WHEN NOT @ascending THEN t.id END DESC
 LIMIT @max_rows;

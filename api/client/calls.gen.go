@@ -1382,6 +1382,8 @@ func (c *Client) GetEndpointSeries(ctx context.Context, params GetEndpointSeries
 
 // ListTenantsParams are the parameters of [Client.ListTenants]. The zero value of each leaves it out.
 type ListTenantsParams struct {
+	// Only the entry with this id.
+	ID string
 	// By the time of the entries: asc begins with the oldest.
 	Order string
 	// The most items of a page.
@@ -1395,6 +1397,9 @@ type ListTenantsParams struct {
 // tenant is shown that one's.
 func (c *Client) ListTenants(ctx context.Context, params ListTenantsParams, options ...CallOption) (*Page[Tenant], error) {
 	r := Request{Method: "GET", Path: "/api/tenants", Query: url.Values{}, Header: http.Header{}}
+	if params.ID != "" {
+		r.Query.Set("id", params.ID)
+	}
 	if params.Order != "" {
 		r.Query.Set("order", params.Order)
 	}
@@ -1425,6 +1430,11 @@ func (c *Client) GetTenant(ctx context.Context, tenantID string, params GetTenan
 
 // PutTenantParams are the parameters of [Client.PutTenant]. The zero value of each leaves it out.
 type PutTenantParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
 	// Do it only if it has one of these ETags, with commas; *: if it exists. Else 412.
 	IfMatch string
 	// *: create it only. 412 if it exists.
@@ -1432,9 +1442,13 @@ type PutTenantParams struct {
 }
 
 // PutTenant calls PUT /api/tenants/{tenant_id}: make a tenant's entry, or replace it. 201 if there was none, else
-// 200. Members that are not given get their defaults. What changes nothing is not written.
+// 200. Members that are not given get their defaults. What changes nothing is not written. With an Idempotency-Key,
+// one with If-None-Match can be repeated, too: it is not refused because of itself.
 func (c *Client) PutTenant(ctx context.Context, tenantID string, body NewTenant, params PutTenantParams, options ...CallOption) (*Tenant, error) {
-	r := Request{Method: "PUT", Path: "/api/tenants/" + url.PathEscape(tenantID), Query: url.Values{}, Header: http.Header{}}
+	r := Request{Method: "PUT", Path: "/api/tenants/" + url.PathEscape(tenantID), Query: url.Values{}, Header: http.Header{}, takesKey: true}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
 	if params.IfMatch != "" {
 		r.Header.Set("If-Match", params.IfMatch)
 	}

@@ -1031,6 +1031,8 @@ type Tenant struct {
 	Contact string `json:"contact"`
 	// Of the entry.
 	CreatedAt time.Time `json:"created_at"`
+	// The entry's: one that is made again has another.
+	ID string `json:"id"`
 
 	Metadata map[string]string `json:"metadata"`
 	// For people. Empty: none.
