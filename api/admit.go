@@ -21,7 +21,7 @@ const maxURLBytes = 8 << 10
 // that is busy is alive.
 func (s *Server) admit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if isHealth(c.Path()) {
+		if isHealth(c.Path()) || requestOf(c.Request().Context()).inner {
 			return next(c)
 		}
 		if isDelivery(c.Request().Header) {

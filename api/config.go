@@ -68,6 +68,11 @@ type Config struct {
 	// Console is served at /console and /assets. It logs in by itself: no key is asked for. Nil: not served.
 	Console http.Handler
 
+	// Svix answers the calls of Svix's SDKs at /svix/api/v1 (docs/svix.md).
+	//
+	// Defaults to false.
+	Svix bool
+
 	// Version is shown in the documentation.
 	//
 	// Defaults to "dev".

@@ -65,6 +65,7 @@ func New(cfg Config) (*Server, error) {
 	s.addTenants()
 	s.addUI()
 	s.addConsole()
+	s.addSvix()
 
 	if err := s.addDocs(); err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			id = uuid.NewString()
 		}
 
-		ctx := context.WithValue(c.Request().Context(), requestKey{}, &request{id: id, http: c.Request()})
+		ctx := context.WithValue(c.Request().Context(), requestKey{}, newRequest(c, id))
 		c.SetRequest(c.Request().WithContext(ctx))
 		setHeaders(c, id)
 
@@ -46,6 +46,15 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			slog.String("request_id", id))
 		return nil
 	}
+}
+
+// newRequest returns what is known of a request at once. The context of one that comes from outside has no other one.
+func newRequest(c echo.Context, id string) *request {
+	r := &request{id: id, http: c.Request()}
+	if outer := requestOf(c.Request().Context()); outer.key.scope != "" {
+		r.key, r.own, r.inner = outer.key, outer.own, true
+	}
+	return r
 }
 
 // finish counts a request and names its span, if it has one: only now its route is known.

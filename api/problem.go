@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/puddle/v2"
 	"github.com/labstack/echo/v4"
 
+	"github.com/outhook/outhook/api/svix"
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/logthrottle"
@@ -157,6 +158,10 @@ func (s *Server) writeError(err error, c echo.Context) {
 	p := s.problem(c.Request().Context(), err)
 	header := c.Response().Header()
 	maps.Copy(header, p.GetHeaders())
+	if svix.IsCall(c.Path()) {
+		svix.WriteError(c.Response(), p)
+		return
+	}
 	header.Set(echo.HeaderContentType, problem.MediaType)
 	if allow := header.Get(echo.HeaderAllow); strings.Contains(allow, http.MethodGet) {
 		header.Set(echo.HeaderAllow, allow+", "+http.MethodHead) // see ServeHTTP

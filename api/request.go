@@ -17,6 +17,8 @@ type request struct {
 	key  principal
 	own  *share // of the key
 
+	inner bool // it is made for another one in this process, and is that one's key's, which has been let in already
+
 	keyed *idempotency.Request // nil: without an Idempotency-Key
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/labstack/echo/v4"
 
+	"github.com/outhook/outhook/api/svix"
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/ingest"
@@ -86,7 +87,8 @@ const uiPath = "/riverui"
 
 // isAPI tells whether a request is for the API: by its route, or by its path if there is no such route.
 func isAPI(c echo.Context) bool {
-	return strings.HasPrefix(c.Path(), "/api/") || strings.HasPrefix(c.Request().URL.Path, "/api/")
+	return svix.IsCall(c.Path()) || strings.HasPrefix(c.Path(), "/api/") ||
+		strings.HasPrefix(c.Request().URL.Path, "/api/")
 }
 
 // isUI tells whether a route is River UI's.

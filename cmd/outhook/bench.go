@@ -26,6 +26,8 @@ type benchCmd struct {
 	Workers      int           `default:"1" help:"Worker processes; 0: enqueue only."`
 	APIs         int           `name:"apis" default:"1" help:"API processes; the connections are divided among them."`
 	Preload      int           `help:"Delivered events in the tables before, over 40 days (mode retention: 2000000)."`
+	Keyed        bool          `help:"Give each event of mode rest an idempotency key."`
+	Svix         bool          `help:"Send the events of mode rest as messages to POST /svix/api/v1/app/{app}/msg, as Svix's SDKs do: with an idempotency key each. They are measured in turn with POST /api/events."`
 	Viewers      int           `help:"People who look at the console's pages Live and Overview meanwhile; all is measured without them in turn, twice, so that what they cost can be told from noise."`
 	Pairs        int           `default:"1" help:"How often all is measured, baselines in turn; the figures are medians."`
 	Baseline     []string      `enum:"river,postgres" help:"Measure this too, in the same run: river (bare River, without a log) or postgres (the rows by plain SQL; with client --workers 0)."`
@@ -58,7 +60,7 @@ func (b *benchCmd) Run(c *command) error {
 		},
 		Events: bench.Events{
 			PayloadBytes: b.PayloadBytes, AnswerBytes: b.AnswerBytes, FailFirst: b.FailFirst, Endpoints: b.Endpoints,
-			Tenants: b.Tenants, Preload: b.Preload, Viewers: b.Viewers,
+			Tenants: b.Tenants, Preload: b.Preload, Viewers: b.Viewers, Keyed: b.Keyed, Svix: b.Svix,
 		},
 		Processes:  bench.Processes{APIs: b.APIs, Workers: b.Workers, Executable: executable},
 		Comparison: bench.Comparison{Pairs: b.Pairs, Baselines: b.Baseline, Against: b.Against, AnyMachine: b.AnyMachine},

@@ -67,6 +67,9 @@ func (s *serveCmd) configured(logger *slog.Logger) (cfg server.Config, err error
 	if s.EgressAllowHTTP == "auto" {
 		s.EgressAllowHTTP = "false"
 	}
+	if s.SvixAPI == "auto" {
+		s.SvixAPI = "false"
+	}
 
 	if cfg, err = s.config(logger); err != nil {
 		return cfg, err

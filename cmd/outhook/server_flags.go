@@ -55,6 +55,8 @@ type serverFlags struct {
 	RiverUI         bool `name:"river-ui" env:"OUTHOOK_RIVER_UI" default:"${river_ui}" negatable:"" help:"Serve River UI at /riverui/."`
 	Console         bool `env:"OUTHOOK_CONSOLE" default:"${console}" negatable:"" help:"Serve the console at /console: events, deliveries, endpoints and what to do about them, for whoever has a key that may read."`
 
+	SvixAPI string `name:"svix-api" env:"OUTHOOK_SVIX_API" default:"auto" enum:"auto,true,false" help:"Answer the calls of Svix's SDKs at /svix/api/v1 (docs/svix.md). auto: not in serve, and in dev."`
+
 	RateLimit      float64 `env:"OUTHOOK_RATE_LIMIT" default:"0" help:"Requests a second that each API key may send to this process; one more gets 429. 0: no limit."`
 	FailedLogins   int     `env:"OUTHOOK_FAILED_LOGINS" default:"${failed_logins}" help:"Wrong API keys a minute that an address may try; then wrong ones from there get 429. 0: no limit."`
 	TrustedProxies string  `env:"OUTHOOK_TRUSTED_PROXIES" help:"Prefixes of the proxies in front of the API whose X-Forwarded-For tells a client's address, like 10.0.0.0/8. Without it, the address that connects counts."`
@@ -117,6 +119,7 @@ func (f serverFlags) setAPI(cfg *api.Config) {
 	cfg.Access.APIKey = f.APIKey
 	cfg.Limits.MaxPayloadBytes, cfg.Limits.MaxEndpoints = f.MaxPayloadBytes, f.MaxEndpoints
 	cfg.Limits.UniqueURLs = f.UniqueURLs
+	cfg.Svix = f.SvixAPI != "false"
 	cfg.Access.RateLimit = f.RateLimit
 	cfg.Access.FailedLogins = f.FailedLogins
 }

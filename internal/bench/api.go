@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +12,16 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/outhook/outhook/internal/base62"
 )
+
+// eventType is that of the events that are measured.
+const eventType = "bench.sent"
 
 // answerTimeout bounds one request of the load and its answer.
 const answerTimeout = time.Minute
@@ -56,12 +65,21 @@ func (a *api) post(ctx context.Context, path string, body []byte) ([]byte, error
 
 // call is post with another method.
 func (a *api) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	return a.callOnce(ctx, method, path, "", body)
+}
+
+// callOnce is call with an idempotency key, "" for none.
+func (a *api) callOnce(ctx context.Context, method, path, key string, body []byte) ([]byte, error) {
+	head := a.head
+	if key != "" {
+		head = " HTTP/1.1\r\nIdempotency-Key: " + key + strings.TrimPrefix(head, " HTTP/1.1")
+	}
 	c, err := a.conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API: %w", err)
 	}
 
-	status, answer, last, err := c.exchange(method+" "+a.url.Path+path, a.head, body)
+	status, answer, last, err := c.exchange(method+" "+a.url.Path+path, head, body)
 	if err != nil || last {
 		c.stop()
 		_ = c.Close()
@@ -141,4 +159,38 @@ func (a *api) addEndpoints(ctx context.Context, cfg Config, receiver string) err
 		}
 	}
 	return nil
+}
+
+// newKey draws an idempotency key as Svix's SDKs do.
+func newKey() string { return "auto_" + uuid.NewString() }
+
+// addApplications makes each tenant one of Svix's applications, whose uid is its name.
+func (a *api) addApplications(ctx context.Context, cfg Config) error {
+	for tenant := range max(cfg.Tenants, 1) {
+		body := []byte(`{"name": "bench"}`)
+		if _, err := a.call(ctx, http.MethodPut, "/api/tenants/"+cfg.tenant(int64(tenant)), body); err != nil {
+			return fmt.Errorf("making an application: %w", err)
+		}
+	}
+	return nil
+}
+
+// message sends a message of an application, and returns its event's id.
+func (a *api) message(ctx context.Context, app string, payload []byte) ([]uuid.UUID, error) {
+	path := "/svix/api/v1/app/" + app + "/msg?with_content=false"
+	body := fmt.Appendf(nil, `{"eventType":%q,"payload":%s}`, eventType, payload)
+	data, err := a.callOnce(ctx, http.MethodPost, path, newKey(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	var answer struct{ ID string }
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return nil, fmt.Errorf("reading the API's answer: %w", err)
+	}
+	raw, ok := base62.Decode(strings.TrimPrefix(answer.ID, "msg_"), len(uuid.UUID{}))
+	if !ok {
+		return nil, errors.New("the API's answer has no message's id")
+	}
+	return []uuid.UUID{uuid.UUID(raw)}, nil
 }

@@ -27,6 +27,7 @@ const (
 const (
 	BaselineRiver    = "river"    // bare River: InsertTx (or a backlog, in mode drain) and POST; no log, no signature
 	BaselinePostgres = "postgres" // the business INSERT and the rows of an event by plain SQL, without NOTIFY
+	BaselineEvents   = "events"   // the events of Events.Svix by POST /api/events
 )
 
 // Config says what is measured.
@@ -90,6 +91,13 @@ type Events struct {
 
 	// Preload is how many delivered events stand in the tables before, spread over 40 days.
 	Preload int
+
+	// Keyed gives each event of mode rest an idempotency key.
+	Keyed bool
+
+	// Svix sends the events of mode rest as messages, to the calls that Svix's SDKs make, and as they do: with an
+	// idempotency key each. Where the API is the benchmark's own, they are measured in turn with POST /api/events.
+	Svix bool
 
 	// Viewers is how many people look at the console's pages Live and Overview meanwhile. All is measured without them,
 	// too, twice: see [Watching].
@@ -192,6 +200,8 @@ func (c Config) Validate() error {
 	case c.Viewers > 0 && (c.Mode == ModeDrain || c.URL != "" || len(c.Baselines) > 0 || c.Against != ""):
 		return errors.New("--viewers has baselines of its own, and needs an API of the benchmark's own while events are " +
 			"enqueued: leave out --url, --baseline, --against and the mode drain")
+	case (c.Svix || c.Keyed) && c.Mode != ModeREST:
+		return errors.New("--svix and --keyed need the mode rest")
 	case c.Mode == ModeDrain && c.Workers == 0:
 		return errors.New("the mode drain needs workers: leave out --workers 0")
 	}
@@ -211,6 +221,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 
 	if cfg.Viewers > 0 {
 		cfg.Baselines = []string{BaselineUnwatched, BaselineAgain}
+	}
+	if cfg.Svix {
+		cfg.Baselines = append(slices.Clone(cfg.Baselines), BaselineEvents)
 	}
 	if cfg.Against != "" {
 		cfg.Baselines = append(slices.Clone(cfg.Baselines), BaselineAgainst)
@@ -277,6 +290,8 @@ func cmpName(baseline string) string {
 		return "outhook"
 	case BaselineAgainst, BaselineUnwatched, BaselineAgain:
 		return baseline
+	case BaselineEvents:
+		return "/api/events"
 	}
 	return "bare " + strings.ToUpper(baseline[:1]) + baseline[1:]
 }

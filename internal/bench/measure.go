@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -24,8 +25,6 @@ import (
 )
 
 const (
-	eventType = "bench.sent"
-
 	// patience is how long no delivery may arrive before those that are missing are counted as lost.
 	patience = 30 * time.Second
 
@@ -51,6 +50,9 @@ func (s *system) measure(ctx context.Context, baseline string, pair int) (f *Fig
 	case BaselineUnwatched, BaselineAgain:
 		alone := *s
 		alone.cfg.Viewers, s = 0, &alone
+	case BaselineEvents:
+		plain := *s
+		plain.cfg.Svix, s = false, &plain
 	}
 	st := &stage{system: s, database: fmt.Sprintf("bench_%s_%d", baseline, pair), parts: map[string][]*process{}}
 	pool, drop, err := s.newDatabase(ctx, st.database)
@@ -148,6 +150,11 @@ func (st *stage) startAPIs(ctx context.Context) (apis []*api, err error) {
 		}
 		apis = append(apis, a)
 	}
+	if st.cfg.Svix {
+		if err := apis[0].addApplications(ctx, st.cfg); err != nil {
+			return nil, err
+		}
+	}
 	return apis, apis[0].addEndpoints(ctx, st.cfg, st.receiver.url)
 }
 
@@ -203,10 +210,19 @@ func enqueueREST(apis []*api, cfg Config) enqueueFunc {
 			cfg.tenant(turn.Add(1)), eventType, payload(due, cfg.PayloadBytes))
 	}
 
-	if cfg.Mode != ModeBatch {
+	switch {
+	case cfg.Svix:
 		return func(ctx context.Context, conn int, due time.Time) ([]uuid.UUID, error) {
+			return apis[conn%len(apis)].message(ctx, cfg.tenant(turn.Add(1)), payload(due, cfg.PayloadBytes))
+		}
+	case cfg.Mode != ModeBatch:
+		return func(ctx context.Context, conn int, due time.Time) ([]uuid.UUID, error) {
+			key := ""
+			if cfg.Keyed {
+				key = newKey()
+			}
 			var answer struct{ ID uuid.UUID }
-			data, err := apis[conn%len(apis)].post(ctx, "/api/events", event(due))
+			data, err := apis[conn%len(apis)].callOnce(ctx, http.MethodPost, "/api/events", key, event(due))
 			if err == nil {
 				err = json.Unmarshal(data, &answer)
 			}

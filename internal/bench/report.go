@@ -80,7 +80,7 @@ type Report struct {
 
 	Baselines map[string]*Figures `json:"baselines,omitempty"`
 
-	// Ratios are of deliveries a second, and of accepted events a second against Postgres.
+	// Ratios are of deliveries a second, and of accepted events a second against Postgres and POST /api/events.
 	Ratios map[string]float64 `json:"ratios,omitempty"`
 
 	// Against compares with another binary, pair by pair.
@@ -137,7 +137,7 @@ func (r *Report) finish() {
 		var ratios []float64
 		for i, b := range r.Runs[name] {
 			ours, theirs := r.Runs[outhookRuns][i].DeliveredPerS, b.DeliveredPerS
-			if name == BaselinePostgres {
+			if name == BaselinePostgres || name == BaselineEvents {
 				ours, theirs = r.Runs[outhookRuns][i].AcceptedPerS, b.AcceptedPerS
 			}
 			ratios = append(ratios, ours/theirs)

@@ -146,6 +146,9 @@ func (s *system) serve(ctx context.Context, database, role string, env ...string
 		"OUTHOOK_EGRESS_PORTS=any", "OUTHOOK_EGRESS_ALLOW_HTTP=true", "OUTHOOK_LOG_FORMAT=json",
 		"OUTHOOK_RETRY_SCHEDULE=1s,1s,1s", "OUTHOOK_MAX_ENDPOINTS=1000000",
 	}
+	if s.cfg.Svix {
+		defaults = append(defaults, "OUTHOOK_SVIX_API=true")
+	}
 	executable, set := cmp.Or(s.server, s.cfg.Executable), append(defaults, env...) // of two values the last one holds
 	c, err := spawn(executable, []string{"serve"}, set...)
 	if err != nil {
