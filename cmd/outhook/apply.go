@@ -347,7 +347,7 @@ func (a *applying) tell(done applied) error {
 		return nil
 	}
 
-	a.command.printf("%-10s %s/%s", a.word(done.Result), printable(done.TenantID), printable(done.UID))
+	a.command.printf("%-10s %s/%s", wordOf(done.Result, a.DryRun), printable(done.TenantID), printable(done.UID))
 	if !a.DryRun && len(done.Changed) > 0 {
 		a.command.printf(": %s", strings.Join(done.Changed, ", "))
 	}
@@ -376,9 +376,9 @@ func (m memberChange) String() string {
 	return fmt.Sprintf("%s -> %s", m.Before, m.After)
 }
 
-// word is a result as it is said: a dry run says what would be done.
-func (a *applying) word(result string) string {
-	if !a.DryRun {
+// wordOf is a result as it is said: a dry run says what would be done.
+func wordOf(result string, dryRun bool) string {
+	if !dryRun {
 		return result
 	}
 	switch result {
@@ -393,17 +393,20 @@ func (a *applying) word(result string) string {
 }
 
 // summarize counts the results.
-func (a *applying) summarize() {
+func (a *applying) summarize() { fmt.Fprintln(a.command.stderr, countsOf(a.counts, a.DryRun)) }
+
+// countsOf says how often there was which result.
+func countsOf(counts map[string]int, dryRun bool) string {
 	var parts []string
 	for _, result := range []string{applyCreated, applyChanged, applyUnchanged, applyDeleted, applyRefused} {
-		if n := a.counts[result]; n > 0 || result == applyUnchanged {
-			parts = append(parts, fmt.Sprintf("%d %s", n, a.word(result)))
+		if n := counts[result]; n > 0 || result == applyUnchanged {
+			parts = append(parts, fmt.Sprintf("%d %s", n, wordOf(result, dryRun)))
 		}
 	}
 
-	suffix := ""
-	if a.DryRun {
-		suffix = " (dry run: nothing was written)"
+	text := strings.Join(parts, ", ")
+	if dryRun {
+		text += " (dry run: nothing was written)"
 	}
-	fmt.Fprintf(a.command.stderr, "%s%s\n", strings.Join(parts, ", "), suffix)
+	return text
 }

@@ -27,6 +27,7 @@ type cli struct {
 	Endpoints  endpointsCmd  `cmd:"" group:"api" help:"Create, list, show, change, test and delete endpoints."`
 	Tenants    tenantsCmd    `cmd:"" group:"api" help:"Note, list and show names, contacts and data of tenants."`
 	Apply      applyCmd      `cmd:"" group:"api" help:"Create, change or leave the endpoints of a YAML file as it says."`
+	Import     importCmd     `cmd:"" group:"api" help:"Copy what you have elsewhere."`
 	Events     eventsCmd     `cmd:"" group:"api" help:"Send, list and show events."`
 	Deliveries deliveriesCmd `cmd:"" group:"api" help:"List, show, replay and cancel deliveries."`
 	Attempts   attemptsCmd   `cmd:"" group:"api" help:"List the attempts of an event."`
