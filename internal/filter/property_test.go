@@ -146,7 +146,8 @@ func TestPostgresAndGoAgree(t *testing.T) {
 	pool := dbtest.New(t)
 	parsed, wanted := 0, 0
 	rapid.Check(t, func(r *rapid.T) {
-		text := `{"data": ` + drawCondition(r, rapid.IntRange(0, 4).Draw(r, "depth")) + `}`
+		condition := drawCondition(r, rapid.IntRange(0, 4).Draw(r, "depth"))
+		text := `{"data": ` + condition + `}`
 		f, err := filter.Parse([]byte(text))
 		if err != nil { // too many comparisons
 			require.ErrorContains(r, err, "one too many", text)
@@ -154,10 +155,12 @@ func TestPostgresAndGoAgree(t *testing.T) {
 		}
 		parsed++
 
-		// A statement for some payloads: the round trips are what takes long.
+		// A statement for some payloads: the round trips are what takes long. A condition without operators wants what reads as it
+		// does.
 		payloads := make([]string, 10)
-		for i := range payloads {
-			payloads[i] = drawPayload(r, rapid.IntRange(0, 4).Draw(r, "depth"))
+		payloads[0] = condition
+		for i := range payloads[1:] {
+			payloads[i+1] = drawPayload(r, rapid.IntRange(0, 4).Draw(r, "depth"))
 		}
 		rows, err := pool.Query(t.Context(), `SELECT outhook.endpoint_wants('{}', '{}', $1::jsonpath, outhook.event_document($2, $3, p::json))
 			FROM unnest($4::text[]) WITH ORDINALITY AS v (p, i) ORDER BY i`, f.Path(), ofTenant, ofType, payloads)
@@ -182,5 +185,5 @@ func TestPostgresAndGoAgree(t *testing.T) {
 	})
 	t.Logf("%d filters, %d of their payloads wanted", parsed, wanted)
 	require.Greater(t, parsed, 50)
-	require.Greater(t, wanted, parsed, "documents and filters meet")
+	require.Greater(t, wanted, parsed/4, "documents and filters meet")
 }
