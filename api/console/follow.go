@@ -15,9 +15,10 @@ const (
 	maxViewers      = 200
 	maxViewersOfOne = 4
 
-	// followEach is how often the log is read while somebody watches, and followRows how much of it at a time.
+	// followEach is how often the log is read while somebody watches, and followRows how much of it at a time: more than
+	// is shown of a second.
 	followEach = time.Second
-	followRows = 500
+	followRows = 200
 
 	// followBack is what a viewer is shown at first, and followKept how many rows of it.
 	followBack = 30 * time.Second
@@ -27,20 +28,39 @@ const (
 	followSeen = time.Minute
 )
 
-// followers read the log for whoever watches it. There is one for each tenant whose people watch, and one for those
-// who see all: what a viewer costs is the rendering.
+// followers read the log for whoever watches it, one for all who watch the same: what a viewer costs is the rendering.
 type followers struct {
 	client func(key string) (*client.Client, error)
 
 	mu       sync.Mutex
-	byTenant map[string]*follower
+	byView   map[view]*follower
 	sessions map[string]int // viewers of each
 	viewers  int
 	closed   bool
 }
 
+// view is what of the log somebody watches. Who belongs to a tenant watches no other's.
+type view struct {
+	tenant  string // "": of all
+	outcome string // succeeded, failed: not succeeded; "": any
+	typ     string // as GET /api/attempts takes it; "": any
+}
+
+// params asks for what ended at a time or later.
+func (w view) params(since time.Time) client.FollowAttemptsParams {
+	p := client.FollowAttemptsParams{Limit: followRows, Since: since, TenantID: w.tenant, Type: w.typ}
+	switch w.outcome {
+	case "succeeded":
+		p.Outcome = []string{"succeeded"}
+	case "failed":
+		p.Outcome = []string{"rejected", "timed_out", "unreachable", "blocked", "unknown"}
+	}
+	return p
+}
+
 // follower reads the log with the key of one of its viewers, who all see the same.
 type follower struct {
+	view    view
 	viewers []*viewer
 	recent  []client.FollowedAttempt // the newest, oldest first
 	stop    context.CancelFunc
@@ -48,17 +68,18 @@ type follower struct {
 
 // viewer is somebody who watches.
 type viewer struct {
-	key, tenant string
-	rows        chan []client.FollowedAttempt // those that have no room are left out
-	ended       chan struct{}                 // closed once nothing comes any more
+	key   string
+	view  view
+	rows  chan []client.FollowedAttempt // those that have no room are left out
+	ended chan struct{}                 // closed once nothing comes any more
 }
 
 func newFollowers(c func(key string) (*client.Client, error)) *followers {
-	return &followers{client: c, byTenant: map[string]*follower{}, sessions: map[string]int{}}
+	return &followers{client: c, byView: map[view]*follower{}, sessions: map[string]int{}}
 }
 
 // join begins to watch, until leave. ctx is only where the follower's requests get their values from.
-func (f *followers) join(ctx context.Context, key, tenant string) (*viewer, error) {
+func (f *followers) join(ctx context.Context, key string, what view) (*viewer, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed || f.viewers == maxViewers || f.sessions[key] == maxViewersOfOne {
@@ -67,11 +88,11 @@ func (f *followers) join(ctx context.Context, key, tenant string) (*viewer, erro
 		}}
 	}
 
-	v := &viewer{key: key, tenant: tenant, rows: make(chan []client.FollowedAttempt, 4), ended: make(chan struct{})}
-	one := f.byTenant[tenant]
+	v := &viewer{key: key, view: what, rows: make(chan []client.FollowedAttempt, 4), ended: make(chan struct{})}
+	one := f.byView[what]
 	if one == nil {
-		one = &follower{}
-		f.byTenant[tenant] = one
+		one = &follower{view: what}
+		f.byView[what] = one
 		ctx, one.stop = context.WithCancel(context.WithoutCancel(ctx))
 		go f.run(ctx, one)
 	}
@@ -84,11 +105,11 @@ func (f *followers) join(ctx context.Context, key, tenant string) (*viewer, erro
 	return v, nil
 }
 
-// leave ends watching. The last one of a tenant ends its follower.
+// leave ends watching. The last one of a view ends its follower.
 func (f *followers) leave(v *viewer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	one := f.byTenant[v.tenant]
+	one := f.byView[v.view]
 	if one == nil {
 		return
 	}
@@ -106,7 +127,7 @@ func (f *followers) leave(v *viewer) {
 	}
 	if len(one.viewers) == 0 {
 		one.stop()
-		delete(f.byTenant, v.tenant)
+		delete(f.byView, v.view)
 	}
 }
 
@@ -115,7 +136,7 @@ func (f *followers) close() {
 	f.mu.Lock()
 	f.closed = true
 	var all []*viewer
-	for _, one := range f.byTenant {
+	for _, one := range f.byView {
 		all = append(all, one.viewers...)
 	}
 	f.mu.Unlock()
@@ -125,17 +146,20 @@ func (f *followers) close() {
 	}
 }
 
-// run reads the log until nobody watches it.
+// run reads the log until nobody watches it. What it can't keep up with is passed over: who watches wants to see now.
 func (f *followers) run(ctx context.Context, one *follower) {
 	ticker := time.NewTicker(followEach)
 	defer ticker.Stop()
-	p := client.FollowAttemptsParams{Limit: followRows, Since: time.Now().Add(-followBack)}
+	p := one.view.params(time.Now().Add(-followBack))
 	seen := map[string]time.Time{}
 
 	for {
+		began := time.Now()
 		if page, err := f.read(ctx, one, p); err == nil {
-			f.tell(one, unseen(page.Items, seen, time.Now()))
-			p = client.FollowAttemptsParams{Limit: followRows, Cursor: page.NextCursor}
+			f.tell(one, unseen(page.Items, seen, began))
+			if p = one.view.params(began); !page.More {
+				p.Since, p.Cursor = time.Time{}, page.NextCursor
+			}
 		}
 		select {
 		case <-ticker.C:
@@ -145,7 +169,7 @@ func (f *followers) run(ctx context.Context, one *follower) {
 	}
 }
 
-// read reads what is next with the key of the first viewer. One whose session has ended is sent away.
+// read reads what is next with the key of the first viewer. One who may not see it, or not any more, is sent away.
 func (f *followers) read(ctx context.Context, one *follower, p client.FollowAttemptsParams,
 ) (*client.FollowedPage, error) {
 	f.mu.Lock()
@@ -161,7 +185,7 @@ func (f *followers) read(ctx context.Context, one *follower, p client.FollowAtte
 		return nil, err
 	}
 	page, err := api.FollowAttempts(ctx, p)
-	if refused, ok := asRefusal(err); ok && refused.Status == http.StatusUnauthorized {
+	if _, ok := asRefusal(err); ok && passing(err) == "" {
 		f.leave(first)
 	}
 	return page, err

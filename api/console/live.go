@@ -30,11 +30,12 @@ const (
 func showLive(v *visit) error {
 	var rows []web.LiveRow
 	err := v.fill(part{"The last rows", nil, func(v *visit) error {
-		page, err := v.api.FollowAttempts(v.ctx(), client.FollowAttemptsParams{
-			Limit: followRows, Since: time.Now().Add(-followBack),
-		})
+		page, err := v.api.FollowAttempts(v.ctx(), v.view().params(v.began.Add(-followBack)))
+		if err == nil && page.More {
+			page, err = v.api.FollowAttempts(v.ctx(), v.view().params(v.began.Add(-followEach)))
+		}
 		if err == nil {
-			rows = v.liveRows(page.Items)
+			rows = liveRows(page.Items)
 		}
 		return err
 	}})
@@ -62,11 +63,7 @@ func streamLive(v *visit) error {
 	if err != nil {
 		return errNoSession
 	}
-	tenant := ""
-	if v.session.TenantID != nil {
-		tenant = *v.session.TenantID
-	}
-	watching, err := v.console.followers.join(v.Context(), cookie.Value, tenant)
+	watching, err := v.console.followers.join(v.Context(), cookie.Value, v.view())
 	if err != nil {
 		return err
 	}
@@ -121,33 +118,27 @@ func (v *visit) stream(watching *viewer, send func(string) error) error {
 // rowsEvent writes rows as an event: each line of the markup is a line of it.
 func (v *visit) rowsEvent(rows []client.FollowedAttempt) string {
 	var b strings.Builder
-	if err := web.LiveRows(v.liveRows(rows)).Render(v.Context(), &b); err != nil {
+	if err := web.LiveRows(liveRows(rows)).Render(v.Context(), &b); err != nil {
 		return ": \n\n"
 	}
 	return "event: rows\ndata: " + strings.ReplaceAll(b.String(), "\n", "\ndata: ") + "\n\n"
 }
 
-// liveRows returns the newest rows that the page's filters admit, newest first.
-func (v *visit) liveRows(list []client.FollowedAttempt) (rows []web.LiveRow) {
-	for _, a := range slices.Backward(list) {
-		if v.watches(a) && len(rows) < streamRows {
-			rows = append(rows, liveRow(a))
-		}
+// liveRows returns the newest rows, newest first.
+func liveRows(list []client.FollowedAttempt) (rows []web.LiveRow) {
+	for _, a := range slices.Backward(list[max(len(list)-streamRows, 0):]) {
+		rows = append(rows, liveRow(a))
 	}
 	return rows
 }
 
-// watches tells whether the page's filters admit an attempt.
-func (v *visit) watches(a client.FollowedAttempt) bool {
-	if tenant := v.query("tenant"); tenant != "" && tenant != a.TenantID {
-		return false
+// view is what the page's filters admit of what its session may see.
+func (v *visit) view() view {
+	w := view{tenant: v.query("tenant"), outcome: v.query("outcome"), typ: v.query("type")}
+	if v.session.TenantID != nil {
+		w.tenant = *v.session.TenantID
 	}
-	if outcome := v.query("outcome"); outcome != "" && (outcome == "succeeded") != (a.Outcome == "succeeded") {
-		return false
-	}
-	wanted := v.query("type")
-	prefix, all := strings.CutSuffix(wanted, "*")
-	return wanted == "" || wanted == a.Type || all && strings.HasPrefix(a.Type, prefix)
+	return w
 }
 
 func liveRow(a client.FollowedAttempt) web.LiveRow {

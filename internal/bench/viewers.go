@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"text/tabwriter"
@@ -23,13 +25,11 @@ const (
 	BaselineAgain     = "again"     // the same once more: what differs between these two is noise
 )
 
-const (
-	// overviewEach is how often a page of the console that somebody looks at reads itself again.
-	overviewEach = 5 * time.Second
+// watchedMore is how much of one core the API may need for 20 viewers.
+const watchedMore = 0.03
 
-	// watchedMore is how much of one core the API may need for 20 viewers.
-	watchedMore = 0.03
-)
+// refreshes finds after how many seconds a page reads itself again.
+var refreshes = regexp.MustCompile(`data-refresh="([1-9][0-9]*)"`)
 
 // audience is people who look at the console, each with a session, the page Live and the page Overview.
 type audience struct {
@@ -57,7 +57,7 @@ func (st *stage) watch(ctx context.Context, base string) (*audience, error) {
 		c.group.Go(func() error { return silent(ctx, v.follow(ctx)) })
 		c.group.Go(func() error {
 			// Not all at the same moment.
-			return silent(ctx, v.readAgain(ctx, overviewEach*time.Duration(i)/time.Duration(st.cfg.Viewers)))
+			return silent(ctx, v.readAgain(ctx, float64(i)/float64(st.cfg.Viewers)))
 		})
 	}
 	return c, nil
@@ -161,29 +161,50 @@ func (w *watcher) follow(ctx context.Context) error {
 	}
 }
 
-// readAgain reads the page Overview as often as it reads itself.
-func (w *watcher) readAgain(ctx context.Context, after time.Duration) error {
-	tick := time.NewTimer(after)
+// readAgain reads the page Overview as often as the page says; the second time after a part of that.
+func (w *watcher) readAgain(ctx context.Context, part float64) error {
+	each, err := w.read(ctx)
+	if err != nil {
+		return err
+	}
+	if each == 0 {
+		return errors.New("the overview does not say when it is read again")
+	}
+	tick := time.NewTimer(time.Duration(part * float64(each)))
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
-		tick.Reset(overviewEach)
-
-		page, err := w.get(ctx, "/console")
-		if err != nil {
+		tick.Reset(each)
+		if _, err := w.read(ctx); err != nil {
 			return err
 		}
-		_, err = io.Copy(io.Discard, page)
-		_ = page.Close()
-		if err != nil {
-			return fmt.Errorf("reading the overview: %w", err)
-		}
-		w.all.reads.Add(1)
 	}
+}
+
+// read reads the page Overview, and returns after how long it reads itself again. 0: it does not say.
+func (w *watcher) read(ctx context.Context) (time.Duration, error) {
+	page, err := w.get(ctx, "/console")
+	if err != nil {
+		return 0, err
+	}
+	text, err := io.ReadAll(page)
+	_ = page.Close()
+	if err != nil {
+		return 0, fmt.Errorf("reading the overview: %w", err)
+	}
+	w.all.reads.Add(1)
+
+	found := refreshes.FindSubmatch(text)
+	if found == nil {
+		return 0, nil // the page was refused
+	}
+	seconds, err := strconv.Atoi(string(found[1]))
+	return time.Duration(seconds) * time.Second, err
 }
 
 // Watching is what people who look cost.
