@@ -41,6 +41,9 @@ WITH h AS MATERIALIZED (
     FROM (SELECT DISTINCT o.queue FROM outhook.deliveries AS v JOIN outhook.river_job AS o ON o.id = v.job_id
         WHERE v.event_id = $2 AND o.state = 'available' AND o.queue NOT LIKE 'endpoint-%'
             AND ($3::uuid IS NULL OR v.endpoint_id = $3)) AS s
+), z AS MATERIALIZED (
+    SELECT p.tenant_id, p.paused_at FROM outhook.pauses AS p
+    WHERE p.tenant_id IN ('', (SELECT e.tenant_id FROM outhook.events AS e WHERE e.id = $2)) AND p.resumed_at IS NULL
 )
 SELECT d.event_id, d.endpoint_id, n.tenant_id, d.state, d.reason, d.attempt_count, d.try_count, d.next_attempt_at, d.completed_at,
     now()::timestamptz AS database_time,
@@ -75,9 +78,8 @@ LEFT JOIN outhook.leases AS k ON k.name = 'workers'
 LEFT JOIN outhook.river_queue AS q ON q.name = CASE WHEN j.queue LIKE 'bulk-%' THEN 'deliver_bulk' WHEN j.queue NOT LIKE 'endpoint-%' THEN j.queue
     WHEN n.lane = 'slow' THEN 'deliver_slow' WHEN n.lane = 'limited' THEN 'deliver_limited'
     WHEN n.lane = 'bulk' THEN 'deliver_bulk' ELSE 'deliver' END
-LEFT JOIN outhook.pauses AS y ON y.tenant_id = (SELECT p.tenant_id FROM outhook.pauses AS p
-    WHERE p.tenant_id IN (n.tenant_id, '') AND p.resumed_at IS NULL AND (p.tenant_id <> '' OR p.paused_at = q.paused_at)
-    ORDER BY p.tenant_id DESC LIMIT 1)
+LEFT JOIN outhook.pauses AS y ON y.tenant_id = (SELECT z.tenant_id FROM z
+    WHERE z.tenant_id <> '' OR z.paused_at = q.paused_at ORDER BY z.tenant_id DESC LIMIT 1)
 LEFT JOIN outhook.audit_entries AS u ON u.id = (SELECT e.id FROM outhook.audit_entries AS e
     WHERE e.object_id = n.id::text AND e.id >= outhook.uuid_v7_floor(n.status_changed_at)
         AND e.object_type = 'endpoint' AND e.detail ->> 'status' = n.status::text
@@ -294,9 +296,10 @@ LEFT JOIN outhook.endpoint_revisions AS r ON r.endpoint_id = k.id AND r.id = (SE
     WHERE v.endpoint_id = k.id AND v.id <= $2::uuid ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1)
 LEFT JOIN outhook.endpoint_revisions AS p ON p.endpoint_id = k.id AND p.id = (SELECT v.id FROM outhook.endpoint_revisions AS v
     WHERE v.endpoint_id = k.id AND v.id < r.id AND NOT r.deleted AND r.status <> 'disabled'
+        AND (r.event_types = '{}' OR r.event_types && k.patterns)
     ORDER BY v.endpoint_id DESC, v.id DESC LIMIT 1)
-LEFT JOIN outhook.endpoint_revisions AS f ON r.id IS NULL AND f.endpoint_id = k.id AND f.id = (SELECT v.id
-    FROM outhook.endpoint_revisions AS v WHERE v.endpoint_id = k.id ORDER BY v.endpoint_id, v.id LIMIT 1)
+LEFT JOIN outhook.endpoint_revisions AS f ON f.endpoint_id = k.id AND f.id = (SELECT v.id
+    FROM outhook.endpoint_revisions AS v WHERE v.endpoint_id = k.id AND r.id IS NULL ORDER BY v.endpoint_id, v.id LIMIT 1)
 LEFT JOIN outhook.audit_entries AS u ON u.id = CASE WHEN r.deleted OR r.status = 'disabled' THEN (SELECT e.id
     FROM (SELECT v.xid, v.at FROM outhook.endpoint_revisions AS v
         WHERE v.endpoint_id = k.id AND v.id <= r.id AND CASE WHEN r.deleted THEN 'deleted' ELSE 'status' END = ANY (v.changed)
@@ -355,7 +358,8 @@ type ExplainMissesRow struct {
 
 // What is known of the endpoints of an event's tenant that the event has no delivery for, in their order: those that there are,
 // and those that were deleted since @deleted_since; or the one that is asked for, whenever it was deleted. was_…: of the
-// revision that held when the event was enqueued. before_…: whether the one before that wanted the event. first_…: of the
+// revision that held when the event was enqueued. before_…: whether the one before that wanted the event; has_before: there
+// is one, looked for if the one that held wanted the event's type. first_…: of the
 // first one that is known, if none held then. was_subscribed: by its event types alone; was_labelled: by its labels; was_wanted: by
 // both and its filter, which is evaluated on the payload that is left; was_readable: there is one that it can look into. by: who gave the endpoint the status that it had then, or deleted it.
 func (q *Queries) ExplainMisses(ctx context.Context, db DBTX, arg ExplainMissesParams) ([]ExplainMissesRow, error) {
