@@ -28,7 +28,8 @@ const (
 	followSeen = time.Minute
 )
 
-// followers read the log for whoever watches it, one for all who watch the same: what a viewer costs is the rendering.
+// followers read the log for whoever watches it, and render it, one for all who watch the same: what a viewer costs is
+// the sending.
 type followers struct {
 	client func(key string) (*client.Client, error)
 
@@ -70,8 +71,8 @@ type follower struct {
 type viewer struct {
 	key   string
 	view  view
-	rows  chan []client.FollowedAttempt // those that have no room are left out
-	ended chan struct{}                 // closed once nothing comes any more
+	rows  chan string   // events of the stream; those that have no room are left out
+	ended chan struct{} // closed once nothing comes any more
 }
 
 func newFollowers(c func(key string) (*client.Client, error)) *followers {
@@ -88,7 +89,7 @@ func (f *followers) join(ctx context.Context, key string, what view) (*viewer, e
 		}}
 	}
 
-	v := &viewer{key: key, view: what, rows: make(chan []client.FollowedAttempt, 4), ended: make(chan struct{})}
+	v := &viewer{key: key, view: what, rows: make(chan string, 4), ended: make(chan struct{})}
 	one := f.byView[what]
 	if one == nil {
 		one = &follower{view: what}
@@ -97,7 +98,7 @@ func (f *followers) join(ctx context.Context, key string, what view) (*viewer, e
 		go f.run(ctx, one)
 	}
 	if len(one.recent) > 0 {
-		v.rows <- one.recent
+		v.rows <- rowsEvent(ctx, one.recent)
 	}
 	one.viewers = append(one.viewers, v)
 	f.viewers++
@@ -156,7 +157,7 @@ func (f *followers) run(ctx context.Context, one *follower) {
 	for {
 		began := time.Now()
 		if page, err := f.read(ctx, one, p); err == nil {
-			f.tell(one, unseen(page.Items, seen, began))
+			f.tell(ctx, one, unseen(page.Items, seen, began))
 			if p = one.view.params(began); !page.More {
 				p.Since, p.Cursor = time.Time{}, page.NextCursor
 			}
@@ -210,10 +211,11 @@ func unseen(items []client.FollowedAttempt, seen map[string]time.Time, now time.
 }
 
 // tell gives rows to all viewers. Nobody is waited for.
-func (f *followers) tell(one *follower, fresh []client.FollowedAttempt) {
+func (f *followers) tell(ctx context.Context, one *follower, fresh []client.FollowedAttempt) {
 	if len(fresh) == 0 {
 		return
 	}
+	text := rowsEvent(ctx, fresh)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
@@ -221,7 +223,7 @@ func (f *followers) tell(one *follower, fresh []client.FollowedAttempt) {
 	one.recent = append([]client.FollowedAttempt(nil), one.recent[max(len(one.recent)-followKept, 0):]...)
 	for _, v := range one.viewers {
 		select {
-		case v.rows <- fresh:
+		case v.rows <- text:
 		default:
 		}
 	}

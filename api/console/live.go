@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -102,8 +103,7 @@ func (v *visit) stream(watching *viewer, send func(string) error) error {
 			return v.Context().Err()
 		case <-watching.ended:
 			return send("event: ended\ndata:\n\n")
-		case rows := <-watching.rows:
-			text = v.rowsEvent(rows)
+		case text = <-watching.rows:
 		case <-beat.C:
 			if _, err := v.api.GetSession(v.ctx()); err != nil {
 				return send("event: ended\ndata:\n\n")
@@ -116,9 +116,9 @@ func (v *visit) stream(watching *viewer, send func(string) error) error {
 }
 
 // rowsEvent writes rows as an event: each line of the markup is a line of it.
-func (v *visit) rowsEvent(rows []client.FollowedAttempt) string {
+func rowsEvent(ctx context.Context, rows []client.FollowedAttempt) string {
 	var b strings.Builder
-	if err := web.LiveRows(liveRows(rows)).Render(v.Context(), &b); err != nil {
+	if err := web.LiveRows(liveRows(rows)).Render(ctx, &b); err != nil {
 		return ": \n\n"
 	}
 	return "event: rows\ndata: " + strings.ReplaceAll(b.String(), "\n", "\ndata: ") + "\n\n"
