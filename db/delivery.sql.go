@@ -139,21 +139,21 @@ func (q *Queries) InsertTestEvent(ctx context.Context, db DBTX, arg InsertTestEv
 }
 
 const listDeliveries = `-- name: ListDeliveries :many
-SELECT m.event_id, m.endpoint_id, m.tenant_id, m.type, m.created_at, m.state, m.reason, m.attempt_count, m.try_count,
-    m.next_attempt_at, m.completed_at, m.matches::boolean AS matches, (m.n = $1::integer)::boolean AS is_last
-FROM (SELECT w.event_id, w.endpoint_id, w.tenant_id, w.type, w.created_at, w.state, w.reason, w.attempt_count, w.try_count, w.next_attempt_at, w.completed_at, w.n, ($2::text IS NULL OR w.state::text = $2)
-        AND ($3::text IS NULL OR w.reason IS NOT DISTINCT FROM $3)
-        AND ($4::text IS NULL OR w.type = $4)
-        AND ($5::text IS NULL OR starts_with(w.type, $5))
-        AND (cardinality($6::text[]) = 0 OR a.outcome IS NOT NULL AND a.outcome::text = ANY ($6::text[]))
-        AND ($7::integer IS NULL OR a.status_code IS NOT DISTINCT FROM $7) AS matches
-    FROM (SELECT d.event_id, d.endpoint_id, e.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
-            d.next_attempt_at, d.completed_at, row_number() OVER (ORDER BY CASE WHEN $8::boolean THEN d.event_id END, CASE WHEN $8 THEN d.endpoint_id END,
+SELECT m.event_id, m.endpoint_id, coalesce(m.tenant_id, '')::text AS tenant_id, coalesce(m.type, '')::text AS type,
+    coalesce(m.created_at, 'epoch')::timestamptz AS created_at, m.state, m.reason, m.attempt_count, m.try_count, m.next_attempt_at, m.completed_at,
+    m.matches::boolean AS matches, (m.n = $1::integer)::boolean AS is_last
+FROM (SELECT w.event_id, w.endpoint_id, w.state, w.reason, w.attempt_count, w.try_count, w.next_attempt_at, w.completed_at, w.wanted, w.n, e.tenant_id, e.type, e.created_at, e.type IS NOT NULL
+        AND ($2::text IS NULL OR e.type = $2)
+        AND ($3::text IS NULL OR starts_with(e.type, $3))
+        AND (cardinality($4::text[]) = 0 OR a.outcome IS NOT NULL AND a.outcome::text = ANY ($4::text[]))
+        AND ($5::integer IS NULL OR a.status_code IS NOT DISTINCT FROM $5) AS matches
+    FROM (SELECT d.event_id, d.endpoint_id, d.state, d.reason, d.attempt_count, d.try_count, d.next_attempt_at, d.completed_at,
+            ($6::text IS NULL OR d.state::text = $6)
+                AND ($7::text IS NULL OR d.reason IS NOT DISTINCT FROM $7) AS wanted,
+            row_number() OVER (ORDER BY CASE WHEN $8::boolean THEN d.event_id END, CASE WHEN $8 THEN d.endpoint_id END,
             CASE WHEN NOT $8 THEN d.event_id END DESC, CASE WHEN NOT $8 THEN d.endpoint_id END DESC) AS n
         FROM outhook.deliveries AS d
-        CROSS JOIN LATERAL (SELECT v.tenant_id, v.type, v.created_at FROM outhook.events AS v
-            WHERE v.id = d.event_id AND v.id >= $9::uuid AND v.id < $10::uuid OFFSET 0) AS e
-        WHERE d.event_id >= $9 AND d.event_id < $10
+        WHERE d.event_id >= $9::uuid AND d.event_id < $10::uuid
             AND ($11::text IS NULL OR EXISTS (SELECT FROM outhook.endpoints AS n
                 WHERE n.id = $12 AND n.tenant_id = $11))
             AND ($12::uuid IS NULL OR d.endpoint_id = $12)
@@ -166,10 +166,12 @@ FROM (SELECT w.event_id, w.endpoint_id, w.tenant_id, w.type, w.created_at, w.sta
         ORDER BY CASE WHEN $8 THEN d.event_id END, CASE WHEN $8 THEN d.endpoint_id END,
             CASE WHEN NOT $8 THEN d.event_id END DESC, CASE WHEN NOT $8 THEN d.endpoint_id END DESC
         LIMIT $1) AS w
+LEFT JOIN LATERAL (SELECT v.tenant_id, v.type, v.created_at FROM outhook.events AS v
+    WHERE w.wanted AND v.id = w.event_id AND v.id >= $9 AND v.id < $10 OFFSET 0) AS e ON true
 LEFT JOIN LATERAL (SELECT v.outcome, v.status_code FROM outhook.delivery_attempts AS v
-    WHERE v.event_id = w.event_id AND v.endpoint_id = w.endpoint_id AND v.number = w.attempt_count
+    WHERE w.wanted AND v.event_id = w.event_id AND v.endpoint_id = w.endpoint_id AND v.number = w.attempt_count
         AND v.event_id >= $9 AND v.event_id < $10
-        AND (cardinality($6::text[]) > 0 OR $7::integer IS NOT NULL) OFFSET 0) AS a ON true) AS m
+        AND (cardinality($4::text[]) > 0 OR $5::integer IS NOT NULL) OFFSET 0) AS a ON true) AS m
 WHERE m.matches OR m.n = $1::integer
 ORDER BY CASE WHEN $8 THEN m.event_id END, CASE WHEN $8 THEN m.endpoint_id END,
     CASE WHEN NOT $8 THEN m.event_id END DESC, CASE WHEN NOT $8 THEN m.endpoint_id END DESC
@@ -178,12 +180,12 @@ LIMIT $18
 
 type ListDeliveriesParams struct {
 	ScanRows         int32
-	State            *string
-	Reason           *string
 	Type             *string
 	TypePrefix       *string
 	Outcomes         []string
 	StatusCode       *int32
+	State            *string
+	Reason           *string
 	Ascending        bool
 	Low              uuid.UUID
 	High             uuid.UUID
@@ -214,16 +216,17 @@ type ListDeliveriesRow struct {
 }
 
 // Of the next scan_rows deliveries from low to before high, of all or of an endpoint, if it is the tenant's: those that match,
-// and the last of the scan_rows, as in ListEvents. outcomes and status_code are those of the last attempt.
+// and the last of the scan_rows, as in ListEvents. outcomes and status_code are those of the last attempt. What has another
+// state or reason is looked at no further, so its event is not looked up.
 func (q *Queries) ListDeliveries(ctx context.Context, db DBTX, arg ListDeliveriesParams) ([]ListDeliveriesRow, error) {
 	rows, err := db.Query(ctx, listDeliveries,
 		arg.ScanRows,
-		arg.State,
-		arg.Reason,
 		arg.Type,
 		arg.TypePrefix,
 		arg.Outcomes,
 		arg.StatusCode,
+		arg.State,
+		arg.Reason,
 		arg.Ascending,
 		arg.Low,
 		arg.High,

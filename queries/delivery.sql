@@ -234,22 +234,23 @@ ORDER BY d.endpoint_id;
 
 -- name: ListDeliveries :many
 -- Of the next scan_rows deliveries from low to before high, of all or of an endpoint, if it is the tenant's: those that match,
--- and the last of the scan_rows, as in ListEvents. outcomes and status_code are those of the last attempt.
-SELECT m.event_id, m.endpoint_id, m.tenant_id, m.type, m.created_at, m.state, m.reason, m.attempt_count, m.try_count,
-    m.next_attempt_at, m.completed_at, m.matches::boolean AS matches, (m.n = @scan_rows::integer)::boolean AS is_last
-FROM (SELECT w.*, (sqlc.narg('state')::text IS NULL OR w.state::text = sqlc.narg('state'))
-        AND (sqlc.narg('reason')::text IS NULL OR w.reason IS NOT DISTINCT FROM sqlc.narg('reason'))
-        AND (sqlc.narg('type')::text IS NULL OR w.type = sqlc.narg('type'))
-        AND (sqlc.narg('type_prefix')::text IS NULL OR starts_with(w.type, sqlc.narg('type_prefix')))
+-- and the last of the scan_rows, as in ListEvents. outcomes and status_code are those of the last attempt. What has another
+-- state or reason is looked at no further, so its event is not looked up.
+SELECT m.event_id, m.endpoint_id, coalesce(m.tenant_id, '')::text AS tenant_id, coalesce(m.type, '')::text AS type,
+    coalesce(m.created_at, 'epoch')::timestamptz AS created_at, m.state, m.reason, m.attempt_count, m.try_count, m.next_attempt_at, m.completed_at,
+    m.matches::boolean AS matches, (m.n = @scan_rows::integer)::boolean AS is_last
+FROM (SELECT w.*, e.tenant_id, e.type, e.created_at, e.type IS NOT NULL
+        AND (sqlc.narg('type')::text IS NULL OR e.type = sqlc.narg('type'))
+        AND (sqlc.narg('type_prefix')::text IS NULL OR starts_with(e.type, sqlc.narg('type_prefix')))
         AND (cardinality(@outcomes::text[]) = 0 OR a.outcome IS NOT NULL AND a.outcome::text = ANY (@outcomes::text[]))
         AND (sqlc.narg('status_code')::integer IS NULL OR a.status_code IS NOT DISTINCT FROM sqlc.narg('status_code')) AS matches
-    FROM (SELECT d.event_id, d.endpoint_id, e.tenant_id, e.type, e.created_at, d.state, d.reason, d.attempt_count, d.try_count,
-            d.next_attempt_at, d.completed_at, row_number() OVER (ORDER BY CASE WHEN @ascending::boolean THEN d.event_id END, CASE WHEN @ascending THEN d.endpoint_id END,
+    FROM (SELECT d.event_id, d.endpoint_id, d.state, d.reason, d.attempt_count, d.try_count, d.next_attempt_at, d.completed_at,
+            (sqlc.narg('state')::text IS NULL OR d.state::text = sqlc.narg('state'))
+                AND (sqlc.narg('reason')::text IS NULL OR d.reason IS NOT DISTINCT FROM sqlc.narg('reason')) AS wanted,
+            row_number() OVER (ORDER BY CASE WHEN @ascending::boolean THEN d.event_id END, CASE WHEN @ascending THEN d.endpoint_id END,
             CASE WHEN NOT @ascending THEN d.event_id END DESC, CASE WHEN NOT @ascending THEN d.endpoint_id END DESC) AS n
         FROM outhook.deliveries AS d
-        CROSS JOIN LATERAL (SELECT v.tenant_id, v.type, v.created_at FROM outhook.events AS v
-            WHERE v.id = d.event_id AND v.id >= @low::uuid AND v.id < @high::uuid OFFSET 0) AS e
-        WHERE d.event_id >= @low AND d.event_id < @high
+        WHERE d.event_id >= @low::uuid AND d.event_id < @high::uuid
             AND (sqlc.narg('tenant_id')::text IS NULL OR EXISTS (SELECT FROM outhook.endpoints AS n
                 WHERE n.id = sqlc.narg('endpoint_id') AND n.tenant_id = sqlc.narg('tenant_id')))
             AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
@@ -262,8 +263,10 @@ FROM (SELECT w.*, (sqlc.narg('state')::text IS NULL OR w.state::text = sqlc.narg
         ORDER BY CASE WHEN @ascending THEN d.event_id END, CASE WHEN @ascending THEN d.endpoint_id END,
             CASE WHEN NOT @ascending THEN d.event_id END DESC, CASE WHEN NOT @ascending THEN d.endpoint_id END DESC
         LIMIT @scan_rows) AS w
+LEFT JOIN LATERAL (SELECT v.tenant_id, v.type, v.created_at FROM outhook.events AS v
+    WHERE w.wanted AND v.id = w.event_id AND v.id >= @low AND v.id < @high OFFSET 0) AS e ON true
 LEFT JOIN LATERAL (SELECT v.outcome, v.status_code FROM outhook.delivery_attempts AS v
-    WHERE v.event_id = w.event_id AND v.endpoint_id = w.endpoint_id AND v.number = w.attempt_count
+    WHERE w.wanted AND v.event_id = w.event_id AND v.endpoint_id = w.endpoint_id AND v.number = w.attempt_count
         AND v.event_id >= @low AND v.event_id < @high
         AND (cardinality(@outcomes::text[]) > 0 OR sqlc.narg('status_code')::integer IS NOT NULL) OFFSET 0) AS a ON true) AS m
 WHERE m.matches OR m.n = @scan_rows::integer
