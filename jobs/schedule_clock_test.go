@@ -72,8 +72,8 @@ func TestDefaultScheduleExactly(t *testing.T) {
 	require.Len(t, b.receiver.received(), 4)
 }
 
-// awaitPromotion waits until the job is to run when it is due, sets the clock to just before, and makes it available: from
-// here on only the fetch's own comparison keeps it from running early. Ours become available when they are due on the
+// awaitPromotion waits until the job is to run when it is due, sets the clock to just before, and makes it available:
+// from here on only the fetch's own comparison keeps it from running early. Ours become available when they are due on the
 // database's clock, which no test can set; the scheduler of somebody's own River client does it up to 5 s ahead.
 func (b *testBundle) awaitPromotion(t *testing.T, clock *stubClock, eventID any, due time.Time) {
 	t.Helper()

@@ -85,6 +85,7 @@ func TestLive(t *testing.T) {
 	all, failures := b.login(adminKey).stream("/console/live/stream"), b.login(adminKey).stream("/console/live/stream?outcome=failed")
 	key := b.key("read", "acme")
 	own := b.login(key.Key).stream("/console/live/stream")
+	foreign := b.login(key.Key).stream("/console/live/stream?tenant=globex")
 	all.wait("retry: ", "")
 	own.wait("retry: ", "")
 
@@ -93,6 +94,7 @@ func TestLive(t *testing.T) {
 	b.attempt("acme", "order.paid", "rejected")
 	all.wait("order.paid", "invoice.paid")
 	own.wait("order.paid", "globex")
+	foreign.wait("order.paid", "globex")
 	failures.wait("order.paid", "invoice.paid")
 
 	// Who comes later is shown what ended just before.
@@ -127,7 +129,8 @@ func TestLiveIsNow(t *testing.T) {
 		SELECT d.event_id, d.endpoint_id, n, now() - n * interval '1 ms', 1, 'succeeded', 200
 		FROM outhook.deliveries AS d, generate_series(2, 25000) AS n`)
 
-	all, failures := b.login(adminKey).stream("/console/live/stream"), b.login(adminKey).stream("/console/live/stream?outcome=failed")
+	all := b.login(adminKey).stream("/console/live/stream")
+	failures := b.login(adminKey).stream("/console/live/stream?outcome=failed")
 	all.wait("invoice.paid", "")
 	b.attempt("acme", "order.paid", "rejected")
 	all.wait("order.paid", "")

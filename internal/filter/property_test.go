@@ -155,8 +155,8 @@ func TestPostgresAndGoAgree(t *testing.T) {
 		}
 		parsed++
 
-		// A statement for some payloads: the round trips are what takes long. A condition without operators wants what reads as it
-		// does.
+		// A statement for some payloads: the round trips are what takes long. A condition without operators wants what
+		// reads as it does.
 		payloads := make([]string, 10)
 		payloads[0] = condition
 		for i := range payloads[1:] {
