@@ -10,6 +10,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/share"
 )
 
 // access says whose keys a route admits. The zero value is the strictest.
@@ -74,6 +75,14 @@ func (p principal) may(a access) bool {
 		return true
 	}
 	return slices.Contains(a.scopes(), p.scope)
+}
+
+// holder is who has the key's share of what all share.
+func (p principal) holder() share.Holder {
+	if p.tenantID != "" {
+		return share.Holder{TenantID: p.tenantID}
+	}
+	return share.Holder{Key: p.id}
 }
 
 // sees tells whether a tenant's objects exist for the key.

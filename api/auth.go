@@ -52,7 +52,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 
-		own, leave, err := s.shares.enter(found.holder())
+		own, leave, err := s.shares.Enter(found.holder())
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/share"
 )
 
 type bodyKey struct{}
@@ -61,10 +62,10 @@ func (s *Server) readBody(c echo.Context, limit int64) (body []byte, release fun
 	h := requestOf(r.Context()).key.holder()
 	body, held, err := s.readAll(c, limit, h)
 	if err != nil {
-		s.room.give(h, held)
+		s.room.Give(h, held)
 		return nil, nil, err
 	}
-	return body, func() { s.room.give(h, held) }, nil
+	return body, func() { s.room.Give(h, held) }, nil
 }
 
 // A body comes in parts of bodyPart bytes, each within bodyStall: one that has stopped gives its room back soon.
@@ -76,7 +77,7 @@ const (
 // readAll reads a body within the time for it, and takes the room for what has come; held is how much. After an error
 // the deadline stays, so that net/http, which reads what is left of a body before it answers, does not wait for it
 // either. In a test without a connection there are no deadlines.
-func (s *Server) readAll(c echo.Context, limit int64, h holder) (body []byte, held int64, err error) {
+func (s *Server) readAll(c echo.Context, limit int64, h share.Holder) (body []byte, held int64, err error) {
 	control := http.NewResponseController(c.Response())
 	reader := http.MaxBytesReader(c.Response().Writer, c.Request().Body, limit)
 	end := time.Now().Add(s.cfg.Timeouts.Body)
@@ -97,7 +98,7 @@ func (s *Server) readAll(c echo.Context, limit int64, h holder) (body []byte, he
 		n, err := io.CopyN(&buf, reader, part)
 		switch {
 		case errors.Is(err, io.EOF):
-			s.room.give(h, part-n)
+			s.room.Give(h, part-n)
 			held -= part - n
 			whole = true
 		case err != nil:
@@ -151,12 +152,18 @@ func checkContent(h http.Header) error {
 	return nil
 }
 
+// newRoom returns the quota of request bodies that are held at the same time, in bytes, by what has come of them and
+// the part that comes next: what was only promised takes none.
+func newRoom(limits Limits) *share.Quota {
+	return share.NewQuota(limits.MaxHeldBytes, max(limits.MaxHeldBytes/2, limits.MaxBatchBytes))
+}
+
 // takeRoom takes room for n bytes of a body.
-func (s *Server) takeRoom(h holder, n int64) error {
-	switch err := s.room.take(h, n); {
-	case errors.Is(err, errTaken):
+func (s *Server) takeRoom(h share.Holder, n int64) error {
+	switch err := s.room.Take(h, n); {
+	case errors.Is(err, share.ErrTaken):
 		return problem.Later(problem.ServerBusy, "the server holds as many requests as it can: repeat the request", 1)
-	case errors.Is(err, errOwnTaken):
+	case errors.Is(err, share.ErrOwnTaken):
 		return problem.Later(problem.TooManyRequests,
 			"the requests of this key, or of its tenant, hold as much as one's may: repeat the request", 1)
 	}

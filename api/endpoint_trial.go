@@ -12,6 +12,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/share"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
@@ -134,17 +135,17 @@ func (s *Server) endpointToTest(ctx context.Context, tx pgx.Tx, in EndpointInput
 
 // takeTest takes the place of a test that waits, which is the caller's until give is called.
 func (s *Server) takeTest(tenantID string) (give func(), err error) {
-	tenant := holder{tenantID: tenantID}
-	switch err := s.tests.take(tenant, 1); {
-	case errors.Is(err, errTaken):
+	tenant := share.Holder{TenantID: tenantID}
+	switch err := s.tests.Take(tenant, 1); {
+	case errors.Is(err, share.ErrTaken):
 		return nil, problem.Later(problem.TooManyTests,
 			fmt.Sprintf("%d tests are waiting already: repeat the request", maxTests), 1)
-	case errors.Is(err, errOwnTaken):
+	case errors.Is(err, share.ErrOwnTaken):
 		return nil, problem.Later(problem.TooManyTests,
 			fmt.Sprintf("%d tests of this tenant's endpoints are waiting already, as many as one tenant's may: "+
 				"repeat the request", maxTestsOfTenant), 1)
 	}
-	return func() { s.tests.give(tenant, 1) }, nil
+	return func() { s.tests.Give(tenant, 1) }, nil
 }
 
 func newTrial(eventID uuid.UUID, a attempt) trial {

@@ -25,7 +25,7 @@ func (s *Server) Routes() []string {
 }
 
 // Held returns how many bytes of bodies are held.
-func (s *Server) Held() int64 { return s.room.held() }
+func (s *Server) Held() int64 { return s.room.Held() }
 
 // OpenAPI returns the document.
 func (s *Server) OpenAPI() *huma.OpenAPI { return s.huma.OpenAPI() }

@@ -30,7 +30,7 @@ func (s *Server) changeFirst(ctx context.Context, note any, do func(pgx.Tx) erro
 		return s.answers.ChangeFirst(ctx, r.keyed, note, do)
 	}
 
-	free, err := r.own.take(ctx, false)
+	free, err := r.own.Take(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (s *Server) once(ctx context.Context, c echo.Context, key string, level pgx
 	k.Isolation = level
 
 	a, repeated, err := s.answers.Once(ctx, k, func(ctx context.Context) (func(), error) {
-		return r.own.take(ctx, false)
+		return r.own.Take(ctx, false)
 	}, func() *idempotency.Answer {
 		r.keyed = k
 		return record(c, handle)

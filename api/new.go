@@ -16,6 +16,7 @@ import (
 	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/metrics"
 	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/internal/share"
 )
 
 // New returns the API. Returns an error that names the field if cfg is not valid.
@@ -30,13 +31,13 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.answers = idempotency.NewStore(cfg.Pool, cfg.Keyring)
 	s.room = newRoom(cfg.Limits)
-	s.metrics = newAPIMetrics(cfg.Metrics, s.room.held)
+	s.metrics = newAPIMetrics(cfg.Metrics, s.room.Held)
 	s.keys = batch.New(batch.Config{Parallel: 2}, hashSize, s.findKeys)
 	s.clientAddress = clientAddress(cfg.Access.TrustedProxies)
 	s.guesses = newGuesses(cfg, s.clientAddress)
-	s.shares = newShares(cfg.Limits.MaxRequests)
+	s.shares = share.New(cfg.Limits.MaxRequests)
 	s.rates = limit.New[uuid.UUID](cfg.Access.RateLimit, int(math.Ceil(cfg.Access.RateLimit)))
-	s.tests = newQuota(maxTests, maxTestsOfTenant)
+	s.tests = share.NewQuota(maxTests, maxTestsOfTenant)
 	s.SetBootstrapKey(cfg.Access.APIKey)
 
 	s.echo.Use(s.admit, s.authenticate)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/share"
 )
 
 // request is what is known of a request beside its HTTP: one value in its context, which the middlewares fill.
@@ -15,7 +16,7 @@ type request struct {
 	id   string
 	http *http.Request // as it came
 	key  principal
-	own  *share // of the key
+	own  *share.Share // of the key
 
 	inner bool // it is made for another one in this process, and is that one's key's, which has been let in already
 

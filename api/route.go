@@ -90,7 +90,7 @@ func inSlot[O any](ctx context.Context, r route, handle func() (*O, error)) (*O,
 		return handle()
 	}
 
-	free, err := requestOf(ctx).own.take(ctx, r.costly)
+	free, err := requestOf(ctx).own.Take(ctx, r.costly)
 	if err != nil {
 		return nil, err
 	}

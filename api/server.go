@@ -20,6 +20,7 @@ import (
 	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/limit"
+	"github.com/outhook/outhook/internal/share"
 )
 
 // Server is the API as an [http.Handler]. Create one with [New].
@@ -35,13 +36,13 @@ type Server struct {
 	asidePool *pgxpool.Pool // of what the store does beside its groups
 	ready     *readiness
 	metrics   *apiMetrics        // nil without the API
-	room      *quota             // of bodies, in bytes
-	tests     *quota             // of tests of endpoints that wait
+	room      *share.Quota       // of bodies, in bytes
+	tests     *share.Quota       // of tests of endpoints that wait
 	answers   *idempotency.Store // to requests with an Idempotency-Key
 
 	active        atomic.Int64 // requests that are being served
 	guesses       *guesses     // nil: not limited
-	shares        *shares
+	shares        *share.Shares
 	rates         *limit.Buckets[uuid.UUID]
 	clientAddress func(*http.Request) netip.Addr
 }

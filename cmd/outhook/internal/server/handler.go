@@ -18,7 +18,7 @@ import (
 	"github.com/outhook/outhook/migrations"
 )
 
-// apiConns bounds the API's connections beside the 11 of those who publish: 6 for requests (api/share.go), the others
+// apiConns bounds the API's connections beside the 11 of those who publish: 6 for requests (internal/share), the others
 // for the health checks, the metrics and River UI.
 const apiConns = 9
 

@@ -1,9 +1,16 @@
-package api
+// Package share divides what all share among those who ask for it, in memory and for this process alone, so that
+// nobody takes it all.
+//
+// [Shares] are of requests: how many each holder may have under way, and how many of them at the database. [Quota] is
+// of what is counted, like the bytes of bodies.
+package share
 
 import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/google/uuid"
 
 	"github.com/outhook/outhook/internal/problem"
 )
@@ -19,6 +26,12 @@ const (
 	ownCostlySlots = 1 // of costlySlots
 )
 
+// Holder is who has a share: a tenant with all its keys, or a key that is bound to none.
+type Holder struct {
+	Key      uuid.UUID
+	TenantID string
+}
+
 // slots has a value for each slot that is taken.
 type slots chan struct{}
 
@@ -31,39 +44,39 @@ func (s slots) take(ctx context.Context) error {
 	}
 }
 
-// shares are what each holder has of what all share: half of the requests that are served at the same time, and its
-// slots. Create them with newShares.
-type shares struct {
+// Shares are what each holder has of what all share: half of the requests that are served at the same time, and its
+// slots. Create them with [New].
+type Shares struct {
 	most        int // requests of a holder
 	all, costly slots
 
 	mu    sync.Mutex
-	byWho map[holder]*share // those with a request under way
+	byWho map[Holder]*Share // those with a request under way
 }
 
-// share is one holder's.
-type share struct {
-	*shares
-
+// Share is one holder's.
+type Share struct {
+	shares         *Shares
 	active         int // under shares.mu
 	own, ownCostly slots
 }
 
-func newShares(maxRequests int) *shares {
-	return &shares{
+// New returns the shares of a server that serves so many requests at the same time.
+func New(maxRequests int) *Shares {
+	return &Shares{
 		most: max(maxRequests/2, 1), all: make(slots, dbSlots), costly: make(slots, costlySlots),
-		byWho: map[holder]*share{},
+		byWho: map[Holder]*Share{},
 	}
 }
 
-// enter counts a request of a holder until leave is called.
-func (s *shares) enter(h holder) (_ *share, leave func(), err error) {
+// Enter counts a request of a holder until leave is called.
+func (s *Shares) Enter(h Holder) (_ *Share, leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	own := s.byWho[h]
 	if own == nil {
-		own = &share{shares: s, own: make(slots, ownSlots), ownCostly: make(slots, ownCostlySlots)}
+		own = &Share{shares: s, own: make(slots, ownSlots), ownCostly: make(slots, ownCostlySlots)}
 		s.byWho[h] = own
 	}
 	if own.active == s.most {
@@ -82,12 +95,12 @@ func (s *shares) enter(h holder) (_ *share, leave func(), err error) {
 	}, nil
 }
 
-// take waits for the slots that a request needs, which are the caller's until free is called. The holder's own come
+// Take waits for the slots that a request needs, which are the caller's until free is called. The holder's own come
 // first: so no more of any holder wait for those of all than it may have, and they come in turn.
-func (s *share) take(ctx context.Context, costly bool) (free func(), err error) {
-	need := []slots{s.own, s.all}
+func (s *Share) Take(ctx context.Context, costly bool) (free func(), err error) {
+	need := []slots{s.own, s.shares.all}
 	if costly {
-		need = []slots{s.ownCostly, s.own, s.costly, s.all}
+		need = []slots{s.ownCostly, s.own, s.shares.costly, s.shares.all}
 	}
 
 	for i, slot := range need {
@@ -95,7 +108,7 @@ func (s *share) take(ctx context.Context, costly bool) (free func(), err error) 
 			continue
 		}
 		release(need[:i])
-		if slot == s.all || slot == s.costly {
+		if slot == s.shares.all || slot == s.shares.costly {
 			return nil, problem.Later(problem.ServerBusy,
 				"the database is busy, and nothing was done: repeat the request", 1)
 		}
