@@ -17,11 +17,12 @@ const enqueueSQL = `SELECT event_id::pg_catalog.text, created_at, duplicate, con
 FROM outhook.enqueue_many($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[], $4::pg_catalog.text[],
 	false, $5::pg_catalog.text[]) ORDER BY index`
 
-// enqueueMoreSQL is enqueueSQL for events of which one has labels or headers. A statement of its own, so that those
-// without need no newer schema, and pay nothing.
+// enqueueMoreSQL is enqueueSQL for events of which one has labels or headers, or is for later. A statement of its own,
+// so that those without need no newer schema, and pay nothing.
 const enqueueMoreSQL = `SELECT event_id::pg_catalog.text, created_at, duplicate, conflict, delivery_count
 FROM outhook.enqueue_many($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[], $4::pg_catalog.text[],
-	false, $5::pg_catalog.text[], $6::pg_catalog.text[], $7::pg_catalog.text[]) ORDER BY index`
+	false, $5::pg_catalog.text[], $6::pg_catalog.text[], $7::pg_catalog.text[],
+	$8::pg_catalog.text[]::pg_catalog.timestamptz[]) ORDER BY index`
 
 // SQLTx is a transaction of database/sql: a *sql.Tx of any driver that speaks to Postgres, or what a library wraps
 // around one. It must be the transaction of your change: on a *sql.DB, which fits too, the event is committed at once
@@ -89,8 +90,8 @@ func EnqueueManySQL(ctx context.Context, tx SQLTx, events []Event) ([]Result, er
 }
 
 // arrays are the arguments of the SQL function. A key, a trace, labels or headers of "" mean none there too; without
-// any trace, traces is nil, and without any label or header both of these are.
-type arrays struct{ tenantIDs, types, payloads, keys, traces, labels, headers []string }
+// any trace, traces is nil, and so are the last three if no event has anything of these.
+type arrays struct{ tenantIDs, types, payloads, keys, traces, labels, headers, deliverAts []string }
 
 // call returns the statement and its arguments, each made of a list by of; nil is NULL.
 func (a arrays) call(of func([]string) any) (sql string, args []any) {
@@ -98,7 +99,7 @@ func (a arrays) call(of func([]string) any) (sql string, args []any) {
 	lists := [][]string{a.tenantIDs, a.types, a.payloads, a.keys, a.traces}
 	if a.labels != nil {
 		sql = enqueueMoreSQL
-		lists = append(lists, a.labels, a.headers)
+		lists = append(lists, a.labels, a.headers, a.deliverAts)
 	}
 
 	for _, list := range lists {
@@ -131,6 +132,7 @@ func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
 		if more {
 			a.labels = append(a.labels, labelText(e.Labels))
 			a.headers = append(a.headers, headerText(e.Headers))
+			a.deliverAts = append(a.deliverAts, timeText(e.DeliverAt))
 		}
 	}
 
@@ -141,7 +143,7 @@ func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
 }
 
 // hasMore tells whether an event has what enqueueSQL does not know.
-func (e Event) hasMore() bool { return len(e.Labels)+len(e.Headers) > 0 }
+func (e Event) hasMore() bool { return len(e.Labels)+len(e.Headers) > 0 || !e.DeliverAt.IsZero() }
 
 // scanner is what pgx.Rows and *sql.Rows have in common.
 type scanner interface {

@@ -27,6 +27,9 @@ const (
 	// MaxHeaderBytes bounds an event's headers, as the bytes of their JSON object.
 	MaxHeaderBytes = 2048
 
+	// MaxDelay is how far ahead Event.DeliverAt may be.
+	MaxDelay = 30 * 24 * time.Hour
+
 	// maxLabelBytes bounds a label.
 	maxLabelBytes = 64
 
@@ -84,6 +87,11 @@ type Event struct {
 	// header of the same name goes first. Defaults to none.
 	Headers map[string]string
 
+	// DeliverAt is when the event is to be delivered: its first attempt leaves at this time, within seconds. Endpoints are
+	// chosen when it is enqueued, and it can be cancelled until then. At most MaxDelay ahead; a time that is past is at
+	// once. The database keeps microseconds. Defaults to the zero time, at once.
+	DeliverAt time.Time
+
 	// Traceparent is the trace that the event belongs to, in the form of the header of W3C Trace Context, version 00:
 	// its attempts continue the trace, and its receivers get it. A value of any other form is ignored, so that a broken
 	// tracer aborts nobody's transaction.
@@ -117,7 +125,7 @@ type InvalidEventError struct {
 	// Index is the event's position in the call, from 0.
 	Index int
 
-	// Field is tenant_id, type, payload, idempotency_key, labels or headers.
+	// Field is tenant_id, type, payload, idempotency_key, labels, headers or deliver_at.
 	Field string
 
 	// Problem says what is wrong and what to do.
@@ -159,7 +167,7 @@ func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 func (e Event) Validate() error {
 	for _, check := range []*InvalidEventError{
 		checkTenant(e.TenantID), checkType(e.Type), checkPayload(e.Payload), checkKey(e.IdempotencyKey),
-		checkLabels(e.Labels), checkHeaders(e.Headers),
+		checkLabels(e.Labels), checkHeaders(e.Headers), checkDeliverAt(e.DeliverAt),
 	} {
 		if check != nil {
 			return check

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"time"
 )
 
 func checkLabels(labels []string) *InvalidEventError {
@@ -84,4 +85,20 @@ func labelText(labels []string) string {
 		return ""
 	}
 	return arrayLiteral(labels)
+}
+
+// checkDeliverAt goes by the clock of this machine; the SQL function has that of the database.
+func checkDeliverAt(at time.Time) *InvalidEventError {
+	if time.Until(at) > MaxDelay {
+		return invalid("deliver_at", "must be at most 30 days ahead")
+	}
+	return nil
+}
+
+// timeText is the text form of a timestamptz: of the zero time one that is always past.
+func timeText(at time.Time) string {
+	if at.IsZero() {
+		return "-infinity"
+	}
+	return at.UTC().Format("2006-01-02T15:04:05.999999Z")
 }

@@ -26,7 +26,7 @@ type delivery struct {
 	Type          string     `json:"type" example:"invoice.paid" doc:"The event type."`
 	CreatedAt     time.Time  `json:"created_at" doc:"When the event was enqueued."`
 	State         string     `json:"state" enum:"pending,succeeded,failed,cancelled" doc:"failed: the retry schedule is used up; replay it when the endpoint works again."`
-	Reason        *string    `json:"reason" doc:"Why it is failed or cancelled: exhausted, gone (the endpoint answered 410), loop (the endpoint leads to an API of Outhook, or more than 8 webhooks in a row led to the event), worker_died, endpoint_disabled, endpoint_deleted, expired (pending at the end of the retention), payload_gone, erased, operator."`
+	Reason        *string    `json:"reason" doc:"Why it is failed or cancelled: exhausted, gone (the endpoint answered 410), loop (the endpoint leads to an API of Outhook, or more than 8 webhooks in a row led to the event), worker_died, endpoint_disabled, endpoint_deleted, expired (pending at the end of the retention), payload_gone, erased, withdrawn (its event was taken back before its deliver_at), operator."`
 	AttemptCount  int32      `json:"attempt_count" example:"1" doc:"The highest attempt number in the log."`
 	TryCount      int32      `json:"try_count" example:"0" doc:"Known failures since it was enqueued or replayed: the position in the retry schedule."`
 	NextAttemptAt *time.Time `json:"next_attempt_at" doc:"When the next attempt is due. Null once it is settled."`
@@ -51,7 +51,7 @@ type DeliveryInput struct {
 type replayInput struct {
 	DeliveryInput
 
-	Now bool `query:"now" doc:"Bring the next attempt of a pending delivery forward to now."`
+	Now bool `query:"now" doc:"Bring the next attempt of a pending delivery forward to now, and wait for no deliver_at."`
 }
 
 type deliveryOutput struct{ Body delivery }
@@ -62,7 +62,7 @@ type listDeliveriesInput struct {
 	EventID    string `query:"event_id" format:"uuid" doc:"Only deliveries of this event."`
 	Type       string `query:"type" maxLength:"255" doc:"Only deliveries of this event type: invoice.paid, or invoice.* for each type below invoice."`
 	State      string `query:"state" enum:"pending,succeeded,failed,cancelled" doc:"Only deliveries in this state."`
-	Reason     string `query:"reason" enum:"exhausted,gone,worker_died,endpoint_disabled,endpoint_deleted,expired,payload_gone,erased,operator" doc:"Only deliveries that are failed or cancelled for this reason."`
+	Reason     string `query:"reason" enum:"exhausted,gone,worker_died,endpoint_disabled,endpoint_deleted,expired,payload_gone,erased,withdrawn,operator" doc:"Only deliveries that are failed or cancelled for this reason."`
 
 	Outcome    []string `query:"outcome" enum:"succeeded,rejected,timed_out,unreachable,blocked,unknown" maxItems:"6" doc:"Only deliveries whose last attempt had one of these outcomes, with commas."`
 	StatusCode int32    `query:"status_code" minimum:"100" maximum:"599" doc:"Only deliveries whose last attempt was answered with this status."`
@@ -97,7 +97,9 @@ func (s *Server) addDeliveries() {
 		Operation: operation("replay-delivery", http.MethodPost, one+"/replay", "Deliver again",
 			"Orders new attempts with the whole retry schedule; the event id stays the same and the attempt numbers go on. "+
 				"A pending delivery is refused (409), or attempted at once with now=true."),
-		errors: codes{problem.NotFound, problem.DeliveryPending, problem.EndpointGone, problem.PayloadGone},
+		errors: codes{
+			problem.NotFound, problem.DeliveryPending, problem.EventWithdrawn, problem.EndpointGone, problem.PayloadGone,
+		},
 		access: operateAccess, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
 	}, s.replayDelivery)

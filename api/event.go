@@ -19,6 +19,7 @@ import (
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/ingest"
+	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/internal/strictjson"
@@ -27,12 +28,13 @@ import (
 
 // event is an event without its payload.
 type event struct {
-	ID            uuid.UUID `json:"id" format:"uuid" doc:"The event's id, a UUIDv7: the header webhook-id of every attempt."`
-	TenantID      string    `json:"tenant_id" example:"acme" doc:"The customer whose endpoints get the event."`
-	Type          string    `json:"type" example:"invoice.paid" doc:"The event type."`
-	CreatedAt     time.Time `json:"created_at" doc:"The time inside the id, on the database's clock."`
-	Labels        []string  `json:"labels" nullable:"false" doc:"Empty: none."`
-	DeliveryCount int64     `json:"delivery_count" example:"1" doc:"How many deliveries it has made: one for each endpoint that was subscribed."`
+	ID            uuid.UUID  `json:"id" format:"uuid" doc:"The event's id, a UUIDv7: the header webhook-id of every attempt."`
+	TenantID      string     `json:"tenant_id" example:"acme" doc:"The customer whose endpoints get the event."`
+	Type          string     `json:"type" example:"invoice.paid" doc:"The event type."`
+	CreatedAt     time.Time  `json:"created_at" doc:"The time inside the id, on the database's clock."`
+	Labels        []string   `json:"labels" nullable:"false" doc:"Empty: none."`
+	DeliverAt     *time.Time `json:"deliver_at" doc:"When its publisher wants it to be delivered. Null: at once."`
+	DeliveryCount int64      `json:"delivery_count" example:"1" doc:"How many deliveries it has made: one for each endpoint that was subscribed."`
 }
 
 // receipt is the answer for an event that is committed.
@@ -55,6 +57,8 @@ type fullEvent struct {
 	Type       string            `json:"type" example:"invoice.paid"`
 	CreatedAt  time.Time         `json:"created_at" doc:"The time inside the id, on the database's clock."`
 	Labels     []string          `json:"labels" nullable:"false" doc:"Empty: none."`
+	DeliverAt  *time.Time        `json:"deliver_at" doc:"When its publisher wants it to be delivered. Null: at once."`
+	Withdrawn  *time.Time        `json:"withdrawn_at" doc:"When it was taken back, before its deliver_at: it is delivered to nobody any more. Null: it was not."`
 	Headers    map[string]string `json:"headers" doc:"Those that its requests have; empty: none of its own, or they are erased."`
 	Deliveries []delivery        `json:"deliveries" nullable:"false" doc:"One for each endpoint that was subscribed."`
 	Erased     bool              `json:"payload_erased" doc:"True if the payload is gone, by the payloads' retention or because it was erased; payload is null then."`
@@ -314,7 +318,7 @@ func (s *Server) keyedEvent(ctx context.Context, f *paging, tenantID *string, ke
 func newEventAnswer(r db.ListEventsRow) event {
 	return event{
 		ID: r.ID, TenantID: r.TenantID, Type: r.Type, CreatedAt: r.CreatedAt.UTC(), Labels: r.Labels,
-		DeliveryCount: r.DeliveryCount,
+		DeliverAt: pg.UTC(r.DeliverAt), DeliveryCount: r.DeliveryCount,
 	}
 }
 
@@ -337,7 +341,8 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 
 	head := fullEvent{
 		ID: row.ID, TenantID: row.TenantID, Type: row.Type, CreatedAt: row.CreatedAt.UTC(),
-		Labels: row.Labels, Headers: textsOf(row.Headers), Deliveries: make([]delivery, len(rows)), Erased: row.Payload == "",
+		Labels: row.Labels, DeliverAt: pg.UTC(row.DeliverAt), Withdrawn: pg.UTC(row.WithdrawnAt),
+		Headers: textsOf(row.Headers), Deliveries: make([]delivery, len(rows)), Erased: row.Payload == "",
 	}
 	if head.Headers == nil {
 		head.Headers = map[string]string{}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/internal/jsondepth"
@@ -20,6 +21,7 @@ type newEvent struct {
 	Payload        any               `json:"payload" example:"{\"amount\": 4200}" doc:"Any JSON value, at most 262,144 bytes and 512 levels deep. It is stored, signed and sent byte for byte."`
 	Labels         []string          `json:"labels,omitempty" nullable:"true" maxItems:"10" example:"[\"eu\"]" doc:"Endpoints with labels get the events that have one of theirs. Names of letters, digits and _ . : -, at most 64 bytes each."`
 	Headers        map[string]string `json:"headers,omitempty" nullable:"true" doc:"Sent with each request, to all endpoints; they are not signed. Names in lower case that begin with x-, or baggage or tracestate; not x-forwarded- and the like. Visible ASCII, 2 KiB together. An endpoint's own header of the same name goes first."`
+	DeliverAt      *time.Time        `json:"deliver_at,omitempty" nullable:"true" doc:"When to deliver it, at most 30 days ahead; endpoints are chosen now. Until then POST /api/events/cancel takes it back. Absent, or past: at once."`
 	IdempotencyKey *string           `json:"idempotency_key,omitempty" nullable:"true" maxLength:"255" example:"payment-8812" doc:"Unique per tenant until the retention ends, at most 255 bytes. A second event with the same key, type and payload is a duplicate and stored once; with another type or payload it is refused (409)."`
 }
 
@@ -136,6 +138,8 @@ func decodeMembers(object json.RawMessage, tenantID, at string, f *problem.Fault
 			}
 		case "headers":
 			e.Headers = headersOf(value, at+".headers", f)
+		case "deliver_at":
+			e.DeliverAt = timeOf(value, at+".deliver_at", f)
 		case "idempotency_key":
 			if !strictjson.IsNull(value) {
 				e.IdempotencyKey = strictjson.Text(value, at+".idempotency_key", f)
@@ -169,6 +173,21 @@ func headersOf(value json.RawMessage, at string, f *problem.Faults) map[string]s
 		headers[name] = *text
 	}
 	return headers
+}
+
+// timeOf reads a time; null is the zero one.
+func timeOf(value json.RawMessage, at string, f *problem.Faults) (t time.Time) {
+	if strictjson.IsNull(value) {
+		return t
+	}
+
+	before := len(*f)
+	text := strictjson.Text(value, at, f)
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil && len(*f) == before {
+		f.Add(at, "must be a time like 2026-03-01T09:30:00Z")
+	}
+	return t
 }
 
 // checkEvent applies the rules that all ways of enqueueing share, and the server's own limit.

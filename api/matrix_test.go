@@ -79,6 +79,7 @@ func matrix() map[string]entry {
 	return map[string]entry{
 		"create-event":        {scopes: publish, path: at("/api/events"), body: at(`{"tenant_id":"{tenant}","type":"a","payload":1}`), kind: ofMaking},
 		"create-events":       {scopes: publish, path: at("/api/events/batch"), body: at(`{"events":[{"tenant_id":"{tenant}","type":"a","payload":1}]}`), kind: ofMaking},
+		"cancel-event":        {scopes: publish, path: at("/api/events/cancel?id={event}"), audited: "event"},
 		"list-events":         {scopes: read, path: at("/api/events"), kind: ofList},
 		"get-event":           {scopes: read, path: at("/api/events/{event}")},
 		"explain-event":       {scopes: read, path: at("/api/events/{event}/why")},
@@ -244,6 +245,7 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 	o.uid = fmt.Sprintf("uid-%d", m.made)
 	o.endpoint = m.newEndpoint(tenant, `,"event_types":["`+eventType+`"],"uid":"`+o.uid+`"`).String()
 	o.event = m.newEvent(tenant, eventType).String()
+	m.exec(`UPDATE outhook.events SET deliver_at = now() + interval '1 hour' WHERE id = $1`, o.event)
 	_, id := m.newKey("tenant", tenant)
 	o.key = id.String()
 	m.exec(`UPDATE outhook.operations SET state = 'cancelled', completed_at = now() WHERE id IN (

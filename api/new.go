@@ -44,6 +44,7 @@ func New(cfg Config) (*Server, error) {
 	s.huma = newHuma(s.echo, cfg.Version)
 
 	s.addEvents()
+	s.addEventCancel()
 	s.addPayloads()
 	s.addAttempts()
 	s.addDeliveries()

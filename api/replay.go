@@ -38,7 +38,7 @@ type replaysOrder struct {
 	_ struct{} `additionalProperties:"false"`
 
 	Deliveries []deliveryRef `json:"deliveries" nullable:"false" minItems:"1" maxItems:"1000" doc:"Which to deliver again."`
-	Now        *bool         `json:"now,omitempty" nullable:"false" doc:"Bring the next attempts of pending ones forward to now."`
+	Now        *bool         `json:"now,omitempty" nullable:"false" doc:"Bring the next attempts of pending ones forward to now, and wait for no deliver_at."`
 	DryRun     *bool         `json:"dry_run,omitempty" nullable:"false" doc:"Order nothing: say which would be replayed, and what is in the way of the others."`
 }
 

@@ -31,7 +31,7 @@ type seriesStep struct {
 	Events     *int64       `json:"events" doc:"Events that were enqueued. Null for a single endpoint."`
 	Attempts   attemptStats `json:"attempts" doc:"Attempts that ended, by outcome."`
 	Deliveries endedStats   `json:"deliveries" doc:"Deliveries that ended."`
-	LatencyMS  *percentiles `json:"latency_ms,omitempty" doc:"From the enqueue to the end of the first attempt. Absent if there was none."`
+	LatencyMS  *percentiles `json:"latency_ms,omitempty" doc:"From the enqueue, or the deliver_at of the event, to the end of the first attempt. Absent if there was none."`
 	AttemptMS  *percentiles `json:"attempt_ms,omitempty" doc:"How long attempts took. Absent if there were none."`
 }
 

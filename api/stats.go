@@ -17,7 +17,7 @@ type stats struct {
 	Until      time.Time     `json:"until" doc:"Its end: now, on the database's clock."`
 	Events     int64         `json:"events" doc:"Events that were enqueued in the window, of the minutes that have ended."`
 	Deliveries deliveryStats `json:"deliveries" doc:"Deliveries that ended in the window, and those that are pending now."`
-	LatencyMS  *percentiles  `json:"latency_ms,omitempty" doc:"From the enqueue to the end of the first attempt, of the first attempts in the window. Absent if there are none."`
+	LatencyMS  *percentiles  `json:"latency_ms,omitempty" doc:"From the enqueue, or the deliver_at of the event, to the end of the first attempt, of the first attempts in the window. Absent if there are none."`
 	Attempts   attemptStats  `json:"attempts" doc:"Attempts that ended in the window, by outcome."`
 	AttemptMS  *percentiles  `json:"attempt_ms,omitempty" doc:"How long they took. Absent if there are none."`
 	Backlog    backlogStats  `json:"backlog" doc:"What is pending now, of whatever age."`

@@ -477,7 +477,7 @@ WITH n AS MATERIALIZED (
 )
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
     e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, e.traceparent, e.headers AS event_headers,
-    e.created_at, n.format, n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
+    e.created_at, e.deliver_at, (e.withdrawn_at IS NOT NULL)::boolean AS withdrawn, n.format, n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
     n.tenant_paused::boolean AS tenant_paused, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, coalesce(j.attempted_at, 'epoch')::timestamptz AS job_attempted_at,
     (j.state IS NOT DISTINCT FROM 'running' AND NOT j.metadata ? 'cancel_attempted_at')::boolean AS job_running,
@@ -507,6 +507,8 @@ type LoadDeliveriesRow struct {
 	Traceparent    *string
 	EventHeaders   json.RawMessage
 	CreatedAt      time.Time
+	DeliverAt      *time.Time
+	Withdrawn      bool
 	Format         string
 	URL            string
 	Headers        json.RawMessage
@@ -562,6 +564,8 @@ func (q *Queries) LoadDeliveries(ctx context.Context, db DBTX, eventIDs []uuid.U
 			&i.Traceparent,
 			&i.EventHeaders,
 			&i.CreatedAt,
+			&i.DeliverAt,
+			&i.Withdrawn,
 			&i.Format,
 			&i.URL,
 			&i.Headers,
@@ -594,7 +598,9 @@ func (q *Queries) LoadDeliveries(ctx context.Context, db DBTX, eventIDs []uuid.U
 const lockDeliveries = `-- name: LockDeliveries :many
 SELECT d.event_id, d.endpoint_id, d.job_id, d.state, n.tenant_id, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.id BETWEEN $1::uuid AND $2::uuid
-        AND e.payload IS NULL)::boolean AS payload_gone
+        AND e.payload IS NULL)::boolean AS payload_gone,
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.id BETWEEN $1 AND $2
+        AND e.withdrawn_at IS NOT NULL)::boolean AS withdrawn
 FROM (SELECT unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS endpoint_id) AS k
 JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
     AND d.event_id BETWEEN $1::uuid AND $2::uuid
@@ -621,6 +627,7 @@ type LockDeliveriesRow struct {
 	Status      EndpointStatus
 	Deleted     bool
 	PayloadGone bool
+	Withdrawn   bool
 }
 
 // Those of the given deliveries that there are, of a tenant or of any, in the order of their ids.
@@ -648,6 +655,7 @@ func (q *Queries) LockDeliveries(ctx context.Context, db DBTX, arg LockDeliverie
 			&i.Status,
 			&i.Deleted,
 			&i.PayloadGone,
+			&i.Withdrawn,
 		); err != nil {
 			return nil, err
 		}
@@ -661,7 +669,8 @@ func (q *Queries) LockDeliveries(ctx context.Context, db DBTX, arg LockDeliverie
 
 const lockDelivery = `-- name: LockDelivery :one
 SELECT d.event_id, d.endpoint_id, d.job_id, d.state, d.attempt_count, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
-    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = $1 AND e.payload IS NULL)::boolean AS payload_gone
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = $1 AND e.payload IS NULL)::boolean AS payload_gone,
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = $1 AND e.withdrawn_at IS NOT NULL)::boolean AS withdrawn
 FROM outhook.deliveries AS d
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 WHERE d.event_id = $1 AND d.endpoint_id = $2
@@ -677,6 +686,7 @@ type LockDeliveryRow struct {
 	Status       EndpointStatus
 	Deleted      bool
 	PayloadGone  bool
+	Withdrawn    bool
 }
 
 func (q *Queries) LockDelivery(ctx context.Context, db DBTX, eventID uuid.UUID, endpointID uuid.UUID) (LockDeliveryRow, error) {
@@ -691,18 +701,31 @@ func (q *Queries) LockDelivery(ctx context.Context, db DBTX, eventID uuid.UUID, 
 		&i.Status,
 		&i.Deleted,
 		&i.PayloadGone,
+		&i.Withdrawn,
 	)
 	return i, err
 }
 
 const replayDelivery = `-- name: ReplayDelivery :exec
 UPDATE outhook.deliveries
-SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = now(), job_id = $1
-WHERE event_id = $2 AND endpoint_id = $3
+SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = $1::timestamptz, job_id = $2
+WHERE event_id = $3 AND endpoint_id = $4
 `
 
-func (q *Queries) ReplayDelivery(ctx context.Context, db DBTX, jobID int64, eventID uuid.UUID, endpointID uuid.UUID) error {
-	_, err := db.Exec(ctx, replayDelivery, jobID, eventID, endpointID)
+type ReplayDeliveryParams struct {
+	DueAt      time.Time
+	JobID      int64
+	EventID    uuid.UUID
+	EndpointID uuid.UUID
+}
+
+func (q *Queries) ReplayDelivery(ctx context.Context, db DBTX, arg ReplayDeliveryParams) error {
+	_, err := db.Exec(ctx, replayDelivery,
+		arg.DueAt,
+		arg.JobID,
+		arg.EventID,
+		arg.EndpointID,
+	)
 	return err
 }
 

@@ -11,6 +11,31 @@ import (
 	"github.com/google/uuid"
 )
 
+const cancelEvent = `-- name: CancelEvent :one
+SELECT c.id::uuid AS id, c.withdrawn::boolean AS withdrawn, c.repeated::boolean AS repeated, c.cancelled::integer AS cancelled
+FROM outhook.cancel_event($1::text, $2::text, $3::uuid) AS c (id, withdrawn, repeated, cancelled)
+`
+
+type CancelEventRow struct {
+	ID        uuid.UUID
+	Withdrawn bool
+	Repeated  bool
+	Cancelled int32
+}
+
+// Takes an event back before its deliver_at.
+func (q *Queries) CancelEvent(ctx context.Context, db DBTX, tenantID string, idempotencyKey *string, eventID *uuid.UUID) (CancelEventRow, error) {
+	row := db.QueryRow(ctx, cancelEvent, tenantID, idempotencyKey, eventID)
+	var i CancelEventRow
+	err := row.Scan(
+		&i.ID,
+		&i.Withdrawn,
+		&i.Repeated,
+		&i.Cancelled,
+	)
+	return i, err
+}
+
 const countFanOut = `-- name: CountFanOut :one
 SELECT outhook.fan_out_sizes($1::text[], $2::text[], ($3::text[])::json[], $4::text[])::integer[] AS sizes
 `
@@ -39,7 +64,7 @@ const enqueueMany = `-- name: EnqueueMany :many
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
     e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count
 FROM outhook.enqueue_many($1::text[], $2::text[], $3::text[], $4::text[], true,
-    $5::text[], $6::text[], $7::text[])
+    $5::text[], $6::text[], $7::text[], $8::timestamptz[])
     AS e (index, event_id, created_at, duplicate, conflict, delivery_count)
 `
 
@@ -51,6 +76,7 @@ type EnqueueManyParams struct {
 	Traceparents    []string
 	Labels          []string
 	Headers         []string
+	DeliverAts      []time.Time
 }
 
 type EnqueueManyRow struct {
@@ -72,6 +98,7 @@ func (q *Queries) EnqueueMany(ctx context.Context, db DBTX, arg EnqueueManyParam
 		arg.Traceparents,
 		arg.Labels,
 		arg.Headers,
+		arg.DeliverAts,
 	)
 	if err != nil {
 		return nil, err
@@ -112,18 +139,20 @@ func (q *Queries) FindKeyedEvent(ctx context.Context, db DBTX, tenantID string, 
 
 const getEvent = `-- name: GetEvent :one
 SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, coalesce(e.labels, '{}')::text[] AS labels,
-    e.headers
+    e.headers, e.deliver_at, e.withdrawn_at
 FROM outhook.events AS e WHERE e.id = $1
 `
 
 type GetEventRow struct {
-	ID        uuid.UUID
-	CreatedAt time.Time
-	TenantID  string
-	Type      string
-	Payload   string
-	Labels    []string
-	Headers   json.RawMessage
+	ID          uuid.UUID
+	CreatedAt   time.Time
+	TenantID    string
+	Type        string
+	Payload     string
+	Labels      []string
+	Headers     json.RawMessage
+	DeliverAt   *time.Time
+	WithdrawnAt *time.Time
 }
 
 // The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
@@ -139,6 +168,8 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id uuid.UUID) (GetEvent
 		&i.Payload,
 		&i.Labels,
 		&i.Headers,
+		&i.DeliverAt,
+		&i.WithdrawnAt,
 	)
 	return i, err
 }
@@ -155,11 +186,11 @@ func (q *Queries) GetEventTenant(ctx context.Context, db DBTX, id uuid.UUID) (st
 }
 
 const listEvents = `-- name: ListEvents :many
-SELECT w.id, w.created_at, w.tenant_id, w.type, coalesce(w.labels, '{}')::text[] AS labels,
+SELECT w.id, w.created_at, w.tenant_id, w.type, coalesce(w.labels, '{}')::text[] AS labels, w.deliver_at,
     (SELECT count(*) FROM outhook.deliveries AS d
         WHERE d.event_id = w.id AND d.event_id >= $1::uuid AND d.event_id < $2::uuid) AS delivery_count,
     w.matches::boolean AS matches, (w.n = $3::integer)::boolean AS is_last
-FROM (SELECT e.id, e.created_at, e.tenant_id, e.type, e.labels,
+FROM (SELECT e.id, e.created_at, e.tenant_id, e.type, e.labels, e.deliver_at,
         row_number() OVER (ORDER BY CASE WHEN $4::boolean THEN e.id END, CASE WHEN NOT $4 THEN e.id END DESC) AS n,
         ($5::text IS NULL OR e.type = $5)
             AND ($6::text IS NULL OR coalesce($6 = ANY (e.labels), false))
@@ -201,6 +232,7 @@ type ListEventsRow struct {
 	TenantID      string
 	Type          string
 	Labels        []string
+	DeliverAt     *time.Time
 	DeliveryCount int64
 	Matches       bool
 	IsLast        bool
@@ -238,6 +270,7 @@ func (q *Queries) ListEvents(ctx context.Context, db DBTX, arg ListEventsParams)
 			&i.TenantID,
 			&i.Type,
 			&i.Labels,
+			&i.DeliverAt,
 			&i.DeliveryCount,
 			&i.Matches,
 			&i.IsLast,

@@ -75,12 +75,14 @@ func (q *Queries) HastenJobs(ctx context.Context, db DBTX, jobIds []int64) error
 }
 
 const insertReplayJob = `-- name: InsertReplayJob :one
-INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
+INSERT INTO outhook.river_job (kind, args, queue, max_attempts, state, scheduled_at)
 SELECT 'deliver', jsonb_build_object('event_id', $1::uuid, 'endpoint_id', $2::uuid,
         'base', greatest($3::integer, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
             FROM outhook.river_job AS j WHERE j.id = $4::bigint))),
-    'deliver', 1000
-RETURNING id
+    'deliver', 1000, CASE WHEN t.due_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state, t.due_at
+FROM (SELECT greatest(now(), CASE WHEN NOT $5::boolean THEN (SELECT e.deliver_at FROM outhook.events AS e
+    WHERE e.id = $1) END) AS due_at) AS t
+RETURNING id, scheduled_at
 `
 
 type InsertReplayJobParams struct {
@@ -88,20 +90,28 @@ type InsertReplayJobParams struct {
 	EndpointID    uuid.UUID
 	AttemptCount  int32
 	PreviousJobID int64
+	AtOnce        bool
+}
+
+type InsertReplayJobRow struct {
+	ID          int64
+	ScheduledAt time.Time
 }
 
 // base, the number that the new job's attempts count from, is the highest that is in the log or that a run of the job
-// before it has taken: such a run may be in the middle of its request. That job must be cancelled already.
-func (q *Queries) InsertReplayJob(ctx context.Context, db DBTX, arg InsertReplayJobParams) (int64, error) {
+// before it has taken: such a run may be in the middle of its request. That job must be cancelled already. An event that is for
+// later waits for its time, unless at_once.
+func (q *Queries) InsertReplayJob(ctx context.Context, db DBTX, arg InsertReplayJobParams) (InsertReplayJobRow, error) {
 	row := db.QueryRow(ctx, insertReplayJob,
 		arg.EventID,
 		arg.EndpointID,
 		arg.AttemptCount,
 		arg.PreviousJobID,
+		arg.AtOnce,
 	)
-	var id int64
-	err := row.Scan(&id)
-	return id, err
+	var i InsertReplayJobRow
+	err := row.Scan(&i.ID, &i.ScheduledAt)
+	return i, err
 }
 
 const isReadOnly = `-- name: IsReadOnly :one
@@ -210,17 +220,30 @@ func (q *Queries) NotifyQueue(ctx context.Context, db DBTX, queue string) error 
 
 const wakeJobs = `-- name: WakeJobs :execrows
 WITH due AS MATERIALIZED (
-    SELECT s.id FROM outhook.river_job AS s
+    SELECT s.id, s.state = 'scheduled' AND s.queue = 'deliver' AND s.attempt = 0 AND NOT s.metadata ? 'due' AS first,
+        s.args ->> 'endpoint_id' AS endpoint_id
+    FROM outhook.river_job AS s
     WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= now()
     ORDER BY s.scheduled_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), burst AS MATERIALIZED (
+    SELECT b.id, outhook.bulk_queue(b.tenant_id) AS queue FROM (
+        SELECT d.id, n.tenant_id, count(*) OVER (PARTITION BY n.tenant_id) AS n FROM due AS d
+        JOIN outhook.endpoints AS n
+            -- A person may have inserted a job with other arguments.
+            ON n.id = CASE WHEN d.endpoint_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN d.endpoint_id::uuid END
+        WHERE d.first AND (SELECT count(*) FROM due AS w WHERE w.first) >= 100) AS b
+    WHERE b.n >= 100
 )
-UPDATE outhook.river_job AS j SET state = 'available', scheduled_at = CASE WHEN j.metadata ->> 'place' ~ '^[0-9]{16}$'
-    THEN least(j.scheduled_at, to_timestamp((j.metadata ->> 'place')::float8 / 1000000)) ELSE j.scheduled_at END
-FROM due WHERE j.id = due.id
+UPDATE outhook.river_job AS j SET state = 'available', queue = coalesce(b.queue, j.queue),
+    scheduled_at = CASE WHEN j.metadata ->> 'place' ~ '^[0-9]{16}$'
+        THEN least(j.scheduled_at, to_timestamp((j.metadata ->> 'place')::float8 / 1000000)) ELSE j.scheduled_at END
+FROM due LEFT JOIN burst AS b ON b.id = due.id
+WHERE j.id = due.id
 `
 
 // Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting. One that
-// was given back in a lane or a burst stands where it was.
+// was given back in a lane or a burst stands where it was. Of a tenant whose events for later meet in one moment, 100 deliveries or
+// more at a time, they go to its queue of bursts. first: nobody has fetched it, and nothing has given it back.
 func (q *Queries) WakeJobs(ctx context.Context, db DBTX, maxRows int32) (int64, error) {
 	result, err := db.Exec(ctx, wakeJobs, maxRows)
 	if err != nil {

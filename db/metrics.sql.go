@@ -5,6 +5,7 @@ package db
 
 import (
 	"context"
+	"time"
 )
 
 const countEndpointsByState = `-- name: CountEndpointsByState :many
@@ -94,6 +95,22 @@ func (q *Queries) CountPartitionsAhead(ctx context.Context, db DBTX) (int32, err
 	var days int32
 	err := row.Scan(&days)
 	return days, err
+}
+
+const getOldestDay = `-- name: GetOldestDay :one
+SELECT coalesce((now() AT TIME ZONE 'UTC')::date - (SELECT min(d.day) FROM (
+        SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day FROM pg_catalog.pg_inherits AS h
+        JOIN pg_catalog.pg_class AS c ON c.oid = h.inhrelid AND c.relname ~ '_p[0-9]{8}$'
+        WHERE h.inhparent IN ('outhook.events'::regclass, 'outhook.deliveries'::regclass, 'outhook.delivery_attempts'::regclass)) AS d
+    WHERE d.day <> ALL ($1::date[])), 0)::integer AS oldest_day
+`
+
+// How many days ago the oldest partition's was, of days that are not held.
+func (q *Queries) GetOldestDay(ctx context.Context, db DBTX, held []time.Time) (int32, error) {
+	row := db.QueryRow(ctx, getOldestDay, held)
+	var oldest_day int32
+	err := row.Scan(&oldest_day)
+	return oldest_day, err
 }
 
 const listLate = `-- name: ListLate :many

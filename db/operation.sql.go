@@ -120,7 +120,7 @@ SELECT n.id AS endpoint_id, count(*) AS count
 FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id) AS k
 JOIN outhook.endpoints AS n ON n.id = k.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 WHERE EXISTS (SELECT FROM outhook.events AS e WHERE e.id = k.event_id AND e.id BETWEEN $3::uuid AND $4::uuid
-    AND e.payload IS NOT NULL)
+    AND e.payload IS NOT NULL AND e.withdrawn_at IS NULL)
 GROUP BY n.id
 `
 
@@ -260,25 +260,41 @@ func (q *Queries) GetOperationWait(ctx context.Context, db DBTX, id uuid.UUID) (
 
 const insertMissedDeliveries = `-- name: InsertMissedDeliveries :one
 WITH k AS MATERIALIZED (
-    SELECT u.event_id, nextval('outhook.river_job_id_seq') AS job_id FROM (SELECT unnest($1::uuid[]) AS event_id) AS u
+    SELECT u.event_id, nextval('outhook.river_job_id_seq') AS job_id,
+        greatest(now(), (SELECT e.deliver_at FROM outhook.events AS e WHERE e.id = u.event_id AND e.id BETWEEN $1::uuid AND $2::uuid)) AS due_at
+    FROM (SELECT unnest($3::uuid[]) AS event_id) AS u
 ), made AS (
     INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
-    SELECT k.event_id, $2::uuid, k.job_id, now() FROM k
+    SELECT k.event_id, $4::uuid, k.job_id, k.due_at FROM k
     ON CONFLICT (event_id, endpoint_id) DO NOTHING
-    RETURNING event_id, endpoint_id, job_id
+    RETURNING event_id, endpoint_id, job_id, next_attempt_at
 ), job_rows AS (
-    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at)
     SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id),
-        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)), 1000
+        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)), 1000,
+        CASE WHEN m.next_attempt_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state, m.next_attempt_at
     FROM made AS m
     JOIN outhook.endpoints AS n ON n.id = m.endpoint_id
 )
 SELECT count(*) FROM made
 `
 
-// Makes deliveries of events for an endpoint, with jobs in its tenant's queue of bursts or its lane, and returns how many it made.
-func (q *Queries) InsertMissedDeliveries(ctx context.Context, db DBTX, eventIDs []uuid.UUID, endpointID uuid.UUID) (int64, error) {
-	row := db.QueryRow(ctx, insertMissedDeliveries, eventIDs, endpointID)
+type InsertMissedDeliveriesParams struct {
+	Low        uuid.UUID
+	High       uuid.UUID
+	EventIDs   []uuid.UUID
+	EndpointID uuid.UUID
+}
+
+// Makes deliveries of events for an endpoint, with jobs in its tenant's queue of bursts or its lane, and returns how many it made. What
+// is for later waits for its time.
+func (q *Queries) InsertMissedDeliveries(ctx context.Context, db DBTX, arg InsertMissedDeliveriesParams) (int64, error) {
+	row := db.QueryRow(ctx, insertMissedDeliveries,
+		arg.Low,
+		arg.High,
+		arg.EventIDs,
+		arg.EndpointID,
+	)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
@@ -436,7 +452,7 @@ JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.en
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 WHERE d.state::text = ANY ($5::text[]) AND d.completed_at >= $6::timestamptz AND d.completed_at < $7::timestamptz
     AND EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.id BETWEEN $3::uuid AND $4::uuid
-        AND e.payload IS NOT NULL)
+        AND e.payload IS NOT NULL AND e.withdrawn_at IS NULL)
 FOR UPDATE OF d
 `
 
@@ -640,19 +656,21 @@ WITH k AS MATERIALIZED (
     SELECT d.event_id, d.endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
         greatest(d.attempt_count, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
             FROM outhook.river_job AS j WHERE j.id = d.job_id)) AS base,
-        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)) AS queue
-    FROM (SELECT unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS endpoint_id) AS r
+        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)) AS queue,
+        greatest(now(), CASE WHEN NOT $3::boolean THEN (SELECT e.deliver_at FROM outhook.events AS e
+            WHERE e.id = d.event_id AND e.id BETWEEN $1::uuid AND $2::uuid) END) AS due_at
+    FROM (SELECT unnest($4::uuid[]) AS event_id, unnest($5::uuid[]) AS endpoint_id) AS r
     JOIN outhook.deliveries AS d ON d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id
         AND d.event_id BETWEEN $1::uuid AND $2::uuid
     JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 ), job_rows AS (
-    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at)
     SELECT k.job_id, 'deliver', jsonb_build_object('event_id', k.event_id, 'endpoint_id', k.endpoint_id, 'base', k.base),
-        k.queue, 1000
+        k.queue, 1000, CASE WHEN k.due_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state, k.due_at
     FROM k
 )
 UPDATE outhook.deliveries AS d
-SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = now(), job_id = k.job_id
+SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = k.due_at, job_id = k.job_id
 FROM k
 WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id BETWEEN $1::uuid AND $2::uuid
 `
@@ -660,17 +678,19 @@ WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id B
 type ReplayDeliveriesParams struct {
 	Low         uuid.UUID
 	High        uuid.UUID
+	AtOnce      bool
 	EventIDs    []uuid.UUID
 	EndpointIDs []uuid.UUID
 }
 
 // Opens settled deliveries again, each with a job of its own in its tenant's queue of bursts, so that live traffic goes first,
 // or in its endpoint's lane. The jobs before must be finished: base, the number that the new job's attempts count from, is the highest that is in the log or
-// that a run of the job before it has taken.
+// that a run of the job before it has taken. An event that is for later waits for its time, unless at_once.
 func (q *Queries) ReplayDeliveries(ctx context.Context, db DBTX, arg ReplayDeliveriesParams) error {
 	_, err := db.Exec(ctx, replayDeliveries,
 		arg.Low,
 		arg.High,
+		arg.AtOnce,
 		arg.EventIDs,
 		arg.EndpointIDs,
 	)
@@ -854,14 +874,14 @@ func (q *Queries) ScanEndedDeliveries(ctx context.Context, db DBTX, arg ScanEnde
 }
 
 const scanMissedEvents = `-- name: ScanMissedEvents :many
-SELECT w.id AS event_id, (w.payload IS NOT NULL AND w.type <> 'outhook.test'
+SELECT w.id AS event_id, (w.payload IS NOT NULL AND w.withdrawn_at IS NULL AND w.type <> 'outhook.test'
         AND outhook.endpoint_wants(n.event_types, outhook.type_patterns(w.type), n.filter_path,
             outhook.event_document(n.tenant_id, w.type, w.payload), n.labels, w.labels)
         AND ($1::text[] = '{}' OR outhook.type_patterns(w.type) && $1::text[])
         AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id
             AND d.event_id >= $2 AND d.event_id < $3))::boolean AS matches
 FROM outhook.endpoints AS n
-CROSS JOIN LATERAL (SELECT e.id, e.type, e.payload, e.labels FROM outhook.events AS e
+CROSS JOIN LATERAL (SELECT e.id, e.type, e.payload, e.labels, e.withdrawn_at FROM outhook.events AS e
     WHERE e.tenant_id = n.tenant_id AND e.id > $4::uuid AND e.id >= $2::uuid AND e.id < $3::uuid AND e.id >= outhook.uuid_v7_floor($5::timestamptz)
         AND e.id >= outhook.uuid_v7_floor(n.created_at) AND e.id < outhook.uuid_v7_floor($6::timestamptz)
     ORDER BY e.id LIMIT $7) AS w

@@ -95,17 +95,31 @@ UPDATE outhook.deliveries AS d
 SET state = 'cancelled', reason = $1::text, next_attempt_at = NULL, completed_at = now()
 FROM (SELECT p.event_id, p.endpoint_id FROM outhook.deliveries AS p
     WHERE p.event_id < $2::uuid AND p.state = 'pending'
-    LIMIT $3 FOR UPDATE SKIP LOCKED) AS k
+        AND NOT EXISTS (SELECT FROM outhook.events AS e
+            WHERE e.id = p.event_id AND e.id < $2 AND e.deliver_at >= $3::timestamptz)
+    LIMIT $4 FOR UPDATE SKIP LOCKED) AS k
 WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
     AND d.event_id < $2::uuid
 RETURNING d.job_id
 `
 
+type ExpireDeliveriesParams struct {
+	Reason  string
+	High    uuid.UUID
+	Since   time.Time
+	MaxRows int32
+}
+
 // Queries of the retention. What changes partitions is in package jobs: it is no query.
 // Cancels up to max_rows pending deliveries of events with ids below high and returns their jobs, which are to be finished in the
-// same transaction.
-func (q *Queries) ExpireDeliveries(ctx context.Context, db DBTX, reason string, high uuid.UUID, maxRows int32) ([]int64, error) {
-	rows, err := db.Query(ctx, expireDeliveries, reason, high, maxRows)
+// same transaction. Those that ListHeldDays tells of stay.
+func (q *Queries) ExpireDeliveries(ctx context.Context, db DBTX, arg ExpireDeliveriesParams) ([]int64, error) {
+	rows, err := db.Query(ctx, expireDeliveries,
+		arg.Reason,
+		arg.High,
+		arg.Since,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +189,34 @@ func (q *Queries) GetRetentionMark(ctx context.Context, db DBTX, name string) (R
 		&i.UpdatedAt,
 	)
 	return i, err
+}
+
+const listHeldDays = `-- name: ListHeldDays :many
+SELECT DISTINCT ((e.created_at AT TIME ZONE 'UTC')::date)::date AS day
+FROM outhook.deliveries AS d JOIN outhook.events AS e ON e.id = d.event_id
+WHERE d.event_id < $1::uuid AND d.state = 'pending' AND e.id < $1 AND e.deliver_at >= $2::timestamptz
+ORDER BY day
+`
+
+// The days (UTC) of events with ids below high that have a pending delivery which its publisher wanted at since or later.
+func (q *Queries) ListHeldDays(ctx context.Context, db DBTX, high uuid.UUID, since time.Time) ([]time.Time, error) {
+	rows, err := db.Query(ctx, listHeldDays, high, since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []time.Time{}
+	for rows.Next() {
+		var day time.Time
+		if err := rows.Scan(&day); err != nil {
+			return nil, err
+		}
+		items = append(items, day)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listPartitionSizes = `-- name: ListPartitionSizes :many

@@ -190,7 +190,7 @@ func (b *Collector) refresh() {
 		if inserts, err = q.CountInserts(ctx, tx); err != nil {
 			return fmt.Errorf("reading statistics: %w", err)
 		}
-		read.upkeep, err = readUpkeep(ctx, tx)
+		read.upkeep, err = readUpkeep(ctx, tx, b.upkeep.keepDays)
 		return err
 	})
 	if err != nil {

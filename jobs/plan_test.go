@@ -124,7 +124,7 @@ func TestWaitingJobsCostNothing(t *testing.T) {
 	_, client, seen := b.startTraced(t)
 	b.enqueueFor(t, tenant, 1)
 	b.awaitNonePending(t, endpointID)
-	b.requireWaitingFree(t, client, seen, "fetch")
+	b.requireWaitingFree(t, client, seen, "fetch", "WakeJobs")
 }
 
 // requireWaitingFree checks that statements of a client, which it stops, read a few pages beside 100,000 jobs that wait for a

@@ -107,6 +107,30 @@ func TestRetention(t *testing.T) {
 		require.Zero(t, done)
 	})
 
+	t.Run("KeepsADayForWhatIsToBeDeliveredLater", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		endpointID, _ := b.endpoint(t)
+		day := b.daysAgo(t, 31)
+		later := b.oldEvents(t, day, 1, endpointID, "pending", "scheduled")[0]
+		b.oldEvents(t, day.Add(time.Hour), 2, endpointID, "pending", "scheduled")
+		b.oldEvents(t, b.daysAgo(t, 32), 1, endpointID, "pending", "scheduled")
+		b.exec(t, `UPDATE outhook.events SET deliver_at = now() - interval '1 hour' WHERE id = $1`, later)
+		b.exec(t, `INSERT INTO outhook.event_keys (tenant_id, idempotency_key, event_id, created_at)
+			SELECT tenant_id, id::text, id, created_at FROM outhook.events`)
+
+		for _, want := range []retention.Result{{Expired: 3, Tables: 3, Keys: 1}, {}} {
+			done, err := b.retain(b.ctx, b.config(t))
+			require.NoError(t, err)
+			require.Equal(t, want, done)
+			require.Equal(t, db.DeliveryStatePending, b.delivery(t, later, endpointID).State)
+		}
+		b.exec(t, `UPDATE outhook.deliveries SET state = 'succeeded', next_attempt_at = NULL, completed_at = now() WHERE event_id = $1`, later)
+		done, err := b.retain(b.ctx, b.config(t))
+		require.NoError(t, err)
+		require.Equal(t, retention.Result{Tables: 3, Keys: 3}, done)
+	})
+
 	t.Run("GoesOnWithWhatAnInterruptedRunLeft", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
@@ -21,15 +22,43 @@ type upkeep struct {
 	endpoints []db.CountEndpointsByStateRow
 }
 
-func readUpkeep(ctx context.Context, tx pgx.Tx) (u upkeep, err error) {
+func readUpkeep(ctx context.Context, tx pgx.Tx, keepDays int) (u upkeep, err error) {
 	q := db.New()
 	if u.ReadUpkeepRow, err = q.ReadUpkeep(ctx, tx); err != nil {
 		return u, fmt.Errorf("reading what upkeep needs: %w", err)
 	}
+
+	if int(u.OldestDay) > keepDays {
+		if u.OldestDay, err = oldestDay(ctx, tx, keepDays); err != nil {
+			return u, err
+		}
+	}
+
 	if u.endpoints, err = q.CountEndpointsByState(ctx, tx, maxEndpoints); err != nil {
 		return u, fmt.Errorf("counting endpoints: %w", err)
 	}
 	return u, nil
+}
+
+// oldestDay returns how many days ago the oldest day of the log was, of those that the retention does not keep for what
+// is to be delivered later.
+func oldestDay(ctx context.Context, tx pgx.Tx, keepDays int) (int32, error) {
+	q := db.New()
+	now, err := q.GetTransactionTime(ctx, tx)
+	if err != nil {
+		return 0, fmt.Errorf("reading the time: %w", err)
+	}
+
+	due := now.UTC().Truncate(ledger.Day).AddDate(0, 0, -keepDays)
+	held, err := q.ListHeldDays(ctx, tx, pg.FloorID(due), due)
+	if err != nil {
+		return 0, fmt.Errorf("listing the days that are still needed: %w", err)
+	}
+	days, err := q.GetOldestDay(ctx, tx, held)
+	if err != nil {
+		return 0, fmt.Errorf("reading the oldest day: %w", err)
+	}
+	return days, nil
 }
 
 // upkeepDescs are the metrics of upkeep.
@@ -44,7 +73,7 @@ func newUpkeepDescs(keep time.Duration) upkeepDescs {
 		keepDays: int(keep / ledger.Day),
 		overdue: desc("retention_overdue_days",
 			"Days by which the oldest day of the log is past the retention: 1 at most for an hour each day, else something "+
-				"holds the retention up."+all),
+				"holds the retention up. Days that are kept for what is to be delivered later do not count."+all),
 		dead: desc("job_dead_rows",
 			"Dead rows of river_job, by Postgres' statistics: near 20,000 under load, and not growing."+all),
 		held: desc("oldest_snapshot_seconds",

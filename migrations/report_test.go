@@ -63,10 +63,10 @@ func TestReportsShowWhatHappened(t *testing.T) {
 	names := strings.NewReplacer(pairs...)
 	for rows, want := range map[string][]string{
 		`outhook.report_events AS v ORDER BY event_id`: {
-			`(nobody.asked,lonely,nobody.asked,today 01:00:00+00,9,0,,)`,
-			`(invoice.paid,acme,invoice.paid,today 01:01:00+00,24,1,order-17-paid,)`,
-			`(invoice.voided,acme,invoice.voided,today 01:02:00+00,11,3,,)`,
-			`(invoice.sent,umbrella,invoice.sent,today 01:03:00+00,11,2,,)`,
+			`(nobody.asked,lonely,nobody.asked,today 01:00:00+00,9,0,,,,)`,
+			`(invoice.paid,acme,invoice.paid,today 01:01:00+00,24,1,order-17-paid,,,)`,
+			`(invoice.voided,acme,invoice.voided,today 01:02:00+00,11,3,,,,)`,
+			`(invoice.sent,umbrella,invoice.sent,today 01:03:00+00,11,2,,,,)`,
 		},
 		`outhook.report_deliveries AS v ORDER BY event_id, endpoint_id`: {
 			`(invoice.paid,n1,acme,invoice.paid,today 01:01:00+00,succeeded,,3,2,,today 01:04:01.5+00,181500)`,

@@ -95,17 +95,18 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	require.Empty(t, rights(t, pool, "public"))
 	require.Equal(t, []string{
+		"EXECUTE outhook.cancel_event(text,text,uuid)",
 		"EXECUTE outhook.enqueue(bigint,text,json,text,text)",
 		"EXECUTE outhook.enqueue(bigint,text,jsonb,text,text)",
 		"EXECUTE outhook.enqueue(bigint,text,text,text,text)",
 		"EXECUTE outhook.enqueue(text,text,json,text,text)",
 		"EXECUTE outhook.enqueue(text,text,jsonb,text,text)",
-		"EXECUTE outhook.enqueue(text,text,text,text,text,text[],jsonb)",
+		"EXECUTE outhook.enqueue(text,text,text,text,text,text[],jsonb,timestamp with time zone)",
 		"EXECUTE outhook.enqueue(uuid,text,json,text,text)",
 		"EXECUTE outhook.enqueue(uuid,text,jsonb,text,text)",
 		"EXECUTE outhook.enqueue(uuid,text,text,text,text)",
-		"EXECUTE outhook.enqueue_event(text,text,json,text,text,text[],jsonb)",
-		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[],text[],text[])",
+		"EXECUTE outhook.enqueue_event(text,text,json,text,text,text[],jsonb,timestamp with time zone)",
+		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[],text[],text[],timestamp with time zone[])",
 		"EXECUTE outhook.enqueued_here()",
 		"EXECUTE outhook.key_conflict(uuid)",
 		"USAGE schema",
@@ -128,6 +129,7 @@ func requireRights(t *testing.T, pool *pgxpool.Pool) {
 func serverRights() []string {
 	list := []string{
 		"EXECUTE outhook.bulk_queue(text)",
+		"EXECUTE outhook.cancel_event(text,text,uuid)",
 		"EXECUTE outhook.check_sequences(boolean)",
 		"EXECUTE outhook.create_partitions(date,date)",
 		"EXECUTE outhook.endpoint_wants(text[],text[],jsonpath,jsonb,text[],text[])",
@@ -136,12 +138,12 @@ func serverRights() []string {
 		"EXECUTE outhook.enqueue(bigint,text,text,text,text)",
 		"EXECUTE outhook.enqueue(text,text,json,text,text)",
 		"EXECUTE outhook.enqueue(text,text,jsonb,text,text)",
-		"EXECUTE outhook.enqueue(text,text,text,text,text,text[],jsonb)",
+		"EXECUTE outhook.enqueue(text,text,text,text,text,text[],jsonb,timestamp with time zone)",
 		"EXECUTE outhook.enqueue(uuid,text,json,text,text)",
 		"EXECUTE outhook.enqueue(uuid,text,jsonb,text,text)",
 		"EXECUTE outhook.enqueue(uuid,text,text,text,text)",
-		"EXECUTE outhook.enqueue_event(text,text,json,text,text,text[],jsonb)",
-		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[],text[],text[])",
+		"EXECUTE outhook.enqueue_event(text,text,json,text,text,text[],jsonb,timestamp with time zone)",
+		"EXECUTE outhook.enqueue_many(text[],text[],text[],text[],boolean,text[],text[],text[],timestamp with time zone[])",
 		"EXECUTE outhook.enqueue_operational(text,text[],text[])",
 		"EXECUTE outhook.enqueued_here()",
 		"EXECUTE outhook.event_document(text,text,json)",
@@ -250,7 +252,9 @@ func TestStrangerMayDoNothing(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.New(t)
 	stranger := member(t, pool)
-	for _, sql := range []string{`SELECT outhook.enqueue('acme', 'a.b', '{}')`, `SELECT FROM outhook.report_events`} {
+	for _, sql := range []string{
+		`SELECT outhook.enqueue('acme', 'a.b', '{}')`, `SELECT outhook.cancel_event('acme', 'a')`, `SELECT FROM outhook.report_events`,
+	} {
 		_, err := stranger.Exec(t.Context(), sql)
 		requireDenied(t, err, sql)
 	}
@@ -271,7 +275,7 @@ func TestDefinerFunctionsPinTheirSearchPath(t *testing.T) {
 	pool := dbtest.New(t)
 	paths := column[[]string](t, pool, `SELECT coalesce(proconfig, '{}') FROM pg_proc
 		WHERE pronamespace = 'outhook'::regnamespace AND prosecdef`)
-	require.Len(t, paths, 6)
+	require.Len(t, paths, 7)
 	for _, path := range paths {
 		require.Equal(t, "search_path=pg_catalog, pg_temp", path[0])
 		require.Subset(t, []string{"jit=off"}, path[1:], "what else there is puts nothing into the path")

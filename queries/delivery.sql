@@ -24,7 +24,7 @@ WITH n AS MATERIALIZED (
 )
 SELECT d.event_id, d.endpoint_id, k.job_id::bigint AS loaded_job_id, d.job_id, d.state, d.attempt_count, d.try_count,
     e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, e.traceparent, e.headers AS event_headers,
-    e.created_at, n.format, n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
+    e.created_at, e.deliver_at, (e.withdrawn_at IS NOT NULL)::boolean AS withdrawn, n.format, n.url, n.headers, n.secret_headers, n.timeout_ms, n.retry_schedule, n.retry_jitter, n.max_in_flight, n.lane, n.status,
     n.tenant_paused::boolean AS tenant_paused, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     coalesce(j.attempt, 0)::integer AS job_attempt, coalesce(j.attempted_at, 'epoch')::timestamptz AS job_attempted_at,
     (j.state IS NOT DISTINCT FROM 'running' AND NOT j.metadata ? 'cancel_attempted_at')::boolean AS job_running,
@@ -321,7 +321,8 @@ LIMIT @max_rows;
 
 -- name: LockDelivery :one
 SELECT d.event_id, d.endpoint_id, d.job_id, d.state, d.attempt_count, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
-    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @event_id AND e.payload IS NULL)::boolean AS payload_gone
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @event_id AND e.payload IS NULL)::boolean AS payload_gone,
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @event_id AND e.withdrawn_at IS NOT NULL)::boolean AS withdrawn
 FROM outhook.deliveries AS d
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 WHERE d.event_id = @event_id AND d.endpoint_id = @endpoint_id
@@ -331,7 +332,9 @@ FOR UPDATE OF d;
 -- Those of the given deliveries that there are, of a tenant or of any, in the order of their ids.
 SELECT d.event_id, d.endpoint_id, d.job_id, d.state, n.tenant_id, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.id BETWEEN @low::uuid AND @high::uuid
-        AND e.payload IS NULL)::boolean AS payload_gone
+        AND e.payload IS NULL)::boolean AS payload_gone,
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.id BETWEEN @low AND @high
+        AND e.withdrawn_at IS NOT NULL)::boolean AS withdrawn
 FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS k
 JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
     AND d.event_id BETWEEN @low::uuid AND @high::uuid
@@ -342,7 +345,7 @@ FOR UPDATE OF d;
 
 -- name: ReplayDelivery :exec
 UPDATE outhook.deliveries
-SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = now(), job_id = @job_id
+SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = @due_at::timestamptz, job_id = @job_id
 WHERE event_id = @event_id AND endpoint_id = @endpoint_id;
 
 -- name: HastenDeliveries :exec

@@ -2,7 +2,7 @@
 -- The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
 -- Empty: it is gone.
 SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, coalesce(e.labels, '{}')::text[] AS labels,
-    e.headers
+    e.headers, e.deliver_at, e.withdrawn_at
 FROM outhook.events AS e WHERE e.id = @id;
 
 -- name: GetEventTenant :one
@@ -12,11 +12,11 @@ SELECT e.tenant_id FROM outhook.events AS e WHERE e.id = @id;
 -- Of the next scan_rows events of a tenant, or of all, from low to before high (the days whose partitions are locked): those
 -- that match, without payloads, and the last of the scan_rows, whether it matches or not: from it the caller goes on. So a
 -- statement does bounded work, however few match. ascending is a constant when it is planned, and the order that of an index.
-SELECT w.id, w.created_at, w.tenant_id, w.type, coalesce(w.labels, '{}')::text[] AS labels,
+SELECT w.id, w.created_at, w.tenant_id, w.type, coalesce(w.labels, '{}')::text[] AS labels, w.deliver_at,
     (SELECT count(*) FROM outhook.deliveries AS d
         WHERE d.event_id = w.id AND d.event_id >= @low::uuid AND d.event_id < @high::uuid) AS delivery_count,
     w.matches::boolean AS matches, (w.n = @scan_rows::integer)::boolean AS is_last
-FROM (SELECT e.id, e.created_at, e.tenant_id, e.type, e.labels,
+FROM (SELECT e.id, e.created_at, e.tenant_id, e.type, e.labels, e.deliver_at,
         row_number() OVER (ORDER BY CASE WHEN @ascending::boolean THEN e.id END, CASE WHEN NOT @ascending THEN e.id END DESC) AS n,
         (sqlc.narg('type')::text IS NULL OR e.type = sqlc.narg('type'))
             AND (sqlc.narg('label')::text IS NULL OR coalesce(sqlc.narg('label') = ANY (e.labels), false))
@@ -39,6 +39,11 @@ LIMIT @max_rows;
 -- The event that has a tenant's idempotency key.
 SELECT k.event_id FROM outhook.event_keys AS k WHERE k.tenant_id = @tenant_id AND k.idempotency_key = @idempotency_key;
 
+-- name: CancelEvent :one
+-- Takes an event back before its deliver_at.
+SELECT c.id::uuid AS id, c.withdrawn::boolean AS withdrawn, c.repeated::boolean AS repeated, c.cancelled::integer AS cancelled
+FROM outhook.cancel_event(@tenant_id::text, sqlc.narg('idempotency_key')::text, sqlc.narg('event_id')::uuid) AS c (id, withdrawn, repeated, cancelled);
+
 -- name: CountFanOut :one
 -- How many deliveries each event would have. The payloads are JSON: enqueue_many has said of no other that it makes too many.
 SELECT outhook.fan_out_sizes(@tenant_ids::text[], @types::text[], (@payloads::text[])::json[], sqlc.narg('labels')::text[])::integer[] AS sizes;
@@ -48,7 +53,7 @@ SELECT outhook.fan_out_sizes(@tenant_ids::text[], @types::text[], (@payloads::te
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
     e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count
 FROM outhook.enqueue_many(@tenant_ids::text[], @types::text[], @payloads::text[], @idempotency_keys::text[], true,
-    sqlc.narg('traceparents')::text[], sqlc.narg('labels')::text[], sqlc.narg('headers')::text[])
+    sqlc.narg('traceparents')::text[], sqlc.narg('labels')::text[], sqlc.narg('headers')::text[], sqlc.narg('deliver_ats')::timestamptz[])
     AS e (index, event_id, created_at, duplicate, conflict, delivery_count);
 
 -- name: WakeWorkers :exec

@@ -14,13 +14,16 @@ WHERE id = ANY (@job_ids::bigint[]) AND state::text IN ('running', 'available', 
 
 -- name: InsertReplayJob :one
 -- base, the number that the new job's attempts count from, is the highest that is in the log or that a run of the job
--- before it has taken: such a run may be in the middle of its request. That job must be cancelled already.
-INSERT INTO outhook.river_job (kind, args, queue, max_attempts)
+-- before it has taken: such a run may be in the middle of its request. That job must be cancelled already. An event that is for
+-- later waits for its time, unless at_once.
+INSERT INTO outhook.river_job (kind, args, queue, max_attempts, state, scheduled_at)
 SELECT 'deliver', jsonb_build_object('event_id', @event_id::uuid, 'endpoint_id', @endpoint_id::uuid,
         'base', greatest(@attempt_count::integer, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
             FROM outhook.river_job AS j WHERE j.id = @previous_job_id::bigint))),
-    'deliver', 1000
-RETURNING id;
+    'deliver', 1000, CASE WHEN t.due_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state, t.due_at
+FROM (SELECT greatest(now(), CASE WHEN NOT @at_once::boolean THEN (SELECT e.deliver_at FROM outhook.events AS e
+    WHERE e.id = @event_id) END) AS due_at) AS t
+RETURNING id, scheduled_at;
 
 -- name: HastenJobs :exec
 -- The ids stand alone, as in CancelJobs.
@@ -29,15 +32,28 @@ WHERE id = ANY (@job_ids::bigint[]) AND state::text IN ('retryable', 'scheduled'
 
 -- name: WakeJobs :execrows
 -- Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting. One that
--- was given back in a lane or a burst stands where it was.
+-- was given back in a lane or a burst stands where it was. Of a tenant whose events for later meet in one moment, 100 deliveries or
+-- more at a time, they go to its queue of bursts. first: nobody has fetched it, and nothing has given it back.
 WITH due AS MATERIALIZED (
-    SELECT s.id FROM outhook.river_job AS s
+    SELECT s.id, s.state = 'scheduled' AND s.queue = 'deliver' AND s.attempt = 0 AND NOT s.metadata ? 'due' AS first,
+        s.args ->> 'endpoint_id' AS endpoint_id
+    FROM outhook.river_job AS s
     WHERE s.state IN ('retryable', 'scheduled') AND s.scheduled_at <= now()
     ORDER BY s.scheduled_at LIMIT @max_rows FOR UPDATE SKIP LOCKED
+), burst AS MATERIALIZED (
+    SELECT b.id, outhook.bulk_queue(b.tenant_id) AS queue FROM (
+        SELECT d.id, n.tenant_id, count(*) OVER (PARTITION BY n.tenant_id) AS n FROM due AS d
+        JOIN outhook.endpoints AS n
+            -- A person may have inserted a job with other arguments.
+            ON n.id = CASE WHEN d.endpoint_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN d.endpoint_id::uuid END
+        WHERE d.first AND (SELECT count(*) FROM due AS w WHERE w.first) >= 100) AS b
+    WHERE b.n >= 100
 )
-UPDATE outhook.river_job AS j SET state = 'available', scheduled_at = CASE WHEN j.metadata ->> 'place' ~ '^[0-9]{16}$'
-    THEN least(j.scheduled_at, to_timestamp((j.metadata ->> 'place')::float8 / 1000000)) ELSE j.scheduled_at END
-FROM due WHERE j.id = due.id;
+UPDATE outhook.river_job AS j SET state = 'available', queue = coalesce(b.queue, j.queue),
+    scheduled_at = CASE WHEN j.metadata ->> 'place' ~ '^[0-9]{16}$'
+        THEN least(j.scheduled_at, to_timestamp((j.metadata ->> 'place')::float8 / 1000000)) ELSE j.scheduled_at END
+FROM due LEFT JOIN burst AS b ON b.id = due.id
+WHERE j.id = due.id;
 
 -- name: FreeLostRuns :execrows
 -- Gives back the deliveries that a client has fetched before a time and knows nothing of: the answer to its fetch was lost.

@@ -98,6 +98,14 @@ FROM (
     SELECT NULL, age(r.backend_xmin) FROM pg_catalog.pg_stat_replication AS r
 ) AS k;
 
+-- name: GetOldestDay :one
+-- How many days ago the oldest partition's was, of days that are not held.
+SELECT coalesce((now() AT TIME ZONE 'UTC')::date - (SELECT min(d.day) FROM (
+        SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day FROM pg_catalog.pg_inherits AS h
+        JOIN pg_catalog.pg_class AS c ON c.oid = h.inhrelid AND c.relname ~ '_p[0-9]{8}$'
+        WHERE h.inhparent IN ('outhook.events'::regclass, 'outhook.deliveries'::regclass, 'outhook.delivery_attempts'::regclass)) AS d
+    WHERE d.day <> ALL (@held::date[])), 0)::integer AS oldest_day;
+
 -- name: CountEndpointsByState :many
 -- Endpoints that are not deleted, by their status, and those that are enabled by their health, counted up to max_rows together.
 SELECT k.state::text AS state, count(v.state) AS endpoints

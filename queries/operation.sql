@@ -158,7 +158,7 @@ JOIN outhook.deliveries AS d ON d.event_id = k.event_id AND d.endpoint_id = k.en
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 WHERE d.state::text = ANY (@states::text[]) AND d.completed_at >= @since::timestamptz AND d.completed_at < @until::timestamptz
     AND EXISTS (SELECT FROM outhook.events AS e WHERE e.id = d.event_id AND e.id BETWEEN @low::uuid AND @high::uuid
-        AND e.payload IS NOT NULL)
+        AND e.payload IS NOT NULL AND e.withdrawn_at IS NULL)
 FOR UPDATE OF d;
 
 -- name: CountReplayable :many
@@ -167,7 +167,7 @@ SELECT n.id AS endpoint_id, count(*) AS count
 FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS k
 JOIN outhook.endpoints AS n ON n.id = k.endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 WHERE EXISTS (SELECT FROM outhook.events AS e WHERE e.id = k.event_id AND e.id BETWEEN @low::uuid AND @high::uuid
-    AND e.payload IS NOT NULL)
+    AND e.payload IS NOT NULL AND e.withdrawn_at IS NULL)
 GROUP BY n.id;
 
 -- name: DeleteEndedOperations :execrows
@@ -181,24 +181,26 @@ WHERE o.id = k.id;
 -- name: ReplayDeliveries :exec
 -- Opens settled deliveries again, each with a job of its own in its tenant's queue of bursts, so that live traffic goes first,
 -- or in its endpoint's lane. The jobs before must be finished: base, the number that the new job's attempts count from, is the highest that is in the log or
--- that a run of the job before it has taken.
+-- that a run of the job before it has taken. An event that is for later waits for its time, unless at_once.
 WITH k AS MATERIALIZED (
     SELECT d.event_id, d.endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
         greatest(d.attempt_count, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
             FROM outhook.river_job AS j WHERE j.id = d.job_id)) AS base,
-        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)) AS queue
+        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)) AS queue,
+        greatest(now(), CASE WHEN NOT @at_once::boolean THEN (SELECT e.deliver_at FROM outhook.events AS e
+            WHERE e.id = d.event_id AND e.id BETWEEN @low::uuid AND @high::uuid) END) AS due_at
     FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS r
     JOIN outhook.deliveries AS d ON d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id
         AND d.event_id BETWEEN @low::uuid AND @high::uuid
     JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 ), job_rows AS (
-    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at)
     SELECT k.job_id, 'deliver', jsonb_build_object('event_id', k.event_id, 'endpoint_id', k.endpoint_id, 'base', k.base),
-        k.queue, 1000
+        k.queue, 1000, CASE WHEN k.due_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state, k.due_at
     FROM k
 )
 UPDATE outhook.deliveries AS d
-SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = now(), job_id = k.job_id
+SET state = 'pending', reason = NULL, try_count = 0, completed_at = NULL, next_attempt_at = k.due_at, job_id = k.job_id
 FROM k
 WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id BETWEEN @low::uuid AND @high::uuid;
 
@@ -209,14 +211,14 @@ SELECT count(*) FROM (SELECT FROM outhook.river_job AS j WHERE j.state = 'availa
 -- name: ScanMissedEvents :many
 -- The next max_rows events of an endpoint's tenant from low to before high, in the order of their ids, and which of them the endpoint wants
 -- without having a delivery of them. None from before the endpoint was created, and none if it is disabled.
-SELECT w.id AS event_id, (w.payload IS NOT NULL AND w.type <> 'outhook.test'
+SELECT w.id AS event_id, (w.payload IS NOT NULL AND w.withdrawn_at IS NULL AND w.type <> 'outhook.test'
         AND outhook.endpoint_wants(n.event_types, outhook.type_patterns(w.type), n.filter_path,
             outhook.event_document(n.tenant_id, w.type, w.payload), n.labels, w.labels)
         AND (@event_types::text[] = '{}' OR outhook.type_patterns(w.type) && @event_types::text[])
         AND NOT EXISTS (SELECT FROM outhook.deliveries AS d WHERE d.event_id = w.id AND d.endpoint_id = n.id
             AND d.event_id >= @low AND d.event_id < @high))::boolean AS matches
 FROM outhook.endpoints AS n
-CROSS JOIN LATERAL (SELECT e.id, e.type, e.payload, e.labels FROM outhook.events AS e
+CROSS JOIN LATERAL (SELECT e.id, e.type, e.payload, e.labels, e.withdrawn_at FROM outhook.events AS e
     WHERE e.tenant_id = n.tenant_id AND e.id > @cursor_event_id::uuid AND e.id >= @low::uuid AND e.id < @high::uuid AND e.id >= outhook.uuid_v7_floor(@since::timestamptz)
         AND e.id >= outhook.uuid_v7_floor(n.created_at) AND e.id < outhook.uuid_v7_floor(@until::timestamptz)
     ORDER BY e.id LIMIT @max_rows) AS w
@@ -224,18 +226,22 @@ WHERE n.id = @endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 ORDER BY w.id;
 
 -- name: InsertMissedDeliveries :one
--- Makes deliveries of events for an endpoint, with jobs in its tenant's queue of bursts or its lane, and returns how many it made.
+-- Makes deliveries of events for an endpoint, with jobs in its tenant's queue of bursts or its lane, and returns how many it made. What
+-- is for later waits for its time.
 WITH k AS MATERIALIZED (
-    SELECT u.event_id, nextval('outhook.river_job_id_seq') AS job_id FROM (SELECT unnest(@event_ids::uuid[]) AS event_id) AS u
+    SELECT u.event_id, nextval('outhook.river_job_id_seq') AS job_id,
+        greatest(now(), (SELECT e.deliver_at FROM outhook.events AS e WHERE e.id = u.event_id AND e.id BETWEEN @low::uuid AND @high::uuid)) AS due_at
+    FROM (SELECT unnest(@event_ids::uuid[]) AS event_id) AS u
 ), made AS (
     INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
-    SELECT k.event_id, @endpoint_id::uuid, k.job_id, now() FROM k
+    SELECT k.event_id, @endpoint_id::uuid, k.job_id, k.due_at FROM k
     ON CONFLICT (event_id, endpoint_id) DO NOTHING
-    RETURNING event_id, endpoint_id, job_id
+    RETURNING event_id, endpoint_id, job_id, next_attempt_at
 ), job_rows AS (
-    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
+    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at)
     SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id),
-        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)), 1000
+        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)), 1000,
+        CASE WHEN m.next_attempt_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state, m.next_attempt_at
     FROM made AS m
     JOIN outhook.endpoints AS n ON n.id = m.endpoint_id
 )

@@ -2,15 +2,24 @@
 
 -- name: ExpireDeliveries :many
 -- Cancels up to max_rows pending deliveries of events with ids below high and returns their jobs, which are to be finished in the
--- same transaction.
+-- same transaction. Those that ListHeldDays tells of stay.
 UPDATE outhook.deliveries AS d
 SET state = 'cancelled', reason = @reason::text, next_attempt_at = NULL, completed_at = now()
 FROM (SELECT p.event_id, p.endpoint_id FROM outhook.deliveries AS p
     WHERE p.event_id < @high::uuid AND p.state = 'pending'
+        AND NOT EXISTS (SELECT FROM outhook.events AS e
+            WHERE e.id = p.event_id AND e.id < @high AND e.deliver_at >= @since::timestamptz)
     LIMIT @max_rows FOR UPDATE SKIP LOCKED) AS k
 WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
     AND d.event_id < @high::uuid
 RETURNING d.job_id;
+
+-- name: ListHeldDays :many
+-- The days (UTC) of events with ids below high that have a pending delivery which its publisher wanted at since or later.
+SELECT DISTINCT ((e.created_at AT TIME ZONE 'UTC')::date)::date AS day
+FROM outhook.deliveries AS d JOIN outhook.events AS e ON e.id = d.event_id
+WHERE d.event_id < @high::uuid AND d.state = 'pending' AND e.id < @high AND e.deliver_at >= @since::timestamptz
+ORDER BY day;
 
 -- name: CancelJobsOf :one
 SELECT outhook.cancel_jobs_of(@detached::text)::integer AS cancelled;

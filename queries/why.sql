@@ -18,7 +18,7 @@ WITH h AS MATERIALIZED (
     SELECT p.tenant_id, p.paused_at FROM outhook.pauses AS p
     WHERE p.tenant_id IN ('', (SELECT e.tenant_id FROM outhook.events AS e WHERE e.id = @event_id)) AND p.resumed_at IS NULL
 )
-SELECT d.event_id, d.endpoint_id, n.tenant_id, d.state, d.reason, d.attempt_count, d.try_count, d.next_attempt_at, d.completed_at,
+SELECT d.event_id, d.endpoint_id, n.tenant_id, g.deliver_at, d.state, d.reason, d.attempt_count, d.try_count, d.next_attempt_at, d.completed_at,
     now()::timestamptz AS database_time,
     coalesce(a.outcome::text, '')::text AS last_outcome, a.status_code AS last_status_code, coalesce(a.error, '')::text AS last_error,
     n.status, n.status_reason, n.status_changed_at, n.deleted_at, n.lane, n.lane_reason, n.lane_changed_at, n.max_in_flight,
@@ -41,6 +41,7 @@ SELECT d.event_id, d.endpoint_id, n.tenant_id, d.state, d.reason, d.attempt_coun
     x.actor AS cancelled_by, x.key_tenant_id AS cancelled_by_tenant
 FROM outhook.deliveries AS d
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+LEFT JOIN outhook.events AS g ON g.id = @event_id AND g.id = d.event_id
 LEFT JOIN outhook.lanes AS l ON l.endpoint_id = d.endpoint_id
 LEFT JOIN outhook.river_job AS j ON j.id = d.job_id
 LEFT JOIN h ON h.queue = j.queue
@@ -69,6 +70,8 @@ LEFT JOIN outhook.audit_entries AS x ON x.id = CASE WHEN d.state <> 'cancelled' 
     WHEN d.reason = 'operator' THEN (SELECT e.id FROM outhook.audit_entries AS e
         WHERE e.object_id = d.event_id || '/' || d.endpoint_id AND e.action = 'cancel-delivery'
         ORDER BY e.object_id DESC, e.id DESC LIMIT 1)
+    WHEN d.reason = 'withdrawn' THEN (SELECT e.id FROM outhook.audit_entries AS e
+        WHERE e.object_id = d.event_id::text AND e.action = 'cancel-event' ORDER BY e.object_id, e.id LIMIT 1)
     WHEN d.reason = 'payload_gone' THEN (SELECT e.id FROM outhook.audit_entries AS e
         WHERE e.object_id = d.event_id::text AND e.action = 'erase-payload' ORDER BY e.object_id, e.id LIMIT 1)
     WHEN d.reason = 'erased' THEN (SELECT e.id FROM outhook.audit_entries AS e
@@ -101,7 +104,7 @@ FROM outhook.events AS e WHERE e.id = @id;
 -- first one that is known, if none held then. was_subscribed: by its event types alone; was_labelled: by its labels; was_wanted: by
 -- both and its filter, which is evaluated on the payload that is left; was_readable: there is one that it can look into. by: who gave the endpoint the status that it had then, or deleted it.
 WITH b AS MATERIALIZED (
-    SELECT outhook.event_document(e.tenant_id, e.type, e.payload) AS doc FROM outhook.events AS e WHERE e.id = @event_id::uuid
+    SELECT outhook.event_document(e.tenant_id, e.type, e.payload) AS doc, e.withdrawn_at FROM outhook.events AS e WHERE e.id = @event_id::uuid
 ), c AS (
     SELECT n.id FROM outhook.endpoints AS n
     WHERE n.tenant_id = @tenant_id::text AND n.deleted_at IS NULL AND sqlc.narg('endpoint_id')::uuid IS NULL
@@ -120,7 +123,7 @@ WITH b AS MATERIALIZED (
     ORDER BY c.id LIMIT @max_rows
 )
 SELECT n.id AS endpoint_id, n.tenant_id, n.created_at, n.deleted_at, (n.url = '')::boolean AS erased,
-    (n.deleted_at IS NULL AND n.status <> 'disabled' AND outhook.endpoint_wants(n.event_types, k.patterns, n.filter_path,
+    (n.deleted_at IS NULL AND n.status <> 'disabled' AND (SELECT b.withdrawn_at FROM b) IS NULL AND outhook.endpoint_wants(n.event_types, k.patterns, n.filter_path,
         (SELECT b.doc FROM b), n.labels, @labels::text[]))::boolean AS wants_now,
     n.status, r.id AS was_id, r.at AS was_at, coalesce(r.first_known, false)::boolean AS was_first_known,
     coalesce(r.changed, '{}')::text[] AS was_changed, coalesce(r.event_types, '{}')::text[] AS was_event_types,

@@ -310,7 +310,7 @@ type ReplayDeliveryParams struct {
 	IdempotencyKey string
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
 	TenantID string
-	// Bring the next attempt of a pending delivery forward to now.
+	// Bring the next attempt of a pending delivery forward to now, and wait for no deliver_at.
 	Now bool
 }
 
@@ -830,6 +830,41 @@ func (c *Client) CreateEvents(ctx context.Context, body NewBatch, params CreateE
 		r.Header.Set("Outhook-Depth", strconv.Itoa(params.OuthookDepth))
 	}
 	return call[StoredBatch](ctx, c, r, body, options)
+}
+
+// CancelEventParams are the parameters of [Client.CancelEvent]. The zero value of each leaves it out.
+type CancelEventParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+	// The event's id. Absent: the one with the idempotency key.
+	ID string
+	// Whose key. Absent: the tenant's that the API key is bound to.
+	TenantID string
+	// The idempotency key that the event was published with.
+	Key string
+}
+
+// CancelEvent calls POST /api/events/cancel: take back an event that is to be delivered later. Named by its id or its
+// idempotency key, and before its deliver_at. The event stays in the log and keeps its key; its deliveries are
+// cancelled, reason withdrawn, and it is delivered to nobody any more. From deliver_at on it is refused (409).
+func (c *Client) CancelEvent(ctx context.Context, params CancelEventParams, options ...CallOption) (*Cancellation, error) {
+	r := Request{Method: "POST", Path: "/api/events/cancel", Query: url.Values{}, Header: http.Header{}, takesKey: true}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
+	if params.ID != "" {
+		r.Query.Set("id", params.ID)
+	}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.Key != "" {
+		r.Query.Set("key", params.Key)
+	}
+	return call[Cancellation](ctx, c, r, nil, options)
 }
 
 // GetEvent calls GET /api/events/{id}: get an event with its payload and deliveries.

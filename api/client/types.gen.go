@@ -102,6 +102,14 @@ type BacklogStats struct {
 	Pending int `json:"pending"`
 }
 
+// Cancellation is the schema of this name in the OpenAPI document.
+type Cancellation struct {
+	// How many of its deliveries were pending and are cancelled now: 0 if it was taken back before.
+	Cancelled int `json:"cancelled"`
+	// The event's id.
+	ID string `json:"id"`
+}
+
 // Delivery is the schema of this name in the OpenAPI document.
 type Delivery struct {
 	// The highest attempt number in the log.
@@ -118,7 +126,8 @@ type Delivery struct {
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 	// Why it is failed or cancelled: exhausted, gone (the endpoint answered 410), loop (the endpoint leads to an API of
 	// Outhook, or more than 8 webhooks in a row led to the event), worker_died, endpoint_disabled, endpoint_deleted,
-	// expired (pending at the end of the retention), payload_gone, erased, operator.
+	// expired (pending at the end of the retention), payload_gone, erased, withdrawn (its event was taken back before its
+	// deliver_at), operator.
 	Reason *string `json:"reason"`
 	// failed: the retry schedule is used up; replay it when the endpoint works again.
 	State string `json:"state"`
@@ -390,6 +399,8 @@ type Erasure struct {
 type Event struct {
 	// The time inside the id, on the database's clock.
 	CreatedAt time.Time `json:"created_at"`
+	// When its publisher wants it to be delivered. Null: at once.
+	DeliverAt *time.Time `json:"deliver_at"`
 	// How many deliveries it has made: one for each endpoint that was subscribed.
 	DeliveryCount int `json:"delivery_count"`
 	// The event's id, a UUIDv7: the header webhook-id of every attempt.
@@ -501,6 +512,8 @@ type Found struct {
 type FullEvent struct {
 	// The time inside the id, on the database's clock.
 	CreatedAt time.Time `json:"created_at"`
+	// When its publisher wants it to be delivered. Null: at once.
+	DeliverAt *time.Time `json:"deliver_at"`
 	// One for each endpoint that was subscribed.
 	Deliveries []Delivery `json:"deliveries"`
 	// Those that its requests have; empty: none of its own, or they are erased.
@@ -517,6 +530,8 @@ type FullEvent struct {
 	TenantID string `json:"tenant_id"`
 
 	Type string `json:"type"`
+	// When it was taken back, before its deliver_at: it is delivered to nobody any more. Null: it was not.
+	WithdrawnAt *time.Time `json:"withdrawn_at"`
 }
 
 // Key is the schema of this name in the OpenAPI document.
@@ -636,6 +651,9 @@ type NewEndpoints struct {
 
 // NewEvent is the schema of this name in the OpenAPI document.
 type NewEvent struct {
+	// When to deliver it, at most 30 days ahead; endpoints are chosen now. Until then POST /api/events/cancel takes it
+	// back. Absent, or past: at once.
+	DeliverAt *time.Time `json:"deliver_at,omitzero"`
 	// Sent with each request, to all endpoints; they are not signed. Names in lower case that begin with x-, or baggage
 	// or tracestate; not x-forwarded- and the like. Visible ASCII, 2 KiB together. An endpoint's own header of the same
 	// name goes first.
@@ -892,7 +910,7 @@ type ReplaysOrder struct {
 	Deliveries []DeliveryRef `json:"deliveries"`
 	// Order nothing: say which would be replayed, and what is in the way of the others.
 	DryRun *bool `json:"dry_run,omitzero"`
-	// Bring the next attempts of pending ones forward to now.
+	// Bring the next attempts of pending ones forward to now, and wait for no deliver_at.
 	Now *bool `json:"now,omitzero"`
 }
 
@@ -955,7 +973,7 @@ type SeriesStep struct {
 	Deliveries EndedStats `json:"deliveries"`
 	// Events that were enqueued. Null for a single endpoint.
 	Events *int `json:"events"`
-	// From the enqueue to the end of the first attempt. Absent if there was none.
+	// From the enqueue, or the deliver_at of the event, to the end of the first attempt. Absent if there was none.
 	LatencyMS *Percentiles `json:"latency_ms"`
 }
 
@@ -995,7 +1013,8 @@ type Stats struct {
 	Deliveries DeliveryStats `json:"deliveries"`
 	// Events that were enqueued in the window, of the minutes that have ended.
 	Events int `json:"events"`
-	// From the enqueue to the end of the first attempt, of the first attempts in the window. Absent if there are none.
+	// From the enqueue, or the deliver_at of the event, to the end of the first attempt, of the first attempts in the
+	// window. Absent if there are none.
 	LatencyMS *Percentiles `json:"latency_ms"`
 	// The beginning of the window, a whole minute.
 	Since time.Time `json:"since"`
@@ -1131,16 +1150,17 @@ type Why struct {
 	// endpoint_deleted (it is about to be cancelled), tenant_paused and all_paused (by an order, for maintenance: GET
 	// /api/pauses), no_live_worker (it is due, and no worker process lives), job_missing (it has no job that works for
 	// it; reconcile mends that within a minute), idle_queue (its job is in a queue that nobody works), given_back (a
-	// worker took it and could not send it, by trouble of its own: it is tried again every few seconds),
-	// waiting_for_retry (its next attempt is due later), set_aside (for a while: its tenant has too many requests to the
-	// host under way, or workers have died of it), queue_paused (by a person, in River UI), throttled (the endpoint asked
-	// for fewer requests), waiting_for_lane (for its turn in its endpoint's lane), waiting_for_slot (due; workers take it
-	// when it is its turn). With the state none, of when the event was enqueued: not_subscribed (the endpoint wanted
-	// other types), other_labels (it wanted labels that the event does not have), filtered (its filter was not true of
-	// the event), was_disabled, created_later and deleted_before (it was not there), changed_meanwhile (the change that
-	// made it want the event was not committed, or not visible to the publisher's transaction), delivery_missing (it
-	// wanted the event, and nothing tells more), test_of_another (a test event is for one endpoint), tenant_erased and
-	// not_known (what the endpoint was then is not known).
+	// worker took it and could not send it, by trouble of its own: it is tried again every few seconds), waiting_for_time
+	// (its publisher wants it to be delivered later, and can take it back until then), waiting_for_retry (its next
+	// attempt is due later), set_aside (for a while: its tenant has too many requests to the host under way, or workers
+	// have died of it), queue_paused (by a person, in River UI), throttled (the endpoint asked for fewer requests),
+	// waiting_for_lane (for its turn in its endpoint's lane), waiting_for_slot (due; workers take it when it is its
+	// turn). With the state none, of when the event was enqueued: not_subscribed (the endpoint wanted other types),
+	// other_labels (it wanted labels that the event does not have), filtered (its filter was not true of the event),
+	// was_disabled, created_later and deleted_before (it was not there), changed_meanwhile (the change that made it want
+	// the event was not committed, or not visible to the publisher's transaction), delivery_missing (it wanted the event,
+	// and nothing tells more), test_of_another (a test event is for one endpoint), tenant_erased and not_known (what the
+	// endpoint was then is not known).
 	Because string `json:"because"`
 	// Whose key has paused, disabled or deleted the endpoint, paused its tenant or everything, or cancelled the delivery,
 	// as in the audit trail. Null: nobody's, or not known.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/outhook/outhook/api/client"
 	"github.com/outhook/outhook/api/web"
@@ -62,7 +63,7 @@ func showEvent(v *visit) error {
 	page := web.Event{
 		ID: event.ID, Type: event.Type, Tenant: event.TenantID, At: event.CreatedAt, PayloadErased: event.PayloadErased,
 		PayloadBytes: len(event.Payload), Payload: indented(event.Payload), Actions: v.eventActions(event),
-		Labels: event.Labels, Headers: headers(event.Headers),
+		DeliverAt: event.DeliverAt, WithdrawnAt: event.WithdrawnAt, Labels: event.Labels, Headers: headers(event.Headers),
 	}
 	for _, d := range worst(event.Deliveries) {
 		page.Deliveries = append(page.Deliveries, deliveryRow(d, ""))
@@ -192,6 +193,14 @@ func (v *visit) eventActions(event *client.FullEvent) (actions []web.Action) {
 	}
 
 	path := "/console/events/" + event.ID
+	if v.owns() && event.WithdrawnAt == nil && event.DeliverAt != nil && event.DeliverAt.After(time.Now()) {
+		actions = append(actions, web.Action{
+			ID: "cancel", Label: "Take back", Icon: "stop", Href: path + "/cancel", Tone: "danger",
+			Title: "Take this event back?",
+			Text: event.Type + " of " + event.TenantID + " is to be delivered later. Its deliveries are cancelled, " +
+				"and nothing can deliver it any more.",
+		})
+	}
 	if v.operates() && settled > 0 && !event.PayloadErased {
 		actions = append(actions, web.Action{
 			ID: "replay-all", Label: "Replay all", Icon: "again", Href: path + "/replay",
@@ -241,6 +250,14 @@ func replayEvent(v *visit) error {
 		return err
 	}
 	return v.back("/console/events/"+id, "replayed")
+}
+
+func cancelEvent(v *visit) error {
+	id := v.PathValue("event")
+	if _, err := v.api.CancelEvent(v.ctx(), client.CancelEventParams{ID: id}); err != nil {
+		return err
+	}
+	return v.back("/console/events/"+id, "cancelled")
 }
 
 func erasePayload(v *visit) error {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -62,6 +63,18 @@ func TestOrders(t *testing.T) {
 	before := *state(w.failing).NextAttemptAt
 	order(delivery+w.failing+"/replay", url.Values{"now": {"true"}}, "replayed")
 	require.False(t, state(w.failing).NextAttemptAt.After(before.Add(soon)))
+
+	at := time.Now().Add(time.Hour)
+	later, err := b.api.CreateEvent(t.Context(), client.NewEvent{
+		TenantID: "acme", Type: "invoice.paid", Payload: []byte(`{}`), DeliverAt: &at,
+	}, client.CreateEventParams{})
+	require.NoError(t, err)
+	requirePage(t, person.get("/console/events/"+later.ID), "Take back")
+	order("/console/events/"+later.ID+"/cancel", url.Values{}, "cancelled")
+	back := person.get("/console/events/" + later.ID)
+	requirePage(t, back, "Taken back")
+	require.NotContains(t, back.body, "Take back")
+	require.Equal(t, http.StatusConflict, person.post(event+"/cancel", url.Values{}).status)
 
 	for _, to := range []string{"paused", "enabled"} {
 		order(endpoint+"/status", url.Values{"status": {to}}, to)

@@ -40,6 +40,7 @@ func tried(w world) map[string]map[string]string {
 			"event without payload": "/console/events/" + w.erased,
 		},
 		"POST /console/events/{event}/replay": nil, // TestOrders
+		"POST /console/events/{event}/cancel": nil,
 		"POST /console/events/{event}/erase":  nil,
 
 		"GET /console/deliveries": {

@@ -19,6 +19,7 @@ func (c *Console) pages() []page {
 		{"GET /console/events", "Events", listEvents, false},
 		{"GET /console/events/{event}", "Events", showEvent, false},
 		{"POST /console/events/{event}/replay", "Events", replayEvent, false},
+		{"POST /console/events/{event}/cancel", "Events", cancelEvent, false},
 		{"POST /console/events/{event}/erase", "Events", erasePayload, false},
 
 		{"GET /console/deliveries", "Deliveries", listDeliveries, false},

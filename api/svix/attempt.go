@@ -376,7 +376,7 @@ func listAttemptedMessages(v *visit) error {
 		deliveryOut
 	}
 	return page(v, l, func(d client.Delivery) (out, error) {
-		m, err := c.message(d.EventID, d.Type, d.CreatedAt)
+		m, err := c.message(d.EventID, newMessage(d.EventID, d.Type, d.CreatedAt, nil))
 		return out{m, newDelivery(d)}, err
 	})
 }

@@ -36,9 +36,10 @@ type messageIn struct {
 
 	Transformation *transformation `json:"transformationsParams"`
 
+	DeliverAt json.RawMessage `json:"deliverAt"` // as it is: the API reads it
+
 	Channels       json.RawMessage `json:"channels"`
 	Tags           json.RawMessage `json:"tags"`
-	DeliverAt      json.RawMessage `json:"deliverAt"`
 	RetentionDays  json.RawMessage `json:"payloadRetentionPeriod"`
 	RetentionHours json.RawMessage `json:"payloadRetentionHours"`
 }
@@ -117,7 +118,7 @@ func (in *messageIn) check(f *problem.Faults) {
 	}
 
 	for name, value := range map[string]json.RawMessage{
-		"channels": in.Channels, "tags": in.Tags, "deliverAt": in.DeliverAt,
+		"channels": in.Channels, "tags": in.Tags,
 		"payloadRetentionPeriod": in.RetentionDays, "payloadRetentionHours": in.RetentionHours,
 	} {
 		if isGiven(value) && string(value) != "[]" {
@@ -129,10 +130,11 @@ func (in *messageIn) check(f *problem.Faults) {
 // event returns the body of the API's event, whose last member are the payload's bytes.
 func (in *messageIn) event(tenant, key string, payload json.RawMessage) ([]byte, error) {
 	head, err := strictjson.Encode(struct {
-		TenantID string          `json:"tenant_id"`
-		Type     json.RawMessage `json:"type"`
-		Key      string          `json:"idempotency_key,omitempty"`
-	}{tenant, in.EventType, key})
+		TenantID  string          `json:"tenant_id"`
+		Type      json.RawMessage `json:"type"`
+		DeliverAt json.RawMessage `json:"deliver_at,omitempty"`
+		Key       string          `json:"idempotency_key,omitempty"`
+	}{tenant, in.EventType, in.DeliverAt, key})
 	return withPayload(head, payload), err
 }
 
@@ -144,12 +146,13 @@ func withPayload(object, payload []byte) []byte {
 
 // messageOut is a message without its payload.
 type messageOut struct {
-	ID        string    `json:"id"`
-	EventType string    `json:"eventType"`
-	EventID   *string   `json:"eventId"`
-	Channels  []string  `json:"channels"`
-	Tags      []string  `json:"tags"`
-	Timestamp time.Time `json:"timestamp"`
+	ID        string     `json:"id"`
+	EventType string     `json:"eventType"`
+	EventID   *string    `json:"eventId"`
+	Channels  []string   `json:"channels"`
+	Tags      []string   `json:"tags"`
+	Timestamp time.Time  `json:"timestamp"`
+	DeliverAt *time.Time `json:"deliverAt,omitempty"`
 }
 
 // Payloads that are shown in the place of one.
@@ -209,7 +212,13 @@ func createMessage(v *visit) error {
 	if !withContent {
 		payload = json.RawMessage(noContent)
 	}
+
 	m := newMessage(stored.ID, stored.Type, stored.CreatedAt, in.EventID)
+	if isGiven(in.DeliverAt) {
+		if err := json.Unmarshal(in.DeliverAt, &m.DeliverAt); err != nil {
+			return err
+		}
+	}
 	return v.replyMessage(http.StatusAccepted, m, shown(payload, false))
 }
 
@@ -279,6 +288,7 @@ func getMessage(v *visit) error {
 	}
 
 	m := newMessage(e.ID, e.Type, e.CreatedAt, nil)
+	m.DeliverAt = e.DeliverAt
 	if _, isID := parseID(messagePrefix, v.PathValue("msg")); !isID {
 		name := v.PathValue("msg")
 		m.EventID = &name
@@ -341,8 +351,8 @@ type contents struct {
 	bytes int
 }
 
-func (c *contents) message(id, eventType string, at time.Time) (messageWithPayload, error) {
-	out := messageWithPayload{newMessage(id, eventType, at, nil), json.RawMessage(noContent)}
+func (c *contents) message(id string, m messageOut) (messageWithPayload, error) {
+	out := messageWithPayload{m, json.RawMessage(noContent)}
 	if !c.with {
 		return out, nil
 	}
@@ -354,7 +364,7 @@ func (c *contents) message(id, eventType string, at time.Time) (messageWithPaylo
 	if err != nil && !isNotFound(err) { // it has just left with its day
 		return out, err
 	}
-	out.Payload = shown(e.Payload, e.PayloadErased || err != nil)
+	out.DeliverAt, out.Payload = e.DeliverAt, shown(e.Payload, e.PayloadErased || err != nil)
 	c.bytes += len(out.Payload)
 	return out, nil
 }
@@ -378,7 +388,11 @@ func listMessages(v *visit) error {
 	if len(f.types) > 1 {
 		l.keep = func(e client.Event) bool { return f.wants(e.Type) }
 	}
-	return page(v, l, func(e client.Event) (messageWithPayload, error) { return c.message(e.ID, e.Type, e.CreatedAt) })
+	return page(v, l, func(e client.Event) (messageWithPayload, error) {
+		m := newMessage(e.ID, e.Type, e.CreatedAt, nil)
+		m.DeliverAt = e.DeliverAt
+		return c.message(e.ID, m)
+	})
 }
 
 func (v *visit) expunge(t client.Tenant, id uuid.UUID) error {

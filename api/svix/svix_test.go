@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -64,7 +65,9 @@ func TestErrors(t *testing.T) {
 		{"POST", "/app/acme/endpoint", `{"url":"https://example.com","eventTypes":["a","b c"]}`, []any{"body", "eventTypes", 1.0}},
 		{"POST", "/app/acme/endpoint", `{"url":"https://example.com","channels":["a"]}`, []any{"body", "channels"}},
 		{"POST", "/app/acme/msg", `{"eventType":"a","payload":{},"tags":["a"]}`, []any{"body", "tags"}},
-		{"POST", "/app/acme/msg", `{"eventType":"a","payload":{},"deliverAt":"2026-01-02T15:04:05Z"}`, []any{"body", "deliverAt"}},
+		{"POST", "/app/acme/msg", `{"eventType":"a","payload":{},"deliverAt":"2126-01-02T15:04:05Z"}`, []any{"body", "deliverAt"}},
+		{"POST", "/app/acme/msg", `{"eventType":"a","payload":{},"deliverAt":"tomorrow"}`, []any{"body", "deliverAt"}},
+		{"POST", "/app/acme/msg", `{"eventType":"a","payload":{},"deliverAt":17}`, []any{"body", "deliverAt"}},
 		{"POST", "/app/acme/msg", `{"payload":{}}`, []any{"body", "eventType"}},
 		{"GET", "/app/acme/msg?channel=a", "", []any{"query", "channel"}},
 		{"GET", "/app/acme/msg?before=yesterday", "", []any{"query", "before"}},
@@ -133,6 +136,44 @@ func TestPayloadsAreKeptByteForByte(t *testing.T) {
 		b.call("POST", "/app/acme/msg", `{"eventType":"a","payload":{},"transformationsParams":`+params+`}`, 422)
 	}
 	b.call("POST", "/app/acme/msg", `{"eventType":"a","payload":{},"transformationsParams":{"rawPayload":"[1]","headers":{"Content-Type":"application/json; charset=utf-8"}}}`, 202)
+}
+
+// A message for later says when, wherever it is shown, and its delivery waits for it.
+func TestMessagesForLater(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.call("POST", "/app", `{"name":"ACME","uid":"acme"}`, 201)
+	endpoint := b.call("POST", "/app/acme/endpoint", `{"url":"https://example.com"}`, 201)["id"].(string)
+	at := time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000Z")
+	later := func(o object) {
+		t.Helper()
+		got, err := time.Parse(time.RFC3339Nano, fmt.Sprint(o["deliverAt"]))
+		require.NoError(t, err, o)
+		require.Equal(t, at, got.UTC().Format("2006-01-02T15:04:05.000Z"))
+	}
+
+	body := `{"eventType":"a","payload":{},"eventId":"trial-17","deliverAt":"` + at + `"}`
+	first := b.call("POST", "/app/acme/msg", body, 202, "idempotency-key", "auto_1")
+	later(first)
+	again := b.call("POST", "/app/acme/msg", body, 202, "idempotency-key", "auto_1", "svix-retry-count", "1")
+	require.Equal(t, first, again)
+	later(b.call("GET", "/app/acme/msg/trial-17?with_content=false", "", 200))
+	later(b.call("GET", "/app/acme/msg/"+first["id"].(string), "", 200))
+	for _, with := range []string{"true", "false"} {
+		later(b.call("GET", "/app/acme/msg?with_content="+with, "", 200)["data"].([]any)[0].(object))
+	}
+	attempted := b.call("GET", "/app/acme/endpoint/"+endpoint+"/msg", "", 200)["data"].([]any)[0].(object)
+	later(attempted)
+	require.Equal(t, "pending", attempted["statusText"])
+	require.Equal(t, attempted["deliverAt"], attempted["nextAttempt"])
+
+	// Its eventId takes it back.
+	require.Equal(t, 1, b.count(`SELECT cancelled FROM outhook.cancel_event('acme', 'trial-17')`))
+	require.Equal(t, "conflict", b.call("POST", "/app/acme/msg/trial-17/endpoint/"+endpoint+"/resend", "", 409)["code"])
+	for _, none := range []string{"null", `"2020-01-01T00:00:00Z"`} {
+		o := b.call("POST", "/app/acme/msg", `{"eventType":"a","payload":{},"deliverAt":`+none+`}`, 202)
+		require.NotContains(t, b.call("GET", "/app/acme/msg/"+o["id"].(string), "", 200), "deliverAt")
+	}
 }
 
 // A repeated POST is answered like the first, and makes nothing twice.

@@ -23,6 +23,8 @@ type Event struct {
 	ID, Type, Tenant string
 	TenantName       string // "": not known
 	At               time.Time
+	DeliverAt        *time.Time // when its publisher wants it to be delivered; nil: at once
+	WithdrawnAt      *time.Time // when it was taken back; nil: it was not
 	Labels           []string
 	Headers          []Header // its own, which all of its requests have
 	Payload          string   // indented

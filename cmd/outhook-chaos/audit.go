@@ -26,6 +26,7 @@ type audit struct {
 	byID      map[uuid.UUID]*endpoint
 	numbers   map[uuid.UUID]int64 // of the events
 	told      map[int64]time.Time // by an event's number, when its client knew that it is committed
+	back      map[int64]time.Time // when its client knew that it is taken back
 	began     map[int64]time.Time // … and when its transaction began, if it came in a burst
 	holds     map[deliveryKey][]hold
 	operator  *operator

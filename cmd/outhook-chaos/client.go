@@ -88,7 +88,8 @@ func (c *clients) rest(ctx context.Context, rng *rand.Rand, n int64) {
 		}
 	}
 
-	c.ledger.add(claim{n: n, client: "rest", verdict: verdict, eventID: id, reason: why})
+	back := verdict == committed && takenBack(n) && c.takeBack(ctx, rng, n)
+	c.ledger.add(claim{n: n, client: "rest", verdict: verdict, eventID: id, reason: why, back: back})
 }
 
 func (c *clients) post(ctx context.Context, address string, n int64) (id uuid.UUID, v verdict, why string) {
@@ -98,6 +99,9 @@ func (c *clients) post(ctx context.Context, address string, n int64) (id uuid.UU
 	more := ""
 	if labelled(n) {
 		more = fmt.Sprintf(`, "labels": [%q], "headers": {%q: "%d"}`, label, headerNumber, n)
+	}
+	if delay := delayOf(n); delay > 0 {
+		more += fmt.Sprintf(`, "deliver_at": %q`, time.Now().Add(delay).Format(time.RFC3339Nano))
 	}
 	body := fmt.Sprintf(`{"tenant_id": %q, "type": %q, "idempotency_key": "order-%d", "payload": %s%s}`,
 		tenantOf(n), eventType, n, payload(n), more)
@@ -183,6 +187,9 @@ func (c *clients) transaction(ctx context.Context, _ *rand.Rand, n int64) {
 
 	entry.eventID = uuid.MustParse(res.ID)
 	entry.verdict, entry.reason = c.afterCommit(tx.Commit(ctx))
+	if entry.verdict == committed && takenBack(n) {
+		entry.back = c.cancel(ctx, outhook.Reference{TenantID: tenantOf(n), ID: res.ID})
+	}
 }
 
 // plainSQL enqueues with nothing but SQL, as any language can: a transaction in one string.
@@ -202,6 +209,9 @@ func (c *clients) plainSQL(ctx context.Context, _ *rand.Rand, n int64) {
 	more := ""
 	if labelled(n) {
 		more = fmt.Sprintf(`, labels => '{%s}', headers => '{"%s": "%d"}'`, label, headerNumber, n)
+	}
+	if delay := delayOf(n); delay > 0 {
+		more += fmt.Sprintf(`, deliver_at => now() + interval '%d s'`, int(delay.Seconds()))
 	}
 	end := "COMMIT"
 	if c.rollsBack(n) {
@@ -233,4 +243,38 @@ func (c *clients) afterCommit(err error) (v verdict, reason string) {
 		return rolledBack, fmt.Sprintf("an error ended the transaction: %v", err)
 	}
 	return inDoubt, err.Error()
+}
+
+// takeBack has an API take back event n, by its key, again and again until one has an answer or it must be due. Returns
+// whether one said that it is taken back.
+func (c *clients) takeBack(ctx context.Context, rng *rand.Rand, n int64) bool {
+	path := fmt.Sprintf("/api/events/cancel?tenant_id=%s&key=order-%d", tenantOf(n), n)
+	for end := time.Now().Add(delayOf(n)); time.Now().Before(end); {
+		address := c.nodes[rng.IntN(len(c.nodes))].address.Load()
+		if address == nil {
+			wait(ctx, 50*time.Millisecond)
+			continue
+		}
+
+		asking, cancel := context.WithTimeout(ctx, clientTimeout)
+		var answer struct {
+			ID uuid.UUID `json:"id"`
+		}
+		status, err := c.request(asking, http.MethodPost, *address, path, "", &answer)
+		cancel()
+		if status == http.StatusOK && err == nil {
+			return true
+		}
+		wait(ctx, 50*time.Millisecond+time.Duration(rng.IntN(500))*time.Millisecond)
+	}
+	return false
+}
+
+// cancel takes an event back with the Go package, and returns whether it is committed that it is.
+func (c *clients) cancel(ctx context.Context, event outhook.Reference) (back bool) {
+	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) (err error) {
+		back, err = outhook.Cancel(ctx, tx, event)
+		return err
+	})
+	return back && err == nil
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/outhook/outhook"
 )
@@ -73,12 +74,27 @@ const (
 // labelled tells whether event n has the label and the header. The trigger decides it in SQL.
 func labelled(n int64) bool { return n%3 == 0 }
 
+// delayOf returns how much later than its enqueue event n is to be delivered: one in fifty, those of bursts aside, is
+// for later.
+func delayOf(n int64) time.Duration {
+	if n%50 != 7 || n >= burstBase {
+		return 0
+	}
+	return time.Duration(1+n%20) * time.Second
+}
+
+// takenBack tells whether the client takes event n back as soon as it is committed: every second of those for later.
+func takenBack(n int64) bool { return delayOf(n) > 0 && n%100 == 57 }
+
 // event is event n as the Go package takes it.
 func event(n int64) outhook.Event {
 	e := outhook.Event{TenantID: tenantOf(n), Type: eventType, Payload: json.RawMessage(payload(n))}
 	if labelled(n) {
 		e.Labels = []string{"other", label}
 		e.Headers = map[string]string{headerNumber: strconv.FormatInt(n, 10)}
+	}
+	if delay := delayOf(n); delay > 0 {
+		e.DeliverAt = time.Now().Add(delay)
 	}
 	return e
 }

@@ -31,7 +31,7 @@ func (a *audit) auditPunctuality(s *stack) error {
 	for _, stored := range a.events {
 		for _, event := range stored {
 			for _, d := range a.deliveriesOf(event.id) {
-				turns := p.turns(d, event.createdAt)
+				turns := p.turns(d, event.createdAt, event.dueAt)
 				all[d.deliveryKey] = turns
 				p.queue(d, turns)
 			}
@@ -124,7 +124,10 @@ func (p *punctuality) check(key deliveryKey, t *turn) {
 
 // early returns how much earlier an attempt left than the schedule allows, by the receivers' clock and by the log.
 func (p *punctuality) early(key deliveryKey, t *turn) (by time.Duration) {
-	if t.base == nil || p.held(key, t.base.number) >= takenForDead {
+	switch {
+	case t.base == nil && t.number == 1 && t.request != nil:
+		return max(0, t.place.Add(-arrivalError).Sub(t.start)) // before its event was due
+	case t.base == nil || p.held(key, t.base.number) >= takenForDead:
 		return 0 // others did not know of its outcome
 	}
 

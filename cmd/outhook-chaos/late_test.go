@@ -39,7 +39,7 @@ func newBench(attempts ...storedAttempt) *bench {
 }
 
 func (b *bench) run() *report {
-	turns := b.turns(b.d, at(0))
+	turns := b.turns(b.d, at(0), at(0))
 	b.queue(b.d, turns)
 	b.queueHolds(b.others)
 	for _, t := range turns {
@@ -227,7 +227,7 @@ func (b *bench) recovered(from, to time.Time) {
 	other.attempts = []storedAttempt{{number: 1, outcome: "succeeded", startedAt: to, duration: 10 * time.Second}}
 	b.recovers = map[uuid.UUID][]span{b.d.endpointID: {{from, to.Add(time.Millisecond)}}}
 	b.byID[b.d.endpointID].off = []span{{from.Add(-time.Second), from}}
-	b.queue(other, b.turns(other, at(-20)))
+	b.queue(other, b.turns(other, at(-20), at(-20)))
 	b.recovers, b.byID[b.d.endpointID].off = nil, nil
 }
 
@@ -238,7 +238,7 @@ func (b *bench) committed(began, told time.Time) {
 	other := &storedDelivery{deliveryKey: deliveryKey{uuid.New(), b.d.endpointID}}
 	other.attempts = []storedAttempt{{number: 1, outcome: "succeeded", startedAt: at(2), duration: 10 * time.Second}}
 	b.numbers[other.eventID], b.told = 7, map[int64]time.Time{7: told}
-	b.queue(other, b.turns(other, began))
+	b.queue(other, b.turns(other, began, began))
 }
 
 func TestRowsWithoutARequestNeedACause(t *testing.T) {

@@ -30,6 +30,7 @@ type claim struct {
 	eventID uuid.UUID // if the client was told
 	reason  string    // why it was not committed
 	at      time.Time // when the client knew
+	back    bool      // the client was told that it is taken back, before it was due
 	began   time.Time // of a burst: when its transaction did, by the database's clock, which is ours
 }
 

@@ -53,7 +53,8 @@ func (s *stack) newAudit(t *tables, r *report, l *ledger, o *operator) *audit {
 	a := &audit{
 		tables: t, report: r, claims: l.claims, requests: s.receivers.entries(), byAttempt: map[attemptKey][]request{},
 		endpoints: map[string][]*endpoint{}, byID: map[uuid.UUID]*endpoint{}, operator: o,
-		numbers: map[uuid.UUID]int64{}, told: map[int64]time.Time{}, began: map[int64]time.Time{}, holds: s.watch.holds,
+		numbers: map[uuid.UUID]int64{}, told: map[int64]time.Time{}, began: map[int64]time.Time{},
+		back: map[int64]time.Time{}, holds: s.watch.holds,
 		breaches: map[string]*promise{},
 	}
 
@@ -72,6 +73,9 @@ func (s *stack) newAudit(t *tables, r *report, l *ledger, o *operator) *audit {
 	for _, c := range a.claims {
 		if c.verdict == committed {
 			a.told[c.n] = c.at
+		}
+		if c.back {
+			a.back[c.n] = c.at
 		}
 		if !c.began.IsZero() {
 			a.began[c.n] = c.began
@@ -100,6 +104,8 @@ func (a *audit) auditClaims() {
 			a.report.ByClient[c.client]++
 			if len(stored) == 0 {
 				a.breach("lost", "event %d was accepted from the %s client and is not in the table", c.n, c.client)
+			} else if c.back && !stored[0].back {
+				a.breach("lost", "event %d was taken back by the %s client, and is not in the table", c.n, c.client)
 			} else if c.eventID != uuid.Nil && c.eventID != stored[0].id {
 				a.breach("doubled", "event %d is %s in the table, the client was told %s", c.n, stored[0].id, c.eventID)
 			}
@@ -133,6 +139,10 @@ func (a *audit) auditDeliveries() {
 	for n, stored := range a.events {
 		for _, event := range stored {
 			r.Committed++
+			if event.back {
+				a.auditWithdrawn(event)
+				continue
+			}
 			for _, e := range a.endpoints[tenantOf(n)] {
 				d := a.deliveries[deliveryKey{event.id, e.id}]
 				if !e.wants(n) {
@@ -155,6 +165,25 @@ func (a *audit) auditDeliveries() {
 	if a.liveJobs > 0 {
 		r.Unsettled += a.liveJobs
 		a.breaches["unsettled"].example = "a job is still live"
+	}
+}
+
+// auditWithdrawn looks at an event that was taken back before it was due: nothing of it may have left, if that was
+// committed in time.
+func (a *audit) auditWithdrawn(event storedEvent) {
+	a.report.Withdrawn++
+	told, known := a.back[event.n]
+
+	for _, d := range a.deliveriesOf(event.id) {
+		a.auditLog(d)
+		a.auditRows(d)
+		switch {
+		case d.state == "pending":
+			a.breach("unsettled", "event %s was taken back, and is pending for endpoint %s", d.eventID, d.endpointID)
+		case d.attemptCount > 0 && known && told.Before(event.dueAt):
+			a.breach("sent though taken back", "event %s has %d attempts at endpoint %s",
+				d.eventID, d.attemptCount, d.endpointID)
+		}
 	}
 }
 
@@ -388,7 +417,7 @@ func (a *audit) measure(start time.Time) {
 			}
 			for _, e := range a.endpoints[tenantOf(event.n)] {
 				if at, ok := first[deliveryKey{event.id, e.id}]; ok && !e.disabled {
-					latency := at.Sub(event.createdAt).Milliseconds()
+					latency := at.Sub(event.dueAt).Milliseconds()
 					latencies = append(latencies, latency)
 					if latency > 10_000 {
 						a.report.LatencyOver10++

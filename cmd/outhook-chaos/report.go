@@ -26,6 +26,7 @@ type report struct {
 	Committed  int            `json:"committed"`
 	Deliveries int            `json:"deliveries"`
 	Delivered  int            `json:"delivered"` // a receiver answered 2xx
+	Withdrawn  int            `json:"withdrawn"` // events that were taken back before they were due
 	Exhausted  int            `json:"exhausted"` // failed, after as many known failures as the schedule allows
 	Attempts   int            `json:"attempts"`
 	Requests   int            `json:"requests"`                 // in the receivers' log
@@ -47,6 +48,7 @@ type report struct {
 	StatusMismatches int `json:"status_mismatches"`    // a row with another status code than was answered
 	Forged           int `json:"forged"`               // a body or signature that is not as it should be
 	ReplaysLost      int `json:"replays_lost"`         // ordered, and not attempted
+	SentThoughBack   int `json:"sent_though_back"`     // though its publisher had taken it back before it was due
 	RequestsAfterEnd int `json:"requests_after_end"`   // to an endpoint that had been disabled or deleted for some time
 	Early            int `json:"early"`                // left before the schedule said
 	Late             int `json:"late"`                 // left later than it may, beyond what excuses it
@@ -107,6 +109,7 @@ func (r *report) table(w io.Writer) {
 	row("committed", r.Committed, "events in the table")
 	row("deliveries", r.Deliveries, "")
 	row("delivered", r.Delivered, "a receiver answered 2xx")
+	row("taken back", r.Withdrawn, "events for later, before they were due")
 	row("exhausted", r.Exhausted, "of the endpoint that always answers 500")
 	row("requests", r.Requests, "in the receivers' log")
 	row("attempts", r.Attempts, "in the attempt log")
@@ -164,6 +167,7 @@ func (r *report) promises() []*promise {
 		{name: "forged", count: &r.Forged},
 		{name: "replays lost", count: &r.ReplaysLost},
 		{name: "requests after the end", count: &r.RequestsAfterEnd},
+		{name: "sent though taken back", count: &r.SentThoughBack},
 
 		// By the clock.
 		{name: "early", count: &r.Early},

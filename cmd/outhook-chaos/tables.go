@@ -23,7 +23,9 @@ type tables struct {
 type storedEvent struct {
 	id        uuid.UUID
 	createdAt time.Time
+	dueAt     time.Time // when its first attempts were due: when it was enqueued, or later, as its publisher wished
 	n         int64
+	back      bool // its publisher has taken it back
 }
 
 type storedDelivery struct {
@@ -84,8 +86,9 @@ func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 	}
 
 	var e storedEvent
-	err := each(ctx, pool, "SELECT id, created_at, (payload ->> 'n')::bigint FROM outhook.events",
-		[]any{&e.id, &e.createdAt, &e.n}, func() error {
+	err := each(ctx, pool, `SELECT id, created_at, coalesce(deliver_at, created_at), (payload ->> 'n')::bigint, withdrawn_at IS NOT NULL
+		FROM outhook.events`,
+		[]any{&e.id, &e.createdAt, &e.dueAt, &e.n, &e.back}, func() error {
 			t.events[e.n] = append(t.events[e.n], e)
 			return nil
 		})

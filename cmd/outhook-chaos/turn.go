@@ -39,8 +39,8 @@ type turn struct {
 // latest is when it was due at the latest.
 func (t *turn) latest() time.Time { return t.due.Add(t.spread) }
 
-// turns returns the attempts of a delivery, in order.
-func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
+// turns returns the attempts of a delivery, in order. created and due are its event's, which may be for later.
+func (p *punctuality) turns(d *storedDelivery, created, due time.Time) []*turn {
 	e, list := p.byID[d.endpointID], make([]*turn, len(d.attempts))
 	resets := join(slices.Concat(p.journal.of(replaysOf(d.deliveryKey)), e.resets(), p.recoversOf(e, created))...)
 	least, most := 0, 0 // known failures since the delivery was ordered: if each order that may have come did, if none did
@@ -49,7 +49,7 @@ func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 		t := p.newTurn(d, &d.attempts[i])
 		list[i] = t
 		if i == 0 {
-			p.first(t, d, created, resets)
+			p.first(t, d, due, resets)
 			continue
 		}
 
@@ -75,14 +75,14 @@ func (p *punctuality) turns(d *storedDelivery, created time.Time) []*turn {
 
 // first says when a first attempt was due: when its client knew that the event is committed, at the latest. It stands
 // in line by the beginning of the transaction, though, which is long before that for one of many events.
-func (p *punctuality) first(t *turn, d *storedDelivery, created time.Time, resets spans) {
+func (p *punctuality) first(t *turn, d *storedDelivery, due time.Time, resets spans) {
 	told, ok := p.told[p.numbers[d.eventID]]
-	t.due, t.place, t.free = later(created, told), created, !ok
+	t.due, t.place, t.free = later(due, told), due, !ok
 	if began, known := p.began[p.numbers[d.eventID]]; known {
 		t.place = began
 	}
-	if reset := resets.during(span{created, t.start}); len(reset) > 0 {
-		t.due, t.free = later(created, reset[0].from), true
+	if reset := resets.during(span{due, t.start}); len(reset) > 0 {
+		t.due, t.free = later(due, reset[0].from), true
 		t.place = t.due
 	}
 }

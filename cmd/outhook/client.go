@@ -123,32 +123,48 @@ type when struct{ time.Time }
 
 // UnmarshalText reads a time, a duration like 90m, or days like 7d.
 func (w *when) UnmarshalText(text []byte) (err error) {
-	s := string(text)
-	if w.Time, err = time.Parse(time.RFC3339, s); err == nil {
-		return nil
-	}
-
-	var ago time.Duration
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil {
-			return errors.New("expected a time like 2026-01-02T15:04:05Z, or a duration like 90m or 7d")
-		}
-		ago = time.Duration(n) * 24 * time.Hour
-	} else if ago, err = time.ParseDuration(s); err != nil || ago < 0 {
-		return errors.New("expected a time like 2026-01-02T15:04:05Z, or a duration like 90m or 7d")
-	}
-
-	w.Time = time.Now().UTC().Add(-ago)
-	return nil
+	w.Time, err = momentOf(string(text), -1)
+	return err
 }
 
 // orNil returns nil for what was not given.
-func (w when) orNil() *time.Time {
-	if w.IsZero() {
+func (w when) orNil() *time.Time { return timeOrNil(w.Time) }
+
+// ahead is a time, or how far ahead it is.
+type ahead struct{ time.Time }
+
+// UnmarshalText reads what when does, of the future.
+func (a *ahead) UnmarshalText(text []byte) (err error) {
+	a.Time, err = momentOf(string(text), 1)
+	return err
+}
+
+// momentOf reads a time, or a duration in a direction from now.
+func momentOf(s string, direction time.Duration) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+
+	wrong := errors.New("expected a time like 2026-01-02T15:04:05Z, or a duration like 90m or 7d")
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			return time.Time{}, wrong
+		}
+		return time.Now().UTC().Add(direction * time.Duration(n) * 24 * time.Hour), nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return time.Time{}, wrong
+	}
+	return time.Now().UTC().Add(direction * d), nil
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
 		return nil
 	}
-	return &w.Time
+	return &t
 }
 
 // textOrNil returns nil for a text that was not given.

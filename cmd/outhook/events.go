@@ -23,7 +23,8 @@ type eventsCmd struct {
 	List eventsListCmd `cmd:"" help:"List events, newest first unless told otherwise."`
 	Show eventsShowCmd `cmd:"" help:"Show an event with its payload, deliveries and attempts."`
 
-	ErasePayload eventsEraseCmd `cmd:"" help:"Erase the payload of an event, and what its receivers answered."`
+	Cancel       eventsCancelCmd `cmd:"" help:"Take back an event that is to be delivered later."`
+	ErasePayload eventsEraseCmd  `cmd:"" help:"Erase the payload of an event, and what its receivers answered."`
 }
 
 type eventsSendCmd struct {
@@ -34,6 +35,7 @@ type eventsSendCmd struct {
 	Payload        string            `arg:"" help:"JSON, or @FILE, or - for standard input. Its bytes are sent as they are."`
 	Labels         string            `help:"Labels with commas, by which endpoints with labels choose."`
 	Header         map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request, like x-source=billing; may be repeated."`
+	DeliverAt      ahead             `placeholder:"24h" help:"When to deliver it: a time like 2026-01-02T15:04:05Z, or how far ahead, like 90m or 7d; 30 days at most."`
 	IdempotencyKey string            `help:"A second event of the tenant with this key is stored once."`
 }
 
@@ -46,7 +48,7 @@ func (e *eventsSendCmd) Run(c *command) error {
 
 	event := client.NewEvent{
 		TenantID: e.Tenant, Type: e.Type, Payload: payload, IdempotencyKey: textOrNil(e.IdempotencyKey),
-		Labels: splitList(e.Labels), Headers: e.Header,
+		Labels: splitList(e.Labels), Headers: e.Header, DeliverAt: timeOrNil(e.DeliverAt.Time),
 	}
 	_, err = ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.Stored, error) {
 		return api.CreateEvent(c.ctx, event, client.CreateEventParams{}, o)
@@ -86,6 +88,29 @@ func (e *eventsSendCmd) payload() (data []byte, err error) {
 		return nil, usageError{errors.New("the payload is not JSON; a text needs quotes inside: '\"text\"'")}
 	}
 	return data, nil
+}
+
+type eventsCancelCmd struct {
+	apiFlags
+
+	ID     string `arg:"" optional:"" help:"The event's id; or give --idempotency-key."`
+	Key    string `name:"idempotency-key" help:"What it was published with. Needs --tenant, unless the API key is bound to one."`
+	Tenant string `help:"The tenant of the key."`
+}
+
+// Run takes an event back.
+func (e *eventsCancelCmd) Run(c *command) error {
+	if (e.ID == "") == (e.Key == "") {
+		return usageError{errors.New("name the event by its id, or by --idempotency-key")}
+	}
+
+	params := client.CancelEventParams{ID: e.ID, TenantID: e.Tenant, Key: e.Key}
+	_, err := ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.Cancellation, error) {
+		return api.CancelEvent(c.ctx, params, o)
+	}, func(w io.Writer, v *client.Cancellation) {
+		fmt.Fprintf(w, "%s  taken back, cancelled deliveries: %d\n", v.ID, v.Cancelled)
+	})
+	return err
 }
 
 type eventsListCmd struct {
@@ -149,6 +174,12 @@ func (s *eventsShowCmd) Run(c *command) error {
 
 	show(c, s.apiFlags, a.Body, e, func(w io.Writer, e *client.FullEvent) {
 		pairs := []string{"id", e.ID, "tenant", e.TenantID, "type", e.Type, "created", timeOrDash(&e.CreatedAt)}
+		if e.DeliverAt != nil {
+			pairs = append(pairs, "deliver at", timeOrDash(e.DeliverAt))
+		}
+		if e.WithdrawnAt != nil {
+			pairs = append(pairs, "taken back", timeOrDash(e.WithdrawnAt))
+		}
 		if len(e.Labels) > 0 {
 			pairs = append(pairs, "labels", strings.Join(e.Labels, ","))
 		}

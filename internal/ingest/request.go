@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
@@ -14,8 +15,9 @@ import (
 // request is the events of one request, as columns.
 type request struct {
 	tenantIDs, types, payloads, keys []string
-	labels, headers                  []string // nil if no event has any
-	traceparent                      string   // of all of them; "" is none
+	labels, headers                  []string // nil, as deliverAts, if no event has anything of these
+	deliverAts                       []time.Time
+	traceparent                      string // of all of them; "" is none
 	bytes                            int
 	nested                           bool // a payload is long to look through
 }
@@ -31,15 +33,18 @@ func newRequest(events []outhook.Event, traceparent string) request {
 		r.bytes += len(e.TenantID) + len(e.Type) + len(e.Payload) + len(e.IdempotencyKey)
 	}
 
-	if slices.ContainsFunc(events, func(e outhook.Event) bool { return len(e.Labels)+len(e.Headers) > 0 }) {
+	if slices.ContainsFunc(events, hasMore) {
 		for i, e := range events {
 			r.labels = append(r.labels, labelText(e.Labels))
 			r.headers = append(r.headers, headerText(e.Headers))
+			r.deliverAts = append(r.deliverAts, e.DeliverAt)
 			r.bytes += len(r.labels[i]) + len(r.headers[i])
 		}
 	}
 	return r
 }
+
+func hasMore(e outhook.Event) bool { return len(e.Labels)+len(e.Headers) > 0 || !e.DeliverAt.IsZero() }
 
 // labelText is the text form of a text[] of labels, which are known to be names; "" without any.
 func labelText(labels []string) string {
@@ -97,8 +102,10 @@ func columns(rs []request) (p db.EnqueueManyParams) {
 		for _, r := range rs {
 			if r.labels == nil {
 				r.labels, r.headers = make([]string, len(r.types)), make([]string, len(r.types))
+				r.deliverAts = make([]time.Time, len(r.types))
 			}
 			p.Labels, p.Headers = append(p.Labels, r.labels...), append(p.Headers, r.headers...)
+			p.DeliverAts = append(p.DeliverAts, r.deliverAts...)
 		}
 	}
 	if traced {

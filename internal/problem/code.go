@@ -32,6 +32,8 @@ const (
 	IdempotencyKeyInUse Code = "idempotency_key_in_use"
 	DeliveryPending     Code = "delivery_pending"
 	DeliverySettled     Code = "delivery_settled"
+	EventDue            Code = "event_due"
+	EventWithdrawn      Code = "event_withdrawn"
 	EndpointGone        Code = "endpoint_gone"
 	EndpointNotEnabled  Code = "endpoint_not_enabled"
 	EndpointLimit       Code = "endpoint_limit"
@@ -109,6 +111,10 @@ var kinds = []Kind{
 	{DeliveryPending, 409, "The delivery is pending, so it can't be replayed: wait, cancel it, or send it at once " +
 		"with `\"now\": true`."},
 	{DeliverySettled, 409, "The delivery has ended, so it can't be cancelled."},
+	{EventDue, 409, "The event is not for later, or its `deliver_at` has come, so it can't be taken " +
+		"back. Its deliveries can be cancelled one by one."},
+	{EventWithdrawn, 409, "The event was taken back before its `deliver_at`, so it is not delivered any more. " +
+		"Publish it anew."},
 	{EndpointGone, 409, "The endpoint is disabled or deleted, so nothing can be delivered to it. Enable it first."},
 	{EndpointNotEnabled, 409, "The endpoint is paused or disabled, so it can't be tested. Enable it first."},
 	{EndpointLimit, 409, "The tenant has as many endpoints as it may have: delete one first."},

@@ -7,7 +7,6 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/egress"
 	"github.com/outhook/outhook/internal/metrics"
-	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
@@ -88,8 +87,8 @@ func (m *meters) addSettled(factory promauto.Factory) {
 			ledger.ReasonExhausted, ledger.ReasonGone, ledger.ReasonLoop, ledger.ReasonWorkerDied, reasonOther,
 		},
 		db.DeliveryStateCancelled: {
-			ledger.ReasonEndpointDisabled, ledger.ReasonEndpointDeleted, ledger.ReasonPayloadGone, ledger.ReasonOperator,
-			reasonOther,
+			ledger.ReasonEndpointDisabled, ledger.ReasonEndpointDeleted, ledger.ReasonPayloadGone, ledger.ReasonWithdrawn,
+			ledger.ReasonOperator, reasonOther,
 		},
 	} {
 		for _, reason := range reasons {
@@ -99,8 +98,8 @@ func (m *meters) addSettled(factory promauto.Factory) {
 
 	latency := factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "outhook_delivery_latency_seconds",
-		Help: "From the enqueue to the success, on the database's clock, of deliveries that the first attempt brought, " +
-			"and of the later ones: those show the receivers and the retry schedule.",
+		Help: "From the enqueue, or when it was to be delivered, to the success, on the database's clock, of deliveries " +
+			"that the first attempt brought, and of the later ones: those show the receivers and the retry schedule.",
 		Buckets: []float64{
 			.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 21600, 86400, 259200,
 		},
@@ -144,5 +143,5 @@ func (m *meters) recorded(rec *record) {
 	if rec.number == 1 {
 		latency = m.first
 	}
-	latency.Observe(max(0, rec.at.Sub(pg.IDTime(rec.eventID)).Seconds()))
+	latency.Observe(max(0, rec.at.Sub(rec.dueSince()).Seconds()))
 }

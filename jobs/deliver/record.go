@@ -50,7 +50,8 @@ const (
 // record is how one run ends, and what it found out about its delivery.
 type record struct {
 	ending      ending
-	tenantID    string // "" if the delivery was not loaded
+	tenantID    string     // "" if the delivery was not loaded
+	deliverAt   *time.Time // when its publisher wanted it to be delivered; nil: at once
 	eventID     uuid.UUID
 	endpointID  uuid.UUID
 	jobID       int64
@@ -69,6 +70,14 @@ type record struct {
 	died        bool      // the run panicked
 	late        cause     // what gives it back, else "": the job notes that, and since when it is due
 	at          time.Time // when the job is due if it waits, else when the delivery was settled
+}
+
+// dueSince returns since when the delivery should be on its way: the latency counts from then.
+func (r *record) dueSince() time.Time {
+	if r.deliverAt != nil {
+		return *r.deliverAt
+	}
+	return pg.IDTime(r.eventID)
 }
 
 // jobState is the state of the job of a run that is done.
@@ -326,7 +335,7 @@ func rollups(recs []record) []rollup.Observation {
 				o.Duration = a.took
 			}
 			if rec.number == 1 && a.trigger == db.AttemptTriggerScheduled && a.outcome != db.AttemptOutcomeUnknown {
-				o.Latency = max(0, o.At.Sub(pg.IDTime(rec.eventID)))
+				o.Latency = max(0, o.At.Sub(rec.dueSince()))
 			}
 		}
 		list = append(list, o)

@@ -66,7 +66,7 @@ func (r *run) record(e ending, at time.Time) record {
 	}
 
 	if r.delivery != nil {
-		rec.tenantID = r.TenantID
+		rec.tenantID, rec.deliverAt = r.TenantID, r.DeliverAt
 	}
 	if r.delivery == nil || r.JobID != r.job.ID {
 		rec.number = 0 // the numbers of another job are not its own

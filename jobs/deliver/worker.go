@@ -141,6 +141,8 @@ func (w *Worker) obey(ctx context.Context, r *run) {
 		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonEndpointDeleted)
 	case r.Status == db.EndpointStatusDisabled && !r.job.Args.Probe:
 		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonEndpointDisabled)
+	case r.Withdrawn:
+		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonWithdrawn)
 	case r.Payload == "":
 		// A replay was ordered at the moment at which the payload was erased.
 		w.settle(ctx, r, db.DeliveryStateCancelled, ledger.ReasonPayloadGone)

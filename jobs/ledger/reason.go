@@ -11,6 +11,7 @@ const (
 	ReasonExpired          = "expired"           // cancelled: it was pending at the end of the retention
 	ReasonErased           = "erased"            // cancelled: the tenant's data was erased
 	ReasonPayloadGone      = "payload_gone"      // cancelled: the payload was erased before it was delivered
+	ReasonWithdrawn        = "withdrawn"         // cancelled: its event was taken back before its publisher's time
 	ReasonOperator         = "operator"          // cancelled by a person, through the API or River UI
 )
 

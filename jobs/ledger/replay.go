@@ -22,15 +22,16 @@ var (
 	ErrSettled     = errors.New("delivery is settled: only a pending delivery can be cancelled")
 	ErrPayloadGone = errors.New("payload is gone, by the retention or because it was erased: " +
 		"it can't be delivered again")
+	ErrWithdrawn    = errors.New("event was taken back before it was to be delivered: publish it anew")
 	ErrEndpointGone = errors.New("endpoint is disabled or deleted: enable it, then replay")
 )
 
 // Replay orders a delivery again: new attempts with the whole retry schedule, the same event id, numbers that go on
-// where the log ends. It takes effect when tx commits.
+// where the log ends. Before the event's deliver_at it waits for that, unless now. It takes effect when tx commits.
 //
 // Returns ErrPending if the delivery is pending and now is false; with now, its next attempt is brought forward
-// instead. Returns ErrNotFound if there is no such delivery, ErrEndpointGone if its endpoint gets nothing any more, and
-// ErrPayloadGone if there is nothing to send.
+// instead. Returns ErrNotFound if there is no such delivery, ErrEndpointGone if its endpoint gets nothing any more,
+// ErrWithdrawn if its event was taken back, and ErrPayloadGone if there is nothing to send.
 func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now bool) error {
 	d, err := lock(ctx, tx, eventID, endpointID)
 	if err != nil {
@@ -40,10 +41,12 @@ func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now b
 	switch {
 	case d.Deleted || d.Status == db.EndpointStatusDisabled:
 		return ErrEndpointGone
+	case d.Withdrawn:
+		return ErrWithdrawn
 	case d.PayloadGone:
 		return ErrPayloadGone
 	case d.State != db.DeliveryStatePending:
-		return reopen(ctx, tx, d)
+		return reopen(ctx, tx, d, now)
 	case !now:
 		return ErrPending
 	}
@@ -83,7 +86,7 @@ func lock(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID) (db.Loc
 	return d, nil
 }
 
-func reopen(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow) error {
+func reopen(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow, now bool) error {
 	q := db.New()
 
 	// The job before this one may be live: River UI's Retry. One order is enough.
@@ -91,13 +94,14 @@ func reopen(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow) error {
 		return fmt.Errorf("cancelling job %d: %w", d.JobID, err)
 	}
 
-	jobID, err := q.InsertReplayJob(ctx, tx, db.InsertReplayJobParams{
-		EventID: d.EventID, EndpointID: d.EndpointID, AttemptCount: d.AttemptCount, PreviousJobID: d.JobID,
+	job, err := q.InsertReplayJob(ctx, tx, db.InsertReplayJobParams{
+		EventID: d.EventID, EndpointID: d.EndpointID, AttemptCount: d.AttemptCount, PreviousJobID: d.JobID, AtOnce: now,
 	})
 	if err != nil {
 		return fmt.Errorf("inserting a job: %w", err)
 	}
-	if err := q.ReplayDelivery(ctx, tx, jobID, d.EventID, d.EndpointID); err != nil {
+	p := db.ReplayDeliveryParams{EventID: d.EventID, EndpointID: d.EndpointID, JobID: job.ID, DueAt: job.ScheduledAt}
+	if err := q.ReplayDelivery(ctx, tx, p); err != nil {
 		return fmt.Errorf("reopening delivery: %w", err)
 	}
 

@@ -21,7 +21,7 @@ type Ordered struct {
 
 // How says how many deliveries are replayed.
 type How struct {
-	Now    bool // bring the next attempts of pending ones forward
+	Now    bool // bring the next attempts of pending ones forward, and wait for no deliver_at
 	DryRun bool // change nothing: say what would come of it
 }
 
@@ -47,6 +47,8 @@ func ReplayMany(ctx context.Context, tx pgx.Tx, keys []Key, tenantID *string, ho
 		switch {
 		case d.Deleted || d.Status == db.EndpointStatusDisabled:
 			o.Err = ErrEndpointGone
+		case d.Withdrawn:
+			o.Err = ErrWithdrawn
 		case d.PayloadGone:
 			o.Err = ErrPayloadGone
 		case d.State != db.DeliveryStatePending:
@@ -62,14 +64,14 @@ func ReplayMany(ctx context.Context, tx pgx.Tx, keys []Key, tenantID *string, ho
 	if how.DryRun {
 		return done, nil
 	}
-	if err := reopenMany(ctx, tx, settled, settledJobs); err != nil || len(pending) == 0 {
+	if err := reopenMany(ctx, tx, settled, settledJobs, how.Now); err != nil || len(pending) == 0 {
 		return done, err
 	}
 	return done, hasten(ctx, tx, pending, pendingJobs)
 }
 
 // reopenMany opens settled deliveries, with their jobs, again.
-func reopenMany(ctx context.Context, tx pgx.Tx, keys []Key, jobIDs []int64) error {
+func reopenMany(ctx context.Context, tx pgx.Tx, keys []Key, jobIDs []int64, now bool) error {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -82,6 +84,7 @@ func reopenMany(ctx context.Context, tx pgx.Tx, keys []Key, jobIDs []int64) erro
 	eventIDs, endpointIDs := split(keys)
 	p := db.ReplayDeliveriesParams{
 		EventIDs: eventIDs, EndpointIDs: endpointIDs, Low: eventIDs[0], High: eventIDs[len(eventIDs)-1],
+		AtOnce: now,
 	}
 	if err := db.New().ReplayDeliveries(ctx, tx, p); err != nil {
 		return fmt.Errorf("reopening %d deliveries: %w", len(keys), err)

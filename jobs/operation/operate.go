@@ -121,7 +121,10 @@ func chunkMissed(ctx context.Context, tx pgx.Tx, op db.LockNextOperationRow) err
 
 	var made int64
 	if len(eventIDs) > 0 {
-		if made, err = db.New().InsertMissedDeliveries(ctx, tx, eventIDs, *op.EndpointID); err != nil {
+		p := db.InsertMissedDeliveriesParams{
+			EventIDs: eventIDs, EndpointID: *op.EndpointID, Low: eventIDs[0], High: eventIDs[len(eventIDs)-1],
+		}
+		if made, err = db.New().InsertMissedDeliveries(ctx, tx, p); err != nil {
 			return fmt.Errorf("making %d deliveries: %w", len(eventIDs), err)
 		}
 		if err := ledger.Notify(ctx, tx, ledger.QueueDeliverBulk); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -219,6 +220,9 @@ func Periodic() *river.PeriodicJob {
 // nobody from enqueueing and wait for a lock for two seconds at most, or for open transactions for a minute, and begins
 // none after 20 s. One process at a time does it; for the others there is nothing to do.
 //
+// A day with a pending delivery whose publisher wanted it to be delivered since then, or later, stays until that is
+// settled.
+//
 // It logs one line if it did something. Returns an error that wraps ErrInTheWay if something is left because of an open
 // transaction.
 func Run(ctx context.Context, pool *pgxpool.Pool, cfg Config, logger *slog.Logger) (Result, error) {
@@ -251,6 +255,7 @@ type round struct {
 	conn   *pgxpool.Conn // a session, with settings of its own
 	holder string        // of the lease
 	today  time.Time
+	held   []time.Time // days that are older than Config.Keep, and have what is to be delivered later
 	end    time.Time
 	done   Result
 }
@@ -325,7 +330,16 @@ func (r *round) run(ctx context.Context) (err error) {
 	}
 
 	due := r.before(r.cfg.Keep)
-	return errors.Join(r.days(ctx, due), r.keys(ctx, due), r.payloads(ctx, due), r.times(ctx))
+	if r.held, err = db.New().ListHeldDays(ctx, r.conn, pg.FloorID(due), due); err != nil {
+		return fmt.Errorf("listing the days that are still needed: %w", err)
+	}
+
+	// Keys name the events that are still to be delivered, or cancelled.
+	keys := due
+	if len(r.held) > 0 {
+		keys = r.held[0]
+	}
+	return errors.Join(r.days(ctx, due), r.keys(ctx, keys), r.payloads(ctx, due), r.times(ctx))
 }
 
 // release ends what belongs to this run of the session, and gives the lease back. If that fails, the session ends, and
@@ -383,7 +397,7 @@ func (r *round) days(ctx context.Context, due time.Time) error {
 
 		for _, child := range children {
 			day, err := partitionDay(parent, child.Name)
-			if err != nil || !day.Before(due) {
+			if err != nil || !day.Before(due) || slices.ContainsFunc(r.held, day.Equal) {
 				continue // a table that only looks like a partition, or one that is still needed
 			}
 
@@ -410,7 +424,9 @@ func (r *round) expire(ctx context.Context, due time.Time) error {
 				return err
 			}
 
-			jobIDs, err := db.New().ExpireDeliveries(ctx, tx, ledger.ReasonExpired, pg.FloorID(due), expireChunk)
+			jobIDs, err := db.New().ExpireDeliveries(ctx, tx, db.ExpireDeliveriesParams{
+				Reason: ledger.ReasonExpired, High: pg.FloorID(due), Since: due, MaxRows: expireChunk,
+			})
 			n = len(jobIDs)
 			if err != nil || n == 0 {
 				return err

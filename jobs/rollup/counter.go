@@ -22,7 +22,7 @@ type Observation struct {
 	At         time.Time         // when it ended
 	Outcome    db.AttemptOutcome // of the attempt, "" if none was made
 	Duration   time.Duration     // of the attempt; below 0: nobody knows
-	Latency    time.Duration     // from the enqueue to the end of a first attempt; below 0 of others
+	Latency    time.Duration     // from the enqueue, or its deliver_at, to the end of a first attempt; below 0 of others
 	State      db.DeliveryState  // pending: another attempt follows
 }
 

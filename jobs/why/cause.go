@@ -49,6 +49,7 @@ const (
 	becauseNoJob     = "job_missing"
 	becauseIdleQueue = "idle_queue"
 	becauseGivenBack = "given_back"
+	becauseTime      = "waiting_for_time"
 	becauseRetry     = "waiting_for_retry"
 	becauseSetAside  = "set_aside"
 	becauseQueue     = "queue_paused"
@@ -312,6 +313,11 @@ func (e *explanation) dueAt() time.Time {
 func (e *explanation) later() bool {
 	r := e.r
 	switch {
+	case r.TryCount == 0 && r.DeliverAt != nil && r.NextAttemptAt != nil && r.NextAttemptAt.Equal(*r.DeliverAt) &&
+		r.DeliverAt.After(r.DatabaseTime):
+		return e.because(becauseTime, nil, r.DeliverAt,
+			"it waits until %s, as its publisher wished; until then it can be cancelled", clock(r.DeliverAt))
+
 	case r.NextAttemptAt != nil && r.NextAttemptAt.After(r.DatabaseTime):
 		words := fmt.Sprintf("its next attempt, number %d, is due at %s", r.AttemptCount+1, clock(r.NextAttemptAt))
 		if r.TryCount > 0 {
@@ -436,6 +442,7 @@ func (e *explanation) reason(reason string) string {
 		ledger.ReasonExpired:          "it was still pending at the end of the retention",
 		ledger.ReasonErased:           "its tenant's data was erased",
 		ledger.ReasonPayloadGone:      "its payload is gone",
+		ledger.ReasonWithdrawn:        "its event was taken back before it was due",
 		ledger.ReasonOperator:         "a person cancelled it",
 	}[reason]
 	return ": " + cmp.Or(words, reason)

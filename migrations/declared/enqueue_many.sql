@@ -11,6 +11,7 @@
 -- labels: of each event those by which endpoints with labels choose, in the text form of a text[] (NULL, '' or {}: none).
 -- headers: of each event those that all requests have, a JSON object of texts (NULL or '': none). What they may be is checked:
 -- labels_problem, headers_problem.
+-- deliver_ats: when each event is to be delivered (NULL, or a time that is past: at once), at most 30 days ahead.
 --
 -- The setting outhook.enqueued, local to the transaction, counts what it has enqueued, up to 100: from there on it is a burst,
 -- which has workers of its own, whatever it is made of (a loop, a trigger, calls of a few). Whoever sets it moves nothing but
@@ -26,7 +27,8 @@
 -- at any number.
 CREATE OR REPLACE FUNCTION outhook.enqueue_many(
     tenant_ids text[], types text[], payloads text[], idempotency_keys text[] DEFAULT NULL, notify boolean DEFAULT false,
-    traceparents text[] DEFAULT NULL, labels text[] DEFAULT NULL, headers text[] DEFAULT NULL)
+    traceparents text[] DEFAULT NULL, labels text[] DEFAULT NULL, headers text[] DEFAULT NULL,
+    deliver_ats timestamptz[] DEFAULT NULL)
 RETURNS TABLE (index integer, event_id uuid, created_at timestamptz, duplicate boolean, conflict boolean, delivery_count integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
@@ -38,6 +40,7 @@ DECLARE
     traces CONSTANT text[] COLLATE "C" := traceparents[:];
     marks CONSTANT text[] COLLATE "C" := labels[:];
     heads CONSTANT text[] COLLATE "C" := headers[:];
+    dues CONSTANT timestamptz[] := deliver_ats[:];
     n CONSTANT integer := coalesce(cardinality(tenants), 0);
     began CONSTANT timestamptz := clock_timestamp();
     counted CONSTANT text COLLATE "C" := current_setting('outhook.enqueued', true);
@@ -59,7 +62,8 @@ BEGIN
         AND outhook.event_problem(tenants[1], names[1], texts[1], NULL) IS NULL
         AND (marks IS NULL AND heads IS NULL OR coalesce(cardinality(marks), 1) = 1 AND coalesce(array_ndims(marks), 1) = 1
             AND coalesce(cardinality(heads), 1) = 1 AND coalesce(array_ndims(heads), 1) = 1
-            AND outhook.labels_problem(marks[1]) IS NULL AND outhook.headers_problem(heads[1]) IS NULL) THEN
+            AND outhook.labels_problem(marks[1]) IS NULL AND outhook.headers_problem(heads[1]) IS NULL)
+        AND (dues IS NULL OR cardinality(dues) = 1 AND array_ndims(dues) = 1 AND outhook.deliver_at_problem(dues[1]) IS NULL) THEN
         docs := outhook.parse_payloads(texts);
         index := 0;
         event_id := outhook.uuid_v7(began);
@@ -67,11 +71,11 @@ BEGIN
         duplicate := false;
         conflict := false;
         delivery_count := outhook.put_one(event_id, created_at, tenants[1], names[1], docs[1], notify, traces[1],
-            CASE WHEN earlier < 100 THEN 'deliver' ELSE outhook.bulk_queue(tenants[1]) END, marks[1], heads[1]);
+            CASE WHEN earlier < 100 THEN 'deliver' ELSE outhook.bulk_queue(tenants[1]) END, marks[1], heads[1], dues[1]);
         RETURN NEXT;
         RETURN;
     END IF;
-    PERFORM outhook.check_events(tenants, names, texts, keys, traces, marks, heads);
+    PERFORM outhook.check_events(tenants, names, texts, keys, traces, marks, heads, dues);
     IF most ~ '^[0-9]{1,9}$' THEN
         large := (SELECT sum(s.n) FROM unnest(outhook.fan_out_sizes(tenants, names)) AS s (n)) > most::integer;
     END IF;
@@ -87,7 +91,7 @@ BEGIN
     IF array_to_string(keys, '') <> '' THEN
         owners := outhook.take_keys(tenants, keys, ids);
     END IF;
-    counts := outhook.fan_out(ids, owners, tenants, names, docs, notify, traces, earlier >= 100, marks, heads);
+    counts := outhook.fan_out(ids, owners, tenants, names, docs, notify, traces, earlier >= 100, marks, heads, dues);
 
     IF owners = ids THEN
         RETURN QUERY SELECT (v.i - 1)::integer, v.id, outhook.uuid_v7_time(v.id), false, false, v.n

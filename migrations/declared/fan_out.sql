@@ -9,7 +9,8 @@
 -- look-up an event all the same: any other plan reads every endpoint for every event once there are many. The documents that
 -- filters look into are made by the first endpoint with one, and once.
 CREATE OR REPLACE FUNCTION outhook.fan_out(ids uuid[], owners uuid[], tenant_ids text[], types text[], docs json[], notify boolean,
-    traceparents text[], burst boolean DEFAULT false, label_lists text[] DEFAULT NULL, header_texts text[] DEFAULT NULL)
+    traceparents text[], burst boolean DEFAULT false, label_lists text[] DEFAULT NULL, header_texts text[] DEFAULT NULL,
+    deliver_ats timestamptz[] DEFAULT NULL)
 RETURNS integer[]
 LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
@@ -23,16 +24,18 @@ DECLARE
     queue text COLLATE "C";
 BEGIN
     WITH input AS (
-        SELECT v.*, outhook.type_patterns(v.type) AS patterns, nullif(nullif(v.mark, ''), '{}')::text[] AS labels
-        FROM unnest(ids, owners, tenants, names, docs, traces, marks, heads)
-            WITH ORDINALITY AS v (id, owner, tenant, type, doc, trace, mark, head, i)
+        SELECT v.*, outhook.type_patterns(v.type) AS patterns, nullif(nullif(v.mark, ''), '{}')::text[] AS labels,
+            CASE WHEN v.due > outhook.uuid_v7_time(v.id) THEN v.due END AS later
+        FROM unnest(ids, owners, tenants, names, docs, traces, marks, heads, deliver_ats)
+            WITH ORDINALITY AS v (id, owner, tenant, type, doc, trace, mark, head, due, i)
     ), event_rows AS (
-        INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent, labels, headers)
-        SELECT v.id, outhook.uuid_v7_time(v.id), v.tenant, v.type, v.doc, outhook.trace_or_null(v.trace), v.labels, nullif(v.head, '')::jsonb
+        INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent, labels, headers, deliver_at)
+        SELECT v.id, outhook.uuid_v7_time(v.id), v.tenant, v.type, v.doc, outhook.trace_or_null(v.trace), v.labels, nullif(v.head, '')::jsonb,
+            v.later
         FROM input AS v WHERE v.id = v.owner
     ), fan AS MATERIALIZED (
         SELECT f.*, nextval('outhook.river_job_id_seq') AS job_id FROM (
-            SELECT v.i, v.id AS event_id, e.id AS endpoint_id,
+            SELECT v.i, v.id AS event_id, v.later, e.id AS endpoint_id,
                 -- A burst for one endpoint gets workers of its own, so that it does not stand in front of everybody.
                 outhook.lane_queue(e.id, v.tenant, e.lane, e.status, CASE WHEN burst OR count(*) OVER (PARTITION BY e.id) >= 100
                     THEN outhook.bulk_queue(v.tenant) ELSE 'deliver' END) AS queue
@@ -47,13 +50,15 @@ BEGIN
         ) AS f
     ), delivery_rows AS (
         INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
-        SELECT f.event_id, f.endpoint_id, f.job_id, outhook.uuid_v7_time(f.event_id) FROM fan AS f
+        SELECT f.event_id, f.endpoint_id, f.job_id, coalesce(f.later, outhook.uuid_v7_time(f.event_id)) FROM fan AS f
     ), job_rows AS (
-        INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
-        SELECT f.job_id, 'deliver', jsonb_build_object('event_id', f.event_id, 'endpoint_id', f.endpoint_id), f.queue, 1000
+        INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at)
+        SELECT f.job_id, 'deliver', jsonb_build_object('event_id', f.event_id, 'endpoint_id', f.endpoint_id), f.queue, 1000,
+            CASE WHEN f.later IS NULL THEN 'available' ELSE 'scheduled' END::outhook.river_job_state, coalesce(f.later, now())
         FROM fan AS f
     )
-    SELECT array_agg(coalesce(c.n, 0) ORDER BY v.i), (SELECT array_agg(DISTINCT CASE WHEN f.queue LIKE 'bulk-%' THEN 'deliver_bulk' ELSE f.queue END) FROM fan AS f)
+    SELECT array_agg(coalesce(c.n, 0) ORDER BY v.i), (SELECT array_agg(DISTINCT CASE WHEN f.queue LIKE 'bulk-%' THEN 'deliver_bulk' ELSE f.queue END) FROM fan AS f
+        WHERE f.later IS NULL)
     INTO counts, queues
     FROM input AS v LEFT JOIN (SELECT f.i, count(*)::integer AS n FROM fan AS f GROUP BY f.i) AS c ON c.i = v.i;
 

@@ -2,7 +2,7 @@
 -- the inserts (290 µs an event instead of 170). shared: the queue of endpoints without a lane, since one event alone makes
 -- no burst, however many endpoints it is for. The subquery is evaluated by the first endpoint with a filter, and once.
 CREATE OR REPLACE FUNCTION outhook.put_one(id uuid, at timestamptz, tenant text, event_type text, doc json, notify boolean, trace text,
-    shared text, marks text DEFAULT NULL, heads text DEFAULT NULL)
+    shared text, marks text DEFAULT NULL, heads text DEFAULT NULL, due timestamptz DEFAULT NULL)
 RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -12,12 +12,13 @@ DECLARE
     usually CONSTANT text COLLATE "C" := shared;
     tags CONSTANT text[] COLLATE "C" := nullif(nullif(marks, ''), '{}');
     extra CONSTANT jsonb := nullif(heads, '');
+    later CONSTANT timestamptz := CASE WHEN due > at THEN due END;
     made integer;
     usual integer;
     bulk integer;
 BEGIN
-    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent, labels, headers)
-    VALUES (id, at, owner, name, doc, outhook.trace_or_null(traceparent), tags, extra);
+    INSERT INTO outhook.events (id, created_at, tenant_id, type, payload, traceparent, labels, headers, deliver_at)
+    VALUES (id, at, owner, name, doc, outhook.trace_or_null(traceparent), tags, extra, later);
     WITH f AS MATERIALIZED (
         SELECT e.id AS endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
             outhook.lane_queue(e.id, e.tenant_id, e.lane, e.status, usually) AS queue
@@ -27,13 +28,17 @@ BEGIN
                 (SELECT outhook.event_document(owner, name, doc)), e.labels, tags)
     ), d AS (
         INSERT INTO outhook.deliveries (event_id, endpoint_id, job_id, next_attempt_at)
-        SELECT put_one.id, f.endpoint_id, f.job_id, at FROM f
+        SELECT put_one.id, f.endpoint_id, f.job_id, coalesce(later, at) FROM f
     ), j AS (
-        INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts)
-        SELECT f.job_id, 'deliver', jsonb_build_object('event_id', put_one.id, 'endpoint_id', f.endpoint_id), f.queue, 1000 FROM f
+        INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at)
+        SELECT f.job_id, 'deliver', jsonb_build_object('event_id', put_one.id, 'endpoint_id', f.endpoint_id), f.queue, 1000,
+            CASE WHEN later IS NULL THEN 'available' ELSE 'scheduled' END::outhook.river_job_state, coalesce(later, now()) FROM f
     )
     SELECT count(*), count(*) FILTER (WHERE f.queue = 'deliver'), count(*) FILTER (WHERE f.queue LIKE 'bulk-%')
     INTO made, usual, bulk FROM f;
+    IF later IS NOT NULL THEN
+        RETURN made;
+    END IF;
     IF usual > 0 THEN
         PERFORM outhook.wake('deliver', notify);
     END IF;

@@ -6,8 +6,8 @@ GRANT USAGE ON SCHEMA outhook TO outhook_publisher, outhook_reporter, outhook_se
 
 -- Whoever enqueues needs no right on any table.
 GRANT EXECUTE ON FUNCTION
-    outhook.enqueue_many(text[], text[], text[], text[], boolean, text[], text[], text[]),
-    outhook.enqueue(text, text, text, text, text, text[], jsonb),
+    outhook.enqueue_many(text[], text[], text[], text[], boolean, text[], text[], text[], timestamptz[]),
+    outhook.enqueue(text, text, text, text, text, text[], jsonb, timestamptz),
     outhook.enqueue(text, text, json, text, text),
     outhook.enqueue(text, text, jsonb, text, text),
     outhook.enqueue(bigint, text, text, text, text),
@@ -16,7 +16,8 @@ GRANT EXECUTE ON FUNCTION
     outhook.enqueue(uuid, text, text, text, text),
     outhook.enqueue(uuid, text, json, text, text),
     outhook.enqueue(uuid, text, jsonb, text, text),
-    outhook.enqueue_event(text, text, json, text, text, text[], jsonb),
+    outhook.enqueue_event(text, text, json, text, text, text[], jsonb, timestamptz),
+    outhook.cancel_event(text, text, uuid),
     outhook.key_conflict(uuid),
     outhook.enqueued_here()
 TO outhook_publisher, outhook_server;

@@ -221,6 +221,13 @@ tests.messages = async () => {
   assert.equal(tried.response, raw);
   await refused(message.create(a.id, messageInRaw("raw.one", "<xml/>", "application/xml")), 422, "body.transformationsParams.rawPayload");
 
+  // What is for later.
+  const other = await app();
+  const at = new Date(Date.now() + 3_600_000);
+  const later = await send(other, { deliverAt: at });
+  for (const x of [later, await message.get(other.id, later.id)]) assert.equal(x.deliverAt.getTime(), at.getTime());
+  await refused(send(other, { deliverAt: new Date(Date.now() + 40 * 86_400_000) }), 422, "body.deliverAt");
+
   const all = await through((o) => message.list(a.id, o), { withContent: true });
   assert.deepEqual(all.map((x) => x.eventType), ["raw.one", "a", "invoice.paid"]);
   assert.deepEqual(all.at(-1).payload, { n: 1 });
