@@ -198,7 +198,7 @@ func listAttemptsOfMessage(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if !f.filters.wants(e.Type) {
+	if !f.filters.wants(e.Type) || !f.has(e.Labels) {
 		return replyPage(v, span{}, []attemptOut{}, true, nil, nil)
 	}
 
@@ -358,6 +358,9 @@ func listAttemptedMessages(v *visit) error {
 	if err != nil {
 		return err
 	}
+	if err := v.refuseParams("channel", "tag"); err != nil { // a delivery has none
+		return err
+	}
 	f, err := v.attemptFilters(t)
 	if err != nil {
 		return err
@@ -376,7 +379,7 @@ func listAttemptedMessages(v *visit) error {
 		deliveryOut
 	}
 	return page(v, l, func(d client.Delivery) (out, error) {
-		m, err := c.message(d.EventID, newMessage(d.EventID, d.Type, d.CreatedAt, nil))
+		m, err := c.message(d.EventID, newMessage(d.EventID, d.Type, d.CreatedAt, nil, nil))
 		return out{m, newDelivery(d)}, err
 	})
 }

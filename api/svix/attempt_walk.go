@@ -39,6 +39,9 @@ func listAttemptsOfEndpoint(v *visit) error {
 	if w.endpoint, err = v.endpointOf(t); err != nil {
 		return err
 	}
+	if err := v.refuseParams("channel", "tag"); err != nil { // a delivery has none
+		return err
+	}
 	if w.filters, err = v.attemptFilters(t); err != nil {
 		return err
 	}
@@ -58,7 +61,7 @@ func listAttemptsOfEndpoint(v *visit) error {
 	for i, a := range w.items {
 		data[i] = a.out(w.filters.expanded)
 		if withMsg { // Svix never shows its payload here
-			m := newMessage(a.delivery.EventID, a.delivery.Type, a.delivery.CreatedAt, nil)
+			m := newMessage(a.delivery.EventID, a.delivery.Type, a.delivery.CreatedAt, nil, nil)
 			data[i].Msg = &messageWithPayload{m, json.RawMessage(noContent)}
 		}
 	}

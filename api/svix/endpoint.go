@@ -37,6 +37,9 @@ func newEndpoint(e client.Endpoint) (endpointOut, error) {
 	if out.Metadata == nil { // of one that is deleted
 		out.Metadata = map[string]string{}
 	}
+	if len(e.Labels) > 0 {
+		out.Channels = e.Labels
+	}
 	if types := shownTypes(e); len(types) > 0 {
 		out.EventTypes, out.FilterTypes = types, types
 	}
@@ -173,6 +176,7 @@ func putEndpoint(v *visit) error {
 	in.setDefault("description", "")
 	in.setDefault("status", statusEnabled)
 	in.setDefault("event_types", nil)
+	in.setDefault("labels", nil)
 	in.setDefault("rate_limit", nil)
 	if in.metadata == nil {
 		in.metadata = map[string]string{}
@@ -288,9 +292,7 @@ func (in *endpointIn) set(name string, value json.RawMessage, f *problem.Faults)
 			in.members["rate_limit"] = map[string]any{"requests": value}
 		}
 	case "channels":
-		if !null {
-			f.Add("body.channels", "is not supported by Outhook yet")
-		}
+		in.members["labels"] = labelsIn(value, "body.channels", "", f)
 	case "secret":
 		if !null {
 			in.members["secret"] = secretOf(value)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,7 +119,6 @@ func (in *messageIn) check(f *problem.Faults) {
 	}
 
 	for name, value := range map[string]json.RawMessage{
-		"channels": in.Channels, "tags": in.Tags,
 		"payloadRetentionPeriod": in.RetentionDays, "payloadRetentionHours": in.RetentionHours,
 	} {
 		if isGiven(value) && string(value) != "[]" {
@@ -128,13 +128,14 @@ func (in *messageIn) check(f *problem.Faults) {
 }
 
 // event returns the body of the API's event, whose last member are the payload's bytes.
-func (in *messageIn) event(tenant, key string, payload json.RawMessage) ([]byte, error) {
+func (in *messageIn) event(tenant, key string, labels []string, payload json.RawMessage) ([]byte, error) {
 	head, err := strictjson.Encode(struct {
 		TenantID  string          `json:"tenant_id"`
 		Type      json.RawMessage `json:"type"`
 		DeliverAt json.RawMessage `json:"deliver_at,omitempty"`
 		Key       string          `json:"idempotency_key,omitempty"`
-	}{tenant, in.EventType, in.DeliverAt, key})
+		Labels    []string        `json:"labels,omitempty"`
+	}{tenant, in.EventType, in.DeliverAt, key, labels})
 	return withPayload(head, payload), err
 }
 
@@ -184,7 +185,7 @@ func createMessage(v *visit) error {
 	}
 	var f problem.Faults
 	in.check(&f)
-	payload := in.payload(&f)
+	payload, labels := in.payload(&f), in.labels(&f)
 	if err := f.Problem(problem.InvalidRequest); err != nil {
 		return err
 	}
@@ -197,7 +198,7 @@ func createMessage(v *visit) error {
 	if in.EventID != nil {
 		key = *in.EventID
 	}
-	body, err := in.event(tenant, key, payload)
+	body, err := in.event(tenant, key, labels, payload)
 	if err != nil {
 		return err
 	}
@@ -213,7 +214,7 @@ func createMessage(v *visit) error {
 		payload = json.RawMessage(noContent)
 	}
 
-	m := newMessage(stored.ID, stored.Type, stored.CreatedAt, in.EventID)
+	m := newMessage(stored.ID, stored.Type, stored.CreatedAt, labels, in.EventID)
 	if isGiven(in.DeliverAt) {
 		if err := json.Unmarshal(in.DeliverAt, &m.DeliverAt); err != nil {
 			return err
@@ -222,8 +223,10 @@ func createMessage(v *visit) error {
 	return v.replyMessage(http.StatusAccepted, m, shown(payload, false))
 }
 
-func newMessage(id, eventType string, at time.Time, eventID *string) messageOut {
-	return messageOut{ID: svixID(messagePrefix, id), EventType: eventType, EventID: eventID, Timestamp: at}
+func newMessage(id, eventType string, at time.Time, labels []string, eventID *string) messageOut {
+	m := messageOut{ID: svixID(messagePrefix, id), EventType: eventType, EventID: eventID, Timestamp: at}
+	m.Channels, m.Tags = channelsOf(labels)
+	return m
 }
 
 // replyMessage answers with a message, and with its payload byte for byte.
@@ -287,7 +290,7 @@ func getMessage(v *visit) error {
 		return err
 	}
 
-	m := newMessage(e.ID, e.Type, e.CreatedAt, nil)
+	m := newMessage(e.ID, e.Type, e.CreatedAt, e.Labels, nil)
 	m.DeliverAt = e.DeliverAt
 	if _, isID := parseID(messagePrefix, v.PathValue("msg")); !isID {
 		name := v.PathValue("msg")
@@ -301,13 +304,14 @@ func getMessage(v *visit) error {
 
 // filters are the parameters that lists of messages and attempts have in common.
 type filters struct {
-	types []string
-	query url.Values // of the API's list
+	types  []string
+	labels []string   // each of which a message has: the API's list asks for one
+	query  url.Values // of the API's list
 }
 
 func (v *visit) filters(t client.Tenant) (f filters, err error) {
 	f = filters{types: v.listParam("event_types"), query: url.Values{"tenant_id": {t.TenantID}}}
-	if err := v.refuseParams("channel", "tag"); err != nil {
+	if f.labels, err = v.labelParams(); err != nil {
 		return f, err
 	}
 	if len(f.types) == 1 {
@@ -334,6 +338,11 @@ func (v *visit) filters(t client.Tenant) (f filters, err error) {
 // wants tells whether a type is one of those that are asked for. The API's lists filter by one, and here by several.
 func (f filters) wants(eventType string) bool {
 	return len(f.types) == 0 || slices.Contains(f.types, eventType)
+}
+
+// has tells whether labels have all of those that are asked for.
+func (f filters) has(labels []string) bool {
+	return !slices.ContainsFunc(f.labels, func(label string) bool { return !slices.Contains(labels, label) })
 }
 
 // messageWithPayload is a message in a list.
@@ -364,6 +373,7 @@ func (c *contents) message(id string, m messageOut) (messageWithPayload, error) 
 	if err != nil && !isNotFound(err) { // it has just left with its day
 		return out, err
 	}
+	out.Channels, out.Tags = channelsOf(e.Labels)
 	out.DeliverAt, out.Payload = e.DeliverAt, shown(e.Payload, e.PayloadErased || err != nil)
 	c.bytes += len(out.Payload)
 	return out, nil
@@ -385,11 +395,14 @@ func listMessages(v *visit) error {
 
 	l := oneID(messagePrefix, "/api/events", f.query, func(e client.Event) string { return e.ID })
 	l.descending = true
-	if len(f.types) > 1 {
-		l.keep = func(e client.Event) bool { return f.wants(e.Type) }
+	if len(f.types) > 1 || len(f.labels) > 1 {
+		l.keep = func(e client.Event) bool { return f.wants(e.Type) && f.has(e.Labels) }
+	}
+	if len(f.labels) > 0 {
+		f.query.Set("label", f.labels[0])
 	}
 	return page(v, l, func(e client.Event) (messageWithPayload, error) {
-		m := newMessage(e.ID, e.Type, e.CreatedAt, nil)
+		m := newMessage(e.ID, e.Type, e.CreatedAt, e.Labels, nil)
 		m.DeliverAt = e.DeliverAt
 		return c.message(e.ID, m)
 	})
@@ -458,11 +471,13 @@ func precheckMessage(v *visit) error {
 	if err := v.decode(&in); err != nil {
 		return err
 	}
-	switch {
-	case in.EventType == nil || *in.EventType == "":
-		return problem.Invalid("body.eventType", "is required")
-	case isGiven(in.Channels) && string(in.Channels) != "[]":
-		return problem.Invalid("body.channels", "is not supported by Outhook yet")
+	var f problem.Faults
+	channels := labelsIn(in.Channels, "body.channels", "", &f)
+	if in.EventType == nil || *in.EventType == "" {
+		f.Add("body.eventType", "is required")
+	}
+	if err := f.Problem(problem.InvalidRequest); err != nil {
+		return err
 	}
 	t, err := v.application()
 	if err != nil {
@@ -470,11 +485,21 @@ func precheckMessage(v *visit) error {
 	}
 
 	query := url.Values{
-		"tenant_id": {t.TenantID}, "event_type": {*in.EventType}, "status": {statusEnabled}, "limit": {"1"},
+		"tenant_id": {t.TenantID}, "event_type": {*in.EventType}, "status": {statusEnabled},
+		"limit": {strconv.Itoa(maxAPILimit)},
 	}
-	var found struct{ Items []client.Endpoint }
-	if err := v.get("/api/endpoints", query, &found); err != nil {
-		return err
+	for {
+		var some struct {
+			Items []client.Endpoint
+			Next  *string `json:"next_cursor"`
+		}
+		if err := v.get("/api/endpoints", query, &some); err != nil {
+			return err
+		}
+		active := slices.ContainsFunc(some.Items, func(e client.Endpoint) bool { return listens(e, channels) })
+		if active || some.Next == nil {
+			return v.reply(http.StatusOK, map[string]bool{"active": active})
+		}
+		query.Set("cursor", *some.Next)
 	}
-	return v.reply(http.StatusOK, map[string]bool{"active": len(found.Items) > 0})
 }

@@ -37,13 +37,6 @@ func (i *importing) endpoint(
 	done := &imported{
 		Kind: importedEndpoint, SvixID: e.ID, TenantID: tenant, UID: uidOf(e), Result: applyUnchanged,
 	}
-	if len(e.Channels) > 0 {
-		done.Result, done.Refused = applyRefused, []string{
-			"it is subscribed to the channels " + strings.Join(e.Channels, ", ") +
-				", which Outhook has not: without them it would get too much",
-		}
-		return done, nil
-	}
 	if e.UID != "" && e.UID != done.UID {
 		done.note("its uid %s is a UUID, which none of Outhook's is: it is called %s", e.UID, done.UID)
 	}
@@ -137,7 +130,8 @@ func (w *copied) status() string {
 func (i *importing) create(ctx context.Context, want *copied, done *imported) error {
 	done.Result = applyCreated
 	body := client.NewEndpoint{
-		TenantID: done.TenantID, UID: &done.UID, URL: want.URL, EventTypes: want.types(), RateLimit: want.rate(),
+		TenantID: done.TenantID, UID: &done.UID, URL: want.URL, EventTypes: want.types(),
+		Labels: want.Channels, RateLimit: want.rate(),
 		Headers: want.headers, Metadata: want.Metadata, Description: &want.Description,
 	}
 	if want.secret != "" {
@@ -173,6 +167,9 @@ func (i *importing) update(ctx context.Context, want *copied, before *client.End
 	}
 	if !slices.Equal(before.EventTypes, want.types()) {
 		change["event_types"] = want.types()
+	}
+	if !slices.Equal(before.Labels, want.Channels) {
+		change["labels"] = want.Channels
 	}
 	if patch := patchOf(before.Headers, want.headers); len(patch) > 0 {
 		change["headers"] = patch

@@ -138,6 +138,8 @@ var svixAnswers = map[string]string{
 		],"iterator":"ep_5srOrx2ZWZBpBUvZwXKQmoEYga2","done":true}`,
 	"/app/app_2srOrx2ZWZBpBUvZwXKQmoEYga3/endpoint/ep_2srOrx2ZWZBpBUvZwXKQmoEYga2/secret":         `{"key":"whsk_AAECAw=="}`,
 	"/app/app_2srOrx2ZWZBpBUvZwXKQmoEYga3/endpoint/ep_4srOrx2ZWZBpBUvZwXKQmoEYga2/secret":         `{"key":"` + someSecret(4) + `"}`,
+	"/app/app_2srOrx2ZWZBpBUvZwXKQmoEYga3/endpoint/ep_3srOrx2ZWZBpBUvZwXKQmoEYga2/secret":         `{"key":"` + someSecret(6) + `"}`,
+	"/app/app_2srOrx2ZWZBpBUvZwXKQmoEYga3/endpoint/ep_3srOrx2ZWZBpBUvZwXKQmoEYga2/headers":        `{"headers":{},"sensitive":[]}`,
 	"/app/app_2srOrx2ZWZBpBUvZwXKQmoEYga3/endpoint/ep_5srOrx2ZWZBpBUvZwXKQmoEYga2/secret":         `{"key":"` + someSecret(5) + `"}`,
 	"/app/app_2srOrx2ZWZBpBUvZwXKQmoEYga3/endpoint/ep_5srOrx2ZWZBpBUvZwXKQmoEYga2/transformation": `{"code":"function handler(webhook) { return webhook }","enabled":true}`,
 }
@@ -195,7 +197,7 @@ func TestImportFromSvix(t *testing.T) {
 	broken.Store(false)
 	out, messages, err = importFrom(t, url, to, "--after", "app_1srOrx2ZWZBpBUvZwXKQmoEYga2", "--json")
 	require.Equal(t, exitFailed, codeOf(err))
-	require.Contains(t, messages, "3 created, 0 unchanged, 2 refused; 2 to look at")
+	require.Contains(t, messages, "4 created, 0 unchanged, 1 refused; 2 to look at")
 	type line = struct {
 		Kind, UID, Result  string
 		Attention, Refused []string
@@ -210,9 +212,11 @@ func TestImportFromSvix(t *testing.T) {
 	require.Equal(t, line{Kind: "application", Result: "created"}, lines[0])
 	require.Equal(t, "ep_2srOrx2ZWZBpBUvZwXKQmoEYga2", lines[1].UID)
 	require.Contains(t, strings.Join(lines[1].Attention, "\n"), "signed with a key pair")
-	require.Contains(t, lines[2].Refused[0], "channels project_123")
+	require.Equal(t, line{Kind: "endpoint", UID: "channels", Result: "created"}, lines[2])
 	require.Contains(t, lines[3].Refused[0], "event_types[0]")
 	require.Contains(t, strings.Join(lines[4].Attention, "\n"), "it has a transformation")
+	_, channels := call(t, "GET", to.base+"/api/endpoints/channels?tenant_id=two", testAPIKey, "")
+	require.Equal(t, []any{"project_123"}, channels["labels"])
 	status, paused := call(t, "GET", to.base+"/api/endpoints/code?tenant_id=two", testAPIKey, "")
 	require.Equal(t, 200, status)
 	require.Equal(t, "paused", paused["status"])

@@ -239,6 +239,34 @@ tests.messages = async () => {
   const empty = await message.list((await app()).id);
   assert.deepEqual([empty.data, empty.iterator, empty.done], [[], null, true]);
 
+  // Channels choose endpoints, and tags are looked for.
+  const c = await app();
+  const eu = await endpoint.create(c.id, { url: `${receiver}/ok`, channels: ["eu", "us"] });
+  const every = await end(c, "/ok");
+  assert.deepEqual([eu.channels, (await endpoint.get(c.id, eu.id)).channels, every.channels ?? null], [["eu", "us"], ["eu", "us"], null]);
+  const to = [];
+  for (const given of [{ channels: ["eu", "asia"], tags: ["eu", "vip"] }, { channels: ["asia"] }, { tags: ["eu"] }, {}]) {
+    const x = await send(c, given);
+    for (const y of [x, await message.get(c.id, x.id), (await message.list(c.id, { limit: 1 })).data[0]]) {
+      assert.deepEqual([y.id, y.channels ?? null, y.tags ?? null], [x.id, given.channels ?? null, given.tags ?? null]);
+    }
+    const ends = await through((o) => messageAttempt.listAttemptedDestinations(c.id, x.id, o));
+    to.push([x.id, ends.some((d) => d.id === eu.id), ends.some((d) => d.id === every.id)]);
+  }
+  assert.deepEqual(to.map((x) => x.slice(1)), [[true, true], [false, true], [false, true], [false, true]]);
+  const found = async (o) => (await through((p) => message.list(c.id, p), o)).map((x) => to.findIndex(([id]) => id === x.id));
+  assert.deepEqual(await found({ channel: "asia" }), [1, 0]);
+  assert.deepEqual(await found({ tag: "eu" }), [2, 0]);
+  assert.deepEqual(await found({ channel: "asia", tag: "vip" }), [0]);
+  assert.deepEqual(await found({ channel: "us" }), []);
+  await endpoint.patch(c.id, eu.id, { channels: null });
+  assert.equal((await endpoint.get(c.id, eu.id)).channels ?? null, null);
+  const alone = await app();
+  await endpoint.create(alone.id, { url: `${receiver}/ok`, channels: ["eu"] });
+  assert.equal((await message.precheck(alone.id, { eventType: "a", channels: ["eu", "x"] })).active, true);
+  assert.equal((await message.precheck(alone.id, { eventType: "a", channels: ["x"] })).active, false);
+  assert.equal((await message.precheck(alone.id, { eventType: "a" })).active, false);
+
   await message.expungeContent(a.id, m.id);
   assert.deepEqual((await message.get(a.id, m.id, { withContent: true })).payload, { expired: true });
   assert.equal((await message.precheck(a.id, { eventType: "a" })).active, true);
