@@ -116,7 +116,11 @@ func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
 	var traced bool
 	more := slices.ContainsFunc(events, Event.hasMore)
 	for i, e := range events {
-		if err := e.Validate(); err != nil {
+		err := e.Validate()
+		if err == nil {
+			err = checkSchema(ctx, e)
+		}
+		if err != nil {
 			if invalid, ok := errors.AsType[*InvalidEventError](err); ok {
 				invalid.Index = i
 			}

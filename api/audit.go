@@ -16,9 +16,11 @@ import (
 
 // Types of the objects in the audit trail.
 const (
+	objectCatalog   = "catalog"
 	objectDelivery  = "delivery"
 	objectEndpoint  = "endpoint"
 	objectEvent     = "event"
+	objectEventType = "event_type"
 	objectKey       = "key"
 	objectOperation = "operation"
 	objectRiverUI   = "river_ui"

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/outhook/outhook"
+	"github.com/outhook/outhook/api/ready"
 	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/signature"
 	"github.com/outhook/outhook/jobs/ledger"
@@ -73,6 +73,9 @@ type Config struct {
 	// Defaults to false.
 	Svix bool
 
+	// Catalog is served at /catalog, to everybody, and at /assets if there is no Console. Nil: not served.
+	Catalog http.Handler
+
 	// Version is shown in the documentation.
 	//
 	// Defaults to "dev".
@@ -90,30 +93,12 @@ type Config struct {
 	Metrics prometheus.Registerer
 }
 
-// Checks are what the process that serves the API knows. All are required but Ready, GivingBack, Stopping and
-// Vacuum.
+// Checks are what the process that serves the API knows. URL and Schema are required.
 type Checks struct {
 	// URL tells whether an endpoint may have a URL. Its error is shown to the caller, so it must not repeat the URL.
 	URL func(string) error
 
-	// Schema is a check of /readyz: whether the database's schema is at least at the version that this binary needs.
-	Schema func(context.Context) error
-
-	// Ready is one more check of /readyz: whether jobs are being fetched. Nil in a process without workers.
-	Ready func(context.Context) error
-
-	// GivingBack returns why deliveries were given back lately by trouble of this process or the database, like a secret
-	// that can't be decrypted; empty: none was. /readyz says that some were, and stays green: it may be one endpoint's.
-	// Nil in a process without workers.
-	GivingBack func() string
-
-	// Stopping tells whether the process is to end soon, so that nobody should begin to send it requests: /readyz says so
-	// at once, without any other check. Nil: it never is.
-	Stopping func() bool
-
-	// Vacuum returns who keeps vacuum from removing dead rows, in words for the log. /readyz says that there is somebody,
-	// and stays green. Nil: nobody is looked for.
-	Vacuum func(context.Context) ([]string, error)
+	ready.Checks
 }
 
 // Access says who may do how much.
@@ -190,6 +175,12 @@ type Limits struct {
 	//
 	// Defaults to false: they may differ in their event types.
 	UniqueURLs bool
+
+	// KnownTypes refuses events whose types are not in the catalogue. Who enqueues otherwise than by the API is not kept
+	// from it.
+	//
+	// Defaults to false.
+	KnownTypes bool
 }
 
 // Timeouts bound how long requests take, 40 s at most each.

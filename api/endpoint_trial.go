@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -57,6 +58,7 @@ func (trial) SchemaName() string { return "Tested" }
 type testEndpointInput struct {
 	EndpointInput
 
+	EventType   string `query:"event_type" maxLength:"255" doc:"Send the catalogue's first example of this event type. It is a test all the same."`
 	Traceparent string `header:"Traceparent" doc:"The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its receivers. A value of another form than version 00 is ignored."`
 }
 
@@ -75,7 +77,7 @@ func (s *Server) addTrials() {
 		Operation: endpointOperation("test-endpoint", http.MethodPost, "/{id}/test",
 			"Send a test event and wait for its first attempt",
 			"Stores an event of the type outhook.test for this endpoint alone, whatever its event types are. "+
-				"It is signed, sent and logged like any other, but not retried."),
+				"It is signed, sent and logged like any other, but not retried. Its payload may be an example of the catalogue."),
 		errors: codes{
 			problem.NotFound, problem.EndpointNotEnabled, problem.TestCancelled, problem.TooManyTests, problem.TestTimeout,
 		},
@@ -94,7 +96,7 @@ func (s *Server) testEndpoint(ctx context.Context, in *testEndpointInput) (*test
 		if give, err = s.takeTest(e.TenantID); err != nil {
 			return err
 		}
-		sent, err = s.insertTestEvent(ctx, tx, e, traceOf(ctx, in.Traceparent))
+		sent, err = s.insertTestEvent(ctx, tx, e, in.EventType, traceOf(ctx, in.Traceparent))
 		return err
 	})
 	if err == nil && give == nil { // it is repeated, and waits with the first
@@ -159,11 +161,11 @@ func newTrial(eventID uuid.UUID, a attempt) trial {
 
 // insertTestEvent stores a test event for one endpoint and wakes the workers.
 func (s *Server) insertTestEvent(
-	ctx context.Context, tx pgx.Tx, e db.Endpoint, traceparent string,
+	ctx context.Context, tx pgx.Tx, e db.Endpoint, eventType, traceparent string,
 ) (sent testSent, err error) {
-	payload, err := ledger.TestPayload(e.ID)
+	payload, err := testPayload(ctx, tx, e.ID, eventType)
 	if err != nil {
-		return sent, fmt.Errorf("encoding a test event: %w", err)
+		return sent, err
 	}
 	id, err := db.New().InsertTestEvent(ctx, tx, db.InsertTestEventParams{
 		TenantID: e.TenantID, Type: ledger.TestEventType, Payload: payload,
@@ -178,6 +180,19 @@ func (s *Server) insertTestEvent(
 		return sent, err
 	}
 	return testSent{id, e.ID, e.TenantID, e.TimeoutMS}, db.New().NotifyQueue(ctx, tx, ledger.QueueDeliver)
+}
+
+// testPayload returns what a test sends: an example of an event type, or Outhook's own.
+func testPayload(ctx context.Context, tx pgx.Tx, endpointID uuid.UUID, eventType string) (json.RawMessage, error) {
+	if eventType == "" {
+		payload, err := ledger.TestPayload(endpointID)
+		if err != nil {
+			return nil, fmt.Errorf("encoding a test event: %w", err)
+		}
+		return payload, nil
+	}
+
+	return catalogOf(ctx).Payload(ctx, tx, eventType, "query.event_type")
 }
 
 func (s *Server) firstAttempt(ctx context.Context, eventID, endpointID uuid.UUID) (row db.DeliveryAttempt, err error) {

@@ -73,6 +73,27 @@ func TestTestEndpoint(t *testing.T) {
 		require.Equal(t, attempt, got, "the shape of an attempt")
 	})
 
+	t.Run("SendsAnExample", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.newEndpoint("acme", "")
+		b.push(catalogDocument(t, "svix.yaml"), "")
+		b.push(catalogDocument(t, "stripe.json"), "")
+		path := "/api/endpoints/" + id.String() + "/test?event_type="
+		key, _ := b.newKey("tenant", "acme")
+		for _, name := range []string{"no.type", "no%20type", "subscription.created", "customer.created"} {
+			b.requireFault(b.do("POST", path+name, ""), 422, "query.event_type", "is not in the catalogue, or has no example")
+		}
+		b.requireFault(b.as(key, "POST", path+"benefit_grant.revoked", ""), 422, "query.event_type", "is not in the catalogue")
+
+		worked := make(chan error, 1)
+		go func() { worked <- b.work(t.Context()) }()
+		got := b.requireObject(b.do("POST", path+"benefit_grant.revoked", ""), 200)
+		require.NoError(t, <-worked)
+		event := b.requireObject(b.do("GET", "/api/events/"+got["event_id"].(string), ""), 200)
+		require.Equal(t, []any{"outhook.test", object{"id": "a"}}, []any{event["type"], event["payload"]})
+	})
+
 	t.Run("WithoutAWorkerIs504", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

@@ -117,7 +117,7 @@ type getEventOutput struct {
 func eventErrors() codes {
 	return codes{
 		problem.IdempotencyConflict, problem.PayloadTooLarge, problem.TooManyDeliveries, problem.IdempotencyKeyHeld,
-		problem.OutcomeUnknown,
+		problem.OutcomeUnknown, problem.SchemaViolated, problem.TypeUnknown,
 	}
 }
 
@@ -175,6 +175,9 @@ func (s *Server) postEvent(ctx context.Context, in *postEventInput) (*postEventO
 		return nil, err
 	}
 
+	if err := s.checker.Check(ctx, e, "body"); err != nil {
+		return nil, err
+	}
 	rows, err := s.store.Put(ctx, []outhook.Event{e}, ledger.WithDepth(traceOf(ctx, in.Traceparent), in.Depth))
 	if err != nil {
 		return nil, storeProblem(err, func(int) string { return "body" })
@@ -213,6 +216,11 @@ func (s *Server) postBatch(ctx context.Context, in *postBatchInput) (*postBatchO
 		return nil, checkOwn(ctx, events[i].TenantID, eventLocation(i)+".tenant_id")
 	}
 
+	for i, e := range events {
+		if err := s.checker.Check(ctx, e, eventLocation(i)); err != nil {
+			return nil, err
+		}
+	}
 	rows, err := s.store.Put(ctx, events, ledger.WithDepth(traceOf(ctx, in.Traceparent), in.Depth))
 	if err != nil {
 		return nil, storeProblem(err, eventLocation)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/api"
+	"github.com/outhook/outhook/api/ready"
 	"github.com/outhook/outhook/internal/dbtest"
 )
 
@@ -59,8 +60,8 @@ const readyTimeout = 2 * time.Second
 // What a scrape shows is what the last checks found, whatever has become of the database since.
 func TestReadyMetric(t *testing.T) {
 	t.Parallel()
-	everything := func(hang context.Context, stopping *atomic.Bool) api.Checks {
-		return api.Checks{
+	everything := func(hang context.Context, stopping *atomic.Bool) ready.Checks {
+		return ready.Checks{
 			Schema: func(ctx context.Context) error {
 				select {
 				case <-hang.Done():
@@ -73,7 +74,7 @@ func TestReadyMetric(t *testing.T) {
 			Vacuum: func(context.Context) ([]string, error) { return nil, nil },
 		}
 	}
-	measured := func(pool *pgxpool.Pool, checks api.Checks) (*api.Server, *prometheus.Registry) {
+	measured := func(pool *pgxpool.Pool, checks ready.Checks) (*api.Server, *prometheus.Registry) {
 		cfg, reg := checked(pool, checks), prometheus.NewRegistry()
 		cfg.Metrics = reg
 		return api.NewHealth(cfg), reg
@@ -119,7 +120,7 @@ func TestReadyMetric(t *testing.T) {
 
 	t.Run("ShowsTheChecksOfTheProcess", func(t *testing.T) {
 		t.Parallel()
-		h, reg := measured(dbtest.New(t), api.Checks{Schema: healthy, Ready: func(context.Context) error {
+		h, reg := measured(dbtest.New(t), ready.Checks{Schema: healthy, Ready: func(context.Context) error {
 			return errors.New("it fetches nothing")
 		}, GivingBack: func() string { return "secret" }})
 		require.Equal(t, 503, serve(t, h, "GET", "/readyz").Code)
@@ -128,9 +129,9 @@ func TestReadyMetric(t *testing.T) {
 }
 
 // checked is what the health checks need.
-func checked(pool *pgxpool.Pool, checks api.Checks) api.Config {
+func checked(pool *pgxpool.Pool, checks ready.Checks) api.Config {
 	cfg := api.DefaultConfig()
-	cfg.Pool, cfg.Checks = pool, checks
+	cfg.Pool, cfg.Checks.Checks = pool, checks
 	return cfg
 }
 
@@ -139,7 +140,7 @@ func TestHealth(t *testing.T) {
 
 	t.Run("IsOKWhenEverythingIs", func(t *testing.T) {
 		t.Parallel()
-		h := api.NewHealth(checked(dbtest.New(t), api.Checks{Schema: healthy, Ready: healthy}))
+		h := api.NewHealth(checked(dbtest.New(t), ready.Checks{Schema: healthy, Ready: healthy}))
 		w := serve(t, h, "GET", "/readyz")
 		require.Equal(t, 200, w.Code)
 		require.JSONEq(t, `{"status":"ok","checks":{"database":"ok","schema":"ok","worker":"ok"}}`, w.Body.String())
@@ -160,7 +161,7 @@ func TestHealth(t *testing.T) {
 		pool := dbtest.New(t)
 		var failing, tooOld atomic.Bool
 		log := &logBuffer{}
-		cfg := checked(pool, api.Checks{Schema: failIf(&tooOld), Ready: failIf(&failing)})
+		cfg := checked(pool, ready.Checks{Schema: failIf(&tooOld), Ready: failIf(&failing)})
 		cfg.Logger = jsonLogger(log)
 		h := api.NewHealth(cfg)
 		failing.Store(true)
@@ -186,7 +187,7 @@ func TestHealth(t *testing.T) {
 		pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/none")
 		require.NoError(t, err)
 		t.Cleanup(pool.Close)
-		w := serve(t, api.NewHealth(checked(pool, api.Checks{Schema: healthy})), "GET", "/readyz")
+		w := serve(t, api.NewHealth(checked(pool, ready.Checks{Schema: healthy})), "GET", "/readyz")
 		require.Equal(t, 503, w.Code)
 		require.JSONEq(t, `{"status":"not_ready","checks":{"database":"unreachable","schema":"unknown"}}`, w.Body.String())
 	})
@@ -195,7 +196,7 @@ func TestHealth(t *testing.T) {
 		t.Parallel()
 		var holders atomic.Pointer[[]string]
 		log := &logBuffer{}
-		cfg := checked(dbtest.New(t), api.Checks{Schema: healthy, Vacuum: func(context.Context) ([]string, error) {
+		cfg := checked(dbtest.New(t), ready.Checks{Schema: healthy, Vacuum: func(context.Context) ([]string, error) {
 			return *holders.Load(), nil
 		}})
 		cfg.Logger = jsonLogger(log)
@@ -221,7 +222,7 @@ func TestHealth(t *testing.T) {
 		t.Parallel()
 		var checks atomic.Int32
 		started, release := make(chan struct{}, 100), make(chan struct{})
-		h := api.NewHealth(checked(dbtest.New(t), api.Checks{Schema: healthy, Ready: func(context.Context) error {
+		h := api.NewHealth(checked(dbtest.New(t), ready.Checks{Schema: healthy, Ready: func(context.Context) error {
 			checks.Add(1)
 			started <- struct{}{}
 			<-release

@@ -76,7 +76,26 @@ func matrix() map[string]entry {
 	operate := []string{"admin", "tenant", "operate"}
 	read := []string{"admin", "tenant", "operate", "read"}
 	publish := []string{"admin", "tenant", "publish"}
+	enforced := 0
 	return map[string]entry{
+		"push-catalog": {
+			scopes: admin, path: at("/api/catalog"), kind: ofSelf, audited: "catalog",
+			body: at(`{"document":{"openapi":"3.1.0","webhooks":{"of.the.matrix":{"summary":"{new}"}}}}`),
+		},
+		"get-catalog":            {scopes: read, path: at("/api/catalog"), kind: ofCounts},
+		"list-undescribed-types": {scopes: read, path: at("/api/catalog/undescribed"), kind: ofCounts},
+		"list-event-types":       {scopes: read, path: at("/api/event-types"), kind: ofCounts},
+		"get-event-type":         {scopes: read, path: at("/api/event-types/of.the.matrix"), kind: ofCounts},
+		"get-event-type-version": {scopes: read, path: at("/api/event-types/of.the.matrix/versions/1"), kind: ofCounts},
+		"update-event-type": {
+			scopes: admin, path: at("/api/event-types/of.the.matrix"), kind: ofSelf, audited: "event_type",
+			body: func(objects) string {
+				enforced++ // each call changes something, however many were refused since the one before
+				return fmt.Sprintf(`{"enforce":%q,"state":%q}`,
+					[]string{"warn", "none", "reject", "guard"}[enforced%4], []string{"active", "deprecated"}[enforced/4%2])
+			},
+		},
+
 		"create-event":        {scopes: publish, path: at("/api/events"), body: at(`{"tenant_id":"{tenant}","type":"a","payload":1}`), kind: ofMaking},
 		"create-events":       {scopes: publish, path: at("/api/events/batch"), body: at(`{"events":[{"tenant_id":"{tenant}","type":"a","payload":1}]}`), kind: ofMaking},
 		"cancel-event":        {scopes: publish, path: at("/api/events/cancel?id={event}"), audited: "event"},
@@ -233,6 +252,7 @@ func setupMatrix(t *testing.T) *matrixBundle {
 	expired, id := m.newKey("admin", "")
 	m.exec(`UPDATE outhook.api_keys SET expires_at = now() WHERE id = $1`, id)
 	m.dead = []string{"", "wrong", revoked, expired}
+	require.Equal(t, 200, m.do("POST", "/api/catalog", `{"document":{"openapi":"3.1.0","webhooks":{"of.the.matrix":{}}}}`).status)
 	return m
 }
 
@@ -272,6 +292,8 @@ func (m *matrixBundle) state() (digest string) {
 		SELECT t::text AS row FROM outhook.endpoints AS t UNION ALL SELECT t::text FROM outhook.endpoint_secrets AS t
 		UNION ALL SELECT t::text FROM outhook.events AS t UNION ALL SELECT t::text FROM outhook.event_keys AS t
 		UNION ALL SELECT t::text FROM outhook.deliveries AS t UNION ALL SELECT t::text FROM outhook.river_job AS t
+		UNION ALL SELECT t::text FROM outhook.catalogs AS t UNION ALL SELECT t::text FROM outhook.event_types AS t
+		UNION ALL SELECT t::text FROM outhook.event_type_versions AS t
 		UNION ALL SELECT t::text FROM outhook.tenants AS t UNION ALL SELECT t::text FROM outhook.operations AS t UNION ALL SELECT t::text FROM outhook.pauses AS t
 		UNION ALL SELECT (t.name, t.paused_at)::text FROM outhook.river_queue AS t
 		UNION ALL SELECT t::text FROM outhook.audit_entries AS t UNION ALL SELECT t::text FROM outhook.tenant_erasures AS t

@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/labstack/echo/v4"
 
+	"github.com/outhook/outhook/api/eventtype"
+	"github.com/outhook/outhook/api/ready"
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/ingest"
@@ -65,8 +67,8 @@ func New(cfg Config) (*Server, error) {
 	s.addFind()
 	s.addTenantEntries()
 	s.addTenants()
-	s.addUI()
-	s.addConsole()
+	s.addCatalog()
+	s.addPages()
 	s.addSvix()
 
 	if err := s.addDocs(); err != nil {
@@ -97,6 +99,7 @@ func (s *Server) openStore() (err error) {
 	}
 
 	s.store = ingest.New(s.storePool, s.asidePool, s.calm, s.cfg.Metrics)
+	s.checker = &eventtype.Checker{Pool: s.storePool, Known: s.cfg.Limits.KnownTypes}
 	return nil
 }
 
@@ -107,7 +110,7 @@ func (s *Server) openPool(name string, conns, ready int32) (*pgxpool.Pool, error
 		return nil, fmt.Errorf("opening the pool %s: %w", name, err)
 	}
 
-	s.ready.pools = append(s.ready.pools, pool)
+	s.ready.Add(pool)
 	if s.cfg.Metrics != nil {
 		s.cfg.Metrics.MustRegister(metrics.NewPool(name, pool.Stat))
 	}
@@ -124,10 +127,13 @@ func NewHealth(cfg Config) *Server {
 func newServer(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, calm: logthrottle.New(cfg.Logger),
-		echo: echo.New(), ready: newReadiness(cfg),
+		echo: echo.New(),
+		ready: ready.New(ready.Config{
+			Checks: cfg.Checks.Checks, Pools: []*pgxpool.Pool{cfg.Pool}, Logger: cfg.Logger, Metrics: cfg.Metrics,
+		}),
 	}
 	s.echo.HTTPErrorHandler = s.writeError
 	s.echo.Use(s.observe)
-	s.addHealth()
+	s.ready.Routes(s.echo)
 	return s
 }

@@ -29,6 +29,7 @@ const (
 	tagPauses     = "Pauses"
 	tagAudit      = "Audit"
 	tagFind       = "Find"
+	tagCatalog    = "Catalog"
 
 	securityScheme = "key"
 
@@ -107,6 +108,8 @@ func tags() []*huma.Tag {
 		{Name: tagDelivery, Description: "A delivery is one event for one endpoint: pending, succeeded, failed or " +
 			"cancelled. An attempt is one HTTP request of it."},
 
+		{Name: tagCatalog, Description: "What the team's code says of the event types: titles, schemas in versions, " +
+			"examples. A type needs no entry: events of any may be enqueued."},
 		{Name: tagFind, Description: "Whatever somebody has at hand, an id of a log, a host, a key: what it is, and where."},
 		{Name: tagOperations, Description: "An operation is an order to replay many deliveries, carried out in the " +
 			"background: it can be watched, paused, resumed and cancelled."},

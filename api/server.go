@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/labstack/echo/v4"
 
+	"github.com/outhook/outhook/api/eventtype"
+	"github.com/outhook/outhook/api/ready"
 	"github.com/outhook/outhook/api/svix"
 	"github.com/outhook/outhook/internal/batch"
 	"github.com/outhook/outhook/internal/idempotency"
@@ -34,11 +36,12 @@ type Server struct {
 	store     *ingest.Store
 	storePool *pgxpool.Pool // of the store's groups and the key lookups
 	asidePool *pgxpool.Pool // of what the store does beside its groups
-	ready     *readiness
+	ready     *ready.Probe
 	metrics   *apiMetrics        // nil without the API
 	room      *share.Quota       // of bodies, in bytes
 	tests     *share.Quota       // of tests of endpoints that wait
 	answers   *idempotency.Store // to requests with an Idempotency-Key
+	checker   *eventtype.Checker // of events, by the catalogue
 
 	active        atomic.Int64 // requests that are being served
 	guesses       *guesses     // nil: not limited
@@ -65,6 +68,10 @@ func (s *Server) SetBootstrapKey(key string) {
 	sum := sha256.Sum256([]byte(key))
 	s.bootstrap.Store(&sum)
 }
+
+// CheckReady makes the checks of /readyz for the metric outhook_ready, as [ready.Probe.Check] does. Call it at the
+// start and then every [ready.Interval].
+func (s *Server) CheckReady(ctx context.Context) { s.ready.Check(ctx) }
 
 // UnderWay returns how many requests are served at this moment, without the health checks.
 func (s *Server) UnderWay() int64 { return s.active.Load() }
@@ -95,15 +102,21 @@ func isAPI(c echo.Context) bool {
 // isUI tells whether a route is River UI's.
 func isUI(route string) bool { return route == uiPath || strings.HasPrefix(route, uiPath+"/") }
 
-// consolePath and assetsPath are where the console is mounted.
+// consolePath and assetsPath are where the console is mounted, and catalogPath where the public pages are.
 const (
 	consolePath = "/console"
 	assetsPath  = "/assets"
+	catalogPath = "/catalog"
 )
 
-// isConsole tells whether a route is the console's.
-func isConsole(route string) bool {
-	return route == consolePath || strings.HasPrefix(route, consolePath+"/") || strings.HasPrefix(route, assetsPath+"/")
+// isPage tells whether a route is one of those.
+func isPage(route string) bool {
+	for _, path := range []string{consolePath, assetsPath, catalogPath} {
+		if route == path || strings.HasPrefix(route, path+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // isHealth tells whether a route is a health check.

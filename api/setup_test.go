@@ -49,7 +49,7 @@ func setupOn(t *testing.T, pool *pgxpool.Pool, changes ...func(*api.Config)) *te
 	require.NoError(t, err)
 	b := &testBundle{t: t, pool: pool, keyring: keyring, log: &logBuffer{}}
 	cfg := api.DefaultConfig()
-	cfg.Pool, cfg.Keyring, cfg.Checks = pool, keyring, api.Checks{URL: checkURL, Schema: healthy}
+	cfg.Pool, cfg.Keyring, cfg.Checks.URL, cfg.Checks.Schema = pool, keyring, checkURL, healthy
 	cfg.Access.APIKey, cfg.Version, cfg.Logger = adminKey, "test", jsonLogger(b.log)
 	for _, change := range changes {
 		change(&cfg)

@@ -29,6 +29,13 @@ var (
 	jobIDPattern = regexp.MustCompile(`^[0-9]{1,19}$`)
 )
 
+// addPages mounts what is for browsers.
+func (s *Server) addPages() {
+	s.addUI()
+	s.addConsole()
+	s.addPublic()
+}
+
 // addUI mounts River UI. A browser adds the password of Basic authentication to every request by itself, also to those
 // that another site's page makes, so requests of other origins are refused.
 func (s *Server) addUI() {
@@ -65,6 +72,20 @@ func (s *Server) addConsole() {
 	serve := echo.WrapHandler(s.cfg.Console)
 	for _, path := range []string{consolePath, consolePath + "/*", assetsPath + "/*"} {
 		s.echo.Match([]string{http.MethodGet, http.MethodPost}, path, serve)
+	}
+}
+
+// addPublic mounts the public pages of the catalogue.
+func (s *Server) addPublic() {
+	if s.cfg.Catalog == nil {
+		return
+	}
+	paths := []string{catalogPath, catalogPath + "/*", catalogPath + ".md", "/llms.txt"}
+	if s.cfg.Console == nil {
+		paths = append(paths, assetsPath+"/*")
+	}
+	for _, path := range paths {
+		s.echo.GET(path, echo.WrapHandler(s.cfg.Catalog))
 	}
 }
 

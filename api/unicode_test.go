@@ -158,6 +158,7 @@ func (m *matrixBundle) testParameter(method string, e entry, o objects, p *huma.
 		switch p.In {
 		case "path":
 			path := strings.Replace(e.path(o), "/tenants/"+o.tenant, "/tenants/"+url.PathEscape(bad), 1)
+			path = strings.Replace(path, "/event-types/of.the.matrix", "/event-types/"+url.PathEscape(bad), 1)
 			for _, id := range []string{o.event, o.endpoint, o.key, o.erasure, o.operation} {
 				path = strings.Replace(path, id, url.PathEscape(bad), 1)
 			}

@@ -372,6 +372,37 @@ type EndpointSecret struct {
 	ExpiresAt  *time.Time
 }
 
+type EventType struct {
+	ID          uuid.UUID
+	Name        string
+	Title       string
+	Description string
+	GroupName   string
+	Visibility  string
+	Flags       []string
+	State       string
+	Enforce     string
+	Guard       *string
+	Version     int32
+	Webhook     string
+	Item        json.RawMessage
+	Components  json.RawMessage
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+type EventTypeSample struct {
+	Type       string
+	Version    *int32
+	Since      time.Time
+	Checked    int64
+	Violations int64
+	SeenAt     time.Time
+	EventID    *uuid.UUID
+	Pointer    string
+	Problem    string
+}
+
 type Operation struct {
 	ID                uuid.UUID
 	Kind              string

@@ -320,7 +320,7 @@ func newSender(t *testing.T) *sender {
 
 	cfg := api.DefaultConfig()
 	cfg.Pool, cfg.Keyring, cfg.Access.APIKey, cfg.Version = pool, keyring, apiKey, "test"
-	cfg.Checks = api.Checks{URL: client.CheckURL, Schema: func(context.Context) error { return nil }}
+	cfg.Checks.URL, cfg.Checks.Schema = client.CheckURL, func(context.Context) error { return nil }
 	server, err := api.New(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() {

@@ -13,6 +13,7 @@ import (
 	"github.com/outhook/outhook/jobs/ledger"
 	"github.com/outhook/outhook/jobs/operation"
 	"github.com/outhook/outhook/jobs/rollup"
+	"github.com/outhook/outhook/jobs/sample"
 )
 
 // tendInterval is how often what waits for its time is looked after.
@@ -34,12 +35,12 @@ type tendWorker struct {
 	keep   time.Duration // how long ended operations are kept
 }
 
-// Work revisits held states, begins the probes that are due, gives operations without a job one, and counts the events
-// of the last minute.
+// Work revisits held states, begins the probes that are due, gives operations without a job one, counts the events of
+// the last minute, and holds a sample of them against the catalogue.
 func (w *tendWorker) Work(ctx context.Context, _ *river.Job[TendArgs]) error {
 	err := errors.Join(
 		w.health.Revisit(ctx), w.health.Probe(ctx), operation.Tend(ctx, w.pool, w.logger, w.keep),
-		rollup.CountEvents(ctx, w.pool))
+		rollup.CountEvents(ctx, w.pool), sample.Events(ctx, w.pool))
 	if err != nil {
 		w.logger.ErrorContext(ctx, "tending", slog.Any("error", err))
 	}

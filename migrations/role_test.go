@@ -182,6 +182,10 @@ func serverRights() []string {
 		"endpoints":                 "SELECT INSERT UPDATE",
 		"event_keys":                "SELECT UPDATE DELETE",
 		"events":                    "SELECT INSERT UPDATE", // UPDATE of payload and traceparent
+		"catalogs":                  "SELECT UPDATE",        // its one row
+		"event_types":               "SELECT INSERT UPDATE",
+		"event_type_versions":       "SELECT INSERT UPDATE", // of examples
+		"event_type_samples":        "SELECT INSERT UPDATE DELETE",
 		"tenant_erasures":           "SELECT INSERT UPDATE",
 		"tenants":                   "SELECT INSERT UPDATE DELETE",
 		"goose_db_version":          "SELECT",

@@ -121,6 +121,39 @@ func (c *Client) ListAudit(ctx context.Context, params ListAuditParams, options 
 	return call[Page[AuditEntry]](ctx, c, r, nil, options)
 }
 
+// GetCatalog calls GET /api/catalog: pull the catalogue as a document. What was pushed, type by type, with what was
+// changed since. A key that is bound to a tenant gets what is public.
+func (c *Client) GetCatalog(ctx context.Context, options ...CallOption) (*CatalogDocument, error) {
+	r := Request{Method: "GET", Path: "/api/catalog"}
+	return call[CatalogDocument](ctx, c, r, nil, options)
+}
+
+// PushCatalogParams are the parameters of [Client.PushCatalog]. The zero value of each leaves it out.
+type PushCatalogParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
+// PushCatalog calls POST /api/catalog: push a document to the catalogue. Makes the event types of the document what
+// it says, and answers with what differs. A schema that changes is a new version of its type.
+func (c *Client) PushCatalog(ctx context.Context, body NewCatalog, params PushCatalogParams, options ...CallOption) (*CatalogReport, error) {
+	r := Request{Method: "POST", Path: "/api/catalog", Query: url.Values{}, Header: http.Header{}, takesKey: true}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
+	return call[CatalogReport](ctx, c, r, body, options)
+}
+
+// ListUndescribedTypes calls GET /api/catalog/undescribed: list event types that are not described. Those that were
+// seen in samples of the events and are not in the catalogue.
+func (c *Client) ListUndescribedTypes(ctx context.Context, options ...CallOption) (*UndescribedTypes, error) {
+	r := Request{Method: "GET", Path: "/api/catalog/undescribed"}
+	return call[UndescribedTypes](ctx, c, r, nil, options)
+}
+
 // ListDeliveriesParams are the parameters of [Client.ListDeliveries]. The zero value of each leaves it out.
 type ListDeliveriesParams struct {
 	// Only deliveries of this tenant.
@@ -696,6 +729,8 @@ type TestEndpointParams struct {
 	IdempotencyKey string
 	// Whose endpoint it is: required with a uid, unless the key is bound to a tenant.
 	TenantID string
+	// Send the catalogue's first example of this event type. It is a test all the same.
+	EventType string
 	// The trace of the request (W3C Trace Context): stored with the event, continued by its attempts and sent to its
 	// receivers. A value of another form than version 00 is ignored.
 	Traceparent string
@@ -703,7 +738,7 @@ type TestEndpointParams struct {
 
 // TestEndpoint calls POST /api/endpoints/{id}/test: send a test event and wait for its first attempt. Stores an event
 // of the type outhook.test for this endpoint alone, whatever its event types are. It is signed, sent and logged like
-// any other, but not retried.
+// any other, but not retried. Its payload may be an example of the catalogue.
 func (c *Client) TestEndpoint(ctx context.Context, id string, params TestEndpointParams, options ...CallOption) (*Tested, error) {
 	r := Request{Method: "POST", Path: "/api/endpoints/" + url.PathEscape(id) + "/test", Query: url.Values{}, Header: http.Header{}, takesKey: true}
 	if params.IdempotencyKey != "" {
@@ -711,6 +746,9 @@ func (c *Client) TestEndpoint(ctx context.Context, id string, params TestEndpoin
 	}
 	if params.TenantID != "" {
 		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.EventType != "" {
+		r.Query.Set("event_type", params.EventType)
 	}
 	if params.Traceparent != "" {
 		r.Header.Set("Traceparent", params.Traceparent)
@@ -722,6 +760,71 @@ func (c *Client) TestEndpoint(ctx context.Context, id string, params TestEndpoin
 func (c *Client) GetErasure(ctx context.Context, id string, options ...CallOption) (*Erasure, error) {
 	r := Request{Method: "GET", Path: "/api/erasures/" + url.PathEscape(id)}
 	return call[Erasure](ctx, c, r, nil, options)
+}
+
+// ListEventTypesParams are the parameters of [Client.ListEventTypes]. The zero value of each leaves it out.
+type ListEventTypesParams struct {
+	// Only types in this state.
+	State string
+	// Only types of this group.
+	Group string
+	// By the time that they were described: asc begins with the oldest.
+	Order string
+	// The most items of a page.
+	Limit int
+	// next_cursor of the page before.
+	Cursor string
+}
+
+// ListEventTypes calls GET /api/event-types: list event types. Those of the catalogue. A key that is bound to a
+// tenant is shown what is public.
+func (c *Client) ListEventTypes(ctx context.Context, params ListEventTypesParams, options ...CallOption) (*Page[EventType], error) {
+	r := Request{Method: "GET", Path: "/api/event-types", Query: url.Values{}, Header: http.Header{}}
+	if params.State != "" {
+		r.Query.Set("state", params.State)
+	}
+	if params.Group != "" {
+		r.Query.Set("group", params.Group)
+	}
+	if params.Order != "" {
+		r.Query.Set("order", params.Order)
+	}
+	if params.Limit != 0 {
+		r.Query.Set("limit", strconv.Itoa(params.Limit))
+	}
+	if params.Cursor != "" {
+		r.Query.Set("cursor", params.Cursor)
+	}
+	return call[Page[EventType]](ctx, c, r, nil, options)
+}
+
+// GetEventType calls GET /api/event-types/{name}: get an event type.
+func (c *Client) GetEventType(ctx context.Context, name string, options ...CallOption) (*EventTypeDetails, error) {
+	r := Request{Method: "GET", Path: "/api/event-types/" + url.PathEscape(name)}
+	return call[EventTypeDetails](ctx, c, r, nil, options)
+}
+
+// UpdateEventTypeParams are the parameters of [Client.UpdateEventType]. The zero value of each leaves it out.
+type UpdateEventTypeParams struct {
+	// Do it only if it has one of these ETags, with commas; *: if it exists. Else 412.
+	IfMatch string
+}
+
+// UpdateEventType calls PATCH /api/event-types/{name}: deprecate, hide or enforce an event type. It stops no
+// delivery. The next push says again what the document says of the state and the visibility.
+func (c *Client) UpdateEventType(ctx context.Context, name string, body EventTypeChange, params UpdateEventTypeParams, options ...CallOption) (*EventTypeDetails, error) {
+	r := Request{Method: "PATCH", Path: "/api/event-types/" + url.PathEscape(name), Query: url.Values{}, Header: http.Header{}}
+	if params.IfMatch != "" {
+		r.Header.Set("If-Match", params.IfMatch)
+	}
+	return call[EventTypeDetails](ctx, c, r, body, options)
+}
+
+// GetEventTypeVersion calls GET /api/event-types/{name}/versions/{version}: get a version of an event type, and what
+// it changed.
+func (c *Client) GetEventTypeVersion(ctx context.Context, name string, version string, options ...CallOption) (*EventTypeVersionDetails, error) {
+	r := Request{Method: "GET", Path: "/api/event-types/" + url.PathEscape(name) + "/versions/" + url.PathEscape(version)}
+	return call[EventTypeVersionDetails](ctx, c, r, nil, options)
 }
 
 // ListEventsParams are the parameters of [Client.ListEvents]. The zero value of each leaves it out.

@@ -110,6 +110,37 @@ type Cancellation struct {
 	ID string `json:"id"`
 }
 
+// CatalogDocument is the schema of this name in the OpenAPI document.
+type CatalogDocument struct {
+	// OpenAPI 3.1 with webhooks.
+	Document json.RawMessage `json:"document"`
+}
+
+// CatalogReport is the schema of this name in the OpenAPI document.
+type CatalogReport struct {
+	// Whether receivers that were right may not be any more.
+	Breaking bool `json:"breaking"`
+	// Whether nothing was done.
+	DryRun bool `json:"dry_run"`
+	// Types of the catalogue that the document does not have: prune archives them.
+	Missing []string `json:"missing"`
+	// Those of which something differs, by name.
+	Types []CatalogTypeReport `json:"types"`
+	// How many types of the document are what they were.
+	Unchanged int `json:"unchanged"`
+}
+
+// CatalogTypeReport is the schema of this name in the OpenAPI document.
+type CatalogTypeReport struct {
+	Breaking bool `json:"breaking"`
+	// 200 at most.
+	Changes []TypeDifference `json:"changes"`
+
+	Name string `json:"name"`
+	// Of its schema, after the push.
+	Version int `json:"version"`
+}
+
 // Delivery is the schema of this name in the OpenAPI document.
 type Delivery struct {
 	// The highest attempt number in the log.
@@ -413,6 +444,135 @@ type Event struct {
 	Type string `json:"type"`
 }
 
+// EventType is the schema of this name in the OpenAPI document.
+type EventType struct {
+	// How many events of this version were looked at: some 20 a minute.
+	Checked int `json:"checked"`
+
+	CreatedAt time.Time `json:"created_at"`
+	// Markdown. Empty: none.
+	Description string `json:"description"`
+	// What becomes of a payload that breaks the schema: nothing; it is counted, if it is in a sample; POST /api/events
+	// refuses it, too; or the enqueue functions as well, with the transaction that calls them, by what of the schema
+	// Postgres can evaluate.
+	Enforce string `json:"enforce"`
+	// Feature flags, which hide it and filter nothing.
+	Flags []string `json:"flags"`
+	// What it is listed under. Empty: nothing.
+	Group string `json:"group"`
+
+	Name string `json:"name"`
+	// When an event was last in a sample. Null: none of this version was.
+	SeenAt *time.Time `json:"seen_at"`
+	// Deprecated and archived types are delivered like any other.
+	State string `json:"state"`
+
+	Title string `json:"title"`
+
+	UpdatedAt time.Time `json:"updated_at"`
+	// Of its schema, from 1.
+	Version int `json:"version"`
+	// How many of them broke the schema.
+	Violations int `json:"violations"`
+	// Who it is shown to: everybody, nobody who has none of its flags, or the operator. It decides nothing about
+	// deliveries.
+	Visibility string `json:"visibility"`
+}
+
+// EventTypeChange is the schema of this name in the OpenAPI document.
+type EventTypeChange struct {
+	// guard lets the transaction fail that enqueues a payload of another form.
+	Enforce Change[string] `json:"enforce,omitzero"`
+	// It stops no delivery.
+	State Change[string] `json:"state,omitzero"`
+
+	Visibility Change[string] `json:"visibility,omitzero"`
+}
+
+// EventTypeDetails is the schema of this name in the OpenAPI document.
+type EventTypeDetails struct {
+	// How many events of this version were looked at: some 20 a minute.
+	Checked int `json:"checked"`
+
+	CreatedAt time.Time `json:"created_at"`
+	// Markdown. Empty: none.
+	Description string `json:"description"`
+	// What becomes of a payload that breaks the schema: nothing; it is counted, if it is in a sample; POST /api/events
+	// refuses it, too; or the enqueue functions as well, with the transaction that calls them, by what of the schema
+	// Postgres can evaluate.
+	Enforce string `json:"enforce"`
+	// Payloads.
+	Examples []json.RawMessage `json:"examples"`
+	// Feature flags, which hide it and filter nothing.
+	Flags []string `json:"flags"`
+	// What it is listed under. Empty: nothing.
+	Group string `json:"group"`
+	// What the enqueue functions hold the event against: a jsonpath. Empty: nothing.
+	Guard string `json:"guard"`
+
+	Name string `json:"name"`
+	// Since when checked and violations count. Null: nothing is counted.
+	SampledSince *time.Time `json:"sampled_since"`
+	// The payload's, of JSON Schema 2020-12, which stands alone.
+	Schema json.RawMessage `json:"schema"`
+	// When an event was last in a sample. Null: none of this version was.
+	SeenAt *time.Time `json:"seen_at"`
+	// Deprecated and archived types are delivered like any other.
+	State string `json:"state"`
+	// How many endpoints get events of this type, unless their filters keep them from it. 1000: so many, or more.
+	Subscribers int `json:"subscribers"`
+
+	Title string `json:"title"`
+
+	UpdatedAt time.Time `json:"updated_at"`
+	// Of its schema, from 1.
+	Version int `json:"version"`
+	// Newest first, 100 at most.
+	Versions []EventTypeVersion `json:"versions"`
+	// The last event in a sample that broke the schema. Absent: none did.
+	Violation *Finding `json:"violation"`
+	// How many of them broke the schema.
+	Violations int `json:"violations"`
+	// Who it is shown to: everybody, nobody who has none of its flags, or the operator. It decides nothing about
+	// deliveries.
+	Visibility string `json:"visibility"`
+	// What IfMatch takes, so that a change is refused if there was another one since. Only in answers with one of them;
+	// empty in lists.
+	ETag string `json:"-"`
+}
+
+func (v *EventTypeDetails) setETag(tag string) { v.ETag = tag }
+
+// EventTypeVersion is the schema of this name in the OpenAPI document.
+type EventTypeVersion struct {
+	// Whether receivers of the version before may have been broken by it.
+	Breaking bool `json:"breaking"`
+
+	CreatedAt time.Time `json:"created_at"`
+	// Why, in the words of who pushed it. Empty: nothing was said.
+	Note string `json:"note"`
+
+	Version int `json:"version"`
+}
+
+// EventTypeVersionDetails is the schema of this name in the OpenAPI document.
+type EventTypeVersionDetails struct {
+	// Whether receivers of the version before may have been broken by it.
+	Breaking bool `json:"breaking"`
+	// What differs from the version before. Of the first, nothing.
+	Changes []TypeDifference `json:"changes"`
+
+	CreatedAt time.Time `json:"created_at"`
+	// Payloads.
+	Examples []json.RawMessage `json:"examples"`
+	// Why, in the words of who pushed it. Empty: nothing was said.
+	Note string `json:"note"`
+	// The payload's, of JSON Schema 2020-12, which stands alone.
+	Schema json.RawMessage `json:"schema"`
+
+	Version int `json:"version"`
+}
+
 // FilterPreview is the schema of this name in the OpenAPI document.
 type FilterPreview struct {
 	// How many events were looked at: the tenant's last ones, at most 100, without test events.
@@ -436,6 +596,15 @@ type FilterTrial struct {
 	Labels []string `json:"labels,omitzero"`
 	// Whose events. Absent: the tenant's that the key is bound to.
 	TenantID string `json:"tenant_id,omitzero"`
+}
+
+// Finding is the schema of this name in the OpenAPI document.
+type Finding struct {
+	EventID string `json:"event_id"`
+	// Where in the payload, as a JSON pointer (RFC 6901).
+	Pointer string `json:"pointer"`
+	// How: nothing of the payload is repeated.
+	Problem string `json:"problem"`
 }
 
 // Findings is the schema of this name in the OpenAPI document.
@@ -590,6 +759,20 @@ type LiveSecret struct {
 type NewBatch struct {
 	// The events, at most 1,000 by default and 8 MiB together.
 	Events []NewEvent `json:"events"`
+}
+
+// NewCatalog is the schema of this name in the OpenAPI document.
+type NewCatalog struct {
+	// Also if receivers that were right may not be any more. Else 409.
+	AllowBreaking *bool `json:"allow_breaking,omitzero"`
+	// OpenAPI 3.1 with webhooks: each is an event type. At most 8 MiB, 2,000 types, and 512 KiB a type.
+	Document json.RawMessage `json:"document"`
+	// Say what differs, and do nothing.
+	DryRun *bool `json:"dry_run,omitzero"`
+	// Why, for the versions that it makes.
+	Note *string `json:"note,omitzero"`
+	// Archive the types that the document does not have. Else they stay as they are.
+	Prune *bool `json:"prune,omitzero"`
 }
 
 // NewCode is the schema of this name in the OpenAPI document.
@@ -1116,6 +1299,33 @@ type Tested struct {
 	TLSUs *int `json:"tls_us"`
 
 	Trigger string `json:"trigger"`
+}
+
+// TypeDifference is the schema of this name in the OpenAPI document.
+type TypeDifference struct {
+	Breaking bool `json:"breaking"`
+
+	Pointer string `json:"pointer"`
+
+	What string `json:"what"`
+}
+
+// UndescribedType is the schema of this name in the OpenAPI document.
+type UndescribedType struct {
+	// How many were in samples, which take some 20 of a type a minute.
+	Events int `json:"events"`
+	// When one was last in a sample.
+	SeenAt time.Time `json:"seen_at"`
+	// When one was first in a sample.
+	Since time.Time `json:"since"`
+
+	Type string `json:"type"`
+}
+
+// UndescribedTypes is the schema of this name in the OpenAPI document.
+type UndescribedTypes struct {
+	// Last seen first, 100 at most.
+	Types []UndescribedType `json:"types"`
 }
 
 // Usage is the schema of this name in the OpenAPI document.

@@ -52,7 +52,7 @@ func setup(t *testing.T) *bundle {
 
 	cfg := api.DefaultConfig()
 	cfg.Pool, cfg.Keyring, cfg.Access.APIKey, cfg.Version = pool, keyring, adminKey, "test"
-	cfg.Checks = api.Checks{URL: client.CheckURL, Schema: func(context.Context) error { return nil }}
+	cfg.Checks.URL, cfg.Checks.Schema = client.CheckURL, func(context.Context) error { return nil }
 	server, err := api.New(cfg)
 	require.NoError(t, err)
 	listener := httptest.NewUnstartedServer(server)

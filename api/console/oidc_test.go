@@ -157,7 +157,7 @@ func TestPeoplesSessionsEnd(t *testing.T) {
 		current := func(provider []byte) int {
 			keyring, cfg := newKeyring(t), api.DefaultConfig()
 			cfg.Pool, cfg.Keyring, cfg.Access.APIKey, cfg.Access.Provider = b.pool, keyring, adminKey, provider
-			cfg.Checks = api.Checks{URL: checkURL, Schema: noCheck}
+			cfg.Checks.URL, cfg.Checks.Schema = checkURL, noCheck
 			other, err := api.New(cfg)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, other.Close(t.Context())) }()

@@ -93,6 +93,13 @@ func tried(w world) map[string]map[string]string {
 		"POST /console/tenants/{tenant}/delete": nil, // TestTenantFormConflict
 		"POST /console/tenants/{tenant}/erase":  nil, // TestTenantOrders
 
+		"GET /console/event-types": {
+			"event types": "/console/event-types", "no event type matches": "/console/event-types?group=nothing",
+		},
+		"GET /console/event-types/{type}":       {"event type": "/console/event-types/customer.created", "event type with an example": "/console/event-types/invoice.paid"},
+		"GET /console/event-types/{type}/edit":  {"change event type": "/console/event-types/invoice.paid/edit"},
+		"POST /console/event-types/{type}/edit": nil, // TestEventTypePages
+
 		"GET /console/operations": {
 			"operations": "/console/operations", "no operation matches": "/console/operations?tenant=nobody",
 		},
@@ -163,6 +170,16 @@ func answered(w world) (list []formView) {
 	return list
 }
 
+// publicPages are those of api/public, for everybody.
+func publicPages() []view {
+	return []view{
+		{"public catalogue", "/catalog", http.StatusOK},
+		{"public type", "/catalog/invoice.paid", http.StatusOK},
+		{"public type that is deprecated", "/catalog/customer.created", http.StatusOK},
+		{"no public type", "/catalog/no.type", http.StatusNotFound},
+	}
+}
+
 // order is what a script is to look at.
 type order struct {
 	Base  string `json:"base"`
@@ -224,6 +241,7 @@ func TestPages(t *testing.T) {
 	w := b.seed()
 	b.administer(&w)
 	b.note()
+	b.describe()
 	w.erasure = b.maintain()
 	pages := tried(w)
 	o := order{Base: b.base, Key: adminKey, Looks: looks(), Shots: shots()}
@@ -241,6 +259,7 @@ func TestPages(t *testing.T) {
 	}
 	require.Len(t, pages, len(b.console.Patterns()), "a path without a page")
 	o.Answers = answered(w)
+	o.Pages = append(o.Pages, publicPages()...)
 
 	var found []string
 	drive(t, "pages.mjs", o, &found)
@@ -259,6 +278,8 @@ func TestPagesWithNothing(t *testing.T) {
 			{"no deliveries", "/console/deliveries", 200},
 			{"no endpoints", "/console/endpoints", 200},
 			{"no operations", "/console/operations", 200},
+			{"no event types", "/console/event-types", 200},
+			{"empty public catalogue", "/catalog", 200},
 			{"no entry", "/console/tenants/acme", 200},
 			{"no right", "/console/keys", 403},
 			{"no right to a form", "/console/endpoints/new", 403},

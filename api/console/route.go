@@ -46,7 +46,17 @@ func (c *Console) pages() []page {
 		{"GET /console/live", "Live", showLive, false},
 		{"GET /console/live/stream", "Live", streamLive, false},
 		{"GET /console/", "", notFound, false},
-	}, tenants(), administration())
+	}, tenants(), eventTypes(), administration())
+}
+
+// eventTypes are the pages of the catalogue.
+func eventTypes() []page {
+	return []page{
+		{"GET /console/event-types", "Event types", listEventTypes, false},
+		{"GET /console/event-types/{type}", "Event types", showEventType, false},
+		{"GET /console/event-types/{type}/edit", "Event types", editEventType, false},
+		{"POST /console/event-types/{type}/edit", "Event types", saveEventType, false},
+	}
 }
 
 // tenants are the pages of tenants, with an entry or without.
@@ -98,6 +108,7 @@ func (c *Console) navigation(section string, who web.Session) []web.NavGroup {
 		item("Deliveries", "send", "/console/deliveries"),
 		item("Endpoints", "endpoint", "/console/endpoints"),
 		item("Tenants", "people", "/console/tenants"),
+		item("Event types", "book", "/console/event-types"),
 		item("Live", "live", "/console/live"),
 		item("Operations", "again", "/console/operations"),
 	}}}

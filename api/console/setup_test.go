@@ -19,6 +19,7 @@ import (
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/api/client"
 	"github.com/outhook/outhook/api/console"
+	"github.com/outhook/outhook/api/public"
 	"github.com/outhook/outhook/internal/apikey"
 	"github.com/outhook/outhook/internal/dbtest"
 	"github.com/outhook/outhook/internal/oidc"
@@ -69,8 +70,10 @@ func startOn(t *testing.T, pool *pgxpool.Pool, server *httptest.Server, people *
 	cfg := api.DefaultConfig()
 	cfg.Pool, cfg.Keyring, cfg.Console = b.pool, newKeyring(t), b.console
 	cfg.UI = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
-	cfg.Checks = api.Checks{URL: checkURL, Schema: noCheck}
+	cfg.Checks.URL, cfg.Checks.Schema = checkURL, noCheck
 	cfg.Access.APIKey, cfg.Version = adminKey, "test"
+	cfg.Catalog, err = public.New(pool, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	require.NoError(t, err)
 	for _, change := range changes {
 		change(&cfg)
 	}

@@ -75,6 +75,22 @@ func (b *bundle) spread(i int, text string) []textPage {
 		VALUES ($1, $2, 1, now(), 1, 'unknown', NULL, $3::text, $3, jsonb_build_object($3::text, $3::text), jsonb_build_object($3::text, $3::text), $3)`,
 		event.ID, endpoint.ID, text)
 
+	described, err := json.Marshal(map[string]any{"dry_run": false, "note": text, "document": map[string]any{
+		"openapi": "3.1.0", "info": map[string]any{"title": text, "version": text}, "webhooks": map[string]any{
+			fmt.Sprintf("text.n%d", i): map[string]any{
+				"summary": text, "description": text, "x-outhook-group": text, "post": map[string]any{"requestBody": map[string]any{
+					"content": map[string]any{"application/json": map[string]any{
+						"schema":  map[string]any{"properties": map[string]any{"m": map[string]any{"description": text, "const": text}}},
+						"example": map[string]any{"m": text},
+					}},
+				}},
+			},
+		},
+	}})
+	require.NoError(b.t, err)
+	_, err = b.api.PushCatalog(ctx, client.NewCatalog{}, client.PushCatalogParams{}, client.WithBody(described))
+	require.NoError(b.t, err, text)
+
 	_, shown, _ := strings.Cut(raw, `:["`)
 	name := func(what string) string { return fmt.Sprintf("%s %d", what, i) }
 	return []textPage{
@@ -82,6 +98,8 @@ func (b *bundle) spread(i int, text string) []textPage {
 		{name("endpoint"), "/console/endpoints/" + endpoint.ID, []string{text}},
 		{name("delivery"), "/console/deliveries/" + event.ID + "/" + endpoint.ID, []string{text}},
 		{name("tenant"), web.TenantHref(text), []string{text}},
+		{name("event type"), web.EventTypeHref(fmt.Sprintf("text.n%d", i)), []string{text}},
+		{name("public type"), fmt.Sprintf("/catalog/text.n%d", i), []string{text}},
 		{name("entry"), web.TenantHref(text) + "/edit", []string{text}},
 		{name("find"), "/console/find?" + url.Values{"q": {text + "x"}}.Encode(), []string{text + "x"}},
 		{name("filter"), "/console/deliveries?" + url.Values{"tenant": {text}, "type": {"a"}}.Encode(), []string{text}},

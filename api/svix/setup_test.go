@@ -39,7 +39,7 @@ func setup(t *testing.T, changes ...func(*api.Config)) *bundle {
 	cfg := api.DefaultConfig()
 	cfg.Pool, cfg.Keyring, cfg.Svix, cfg.Access.APIKey = b.pool, keyring, true, adminKey
 	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	cfg.Checks = api.Checks{URL: checkURL, Schema: func(context.Context) error { return nil }}
+	cfg.Checks.URL, cfg.Checks.Schema = checkURL, func(context.Context) error { return nil }
 	for _, change := range changes {
 		change(&cfg)
 	}

@@ -26,6 +26,8 @@ type cli struct {
 
 	Endpoints  endpointsCmd  `cmd:"" group:"api" help:"Create, list, show, change, test and delete endpoints."`
 	Tenants    tenantsCmd    `cmd:"" group:"api" help:"Note, list and show names, contacts and data of tenants."`
+	Catalog    catalogCmd    `cmd:"" group:"api" help:"Push, pull, list and show what events there are, with their schemas."`
+	Trigger    triggerCmd    `cmd:"" group:"api" help:"Send an event that is an example of the catalogue."`
 	Apply      applyCmd      `cmd:"" group:"api" help:"Create, change or leave the endpoints of a YAML file as it says."`
 	Import     importCmd     `cmd:"" group:"api" help:"Copy what you have elsewhere."`
 	Events     eventsCmd     `cmd:"" group:"api" help:"Send, list and show events."`

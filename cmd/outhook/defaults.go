@@ -17,8 +17,10 @@ func defaults(cfg server.Config) kong.Vars {
 	vars := kong.Vars{
 		"listen":         cfg.Listen,
 		"metrics_listen": cfg.Telemetry.MetricsListen,
+		"catalog":        catalogShown(cfg.Catalog),
 		"console":        strconv.FormatBool(cfg.Console),
 		"river_ui":       strconv.FormatBool(cfg.RiverUI),
+		"unknown_types":  unknownTypes(cfg.API.Limits.KnownTypes),
 		"unique_urls":    strconv.FormatBool(cfg.API.Limits.UniqueURLs),
 		"egress_ports":   ports(cfg.Egress.Ports),
 		"retention":      days(cfg.Jobs.Retention.Keep).String(),
@@ -76,6 +78,32 @@ func shortList(list []time.Duration) string {
 		texts[i] = short(d)
 	}
 	return strings.Join(texts, ",")
+}
+
+// What becomes of events whose types are not in the catalogue.
+const (
+	unknownAllow  = "allow"
+	unknownReject = "reject"
+)
+
+// Who is shown the catalogue.
+const (
+	catalogOff    = "off"
+	catalogPublic = "public"
+)
+
+func catalogShown(public bool) string {
+	if public {
+		return catalogPublic
+	}
+	return catalogOff
+}
+
+func unknownTypes(known bool) string {
+	if known {
+		return unknownReject
+	}
+	return unknownAllow
 }
 
 // short writes a duration without the zeros that Go writes: 1h, and not 1h0m0s.

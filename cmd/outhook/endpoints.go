@@ -284,12 +284,16 @@ func (e *endpointsDeleteCmd) Run(c *command) error {
 	return nil
 }
 
-type endpointsTestCmd struct{ endpointArg }
+type endpointsTestCmd struct {
+	endpointArg
+
+	Type string `help:"Send the catalogue's first example of this event type."`
+}
 
 // Run sends a test event; it exits 1 unless the attempt succeeded.
 func (e *endpointsTestCmd) Run(c *command) error {
 	a, err := ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.Tested, error) {
-		return api.TestEndpoint(c.ctx, e.ID, client.TestEndpointParams{TenantID: e.Tenant}, o)
+		return api.TestEndpoint(c.ctx, e.ID, client.TestEndpointParams{TenantID: e.Tenant, EventType: e.Type}, o)
 	}, showTest)
 	if err == nil && a.Outcome != "succeeded" {
 		return exitError(exitFailed)

@@ -53,18 +53,23 @@ func (e *eventsSendCmd) Run(c *command) error {
 	_, err = ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.Stored, error) {
 		return api.CreateEvent(c.ctx, event, client.CreateEventParams{}, o)
 	}, func(w io.Writer, v *client.Stored) {
-		what := fmt.Sprintf("stored with %d deliveries", v.DeliveryCount)
-		switch {
-		case v.Duplicate && e.IdempotencyKey != "": // without it, the earlier one is ours, and its answer got lost
+		what := storedWith(v)
+		if v.Duplicate && e.IdempotencyKey != "" { // without it, the earlier one is ours, and its answer got lost
 			what = "a duplicate: an earlier event has this idempotency key"
-		case v.DeliveryCount == 1:
-			what = "stored with 1 delivery"
-		case v.DeliveryCount == 0:
-			what = "stored; no endpoint of the tenant is subscribed to this type"
 		}
 		fmt.Fprintf(w, "%s  %s\n", v.ID, what)
 	})
 	return err
+}
+
+func storedWith(v *client.Stored) string {
+	switch v.DeliveryCount {
+	case 0:
+		return "stored; no endpoint of the tenant is subscribed to this type"
+	case 1:
+		return "stored with 1 delivery"
+	}
+	return fmt.Sprintf("stored with %d deliveries", v.DeliveryCount)
 }
 
 func (e *eventsSendCmd) payload() (data []byte, err error) {

@@ -50,10 +50,14 @@ type serverFlags struct {
 
 	UniqueURLs bool `name:"unique-urls" env:"OUTHOOK_UNIQUE_URLS" default:"${unique_urls}" help:"Refuse a second endpoint of a tenant with the same URL, which would get every event twice."`
 
+	UnknownTypes string `env:"OUTHOOK_UNKNOWN_TYPES" default:"${unknown_types}" enum:"allow,reject" help:"Whether the API takes events whose types are not in the catalogue: allow or reject."`
+
 	MaxPayloadBytes int  `env:"OUTHOOK_MAX_PAYLOAD_BYTES" default:"${max_payload_bytes}" help:"The largest payload that the API takes; the database takes at most 262144."`
 	ResponseBytes   int  `env:"OUTHOOK_RESPONSE_BYTES" default:"${response_bytes}" help:"How much of an answer's body is kept with the attempt; at most 16384."`
 	RiverUI         bool `name:"river-ui" env:"OUTHOOK_RIVER_UI" default:"${river_ui}" negatable:"" help:"Serve River UI at /riverui/."`
 	Console         bool `env:"OUTHOOK_CONSOLE" default:"${console}" negatable:"" help:"Serve the console at /console: events, deliveries, endpoints and what to do about them, for whoever has a key that may read."`
+
+	Catalog string `env:"OUTHOOK_CATALOG" default:"${catalog}" enum:"off,public" help:"Who is shown the catalogue of event types at /catalog: nobody (off) or everybody, without a key (public)."`
 
 	SvixAPI string `name:"svix-api" env:"OUTHOOK_SVIX_API" default:"auto" enum:"auto,true,false" help:"Answer the calls of Svix's SDKs at /svix/api/v1 (docs/svix.md). auto: not in serve, and in dev."`
 
@@ -73,7 +77,7 @@ type serverFlags struct {
 func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 	cfg := server.DefaultConfig()
 	cfg.Version, cfg.Logger, cfg.Notify = version(), logger, warn(logger)
-	cfg.RiverUI, cfg.Console = f.RiverUI, f.Console
+	cfg.RiverUI, cfg.Console, cfg.Catalog = f.RiverUI, f.Console, f.Catalog == catalogPublic
 	if cfg.Telemetry.MetricsListen = f.MetricsListen; f.MetricsListen == noMetrics {
 		cfg.Telemetry.MetricsListen = ""
 	}
@@ -118,7 +122,7 @@ func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 func (f serverFlags) setAPI(cfg *api.Config) {
 	cfg.Access.APIKey = f.APIKey
 	cfg.Limits.MaxPayloadBytes, cfg.Limits.MaxEndpoints = f.MaxPayloadBytes, f.MaxEndpoints
-	cfg.Limits.UniqueURLs = f.UniqueURLs
+	cfg.Limits.UniqueURLs, cfg.Limits.KnownTypes = f.UniqueURLs, f.UnknownTypes == unknownReject
 	cfg.Svix = f.SvixAPI != "false"
 	cfg.Access.RateLimit = f.RateLimit
 	cfg.Access.FailedLogins = f.FailedLogins

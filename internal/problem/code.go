@@ -47,6 +47,7 @@ const (
 	OperationOver       Code = "operation_over"
 	TwoSecretsLive      Code = "two_secrets_live"
 	SecretLive          Code = "secret_live"
+	BreakingChange      Code = "breaking_change"
 
 	PreconditionFailed Code = "precondition_failed"
 
@@ -57,6 +58,9 @@ const (
 	InvalidRequest       Code = "invalid_request"
 	TooManyDeliveries    Code = "too_many_deliveries"
 	AnswerTooLarge       Code = "answer_too_large"
+	SchemaViolated       Code = "schema_violated"
+	TypeUnknown          Code = "event_type_unknown"
+	CatalogFull          Code = "catalog_full"
 
 	RateLimited       Code = "rate_limited"
 	TooManyGuesses    Code = "too_many_guesses"
@@ -133,6 +137,10 @@ var kinds = []Kind{
 		"which ends the older one now."},
 	{SecretLive, 409, "This secret signs already: give another, or leave it out to get a new one."},
 
+	{BreakingChange, 409, "The document changes event types so that receivers that were right may not be any more: " +
+		"`errors` says which, and how. Nothing was done: give the change a new event type, or say " +
+		"`\"allow_breaking\": true`."},
+
 	{PreconditionFailed, 412, "The endpoint is not as `If-Match` or `If-None-Match` wants it: somebody changed, made or " +
 		"deleted it meanwhile. Nothing was done: get it again, and repeat the request with its ETag."},
 
@@ -147,6 +155,12 @@ var kinds = []Kind{
 		"fewer events at a time."},
 	{AnswerTooLarge, 422, "The answer is larger than is stored for an Idempotency-Key. Nothing was done: ask for less " +
 		"at a time."},
+
+	{SchemaViolated, 422, "The payload breaks the schema of its event type, which the catalogue says to `reject`: " +
+		"`errors` says where, as a JSON pointer, and how. Nothing was stored."},
+	{TypeUnknown, 422, "The event's type is not in the catalogue, and the server wants it to be " +
+		"(`OUTHOOK_UNKNOWN_TYPES=reject`). Nothing was stored."},
+	{CatalogFull, 422, "The catalogue would have more event types than it may, or take more room. Nothing was done."},
 
 	{RateLimited, 429, "The key, or all keys together, send more requests than they may: wait for Retry-After."},
 	{TooManyGuesses, 429, "Your address has tried too many keys that are not valid: wait for Retry-After. A valid " +

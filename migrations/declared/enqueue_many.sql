@@ -65,6 +65,9 @@ BEGIN
             AND outhook.labels_problem(marks[1]) IS NULL AND outhook.headers_problem(heads[1]) IS NULL)
         AND (dues IS NULL OR cardinality(dues) = 1 AND array_ndims(dues) = 1 AND outhook.deliver_at_problem(dues[1]) IS NULL) THEN
         docs := outhook.parse_payloads(texts);
+        IF EXISTS (SELECT FROM outhook.event_types AS t WHERE t.name = names[1] AND t.guard IS NOT NULL) THEN
+            PERFORM outhook.check_guards(names, docs);
+        END IF;
         index := 0;
         event_id := outhook.uuid_v7(began);
         created_at := outhook.uuid_v7_time(event_id);
@@ -83,6 +86,9 @@ BEGIN
     -- What labels and filters leave out is told apart only where it matters.
     IF large AND (SELECT sum(s.n) FROM unnest(outhook.fan_out_sizes(tenants, names, docs, marks)) AS s (n)) > most::integer THEN
         RAISE EXCEPTION 'the events have more than % deliveries', most USING ERRCODE = 'OH001';
+    END IF;
+    IF EXISTS (SELECT FROM outhook.event_types AS t WHERE t.name = ANY (names) AND t.guard IS NOT NULL) THEN
+        PERFORM outhook.check_guards(names, docs);
     END IF;
     FOR i IN 0..n - 1 LOOP
         ids[i + 1] := outhook.uuid_v7(began, i);

@@ -47,6 +47,11 @@ type Config struct {
 	// Defaults to true.
 	Console bool
 
+	// Catalog says whether the API serves what is public of the catalogue of event types at /catalog, to everybody.
+	//
+	// Defaults to false.
+	Catalog bool
+
 	// People is the identity provider that lets people into the console with OpenID Connect.
 	//
 	// Defaults to nil: they log in with API keys alone.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/api/console"
+	"github.com/outhook/outhook/api/public"
+	"github.com/outhook/outhook/api/ready"
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/oidc"
 	"github.com/outhook/outhook/jobs/reconcile"
@@ -70,6 +72,11 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, reg prometheus
 			cfg.Access.Provider = s.cfg.People.Fingerprint()
 		}
 	}
+	if s.cfg.Catalog {
+		if cfg.Catalog, err = public.New(pool, s.cfg.Logger); err != nil {
+			return nil, nil, err
+		}
+	}
 	if s.api, err = api.New(cfg); err != nil { //nolint:contextcheck // its groups live until Close
 		return nil, nil, fmt.Errorf("configuring the API: %w", err)
 	}
@@ -79,7 +86,7 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, reg prometheus
 
 // watchReady makes the checks of /readyz for the metrics, again and again until ctx ends.
 func (s *Server) watchReady(ctx context.Context) {
-	tick := time.NewTicker(api.ReadyInterval)
+	tick := time.NewTicker(ready.Interval)
 	defer tick.Stop()
 
 	for {
