@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/problem"
@@ -158,11 +159,14 @@ func (v *visit) decode(in any) error {
 	if err != nil {
 		return problem.New(problem.BodyIncomplete, "the body ended before it was complete")
 	}
+
+	err = json.Unmarshal(body, in)
+	if err == nil && utf8.Valid(body) && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+		return nil // it was scanned once: a payload may be long
+	}
 	if _, err := strictjson.ParseObject(body); err != nil {
 		return err
 	}
-
-	err = json.Unmarshal(body, in)
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return problem.Invalid("body."+wrong.Field, "is of the wrong type")
 	}
