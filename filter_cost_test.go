@@ -16,7 +16,7 @@ import (
 
 // An event that one of 100 filters wants costs at most 1.3 times one that goes to one endpoint without any: the median of
 // pairs of runs in turn, each of transactions of one event.
-func TestFiltersThatWantNothingAreCheap(t *testing.T) {
+func TestFiltersThatWantNothingAreCheap(t *testing.T) { //nolint:paralleltest // it measures
 	if os.Getenv("OUTHOOK_TEST_LOAD") != "all" {
 		t.Skip("it wants a quiet machine: set OUTHOOK_TEST_LOAD=all, as .ci/full does")
 	}
