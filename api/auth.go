@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/google/uuid"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/apikey"
+	"github.com/outhook/outhook/internal/guess"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -67,6 +69,13 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// newGuesses returns what limits how many wrong keys an address may try.
+func newGuesses(cfg Config, address func(*http.Request) netip.Addr) *guess.Guesses {
+	return guess.New(guess.Config{
+		PerMinute: cfg.Access.FailedLogins, Address: address, Proxied: len(cfg.Access.TrustedProxies) > 0, Logger: cfg.Logger,
+	})
+}
+
 // bearer returns the key of a header "Authorization: Bearer <key>", or "". The scheme's case has no meaning (RFC 9110,
 // section 11.1).
 func bearer(h http.Header) string {
@@ -94,7 +103,7 @@ func (s *Server) login(ctx context.Context, key string) (principal, error) {
 		found.hash = sum
 		return found, err
 	}
-	return principal{}, s.guesses.note(ctx, requestOf(ctx).http, sum)
+	return principal{}, s.guesses.Note(ctx, requestOf(ctx).http, sum)
 }
 
 // findKey returns the principal of a key that is valid at this moment, else the zero value. Comparing hashes in

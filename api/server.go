@@ -19,6 +19,7 @@ import (
 	"github.com/outhook/outhook/api/ready"
 	"github.com/outhook/outhook/api/svix"
 	"github.com/outhook/outhook/internal/batch"
+	"github.com/outhook/outhook/internal/guess"
 	"github.com/outhook/outhook/internal/idempotency"
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/limit"
@@ -43,8 +44,8 @@ type Server struct {
 	answers   *idempotency.Store // to requests with an Idempotency-Key
 	checker   *eventtype.Checker // of events, by the catalogue
 
-	active        atomic.Int64 // requests that are being served
-	guesses       *guesses     // nil: not limited
+	active        atomic.Int64   // requests that are being served
+	guesses       *guess.Guesses // nil: not limited
 	shares        *share.Shares
 	rates         *limit.Buckets[uuid.UUID]
 	clientAddress func(*http.Request) netip.Addr
