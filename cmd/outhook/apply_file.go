@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/cmd/outhook/internal/yamlvalue"
 )
 
 const (
@@ -157,12 +157,12 @@ func applyMembers() []string {
 
 func (f *applyFile) readEntry(node *yaml.Node, left *int, getenv func(string) string) applyEntry {
 	e := applyEntry{line: node.Line, lines: map[string]int{}}
-	r := nodeReader{left: left, lines: e.lines}
-	value, fault := r.value(node)
+	r := yamlvalue.Reader{Left: left, Lines: e.lines}
+	value, fault := r.Value(node)
 	members, isMapping := value.(map[string]any)
 	switch {
 	case fault != nil:
-		e.refuse(f.at(fault.line), fault.message)
+		e.refuse(f.at(fault.Line), printable(fault.Message))
 	case !isMapping:
 		e.refuse(f.at(e.line), "an endpoint must be a mapping of its members")
 	}
@@ -248,126 +248,6 @@ func (f *applyFile) refuseDoubles() {
 }
 
 func (e *applyEntry) refuse(at, message string) { e.refused = append(e.refused, at+": "+message) }
-
-// nodeFault is what can't be read in a file.
-type nodeFault struct {
-	line    int
-	message string
-}
-
-// nodeReader makes values as encoding/json has them of YAML's. Texts keep their bytes, dates too.
-type nodeReader struct {
-	left  *int           // how many nodes there may be yet
-	lines map[string]int // gets the line of each member of the first mapping
-}
-
-func (r *nodeReader) value(n *yaml.Node) (any, *nodeFault) {
-	if *r.left--; *r.left < 0 {
-		return nil, &nodeFault{n.Line, "the file's aliases make it too large"}
-	}
-
-	switch n.Kind {
-	case yaml.AliasNode:
-		return r.value(n.Alias)
-	case yaml.MappingNode:
-		return r.mapping(n)
-	case yaml.SequenceNode:
-		list := make([]any, 0, len(n.Content))
-		for _, item := range n.Content {
-			v, fault := r.value(item)
-			if fault != nil {
-				return nil, fault
-			}
-			list = append(list, v)
-		}
-		return list, nil
-	case yaml.ScalarNode, yaml.DocumentNode:
-	}
-	return scalar(n)
-}
-
-func scalar(n *yaml.Node) (any, *nodeFault) {
-	switch n.ShortTag() {
-	case "!!str", "!!timestamp":
-		return n.Value, nil
-	case "!!null":
-		return nil, nil //nolint:nilnil // null is a value
-
-	case "!!int", "!!float", "!!bool":
-		if json.Valid([]byte(n.Value)) {
-			return json.RawMessage(n.Value), nil // a number's digits
-		}
-		var v any
-		if err := n.Decode(&v); err == nil {
-			if data, err := json.Marshal(v); err == nil {
-				return json.RawMessage(data), nil
-			}
-		}
-	}
-	return nil, &nodeFault{n.Line, "this is no text, number, truth value or null"}
-}
-
-// mapping reads a mapping. What << merges into it gives way to its own members.
-func (r *nodeReader) mapping(n *yaml.Node) (any, *nodeFault) {
-	lines := r.lines
-	r.lines = nil // those below are not members of the endpoint
-	m, merged := map[string]any{}, map[string]any{}
-
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
-		v, fault := r.value(n.Content[i+1])
-		switch {
-		case fault != nil:
-			return nil, fault
-		case key.ShortTag() == "!!merge":
-			if !mergeInto(merged, v) {
-				return nil, &nodeFault{key.Line, "<< takes a mapping, or a list of them"}
-			}
-			continue
-		case key.Kind != yaml.ScalarNode:
-			return nil, &nodeFault{key.Line, "a name must be a text"}
-		}
-
-		if _, double := m[key.Value]; double {
-			return nil, &nodeFault{key.Line, printable(key.Value) + " is given twice"}
-		}
-		m[key.Value] = v
-		if lines != nil {
-			lines[key.Value] = key.Line
-		}
-	}
-
-	for name, v := range merged {
-		if _, own := m[name]; own {
-			continue
-		}
-		m[name] = v
-		if lines != nil {
-			lines[name] = n.Line
-		}
-	}
-	return m, nil
-}
-
-// mergeInto adds the members of a mapping, or of a list of them, to those that there are. The first one wins.
-func mergeInto(merged map[string]any, v any) bool {
-	switch v := v.(type) {
-	case map[string]any:
-		for name, member := range v {
-			if _, there := merged[name]; !there {
-				merged[name] = member
-			}
-		}
-		return true
-
-	case []any:
-		return !slices.ContainsFunc(v, func(one any) bool {
-			_, isMapping := one.(map[string]any)
-			return !isMapping || !mergeInto(merged, one)
-		})
-	}
-	return false
-}
 
 // nearest proposes the name that somebody may have meant.
 func nearest(name string, known []string) string {
