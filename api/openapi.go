@@ -130,6 +130,9 @@ func tags() []*huma.Tag {
 // schemaName names the document's schemas by their Go types, unless a type says another name itself. Clients are
 // generated from the document, so a name in it stays when the type's changes.
 func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	if named, ok := reflect.TypeAssert[interface{ SchemaName() string }](reflect.New(t)); ok {
 		return named.SchemaName()
 	}

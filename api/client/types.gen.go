@@ -530,7 +530,7 @@ type EventTypeDetails struct {
 	// Newest first, 100 at most.
 	Versions []EventTypeVersion `json:"versions"`
 	// The last event in a sample that broke the schema. Absent: none did.
-	Violation *Finding `json:"violation"`
+	Violation *SchemaViolation `json:"violation"`
 	// How many of them broke the schema.
 	Violations int `json:"violations"`
 	// Who it is shown to: everybody, nobody who has none of its flags, or the operator. It decides nothing about
@@ -596,15 +596,6 @@ type FilterTrial struct {
 	Labels []string `json:"labels,omitzero"`
 	// Whose events. Absent: the tenant's that the key is bound to.
 	TenantID string `json:"tenant_id,omitzero"`
-}
-
-// Finding is the schema of this name in the OpenAPI document.
-type Finding struct {
-	EventID string `json:"event_id"`
-	// Where in the payload, as a JSON pointer (RFC 6901).
-	Pointer string `json:"pointer"`
-	// How: nothing of the payload is repeated.
-	Problem string `json:"problem"`
 }
 
 // Findings is the schema of this name in the OpenAPI document.
@@ -1120,6 +1111,15 @@ type Rotation struct {
 	OverlapSeconds *int `json:"overlap_seconds,omitzero"`
 	// whsec_ and the base64 of 24 to 64 bytes. Absent: a new one of 32 bytes.
 	Secret *string `json:"secret,omitzero"`
+}
+
+// SchemaViolation is the schema of this name in the OpenAPI document.
+type SchemaViolation struct {
+	EventID string `json:"event_id"`
+	// Where in the payload, as a JSON pointer (RFC 6901).
+	Pointer string `json:"pointer"`
+	// How: nothing of the payload is repeated.
+	Problem string `json:"problem"`
 }
 
 // SecretsOutputBody is the schema of this name in the OpenAPI document.
