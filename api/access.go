@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/share"
 )
@@ -50,11 +51,12 @@ type principal struct {
 	hash      [sha256.Size]byte
 	name      string
 	scope     db.KeyScope
-	tenantID  string     // the tenant that it is bound to; "": all
-	expiresAt *time.Time // nil: never
-	kind      string     // one of those below
-	session   uuid.UUID  // the row of a session or a code; zero: it is a key
-	seal      []byte     // of a session or a code of the bootstrap key, and of a session of a person
+	tenantID  string       // the tenant that it is bound to; "": all
+	expiresAt *time.Time   // nil: never
+	kind      string       // one of those below
+	session   uuid.UUID    // the row of a session or a code; zero: it is a key
+	seal      []byte       // of a session or a code of the bootstrap key, and of a session of a person
+	portal    *grant.Grant // of a session of the portal, and of the code of its link
 }
 
 // What a row of api_keys is. A session is as good as the key that it was made with, and a code makes one, once.
@@ -62,12 +64,32 @@ const (
 	kindKey     = "key"
 	kindSession = "session"
 	kindCode    = "code"
+
+	// A code of a link to the portal becomes the session: its row is the same.
+	kindPortal     = "portal"
+	kindPortalCode = "portal-code"
 )
 
-// may tells whether a route admits the key.
+// mayCall tells whether a route admits the key: by its access, or a session of the portal by what it can do alone.
+func (p principal) mayCall(a access, c grant.Capability) bool {
+	if p.kind == kindPortal {
+		return p.portal.Can(c)
+	}
+	return p.may(a)
+}
+
+// seesPayloads tells whether the key may see payloads, and what receivers have answered.
+func (p principal) seesPayloads() bool {
+	return p.kind != kindPortal || p.portal.Can(grant.SeePayloads)
+}
+
+// may tells whether an access admits the key.
 func (p principal) may(a access) bool {
-	if p.kind == kindCode {
+	switch p.kind {
+	case kindCode:
 		return a == sessionAccess
+	case kindPortal, kindPortalCode:
+		return false
 	}
 
 	// The two that admit most requests, without a list.
@@ -99,6 +121,14 @@ func (p principal) tenant() *string {
 func errForbidden(a access) error {
 	return problem.New(problem.ScopeInsufficient,
 		"this key's scope does not allow this: it takes a key with the scope "+strings.Join(scopeNames(a), " or "))
+}
+
+// errIncapable is the answer for a session of the portal that can't do what a route does.
+func errIncapable(c grant.Capability) error {
+	if c == "" {
+		return problem.New(problem.ScopeInsufficient, "a session of the portal can't do this")
+	}
+	return problem.New(problem.ScopeInsufficient, "this session of the portal lacks the capability "+string(c))
 }
 
 func scopeNames(a access) []string {

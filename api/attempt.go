@@ -13,6 +13,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/cursor"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -72,7 +73,7 @@ func (s *Server) addAttempts() {
 			Tags: []string{tagEvents}, Summary: "List the attempts of an event",
 		},
 		errors: codes{problem.NotFound},
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.listAttempts)
 
 	register(s, route{
@@ -82,7 +83,7 @@ func (s *Server) addAttempts() {
 			Tags: []string{tagDelivery}, Summary: "List the attempts of a delivery",
 		},
 		errors: codes{problem.NotFound},
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.listDeliveryAttempts)
 }
 
@@ -184,7 +185,7 @@ func (s *Server) pageAttempts(
 		}
 		return db.New().ListEventAttempts(ctx, tx, p)
 	}, func(r db.DeliveryAttempt) (attempt, error) {
-		if !bodies {
+		if !bodies || !requestOf(ctx).key.seesPayloads() {
 			r.ResponseBody = nil
 		}
 		return newAttempt(r)

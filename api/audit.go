@@ -16,16 +16,17 @@ import (
 
 // Types of the objects in the audit trail.
 const (
-	objectCatalog   = "catalog"
-	objectDelivery  = "delivery"
-	objectEndpoint  = "endpoint"
-	objectEvent     = "event"
-	objectEventType = "event_type"
-	objectKey       = "key"
-	objectOperation = "operation"
-	objectRiverUI   = "river_ui"
-	objectSession   = "session"
-	objectTenant    = "tenant"
+	objectCatalog       = "catalog"
+	objectDelivery      = "delivery"
+	objectEndpoint      = "endpoint"
+	objectEvent         = "event"
+	objectEventType     = "event_type"
+	objectKey           = "key"
+	objectOperation     = "operation"
+	objectPortalSession = "portal_session"
+	objectRiverUI       = "river_ui"
+	objectSession       = "session"
+	objectTenant        = "tenant"
 )
 
 // operator is what a tenant is shown of a key that is not its own.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/apikey"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/guess"
 	"github.com/outhook/outhook/internal/problem"
 )
@@ -136,7 +138,15 @@ func newPrincipal(row db.UseAPIKeysRow) principal {
 		p.tenantID = *row.TenantID
 	}
 
-	if row.Kind != kindKey {
+	switch row.Kind {
+	case kindKey:
+	case kindPortal, kindPortalCode:
+		// It is the customer's browser, who has limits of its own.
+		p.session, p.portal = row.ID, &grant.Grant{}
+		if err := json.Unmarshal(row.Portal, p.portal); err != nil {
+			return principal{}
+		}
+	default:
 		p.id, p.session = uuid.Nil, row.ID
 		if row.ParentID != nil {
 			p.id = *row.ParentID

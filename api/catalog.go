@@ -9,6 +9,7 @@ import (
 
 	"github.com/outhook/outhook/api/eventtype"
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -49,11 +50,12 @@ func (s *Server) addCatalog() {
 
 	register(s, route{
 		Operation: eventtype.Operation("list-event-types", tagCatalog),
-		access:    readAccess, timeout: s.cfg.Timeouts.Query,
+		access:    readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.listEventTypes)
 	register(s, route{
 		Operation: eventtype.Operation("get-event-type", tagCatalog),
-		errors:    codes{problem.NotFound}, access: readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
+		errors:    codes{problem.NotFound},
+		access:    readAccess, portal: grant.View, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.getEventType)
 	register(s, route{
 		Operation: eventtype.Operation("get-event-type-version", tagCatalog),

@@ -76,6 +76,9 @@ type Config struct {
 	// Catalog is served at /catalog, to everybody, and at /assets if there is no Console. Nil: not served.
 	Catalog http.Handler
 
+	// Portal is the customers' own pages.
+	Portal Portal
+
 	// Version is shown in the documentation.
 	//
 	// Defaults to "dev".
@@ -91,6 +94,17 @@ type Config struct {
 	//
 	// Defaults to nil: they are counted and not shown.
 	Metrics prometheus.Registerer
+}
+
+// Portal says where the portal is, to which POST /api/portal-sessions makes links.
+type Portal struct {
+	// Handler is served at /portal, and at /assets unless the console is. It asks for a session by itself. Nil: there is
+	// no portal.
+	Handler http.Handler
+
+	// PublicURL is the address of this server as browsers see it, like https://webhooks.example.com. Empty: links begin
+	// as the request did that asked for them.
+	PublicURL string
 }
 
 // Checks are what the process that serves the API knows. URL and Schema are required.

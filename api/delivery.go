@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/strictjson"
@@ -85,12 +86,12 @@ func (s *Server) addDeliveries() {
 
 	register(s, route{
 		Operation: operation("list-deliveries", http.MethodGet, "", "List deliveries", shortPages),
-		access:    readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
+		access:    readAccess, portal: grant.View, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.listDeliveries)
 	register(s, route{
 		Operation: operation("get-delivery", http.MethodGet, one, "Get a delivery", ""),
 		errors:    codes{problem.NotFound},
-		access:    readAccess, timeout: s.cfg.Timeouts.Query,
+		access:    readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.getDelivery)
 
 	register(s, route{
@@ -100,7 +101,7 @@ func (s *Server) addDeliveries() {
 		errors: codes{
 			problem.NotFound, problem.DeliveryPending, problem.EventWithdrawn, problem.EndpointGone, problem.PayloadGone,
 		},
-		access: operateAccess, timeout: s.cfg.Timeouts.Query,
+		access: operateAccess, portal: grant.Replay, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
 	}, s.replayDelivery)
 	register(s, route{

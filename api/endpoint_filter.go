@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/strictjson"
@@ -48,7 +49,7 @@ func (s *Server) addFilterPreview() {
 		Operation: endpointOperation("preview-filter", http.MethodPost, "/preview-filter", "Try a filter on past events",
 			"How many of the tenant's last 100 events an endpoint with these event types and this filter would have got. "+
 				"Nothing is stored. It gives up after a second."),
-		access: readAccess, costly: true, timeout: min(previewTimeout, s.cfg.Timeouts.Query),
+		access: readAccess, portal: grant.SeePayloads, costly: true, timeout: min(previewTimeout, s.cfg.Timeouts.Query),
 		body: reflect.TypeFor[filterTrial](), limit: maxSmallBody, ownKeys: true,
 	}, s.previewFilter)
 }

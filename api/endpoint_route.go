@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -14,7 +15,7 @@ func (s *Server) addEndpoints() {
 
 	register(s, route{
 		Operation: endpointOperation("list-endpoints", http.MethodGet, "", "List endpoints, oldest first", ""),
-		access:    readAccess, timeout: s.cfg.Timeouts.Query,
+		access:    readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.listEndpoints)
 
 	got := endpointOperation("get-endpoint", http.MethodGet, "/{id}", "Get an endpoint",
@@ -22,7 +23,8 @@ func (s *Server) addEndpoints() {
 			"If-None-Match to watch those.")
 	got.Responses = map[string]*huma.Response{"304": {Description: "Not Modified: it has an ETag of If-None-Match"}}
 	register(s, route{
-		Operation: got, errors: codes{problem.NotFound}, access: readAccess, timeout: s.cfg.Timeouts.Query,
+		Operation: got, errors: codes{problem.NotFound},
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.getEndpoint)
 
 	register(s, route{
@@ -33,14 +35,15 @@ func (s *Server) addEndpoints() {
 		errors: codes{
 			problem.NotFound, problem.RateLimitLimit, problem.UIDTaken, problem.URLTaken, problem.PreconditionFailed,
 		},
-		access: operateAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
+		access: operateAccess, portal: grant.EditEndpoints, timeout: s.cfg.Timeouts.Query,
+		body: reflect.TypeFor[endpointChange](), limit: maxSmallBody,
 	}, s.patchEndpoint)
 	register(s, route{
 		Operation: endpointOperation("delete-endpoint", http.MethodDelete, "/{id}", "Delete an endpoint",
 			"Erases its secrets and cancels its pending deliveries, in the background. "+
 				"Its past deliveries and attempts stay until the retention ends. Its uid is free again."),
 		errors: codes{problem.NotFound, problem.PreconditionFailed},
-		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
+		access: tenantAccess, portal: grant.EditEndpoints, timeout: s.cfg.Timeouts.Query,
 	}, s.deleteEndpoint)
 	s.addEndpointRevisions()
 	s.addFilterPreview()
@@ -54,7 +57,8 @@ func (s *Server) addNewEndpoints() {
 	register(s, route{
 		Operation: created,
 		errors:    codes{problem.EndpointLimit, problem.RateLimitLimit, problem.UIDTaken, problem.URLTaken},
-		access:    tenantAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
+		access:    tenantAccess, portal: grant.EditEndpoints, timeout: s.cfg.Timeouts.Query,
+		body: reflect.TypeFor[newEndpoint](), limit: maxSmallBody,
 		isolation: s.endpointIsolation(),
 	}, s.postEndpoint)
 

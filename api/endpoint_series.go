@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 )
 
 // maxSeriesEndpoints and maxEndpointSteps bound one answer: rows of a month, with as many workers as usual, are added
@@ -48,7 +49,7 @@ func (s *Server) addEndpointSeries() {
 			Description: "Attempts that ended, as GET /api/stats/series counts them for one. An endpoint that is not there, " +
 				"or not the key's tenant's, is left out.",
 		},
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.getEndpointSeries)
 }
 

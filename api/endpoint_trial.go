@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/share"
 	"github.com/outhook/outhook/jobs/ledger"
@@ -81,7 +82,7 @@ func (s *Server) addTrials() {
 		errors: codes{
 			problem.NotFound, problem.EndpointNotEnabled, problem.TestCancelled, problem.TooManyTests, problem.TestTimeout,
 		},
-		access: operateAccess, timeout: maxHandling, patient: true,
+		access: operateAccess, portal: grant.Test, timeout: maxHandling, patient: true,
 	}, s.testEndpoint)
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/ingest"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
@@ -151,7 +152,7 @@ func (s *Server) addEvents() {
 			OperationID: "list-events", Method: http.MethodGet, Path: "/api/events", Tags: []string{tagEvents},
 			Summary: "List events", Description: "Without payloads. " + shortPages,
 		},
-		access: readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.View, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.listEvents)
 	register(s, route{
 		Operation: huma.Operation{
@@ -159,7 +160,7 @@ func (s *Server) addEvents() {
 			Summary: "Get an event with its payload and deliveries",
 		},
 		errors: codes{problem.NotFound},
-		access: readAccess, timeout: s.cfg.Timeouts.Query, answer: reflect.TypeFor[fullEvent](),
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query, answer: reflect.TypeFor[fullEvent](),
 	}, s.getEvent)
 }
 
@@ -354,6 +355,9 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 	}
 	if head.Headers == nil {
 		head.Headers = map[string]string{}
+	}
+	if !requestOf(ctx).key.seesPayloads() {
+		row.Payload = ""
 	}
 	for i, r := range rows {
 		head.Deliveries[i] = newDelivery(db.GetDeliveryRow(r))

@@ -24,7 +24,7 @@ func setHeaders(c echo.Context, id string) {
 		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 		h.Set(echo.HeaderCacheControl, "no-store")
 		return
-	case isPage(c.Path()): // it has a policy of its own
+	case isPage(c.Path()): // they have a policy of their own
 	default:
 		h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 	}

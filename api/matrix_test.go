@@ -11,6 +11,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/outhook/outhook/api"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 
 // objects are one of each kind, of one tenant.
 type objects struct {
-	tenant, endpoint, event, key, erasure, operation string
+	tenant, endpoint, event, key, erasure, operation, session string
 
 	noted string // the label of a tenant that has an entry
 
@@ -65,7 +67,7 @@ const (
 
 func at(text string) func(objects) string {
 	return func(o objects) string {
-		return strings.NewReplacer("{tenant}", o.tenant, "{noted}", o.noted, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key, "{erasure}", o.erasure, "{operation}", o.operation, "{new}", uuid.NewString()).Replace(text)
+		return strings.NewReplacer("{tenant}", o.tenant, "{noted}", o.noted, "{endpoint}", o.endpoint, "{event}", o.event, "{key}", o.key, "{session}", o.session, "{erasure}", o.erasure, "{operation}", o.operation, "{new}", uuid.NewString()).Replace(text)
 	}
 }
 
@@ -187,6 +189,13 @@ func matrix() map[string]entry {
 		"get-session":         {scopes: read, path: at("/api/sessions/current"), kind: ofSelf},
 		"delete-sessions":     {scopes: read, path: at("/api/sessions"), kind: ofSelf, audited: "session"},
 
+		"create-portal-session": {
+			scopes: tenant, path: at("/api/portal-sessions"), body: at(`{"tenant_id":"{tenant}"}`), kind: ofMaking, audited: "portal_session",
+		},
+		"list-portal-sessions": {scopes: tenant, path: at("/api/portal-sessions"), kind: ofList},
+		"end-portal-session":   {scopes: tenant, path: at("/api/portal-sessions/{session}"), audited: "portal_session"},
+		"end-portal-sessions":  {scopes: tenant, path: at("/api/portal-sessions?tenant_id={tenant}"), kind: ofMaking, audited: "tenant"},
+
 		"pause-deliveries": {
 			scopes: admin, path: at("/api/pauses"), body: at(`{"tenant_id":"{tenant}","reason":"a move"}`), kind: ofMaking, audited: "tenant",
 		},
@@ -224,7 +233,9 @@ type matrixBundle struct {
 
 func setupMatrix(t *testing.T) *matrixBundle {
 	t.Helper()
-	m := &matrixBundle{testBundle: setup(t), cases: map[string]int{}}
+	m := &matrixBundle{
+		testBundle: setup(t, func(cfg *api.Config) { cfg.Portal.Handler = http.NotFoundHandler() }), cases: map[string]int{},
+	}
 	// It stands for the workers: each delivery has its first attempt at once.
 	m.exec(`CREATE FUNCTION outhook.attempt_at_once() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
@@ -252,8 +263,14 @@ func setupMatrix(t *testing.T) *matrixBundle {
 	expired, id := m.newKey("admin", "")
 	m.exec(`UPDATE outhook.api_keys SET expires_at = now() WHERE id = $1`, id)
 	m.dead = []string{"", "wrong", revoked, expired}
-	require.Equal(t, 200, m.do("POST", "/api/catalog", `{"document":{"openapi":"3.1.0","webhooks":{"of.the.matrix":{}}}}`).status)
+	m.describe()
 	return m
+}
+
+// describe puts the event type of the matrix into the catalogue.
+func (m *matrixBundle) describe() {
+	m.t.Helper()
+	require.Equal(m.t, 200, m.do("POST", "/api/catalog", `{"document":{"openapi":"3.1.0","webhooks":{"of.the.matrix":{}}}}`).status)
 }
 
 // newObjects makes one of each kind.
@@ -273,6 +290,8 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 	filter := `{"since":"2026-01-02T03:04:05Z","tenant_id":"` + tenant + `","endpoint_id":"` + o.endpoint + `"}`
 	o.operation = m.requireObject(m.do("POST", "/api/operations", filter), 202)["id"].(string)
 	require.Less(m.t, m.do("PUT", "/api/tenants/"+tenant, `{"name":"`+o.endpoint+`"}`).status, 300)
+	link := m.do("POST", "/api/portal-sessions", `{"tenant_id":"`+tenant+`","label":"`+o.endpoint+`"}`)
+	o.session = m.requireObject(link, 201)["id"].(string)
 	erasure := m.do("DELETE", "/api/tenants/"+tenant+"/data", "") // ordered and, without workers, not carried out
 	o.erasure = m.requireObject(erasure, 202)["id"].(string)
 	return o
@@ -281,7 +300,7 @@ func (m *matrixBundle) newObjects(tenant string) objects {
 func absentObjects() objects {
 	return objects{
 		tenant: foreignTenant, endpoint: uuid.NewString(), uid: "uid-absent", event: uuid.NewString(), key: uuid.NewString(), erasure: uuid.NewString(),
-		operation: uuid.NewString(), noted: "nobody-" + uuid.NewString(),
+		operation: uuid.NewString(), session: uuid.NewString(), noted: "nobody-" + uuid.NewString(),
 	}
 }
 
@@ -415,7 +434,7 @@ func (m *matrixBundle) testOperation(name, method string, e entry) {
 				require.Equal(m.t, string(missing.body), string(r.body), "what is foreign looks as if it did not exist")
 				mixed := objects{
 					tenant: ownTenant, endpoint: foreign.endpoint, event: own.event, key: foreign.key, erasure: foreign.erasure,
-					operation: foreign.operation, noted: foreign.noted,
+					operation: foreign.operation, noted: foreign.noted, session: foreign.session,
 				}
 				if e.path(mixed) != e.path(own) && e.path(mixed) != e.path(foreign) {
 					m.refused(at, 404, func() response { return m.call(h.text, method, e, mixed) })

@@ -63,6 +63,7 @@ func New(cfg Config) (*Server, error) {
 	s.addOperations()
 	s.addKeys()
 	s.addSessions()
+	s.addPortalSessions()
 	s.addAudit()
 	s.addFind()
 	s.addTenantEntries()
@@ -70,6 +71,7 @@ func New(cfg Config) (*Server, error) {
 	s.addCatalog()
 	s.addPages()
 	s.addSvix()
+	s.addPortal()
 
 	if err := s.addDocs(); err != nil {
 		return nil, err

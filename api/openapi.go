@@ -25,6 +25,7 @@ const (
 	tagOperations = "Operations"
 	tagTenants    = "Tenants"
 	tagKeys       = "Keys"
+	tagPortal     = "Portal"
 	tagWorkers    = "Workers"
 	tagPauses     = "Pauses"
 	tagAudit      = "Audit"
@@ -122,6 +123,8 @@ func tags() []*huma.Tag {
 		{Name: tagKeys, Description: "An API key has a scope: admin (everything), tenant (everything with the objects " +
 			"of its tenant), operate (replay, recover, pause, test, and read), publish (only enqueue) or read (only read). " +
 			"Keys of the scopes operate, publish and read may be bound to a tenant too. A session is a key for a browser."},
+		{Name: tagPortal, Description: "Links that open the portal: your customers' own pages, of one tenant each, for as " +
+			"long and as much as the link says. A session is good for the operations with x-portal-capability, if it has that."},
 		{Name: tagAudit, Description: "Who created, changed, replayed, cancelled, deleted or saw what, and when. " +
 			"Enqueueing is not in here: the event is its own record."},
 	}

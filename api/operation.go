@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 	joboperation "github.com/outhook/outhook/jobs/operation"
@@ -76,7 +77,8 @@ func (s *Server) addOperations() {
 		errors: codes{
 			problem.NotFound, problem.OperationUnderWay, problem.TooManyOperations, problem.EndpointGone,
 		},
-		access: operateAccess, timeout: s.cfg.Timeouts.Query, body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
+		access: operateAccess, portal: grant.Replay, timeout: s.cfg.Timeouts.Query,
+		body: reflect.TypeFor[newRecover](), limit: maxSmallBody,
 	}, s.recoverEndpoint)
 	register(s, route{
 		Operation: op("create-operation", http.MethodPost, all, "Replay deliveries by a filter",
@@ -92,13 +94,13 @@ func (s *Server) addOperations() {
 	register(s, route{
 		Operation: op("list-operations", http.MethodGet, all, "List operations",
 			"A key that is bound to a tenant sees the operations with that tenant_id.", http.StatusOK),
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.listOperations)
 	register(s, route{
 		Operation: op("get-operation", http.MethodGet, one, "Get an operation and its progress", "",
 			http.StatusOK),
 		errors: codes{problem.NotFound},
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.getOperation)
 
 	s.addPreviews()

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/jobs/ledger"
 	joboperation "github.com/outhook/outhook/jobs/operation"
@@ -58,7 +59,7 @@ func (s *Server) addPreviews() {
 		Operation: endpointOperation("preview-recover", http.MethodGet, "/{id}/recover/preview",
 			"Count what recovering an endpoint would replay (a dry run)", how),
 		errors: codes{problem.NotFound, problem.EndpointGone},
-		access: readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.Replay, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.previewRecover)
 	register(s, route{
 		Operation: huma.Operation{

@@ -13,24 +13,26 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/problem"
 )
 
 // route is an operation and what huma does not know of it.
 type route struct {
 	huma.Operation
-	errors    codes          // of its own problems; those of all routes are known
-	access    access         // whose keys are admitted; admins' if nothing is said
-	timeout   time.Duration  // of the handler
-	body      reflect.Type   // the document's schema of the body; nil: no body
-	limit     int64          // of the body in bytes
-	optional  bool           // the body may be absent
-	costly    bool           // it counts, or looks through the log
-	patient   bool           // it waits for something else than the database, and takes no slot there
-	ownKeys   bool           // a POST for whose handler Idempotency-Key is something of its own, or that changes nothing
-	putKeys   bool           // a PUT that takes an Idempotency-Key, for one that is to make something and nothing else
-	isolation pgx.TxIsoLevel // of the transaction of an Idempotency-Key
-	answer    reflect.Type   // the document's schema of the answer, if the handler writes bytes
+	errors    codes            // of its own problems; those of all routes are known
+	access    access           // whose keys are admitted; admins' if nothing is said
+	portal    grant.Capability // what a session of the portal must have; "": none is admitted
+	timeout   time.Duration    // of the handler
+	body      reflect.Type     // the document's schema of the body; nil: no body
+	limit     int64            // of the body in bytes
+	optional  bool             // the body may be absent
+	costly    bool             // it counts, or looks through the log
+	patient   bool             // it waits for something else than the database, and takes no slot there
+	ownKeys   bool             // a POST for whose handler Idempotency-Key is something of its own, or that changes nothing
+	putKeys   bool             // a PUT that takes an Idempotency-Key, for one that is to make something and nothing else
+	isolation pgx.TxIsoLevel   // of the transaction of an Idempotency-Key
+	answer    reflect.Type     // the document's schema of the answer, if the handler writes bytes
 }
 
 // all returns what a route may answer with.
@@ -58,7 +60,7 @@ func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O
 	op := r.Operation
 	op.Security = []map[string][]string{{securityScheme: scopeNames(r.access)}}
 	all := r.all()
-	op.Middlewares = huma.Middlewares{authorize(r.access), checkQuery}
+	op.Middlewares = huma.Middlewares{authorize(&r), checkQuery}
 
 	if r.body != nil {
 		op.Middlewares = append(op.Middlewares, s.withBody(r.limit, r.optional))
@@ -68,6 +70,9 @@ func register[I, O any](s *Server, r route, handle func(context.Context, *I) (*O
 		op.Middlewares = append(op.Middlewares, s.idempotent(r.timeout, r.isolation))
 	}
 
+	if r.portal != "" {
+		op.Extensions = map[string]any{"x-portal-capability": string(r.portal)}
+	}
 	op.Errors = all.statuses()
 	op.Metadata = map[string]any{
 		metaBody: r.body, metaOptional: r.optional, metaOK: r.answer, metaCodes: all, metaKeyed: r.keyed(),
@@ -99,13 +104,18 @@ func inSlot[O any](ctx context.Context, r route, handle func() (*O, error)) (*O,
 }
 
 // authorize is the middleware that admits the keys of a route.
-func authorize(a access) func(huma.Context, func(huma.Context)) {
+func authorize(r *route) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
-		if c := humaecho.Unwrap(hc); !requestOf(c.Request().Context()).key.may(a) {
-			c.Error(errForbidden(a))
-			return
+		c := humaecho.Unwrap(hc)
+		key := requestOf(c.Request().Context()).key
+		switch {
+		case key.mayCall(r.access, r.portal):
+			next(hc)
+		case key.kind == kindPortal:
+			c.Error(errIncapable(r.portal))
+		default:
+			c.Error(errForbidden(r.access))
 		}
-		next(hc)
 	}
 }
 

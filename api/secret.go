@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
@@ -67,14 +68,14 @@ func (s *Server) addSecrets() {
 			"Both secrets sign until the overlap ends, so that the receiver can change over at any moment of it. "+
 				"At most two are live: a third rotation within the overlap needs force, which ends the oldest."),
 		errors: codes{problem.NotFound, problem.TwoSecretsLive, problem.SecretLive},
-		access: tenantAccess, timeout: s.cfg.Timeouts.Query,
+		access: tenantAccess, portal: grant.RotateSecrets, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[rotation](), limit: maxSmallBody, optional: true,
 	}, s.rotateSecret)
 
 	register(s, route{
 		Operation: endpointOperation("get-secret", http.MethodGet, "/{id}/secret", "Get the secrets that sign", ""),
 		errors:    codes{problem.NotFound},
-		access:    tenantAccess, timeout: s.cfg.Timeouts.Query,
+		access:    tenantAccess, portal: grant.ReadSecrets, timeout: s.cfg.Timeouts.Query,
 	}, s.getSecret)
 }
 

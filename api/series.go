@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/jobs/rollup"
 )
@@ -82,7 +83,7 @@ func (s *Server) addSeries() {
 			Description: "What workers have counted, as far back as the retention: see GET /api/stats for how exact that is. " +
 				"Steps begin at multiples of their length since 1970 (UTC).",
 		},
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.getSeries)
 	s.addEndpointSeries()
 }

@@ -110,9 +110,12 @@ const (
 	catalogPath = "/catalog"
 )
 
-// isPage tells whether a route is one of those.
+// portalPath is where the portal is mounted.
+const portalPath = "/portal"
+
+// isPage tells whether a route is the console's, the portal's or the catalogue's, which set the headers of their pages.
 func isPage(route string) bool {
-	for _, path := range []string{consolePath, assetsPath, catalogPath} {
+	for _, path := range []string{consolePath, portalPath, assetsPath, catalogPath} {
 		if route == path || strings.HasPrefix(route, path+"/") {
 			return true
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/apikey"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/oidc"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
@@ -40,12 +41,13 @@ const (
 
 // session is who a request's key is.
 type session struct {
-	Name      string     `json:"name" example:"console: ops" doc:"The key's name, of a session with console: before it; or oidc: and who has logged in with OpenID Connect."`
-	Kind      string     `json:"kind" enum:"key,session" doc:"session: it was made by POST /api/sessions, or by a login with OpenID Connect."`
-	Scope     string     `json:"scope" enum:"admin,tenant,operate,read"`
-	TenantID  *string    `json:"tenant_id" doc:"The tenant that it is bound to. Null: all."`
-	ExpiresAt *time.Time `json:"expires_at" doc:"Null: it does not expire."`
-	Key       string     `json:"key,omitempty" doc:"Only in the answer that creates a session: it stands where an API key does."`
+	Name      string       `json:"name" example:"console: ops" doc:"The key's name, of a session with console: before it; or oidc: and who has logged in with OpenID Connect."`
+	Kind      string       `json:"kind" enum:"key,session,portal" doc:"session: it was made by POST /api/sessions, or by a login with OpenID Connect. portal: by a link to the portal."`
+	Scope     string       `json:"scope" enum:"admin,tenant,operate,read,portal"`
+	TenantID  *string      `json:"tenant_id" doc:"The tenant that it is bound to. Null: all."`
+	ExpiresAt *time.Time   `json:"expires_at" doc:"Null: it does not expire."`
+	Portal    *grant.Grant `json:"portal,omitempty" doc:"What a session of the portal is for. Absent: it is none."`
+	Key       string       `json:"key,omitempty" doc:"Only in the answer that creates a session: it stands where an API key does."`
 }
 
 // sessionCode is what a browser makes a session of.
@@ -92,14 +94,15 @@ func (s *Server) addSessions() {
 	register(s, route{
 		Operation: op("get-session", http.MethodGet, "/current", "Get who the key is",
 			"Of a session, and of an API key too.", http.StatusOK),
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.getSession)
 
 	register(s, route{
 		Operation: op("delete-sessions", http.MethodDelete, "", "End sessions",
 			"Of a session: that one. Of an API key: all that were made with it, and its codes. Of OUTHOOK_API_KEY: also "+
-				"those of people who have logged in with OpenID Connect.", http.StatusNoContent),
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+				"those of people who have logged in with OpenID Connect. Those of the portal have calls of their own.",
+			http.StatusNoContent),
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.deleteSessions)
 }
 
@@ -213,13 +216,14 @@ func (s *Server) getSession(ctx context.Context, _ *struct{}) (*sessionOutput, e
 	by := requestOf(ctx).key
 	return &sessionOutput{Body: session{
 		Name: by.name, Kind: by.kind, Scope: string(by.scope), TenantID: by.tenant(), ExpiresAt: pg.UTC(by.expiresAt),
+		Portal: by.portal,
 	}}, nil
 }
 
 func (s *Server) deleteSessions(ctx context.Context, _ *struct{}) (*struct{}, error) {
 	by := requestOf(ctx).key
 	var one, madeWith *uuid.UUID
-	if by.kind == kindSession {
+	if by.kind == kindSession || by.kind == kindPortal {
 		one = &by.session
 	} else if by.id != uuid.Nil {
 		madeWith = &by.id

@@ -89,6 +89,21 @@ func (s *Server) addPublic() {
 	}
 }
 
+// addPortal mounts the portal, which asks this API as the console does. Its pages may be framed, so they say themselves
+// by whom.
+func (s *Server) addPortal() {
+	if s.cfg.Portal.Handler == nil {
+		return
+	}
+	paths := []string{portalPath, portalPath + "/*"}
+	if s.cfg.Console == nil && s.cfg.Catalog == nil {
+		paths = append(paths, assetsPath+"/*")
+	}
+	for _, path := range paths {
+		s.echo.Match([]string{http.MethodGet, http.MethodPost}, path, echo.WrapHandler(s.cfg.Portal.Handler))
+	}
+}
+
 // auditUI notes an order that is given to River UI before it is handed on: River UI's transaction is not ours. Its body
 // is read, to name the jobs, and put back.
 func (s *Server) auditUI(c echo.Context) error {

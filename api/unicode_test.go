@@ -159,7 +159,7 @@ func (m *matrixBundle) testParameter(method string, e entry, o objects, p *huma.
 		case "path":
 			path := strings.Replace(e.path(o), "/tenants/"+o.tenant, "/tenants/"+url.PathEscape(bad), 1)
 			path = strings.Replace(path, "/event-types/of.the.matrix", "/event-types/"+url.PathEscape(bad), 1)
-			for _, id := range []string{o.event, o.endpoint, o.key, o.erasure, o.operation} {
+			for _, id := range []string{o.event, o.endpoint, o.key, o.erasure, o.operation, o.session} {
 				path = strings.Replace(path, id, url.PathEscape(bad), 1)
 			}
 			path = regexp.MustCompile(`put-[0-9a-f-]{36}`).ReplaceAllLiteralString(path, url.PathEscape(bad))

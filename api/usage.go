@@ -12,6 +12,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/cursor"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/problem"
 )
 
@@ -47,7 +48,7 @@ func (s *Server) addUsage() {
 				"later, for what was committed late: then it is final and exact. Kept for 400 days, also after its " +
 				"events have left; it leaves with a tenant that is erased. What nothing was used in has no item.",
 		},
-		access: readAccess, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.View, timeout: s.cfg.Timeouts.Query,
 	}, s.listUsage)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/grant"
 	"github.com/outhook/outhook/internal/pg"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/jobs/ledger"
@@ -75,7 +76,7 @@ func (s *Server) addWhy() {
 				"endpoint_id names them. Of an id that no event has, the detail of the 404 says what its time tells.",
 		},
 		errors: codes{problem.NotFound},
-		access: readAccess, costly: true, timeout: s.cfg.Timeouts.Query,
+		access: readAccess, portal: grant.View, costly: true, timeout: s.cfg.Timeouts.Query,
 	}, s.explainEvent)
 }
 

@@ -5,6 +5,7 @@ package db
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +22,32 @@ func (q *Queries) DeleteOldSessions(ctx context.Context, db DBTX) error {
 	return err
 }
 
+const getPortalSession = `-- name: GetPortalSession :one
+SELECT s.id, s.name, s.key_hash, s.scope, s.tenant_id, s.created_at, s.expires_at, s.last_used_at, s.revoked_at, s.kind, s.parent_id, s.parent_seal, s.portal, s.session_until FROM outhook.api_keys AS s WHERE s.id = $1 AND s.kind IN ('portal', 'portal-code')
+`
+
+func (q *Queries) GetPortalSession(ctx context.Context, db DBTX, id uuid.UUID) (APIKey, error) {
+	row := db.QueryRow(ctx, getPortalSession, id)
+	var i APIKey
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.KeyHash,
+		&i.Scope,
+		&i.TenantID,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.RevokedAt,
+		&i.Kind,
+		&i.ParentID,
+		&i.ParentSeal,
+		&i.Portal,
+		&i.SessionUntil,
+	)
+	return i, err
+}
+
 const hasLiveAPIKey = `-- name: HasLiveAPIKey :one
 SELECT EXISTS (SELECT FROM outhook.api_keys AS k
     WHERE k.kind = 'key' AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())) AS found
@@ -35,7 +62,7 @@ func (q *Queries) HasLiveAPIKey(ctx context.Context, db DBTX) (bool, error) {
 
 const insertAPIKey = `-- name: InsertAPIKey :one
 INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, expires_at)
-VALUES (outhook.uuid_v7(), $1, $2, $3, $4, $5) RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal
+VALUES (outhook.uuid_v7(), $1, $2, $3, $4, $5) RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal, portal, session_until
 `
 
 type InsertAPIKeyParams struct {
@@ -68,6 +95,58 @@ func (q *Queries) InsertAPIKey(ctx context.Context, db DBTX, arg InsertAPIKeyPar
 		&i.Kind,
 		&i.ParentID,
 		&i.ParentSeal,
+		&i.Portal,
+		&i.SessionUntil,
+	)
+	return i, err
+}
+
+const insertPortalCode = `-- name: InsertPortalCode :one
+INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, expires_at, session_until, kind, parent_id, parent_seal, portal)
+VALUES (outhook.uuid_v7(), $1, $2, 'portal', $3, now() + make_interval(secs => $4::float8),
+    now() + make_interval(secs => $5::float8), 'portal-code', $6, $7, $8)
+RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal, portal, session_until
+`
+
+type InsertPortalCodeParams struct {
+	Name       string
+	KeyHash    []byte
+	TenantID   *string
+	CodeS      float64
+	SessionS   float64
+	ParentID   *uuid.UUID
+	ParentSeal []byte
+	Portal     json.RawMessage
+}
+
+// What a link to the portal has: it is good once, and becomes the session.
+func (q *Queries) InsertPortalCode(ctx context.Context, db DBTX, arg InsertPortalCodeParams) (APIKey, error) {
+	row := db.QueryRow(ctx, insertPortalCode,
+		arg.Name,
+		arg.KeyHash,
+		arg.TenantID,
+		arg.CodeS,
+		arg.SessionS,
+		arg.ParentID,
+		arg.ParentSeal,
+		arg.Portal,
+	)
+	var i APIKey
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.KeyHash,
+		&i.Scope,
+		&i.TenantID,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.RevokedAt,
+		&i.Kind,
+		&i.ParentID,
+		&i.ParentSeal,
+		&i.Portal,
+		&i.SessionUntil,
 	)
 	return i, err
 }
@@ -75,7 +154,7 @@ func (q *Queries) InsertAPIKey(ctx context.Context, db DBTX, arg InsertAPIKeyPar
 const insertSession = `-- name: InsertSession :one
 INSERT INTO outhook.api_keys (id, name, key_hash, scope, tenant_id, expires_at, kind, parent_id, parent_seal)
 VALUES (outhook.uuid_v7(), $1, $2, $3, $4, now() + make_interval(secs => $5::float8), $6,
-    $7, $8) RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal
+    $7, $8) RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal, portal, session_until
 `
 
 type InsertSessionParams struct {
@@ -116,12 +195,14 @@ func (q *Queries) InsertSession(ctx context.Context, db DBTX, arg InsertSessionP
 		&i.Kind,
 		&i.ParentID,
 		&i.ParentSeal,
+		&i.Portal,
+		&i.SessionUntil,
 	)
 	return i, err
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal FROM outhook.api_keys
+SELECT id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal, portal, session_until FROM outhook.api_keys
 WHERE kind = 'key' AND ($1::text IS NULL OR tenant_id = $1)
     AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN id > $2 ELSE id < $2 END)
 ORDER BY CASE WHEN $3 THEN id END, CASE WHEN NOT $3 THEN id END DESC
@@ -163,6 +244,8 @@ func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX, arg ListAPIKeysParam
 			&i.Kind,
 			&i.ParentID,
 			&i.ParentSeal,
+			&i.Portal,
+			&i.SessionUntil,
 		); err != nil {
 			return nil, err
 		}
@@ -174,8 +257,96 @@ func (q *Queries) ListAPIKeys(ctx context.Context, db DBTX, arg ListAPIKeysParam
 	return items, nil
 }
 
+const listPortalSessions = `-- name: ListPortalSessions :many
+SELECT s.id, s.name, s.key_hash, s.scope, s.tenant_id, s.created_at, s.expires_at, s.last_used_at, s.revoked_at, s.kind, s.parent_id, s.parent_seal, s.portal, s.session_until FROM outhook.api_keys AS s
+WHERE s.kind IN ('portal', 'portal-code') AND s.revoked_at IS NULL AND s.expires_at > now()
+    AND ($1::text IS NULL OR s.tenant_id = $1)
+    AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN s.id > $2 ELSE s.id < $2 END)
+ORDER BY CASE WHEN $3 THEN s.id END, CASE WHEN NOT $3 THEN s.id END DESC
+LIMIT $4
+`
+
+type ListPortalSessionsParams struct {
+	TenantID  *string
+	Cursor    *uuid.UUID
+	Ascending bool
+	MaxRows   int32
+}
+
+// Those that can be used, and links that can be opened.
+func (q *Queries) ListPortalSessions(ctx context.Context, db DBTX, arg ListPortalSessionsParams) ([]APIKey, error) {
+	rows, err := db.Query(ctx, listPortalSessions,
+		arg.TenantID,
+		arg.Cursor,
+		arg.Ascending,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []APIKey{}
+	for rows.Next() {
+		var i APIKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.KeyHash,
+			&i.Scope,
+			&i.TenantID,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.RevokedAt,
+			&i.Kind,
+			&i.ParentID,
+			&i.ParentSeal,
+			&i.Portal,
+			&i.SessionUntil,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const openPortalSession = `-- name: OpenPortalSession :one
+UPDATE outhook.api_keys AS s
+SET kind = 'portal', key_hash = $1, expires_at = s.session_until,
+    parent_seal = CASE WHEN s.parent_seal IS NULL THEN NULL ELSE $2::bytea END
+WHERE s.id = $3 AND s.kind = 'portal-code' AND s.revoked_at IS NULL
+RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal, portal, session_until
+`
+
+// Makes a session of a code. Of two requests with it, the second waits for the first, and finds none.
+func (q *Queries) OpenPortalSession(ctx context.Context, db DBTX, keyHash []byte, parentSeal []byte, sessionID uuid.UUID) (APIKey, error) {
+	row := db.QueryRow(ctx, openPortalSession, keyHash, parentSeal, sessionID)
+	var i APIKey
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.KeyHash,
+		&i.Scope,
+		&i.TenantID,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.RevokedAt,
+		&i.Kind,
+		&i.ParentID,
+		&i.ParentSeal,
+		&i.Portal,
+		&i.SessionUntil,
+	)
+	return i, err
+}
+
 const revokeAPIKey = `-- name: RevokeAPIKey :one
-UPDATE outhook.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal
+UPDATE outhook.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id, name, key_hash, scope, tenant_id, created_at, expires_at, last_used_at, revoked_at, kind, parent_id, parent_seal, portal, session_until
 `
 
 func (q *Queries) RevokeAPIKey(ctx context.Context, db DBTX, id uuid.UUID) (APIKey, error) {
@@ -194,19 +365,37 @@ func (q *Queries) RevokeAPIKey(ctx context.Context, db DBTX, id uuid.UUID) (APIK
 		&i.Kind,
 		&i.ParentID,
 		&i.ParentSeal,
+		&i.Portal,
+		&i.SessionUntil,
 	)
 	return i, err
+}
+
+const revokePortalSessions = `-- name: RevokePortalSessions :execrows
+UPDATE outhook.api_keys AS s SET revoked_at = now()
+WHERE s.kind IN ('portal', 'portal-code') AND s.revoked_at IS NULL AND s.expires_at > now() AND s.tenant_id = $1
+    AND ($2::uuid IS NULL OR s.id = $2)
+`
+
+// The one with an id, or all of a tenant.
+func (q *Queries) RevokePortalSessions(ctx context.Context, db DBTX, tenantID *string, sessionID *uuid.UUID) (int64, error) {
+	result, err := db.Exec(ctx, revokePortalSessions, tenantID, sessionID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const revokeSessions = `-- name: RevokeSessions :execrows
 UPDATE outhook.api_keys AS s SET revoked_at = now()
 WHERE s.kind <> 'key' AND s.revoked_at IS NULL
-    AND CASE WHEN $1::uuid IS NULL THEN s.parent_id IS NOT DISTINCT FROM $2::uuid
+    AND CASE WHEN $1::uuid IS NULL
+        THEN s.kind IN ('session', 'code') AND s.parent_id IS NOT DISTINCT FROM $2::uuid
         ELSE s.id = $1 END
 `
 
-// The session with an id, or all sessions and codes that were made with a key: of the bootstrap key, and of people,
-// if parent_id is null.
+// The session with an id, or all sessions and codes of the console that were made with a key: of the bootstrap key, and
+// of people, if parent_id is null.
 func (q *Queries) RevokeSessions(ctx context.Context, db DBTX, sessionID *uuid.UUID, parentID *uuid.UUID) (int64, error) {
 	result, err := db.Exec(ctx, revokeSessions, sessionID, parentID)
 	if err != nil {
@@ -224,7 +413,7 @@ WITH stale AS (
 ), used AS (
     UPDATE outhook.api_keys AS u SET last_used_at = now() FROM stale AS s WHERE u.id = s.id
 )
-SELECT k.key_hash, k.id, k.name, k.scope, k.tenant_id, k.expires_at, k.kind, k.parent_id, k.parent_seal FROM outhook.api_keys AS k
+SELECT k.key_hash, k.id, k.name, k.scope, k.tenant_id, k.expires_at, k.kind, k.parent_id, k.parent_seal, k.portal FROM outhook.api_keys AS k
 WHERE k.key_hash = ANY ($1::bytea[]) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
     AND (k.parent_id IS NULL OR EXISTS (SELECT FROM outhook.api_keys AS p
         WHERE p.id = k.parent_id AND p.revoked_at IS NULL AND (p.expires_at IS NULL OR p.expires_at > now())))
@@ -240,6 +429,7 @@ type UseAPIKeysRow struct {
 	Kind       string
 	ParentID   *uuid.UUID
 	ParentSeal []byte
+	Portal     json.RawMessage
 }
 
 // Finds the live ones among keys by their hashes and notes their use, at most once a minute each. A key whose use another
@@ -263,6 +453,7 @@ func (q *Queries) UseAPIKeys(ctx context.Context, db DBTX, keyHashes [][]byte) (
 			&i.Kind,
 			&i.ParentID,
 			&i.ParentSeal,
+			&i.Portal,
 		); err != nil {
 			return nil, err
 		}

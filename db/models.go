@@ -195,6 +195,7 @@ const (
 	KeyScopePublish KeyScope = "publish"
 	KeyScopeRead    KeyScope = "read"
 	KeyScopeOperate KeyScope = "operate"
+	KeyScopePortal  KeyScope = "portal"
 )
 
 func (e *KeyScope) Scan(src interface{}) error {
@@ -281,18 +282,20 @@ func (ns NullRiverJobState) Value() (driver.Value, error) {
 }
 
 type APIKey struct {
-	ID         uuid.UUID
-	Name       string
-	KeyHash    []byte
-	Scope      KeyScope
-	TenantID   *string
-	CreatedAt  time.Time
-	ExpiresAt  *time.Time
-	LastUsedAt *time.Time
-	RevokedAt  *time.Time
-	Kind       string
-	ParentID   *uuid.UUID
-	ParentSeal []byte
+	ID           uuid.UUID
+	Name         string
+	KeyHash      []byte
+	Scope        KeyScope
+	TenantID     *string
+	CreatedAt    time.Time
+	ExpiresAt    *time.Time
+	LastUsedAt   *time.Time
+	RevokedAt    *time.Time
+	Kind         string
+	ParentID     *uuid.UUID
+	ParentSeal   []byte
+	Portal       json.RawMessage
+	SessionUntil *time.Time
 }
 
 type DeliveryAttempt struct {

@@ -1367,6 +1367,83 @@ func (c *Client) ResumeDeliveries(ctx context.Context, body NewResumption, param
 	return call[Resumption](ctx, c, r, body, options)
 }
 
+// ListPortalSessionsParams are the parameters of [Client.ListPortalSessions]. The zero value of each leaves it out.
+type ListPortalSessionsParams struct {
+	// Only those of this tenant.
+	TenantID string
+	// By time: asc begins with the oldest.
+	Order string
+	// The most items of a page.
+	Limit int
+	// next_cursor of the page before.
+	Cursor string
+}
+
+// ListPortalSessions calls GET /api/portal-sessions: list sessions of the portal. Those that have not ended, and
+// links that can be opened.
+func (c *Client) ListPortalSessions(ctx context.Context, params ListPortalSessionsParams, options ...CallOption) (*Page[PortalSession], error) {
+	r := Request{Method: "GET", Path: "/api/portal-sessions", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	if params.Order != "" {
+		r.Query.Set("order", params.Order)
+	}
+	if params.Limit != 0 {
+		r.Query.Set("limit", strconv.Itoa(params.Limit))
+	}
+	if params.Cursor != "" {
+		r.Query.Set("cursor", params.Cursor)
+	}
+	return call[Page[PortalSession]](ctx, c, r, nil, options)
+}
+
+// CreatePortalSessionParams are the parameters of [Client.CreatePortalSession]. The zero value of each leaves it out.
+type CreatePortalSessionParams struct {
+	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
+	// Idempotent-Replayed, and nothing is done twice. With another path, query or body it is refused (409); so it is
+	// after 2 s if the first is under way. What was refused as invalid, 429 and 5xx are not stored. At most 255 bytes:
+	// draw a UUID.
+	IdempotencyKey string
+}
+
+// CreatePortalSession calls POST /api/portal-sessions: make a link to the portal. For a customer who is logged in to
+// your application: send the browser to its url, or give that to a frame. The link can be opened once, and the
+// session is good for one tenant and what its capabilities say. It ends by itself, with the key that has made it, and
+// by DELETE.
+func (c *Client) CreatePortalSession(ctx context.Context, body NewPortalLink, params CreatePortalSessionParams, options ...CallOption) (*PortalSession, error) {
+	r := Request{Method: "POST", Path: "/api/portal-sessions", Query: url.Values{}, Header: http.Header{}, takesKey: true}
+	if params.IdempotencyKey != "" {
+		r.Header.Set("Idempotency-Key", params.IdempotencyKey)
+	}
+	return call[PortalSession](ctx, c, r, body, options)
+}
+
+// EndPortalSessionsParams are the parameters of [Client.EndPortalSessions]. The zero value of each leaves it out.
+type EndPortalSessionsParams struct {
+	// Whose. Required, unless the key is bound to a tenant.
+	TenantID string
+}
+
+// EndPortalSessions calls DELETE /api/portal-sessions: end a tenant's sessions of the portal. All at once, and its
+// links.
+func (c *Client) EndPortalSessions(ctx context.Context, params EndPortalSessionsParams, options ...CallOption) error {
+	r := Request{Method: "DELETE", Path: "/api/portal-sessions", Query: url.Values{}, Header: http.Header{}}
+	if params.TenantID != "" {
+		r.Query.Set("tenant_id", params.TenantID)
+	}
+	_, err := call[struct{}](ctx, c, r, nil, options)
+	return err
+}
+
+// EndPortalSession calls DELETE /api/portal-sessions/{id}: end a session of the portal. At once; a link that has not
+// been opened can't be any more. 404 if it has ended.
+func (c *Client) EndPortalSession(ctx context.Context, id string, options ...CallOption) error {
+	r := Request{Method: "DELETE", Path: "/api/portal-sessions/" + url.PathEscape(id)}
+	_, err := call[struct{}](ctx, c, r, nil, options)
+	return err
+}
+
 // CreateSessionParams are the parameters of [Client.CreateSession]. The zero value of each leaves it out.
 type CreateSessionParams struct {
 	// Makes the request repeatable: for 24 hours, the same API key gets the first answer to it again, with the header
@@ -1388,7 +1465,8 @@ func (c *Client) CreateSession(ctx context.Context, params CreateSessionParams, 
 }
 
 // DeleteSessions calls DELETE /api/sessions: end sessions. Of a session: that one. Of an API key: all that were made
-// with it, and its codes. Of OUTHOOK_API_KEY: also those of people who have logged in with OpenID Connect.
+// with it, and its codes. Of OUTHOOK_API_KEY: also those of people who have logged in with OpenID Connect. Those of
+// the portal have calls of their own.
 func (c *Client) DeleteSessions(ctx context.Context, options ...CallOption) error {
 	r := Request{Method: "DELETE", Path: "/api/sessions"}
 	_, err := call[struct{}](ctx, c, r, nil, options)

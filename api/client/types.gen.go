@@ -870,6 +870,30 @@ type NewPause struct {
 	TenantID *string `json:"tenant_id,omitzero"`
 }
 
+// NewPortalLink is the schema of this name in the OpenAPI document.
+type NewPortalLink struct {
+	// What the session may do: view (in any case), payloads (see payloads, and the bodies of answers), endpoints (create,
+	// change, pause and delete them), secrets:read and secrets:rotate, test, replay. Absent: all of it.
+	Capabilities []string `json:"capabilities,omitzero"`
+	// For how many seconds from now the session is good. Default: 3600.
+	ExpiresInS *int `json:"expires_in_s,omitzero"`
+	// For whom it is made: it stands in the audit trail.
+	Label *string `json:"label,omitzero"`
+	// For how many seconds the link can be opened, once. Default: 60.
+	LinkExpiresInS *int `json:"link_expires_in_s,omitzero"`
+	// The language. Absent: the browser's.
+	Locale string `json:"locale,omitzero"`
+	// Whose pages may frame the portal: schemes and hosts, with a port if they have one. Absent: those of
+	// OUTHOOK_PORTAL_ORIGINS.
+	Origins []string `json:"origins,omitzero"`
+	// Where the portal leads back to.
+	ReturnURL *string `json:"return_url,omitzero"`
+	// Whose portal it opens. Absent: that of the tenant that the key is bound to.
+	TenantID string `json:"tenant_id,omitzero"`
+	// auto: as the browser has it. Default: auto.
+	Theme string `json:"theme,omitzero"`
+}
+
 // NewRecover is the schema of this name in the OpenAPI document.
 type NewRecover struct {
 	// Only these types: invoice.paid, or invoice.* for each type below invoice. Absent or empty: all.
@@ -994,6 +1018,53 @@ type Percentiles struct {
 	P95 float64 `json:"p95"`
 
 	P99 float64 `json:"p99"`
+}
+
+// PortalGrant is the schema of this name in the OpenAPI document.
+type PortalGrant struct {
+	// What it may do.
+	Capabilities []string `json:"capabilities"`
+	// For whom it was made: it stands in the audit trail.
+	Label string `json:"label"`
+	// Its language. Empty: the browser's.
+	Locale string `json:"locale"`
+	// Whose pages may frame it. Empty: those of OUTHOOK_PORTAL_ORIGINS.
+	Origins []string `json:"origins"`
+	// Where the portal leads back to. Empty: nowhere.
+	ReturnURL string `json:"return_url"`
+	// auto: as the browser has it.
+	Theme string `json:"theme"`
+}
+
+// PortalSession is the schema of this name in the OpenAPI document.
+type PortalSession struct {
+	// What it may do.
+	Capabilities []string `json:"capabilities"`
+
+	CreatedAt time.Time `json:"created_at"`
+	// When the session ends by itself.
+	ExpiresAt time.Time `json:"expires_at"`
+
+	ID string `json:"id"`
+	// For whom it was made: it stands in the audit trail.
+	Label string `json:"label"`
+	// Until when its link can be opened. Null: it has been.
+	LinkExpiresAt *time.Time `json:"link_expires_at"`
+	// Its language. Empty: the browser's.
+	Locale string `json:"locale"`
+	// Whether its link has been opened.
+	Opened bool `json:"opened"`
+	// Whose pages may frame it. Empty: those of OUTHOOK_PORTAL_ORIGINS.
+	Origins []string `json:"origins"`
+	// Where the portal leads back to. Empty: nowhere.
+	ReturnURL string `json:"return_url"`
+
+	TenantID string `json:"tenant_id"`
+	// auto: as the browser has it.
+	Theme string `json:"theme"`
+	// Only in the answer that creates it. Opens the portal, once: send the customer's browser there. What stands behind
+	// the # is the code, which reaches no log.
+	URL string `json:"url"`
 }
 
 // Preview is the schema of this name in the OpenAPI document.
@@ -1166,10 +1237,12 @@ type Session struct {
 	ExpiresAt *time.Time `json:"expires_at"`
 	// Only in the answer that creates a session: it stands where an API key does.
 	Key string `json:"key"`
-	// session: it was made by POST /api/sessions, or by a login with OpenID Connect.
+	// session: it was made by POST /api/sessions, or by a login with OpenID Connect. portal: by a link to the portal.
 	Kind string `json:"kind"`
 	// The key's name, of a session with console: before it; or oidc: and who has logged in with OpenID Connect.
 	Name string `json:"name"`
+	// What a session of the portal is for. Absent: it is none.
+	Portal *PortalGrant `json:"portal"`
 
 	Scope string `json:"scope"`
 	// The tenant that it is bound to. Null: all.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -97,7 +98,7 @@ func newActivity(series *client.Series) *web.Activity {
 		Step: time.Duration(series.StepS) * time.Second, Took: "From enqueue to receipt", Whole: latency(series.LatencyMS),
 	}
 	for _, item := range series.Items {
-		step := web.Step{At: item.At, Outcomes: outcomes(item.Attempts), Latency: latency(item.LatencyMS)}
+		step := web.Step{At: item.At, Outcomes: pages.Outcomes(item.Attempts), Latency: latency(item.LatencyMS)}
 		if item.Events != nil {
 			step.Events, a.Events = *item.Events, true
 		}
@@ -120,42 +121,4 @@ func latency(p *client.Percentiles) *web.Latency {
 		return nil
 	}
 	return &web.Latency{P50: p.P50, P95: p.P95, P99: p.P99}
-}
-
-func outcomes(a client.AttemptStats) []web.Share {
-	return []web.Share{
-		{Label: "Succeeded", Tone: "ok", Count: a.Succeeded},
-		{Label: "Rejected", Tone: "bad", Count: a.Rejected},
-		{Label: "Timed out", Tone: "warn", Count: a.TimedOut},
-		{Label: "Unreachable", Tone: "info", Count: a.Unreachable},
-		{Label: "Blocked or unknown", Tone: "mute", Count: a.Blocked + a.Unknown},
-	}
-}
-
-// sparks gives endpoints of a list their last day, all in one request.
-func (v *visit) sparks(rows []web.EndpointRow) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	ids := make([]string, len(rows))
-	for i, r := range rows {
-		ids[i] = r.ID
-	}
-
-	to := time.Now().UTC().Add(time.Hour - 1).Truncate(time.Hour)
-	series, err := v.api.GetEndpointSeries(v.ctx(), client.GetEndpointSeriesParams{
-		EndpointID: ids, From: to.Add(-24 * time.Hour), To: to, StepS: int(time.Hour / time.Second),
-	})
-	if err != nil {
-		return err
-	}
-
-	of := make(map[string]web.Spark, len(series.Items))
-	for _, s := range series.Items {
-		of[s.EndpointID] = web.Spark{OK: s.Succeeded, Bad: s.Failed, Over: "24 hours"}
-	}
-	for i, r := range rows {
-		rows[i].Day = of[r.ID]
-	}
-	return nil
 }

@@ -2,8 +2,6 @@ package console
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/oidc"
@@ -61,7 +60,7 @@ func New(cfg Config) (*Console, error) {
 
 	c := &Console{
 		cfg: cfg, calm: logthrottle.New(cfg.Logger), assets: assets, mux: http.NewServeMux(),
-		inside: &http.Client{Transport: transport{api: cfg.API}},
+		inside: &http.Client{Transport: pages.Transport{API: cfg.API}},
 	}
 	c.followers = newFollowers(c.client)
 	c.mux.Handle("GET "+web.AssetsPath, assets)
@@ -78,7 +77,7 @@ func (c *Console) Close() { c.followers.close() }
 // ServeHTTP serves a request. Those that change something and come from another site's page are refused: a browser adds
 // the cookie to them too.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	nonce := newNonce()
+	nonce := pages.NewNonce()
 	setHeaders(w.Header(), nonce)
 	r = r.WithContext(templ.WithNonce(r.Context(), nonce))
 
@@ -108,10 +107,4 @@ func setHeaders(h http.Header, nonce string) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), clipboard-write=(self)")
-}
-
-func newNonce() string {
-	b := make([]byte, 16)
-	rand.Read(b) // never returns an error: crypto/rand ends the process instead
-	return base64.RawStdEncoding.EncodeToString(b)
 }

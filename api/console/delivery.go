@@ -1,15 +1,12 @@
 package console
 
 import (
-	"errors"
-	"maps"
-	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -123,7 +120,7 @@ func (v *visit) endpointNames(ids []string) (names map[string]string, err error)
 			names[id] = "deleted"
 		}
 		for _, e := range page.Items {
-			names[e.ID] = place(e.URL)
+			names[e.ID] = pages.Place(e.URL)
 		}
 		return nil
 	}})
@@ -140,29 +137,12 @@ func deliveryRow(d client.Delivery, endpoint string) web.DeliveryRow {
 	return row
 }
 
-// place returns a URL without its query, which may hold a credential.
-func place(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return address
-	}
-	return u.Host + strings.TrimSuffix(u.EscapedPath(), "/")
-}
-
-// asRefusal returns the API's refusal.
-func asRefusal(err error) (*client.Error, bool) { return errors.AsType[*client.Error](err) }
-
-func isGone(err error) bool {
-	refused, ok := asRefusal(err)
-	return ok && refused.Status == http.StatusNotFound
-}
-
 // explain gives each row the words of its delivery.
 func explain(rows []web.DeliveryRow, why []client.Why) {
 	for i := range rows {
 		for _, w := range why {
 			if w.EndpointID == rows[i].EndpointID {
-				rows[i].Why = sentence(w.Text)
+				rows[i].Why = pages.Sentence(w.Text)
 			}
 		}
 	}
@@ -212,7 +192,7 @@ func (v *visit) attemptsOf(event, endpoint string, page *web.Delivery) error {
 		page.Older = v.pathWith("cursor", *attempts.NextCursor)
 	}
 	for _, a := range attempts.Items {
-		page.Attempts = append(page.Attempts, newAttempt(a, event))
+		page.Attempts = append(page.Attempts, pages.NewAttempt(a, "/console/deliveries/"+event+"/"+a.EndpointID))
 	}
 	return nil
 }
@@ -261,74 +241,4 @@ func cancelDelivery(v *visit) error {
 		return err
 	}
 	return v.back("/console/deliveries/"+event+"/"+endpoint, "cancelled")
-}
-
-func newAttempt(a client.Attempt, event string) web.Attempt {
-	t := web.Attempt{
-		Number: a.Number, EndpointID: a.EndpointID, Href: "/console/deliveries/" + event + "/" + a.EndpointID,
-		Outcome: web.OutcomeMark(a.Outcome), At: a.StartedAt, Manual: a.Trigger == "manual",
-		RequestHeaders: headers(a.RequestHeaders), ResponseHeaders: headers(a.ResponseHeaders),
-		Truncated: a.ResponseTruncated,
-	}
-
-	if a.StatusCode != nil {
-		t.Status = strings.TrimSpace(strconv.Itoa(*a.StatusCode) + " " + http.StatusText(*a.StatusCode))
-	}
-	if a.DurationMS != nil {
-		t.Duration = web.Milliseconds(float64(*a.DurationMS))
-	}
-	if a.Error != nil {
-		t.Error, t.Advice = errorText(*a.Error), advice(*a.Error)
-	}
-	if a.RemoteAddr != nil {
-		t.Address = *a.RemoteAddr
-	}
-	if a.ResponseBody != nil {
-		t.Body = *a.ResponseBody
-	}
-	return t
-}
-
-func headers(m map[string]string) (list []web.Header) {
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		list = append(list, web.Header{Name: name, Value: m[name]})
-	}
-	return list
-}
-
-// errorText writes an error, whose class is one word, as a sentence.
-func errorText(text string) string {
-	class, rest, found := strings.Cut(text, ":")
-	class = strings.ReplaceAll(class, "_", " ")
-	if !found {
-		return sentence(class)
-	}
-	return sentence(class + ":" + rest)
-}
-
-// advice returns what usually cures an error, by its class, or "".
-func advice(text string) string {
-	class, _, _ := strings.Cut(text, ":")
-
-	switch class {
-	case "dns":
-		return "The name does not resolve. Look for a typing error in the host, and whether its record is published."
-	case "connection_refused":
-		return "Nobody listens there, or a firewall refuses. Look whether the receiver runs, and on this port."
-	case "connection_closed", "connection_reset":
-		return "The receiver ended the connection before it answered. Look into its log, and that of the proxy before it."
-	case "no_route", "network":
-		return "There is no way to this address from here. Look at firewalls, and whether its network is reachable."
-	case "tls":
-		return "The certificate does not suit the host. Look at its date, its names, and whether it sends its intermediate."
-	case "timeout":
-		return "The receiver takes longer than the endpoint's timeout. Let it answer first and work afterwards."
-	case "blocked":
-		return "The address is not public, or the port is none of those that are allowed."
-	case "http2", "protocol":
-		return "What came back is no HTTP. Look whether the port and the scheme are right."
-	case "stopped":
-		return "The worker was stopped in the meantime. The request may have arrived, and is repeated."
-	}
-	return ""
 }

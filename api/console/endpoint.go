@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -34,7 +35,7 @@ func listEndpoints(v *visit) error {
 	for _, e := range page.Items {
 		list.Rows = append(list.Rows, endpointRow(e))
 	}
-	err = v.fill(part{"The charts", nil, func(v *visit) error { return v.sparks(list.Rows) }})
+	err = v.fill(part{"The charts", nil, func(v *visit) error { return pages.Sparks(v.ctx(), v.api, list.Rows) }})
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func listEndpoints(v *visit) error {
 
 func endpointRow(e client.Endpoint) web.EndpointRow {
 	row := web.EndpointRow{
-		ID: e.ID, URL: place(e.URL), Tenant: e.TenantID, Description: e.Description, Types: e.EventTypes,
+		ID: e.ID, URL: pages.Place(e.URL), Tenant: e.TenantID, Description: e.Description, Types: e.EventTypes,
 		State: web.EndpointMark(e.Status, e.Health.State), Since: e.Health.StateChangedAt,
 	}
 
@@ -80,7 +81,8 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 
 	page = web.Endpoint{
 		EndpointRow: endpointRow(*e), Created: e.CreatedAt, Updated: e.UpdatedAt, StatusReason: e.StatusReason,
-		LaneReason: e.Lane.Reason, Settings: settings(e), Headers: headers(e.Headers), Metadata: headers(e.Metadata),
+		LaneReason: e.Lane.Reason, Settings: settings(e),
+		Headers: pages.Headers(e.Headers), Metadata: pages.Headers(e.Metadata),
 		Health: web.Health{
 			Failures: e.Health.ConsecutiveFailures, LastSuccess: e.Health.LastSuccessAt, LastFailure: e.Health.LastFailureAt,
 			FailingSince: e.Health.FailingSince, ProbeAt: e.Health.ProbeAt, StatusSince: &e.StatusChangedAt,
@@ -169,7 +171,7 @@ func redacted(address string) string {
 
 // endpointActions are what the session may order of an endpoint: what is wanted often, and the rest.
 func (v *visit) endpointActions(e *client.Endpoint) (often, more []web.Action) {
-	path, name := "/console/endpoints/"+e.ID, place(e.URL)+" of "+e.TenantID
+	path, name := "/console/endpoints/"+e.ID, pages.Place(e.URL)+" of "+e.TenantID
 	if !v.operates() {
 		return nil, nil
 	}
@@ -232,13 +234,7 @@ func testEndpoint(v *visit) error {
 		return err
 	}
 
-	t := newAttempt(client.Attempt{
-		DurationMS: tested.DurationMS, EndpointID: tested.EndpointID, Error: tested.Error, Number: tested.Number,
-		Outcome: tested.Outcome, RemoteAddr: tested.RemoteAddr, RequestHeaders: tested.RequestHeaders,
-		ResponseBody: tested.ResponseBody, ResponseHeaders: tested.ResponseHeaders,
-		ResponseTruncated: tested.ResponseTruncated,
-		StartedAt:         tested.StartedAt, StatusCode: tested.StatusCode, Trigger: tested.Trigger,
-	}, tested.EventID)
+	t := pages.NewTested(tested, "/console/deliveries/"+tested.EventID+"/"+tested.EndpointID)
 	page.Tested = &t
 	return v.show(web.EndpointPage(v.shell(page.URL), page))
 }

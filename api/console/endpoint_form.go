@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -84,7 +85,7 @@ func endpointTexts(e *client.Endpoint) texts {
 	}
 
 	var lines []string
-	for _, h := range headers(e.Headers) {
+	for _, h := range pages.Headers(e.Headers) {
 		lines = append(lines, h.Name+": "+h.Value)
 	}
 	t["headers"] = strings.Join(lines, "\n")
@@ -120,7 +121,7 @@ func changed(e *client.Endpoint, t texts) (body map[string]any, f faults) {
 	before := endpointTexts(e)
 	for _, m := range endpointMembers() {
 		same := !slices.ContainsFunc(m.fields, func(field string) bool {
-			return strings.TrimSpace(plainLines(before[field])) != strings.TrimSpace(t[field])
+			return strings.TrimSpace(pages.PlainLines(before[field])) != strings.TrimSpace(t[field])
 		})
 		if same {
 			continue
@@ -359,7 +360,7 @@ func createEndpoint(v *visit) error {
 			return v.showCreated(made)
 		}
 		var ok bool
-		if f, status, ok = faultsOf(err, fieldOfEndpoint); !ok {
+		if f, status, ok = pages.FaultsOf(err, fieldOfEndpoint); !ok {
 			return err
 		}
 	}
@@ -389,7 +390,7 @@ func editEndpoint(v *visit) error {
 }
 
 func endpointCrumb(e *client.Endpoint) web.Crumb {
-	return web.Crumb{Label: place(e.URL), Href: "/console/endpoints/" + e.ID}
+	return web.Crumb{Label: pages.Place(e.URL), Href: "/console/endpoints/" + e.ID}
 }
 
 // saveEndpoint changes what the form shows otherwise than it was, and only if it still is as the form was made of.
@@ -415,7 +416,7 @@ func saveEndpoint(v *visit) error {
 		}
 		p := client.UpdateEndpointParams{IfMatch: e.ETag}
 		_, err = v.api.UpdateEndpoint(v.ctx(), e.ID, client.EndpointChange{}, p, client.WithBody(data))
-		refused, _ := asRefusal(err)
+		refused, _ := pages.AsRefusal(err)
 		switch {
 		case err == nil:
 			return v.back("/console/endpoints/"+e.ID, "saved")
@@ -423,7 +424,7 @@ func saveEndpoint(v *visit) error {
 			return v.showConflict(e, t)
 		}
 		var ok bool
-		if f, status, ok = faultsOf(err, fieldOfEndpoint); !ok {
+		if f, status, ok = pages.FaultsOf(err, fieldOfEndpoint); !ok {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -63,7 +64,8 @@ func showEvent(v *visit) error {
 	page := web.Event{
 		ID: event.ID, Type: event.Type, Tenant: event.TenantID, At: event.CreatedAt, PayloadErased: event.PayloadErased,
 		PayloadBytes: len(event.Payload), Payload: indented(event.Payload), Actions: v.eventActions(event),
-		DeliverAt: event.DeliverAt, WithdrawnAt: event.WithdrawnAt, Labels: event.Labels, Headers: headers(event.Headers),
+		DeliverAt: event.DeliverAt, WithdrawnAt: event.WithdrawnAt, Labels: event.Labels,
+		Headers: pages.Headers(event.Headers),
 	}
 	for _, d := range worst(event.Deliveries) {
 		page.Deliveries = append(page.Deliveries, deliveryRow(d, ""))
@@ -119,7 +121,7 @@ func (v *visit) attemptsOfEvent(page *web.Event) error {
 	}
 	page.MoreAttempts = attempts.NextCursor != nil
 	for _, a := range attempts.Items {
-		page.Attempts = append(page.Attempts, newAttempt(a, page.ID))
+		page.Attempts = append(page.Attempts, pages.NewAttempt(a, "/console/deliveries/"+page.ID+"/"+a.EndpointID))
 	}
 	return nil
 }
@@ -168,7 +170,7 @@ func addMisses(page *web.Event, why []client.Why) {
 
 	for _, w := range missed {
 		page.Missed = append(page.Missed, web.MissRow{
-			EndpointID: w.EndpointID, Cause: web.MissMark(w.Because), Why: sentence(w.Text),
+			EndpointID: w.EndpointID, Cause: web.MissMark(w.Because), Why: pages.Sentence(w.Text),
 		})
 	}
 }

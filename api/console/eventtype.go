@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -90,7 +91,7 @@ func enforcement(enforce string) string {
 func showEventType(v *visit) error {
 	name := v.PathValue("type")
 	t, err := v.api.GetEventType(v.ctx(), name)
-	if isGone(err) || isInvalid(err) {
+	if pages.IsGone(err) || isInvalid(err) {
 		return notFound(v)
 	}
 	if err != nil {
@@ -226,11 +227,11 @@ func saveEventType(v *visit) error {
 		State: client.Set(t["state"]), Visibility: client.Set(t["visibility"]), Enforce: client.Set(t["enforce"]),
 	}
 	_, err = v.api.UpdateEventType(v.ctx(), name, change, client.UpdateEventTypeParams{IfMatch: t["etag"]})
-	if f, status, ok := faultsOf(err, func(member string) string { return member }); ok {
+	if f, status, ok := pages.FaultsOf(err, func(member string) string { return member }); ok {
 		return v.showForm(status, "Change", eventTypeCrumb(name), eventTypeForm(name, t, f))
 	}
-	if refused, is := asRefusal(err); is && refused.Status == http.StatusPreconditionFailed {
-		return refusal(http.StatusPreconditionFailed,
+	if refused, is := pages.AsRefusal(err); is && refused.Status == http.StatusPreconditionFailed {
+		return pages.Refusal(http.StatusPreconditionFailed,
 			fmt.Sprintf("somebody has changed %s since the form was shown: nothing was saved; open the form again", name))
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -64,6 +65,6 @@ func foundThings(text string, found *client.Findings) (list []web.Found, more st
 
 // isInvalid tells whether a parameter can't be what it was given as.
 func isInvalid(err error) bool {
-	refused, ok := asRefusal(err)
+	refused, ok := pages.AsRefusal(err)
 	return ok && (refused.Status == http.StatusUnprocessableEntity || refused.Status == http.StatusBadRequest)
 }

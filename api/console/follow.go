@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 )
 
 const (
@@ -186,7 +187,7 @@ func (f *followers) read(ctx context.Context, one *follower, p client.FollowAtte
 		return nil, err
 	}
 	page, err := api.FollowAttempts(ctx, p)
-	if _, ok := asRefusal(err); ok && passing(err) == "" {
+	if _, ok := pages.AsRefusal(err); ok && passing(err) == "" {
 		f.leave(first)
 	}
 	return page, err

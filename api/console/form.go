@@ -2,7 +2,6 @@ package console
 
 import (
 	"cmp"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,99 +9,33 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
 // texts are the fields of a form, by name, with \n at the ends of lines. Several of one name stand in lines.
 type texts map[string]string
 
-// faults are what is wrong with a form, by the field's name; "": with the whole of it.
-type faults map[string]string
+// faults are what is wrong with a form.
+type faults = pages.Faults
 
 // tokenField holds what a form is repeated with: sent twice, it does what it does once.
 const tokenField = "token"
 
-// sent returns what a form has sent. It must be read before any of it is used: what is too long has no fields at all.
-func (v *visit) sent() (texts, error) {
-	if err := v.ParseForm(); err != nil {
-		if tooLong, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, refusal(http.StatusRequestEntityTooLarge,
-				"the form is longer than "+web.Count(int(tooLong.Limit))+" bytes")
-		}
-		return nil, refusal(http.StatusBadRequest, "this is no form")
-	}
-
-	t := texts{}
-	for name, values := range v.PostForm {
-		t[name] = plainLines(strings.Join(values, "\n"))
-	}
-	return t, nil
-}
-
-// plainLines ends the lines of a form's text as others do: a browser's end with \r\n.
-func plainLines(text string) string {
-	return strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
-}
-
-func refusal(status int, detail string) error {
-	return &client.Error{Problem: client.Problem{Status: status, Detail: detail}}
-}
+// sent returns the fields of a form. It must be read before any of it is used: what is too long has none at all.
+func (v *visit) sent() (texts, error) { return pages.Sent(v.Request) }
 
 // needs refuses a page to those whose form the API would refuse.
 func (v *visit) needs(scopes ...string) error {
 	if v.may(scopes...) {
 		return nil
 	}
-	return refusal(http.StatusForbidden, "this takes a key with the scope "+strings.Join(scopes, " or "))
+	return pages.Refusal(http.StatusForbidden, "this takes a key with the scope "+strings.Join(scopes, " or "))
 }
 
 // newToken is the hidden field of a form that must do once what it does.
 func newToken() web.Input {
 	return web.Input{Name: tokenField, Value: uuid.NewString(), Hidden: true}
-}
-
-// faultsOf sorts what the API refuses by the fields of a form: fieldOf names that of a member. Of an error that no
-// other text in the form would cure, ok is false.
-func faultsOf(err error, fieldOf func(member string) string) (f faults, status int, ok bool) {
-	refused, ok := asRefusal(err)
-	if !ok {
-		return nil, 0, false
-	}
-	switch refused.Status {
-	case http.StatusUnprocessableEntity, http.StatusBadRequest, http.StatusConflict:
-	default:
-		return nil, 0, false
-	}
-
-	f = faults{}
-	for _, d := range refused.Errors {
-		member, rest := d.Location, ""
-		member, _ = strings.CutPrefix(member, "body")
-		member, _ = strings.CutPrefix(member, "query")
-		member, _ = strings.CutPrefix(member, ".")
-		if i := strings.IndexAny(member, ".["); i >= 0 {
-			member, rest = member[:i], within(member[i:])
-		}
-		if field := fieldOf(member); field != "" && f[field] == "" {
-			f[field] = sentence(strings.TrimSpace(rest + " " + d.Message))
-		}
-	}
-	if len(f) == 0 {
-		f[""] = sentence(refused.Error())
-	}
-	return f, refused.Status, true
-}
-
-// within names a place in a member: [2] is the third entry, .name is a name.
-func within(rest string) string {
-	if at, found := strings.CutPrefix(rest, "["); found {
-		at, _, _ = strings.Cut(at, "]")
-		if n, err := strconv.Atoi(at); err == nil {
-			return "entry " + strconv.Itoa(n+1)
-		}
-	}
-	return strings.TrimPrefix(rest, ".")
 }
 
 // number is what the API gets of a field for a number: null for nothing, and for what is none the text, which it

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages/pagetest"
 )
 
 // People without a script, by keys alone, by a link, and on the live page get where they want to.
@@ -26,7 +27,7 @@ func TestJourneys(t *testing.T) {
 	b.exec(`CREATE TRIGGER attempt_at_once AFTER INSERT ON outhook.deliveries FOR EACH ROW EXECUTE FUNCTION outhook.attempt_at_once()`)
 
 	var found []string
-	drive(t, "journeys.mjs", map[string]string{
+	pagetest.Drive(t, "journeys.mjs", map[string]string{
 		"base": b.base, "key": adminKey, "event": w.event, "other": w.other, "endpoint": w.endpoint, "code": code.Code,
 	}, &found)
 	require.Empty(t, found)

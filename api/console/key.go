@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -109,7 +110,7 @@ func createKey(v *visit) error {
 	}
 
 	made, err := v.api.CreateKey(v.ctx(), k, client.CreateKeyParams{IdempotencyKey: t[tokenField]})
-	if f, status, ok := faultsOf(err, keyField); ok {
+	if f, status, ok := pages.FaultsOf(err, keyField); ok {
 		return v.showForm(status, "New key", keysCrumb(), keyForm(t, f))
 	}
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages/pagetest"
 	"github.com/outhook/outhook/internal/apikey"
 	"github.com/outhook/outhook/internal/oidc"
 )
@@ -381,7 +382,7 @@ func TestPeopleInABrowser(t *testing.T) {
 	t.Parallel()
 	b, _ := setupPeople(t, false)
 	var found []string
-	drive(t, "people.mjs", map[string]string{
+	pagetest.Drive(t, "people.mjs", map[string]string{
 		"base": b.base, "user": "test-user2", "password": "verysecure", "name": "oidc: alice@acme.example",
 	}, &found)
 	require.Empty(t, found)
@@ -393,15 +394,15 @@ func TestPagesOfPeople(t *testing.T) {
 	b, p := setupPeople(t, false)
 	p.behaves.Store(&behaviour{down: true})
 	o := order{
-		Base: b.base, Looks: looks(), Shots: shots(),
-		Pages: []view{
-			{"login with a provider", "/console/login", http.StatusOK},
-			{"logged out", "/console/login?out=1", http.StatusOK},
-			{"provider away", "/console/oidc", http.StatusServiceUnavailable},
-			{"another login", "/console/oidc/callback?code=x&state=x", http.StatusBadRequest},
+		Base: b.base, Looks: pagetest.Looks(), Shots: pagetest.Shots(),
+		Pages: []pagetest.View{
+			view("login with a provider", "/console/login", http.StatusOK),
+			view("logged out", "/console/login?out=1", http.StatusOK),
+			view("provider away", "/console/oidc", http.StatusServiceUnavailable),
+			view("another login", "/console/oidc/callback?code=x&state=x", http.StatusBadRequest),
 		},
 	}
 	var found []string
-	drive(t, "pages.mjs", o, &found)
+	pagetest.Drive(t, "pages.mjs", o, &found)
 	require.Empty(t, found)
 }

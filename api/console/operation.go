@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -239,7 +240,7 @@ func orderOperation(v *visit) error {
 			return nil
 		}
 		var ok bool
-		if f, status, ok = faultsOf(err, operationField); !ok {
+		if f, status, ok = pages.FaultsOf(err, operationField); !ok {
 			return err
 		}
 	}

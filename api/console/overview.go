@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -106,7 +107,7 @@ func tiles(charts *web.Activity, series *client.Series, now *client.Stats, tenan
 }
 
 func attemptsOf(a client.AttemptStats) (n int) {
-	for _, o := range outcomes(a) {
+	for _, o := range pages.Outcomes(a) {
 		n += o.Count
 	}
 	return n

@@ -1,19 +1,18 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/a-h/templ"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 	"github.com/outhook/outhook/internal/apikey"
 )
@@ -49,7 +48,7 @@ type visit struct {
 // serve returns the handler of a page.
 func (c *Console) serve(p page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		r.Body = http.MaxBytesReader(w, r.Body, pages.MaxForm)
 		v := &visit{Request: r, console: c, w: w, page: p, began: time.Now()}
 		if err := v.enter(); err != nil { //nolint:contextcheck // a visit has its request's
 			v.fail(err) //nolint:contextcheck // the same
@@ -60,9 +59,6 @@ func (c *Console) serve(p page) http.Handler {
 		}
 	})
 }
-
-// maxForm bounds what a form sends, in bytes.
-const maxForm = 128 << 10
 
 // errNoSession leads to the page that takes a key.
 var errNoSession = errors.New("nobody is logged in")
@@ -92,7 +88,7 @@ func (c *Console) client(key string) (*client.Client, error) {
 }
 
 // ctx is the context of requests to the API.
-func (v *visit) ctx() context.Context { return withBrowser(v.Context(), v.w, v.Request) }
+func (v *visit) ctx() context.Context { return pages.WithBrowser(v.Context(), v.w, v.Request) }
 
 // may tells whether the session's scope is one of those.
 func (v *visit) may(scopes ...string) bool {
@@ -140,16 +136,9 @@ func (v *visit) show(c templ.Component) error {
 	return v.console.write(v.w, v.Request, http.StatusOK, c)
 }
 
-// write renders a page whole, so that one that fails is none, and sends it.
+// write sends a page.
 func (c *Console) write(w http.ResponseWriter, r *http.Request, status int, page templ.Component) error {
-	var b bytes.Buffer
-	if err := page.Render(r.Context(), &b); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	w.Write(b.Bytes())
-	return nil
+	return pages.Write(w, r, status, page)
 }
 
 // refuse answers a request that is nobody's.
@@ -201,7 +190,7 @@ func (v *visit) problem(err error) web.Problem {
 		return p
 	}
 
-	p.Status, p.Detail, p.RetryAfter = refused.Status, sentence(refused.Error()), int(refused.RetryAfter.Seconds())
+	p.Status, p.Detail, p.RetryAfter = refused.Status, pages.Sentence(refused.Error()), int(refused.RetryAfter.Seconds())
 	switch refused.Status {
 	case http.StatusForbidden:
 		p.Title = "Not with this key"
@@ -216,18 +205,6 @@ func (v *visit) problem(err error) web.Problem {
 		p.Title = "Busy"
 	}
 	return p
-}
-
-// sentence begins with a capital letter and ends with a full stop.
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	text = strings.ToUpper(text[:1]) + text[1:]
-	if strings.HasSuffix(text, ".") {
-		return text
-	}
-	return text + "."
 }
 
 func notFound(*visit) error {

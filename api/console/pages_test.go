@@ -1,26 +1,15 @@
 package console_test
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"flag"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/outhook/outhook/internal/dbtest"
+	"github.com/outhook/outhook/api/pages/pagetest"
 )
-
-// nodeDir holds the scripts that drive Chromium; npm ci installs their libraries.
-const nodeDir = "../../jobs/testdata/node"
 
 // tried says what a page's pattern is tried with: paths, by the name of what they show. Those that change something have
 // tests of their own, which are named.
@@ -124,20 +113,14 @@ func tried(w world) map[string]map[string]string {
 	}
 }
 
-// view is a path in the browser, and the status that it is to have.
-type view struct {
-	Name   string `json:"name"`
-	Path   string `json:"path"`
-	Status int    `json:"status"`
-}
+// What package pagetest calls so.
+type (
+	formView = pagetest.FormView
+	order    = pagetest.Order
+)
 
-// formView is the answer to a form of a path's page.
-type formView struct {
-	view
-
-	Form string            `json:"form"` // its selector
-	Fill map[string]string `json:"fill"` // by the names of its fields
-	Open string            `json:"open"` // the selector of a menu
+func view(name, path string, status int) pagetest.View {
+	return pagetest.View{Name: name, Path: path, Status: status}
 }
 
 // answered are the pages that only a form leads to, and menus.
@@ -162,75 +145,22 @@ func answered(w world) (list []formView) {
 		{"operation with faults", "/console/operations/new", http.StatusUnprocessableEntity, "form.long", map[string]string{"types": "*"}},
 		{"wrong login", "/console/login", http.StatusUnauthorized, "form.stack", map[string]string{"key": "ohk_wrong"}},
 	} {
-		list = append(list, formView{view{v.name, v.path, v.status}, v.form, v.fill, ""})
+		list = append(list, formView{View: view(v.name, v.path, v.status), Form: v.form, Fill: v.fill})
 	}
 	for name, menu := range map[string]string{"menu of an endpoint": "#more", "menu of the session": "#account"} {
-		list = append(list, formView{view: view{name, endpoint, http.StatusOK}, Open: menu})
+		list = append(list, formView{View: view(name, endpoint, http.StatusOK), Open: menu})
 	}
 	return list
 }
 
 // publicPages are those of api/public, for everybody.
-func publicPages() []view {
-	return []view{
-		{"public catalogue", "/catalog", http.StatusOK},
-		{"public type", "/catalog/invoice.paid", http.StatusOK},
-		{"public type that is deprecated", "/catalog/customer.created", http.StatusOK},
-		{"no public type", "/catalog/no.type", http.StatusNotFound},
+func publicPages() []pagetest.View {
+	return []pagetest.View{
+		view("public catalogue", "/catalog", http.StatusOK),
+		view("public type", "/catalog/invoice.paid", http.StatusOK),
+		view("public type that is deprecated", "/catalog/customer.created", http.StatusOK),
+		view("no public type", "/catalog/no.type", http.StatusNotFound),
 	}
-}
-
-// order is what a script is to look at.
-type order struct {
-	Base  string `json:"base"`
-	Key   string `json:"key"`
-	Pages []view `json:"pages"`
-	Looks []look `json:"looks"`
-	Shots bool   `json:"shots"` // of every page
-
-	Answers []formView `json:"answers,omitempty"`
-}
-
-// look is how a page is looked at.
-type look struct {
-	Theme string `json:"theme"`
-	Width int    `json:"width"`
-}
-
-// looks are both themes, each wide or narrow; both ways each, as .ci/full has it, with OUTHOOK_TEST_LOAD=all.
-func looks() []look {
-	all := []look{{"light", 1280}, {"dark", 320}, {"dark", 1280}, {"light", 320}}
-	if os.Getenv("OUTHOOK_TEST_LOAD") != "all" {
-		return all[:2]
-	}
-	return all
-}
-
-// shots tells whether somebody wants to see the pages: with -artifacts.
-func shots() bool {
-	artifacts := flag.Lookup("test.artifacts")
-	return artifacts != nil && artifacts.Value.String() == "true"
-}
-
-// drive runs a script that drives Chromium and decodes what it prints.
-func drive(t *testing.T, script string, in, out any) {
-	t.Helper()
-	node, nodeErr := exec.LookPath("node")
-	chromium, chromiumErr := exec.LookPath("chromium")
-	_, missing := os.Stat(filepath.Join(nodeDir, "node_modules", "axe-core"))
-	dbtest.RequireTool(t, "Node, Chromium, or npm ci in jobs/testdata/node,", nodeErr == nil && chromiumErr == nil && missing == nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
-	defer cancel()
-	data, err := json.Marshal(in)
-	require.NoError(t, err)
-	folder, err := filepath.Abs(t.ArtifactDir())
-	require.NoError(t, err)
-
-	cmd := exec.CommandContext(ctx, node, script, chromium, folder)
-	cmd.Dir, cmd.Stdin, cmd.Stderr = nodeDir, bytes.NewReader(data), t.Output()
-	printed, err := cmd.Output()
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(printed, out), "%s", printed)
 }
 
 // Every page in both themes, wide and narrow: no error in the console, nothing against its own policy, nothing that axe
@@ -244,13 +174,13 @@ func TestPages(t *testing.T) {
 	b.describe()
 	w.erasure = b.maintain()
 	pages := tried(w)
-	o := order{Base: b.base, Key: adminKey, Looks: looks(), Shots: shots()}
+	o := order{Base: b.base, Key: adminKey, Looks: pagetest.Looks(), Shots: pagetest.Shots()}
 	for _, pattern := range b.console.Patterns() {
 		paths, ok := pages[pattern]
 		require.True(t, ok, "the page %s is tried with nothing: give it a path", pattern)
 		require.Equal(t, strings.HasPrefix(pattern, "GET "), paths != nil, pattern)
 		for name, path := range paths {
-			v := view{Name: name, Path: path, Status: http.StatusOK}
+			v := pagetest.View{Name: name, Path: path, Status: http.StatusOK}
 			if name == "nothing" {
 				v.Status = http.StatusNotFound
 			}
@@ -262,7 +192,7 @@ func TestPages(t *testing.T) {
 	o.Pages = append(o.Pages, publicPages()...)
 
 	var found []string
-	drive(t, "pages.mjs", o, &found)
+	pagetest.Drive(t, "pages.mjs", o, &found)
 	require.Empty(t, found)
 }
 
@@ -271,22 +201,22 @@ func TestPagesWithNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := order{
-		Base: b.base, Key: b.key("read", "acme").Key, Looks: looks()[:2], Shots: shots(),
-		Pages: []view{
-			{"first overview", "/console", 200},
-			{"no events", "/console/events", 200},
-			{"no deliveries", "/console/deliveries", 200},
-			{"no endpoints", "/console/endpoints", 200},
-			{"no operations", "/console/operations", 200},
-			{"no event types", "/console/event-types", 200},
-			{"empty public catalogue", "/catalog", 200},
-			{"no entry", "/console/tenants/acme", 200},
-			{"no right", "/console/keys", 403},
-			{"no right to a form", "/console/endpoints/new", 403},
-			{"gone", "/console/operations/" + uuid.NewString(), 404},
+		Base: b.base, Key: b.key("read", "acme").Key, Looks: pagetest.Looks()[:2], Shots: pagetest.Shots(),
+		Pages: []pagetest.View{
+			view("first overview", "/console", 200),
+			view("no events", "/console/events", 200),
+			view("no deliveries", "/console/deliveries", 200),
+			view("no endpoints", "/console/endpoints", 200),
+			view("no operations", "/console/operations", 200),
+			view("no event types", "/console/event-types", 200),
+			view("empty public catalogue", "/catalog", 200),
+			view("no entry", "/console/tenants/acme", 200),
+			view("no right", "/console/keys", 403),
+			view("no right to a form", "/console/endpoints/new", 403),
+			view("gone", "/console/operations/"+uuid.NewString(), 404),
 		},
 	}
 	var found []string
-	drive(t, "pages.mjs", o, &found)
+	pagetest.Drive(t, "pages.mjs", o, &found)
 	require.Empty(t, found)
 }

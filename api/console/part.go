@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/outhook/outhook/api/pages"
 )
 
 // partsTime is how long the parts that a page stands without may take together: then it is sent as it is.
@@ -48,7 +50,7 @@ const tooLong = "the database takes too long for them at this moment."
 
 // passing says what keeps the API from answering at this moment; "": it has answered, or its answer will be the same.
 func passing(err error) string {
-	refused, ok := asRefusal(err)
+	refused, ok := pages.AsRefusal(err)
 	switch {
 	case !ok:
 		return ""

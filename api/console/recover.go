@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -43,7 +44,7 @@ func askRecover(v *visit) error {
 	page := web.Confirm{
 		Title: "Recover", Path: "/console/endpoints/" + e.ID + "/recover", Back: "/console/endpoints/" + e.ID,
 		Crumbs: []web.Crumb{
-			{Label: "Endpoints", Href: "/console/endpoints"}, {Label: place(e.URL), Href: "/console/endpoints/" + e.ID},
+			{Label: "Endpoints", Href: "/console/endpoints"}, {Label: pages.Place(e.URL), Href: "/console/endpoints/" + e.ID},
 		},
 		Choice: []web.Input{
 			{Name: "since", Label: "What failed in", Type: "select"},
@@ -60,7 +61,7 @@ func askRecover(v *visit) error {
 	}
 
 	page.What = append([]web.Header{
-		{Name: "Endpoint", Value: place(e.URL)}, {Name: "Tenant", Value: e.TenantID},
+		{Name: "Endpoint", Value: pages.Place(e.URL)}, {Name: "Tenant", Value: e.TenantID},
 	}, settledIn(counted)...)
 	page.Order = web.Action{
 		Label: "Deliver again", Icon: "again", Tone: "primary", Href: page.Path,
@@ -71,7 +72,7 @@ func askRecover(v *visit) error {
 			{Name: "missed", Value: v.query("missed"), Hidden: true},
 		},
 	}
-	return v.show(web.ConfirmPage(v.shell("Recover "+place(e.URL)), page))
+	return v.show(web.ConfirmPage(v.shell("Recover "+pages.Place(e.URL)), page))
 }
 
 // settledIn is the range of time that was counted.

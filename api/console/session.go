@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 	"github.com/outhook/outhook/internal/apikey"
 )
@@ -54,7 +55,7 @@ func (c *Console) postLogin(v *visit) error {
 		if refused.Status == http.StatusUnauthorized {
 			return v.loginFault("This is no valid key, or the link was used already. `outhook console` makes another link.")
 		}
-		return v.loginFault(sentence(refused.Detail))
+		return v.loginFault(pages.Sentence(refused.Detail))
 	default:
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -153,14 +154,14 @@ func (v *visit) readiness() (ready web.Mark, checks []web.Check, err error) {
 	if res.StatusCode != http.StatusOK {
 		ready = web.Mark{Tone: "bad", Icon: "cross", Text: "Not ready"}
 	}
-	for _, c := range headers(answer.Checks) {
+	for _, c := range pages.Headers(answer.Checks) {
 		checks = append(checks, readinessCheck(c.Name, c.Value))
 	}
 	return ready, checks, nil
 }
 
 func readinessCheck(name, result string) web.Check {
-	c := web.Check{Name: sentence(name)[:len(name)], State: web.Mark{Tone: "bad", Icon: "cross", Text: "Not ready"}}
+	c := web.Check{Name: pages.Sentence(name)[:len(name)], State: web.Mark{Tone: "bad", Icon: "cross", Text: "Not ready"}}
 
 	switch result {
 	case "ok":

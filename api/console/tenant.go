@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -23,7 +24,7 @@ const (
 // entry returns a tenant's entry; nil: it has none.
 func (v *visit) entry(label string) (*client.Tenant, error) {
 	t, err := v.api.GetTenant(v.ctx(), label, client.GetTenantParams{})
-	if isGone(err) || isInvalid(err) {
+	if pages.IsGone(err) || isInvalid(err) {
 		return nil, nil //nolint:nilnil // nil is an answer: there is none
 	}
 	return t, err
@@ -114,7 +115,7 @@ func showTenant(v *visit) error {
 	}
 	if t != nil {
 		page.TenantRow, page.HasEntry, page.Updated = tenantRow(t), true, t.UpdatedAt
-		page.Metadata = headers(t.Metadata)
+		page.Metadata = pages.Headers(t.Metadata)
 	}
 
 	err = v.fill(
@@ -201,7 +202,7 @@ func (v *visit) fillErasure(page *web.Tenant) error {
 	}
 
 	e, err := v.api.GetErasure(v.ctx(), id)
-	if isGone(err) {
+	if pages.IsGone(err) {
 		e, err = nil, nil
 	}
 	if err != nil || e == nil || e.TenantID != page.Label {
@@ -324,7 +325,7 @@ func deleteTenant(v *visit) error {
 func eraseTenant(v *visit) error {
 	label := v.PathValue("tenant")
 	if v.FormValue("label") != label {
-		return refusal(http.StatusUnprocessableEntity, "that is not the label of this tenant: nothing was erased")
+		return pages.Refusal(http.StatusUnprocessableEntity, "that is not the label of this tenant: nothing was erased")
 	}
 	e, err := v.api.EraseTenant(v.ctx(), label)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -40,7 +41,7 @@ func changedEntry(entry *client.Tenant, t texts) (body map[string]any, f faults)
 	body, f = map[string]any{}, faults{}
 	before := tenantTexts(entry)
 	for _, field := range tenantFields() {
-		if strings.TrimSpace(plainLines(before[field])) == strings.TrimSpace(t[field]) {
+		if strings.TrimSpace(pages.PlainLines(before[field])) == strings.TrimSpace(t[field]) {
 			continue
 		}
 		if field != "metadata" {
@@ -116,7 +117,7 @@ func saveTenant(v *visit) error {
 	status := http.StatusUnprocessableEntity
 	if len(f) == 0 {
 		err := v.writeEntry(label, entry, body)
-		refused, _ := asRefusal(err)
+		refused, _ := pages.AsRefusal(err)
 		switch {
 		case err == nil:
 			return v.back(web.TenantHref(label), "saved")
@@ -124,7 +125,7 @@ func saveTenant(v *visit) error {
 			return v.showTenantConflict(label, t)
 		}
 		var ok bool
-		if f, status, ok = faultsOf(err, func(member string) string { return member }); !ok {
+		if f, status, ok = pages.FaultsOf(err, func(member string) string { return member }); !ok {
 			return err
 		}
 	}

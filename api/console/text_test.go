@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/api/pages/pagetest"
 	"github.com/outhook/outhook/api/web"
 )
 
@@ -45,7 +46,7 @@ func TestTextsStayTexts(t *testing.T) {
 	b.exec(`UPDATE outhook.deliveries SET state = 'failed', completed_at = now(), next_attempt_at = NULL, reason = 'exhausted'`)
 
 	var found []string
-	drive(t, "texts.mjs", map[string]any{"base": b.base, "key": b.key("admin", "").Key, "pages": pages}, &found)
+	pagetest.Drive(t, "texts.mjs", map[string]any{"base": b.base, "key": b.key("admin", "").Key, "pages": pages}, &found)
 	require.Empty(t, found)
 }
 

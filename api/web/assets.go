@@ -14,6 +14,11 @@ import (
 //go:embed assets
 var assets embed.FS
 
+// Embed is the script that other people's pages show the portal with: an element of their own.
+//
+//go:embed embed.js
+var Embed []byte
+
 // AssetsPath is where [Assets] is served.
 const AssetsPath = "/assets/"
 

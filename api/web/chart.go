@@ -19,6 +19,8 @@ type Activity struct {
 
 	// Events says whether events are counted too: not of an endpoint.
 	Events bool
+
+	Title, Said string // of the chart of outcomes, and what it shows in words; "": as the console says it
 }
 
 // Range leads to the same charts of another time.

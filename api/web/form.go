@@ -8,6 +8,13 @@ type Form struct {
 	Hidden []Input
 	Groups []FieldGroup
 
+	// Other is the label of a second button, which posts the form to OtherPath. "": there is none. Said is what came of
+	// it.
+	Other, OtherPath, Said string
+
+	// Hints are what fields with a List offer, by its id.
+	Hints map[string][]string
+
 	// Fault is what is wrong with the whole of it. "": nothing.
 	Fault string
 }

@@ -12,6 +12,15 @@ type Shell struct {
 	Session Session
 	Toast   *Toast // nil: nothing has just been done
 
+	// Product is whose page it is, in the title of the window. "": Outhook.
+	Product string
+
+	// Sheet is the path of one more style sheet. "": there is none.
+	Sheet string
+
+	// Language is that of the page. "": English.
+	Language string
+
 	// Refresh is after how many seconds the page's regions are read again. 0: never.
 	Refresh int
 
@@ -65,6 +74,7 @@ type Input struct {
 	Options                                     []Option // Type select
 	Hidden                                      bool
 	Required                                    bool
+	List                                        string // the id of a datalist; "": none
 
 	// Fault is what is wrong with it, in a [Form]. "": nothing.
 	Fault string

@@ -39,6 +39,7 @@ type cli struct {
 	Why        whyCmd        `cmd:"" group:"api" help:"Say why an event's deliveries are where they are, and why endpoints have none."`
 	Find       findCmd       `cmd:"" group:"api" help:"Find what a text is a name of: an id, a host, a key, a tenant."`
 	Console    consoleCmd    `cmd:"" group:"api" help:"Print a link that opens the console once, logged in as the key."`
+	Portal     portalCmd     `cmd:"" group:"api" help:"Print a link that opens a tenant's portal once, or end its sessions."`
 	Workers    workersCmd    `cmd:"" group:"api" help:"Show who works, what waits, and which queues a person has paused."`
 	Pause      pauseCmd      `cmd:"" group:"api" help:"Pause all deliveries, or a tenant's, for maintenance; nothing is lost."`
 	Resume     resumeCmd     `cmd:"" group:"api" help:"End a pause: everything goes on."`

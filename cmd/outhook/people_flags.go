@@ -11,7 +11,7 @@ import (
 
 // peopleFlags say how people log in to the console with OpenID Connect.
 type peopleFlags struct {
-	PublicURL        string   `name:"public-url" env:"OUTHOOK_PUBLIC_URL" help:"The address of this server as browsers see it, like https://outhook.example.com: an identity provider sends people back to it. Required with OUTHOOK_OIDC_ISSUER."`
+	PublicURL        string   `name:"public-url" env:"OUTHOOK_PUBLIC_URL" help:"The address of this server as browsers see it, like https://outhook.example.com: an identity provider sends people back to it, and links to the portal begin with it. Required with OUTHOOK_OIDC_ISSUER, and by serve with OUTHOOK_PORTAL."`
 	OIDCIssuer       string   `name:"oidc-issuer" env:"OUTHOOK_OIDC_ISSUER" help:"The identity provider that lets people into the console with OpenID Connect: its issuer, a URL, exactly as its discovery document has it."`
 	OIDCClientID     string   `name:"oidc-client-id" env:"OUTHOOK_OIDC_CLIENT_ID" help:"What the identity provider calls Outhook. Its redirect URI is OUTHOOK_PUBLIC_URL with /console/oidc/callback behind it."`
 	OIDCClientSecret string   `name:"oidc-client-secret" env:"OUTHOOK_OIDC_CLIENT_SECRET" secret:"" help:"What Outhook shows the identity provider. Without it, it is a public client, with PKCE alone."`

@@ -71,6 +71,15 @@ func (s *serveCmd) configured(logger *slog.Logger) (cfg server.Config, err error
 		s.SvixAPI = "false"
 	}
 
+	switch s.Portal {
+	case "auto":
+		s.Portal = "false"
+	case "true":
+		if s.PublicURL == "" {
+			return cfg, errNoPublicURL
+		}
+	}
+
 	if cfg, err = s.config(logger); err != nil {
 		return cfg, err
 	}

@@ -66,6 +66,7 @@ type serverFlags struct {
 	TrustedProxies string  `env:"OUTHOOK_TRUSTED_PROXIES" help:"Prefixes of the proxies in front of the API whose X-Forwarded-For tells a client's address, like 10.0.0.0/8. Without it, the address that connects counts."`
 
 	peopleFlags
+	portalFlags
 
 	MetricsListen string `env:"OUTHOOK_METRICS_LISTEN" default:"${metrics_listen}" help:"The address that serves /metrics, without authentication, or none. The default gives way if another process has it."`
 
@@ -108,6 +109,10 @@ func (f serverFlags) config(logger *slog.Logger) (server.Config, error) {
 	}
 
 	if cfg.People, err = f.people(cfg.Egress.RootCAs); err != nil {
+		return cfg, err
+	}
+
+	if cfg.Portal, err = f.portal(f.PublicURL); err != nil {
 		return cfg, err
 	}
 

@@ -48,6 +48,7 @@ const (
 	TwoSecretsLive      Code = "two_secrets_live"
 	SecretLive          Code = "secret_live"
 	BreakingChange      Code = "breaking_change"
+	PortalOff           Code = "portal_off"
 
 	PreconditionFailed Code = "precondition_failed"
 
@@ -136,6 +137,7 @@ var kinds = []Kind{
 	{TwoSecretsLive, 409, "Two secrets sign already: wait for the end of the overlap, or give `\"force\": true`, " +
 		"which ends the older one now."},
 	{SecretLive, 409, "This secret signs already: give another, or leave it out to get a new one."},
+	{PortalOff, 409, "The server has no portal: start it with `OUTHOOK_PORTAL=true` and `OUTHOOK_PUBLIC_URL`."},
 
 	{BreakingChange, 409, "The document changes event types so that receivers that were right may not be any more: " +
 		"`errors` says which, and how. Nothing was done: give the change a new event type, or say " +

@@ -11,10 +11,11 @@ const all = (selector, root = document) => root.querySelectorAll(selector);
 document.documentElement.classList.add('script');
 
 // Times in the viewer's zone and language; the title says UTC.
-const today = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
-const other = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
-const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
+const language = document.documentElement.dataset.language; // of a page that has one of its own
+const today = new Intl.DateTimeFormat(language, { timeStyle: 'medium' });
+const other = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'medium' });
+const clock = new Intl.DateTimeFormat(language, { timeStyle: 'short' });
+const day = new Intl.DateTimeFormat(language, { month: 'short', day: 'numeric' });
 function showTimes(root) {
   for (const element of all('time[datetime]:not([title])', root)) {
     const at = new Date(element.dateTime);
@@ -54,7 +55,7 @@ function replace(region, fresh) {
 async function refresh() {
   if (document.hidden || document.querySelector('dialog[open]')) return;
   const response = await fetch(location.href, { headers: { accept: 'text/html' } });
-  if (response.redirected) {
+  if (response.redirected || response.status === 401) {
     location.reload();
     return;
   }
@@ -85,7 +86,7 @@ document.addEventListener('click', async (event) => {
   const button = event.target.closest('[data-copy]');
   if (button === null) return;
   await navigator.clipboard.writeText(button.dataset.copy);
-  toast('Copied');
+  toast(document.getElementById('toasts').dataset.copied);
 });
 
 function toast(text) {
@@ -112,6 +113,25 @@ if (enter !== null && location.hash.length > 1) {
   enter.elements.key.value = location.hash.slice(1);
   history.replaceState(null, '', location.pathname);
   enter.submit();
+}
+
+// The session has ended: whoever has framed the page may make another link.
+const ended = document.querySelector('[data-ended]');
+if (ended !== null && window.parent !== window) {
+  for (const origin of ended.dataset.ended.split(' ')) {
+    if (origin !== '') window.parent.postMessage({ type: 'outhook:session-expired' }, origin);
+  }
+}
+
+// The page around it makes room for it.
+const framed = document.querySelector('[data-framed]');
+if (framed !== null && window.parent !== window) {
+  new ResizeObserver(() => {
+    for (const origin of framed.dataset.framed.split(' ')) {
+      const height = Math.ceil(framed.getBoundingClientRect().height);
+      if (origin !== '') window.parent.postMessage({ type: 'outhook:height', height }, origin);
+    }
+  }).observe(framed);
 }
 
 // A browser that does not know these attributes of a button yet.

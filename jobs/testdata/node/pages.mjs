@@ -1,6 +1,6 @@
-// Opens the console's pages in a headless Chromium, in each theme and width, and prints a JSON array of what is wrong with them.
+// Opens pages of the console, or of the portal, in a headless Chromium, in each theme and width, and prints a JSON array of what is wrong with them.
 //
-// node pages.mjs CHROMIUM FOLDER: the order is JSON on stdin: {base, key, pages: [{name, path, status}], looks: [{theme, width}],
+// node pages.mjs CHROMIUM FOLDER: the order is JSON on stdin: {base, key, link, pages: [{name, path, status}], looks: [{theme, width}],
 // answers: [{name, path, status, form, fill, open}], shots}. An answer is that to a form (a selector) of the path's page, with what fill has
 // by name; or the page with what open selects. With shots each page gets a screenshot in FOLDER in each look, without only those that something is wrong with. axe runs in a world of its own, so the pages' policy holds while it does.
 import { readFile } from 'node:fs/promises';
@@ -56,6 +56,12 @@ if (order.key) {
   await page.getByLabel('API key').fill(order.key);
   await page.getByRole('button', { name: 'Log in' }).click();
   await page.waitForURL(`${order.base}/console`);
+}
+
+if (order.link) {
+  at = 'link';
+  await page.goto(order.link);
+  await page.waitForURL(`${order.base}/portal`);
 }
 
 // Each page is loaded once, and looked at in each theme and width.

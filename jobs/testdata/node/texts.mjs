@@ -1,6 +1,6 @@
-// Opens pages of the console that show texts which try to be more than texts, and prints a JSON array of those that were.
+// Opens pages of the console, or by a link of the portal, that show texts which try to be more than texts, and prints a JSON array of those that were.
 //
-// node texts.mjs CHROMIUM FOLDER: the order is JSON on stdin: {base, key, pages: [{name, path, texts}]}. What runs sets window.pwned;
+// node texts.mjs CHROMIUM FOLDER: the order is JSON on stdin: {base, key, link, pages: [{name, path, texts}]}. What runs sets window.pwned;
 // each text must be on its page, as text.
 import { chromium } from 'playwright-core';
 
@@ -27,10 +27,15 @@ await page.addInitScript(() => {
   Object.defineProperty(window, 'pwned', { set: (value) => window.caught(`pwned=${value}`), get: () => undefined });
 });
 
-await page.goto(`${order.base}/console/login`);
-await page.getByLabel('API key').fill(order.key);
-await page.getByRole('button', { name: 'Log in' }).click();
-await page.waitForURL(`${order.base}/console`);
+if (order.link) {
+  await page.goto(order.link);
+  await page.waitForURL(`${order.base}/portal`);
+} else {
+  await page.goto(`${order.base}/console/login`);
+  await page.getByLabel('API key').fill(order.key);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.waitForURL(`${order.base}/console`);
+}
 
 for (const { name, path, texts } of order.pages) {
   at = name;

@@ -52,6 +52,9 @@ type Config struct {
 	// Defaults to false.
 	Catalog bool
 
+	// Portal is the customers' own pages.
+	Portal Portal
+
 	// People is the identity provider that lets people into the console with OpenID Connect.
 	//
 	// Defaults to nil: they log in with API keys alone.
@@ -217,4 +220,27 @@ func (c Config) validate() error {
 		return fmt.Errorf("server: Config.ShutdownDelay is %s, it must be 0 to %s", c.ShutdownDelay, MaxShutdownDelay)
 	}
 	return nil
+}
+
+// Portal says whether the API serves the portal at /portal, and to whom.
+type Portal struct {
+	// Served says whether it does.
+	//
+	// Defaults to false.
+	Served bool
+
+	// Accent is the colour of its buttons and links, like #4f46d8. Empty: ours.
+	//
+	// Defaults to "".
+	Accent string
+
+	// Origins are whose pages may frame it, unless a link names others.
+	//
+	// Defaults to none.
+	Origins []string
+
+	// PublicURL is the address that its links begin with. Empty: as the request that asks for a link does.
+	//
+	// Defaults to "".
+	PublicURL string
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/outhook/outhook/api"
 	"github.com/outhook/outhook/api/console"
+	"github.com/outhook/outhook/api/portal"
 	"github.com/outhook/outhook/api/public"
 	"github.com/outhook/outhook/api/ready"
 	"github.com/outhook/outhook/db"
@@ -77,6 +78,12 @@ func (s *Server) handler(ctx context.Context, pool *pgxpool.Pool, reg prometheus
 			return nil, nil, err
 		}
 	}
+	if s.cfg.Portal.Served {
+		cfg.Portal.PublicURL = s.cfg.Portal.PublicURL
+		if cfg.Portal.Handler, err = s.newPortal(); err != nil {
+			return nil, nil, err
+		}
+	}
 	if s.api, err = api.New(cfg); err != nil { //nolint:contextcheck // its groups live until Close
 		return nil, nil, fmt.Errorf("configuring the API: %w", err)
 	}
@@ -121,6 +128,21 @@ func (s *Server) newConsole() (*console.Console, error) {
 		return nil, fmt.Errorf("configuring the console: %w", err)
 	}
 	return c, nil
+}
+
+// newPortal returns the portal, whose pages ask the API that serves them.
+func (s *Server) newPortal() (*portal.Portal, error) {
+	p, err := portal.New(portal.Config{
+		API:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.ServeHTTP(w, r) }),
+		Origins: s.cfg.Portal.Origins, Accent: s.cfg.Portal.Accent, Logger: s.cfg.Logger,
+		OpenSession: func(ctx context.Context, code string) (string, time.Time, error) {
+			return s.api.OpenPortalSession(ctx, code)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configuring the portal: %w", err)
+	}
+	return p, nil
 }
 
 // apiConfig returns Config.API with what the API shares with the workers and what was made for it.

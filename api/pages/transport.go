@@ -1,4 +1,4 @@
-package console
+package pages
 
 import (
 	"bytes"
@@ -8,14 +8,14 @@ import (
 	"net/http"
 )
 
-// transport hands requests to the API in this process.
-type transport struct{ api http.Handler }
+// Transport hands requests to the API in this process.
+type Transport struct{ API http.Handler }
 
 type browserKey struct{}
 
-// withBrowser returns a context whose requests to the API are made for a browser's: the audit trail has its address
+// WithBrowser returns a context whose requests to the API are made for a browser's: the audit trail has its address
 // and its id, which its answer has.
-func withBrowser(ctx context.Context, w http.ResponseWriter, r *http.Request) context.Context {
+func WithBrowser(ctx context.Context, w http.ResponseWriter, r *http.Request) context.Context {
 	header := http.Header{"X-Request-Id": {w.Header().Get("X-Request-Id")}}
 	for _, name := range []string{"X-Forwarded-For", "Traceparent"} {
 		if values := r.Header.Values(name); len(values) > 0 {
@@ -32,7 +32,7 @@ type browser struct {
 }
 
 // RoundTrip has the API answer a request. The answer is whole when it returns.
-func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	in := r.Clone(r.Context())
 	in.RequestURI = r.URL.RequestURI()
 	if in.Body == nil {
@@ -44,7 +44,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 
 	a := &answer{header: http.Header{}}
-	t.api.ServeHTTP(a, in)
+	t.API.ServeHTTP(a, in)
 	a.WriteHeader(http.StatusOK)
 	return &http.Response{
 		StatusCode: a.status, Status: http.StatusText(a.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
