@@ -119,6 +119,7 @@ func newValidation(p *problem.Error) validation {
 var svixNames = map[string]string{
 	"type": "eventType", "idempotency_key": "eventId", "tenant_id": "uid", "status": "disabled",
 	"rate_limit": "throttleRate", "secret_headers": "headers", "overlap_seconds": "gracePeriodSeconds",
+	"label": "sessionId",
 }
 
 // locationPart is a name in a location of the API, or an index.

@@ -71,6 +71,8 @@ var bodies = map[string]string{
 	"POST /app/{app}/endpoint/{endpoint}/recover":                 `{"since":"2026-01-02T03:04:05Z"}`,
 	"POST /app/{app}/endpoint/{endpoint}/replay-missing":          `{"since":"2026-01-02T03:04:05Z"}`,
 	"POST /app/{app}/endpoint/{endpoint}/bulk-replay":             `{"since":"2026-01-02T03:04:05Z"}`,
+	"POST /auth/app-portal-access/{app}":                          `{}`,
+	"POST /auth/app/{app}/expire-all":                             `{}`,
 	"POST /app/{app}/msg":                                         `{"eventType":"a.b","payload":{}}`,
 	"POST /app/{app}/msg/bulk-expunge":                            `{"ids":["{msg}"]}`,
 	"POST /app/{app}/msg/precheck/active":                         `{"eventType":"a.b"}`,
@@ -113,6 +115,7 @@ func TestTenancyMatrix(t *testing.T) {
 		var all []string
 		rows, err := b.pool.Query(t.Context(), `SELECT to_jsonb(e)::text FROM outhook.endpoints AS e WHERE tenant_id = 'globex'
 			UNION ALL SELECT to_jsonb(v)::text FROM outhook.events AS v WHERE tenant_id = 'globex'
+			UNION ALL SELECT to_jsonb(k)::text FROM outhook.api_keys AS k WHERE tenant_id = 'globex'
 			UNION ALL SELECT to_jsonb(n)::text FROM outhook.tenants AS n WHERE tenant_id = 'globex'
 			UNION ALL SELECT to_jsonb(d)::text FROM outhook.deliveries AS d JOIN outhook.events AS v ON v.id = d.event_id WHERE v.tenant_id = 'globex'
 			UNION ALL SELECT to_jsonb(o)::text FROM outhook.operations AS o WHERE tenant_id = 'globex' ORDER BY 1`)

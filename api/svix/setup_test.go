@@ -29,6 +29,7 @@ type bundle struct {
 	t    *testing.T
 	pool *pgxpool.Pool
 	base string
+	api  *api.Server
 }
 
 func setup(t *testing.T, changes ...func(*api.Config)) *bundle {
@@ -43,15 +44,15 @@ func setup(t *testing.T, changes ...func(*api.Config)) *bundle {
 	for _, change := range changes {
 		change(&cfg)
 	}
-	s, err := api.New(cfg)
+	b.api, err = api.New(cfg)
 	require.NoError(t, err)
 
-	server := httptest.NewUnstartedServer(s)
+	server := httptest.NewUnstartedServer(b.api)
 	api.ConfigureServer(server.Config)
 	server.Start()
 	t.Cleanup(func() {
 		server.Close()
-		require.NoError(t, s.Close(context.WithoutCancel(t.Context())))
+		require.NoError(t, b.api.Close(context.WithoutCancel(t.Context())))
 	})
 	b.base = server.URL
 	return b

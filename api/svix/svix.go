@@ -84,6 +84,9 @@ func routes() map[string]func(*visit) error {
 		"GET /health":      health,
 		"GET /health/ping": health,
 
+		"POST /auth/app-portal-access/{app}": giveAccess,
+		"POST /auth/app/{app}/expire-all":    endAccess,
+
 		"POST /app":         createApplication,
 		"GET /app":          listApplications,
 		"GET /app/{app}":    getApplication,

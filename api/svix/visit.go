@@ -88,7 +88,7 @@ func (v *visit) request(o order) (*http.Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a request: %w", err)
 	}
-	r.RequestURI, r.RemoteAddr = target, v.RemoteAddr
+	r.RequestURI, r.RemoteAddr, r.Host, r.TLS = target, v.RemoteAddr, v.Host, v.TLS // links begin as the call did
 	r.Header.Set("X-Request-Id", v.w.Header().Get("X-Request-Id"))
 	for _, name := range []string{"X-Forwarded-For", "Traceparent", "Outhook-Depth"} {
 		if values := v.Header.Values(name); len(values) > 0 {
