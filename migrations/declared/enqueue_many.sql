@@ -65,9 +65,6 @@ BEGIN
             AND outhook.labels_problem(marks[1]) IS NULL AND outhook.headers_problem(heads[1]) IS NULL)
         AND (dues IS NULL OR cardinality(dues) = 1 AND array_ndims(dues) = 1 AND outhook.deliver_at_problem(dues[1]) IS NULL) THEN
         docs := outhook.parse_payloads(texts);
-        IF EXISTS (SELECT FROM outhook.event_types AS t WHERE t.name = names[1] AND t.guard IS NOT NULL) THEN
-            PERFORM outhook.check_guards(names, docs);
-        END IF;
         index := 0;
         event_id := outhook.uuid_v7(began);
         created_at := outhook.uuid_v7_time(event_id);
