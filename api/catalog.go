@@ -41,7 +41,7 @@ func (s *Server) addCatalog() {
 	}, s.pushCatalog)
 	register(s, route{
 		Operation: eventtype.Operation("get-catalog", tagCatalog),
-		access:    readAccess, costly: true, timeout: s.cfg.Timeouts.Store,
+		errors:    codes{problem.NotFound}, access: readAccess, costly: true, timeout: s.cfg.Timeouts.Store,
 	}, s.getCatalog)
 	register(s, route{
 		Operation: eventtype.Operation("list-undescribed-types", tagCatalog),
@@ -66,6 +66,10 @@ func (s *Server) addCatalog() {
 		errors:    codes{problem.NotFound, problem.PreconditionFailed}, access: adminAccess, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[eventtype.ChangeBody](), limit: maxSmallBody,
 	}, s.patchEventType)
+	register(s, route{
+		Operation: eventtype.Operation("delete-event-type", tagCatalog),
+		errors:    codes{problem.NotFound, problem.PreconditionFailed}, access: adminAccess, timeout: s.cfg.Timeouts.Query,
+	}, s.deleteEventType)
 }
 
 // catalogOf returns the catalogue as the request's key is shown it.
@@ -94,10 +98,10 @@ func (s *Server) pushCatalog(ctx context.Context, _ *struct{}) (*pushedOutput, e
 	})
 }
 
-func (s *Server) getCatalog(ctx context.Context, _ *struct{}) (out *catalogOutput, err error) {
+func (s *Server) getCatalog(ctx context.Context, in *eventtype.Pull) (out *catalogOutput, err error) {
 	out = &catalogOutput{}
 	return out, s.read(ctx, func(tx pgx.Tx) error {
-		out.Body, err = catalogOf(ctx).Document(ctx, tx)
+		out.Body, err = catalogOf(ctx).Document(ctx, tx, *in)
 		return err
 	})
 }
@@ -149,11 +153,8 @@ func (s *Server) patchEventType(ctx context.Context, in *changeEventTypeInput) (
 	out = &eventTypeOutput{}
 	defer s.checker.Forget()
 	return out, s.change(ctx, func(tx pgx.Tx) error {
-		row, err := eventtype.Lock(ctx, tx, in.Name)
+		row, err := in.lock(ctx, tx)
 		if err != nil {
-			return err
-		}
-		if err := in.check("event type", etagAt(row.UpdatedAt)); err != nil {
 			return err
 		}
 
@@ -167,5 +168,26 @@ func (s *Server) patchEventType(ctx context.Context, in *changeEventTypeInput) (
 		out.Body, err = catalogOf(ctx).Get(ctx, tx, in.Name)
 		out.ETag = etagAt(out.Body.UpdatedAt)
 		return err
+	})
+}
+
+// lock locks the type as it is wanted.
+func (in *changeEventTypeInput) lock(ctx context.Context, tx pgx.Tx) (row db.LockEventTypeRow, err error) {
+	if row, err = eventtype.Lock(ctx, tx, in.Name); err == nil {
+		err = in.check("event type", etagAt(row.UpdatedAt))
+	}
+	return row, err
+}
+
+func (s *Server) deleteEventType(ctx context.Context, in *changeEventTypeInput) (*struct{}, error) {
+	defer s.checker.Forget()
+	return nil, s.change(ctx, func(tx pgx.Tx) error {
+		if _, err := in.lock(ctx, tx); err != nil {
+			return err
+		}
+		if err := eventtype.Delete(ctx, tx, in.Name); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, done{"delete-event-type", "", objectEventType, in.Name, nil})
 	})
 }

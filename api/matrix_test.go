@@ -98,6 +98,8 @@ func matrix() map[string]entry {
 			},
 		},
 
+		"delete-event-type": {scopes: admin, path: at("/api/event-types/of.the.matrix.gone"), kind: ofSelf, audited: "event_type"},
+
 		"create-event":        {scopes: publish, path: at("/api/events"), body: at(`{"tenant_id":"{tenant}","type":"a","payload":1}`), kind: ofMaking},
 		"create-events":       {scopes: publish, path: at("/api/events/batch"), body: at(`{"events":[{"tenant_id":"{tenant}","type":"a","payload":1}]}`), kind: ofMaking},
 		"cancel-event":        {scopes: publish, path: at("/api/events/cancel?id={event}"), audited: "event"},
@@ -263,14 +265,14 @@ func setupMatrix(t *testing.T) *matrixBundle {
 	expired, id := m.newKey("admin", "")
 	m.exec(`UPDATE outhook.api_keys SET expires_at = now() WHERE id = $1`, id)
 	m.dead = []string{"", "wrong", revoked, expired}
-	m.describe()
+	m.describe("of.the.matrix")
 	return m
 }
 
-// describe puts the event type of the matrix into the catalogue.
-func (m *matrixBundle) describe() {
+// describe has an event type in the catalogue.
+func (m *matrixBundle) describe(name string) {
 	m.t.Helper()
-	require.Equal(m.t, 200, m.do("POST", "/api/catalog", `{"document":{"openapi":"3.1.0","webhooks":{"of.the.matrix":{}}}}`).status)
+	require.Equal(m.t, 200, m.do("POST", "/api/catalog", `{"document":{"openapi":"3.1.0","webhooks":{"`+name+`":{}}}}`).status)
 }
 
 // newObjects makes one of each kind.
@@ -409,6 +411,7 @@ func (m *matrixBundle) testOperation(name, method string, e entry) {
 		case ofSelf:
 			self := own
 			self.tenant = h.tenant
+			m.describe("of.the.matrix.gone") // which one of them deletes
 			m.testAllowed(at, name, method, h, e, self)
 		case ofItems:
 			missing := m.refused(at, 200, func() response { return m.call(h.text, method, e, absent) })

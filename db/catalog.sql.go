@@ -83,6 +83,17 @@ func (q *Queries) CountSubscribers(ctx context.Context, db DBTX, type_ string, t
 	return count, err
 }
 
+const deleteEventType = `-- name: DeleteEventType :exec
+WITH s AS (DELETE FROM outhook.event_type_samples WHERE type = $1)
+DELETE FROM outhook.event_types WHERE name = $1
+`
+
+// With its versions, and what samples of it showed.
+func (q *Queries) DeleteEventType(ctx context.Context, db DBTX, name string) error {
+	_, err := db.Exec(ctx, deleteEventType, name)
+	return err
+}
+
 const deleteOldSamples = `-- name: DeleteOldSamples :exec
 DELETE FROM outhook.event_type_samples WHERE seen_at < now() - interval '30 days'
 `

@@ -183,7 +183,7 @@ func serverRights() []string {
 		"event_keys":                "SELECT UPDATE DELETE",
 		"events":                    "SELECT INSERT UPDATE", // UPDATE of payload and traceparent
 		"catalogs":                  "SELECT UPDATE",        // its one row
-		"event_types":               "SELECT INSERT UPDATE",
+		"event_types":               "SELECT INSERT UPDATE DELETE",
 		"event_type_versions":       "SELECT INSERT UPDATE", // of examples
 		"event_type_samples":        "SELECT INSERT UPDATE DELETE",
 		"tenant_erasures":           "SELECT INSERT UPDATE",

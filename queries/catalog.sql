@@ -79,6 +79,11 @@ UPDATE outhook.event_types SET title = @title, description = @description, group
 WHERE id = @id
 RETURNING *;
 
+-- name: DeleteEventType :exec
+-- With its versions, and what samples of it showed.
+WITH s AS (DELETE FROM outhook.event_type_samples WHERE type = @name)
+DELETE FROM outhook.event_types WHERE name = @name;
+
 -- name: InsertEventTypeVersion :exec
 INSERT INTO outhook.event_type_versions (event_type_id, version, schema, examples, breaking, note)
 VALUES (@event_type_id, @version, @schema, @examples, @breaking, @note);

@@ -121,10 +121,19 @@ func (c *Client) ListAudit(ctx context.Context, params ListAuditParams, options 
 	return call[Page[AuditEntry]](ctx, c, r, nil, options)
 }
 
+// GetCatalogParams are the parameters of [Client.GetCatalog]. The zero value of each leaves it out.
+type GetCatalogParams struct {
+	// Only this type, archived or not: a document that can be pushed. Default: all that are not archived.
+	EventType string
+}
+
 // GetCatalog calls GET /api/catalog: pull the catalogue as a document. What was pushed, type by type, with what was
 // changed since. A key that is bound to a tenant gets what is public.
-func (c *Client) GetCatalog(ctx context.Context, options ...CallOption) (*CatalogDocument, error) {
-	r := Request{Method: "GET", Path: "/api/catalog"}
+func (c *Client) GetCatalog(ctx context.Context, params GetCatalogParams, options ...CallOption) (*CatalogDocument, error) {
+	r := Request{Method: "GET", Path: "/api/catalog", Query: url.Values{}, Header: http.Header{}}
+	if params.EventType != "" {
+		r.Query.Set("event_type", params.EventType)
+	}
 	return call[CatalogDocument](ctx, c, r, nil, options)
 }
 
@@ -818,6 +827,24 @@ func (c *Client) UpdateEventType(ctx context.Context, name string, body EventTyp
 		r.Header.Set("If-Match", params.IfMatch)
 	}
 	return call[EventTypeDetails](ctx, c, r, body, options)
+}
+
+// DeleteEventTypeParams are the parameters of [Client.DeleteEventType]. The zero value of each leaves it out.
+type DeleteEventTypeParams struct {
+	// Do it only if it has one of these ETags, with commas; *: if it exists. Else 412.
+	IfMatch string
+}
+
+// DeleteEventType calls DELETE /api/event-types/{name}: delete an event type. With its versions: for one that was a
+// mistake. What was in use is better archived. It stops no delivery, and the next push of a document that has it
+// makes it anew.
+func (c *Client) DeleteEventType(ctx context.Context, name string, params DeleteEventTypeParams, options ...CallOption) error {
+	r := Request{Method: "DELETE", Path: "/api/event-types/" + url.PathEscape(name), Query: url.Values{}, Header: http.Header{}}
+	if params.IfMatch != "" {
+		r.Header.Set("If-Match", params.IfMatch)
+	}
+	_, err := call[struct{}](ctx, c, r, nil, options)
+	return err
 }
 
 // GetEventTypeVersion calls GET /api/event-types/{name}/versions/{version}: get a version of an event type, and what

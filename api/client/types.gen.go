@@ -461,6 +461,8 @@ type EventType struct {
 	// What it is listed under. Empty: nothing.
 	Group string `json:"group"`
 
+	ID string `json:"id"`
+
 	Name string `json:"name"`
 	// When an event was last in a sample. Null: none of this version was.
 	SeenAt *time.Time `json:"seen_at"`
@@ -510,6 +512,8 @@ type EventTypeDetails struct {
 	// What the enqueue functions hold the event against: a jsonpath. Empty: nothing.
 	Guard string `json:"guard"`
 
+	ID string `json:"id"`
+
 	Name string `json:"name"`
 	// Since when checked and violations count. Null: nothing is counted.
 	SampledSince *time.Time `json:"sampled_since"`
@@ -519,7 +523,8 @@ type EventTypeDetails struct {
 	SeenAt *time.Time `json:"seen_at"`
 	// Deprecated and archived types are delivered like any other.
 	State string `json:"state"`
-	// How many endpoints get events of this type, unless their filters keep them from it. 1000: so many, or more.
+	// How many endpoints get events of this type, unless their filters or labels keep them from it. 1000: so many, or
+	// more.
 	Subscribers int `json:"subscribers"`
 
 	Title string `json:"title"`

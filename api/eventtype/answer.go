@@ -35,6 +35,7 @@ func (JSON) Schema(huma.Registry) *huma.Schema { return &huma.Schema{} }
 
 // EventType is an event type of the catalogue.
 type EventType struct {
+	ID          uuid.UUID  `json:"id" format:"uuid"`
 	Name        string     `json:"name" example:"invoice.paid"`
 	Title       string     `json:"title" example:"An invoice was paid"`
 	Description string     `json:"description" doc:"Markdown. Empty: none."`
@@ -59,7 +60,7 @@ type Details struct {
 	Schema       JSON       `json:"schema" doc:"The payload's, of JSON Schema 2020-12, which stands alone."`
 	Examples     []JSON     `json:"examples" nullable:"false" doc:"Payloads."`
 	Versions     []Version  `json:"versions" nullable:"false" doc:"Newest first, 100 at most."`
-	Subscribers  int64      `json:"subscribers" doc:"How many endpoints get events of this type, unless their filters keep them from it. 1000: so many, or more."`
+	Subscribers  int64      `json:"subscribers" doc:"How many endpoints get events of this type, unless their filters or labels keep them from it. 1000: so many, or more."`
 	Violation    *Finding   `json:"violation,omitempty" doc:"The last event in a sample that broke the schema. Absent: none did."`
 	SampledSince *time.Time `json:"sampled_since" doc:"Since when checked and violations count. Null: nothing is counted."`
 }
@@ -127,7 +128,7 @@ func (Document) SchemaName() string { return "CatalogDocument" }
 // NewEventType is a row of the list.
 func NewEventType(r db.ListEventTypesRow) EventType {
 	return EventType{
-		Name: r.Name, Title: r.Title, Description: r.Description, Group: r.GroupName, Visibility: r.Visibility,
+		ID: r.ID, Name: r.Name, Title: r.Title, Description: r.Description, Group: r.GroupName, Visibility: r.Visibility,
 		Flags: r.Flags, State: r.State, Enforce: r.Enforce, Version: r.Version,
 		Checked: r.Checked, Violations: r.Violations, SeenAt: utc(r.SeenAt),
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
@@ -138,7 +139,7 @@ func NewEventType(r db.ListEventTypesRow) EventType {
 func newDetails(r db.GetEventTypeRow) Details {
 	return Details{
 		EventType: EventType{
-			Name: r.Name, Title: r.Title, Description: r.Description, Group: r.GroupName, Visibility: r.Visibility,
+			ID: r.ID, Name: r.Name, Title: r.Title, Description: r.Description, Group: r.GroupName, Visibility: r.Visibility,
 			Flags: r.Flags, State: r.State, Enforce: r.Enforce, Version: r.Version,
 			CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 		},

@@ -101,3 +101,11 @@ func (c Change) Run(ctx context.Context, tx pgx.Tx, row db.LockEventTypeRow) (ch
 	}
 	return changed, db.New().ChangeCatalog(ctx, tx, nil)
 }
+
+// Delete deletes a type that is locked.
+func Delete(ctx context.Context, tx pgx.Tx, name string) error {
+	if err := db.New().DeleteEventType(ctx, tx, name); err != nil {
+		return fmt.Errorf("deleting an event type: %w", err)
+	}
+	return db.New().ChangeCatalog(ctx, tx, nil)
+}

@@ -21,6 +21,11 @@ type Path struct {
 	Name string `path:"name" minLength:"1" maxLength:"255" doc:"The event type."`
 }
 
+// Pull is which part of the catalogue is asked for.
+type Pull struct {
+	EventType string `query:"event_type" maxLength:"255" doc:"Only this type, archived or not: a document that can be pushed. Default: all that are not archived."`
+}
+
 // VersionPath names a version of one.
 type VersionPath struct {
 	Path
@@ -79,6 +84,12 @@ func operations() []huma.Operation {
 			Summary: "Deprecate, hide or enforce an event type",
 			Description: "It stops no delivery. The next push says again what the document says of the state and the " +
 				"visibility.",
+		},
+		{
+			OperationID: "delete-event-type", Method: http.MethodDelete, Path: "/api/event-types/{name}",
+			Summary: "Delete an event type",
+			Description: "With its versions: for one that was a mistake. What was in use is better archived. It stops no " +
+				"delivery, and the next push of a document that has it makes it anew.",
 		},
 	}
 }

@@ -140,27 +140,41 @@ type Whole struct {
 	Versions []int32 // of the types' schemas, as the types stand
 }
 
-// Whole returns the catalogue. It is for one transaction that sees one state.
-func (r Reader) Whole(ctx context.Context, tx pgx.Tx) (Whole, error) {
+// Whole returns the catalogue, or some types of it, archived or not. It is for one transaction that sees one state.
+func (r Reader) Whole(ctx context.Context, tx pgx.Tx, names ...string) (Whole, error) {
 	stored, err := db.New().GetCatalog(ctx, tx)
 	if err != nil {
 		return Whole{}, err
 	}
-	rows, err := db.New().ListCatalogTypes(ctx, tx, []string{}, r.OnlyPublic)
+	rows, err := db.New().ListCatalogTypes(ctx, tx, append([]string{}, names...), r.OnlyPublic)
 	if err != nil {
 		return Whole{}, err
 	}
 
 	w := Whole{Catalog: catalog.Catalog{Frame: stored.Frame}, Revision: stored.Revision}
 	for _, row := range rows {
+		if r.hides(row.Visibility, row.State) {
+			continue
+		}
 		w.Types, w.Versions = append(w.Types, typeOf(row)), append(w.Versions, row.Version)
 	}
 	return w, nil
 }
 
-// Document returns the catalogue as a document, without what is archived.
-func (r Reader) Document(ctx context.Context, tx pgx.Tx) (Document, error) {
-	w, err := r.Whole(ctx, tx)
+// Document returns what is asked for as a document.
+func (r Reader) Document(ctx context.Context, tx pgx.Tx, of Pull) (Document, error) {
+	var names []string
+	if of.EventType != "" {
+		names = []string{of.EventType}
+		if !catalog.ValidName(of.EventType) {
+			return Document{}, gone()
+		}
+	}
+
+	w, err := r.Whole(ctx, tx, names...)
+	if err == nil && len(w.Types) < len(names) {
+		err = gone()
+	}
 	return Document{JSON{catalog.Document(w.Catalog)}}, err
 }
 

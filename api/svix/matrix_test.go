@@ -73,6 +73,10 @@ var bodies = map[string]string{
 	"POST /app/{app}/endpoint/{endpoint}/bulk-replay":             `{"since":"2026-01-02T03:04:05Z"}`,
 	"POST /auth/app-portal-access/{app}":                          `{}`,
 	"POST /auth/app/{app}/expire-all":                             `{}`,
+	"POST /event-type":                                            `{"name":"of.the.matrix","description":"new"}`,
+	"PUT /event-type/{name}":                                      `{"description":"new"}`,
+	"PATCH /event-type/{name}":                                    `{"description":"new"}`,
+	"POST /app/{app}/endpoint/{endpoint}/send-example":            `{"eventType":"none"}`,
 	"POST /app/{app}/msg":                                         `{"eventType":"a.b","payload":{}}`,
 	"POST /app/{app}/msg/bulk-expunge":                            `{"ids":["{msg}"]}`,
 	"POST /app/{app}/msg/precheck/active":                         `{"eventType":"a.b"}`,
@@ -98,6 +102,9 @@ func TestTenancyMatrix(t *testing.T) {
 		}
 	}
 	own, foreign := ids("acme", "own-words"), ids("globex", "s3cret-words")
+	b.call("POST", "/event-type", `{"name":"of.acme","description":"Shown"}`, 201)
+	b.call("POST", "/event-type", `{"name":"hidden.type","description":"s3cret-words","featureFlags":["beta"]}`, 201)
+	own["name"], foreign["name"] = "of.acme", "hidden.type"
 	key := b.as("tenant", "acme")
 	fill := func(text string, in map[string]string) string {
 		for name, id := range in {
@@ -116,6 +123,7 @@ func TestTenancyMatrix(t *testing.T) {
 		rows, err := b.pool.Query(t.Context(), `SELECT to_jsonb(e)::text FROM outhook.endpoints AS e WHERE tenant_id = 'globex'
 			UNION ALL SELECT to_jsonb(v)::text FROM outhook.events AS v WHERE tenant_id = 'globex'
 			UNION ALL SELECT to_jsonb(k)::text FROM outhook.api_keys AS k WHERE tenant_id = 'globex'
+			UNION ALL SELECT to_jsonb(y)::text FROM outhook.event_types AS y
 			UNION ALL SELECT to_jsonb(n)::text FROM outhook.tenants AS n WHERE tenant_id = 'globex'
 			UNION ALL SELECT to_jsonb(d)::text FROM outhook.deliveries AS d JOIN outhook.events AS v ON v.id = d.event_id WHERE v.tenant_id = 'globex'
 			UNION ALL SELECT to_jsonb(o)::text FROM outhook.operations AS o WHERE tenant_id = 'globex' ORDER BY 1`)
@@ -143,7 +151,7 @@ func TestTenancyMatrix(t *testing.T) {
 			require.Less(t, a.status, 500, "%s: %s", pattern, a.body)
 			named := strings.Contains(path, "{app}") && (names["app"] == foreign["app"] || names["app"] == "globex")
 			operators := strings.HasPrefix(path, "/operational-webhook") && pattern != "GET /operational-webhook/endpoint"
-			if named || operators || strings.Contains(path, "{task}") {
+			if named || operators || strings.Contains(path, "{task}") || strings.Contains(path, "{name}") {
 				require.Contains(t, []int{403, 404}, a.status, "%s: %s", pattern, a.body)
 			}
 			if a.status < 300 && a.body != "" && method == "GET" {
@@ -160,11 +168,12 @@ func TestTenancyMatrix(t *testing.T) {
 	// With the tenant's own all calls work that its scope admits.
 	for _, pattern := range all {
 		method, path, _ := strings.Cut(pattern, " ")
-		if method == "DELETE" || strings.HasSuffix(path, "expunge") || pattern == "POST /app" {
+		if method == "DELETE" || strings.HasSuffix(path, "expunge") || pattern == "POST /app" || strings.HasSuffix(path, "send-example") {
 			continue
 		}
 		a := b.do(method, calls+fill(path, own), fill(bodies[pattern], own), key...)
-		admin := (method == "PUT" || method == "PATCH") && path == "/app/{app}"
+		admin := (method == "PUT" || method == "PATCH") && path == "/app/{app}" ||
+			method != "GET" && strings.HasPrefix(path, "/event-type")
 		if admin {
 			require.Equal(t, 403, a.status, "%s: %s", pattern, a.body)
 		} else {

@@ -105,6 +105,8 @@ func routes() map[string]func(*visit) error {
 		"PATCH " + endpoint + "/headers": patchHeaders,
 		"GET " + endpoint + "/stats":     getStats,
 
+		"POST " + endpoint + "/send-example": sendExample,
+
 		"GET " + endpoint + "/secret":          getSecret,
 		"POST " + endpoint + "/secret/rotate":  rotateSecret,
 		"POST " + endpoint + "/recover":        recoverEndpoint,
@@ -112,6 +114,13 @@ func routes() map[string]func(*visit) error {
 		"POST " + endpoint + "/bulk-replay":    bulkReplay,
 		"GET /background-task":                 listTasks,
 		"GET /background-task/{task}":          getTask,
+
+		"POST /event-type":          createEventType,
+		"GET /event-type":           listEventTypes,
+		"GET /event-type/{name}":    getEventType,
+		"PUT /event-type/{name}":    putEventType,
+		"PATCH /event-type/{name}":  patchEventType,
+		"DELETE /event-type/{name}": deleteEventType,
 
 		"POST /app/{app}/msg":                 createMessage,
 		"GET /app/{app}/msg":                  listMessages,

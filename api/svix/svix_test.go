@@ -288,3 +288,34 @@ func TestOperationalWebhooks(t *testing.T) {
 	b.call("GET", all+"/ops", "", 404)
 	b.call("GET", all, "", 200, b.as("tenant", "acme")...)
 }
+
+// What the catalogue refuses of a message is told in Svix's shape, and what Svix's SDKs say of a type leaves the rest of its document.
+func TestEventTypesAndMessages(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(cfg *api.Config) { cfg.Limits.KnownTypes = true })
+	require.Equal(t, 200, b.do("POST", "/api/catalog", `{"document":{"openapi":"3.1.0","info":{"title":"Ours","version":"1"},"webhooks":{"invoicePaid":{
+		"x-outhook-type":"invoice.paid","post":{"operationId":"onPaid","description":"Old","tags":["Money"],"requestBody":{"content":{"application/json":{
+		"schema":{"$ref":"#/components/schemas/Invoice"},"example":{"id":"1"}}}}}}},
+		"components":{"schemas":{"Invoice":{"type":"object","required":["id"],"properties":{"id":{"type":"string"}}}}}}}`).status)
+	require.Equal(t, 200, b.do("PATCH", "/api/event-types/invoice.paid", `{"enforce":"reject"}`).status)
+
+	b.call("PATCH", "/event-type/invoice.paid", `{"description":"New","deprecated":true}`, 200)
+	require.JSONEq(t, `{"document":{"openapi":"3.1.0","info":{"title":"Ours","version":"1"},"webhooks":{"invoicePaid":{
+		"x-outhook-type":"invoice.paid","post":{"operationId":"onPaid","tags":["Money"],"requestBody":{"content":{"application/json":{
+		"schema":{"$ref":"#/components/schemas/Invoice"},"example":{"id":"1"}}}},"deprecated":true},"description":"New"}},
+		"components":{"schemas":{"Invoice":{"type":"object","required":["id"],"properties":{"id":{"type":"string"}}}}}}}`, b.do("GET", "/api/catalog", "").body)
+	typ := b.call("GET", "/event-type/invoice.paid", "", 200)
+	require.Equal(t, []any{"New", "Money", true, false}, []any{typ["description"], typ["groupName"], typ["deprecated"], typ["archived"]})
+	changed := b.call("PATCH", "/event-type/invoice.paid", `{"schemas":{"2":{"type":"object","required":["id"],"properties":{"id":{"$ref":"#/$defs/x"}},"$defs":{"x":{"type":"integer"}}}}}`, 200)
+	require.Contains(t, changed["schemas"], "2")
+
+	b.call("POST", "/app", `{"name":"ACME","uid":"acme"}`, 201)
+	for body, loc := range map[string][]any{
+		`{"eventType":"invoice.paid","payload":{"id":"1"}}`: {"body", "payload"},
+		`{"eventType":"invoice.void","payload":{"id":1}}`:   {"body", "eventType"},
+	} {
+		o := b.call("POST", "/app/acme/msg", body, 422)
+		require.Equal(t, loc, o["detail"].([]any)[0].(object)["loc"], "%v", o)
+	}
+	b.call("POST", "/app/acme/msg", `{"eventType":"invoice.paid","payload":{"id":1}}`, 202)
+}

@@ -13,11 +13,12 @@ import (
 )
 
 type catalogCmd struct {
-	Push catalogPushCmd `cmd:"" help:"Make the catalogue what a document, or a folder of schemas, says; exit 1 if that would break receivers."`
-	Pull catalogPullCmd `cmd:"" help:"Write the catalogue into a document, or a folder of schemas; what is the same already stays as it is."`
-	List catalogListCmd `cmd:"" help:"List the event types, and those that were seen and are not described."`
-	Show catalogShowCmd `cmd:"" help:"Show an event type: its schema, examples, versions and what samples of its events broke."`
-	Set  catalogSetCmd  `cmd:"" help:"Deprecate, hide or enforce an event type; it stops no delivery."`
+	Push   catalogPushCmd   `cmd:"" help:"Make the catalogue what a document, or a folder of schemas, says; exit 1 if that would break receivers."`
+	Pull   catalogPullCmd   `cmd:"" help:"Write the catalogue into a document, or a folder of schemas; what is the same already stays as it is."`
+	List   catalogListCmd   `cmd:"" help:"List the event types, and those that were seen and are not described."`
+	Show   catalogShowCmd   `cmd:"" help:"Show an event type: its schema, examples, versions and what samples of its events broke."`
+	Delete catalogDeleteCmd `cmd:"" help:"Delete an event type with its versions, for one that was a mistake; what was in use is better archived."`
+	Set    catalogSetCmd    `cmd:"" help:"Deprecate, hide or enforce an event type; it stops no delivery."`
 }
 
 type catalogPushCmd struct {
@@ -123,7 +124,7 @@ func (p *catalogPullCmd) Run(c *command) error {
 	if err != nil {
 		return err
 	}
-	pulled, err := api.GetCatalog(c.ctx)
+	pulled, err := api.GetCatalog(c.ctx, client.GetCatalogParams{})
 	if err != nil {
 		return explained(c.ctx, err)
 	}
@@ -271,6 +272,33 @@ func (s *catalogSetCmd) Run(c *command) error {
 		return api.UpdateEventType(c.ctx, s.Type, body, client.UpdateEventTypeParams{}, o)
 	}, showEventType)
 	return err
+}
+
+type catalogDeleteCmd struct {
+	eventTypeArg
+
+	Yes bool `help:"Really do it: its versions, examples and samples are gone."`
+}
+
+// Run deletes a type.
+func (d *catalogDeleteCmd) Run(c *command) error {
+	if !d.Yes {
+		return usageError{errors.New("deleting takes the versions and examples along: say --yes if that is what you want " +
+			"(outhook catalog set --state archived keeps them)")}
+	}
+
+	api, err := d.client()
+	if err != nil {
+		return err
+	}
+	if err := api.DeleteEventType(c.ctx, d.Type, client.DeleteEventTypeParams{}); err != nil {
+		return explained(c.ctx, err)
+	}
+
+	if !d.JSON {
+		c.printf("deleted %s\n", d.Type)
+	}
+	return nil
 }
 
 // ofFile says that it is the user's file which is wrong, where it is.

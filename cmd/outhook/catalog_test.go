@@ -141,12 +141,15 @@ func TestCatalogTypes(t *testing.T) {
 
 	// An example is sent as an event, or as a test.
 	c.must(t, "endpoints", "create", c.receiver, "--tenant", "acme", "--uid", "main")
-	sent := c.must(t, "trigger", "invoice.paid", "--tenant", "acme", "--set", "data.object.id=in_77", "--set", "livemode=false")
+	sent := c.must(t, "trigger", "invoice.paid", "--tenant", "acme", "--set", "data.object.id=in_77", "--set", "livemode=false",
+		"--labels", "eu,beta", "--header", "x-source=billing")
 	require.Regexp(t, `^\S+  stored with 1 delivery\n$`, sent)
 	event := c.must(t, "events", "show", strings.Fields(sent)[0])
 	require.Contains(t, event, `"amount_paid":1.0e3`)
 	require.Contains(t, event, `"id":"in_77"`)
 	require.Contains(t, event, `"livemode":false`)
+	require.Regexp(t, `(?m)^labels +eu,beta$`, event)
+	require.Regexp(t, `(?m)^header +x-source: billing$`, event)
 	tested := c.object(t, "endpoints", "test", "main", "--tenant", "acme", "--type", "invoice.paid")
 	require.Contains(t, c.must(t, "events", "show", tested["event_id"].(string)), `"object":"event"`)
 
@@ -162,5 +165,11 @@ func TestCatalogTypes(t *testing.T) {
 	_, err = c.run(t, "trigger", "invoice.paid", "--tenant", "acme", "--set", "data.object.amount_paid=a")
 	require.ErrorContains(t, err, "must be integer at /data/object/amount_paid")
 	_, err = c.run(t, "trigger", "no.type", "--tenant", "acme")
+	require.Equal(t, exitNotFound, codeOf(err))
+
+	_, err = c.run(t, "catalog", "delete", "invoice.paid")
+	require.Equal(t, exitUsage, codeOf(err))
+	require.Equal(t, "deleted invoice.paid\n", c.must(t, "catalog", "delete", "invoice.paid", "--yes"))
+	_, err = c.run(t, "catalog", "show", "invoice.paid")
 	require.Equal(t, exitNotFound, codeOf(err))
 }

@@ -15,10 +15,12 @@ import (
 type triggerCmd struct {
 	apiFlags
 
-	Type    string   `arg:"" help:"The event type, like invoice.paid."`
-	Tenant  string   `help:"The tenant whose endpoints get it. An API key that is bound to one needs none."`
-	Example int      `default:"1" help:"Which of the type's examples, from 1."`
-	Set     []string `sep:"none" placeholder:"NAME=VALUE" help:"Change a member of the example: amount=1, or lines.0.sku=a. A value that is no JSON is a text."`
+	Type    string            `arg:"" help:"The event type, like invoice.paid."`
+	Tenant  string            `help:"The tenant whose endpoints get it. An API key that is bound to one needs none."`
+	Example int               `default:"1" help:"Which of the type's examples, from 1."`
+	Labels  string            `help:"Labels with commas, by which endpoints with labels choose."`
+	Header  map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request, like x-source=billing; may be repeated."`
+	Set     []string          `sep:"none" placeholder:"NAME=VALUE" help:"Change a member of the example: amount=1, or lines.0.sku=a. A value that is no JSON is a text."`
 }
 
 // Run sends an example as an event like any other: it is stored, and all endpoints get it that are subscribed.
@@ -32,7 +34,9 @@ func (t *triggerCmd) Run(c *command) error {
 		return err
 	}
 
-	event := client.NewEvent{TenantID: t.Tenant, Type: t.Type, Payload: payload}
+	event := client.NewEvent{
+		TenantID: t.Tenant, Type: t.Type, Payload: payload, Labels: splitList(t.Labels), Headers: t.Header,
+	}
 	_, err = ask(c, t.apiFlags, func(api *client.Client, o client.CallOption) (*client.Stored, error) {
 		return api.CreateEvent(c.ctx, event, client.CreateEventParams{}, o)
 	}, func(w io.Writer, v *client.Stored) {

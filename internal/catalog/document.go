@@ -68,16 +68,11 @@ func Merge(into, document json.RawMessage) json.RawMessage {
 // written returns a type's item with what was changed since it was read.
 func (t Type) written() json.RawMessage {
 	item := known(t.Item)
-	method, operation := "", object(nil)
-	for _, name := range methods() {
-		if raw := item.get(name); raw != nil && method == "" {
-			method, operation = name, known(raw)
-		}
-	}
+	method, operation := operationOf(item)
 
 	was := Type{}
 	was.describe(item, operation, t.root())
-	if was.Deprecated != t.Deprecated && method != "" {
+	if was.Deprecated != t.Deprecated && operation != nil {
 		operation = operation.with("deprecated", json.RawMessage(strconv.FormatBool(t.Deprecated)))
 		item = item.with(method, operation.encode()).without("deprecated")
 	}
@@ -85,6 +80,16 @@ func (t Type) written() json.RawMessage {
 		item = item.with(extensionVisibility, quote(t.Visibility))
 	}
 	return item.encode()
+}
+
+// operationOf returns the operation of a webhook, and its method; of one that has none, that of a POST.
+func operationOf(item object) (method string, operation object) {
+	for _, name := range methods() {
+		if raw := item.get(name); raw != nil {
+			return name, known(raw)
+		}
+	}
+	return methods()[0], nil
 }
 
 // root returns the schema that describes the type.

@@ -143,26 +143,33 @@ func (r *reader) operation(item object, at string) (method string, operation obj
 // media returns the Media Type Object of a body that the payload is described by, with its examples written out, and
 // its name; "": there is none.
 func (r *reader) media(body object, at string) (media object, name string) {
-	content := known(body.get("content"))
-	best := 0
-	for i, m := range content {
-		if strings.Contains(m.name, "json") {
-			best = i
-			break
-		}
-	}
-	if len(content) == 0 {
+	raw, name := mediaOf(body)
+	if name == "" {
 		return object{}, ""
 	}
 
-	media = objectOf(content[best].value, at, &r.faults)
+	media = objectOf(raw, at, &r.faults)
 	if examples := known(media.get("examples")); examples != nil {
 		for i, m := range examples {
 			examples[i].value = r.resolve(known(m.value), "examples", at).encode()
 		}
 		media = media.with("examples", examples.encode())
 	}
-	return media, content[best].name
+	return media, name
+}
+
+// mediaOf returns the Media Type Object as it is, and its name: the first of JSON, else the first.
+func mediaOf(body object) (media json.RawMessage, name string) {
+	content := known(body.get("content"))
+	for _, m := range content {
+		if strings.Contains(m.name, "json") {
+			return m.value, m.name
+		}
+	}
+	if len(content) == 0 {
+		return nil, ""
+	}
+	return content[0].value, content[0].name
 }
 
 // fill reads what a type has beside its name.

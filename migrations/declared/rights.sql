@@ -79,10 +79,10 @@ TO outhook_server;
 GRANT SELECT, INSERT, DELETE ON TABLE outhook.rollups TO outhook_server;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE outhook.usage_hours, outhook.usage_counts TO outhook_server;
 
--- The catalogue: a type is archived, never deleted.
+-- The catalogue: versions go with their type alone.
 GRANT SELECT, UPDATE ON TABLE outhook.catalogs TO outhook_server;
-GRANT SELECT, INSERT, UPDATE ON TABLE outhook.event_types, outhook.event_type_versions TO outhook_server;
-GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE outhook.event_type_samples TO outhook_server;
+GRANT SELECT, INSERT, UPDATE ON TABLE outhook.event_type_versions TO outhook_server;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE outhook.event_types, outhook.event_type_samples TO outhook_server;
 
 -- Append-only.
 GRANT SELECT, INSERT ON TABLE outhook.audit_entries TO outhook_server;

@@ -277,6 +277,72 @@ tests.messages = async () => {
   }
 };
 
+tests.eventTypes = async () => {
+  const { eventType } = svix;
+  const upsert = (...given) => (eventType.upsert ?? eventType.update).apply(eventType, given);
+  const group = `G${++made}`;
+  const name = (what) => `svix_${sdk}.${what}`;
+  const schema = (type) => ({
+    type: "object", required: ["id"], properties: { id: { $ref: "#/$defs/id" } }, $defs: { id: { type } }, examples: [{ id: "e-1" }],
+  });
+
+  const paid = await eventType.create({
+    name: name("paid"), description: "It was paid", schemas: { 1: schema("string") }, groupName: group, featureFlags: ["beta"],
+  });
+  assert.deepEqual([paid.name, paid.description, paid.archived, paid.groupName, paid.featureFlags ?? [paid.featureFlag]],
+    [name("paid"), "It was paid", false, group, ["beta"]]);
+  assert.deepEqual(Object.keys(paid.schemas), ["1"]);
+  assert.equal(paid.schemas[1].required[0], "id");
+  assert.ok(paid.createdAt instanceof Date && !Number.isNaN(paid.updatedAt.valueOf()));
+  assert.deepEqual(await eventType.get(name("paid")), paid);
+  await refused(eventType.create({ name: name("paid"), description: "Another" }), 409, "conflict");
+  const mine = { idempotencyKey: randomUUID() };
+  for (let i = 0; i < 2; i++) assert.equal((await eventType.create({ name: name("again"), description: "Twice" }, mine)).description, "Twice");
+  await refused(eventType.create({ name: name("again"), description: "Thrice" }, mine), 409, "conflict");
+
+  // A patch leaves what it does not name, and a schema that differs is a new version.
+  const patched = await eventType.patch(name("paid"), { description: "Paid" });
+  assert.deepEqual([patched.description, patched.groupName, Object.keys(patched.schemas)], ["Paid", group, ["1"]]);
+  const second = await eventType.patch(name("paid"), { schemas: { 1: schema("string"), 2: schema(["string", "integer"]) } });
+  assert.deepEqual(Object.keys(second.schemas), ["2"]);
+  const bare = await eventType.patch(name("paid"), { groupName: null, featureFlags: null });
+  assert.deepEqual([bare.groupName ?? null, bare.featureFlags ?? null, Object.keys(bare.schemas)], [null, null, ["2"]]);
+  assert.equal((await eventType.patch(name("paid"), { archived: true })).archived, true);
+  assert.equal((await eventType.patch(name("paid"), { description: "Kept" })).archived, true);
+  const back = await eventType.create({ name: name("paid"), description: "Back", schemas: { 1: schema("string") } });
+  assert.deepEqual([back.archived, back.description, Object.keys(back.schemas)], [false, "Back", ["3"]]);
+
+  assert.equal((await upsert(name("put"), { description: "Made" })).description, "Made");
+  const put = await upsert(name("put"), { description: "Changed", groupName: group });
+  assert.deepEqual([put.description, put.groupName, put.schemas ?? null], ["Changed", group, null]);
+
+  await refused(eventType.create({ name: "a-b", description: "" }), 422, "body.name");
+  await refused(eventType.create({ name: name("bad"), description: "x", schemas: { 1: { type: "nothing" } } }), 422, "body.schemas");
+  await refused(eventType.create({ name: name("bad"), description: "x", schemas: { one: {} } }), 422, "body.schemas");
+  await refused(eventType.create({ name: name("bad"), description: "x".repeat(20_000) }), 422, "body.description");
+  await refused(eventType.patch(name("none"), { description: "x" }), 404, "not_found");
+  await refused(eventType.get(name("none")), 404, "not_found");
+
+  await eventType.delete(name("put"));
+  assert.equal((await eventType.get(name("put"))).archived, true);
+  const names = (list) => list.map((t) => t.name).filter((n) => n.startsWith(`svix_${sdk}.`));
+  const byName = (t) => t.name;
+  assert.deepEqual(names(await through((o) => eventType.list(o), {}, byName)), [name("paid"), name("again")]);
+  const all = await through((o) => eventType.list(o), { includeArchived: true, withContent: true, order: "descending" }, byName);
+  assert.deepEqual(names(all), [name("put"), name("again"), name("paid")]);
+  assert.deepEqual(Object.keys(all.find((t) => t.name === name("paid")).schemas), ["3"]);
+  await eventType.delete(name("put"), { expunge: true });
+  await refused(eventType.get(name("put")), 404, "not_found");
+  await refused(eventType.delete(name("put")), 404, "not_found");
+
+  // Its example, as a test of one endpoint.
+  const a = await app();
+  const e = await end(a);
+  const sent = await endpoint.sendExample(a.id, e.id, { eventType: name("paid") });
+  assert.deepEqual([sent.eventType, sent.payload], ["outhook.test", { id: "e-1" }]);
+  await refused(endpoint.sendExample(a.id, e.id, { eventType: name("again") }), 422, "body.eventType");
+};
+
 tests.attempts = async () => {
   const a = await app();
   const good = await end(a, "/ok");
@@ -416,6 +482,7 @@ tests.others = async () => {
   for (const call of [
     () => svix.statistics.aggregateEventTypes(), () => svix.integration.list(a.id), () => svix.environment.export(),
     () => svix.ingest.source.list(), () => endpoint.sendExample(a.id, "x", { eventType: "a" }),
+    () => svix.eventType.importOpenapi({ specRaw: "{}" }),
   ]) await refused(call(), 404, "not_found");
   const trailing = await fetch(`${serverUrl}/api/v1/app/${a.id}/`, { headers: { authorization: `Bearer ${token}` } });
   assert.equal((await trailing.json()).id, a.id);
