@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -88,7 +89,11 @@ func (v *visit) endpointPage() (page web.Endpoint, err error) {
 			FailingSince: e.Health.FailingSince, ProbeAt: e.Health.ProbeAt, StatusSince: &e.StatusChangedAt,
 		},
 	}
-	page.Actions, page.More = v.endpointActions(e)
+	test, err := v.testAction(e)
+	if err != nil {
+		return page, err
+	}
+	page.Actions, page.More = v.endpointActions(e, test)
 	for _, name := range e.SecretHeaderNames {
 		page.Headers = append(page.Headers, web.Header{Name: name, Value: "secret"})
 	}
@@ -170,13 +175,13 @@ func redacted(address string) string {
 }
 
 // endpointActions are what the session may order of an endpoint: what is wanted often, and the rest.
-func (v *visit) endpointActions(e *client.Endpoint) (often, more []web.Action) {
+func (v *visit) endpointActions(e *client.Endpoint, test web.Action) (often, more []web.Action) {
 	path, name := "/console/endpoints/"+e.ID, pages.Place(e.URL)+" of "+e.TenantID
 	if !v.operates() {
 		return nil, nil
 	}
 
-	often = append(often, web.Action{Label: "Send a test", Icon: "flask", Href: path + "/test"})
+	often = append(often, test)
 	if e.Status != "disabled" {
 		often = append(often, web.Action{Label: "Recover", Icon: "again", Href: path + "/recover", Opens: true})
 	}
@@ -206,6 +211,43 @@ func (v *visit) endpointActions(e *client.Endpoint) (often, more []web.Action) {
 	})
 }
 
+// testAction sends a test: at once, or with an example if the catalogue describes what the endpoint gets.
+func (v *visit) testAction(e *client.Endpoint) (web.Action, error) {
+	a := web.Action{Label: "Send a test", Icon: "flask", Href: "/console/endpoints/" + e.ID + "/test"}
+	if !v.operates() {
+		return a, nil
+	}
+	types, err := v.api.ListEventTypes(v.ctx(), client.ListEventTypesParams{Limit: maxExamples})
+	if err != nil {
+		return a, err
+	}
+
+	options := []web.Option{{Label: "none: the payload of a test", Selected: true}}
+	for _, t := range types.Items {
+		if t.State != "archived" && gets(e, t.Name) {
+			options = append(options, web.Option{Value: t.Name, Label: t.Name})
+		}
+	}
+	if len(options) == 1 {
+		return a, nil
+	}
+	a.ID, a.Title = "test", "Send a test?"
+	a.Text = place(e.URL) + " of " + e.TenantID + " gets an event of the type outhook.test, once."
+	a.Input = []web.Input{{Name: "type", Label: "With the example of", Type: "select", Options: options}}
+	return a, nil
+}
+
+// maxExamples is how many event types are offered as examples.
+const maxExamples = 200
+
+// gets tells whether an endpoint is subscribed to an event type.
+func gets(e *client.Endpoint, name string) bool {
+	return len(e.EventTypes) == 0 || slices.ContainsFunc(e.EventTypes, func(pattern string) bool {
+		prefix, isPrefix := strings.CutSuffix(pattern, "*")
+		return pattern == name || isPrefix && strings.HasPrefix(name, prefix)
+	})
+}
+
 // statusAction gives an endpoint another status.
 func statusAction(path, to, label, icon, title, text, tone string) web.Action {
 	return web.Action{
@@ -225,7 +267,8 @@ func setStatus(v *visit) error {
 
 // testEndpoint shows what came of the test above the endpoint's page.
 func testEndpoint(v *visit) error {
-	tested, err := v.api.TestEndpoint(v.ctx(), v.PathValue("endpoint"), client.TestEndpointParams{})
+	params := client.TestEndpointParams{EventType: v.FormValue("type")}
+	tested, err := v.api.TestEndpoint(v.ctx(), v.PathValue("endpoint"), params)
 	if err != nil {
 		return err
 	}

@@ -133,11 +133,11 @@ func subscribers(n int) string {
 	case 0:
 		return "none get it"
 	case 1:
-		return "1 gets it, unless its filter keeps it from that"
+		return "1 gets it, unless its filter or its labels keep it from that"
 	case mostSubscribers:
-		return web.Count(n) + " or more get it, but for those whose filters keep them from it"
+		return web.Count(n) + " or more get it, but for those whose filters or labels keep them from it"
 	}
-	return web.Count(n) + " get it, but for those whose filters keep them from it"
+	return web.Count(n) + " get it, but for those whose filters or labels keep them from it"
 }
 
 // mostSubscribers is up to which number the API counts them.

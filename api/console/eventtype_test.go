@@ -70,6 +70,19 @@ func TestEventTypePages(t *testing.T) {
 	form.Set("enforce", "all")
 	require.Equal(t, http.StatusUnprocessableEntity, admin.do(http.MethodPost, path, form).status)
 
+	// The button of a test asks for the example, of what the endpoint gets.
+	endpoint, err := b.api.CreateEndpoint(t.Context(), client.NewEndpoint{
+		TenantID: "acme", URL: "https://example.com/hook", EventTypes: []string{"invoice.*"},
+	}, client.CreateEndpointParams{})
+	require.NoError(t, err)
+	shown := admin.get("/console/endpoints/" + endpoint.ID).body
+	require.Contains(t, shown, `<option value="invoice.paid">invoice.paid</option>`)
+	require.NotContains(t, shown, `<option value="customer.created">`)
+	require.Contains(t, shown, `action="/console/endpoints/`+endpoint.ID+`/test"`)
+	refused := admin.do(http.MethodPost, "/console/endpoints/"+endpoint.ID+"/test", url.Values{"type": {"no.type"}})
+	require.Equal(t, http.StatusUnprocessableEntity, refused.status)
+	require.Contains(t, refused.body, "is not in the catalogue")
+
 	// A tenant's key is shown what is public, and changes nothing.
 	tenant := b.login(b.key("tenant", "acme").Key)
 	require.NotContains(t, tenant.get("/console/event-types").body, "customer.created")

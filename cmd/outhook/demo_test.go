@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/outhook/outhook/api/client"
+	"github.com/outhook/outhook/internal/catalog"
 )
 
 // worldly is a demo that runs, and who looks at it.
@@ -46,6 +47,31 @@ func (w worldly) deliveries(p client.ListDeliveriesParams) []client.Delivery {
 	return page.Items
 }
 
+// describes wants what the catalogue says to be true of its examples, and of the events but for one that shows what is not.
+func (w worldly) describes() {
+	w.t.Helper()
+	types, err := w.api.ListEventTypes(w.t.Context(), client.ListEventTypesParams{})
+	require.NoError(w.t, err)
+	require.Len(w.t, types.Items, 10)
+	for _, item := range types.Items {
+		described, err := w.api.GetEventType(w.t.Context(), item.Name)
+		require.NoError(w.t, err)
+		schema, err := catalog.Compile(described.Schema)
+		require.NoError(w.t, err)
+		payloads := described.Examples
+		if item.Name != "customer.updated" {
+			events, err := w.api.ListEvents(w.t.Context(), client.ListEventsParams{Type: item.Name, Limit: 1})
+			require.NoError(w.t, err)
+			event, err := w.api.GetEvent(w.t.Context(), events.Items[0].ID)
+			require.NoError(w.t, err)
+			payloads = append(payloads, event.Payload)
+		}
+		for _, payload := range payloads {
+			require.NoError(w.t, schema.Validate(payload), "%s: %s", item.Name, payload)
+		}
+	}
+}
+
 // The demo shows each condition that an endpoint, a delivery and an event can be in, and does not stop to.
 func TestDevDemoIsAWorld(t *testing.T) {
 	t.Parallel()
@@ -76,6 +102,7 @@ func TestDevDemoIsAWorld(t *testing.T) {
 		names = append(names, n.Name)
 	}
 	require.Equal(t, []string{"Northwind Traders", "Globex Corporation", "Initech"}, names)
+	w.describes()
 	large := w.endpoint("northwind", "large-refunds", func(client.Endpoint) bool { return true })
 	refunds, err := api.ListEvents(t.Context(), client.ListEventsParams{TenantID: "northwind", Type: "order.refunded"})
 	require.NoError(t, err)

@@ -97,8 +97,8 @@ func cast() []endpoint {
 	}
 }
 
-// arrange makes the tenants' entries and the endpoints that are not there, and points the others at this process, whose
-// port is another at each start. What somebody has changed about them stays.
+// arrange makes the tenants' entries, the endpoints and the catalogue that are not there, and points the other
+// endpoints at this process, whose port is another at each start. What somebody has changed about them stays.
 func (w *World) arrange(ctx context.Context) error {
 	for _, t := range tenants() {
 		_, err := w.cfg.API.PutTenant(ctx, t.label, client.NewTenant{
@@ -114,6 +114,10 @@ func (w *World) arrange(ctx context.Context) error {
 		if err := w.arrangeOne(ctx, e); err != nil {
 			return fmt.Errorf("making the endpoint %s of %s: %w", e.uid, e.tenant, err)
 		}
+	}
+
+	if err := w.describe(ctx); err != nil {
+		return fmt.Errorf("making the catalogue: %w", err)
 	}
 	return nil
 }
