@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/outhook/outhook/internal/bench/punctual"
 )
 
 // Faults leave a worker process alone for faultGap at least and twice that at most. A freeze is as long as one of
@@ -19,20 +21,13 @@ const (
 	frozenMost  = 20 * time.Second
 )
 
-// fault is a worker process that was killed (freeze is false) or stood still.
-type fault struct {
-	at     time.Time
-	freeze bool
-	pacer  bool // it was the one that paces, or nobody knows which one was
-}
-
 // cast is the worker processes of a scenario, and what was done to them.
 type cast struct {
 	*stage
 
 	rand    *rand.Rand
 	workers []actor
-	faults  []fault
+	faults  []punctual.Fault
 }
 
 // actor is a worker process, which was not there before from and served at to.
@@ -97,9 +92,9 @@ func (c *cast) strike(ctx context.Context) error {
 		i = []int{pacer, leader}[n]
 	}
 
-	f := fault{at: time.Now(), freeze: c.rand.IntN(2) == 0, pacer: i == pacer || pacer < 0}
+	f := punctual.Fault{At: time.Now(), Freeze: c.rand.IntN(2) == 0, Pacer: i == pacer || pacer < 0}
 	c.faults = append(c.faults, f)
-	if f.freeze {
+	if f.Freeze {
 		return c.workers[i].standStill(ctx, frozenLeast+time.Duration(c.rand.Int64N(int64(frozenMost-frozenLeast))))
 	}
 	if err := c.workers[i].kill(); err != nil {

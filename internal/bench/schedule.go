@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/outhook/outhook/internal/bench/punctual"
 )
 
 const (
@@ -155,21 +157,21 @@ func (p *play) reportSchedule(ctx context.Context, c *cast) error {
 		return err
 	}
 
-	result := judge(chains, p.cfg.Schedule, lanes, c.faults)
-	if math.IsInf(result.least, 1) {
+	result := punctual.Judge(chains, p.cfg.Schedule, lanes, c.faults)
+	if math.IsInf(result.Least, 1) {
 		return fmt.Errorf("no delivery of %d has two attempts", len(chains))
 	}
 
-	p.r.atLeast("shortest wait less its delay, s, by the receiver", result.leastReceived, 0)
-	p.r.atLeast("shortest wait less its delay, s, by the log", result.least, -clockError)
+	p.r.atLeast("shortest wait less its delay, s, by the receiver", result.LeastReceived, 0)
+	p.r.atLeast("shortest wait less its delay, s, by the log", result.Least, -clockError)
 	p.reportLate(result, lanes)
 
 	for _, f := range c.faults {
 		p.r.count("faults", 1)
-		if f.freeze {
+		if f.Freeze {
 			p.r.count("of them freezes", 1)
 		}
-		if f.pacer {
+		if f.Pacer {
 			p.r.count("of them of the process that paces", 1)
 		}
 	}
@@ -178,24 +180,26 @@ func (p *play) reportSchedule(ctx context.Context, c *cast) error {
 }
 
 // reportLate checks how late attempts were, by the kind of their endpoint.
-func (p *play) reportLate(result punctuality, lanes map[string]lane) {
+func (p *play) reportLate(result punctual.Result, lanes map[string]punctual.Lane) {
 	endpoints := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(lanes)) {
 		kind := strings.TrimRight(name, "0123456789")
-		if kind == kindShared && lanes[name].paced {
+		if kind == kindShared && lanes[name].Paced {
 			kind = "shared, since slowed,"
 		}
 		endpoints[kind] = append(endpoints[kind], name)
 	}
-	endpoints[waitUnknown], endpoints[waitHeld] = []string{waitUnknown}, []string{waitHeld}
+	for _, kind := range []string{punctual.WaitUnknown, punctual.WaitHeld} {
+		endpoints[kind] = []string{kind}
+	}
 
 	for _, kind := range slices.Sorted(maps.Keys(endpoints)) {
-		late, bound := result.of(endpoints[kind]...), float64(mostLate)
-		if kind == waitUnknown || kind == waitHeld {
+		late, bound := result.Of(endpoints[kind]...), float64(mostLate)
+		if kind == punctual.WaitUnknown || kind == punctual.WaitHeld {
 			bound = mostAfterDeath
 		}
 
-		most, p99 := worst(late)
+		most, p99 := punctual.Worst(late)
 		p.r.atMost("retries "+kind+" late by s", most, bound)
 		p.r.figure("retries "+kind+", p99 late by s", p99)
 		p.r.figure("retries "+kind, float64(len(late)))
@@ -203,7 +207,7 @@ func (p *play) reportLate(result punctuality, lanes map[string]lane) {
 }
 
 // scheduleLanes returns how fast each endpoint may be asked.
-func (p *play) scheduleLanes(ctx context.Context) (map[string]lane, error) {
+func (p *play) scheduleLanes(ctx context.Context) (map[string]punctual.Lane, error) {
 	const query = `SELECT n.tenant_id, n.rate_limit IS NOT NULL, l.endpoint_id IS NOT NULL
 		FROM outhook.endpoints AS n LEFT JOIN outhook.lanes AS l ON l.endpoint_id = n.id`
 	rows, err := p.pool.Query(ctx, query) //nolint:rowserrcheck // ForEachRow checks it
@@ -211,13 +215,13 @@ func (p *play) scheduleLanes(ctx context.Context) (map[string]lane, error) {
 		return nil, fmt.Errorf("reading lanes: %w", err)
 	}
 
-	lanes := map[string]lane{}
+	lanes := map[string]punctual.Lane{}
 	var name string
 	var limited, paced bool
 	_, err = pgx.ForEachRow(rows, []any{&name, &limited, &paced}, func() error {
-		l := lane{paced: paced, width: scheduleWidth}
+		l := punctual.Lane{Paced: paced, Width: scheduleWidth}
 		if limited {
-			l.interval = time.Second / scheduleLimit
+			l.Interval = time.Second / scheduleLimit
 		}
 		lanes[name] = l
 		return nil
@@ -233,7 +237,7 @@ type attemptKey struct {
 }
 
 // chains returns what the log has of each delivery, and holds it against what the receiver has got.
-func (p *play) chains(ctx context.Context, requests []Request) ([]chain, error) {
+func (p *play) chains(ctx context.Context, requests []Request) ([]punctual.Chain, error) {
 	received := map[attemptKey]time.Time{}
 	for _, r := range requests {
 		received[attemptKey{r.EventID, r.Group, r.Number}] = time.Unix(0, r.Nanos)
@@ -248,13 +252,13 @@ func (p *play) chains(ctx context.Context, requests []Request) ([]chain, error) 
 		return nil, fmt.Errorf("reading the log: %w", err)
 	}
 
-	var list []chain
+	var list []punctual.Chain
 	var key attemptKey
 	var created time.Time
-	var r run
+	var r punctual.Run
 	var ms, unsent int64
 	var answered bool
-	fields := []any{&key.event, &created, &key.group, &key.number, &r.at, &ms, &r.known, &answered}
+	fields := []any{&key.event, &created, &key.group, &key.number, &r.At, &ms, &r.Known, &answered}
 	_, err = pgx.ForEachRow(rows, fields, func() error {
 		at, arrived := received[key]
 		delete(received, key)
@@ -263,11 +267,11 @@ func (p *play) chains(ctx context.Context, requests []Request) ([]chain, error) 
 		}
 
 		if key.number == 1 || len(list) == 0 {
-			list = append(list, chain{endpoint: key.group, due: created})
+			list = append(list, punctual.Chain{Endpoint: key.group, Due: created})
 		}
-		r.end, r.received = r.at.Add(time.Duration(ms)*time.Millisecond), at
+		r.End, r.Received = r.At.Add(time.Duration(ms)*time.Millisecond), at
 		last := &list[len(list)-1]
-		last.runs = append(last.runs, r)
+		last.Runs = append(last.Runs, r)
 		return nil
 	})
 
