@@ -69,7 +69,7 @@ func (r Reference) validate() error {
 		return invalid("id", "must be a UUID")
 	}
 
-	for _, check := range []*InvalidEventError{checkTenant(r.TenantID), checkKey(r.IdempotencyKey)} {
+	for _, check := range []*InvalidEventError{checkTenant(r.TenantID), checkKey("idempotency_key", r.IdempotencyKey)} {
 		if check != nil {
 			return check
 		}

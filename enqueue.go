@@ -24,6 +24,12 @@ FROM outhook.enqueue_many($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_c
 	false, $5::pg_catalog.text[], $6::pg_catalog.text[], $7::pg_catalog.text[],
 	$8::pg_catalog.text[]::pg_catalog.timestamptz[]) ORDER BY index`
 
+// enqueueInOrderSQL is the same for events of which one has an ordering key.
+const enqueueInOrderSQL = `SELECT event_id::pg_catalog.text, created_at, duplicate, conflict, delivery_count
+FROM outhook.enqueue_many($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[], $4::pg_catalog.text[],
+	false, $5::pg_catalog.text[], $6::pg_catalog.text[], $7::pg_catalog.text[],
+	$8::pg_catalog.text[]::pg_catalog.timestamptz[], $9::pg_catalog.text[]) ORDER BY index`
+
 // SQLTx is a transaction of database/sql: a *sql.Tx of any driver that speaks to Postgres, or what a library wraps
 // around one. It must be the transaction of your change: on a *sql.DB, which fits too, the event is committed at once
 // and alone, whatever becomes of the change.
@@ -90,14 +96,19 @@ func EnqueueManySQL(ctx context.Context, tx SQLTx, events []Event) ([]Result, er
 }
 
 // arrays are the arguments of the SQL function. A key, a trace, labels or headers of "" mean none there too; without
-// any trace, traces is nil, and so are the last three if no event has anything of these.
-type arrays struct{ tenantIDs, types, payloads, keys, traces, labels, headers, deliverAts []string }
+// any trace, traces is nil, and so are labels to deliverAts if no event has anything of these, and orders if none has
+// an ordering key.
+type arrays struct{ tenantIDs, types, payloads, keys, traces, labels, headers, deliverAts, orders []string }
 
 // call returns the statement and its arguments, each made of a list by of; nil is NULL.
 func (a arrays) call(of func([]string) any) (sql string, args []any) {
 	sql = enqueueSQL
 	lists := [][]string{a.tenantIDs, a.types, a.payloads, a.keys, a.traces}
-	if a.labels != nil {
+	switch {
+	case a.orders != nil:
+		sql = enqueueInOrderSQL
+		lists = append(lists, a.labels, a.headers, a.deliverAts, a.orders)
+	case a.labels != nil:
 		sql = enqueueMoreSQL
 		lists = append(lists, a.labels, a.headers, a.deliverAts)
 	}
@@ -115,6 +126,7 @@ func (a arrays) call(of func([]string) any) (sql string, args []any) {
 func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
 	var traced bool
 	more := slices.ContainsFunc(events, Event.hasMore)
+	inOrder := slices.ContainsFunc(events, func(e Event) bool { return e.OrderingKey != "" })
 	for i, e := range events {
 		err := e.Validate()
 		if err == nil {
@@ -137,6 +149,9 @@ func arraysOf(ctx context.Context, events []Event) (a arrays, err error) {
 			a.labels = append(a.labels, labelText(e.Labels))
 			a.headers = append(a.headers, headerText(e.Headers))
 			a.deliverAts = append(a.deliverAts, timeText(e.DeliverAt))
+		}
+		if inOrder {
+			a.orders = append(a.orders, e.OrderingKey)
 		}
 	}
 

@@ -33,7 +33,7 @@ const (
 	// maxLabelBytes bounds a label.
 	maxLabelBytes = 64
 
-	// maxNameBytes bounds tenant ids, event types and idempotency keys.
+	// maxNameBytes bounds tenant ids, event types and idempotency and ordering keys.
 	maxNameBytes = 255
 
 	// reservedPrefix begins the event types of Outhook itself.
@@ -92,6 +92,12 @@ type Event struct {
 	// once. The database keeps microseconds. Defaults to the zero time, at once.
 	DeliverAt time.Time
 
+	// OrderingKey puts the event in order with others of its tenant that have the same one: each endpoint gets them in the
+	// order in which their transactions commit, one at a time, the next when the one before has ended. So it names what
+	// changes ("order-7"). Until tx ends, whoever else enqueues with it waits: enqueue late in a transaction, and where
+	// two keys are needed, both in one EnqueueMany. At most 255 bytes of UTF-8 without control characters. "": none.
+	OrderingKey string
+
 	// Traceparent is the trace that the event belongs to, in the form of the header of W3C Trace Context, version 00:
 	// its attempts continue the trace, and its receivers get it. A value of any other form is ignored, so that a broken
 	// tracer aborts nobody's transaction.
@@ -125,7 +131,7 @@ type InvalidEventError struct {
 	// Index is the event's position in the call, from 0.
 	Index int
 
-	// Field is tenant_id, type, payload, idempotency_key, labels, headers or deliver_at.
+	// Field is tenant_id, type, payload, idempotency_key, labels, headers, deliver_at or ordering_key.
 	Field string
 
 	// Problem says what is wrong and what to do.
@@ -166,8 +172,8 @@ func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 // function checks the same.
 func (e Event) Validate() error {
 	for _, check := range []*InvalidEventError{
-		checkTenant(e.TenantID), checkType(e.Type), checkPayload(e.Payload), checkKey(e.IdempotencyKey),
-		checkLabels(e.Labels), checkHeaders(e.Headers), checkDeliverAt(e.DeliverAt),
+		checkTenant(e.TenantID), checkType(e.Type), checkPayload(e.Payload), checkKey("idempotency_key", e.IdempotencyKey),
+		checkLabels(e.Labels), checkHeaders(e.Headers), checkDeliverAt(e.DeliverAt), checkKey("ordering_key", e.OrderingKey),
 	} {
 		if check != nil {
 			return check
@@ -201,11 +207,11 @@ func checkTenant(s string) *InvalidEventError {
 	return checkName("tenant_id", s)
 }
 
-func checkKey(s string) *InvalidEventError {
+func checkKey(field, s string) *InvalidEventError {
 	if s == "" {
 		return nil
 	}
-	return checkName("idempotency_key", s)
+	return checkName(field, s)
 }
 
 // isControl matches what the SQL function refuses: the control characters of ASCII.

@@ -37,7 +37,7 @@ func TestSchemaOfAnotherVersion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			b.exec(t, "ALTER FUNCTION outhook.enqueue_many("+arguments+", text[], text[], text[], timestamptz[]) RENAME TO known")
+			b.exec(t, "ALTER FUNCTION outhook.enqueue_many("+arguments+", text[], text[], text[], timestamptz[], text[]) RENAME TO known")
 			b.exec(t, tc.schema)
 
 			_, err := outhook.Enqueue(b.ctx, b.begin(t, ""), event(`1`))

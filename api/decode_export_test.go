@@ -43,7 +43,10 @@ func DecodeEndpointChange(body []byte, row db.Endpoint, checkURL func(string) er
 }
 
 // DecodeReplay reads the body of a replay.
-func DecodeReplay(body []byte) (now bool, err error) { return decodeReplay(body) }
+func DecodeReplay(body []byte) (now bool, err error) {
+	how, err := decodeReplay(body)
+	return how.Now, err
+}
 
 // DecodeCursor reads a cursor of n ids of a list without a tag, and EncodeCursor writes it.
 func DecodeCursor(text string, n int) ([]uuid.UUID, error) {

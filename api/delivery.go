@@ -38,7 +38,8 @@ type delivery struct {
 type replayOrder struct {
 	_ struct{} `additionalProperties:"false"`
 
-	Now *bool `json:"now,omitempty" nullable:"false" doc:"The same as now in the query."`
+	Now   *bool `json:"now,omitempty" nullable:"false" doc:"The same as now in the query."`
+	Force *bool `json:"force,omitempty" nullable:"false" doc:"Also if the delivery has succeeded and its endpoint gets it in order: it comes after others that follow it then."`
 }
 
 // DeliveryInput names a delivery in a path.
@@ -99,7 +100,8 @@ func (s *Server) addDeliveries() {
 			"Orders new attempts with the whole retry schedule; the event id stays the same and the attempt numbers go on. "+
 				"A pending delivery is refused (409), or attempted at once with now=true."),
 		errors: codes{
-			problem.NotFound, problem.DeliveryPending, problem.EventWithdrawn, problem.EndpointGone, problem.PayloadGone,
+			problem.NotFound, problem.DeliveryPending, problem.DeliveryInOrder, problem.EventWithdrawn,
+			problem.EndpointGone, problem.PayloadGone,
 		},
 		access: operateAccess, portal: grant.Replay, timeout: s.cfg.Timeouts.Query,
 		body: reflect.TypeFor[replayOrder](), limit: envelopeBytes, optional: true,
@@ -201,14 +203,15 @@ func (s *Server) lookUpDelivery(ctx context.Context, eventID, endpointID uuid.UU
 }
 
 func (s *Server) replayDelivery(ctx context.Context, in *replayInput) (*deliveryOutput, error) {
-	now, err := decodeReplay(bodyOf(ctx))
+	how, err := decodeReplay(bodyOf(ctx))
 	if err != nil {
 		return nil, err
 	}
 
-	d := done{action: "replay-delivery", detail: map[string]any{"now": now || in.Now}}
+	how.Now = how.Now || in.Now
+	d := done{action: "replay-delivery", detail: map[string]any{"now": how.Now}}
 	return s.order(ctx, in.DeliveryInput, d, func(tx pgx.Tx, endpointID uuid.UUID) error {
-		return ledger.Replay(ctx, tx, in.EventID, endpointID, now || in.Now)
+		return ledger.Replay(ctx, tx, in.EventID, endpointID, how)
 	})
 }
 
@@ -256,22 +259,27 @@ func (s *Server) order(
 }
 
 // decodeReplay reads the body of a replay, which may be absent.
-func decodeReplay(body []byte) (now bool, err error) {
+func decodeReplay(body []byte) (how ledger.How, err error) {
 	if len(body) == 0 {
-		return false, nil
+		return how, nil
 	}
 	object, err := strictjson.ParseObject(body)
 	if err != nil {
-		return false, err
+		return how, err
 	}
 
 	var f problem.Faults
 	strictjson.EachMember(object, "body", &f, func(name string, value json.RawMessage) bool {
-		if name == "now" {
-			now = strictjson.Bool(value, "body.now", &f)
+		switch name {
+		case "now":
+			how.Now = strictjson.Bool(value, "body.now", &f)
+		case "force":
+			how.Force = strictjson.Bool(value, "body.force", &f)
+		default:
+			return false
 		}
-		return name == "now"
+		return true
 	})
 
-	return now, f.Problem(problem.InvalidRequest)
+	return how, f.Problem(problem.InvalidRequest)
 }

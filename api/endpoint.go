@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/retry"
 	"github.com/outhook/outhook/internal/signature"
 )
 
@@ -29,6 +29,7 @@ type endpoint struct {
 	Filter          filterBody        `json:"filter" doc:"Which events of these types it gets, by their content. Null: all."`
 	Labels          []string          `json:"labels" nullable:"false" doc:"It gets the events that have one of these. Empty: all."`
 	Format          string            `json:"format" enum:"standard,cloudevents" doc:"cloudevents: its requests are CloudEvents 1.0 in binary mode, with ce- headers beside all others."`
+	Ordered         string            `json:"ordered" enum:",block,skip" doc:"Whether it gets its events one at a time, in the order of their ids, and what follows when a schedule is used up: block pauses it, skip goes on. Empty: in any order."`
 	Headers         map[string]string `json:"headers"`
 	SecretHeaders   []string          `json:"secret_header_names" nullable:"false" doc:"The names of secret_headers. Their values are never shown."`
 	TimeoutMS       int32             `json:"timeout_ms" example:"15000"`
@@ -38,7 +39,7 @@ type endpoint struct {
 	RetrySchedule   []string          `json:"retry_schedule" nullable:"true" doc:"The delays between attempts. Null: the server's."`
 	RetryJitter     *float64          `json:"retry_jitter" nullable:"true" example:"0.1" doc:"How much longer a delay may become, as a fraction of it. Null: the server's."`
 	Status          string            `json:"status" enum:"enabled,paused,disabled" doc:"paused: deliveries are made and wait. disabled: none are made, and those that waited are cancelled."`
-	StatusReason    string            `json:"status_reason" doc:"Why the status is what it is. It begins with api (set here), gone (it answered 410), failing (it failed for too long) or probe (it was disabled for failing and works again)."`
+	StatusReason    string            `json:"status_reason" doc:"Why the status is what it is. It begins with api (set here), gone (it answered 410), order (it gets its events in order, and one has used up its schedule), failing (it failed for too long) or probe (it was disabled for failing and works again)."`
 	StatusChangedAt time.Time         `json:"status_changed_at"`
 	Health          endpointHealth    `json:"health"`
 	Metadata        map[string]string `json:"metadata"`
@@ -84,9 +85,9 @@ func locationOf(row db.Endpoint) string { return "/api/endpoints/" + row.ID.Stri
 func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 	e := endpoint{
 		ID: r.ID, UID: r.UID, TenantID: r.TenantID, URL: r.URL, Description: r.Description, EventTypes: r.EventTypes,
-		Filter: filterBody{r.Filter}, Labels: r.Labels, Format: r.Format,
+		Filter: filterBody{r.Filter}, Labels: r.Labels, Format: r.Format, Ordered: r.Ordered,
 		TimeoutMS: r.TimeoutMS, MaxInFlight: r.MaxInFlight, RateLimit: newRateLimit(r), Lane: newLane(r),
-		RetrySchedule: durations(r.RetrySchedule), RetryJitter: r.RetryJitter,
+		RetrySchedule: retry.Texts(r.RetrySchedule), RetryJitter: r.RetryJitter,
 		Status: string(r.Status), StatusReason: r.StatusReason, StatusChangedAt: r.StatusChangedAt.UTC(),
 		Health:    newEndpointHealth(r.Status, db.EndpointHealth{}),
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
@@ -100,25 +101,6 @@ func newEndpointAnswer(r db.Endpoint) (endpoint, error) {
 		return e, fmt.Errorf("reading endpoint %s: %w", r.ID, err)
 	}
 	return e, nil
-}
-
-// durations writes a schedule as a client would: 1m, not 1m0s.
-func durations(seconds []int32) []string {
-	if seconds == nil {
-		return nil
-	}
-
-	list := make([]string, len(seconds))
-	for i, n := range seconds {
-		list[i] = (time.Duration(n) * time.Second).String()
-		if short, found := strings.CutSuffix(list[i], "m0s"); found {
-			list[i] = short + "m"
-		}
-		if short, found := strings.CutSuffix(list[i], "h0m"); found {
-			list[i] = short + "h"
-		}
-	}
-	return list
 }
 
 // endpointOperation returns an operation of endpoints. path begins behind theirs.

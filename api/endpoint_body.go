@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/outhook/outhook/db"
+	"github.com/outhook/outhook/internal/cloudevent"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/strictjson"
 )
@@ -39,6 +40,7 @@ type newEndpoint struct {
 	Filter        *filterBody       `json:"filter,omitempty" doc:"Which events of these types it gets, by their content: conditions on type, tenant_id and data, the payload. Absent: all."`
 	Labels        []string          `json:"labels,omitempty" nullable:"true" maxItems:"100" example:"[\"eu\"]" doc:"It gets the events that have one of these labels. Absent or empty: all, with labels and without."`
 	Format        *string           `json:"format,omitempty" nullable:"true" enum:"standard,cloudevents" doc:"cloudevents: its requests are CloudEvents 1.0 in binary mode: ce-id, ce-type, ce-source (/tenants/ and the tenant), ce-time and ce-specversion beside all other headers. The body is the payload, as ever. Defaults to standard."`
+	Ordered       *string           `json:"ordered,omitempty" nullable:"true" enum:",block,skip" doc:"One event at a time, in the order of their ids: the next one leaves when the one before has ended. When a schedule is used up, block pauses the endpoint until somebody has looked, skip goes on. Events with an ordering_key go in the order of that. Absent or empty: in any order."`
 	Headers       map[string]string `json:"headers,omitempty" nullable:"true" doc:"Extra request headers, at most 20 and 4 KiB. Not the connection's and not ours: content-, webhook-, outhook- and proxy- headers, host, cookie, user-agent; authorization only in secret_headers."`
 	SecretHeaders map[string]string `json:"secret_headers,omitempty" nullable:"true" doc:"The same for headers that are credentials, authorization among them: stored encrypted, never shown again. At most 20 and 4 KiB."`
 	Secret        *string           `json:"secret,omitempty" nullable:"true" doc:"whsec_ and the base64 of 24 to 64 bytes, to keep the one that the receiver has. Absent: a new one of 32 bytes."`
@@ -61,6 +63,7 @@ type endpointChange struct {
 	Filter        *filterBody   `json:"filter,omitempty" doc:"It replaces the one that there is; null: none. Deliveries that exist stay as they are."`
 	Labels        []string      `json:"labels,omitempty" nullable:"true" maxItems:"100"`
 	Format        *string       `json:"format,omitempty" nullable:"true" enum:"standard,cloudevents"`
+	Ordered       *string       `json:"ordered,omitempty" nullable:"true" enum:",block,skip" doc:"Of what is published from now on."`
 	Headers       textPatch     `json:"headers,omitempty" nullable:"true" doc:"Merged with those that there are: null removes one, or all."`
 	SecretHeaders textPatch     `json:"secret_headers,omitempty" nullable:"true" doc:"Merged with those that there are: null removes one, or all. A url with another scheme, host or port needs each of them again, or null."`
 	TimeoutMS     *int32        `json:"timeout_ms,omitempty" nullable:"true" minimum:"1000" maximum:"30000"`
@@ -177,7 +180,9 @@ func (e *endpointEdit) set(name string, value json.RawMessage) bool {
 	case "labels":
 		e.setLabels(value)
 	case "format":
-		e.setFormat(value)
+		e.row.Format = e.oneOf(name, value, formatStandard, cloudevent.Format)
+	case "ordered":
+		e.row.Ordered = e.oneOf(name, value, "", "block", "skip")
 
 	case "headers":
 		e.setHeaders(value)

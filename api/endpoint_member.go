@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/outhook/outhook"
-	"github.com/outhook/outhook/internal/cloudevent"
 	"github.com/outhook/outhook/internal/filter"
 	"github.com/outhook/outhook/internal/problem"
 	"github.com/outhook/outhook/internal/signature"
@@ -151,16 +151,16 @@ func (e *endpointEdit) setLabels(value json.RawMessage) {
 	e.row.Labels = list
 }
 
-func (e *endpointEdit) setFormat(value json.RawMessage) {
-	e.row.Format = formatStandard
+// oneOf reads a text that is one of some; null is the first of them.
+func (e *memberReader) oneOf(name string, value json.RawMessage, texts ...string) string {
 	if strictjson.IsNull(value) {
-		return
+		return texts[0]
 	}
-
-	e.row.Format = strictjson.Text(value, e.at+".format", &e.faults)
-	if e.row.Format != formatStandard && e.row.Format != cloudevent.Format {
-		e.faults.Add(e.at+".format", "must be standard or cloudevents")
+	text := strictjson.Text(value, e.at+"."+name, &e.faults)
+	if !slices.Contains(texts, text) {
+		e.faults.Add(e.at+"."+name, "must be "+strings.TrimPrefix(strings.Join(texts, " or "), " or "))
 	}
+	return text
 }
 
 func (e *endpointEdit) setTimeout(value json.RawMessage) {

@@ -80,6 +80,7 @@ func badMembers() map[string]struct{ member, location, message string } {
 		"LabelTooLong":            {`"labels":["` + strings.Repeat("s", 65) + `"]`, "body.labels[0]", "64 bytes"},
 		"LabelTwice":              {`"labels":["a","b","a"]`, "body.labels[2]", "twice"},
 		"FormatUnknown":           {`"format":"s3cret"`, "body.format", "must be standard or cloudevents"},
+		"OrderUnknown":            {`"ordered":"s3cret"`, "body.ordered", "must be block or skip"},
 		"FormatNotAString":        {`"format":1`, "body.format", "string"},
 		"TooManyLabels":           {`"labels":[` + repeat(`"l%d"`, 101) + `]`, "body.labels", "100"},
 		"HeadersNotAnObject":      {`"headers":["s3cret"]`, "body.headers", "object"},

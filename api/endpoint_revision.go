@@ -10,6 +10,7 @@ import (
 
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/problem"
+	"github.com/outhook/outhook/internal/retry"
 )
 
 // endpointRevision is what an endpoint was from a time on.
@@ -18,7 +19,7 @@ type endpointRevision struct {
 	EndpointID    uuid.UUID  `json:"endpoint_id" format:"uuid"`
 	At            time.Time  `json:"at" doc:"When it was written, on the database's clock: it holds from the commit on, a little later."`
 	FirstKnown    bool       `json:"first_known" doc:"True of the oldest one of an endpoint that was made before revisions were kept: it was so when it was changed last, at that time, and what it was before is not known."`
-	Changed       []string   `json:"changed" nullable:"false" example:"[\"event_types\"]" doc:"What differs from the revision before: event_types, filter, labels, status, host, timeout_ms, max_in_flight, rate_limit, retry_schedule, retry_jitter, deleted. Empty: it is the first."`
+	Changed       []string   `json:"changed" nullable:"false" example:"[\"event_types\"]" doc:"What differs from the revision before: event_types, filter, labels, ordered, status, host, timeout_ms, max_in_flight, rate_limit, retry_schedule, retry_jitter, deleted. Empty: it is the first."`
 	EventTypes    []string   `json:"event_types" nullable:"false" doc:"Empty: all."`
 	Filter        filterBody `json:"filter" doc:"Null: none."`
 	Labels        []string   `json:"labels" nullable:"false" doc:"Empty: it gets events with and without."`
@@ -30,6 +31,7 @@ type endpointRevision struct {
 	RateLimit     *rateLimit `json:"rate_limit" doc:"Null: none."`
 	RetrySchedule []string   `json:"retry_schedule" nullable:"true" doc:"The delays between attempts. Null: the server's."`
 	RetryJitter   *float64   `json:"retry_jitter" nullable:"true" doc:"Null: the server's."`
+	Ordered       string     `json:"ordered"`
 	Deleted       bool       `json:"deleted"`
 	By            *string    `json:"by" doc:"Whose key ordered it, as in the audit trail; a tenant is shown operator for a key that is not its own. Null: nobody's, like a worker that disabled it after a 410; status_reason says why."`
 	KeyID         *uuid.UUID `json:"key_id" format:"uuid" nullable:"true" doc:"As in the audit trail."`
@@ -88,8 +90,8 @@ func newRevisionAnswer(endpointID uuid.UUID, r db.ListEndpointRevisionsRow, key 
 		Status: string(r.Status), StatusReason: r.StatusReason, Host: r.Host,
 		TimeoutMS: r.TimeoutMS, MaxInFlight: r.MaxInFlight,
 		RateLimit:     newRateLimit(db.Endpoint{RateLimit: r.RateLimit, RatePer: r.RatePer, RateBurst: r.RateBurst}),
-		RetrySchedule: durations(r.RetrySchedule), RetryJitter: r.RetryJitter, Deleted: r.Deleted,
-		By: r.Actor, KeyID: r.KeyID, Action: r.Action,
+		RetrySchedule: retry.Texts(r.RetrySchedule), RetryJitter: r.RetryJitter, Ordered: r.Ordered,
+		Deleted: r.Deleted, By: r.Actor, KeyID: r.KeyID, Action: r.Action,
 	}
 
 	own := r.KeyTenantID != nil && *r.KeyTenantID == key.tenantID

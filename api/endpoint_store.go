@@ -95,7 +95,7 @@ func (s *Server) insertEndpoint(
 		TenantID: e.TenantID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
 		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, RetryJitter: e.RetryJitter, Metadata: e.Metadata,
 		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst, UID: e.UID,
-		Filter: e.Filter, FilterPath: e.FilterPath, Labels: e.Labels, Format: e.Format,
+		Filter: e.Filter, FilterPath: e.FilterPath, Labels: e.Labels, Format: e.Format, Ordered: e.Ordered,
 	})
 	if err != nil {
 		return row, err
@@ -149,7 +149,7 @@ func (s *Server) updateEndpoint(
 		ID: e.ID, URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Headers: e.Headers,
 		TimeoutMS: e.TimeoutMS, RetrySchedule: e.RetrySchedule, RetryJitter: e.RetryJitter, Metadata: e.Metadata,
 		Status: e.Status, StatusReason: statusReasonAPI, UID: e.UID, Filter: e.Filter, FilterPath: e.FilterPath,
-		Labels: e.Labels, Format: e.Format,
+		Labels: e.Labels, Format: e.Format, Ordered: e.Ordered,
 		MaxInFlight: e.MaxInFlight, RateLimit: e.RateLimit, RatePer: e.RatePer, RateBurst: e.RateBurst,
 	})
 	if err != nil {
@@ -192,6 +192,7 @@ func (e *endpointEdit) changed(before db.Endpoint) (names []string) {
 		{"labels", slices.Equal(a.Labels, b.Labels)},
 		{"max_in_flight", a.MaxInFlight == b.MaxInFlight},
 		{"metadata", maps.Equal(textsOf(a.Metadata), textsOf(b.Metadata))},
+		{"ordered", a.Ordered == b.Ordered},
 		{"rate_limit", same(a.RateLimit, b.RateLimit) && a.RatePer == b.RatePer && a.RateBurst == b.RateBurst},
 		{"retry_jitter", same(a.RetryJitter, b.RetryJitter)},
 		{"retry_schedule", (a.RetrySchedule == nil) == (b.RetrySchedule == nil) &&

@@ -61,6 +61,7 @@ type fullEvent struct {
 	DeliverAt  *time.Time        `json:"deliver_at" doc:"When its publisher wants it to be delivered. Null: at once."`
 	Withdrawn  *time.Time        `json:"withdrawn_at" doc:"When it was taken back, before its deliver_at: it is delivered to nobody any more. Null: it was not."`
 	Headers    map[string]string `json:"headers" doc:"Those that its requests have; empty: none of its own, or they are erased."`
+	Ordering   *string           `json:"ordering_key" doc:"With which it goes in order. Null: none."`
 	Deliveries []delivery        `json:"deliveries" nullable:"false" doc:"One for each endpoint that was subscribed."`
 	Erased     bool              `json:"payload_erased" doc:"True if the payload is gone, by the payloads' retention or because it was erased; payload is null then."`
 	Payload    any               `json:"payload,omitempty" required:"true" doc:"The payload, byte for byte as it was published and as it is sent."`
@@ -247,7 +248,7 @@ func storeProblem(err error, at func(index int) string) error {
 	switch {
 	case errors.Is(err, ingest.ErrKeyHeld):
 		return problem.Later(problem.IdempotencyKeyHeld,
-			"another transaction holds this idempotency_key and has not ended yet: repeat the request", 5)
+			"another transaction holds this idempotency_key or ordering_key and has not ended yet: repeat the request", 5)
 	case errors.As(err, &large):
 		return problem.New(problem.TooManyDeliveries, fmt.Sprintf("the events have more than %d deliveries, "+
 			"one for each endpoint that is subscribed: nothing was stored; send fewer events at a time", int(large)))
@@ -350,7 +351,7 @@ func (s *Server) getEvent(ctx context.Context, in *eventInput) (*getEventOutput,
 
 	head := fullEvent{
 		ID: row.ID, TenantID: row.TenantID, Type: row.Type, CreatedAt: row.CreatedAt.UTC(),
-		Labels: row.Labels, DeliverAt: pg.UTC(row.DeliverAt), Withdrawn: pg.UTC(row.WithdrawnAt),
+		Labels: row.Labels, DeliverAt: pg.UTC(row.DeliverAt), Withdrawn: pg.UTC(row.WithdrawnAt), Ordering: row.OrderingKey,
 		Headers: textsOf(row.Headers), Deliveries: make([]delivery, len(rows)), Erased: row.Payload == "",
 	}
 	if head.Headers == nil {

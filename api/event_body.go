@@ -22,6 +22,7 @@ type newEvent struct {
 	Labels         []string          `json:"labels,omitempty" nullable:"true" maxItems:"10" example:"[\"eu\"]" doc:"Endpoints with labels get the events that have one of theirs. Names of letters, digits and _ . : -, at most 64 bytes each."`
 	Headers        map[string]string `json:"headers,omitempty" nullable:"true" doc:"Sent with each request, to all endpoints; they are not signed. Names in lower case that begin with x-, or baggage or tracestate; not x-forwarded- and the like. Visible ASCII, 2 KiB together. An endpoint's own header of the same name goes first."`
 	DeliverAt      *time.Time        `json:"deliver_at,omitempty" nullable:"true" doc:"When to deliver it, at most 30 days ahead; endpoints are chosen now. Until then POST /api/events/cancel takes it back. Absent, or past: at once."`
+	OrderingKey    *string           `json:"ordering_key,omitempty" nullable:"true" maxLength:"255" example:"order-7" doc:"Each endpoint gets the events of the tenant with the same one in the order in which they were committed: one at a time, the next when the one before has ended. At most 255 bytes."`
 	IdempotencyKey *string           `json:"idempotency_key,omitempty" nullable:"true" maxLength:"255" example:"payment-8812" doc:"Unique per tenant until the retention ends, at most 255 bytes. A second event with the same key, type and payload is a duplicate and stored once; with another type or payload it is refused (409)."`
 }
 
@@ -141,9 +142,9 @@ func decodeMembers(object json.RawMessage, tenantID, at string, f *problem.Fault
 		case "deliver_at":
 			e.DeliverAt = timeOf(value, at+".deliver_at", f)
 		case "idempotency_key":
-			if !strictjson.IsNull(value) {
-				e.IdempotencyKey = strictjson.Text(value, at+".idempotency_key", f)
-			}
+			e.IdempotencyKey = strictjson.TextOrNull(value, at+".idempotency_key", f)
+		case "ordering_key":
+			e.OrderingKey = strictjson.TextOrNull(value, at+".ordering_key", f)
 		default:
 			return false
 		}

@@ -78,6 +78,8 @@ func problemOf(err error) *problem.Error {
 		return problem.New(problem.DeliverySettled, ledger.ErrSettled.Error())
 	case errors.Is(err, ledger.ErrWithdrawn):
 		return problem.New(problem.EventWithdrawn, ledger.ErrWithdrawn.Error())
+	case errors.Is(err, ledger.ErrInOrder):
+		return problem.New(problem.DeliveryInOrder, ledger.ErrInOrder.Error())
 	case errors.Is(err, joboperation.ErrOver):
 		return problem.New(problem.OperationOver, joboperation.ErrOver.Error())
 	case errors.Is(err, joboperation.ErrUnderway):

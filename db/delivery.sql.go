@@ -488,7 +488,7 @@ FROM (SELECT unnest($1::uuid[]) AS event_id, unnest($2::uuid[]) AS endpoint_id,
 JOIN n ON n.id = k.endpoint_id
 CROSS JOIN LATERAL (SELECT s.event_id, s.endpoint_id, s.job_id, s.next_attempt_at, s.completed_at, s.state, s.attempt_count, s.try_count, s.reason FROM outhook.deliveries AS s WHERE s.event_id = k.event_id
     AND s.endpoint_id = k.endpoint_id AND s.event_id >= '00000000-0000-0000-0000-000000000000' AND s.event_id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' OFFSET 0) AS d
-CROSS JOIN LATERAL (SELECT s.id, s.created_at, s.tenant_id, s.type, s.payload, s.traceparent, s.labels, s.headers, s.deliver_at, s.withdrawn_at FROM outhook.events AS s WHERE s.id = k.event_id
+CROSS JOIN LATERAL (SELECT s.id, s.created_at, s.tenant_id, s.type, s.payload, s.traceparent, s.labels, s.headers, s.deliver_at, s.withdrawn_at, s.ordering_key FROM outhook.events AS s WHERE s.id = k.event_id
     AND s.id >= '00000000-0000-0000-0000-000000000000' AND s.id < 'ffffffff-ffff-ffff-ffff-ffffffffffff' OFFSET 0) AS e
 LEFT JOIN LATERAL (SELECT s.attempt, s.attempted_at, s.state, s.metadata FROM outhook.river_job AS s WHERE s.id = k.job_id OFFSET 0) AS j ON true
 `
@@ -670,9 +670,11 @@ func (q *Queries) LockDeliveries(ctx context.Context, db DBTX, arg LockDeliverie
 const lockDelivery = `-- name: LockDelivery :one
 SELECT d.event_id, d.endpoint_id, d.job_id, d.state, d.attempt_count, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     EXISTS (SELECT FROM outhook.events AS e WHERE e.id = $1 AND e.payload IS NULL)::boolean AS payload_gone,
-    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = $1 AND e.withdrawn_at IS NOT NULL)::boolean AS withdrawn
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = $1 AND e.withdrawn_at IS NOT NULL)::boolean AS withdrawn,
+    (CASE WHEN e.ordering_key IS NOT NULL OR n.ordered <> '' THEN outhook.line_key(n.id, e.ordering_key) END)::bytea AS line
 FROM outhook.deliveries AS d
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+LEFT JOIN outhook.events AS e ON e.id = $1
 WHERE d.event_id = $1 AND d.endpoint_id = $2
 FOR UPDATE OF d
 `
@@ -687,8 +689,10 @@ type LockDeliveryRow struct {
 	Deleted      bool
 	PayloadGone  bool
 	Withdrawn    bool
+	Line         []byte
 }
 
+// line: what it is in line in, null if it is in none.
 func (q *Queries) LockDelivery(ctx context.Context, db DBTX, eventID uuid.UUID, endpointID uuid.UUID) (LockDeliveryRow, error) {
 	row := db.QueryRow(ctx, lockDelivery, eventID, endpointID)
 	var i LockDeliveryRow
@@ -702,6 +706,7 @@ func (q *Queries) LockDelivery(ctx context.Context, db DBTX, eventID uuid.UUID, 
 		&i.Deleted,
 		&i.PayloadGone,
 		&i.Withdrawn,
+		&i.Line,
 	)
 	return i, err
 }

@@ -60,7 +60,7 @@ UPDATE outhook.endpoints
 SET status = 'disabled', status_reason = $1, status_changed_at = now(), cancel_since = now(),
     updated_at = greatest(now(), updated_at + interval '1 us')
 WHERE id = $2 AND status <> 'disabled' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format, ordered
 `
 
 func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, iD uuid.UUID) (Endpoint, error) {
@@ -97,6 +97,7 @@ func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, reason string, i
 		&i.FilterPath,
 		&i.Labels,
 		&i.Format,
+		&i.Ordered,
 	)
 	return i, err
 }
@@ -141,7 +142,7 @@ func (q *Queries) FindEndpointOfURL(ctx context.Context, db DBTX, tenantID strin
 }
 
 const getEndpoint = `-- name: GetEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format, ordered FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -178,21 +179,22 @@ func (q *Queries) GetEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpo
 		&i.FilterPath,
 		&i.Labels,
 		&i.Format,
+		&i.Ordered,
 	)
 	return i, err
 }
 
 const insertEndpoint = `-- name: InsertEndpoint :one
 INSERT INTO outhook.endpoints (id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter,
-    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, filter, filter_path, labels, format, lane, lane_reason)
+    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, filter, filter_path, labels, format, ordered, lane, lane_reason)
 VALUES (outhook.uuid_v7(), $1, $2, $3, $4::text[], $5, $6, $7::integer[],
     $8::double precision, $9,
     coalesce(nullif($10::integer, 0), 32), $11::integer, coalesce(nullif($12::text, ''), 'second'),
     greatest($13::integer, 1), $14::text, $15::json, $16::jsonpath,
-    coalesce($17::text[], '{}'), coalesce(nullif($18::text, ''), 'standard'),
+    coalesce($17::text[], '{}'), coalesce(nullif($18::text, ''), 'standard'), $19::text,
     CASE WHEN $11::integer > 0 THEN 'limited' ELSE '' END,
     CASE WHEN $11::integer > 0 THEN 'it has a rate limit' ELSE '' END)
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format, ordered
 `
 
 type InsertEndpointParams struct {
@@ -214,6 +216,7 @@ type InsertEndpointParams struct {
 	FilterPath    *string
 	Labels        []string
 	Format        string
+	Ordered       string
 }
 
 func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpointParams) (Endpoint, error) {
@@ -236,6 +239,7 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		arg.FilterPath,
 		arg.Labels,
 		arg.Format,
+		arg.Ordered,
 	)
 	var i Endpoint
 	err := row.Scan(
@@ -269,6 +273,7 @@ func (q *Queries) InsertEndpoint(ctx context.Context, db DBTX, arg InsertEndpoin
 		&i.FilterPath,
 		&i.Labels,
 		&i.Format,
+		&i.Ordered,
 	)
 	return i, err
 }
@@ -283,7 +288,7 @@ func (q *Queries) InsertEndpointSecret(ctx context.Context, db DBTX, endpointID 
 }
 
 const listEndpoints = `-- name: ListEndpoints :many
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format FROM outhook.endpoints AS n
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format, ordered FROM outhook.endpoints AS n
 WHERE n.deleted_at IS NULL
     AND ($1::text IS NULL OR n.tenant_id = $1)
     AND ($2::uuid IS NULL OR CASE WHEN $3::boolean THEN n.id > $2 ELSE n.id < $2 END)
@@ -371,6 +376,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 			&i.FilterPath,
 			&i.Labels,
 			&i.Format,
+			&i.Ordered,
 		); err != nil {
 			return nil, err
 		}
@@ -383,7 +389,7 @@ func (q *Queries) ListEndpoints(ctx context.Context, db DBTX, arg ListEndpointsP
 }
 
 const lockEndpoint = `-- name: LockEndpoint :one
-SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
+SELECT id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format, ordered FROM outhook.endpoints WHERE id = $1 AND deleted_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endpoint, error) {
@@ -420,6 +426,7 @@ func (q *Queries) LockEndpoint(ctx context.Context, db DBTX, id uuid.UUID) (Endp
 		&i.FilterPath,
 		&i.Labels,
 		&i.Format,
+		&i.Ordered,
 	)
 	return i, err
 }
@@ -478,25 +485,25 @@ UPDATE outhook.endpoints SET
     url = $1, description = $2, event_types = $3::text[], headers = $4,
     timeout_ms = $5, retry_schedule = $6::integer[], retry_jitter = $7::double precision,
     metadata = $8, uid = $9::text, filter = $10::json, filter_path = $11::jsonpath,
-    labels = $12::text[], format = $13::text,
+    labels = $12::text[], format = $13::text, ordered = $14::text,
     -- Never the same twice: it is the endpoint's ETag.
     updated_at = greatest(now(), updated_at + interval '1 us'),
-    max_in_flight = $14, rate_limit = $15::integer, rate_per = $16, rate_burst = $17,
+    max_in_flight = $15, rate_limit = $16::integer, rate_per = $17, rate_burst = $18,
     -- A rate limit needs a lane of its own, also for what shares the queue of bursts; a slow endpoint has one.
-    lane = CASE WHEN $15::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
-        WHEN $15::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
-    lane_reason = CASE WHEN $15::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
-        WHEN $15::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
-    lane_changed_at = CASE WHEN ($15::integer IS NOT NULL AND lane IN ('', 'bulk'))
-        OR ($15::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
-    status = $18::outhook.endpoint_status,
-    status_reason = CASE WHEN status = $18::outhook.endpoint_status THEN status_reason ELSE $19 END,
-    status_changed_at = CASE WHEN status = $18::outhook.endpoint_status THEN status_changed_at ELSE now() END,
+    lane = CASE WHEN $16::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'limited'
+        WHEN $16::integer IS NULL AND lane = 'limited' THEN '' ELSE lane END,
+    lane_reason = CASE WHEN $16::integer IS NOT NULL AND lane IN ('', 'bulk') THEN 'it has a rate limit'
+        WHEN $16::integer IS NULL AND lane = 'limited' THEN '' ELSE lane_reason END,
+    lane_changed_at = CASE WHEN ($16::integer IS NOT NULL AND lane IN ('', 'bulk'))
+        OR ($16::integer IS NULL AND lane = 'limited') THEN now() ELSE lane_changed_at END,
+    status = $19::outhook.endpoint_status,
+    status_reason = CASE WHEN status = $19::outhook.endpoint_status THEN status_reason ELSE $20 END,
+    status_changed_at = CASE WHEN status = $19::outhook.endpoint_status THEN status_changed_at ELSE now() END,
     -- The pacer cancels what is pending, unless it is enabled again meanwhile.
-    cancel_since = CASE WHEN status = $18::outhook.endpoint_status THEN cancel_since
-        WHEN $18::outhook.endpoint_status = 'disabled' THEN now() END
-WHERE id = $20
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format
+    cancel_since = CASE WHEN status = $19::outhook.endpoint_status THEN cancel_since
+        WHEN $19::outhook.endpoint_status = 'disabled' THEN now() END
+WHERE id = $21
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format, ordered
 `
 
 type UpdateEndpointParams struct {
@@ -513,6 +520,7 @@ type UpdateEndpointParams struct {
 	FilterPath    *string
 	Labels        []string
 	Format        string
+	Ordered       string
 	MaxInFlight   int32
 	RateLimit     *int32
 	RatePer       string
@@ -537,6 +545,7 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		arg.FilterPath,
 		arg.Labels,
 		arg.Format,
+		arg.Ordered,
 		arg.MaxInFlight,
 		arg.RateLimit,
 		arg.RatePer,
@@ -577,6 +586,7 @@ func (q *Queries) UpdateEndpoint(ctx context.Context, db DBTX, arg UpdateEndpoin
 		&i.FilterPath,
 		&i.Labels,
 		&i.Format,
+		&i.Ordered,
 	)
 	return i, err
 }

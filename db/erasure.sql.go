@@ -104,9 +104,10 @@ func (q *Queries) EraseEndpoints(ctx context.Context, db DBTX, tenantID string, 
 }
 
 const eraseEvents = `-- name: EraseEvents :execrows
-UPDATE outhook.events AS e SET payload = NULL, traceparent = NULL, labels = NULL, headers = NULL
+UPDATE outhook.events AS e SET payload = NULL, traceparent = NULL, labels = NULL, headers = NULL, ordering_key = NULL
 WHERE e.id = ANY ($1::uuid[]) AND e.id BETWEEN $2::uuid AND $3::uuid
-    AND (e.payload IS NOT NULL OR e.traceparent IS NOT NULL OR e.labels IS NOT NULL OR e.headers IS NOT NULL)
+    AND (e.payload IS NOT NULL OR e.traceparent IS NOT NULL OR e.labels IS NOT NULL OR e.headers IS NOT NULL
+        OR e.ordering_key IS NOT NULL)
 `
 
 func (q *Queries) EraseEvents(ctx context.Context, db DBTX, eventIDs []uuid.UUID, low uuid.UUID, high uuid.UUID) (int64, error) {

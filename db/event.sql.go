@@ -64,7 +64,8 @@ const enqueueMany = `-- name: EnqueueMany :many
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
     e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count
 FROM outhook.enqueue_many($1::text[], $2::text[], $3::text[], $4::text[], true,
-    $5::text[], $6::text[], $7::text[], $8::timestamptz[])
+    $5::text[], $6::text[], $7::text[], $8::timestamptz[],
+    $9::text[])
     AS e (index, event_id, created_at, duplicate, conflict, delivery_count)
 `
 
@@ -77,6 +78,7 @@ type EnqueueManyParams struct {
 	Labels          []string
 	Headers         []string
 	DeliverAts      []time.Time
+	OrderingKeys    []string
 }
 
 type EnqueueManyRow struct {
@@ -99,6 +101,7 @@ func (q *Queries) EnqueueMany(ctx context.Context, db DBTX, arg EnqueueManyParam
 		arg.Labels,
 		arg.Headers,
 		arg.DeliverAts,
+		arg.OrderingKeys,
 	)
 	if err != nil {
 		return nil, err
@@ -139,7 +142,7 @@ func (q *Queries) FindKeyedEvent(ctx context.Context, db DBTX, tenantID string, 
 
 const getEvent = `-- name: GetEvent :one
 SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, coalesce(e.labels, '{}')::text[] AS labels,
-    e.headers, e.deliver_at, e.withdrawn_at
+    e.headers, e.deliver_at, e.withdrawn_at, e.ordering_key
 FROM outhook.events AS e WHERE e.id = $1
 `
 
@@ -153,6 +156,7 @@ type GetEventRow struct {
 	Headers     json.RawMessage
 	DeliverAt   *time.Time
 	WithdrawnAt *time.Time
+	OrderingKey *string
 }
 
 // The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
@@ -170,6 +174,7 @@ func (q *Queries) GetEvent(ctx context.Context, db DBTX, id uuid.UUID) (GetEvent
 		&i.Headers,
 		&i.DeliverAt,
 		&i.WithdrawnAt,
+		&i.OrderingKey,
 	)
 	return i, err
 }

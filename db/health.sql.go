@@ -15,7 +15,7 @@ const enableProbedEndpoint = `-- name: EnableProbedEndpoint :one
 UPDATE outhook.endpoints SET status = 'enabled', status_reason = $1, status_changed_at = now(), cancel_since = NULL,
     updated_at = greatest(now(), updated_at + interval '1 us')
 WHERE id = $2 AND status = 'disabled' AND status_reason LIKE 'failing%' AND deleted_at IS NULL
-RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format
+RETURNING id, tenant_id, url, description, event_types, headers, secret_headers, timeout_ms, retry_schedule, retry_jitter, max_in_flight, rate_limit, rate_per, rate_burst, lane, lane_reason, lane_changed_at, status, status_reason, status_changed_at, cancel_since, metadata, created_at, updated_at, deleted_at, uid, filter, filter_path, labels, format, ordered
 `
 
 // Only one that was disabled for failing: a person's decision, and a 410, stay.
@@ -53,6 +53,7 @@ func (q *Queries) EnableProbedEndpoint(ctx context.Context, db DBTX, reason stri
 		&i.FilterPath,
 		&i.Labels,
 		&i.Format,
+		&i.Ordered,
 	)
 	return i, err
 }

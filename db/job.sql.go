@@ -64,25 +64,36 @@ func (q *Queries) GetDatabaseTime(ctx context.Context, db DBTX) (time.Time, erro
 }
 
 const hastenJobs = `-- name: HastenJobs :exec
-UPDATE outhook.river_job SET state = 'available', scheduled_at = now()
-WHERE id = ANY ($1::bigint[]) AND state::text IN ('retryable', 'scheduled', 'available')
+UPDATE outhook.river_job SET
+    state = CASE state::text WHEN 'pending' THEN state ELSE 'available' END,
+    scheduled_at = CASE state::text WHEN 'pending' THEN least(scheduled_at, now()) ELSE now() END,
+    metadata = CASE state::text WHEN 'pending' THEN metadata - 'after' ELSE metadata END
+WHERE id = ANY ($1::bigint[]) AND state::text IN ('retryable', 'scheduled', 'available', 'pending')
 `
 
-// The ids stand alone, as in CancelJobs.
+// The ids stand alone, as in CancelJobs. What waits in line goes on to do so, at its place, unless that is yet to come.
 func (q *Queries) HastenJobs(ctx context.Context, db DBTX, jobIds []int64) error {
 	_, err := db.Exec(ctx, hastenJobs, jobIds)
 	return err
 }
 
 const insertReplayJob = `-- name: InsertReplayJob :one
-INSERT INTO outhook.river_job (kind, args, queue, max_attempts, state, scheduled_at)
+INSERT INTO outhook.river_job (kind, args, max_attempts, queue, state, scheduled_at, unique_key, unique_states, metadata)
 SELECT 'deliver', jsonb_build_object('event_id', $1::uuid, 'endpoint_id', $2::uuid,
         'base', greatest($3::integer, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
             FROM outhook.river_job AS j WHERE j.id = $4::bigint))),
-    'deliver', 1000, CASE WHEN t.due_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state, t.due_at
-FROM (SELECT greatest(now(), CASE WHEN NOT $5::boolean THEN (SELECT e.deliver_at FROM outhook.events AS e
-    WHERE e.id = $1) END) AS due_at) AS t
-RETURNING id, scheduled_at
+    1000, coalesce('line-' || encode(k.line, 'hex'), 'deliver'),
+    CASE WHEN k.line IS NOT NULL THEN 'pending' WHEN k.later > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state,
+    CASE WHEN k.line IS NULL THEN greatest(now(), k.later)
+        ELSE coalesce(k.later, outhook.uuid_v7_time($1)) - interval '1 microsecond' END,
+    k.line, CASE WHEN k.line IS NOT NULL THEN B'11100001' END,
+    CASE WHEN k.line IS NULL THEN '{}' ELSE jsonb_strip_nulls(jsonb_build_object('sequence', (SELECT CASE WHEN a.request_headers ->> 'outhook-sequence' ~ '^[0-9]{1,18}$'
+            THEN (a.request_headers ->> 'outhook-sequence')::bigint END FROM outhook.delivery_attempts AS a WHERE a.event_id = $1
+                AND a.endpoint_id = $2
+            ORDER BY a.number DESC LIMIT 1))) END
+FROM (SELECT $5::bytea AS line, CASE WHEN NOT $6::boolean THEN (SELECT e.deliver_at FROM outhook.events AS e
+    WHERE e.id = $1) END AS later) AS k
+RETURNING id, greatest(now(), scheduled_at)::timestamptz AS due_at
 `
 
 type InsertReplayJobParams struct {
@@ -90,27 +101,30 @@ type InsertReplayJobParams struct {
 	EndpointID    uuid.UUID
 	AttemptCount  int32
 	PreviousJobID int64
+	Line          []byte
 	AtOnce        bool
 }
 
 type InsertReplayJobRow struct {
-	ID          int64
-	ScheduledAt time.Time
+	ID    int64
+	DueAt time.Time
 }
 
 // base, the number that the new job's attempts count from, is the highest that is in the log or that a run of the job
 // before it has taken: such a run may be in the middle of its request. That job must be cancelled already. An event that is for
-// later waits for its time, unless at_once.
+// later waits for its time, unless at_once. line: what the delivery is in line in (LockDelivery), else null; it waits at its place there,
+// before what has the same one, with the number that its receiver was told.
 func (q *Queries) InsertReplayJob(ctx context.Context, db DBTX, arg InsertReplayJobParams) (InsertReplayJobRow, error) {
 	row := db.QueryRow(ctx, insertReplayJob,
 		arg.EventID,
 		arg.EndpointID,
 		arg.AttemptCount,
 		arg.PreviousJobID,
+		arg.Line,
 		arg.AtOnce,
 	)
 	var i InsertReplayJobRow
-	err := row.Scan(&i.ID, &i.ScheduledAt)
+	err := row.Scan(&i.ID, &i.DueAt)
 	return i, err
 }
 

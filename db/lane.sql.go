@@ -250,7 +250,7 @@ SELECT n.id, n.tenant_id, n.lane, n.max_in_flight, coalesce(n.rate_limit, 0)::in
     l.next_at, l.width, a.in_flight, a.unstarted, (a.waits AND n.works)::boolean AS waits, w.n::integer AS waiting,
     clock_timestamp()::timestamptz AS database_time
 FROM a
-CROSS JOIN LATERAL (SELECT v.id, v.tenant_id, v.url, v.description, v.event_types, v.headers, v.secret_headers, v.timeout_ms, v.retry_schedule, v.retry_jitter, v.max_in_flight, v.rate_limit, v.rate_per, v.rate_burst, v.lane, v.lane_reason, v.lane_changed_at, v.status, v.status_reason, v.status_changed_at, v.cancel_since, v.metadata, v.created_at, v.updated_at, v.deleted_at, v.uid, v.filter, v.filter_path, v.labels, v.format, v.status = 'enabled' AND NOT EXISTS (SELECT FROM outhook.pauses AS p
+CROSS JOIN LATERAL (SELECT v.id, v.tenant_id, v.url, v.description, v.event_types, v.headers, v.secret_headers, v.timeout_ms, v.retry_schedule, v.retry_jitter, v.max_in_flight, v.rate_limit, v.rate_per, v.rate_burst, v.lane, v.lane_reason, v.lane_changed_at, v.status, v.status_reason, v.status_changed_at, v.cancel_since, v.metadata, v.created_at, v.updated_at, v.deleted_at, v.uid, v.filter, v.filter_path, v.labels, v.format, v.ordered, v.status = 'enabled' AND NOT EXISTS (SELECT FROM outhook.pauses AS p
         WHERE p.tenant_id = v.tenant_id AND p.resumed_at IS NULL) AS works
     FROM outhook.endpoints AS v
     WHERE v.id = a.id::uuid AND v.lane IN ('slow', 'limited') AND v.deleted_at IS NULL OFFSET 0) AS n

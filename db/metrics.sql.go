@@ -201,8 +201,9 @@ SELECT k.queue::text AS queue, s.state::text AS state, least(sum(c.n), $1)::bigi
         CASE WHEN k.queue = 'deliver_bulk' AND s.state = 'available' THEN (SELECT min(b.scheduled_at) FROM b) END)))::float8 AS oldest_seconds
 FROM (VALUES ('deliver', 'deliver', 'deliver'), ('deliver_bulk', 'deliver_bulk', 'deliver_bulk'), ('deliver_bulk', 'bulk', 'bull'),
     ('deliver_slow', 'deliver_slow', 'deliver_slow'), ('deliver_limited', 'deliver_limited', 'deliver_limited'),
-    ('lane', 'endpoint', 'endpoinu')) AS k (queue, low, high)
-CROSS JOIN (VALUES ('available'::outhook.river_job_state), ('retryable'), ('scheduled'), ('running')) AS s (state)
+    ('lane', 'endpoint', 'endpoinu'), ('line', 'line-', 'linf')) AS k (queue, low, high)
+JOIN (VALUES ('available'::outhook.river_job_state), ('retryable'), ('scheduled'), ('running'), ('pending')) AS s (state)
+    ON (k.queue = 'line') = (s.state = 'pending')
 CROSS JOIN LATERAL (
     SELECT count(*) AS n, min(j.scheduled_at) AS oldest FROM (
         SELECT v.scheduled_at FROM outhook.river_job AS v
@@ -224,7 +225,7 @@ type ReadBacklogRow struct {
 // The depth of each kind of queue by state, counted up to max_jobs, and for how long the oldest job that is due has waited.
 // Kind and state are a range of River's index (state, queue, priority, scheduled_at, id), whose order the subquery has:
 // a queue of millions costs no more than max_jobs of its entries. The lanes are endpoint-<id>. deliver_bulk is the sum of the
-// tenants' queues of bursts and itself; its oldest job may be the first of any, so each is looked at.
+// tenants' queues of bursts and itself; its oldest job may be the first of any, so each is looked at. line: what waits in lines.
 func (q *Queries) ReadBacklog(ctx context.Context, db DBTX, maxJobs int64) ([]ReadBacklogRow, error) {
 	rows, err := db.Query(ctx, readBacklog, maxJobs)
 	if err != nil {

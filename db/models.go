@@ -350,6 +350,7 @@ type Endpoint struct {
 	FilterPath      *string
 	Labels          []string
 	Format          string
+	Ordered         string
 }
 
 type EndpointHealth struct {

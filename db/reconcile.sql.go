@@ -43,7 +43,7 @@ func (q *Queries) CancelDeliveries(ctx context.Context, db DBTX, arg CancelDeliv
 const cancelStrayJobs = `-- name: CancelStrayJobs :exec
 UPDATE outhook.river_job AS j SET state = 'cancelled', finalized_at = now()
 FROM (SELECT s.id FROM outhook.river_job AS s WHERE s.id = ANY ($1::bigint[])
-        AND s.state IN ('available', 'retryable', 'scheduled') FOR UPDATE SKIP LOCKED) AS k
+        AND s.state IN ('available', 'retryable', 'scheduled', 'pending') FOR UPDATE SKIP LOCKED) AS k
 WHERE j.id = k.id
 `
 
@@ -79,7 +79,7 @@ SELECT d.event_id, d.endpoint_id, d.job_id, now()::timestamptz AS database_time,
                 OR EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = n.tenant_id
                     AND coalesce(p.resumed_at, now()) > now() - interval '5 min')))
             THEN 'deliveries_in_idle_queues'
-        WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
+        WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') OR j.state = 'pending' AND j.queue = 'line-' || encode(j.unique_key, 'hex') THEN ''
         WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e
             WHERE e.id = d.event_id AND e.id BETWEEN $2::uuid AND $3::uuid)
             THEN 'deliveries_without_event'
@@ -185,7 +185,7 @@ FROM (
                 OR EXISTS (SELECT FROM outhook.pauses AS p WHERE p.tenant_id = n.tenant_id
                     AND coalesce(p.resumed_at, now()) > now() - interval '5 min')))
             THEN 'deliveries_in_idle_queues'
-        WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') THEN ''
+        WHEN j.state IN ('running', 'available', 'retryable', 'scheduled') OR j.state = 'pending' AND j.queue = 'line-' || encode(j.unique_key, 'hex') THEN ''
         WHEN n.id IS NULL OR NOT EXISTS (SELECT FROM outhook.events AS e
             WHERE e.id = w.event_id AND e.id >= $2::uuid AND e.id < $3::uuid)
             THEN 'deliveries_without_event'
@@ -258,7 +258,7 @@ FROM (
                 THEN j.args ->> 'event_id' ELSE '00000000-0000-7000-8000-000000000000' END::uuid AS event_id,
             CASE WHEN j.args ->> 'endpoint_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (j.args ->> 'endpoint_id')::uuid END AS endpoint_id
         FROM outhook.river_job AS j
-        WHERE j.kind = 'deliver' AND j.state IN ('running', 'available', 'retryable', 'scheduled')
+        WHERE j.kind = 'deliver' AND j.state IN ('running', 'available', 'retryable', 'scheduled', 'pending')
             AND j.id > $2 AND j.id <= $3
         ORDER BY j.id OFFSET 0) AS w
     LEFT JOIN LATERAL (SELECT s.job_id, s.state FROM outhook.deliveries AS s
@@ -367,7 +367,7 @@ SELECT count(*)::integer AS examined, coalesce(max(w.id), 0)::bigint AS last_job
 FROM (SELECT j.id, CASE WHEN j.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
             THEN j.args ->> 'event_id' ELSE '00000000-0000-7000-8000-000000000000' END::uuid AS event_id
     FROM outhook.river_job AS j
-    WHERE j.kind = 'deliver' AND j.state IN ('running', 'available', 'retryable', 'scheduled') AND j.id > $1
+    WHERE j.kind = 'deliver' AND j.state IN ('running', 'available', 'retryable', 'scheduled', 'pending') AND j.id > $1
     ORDER BY j.id LIMIT $2) AS w
 `
 
@@ -377,7 +377,7 @@ type ListJobDaysRow struct {
 	Days      []int32
 }
 
-// Looks through up to max_rows live jobs whose id is above after, in that order, and returns the days of their events, counted
+// Looks through up to max_rows live jobs, with those that wait in lines, whose id is above after, in that order, and returns the days of their events, counted
 // from 1970. last_job_id is where the next window begins.
 func (q *Queries) ListJobDays(ctx context.Context, db DBTX, after int64, maxRows int32) (ListJobDaysRow, error) {
 	row := db.QueryRow(ctx, listJobDays, after, maxRows)
@@ -511,17 +511,29 @@ func (q *Queries) LockPendingDeliveries(ctx context.Context, db DBTX, arg LockPe
 
 const replaceJobs = `-- name: ReplaceJobs :exec
 WITH k AS MATERIALIZED (
-    SELECT r.event_id, r.endpoint_id, r.base, r.replay, d.next_attempt_at, nextval('outhook.river_job_id_seq') AS job_id
+    SELECT r.event_id, r.endpoint_id, r.base, r.replay, d.next_attempt_at, nextval('outhook.river_job_id_seq') AS job_id,
+        CASE WHEN e.ordering_key IS NOT NULL OR n.ordered <> '' THEN outhook.line_key(n.id, e.ordering_key) END AS line,
+        coalesce(e.deliver_at, outhook.uuid_v7_time(d.event_id)) - interval '1 microsecond' AS place
     FROM (SELECT unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS endpoint_id,
             unnest($5::integer[]) AS base, unnest($6::boolean[]) AS replay) AS r
     JOIN outhook.deliveries AS d ON d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id
         AND d.event_id BETWEEN $1::uuid AND $2::uuid
+    JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+    LEFT JOIN LATERAL (SELECT s.ordering_key, s.deliver_at FROM outhook.events AS s
+        WHERE s.id = d.event_id AND s.id BETWEEN $1::uuid AND $2::uuid OFFSET 0) AS e ON true
 ), job_rows AS (
-    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at)
+    INSERT INTO outhook.river_job (id, kind, args, max_attempts, queue, state, scheduled_at, unique_key, unique_states, metadata)
     SELECT k.job_id, 'deliver', jsonb_build_object('event_id', k.event_id, 'endpoint_id', k.endpoint_id, 'base', k.base)
-            || CASE WHEN k.replay THEN '{}' ELSE '{"repaired": true}' END::jsonb, 'deliver', 1000,
-        CASE WHEN k.next_attempt_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state,
-        coalesce(k.next_attempt_at, now())
+            || CASE WHEN k.replay THEN '{}' ELSE '{"repaired": true}' END::jsonb,
+        1000, CASE WHEN k.line IS NULL THEN 'deliver' ELSE 'line-' || encode(k.line, 'hex') END,
+        CASE WHEN k.line IS NOT NULL THEN 'pending' WHEN k.next_attempt_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state,
+        CASE WHEN k.line IS NULL THEN coalesce(k.next_attempt_at, now()) ELSE k.place END, k.line,
+        CASE WHEN k.line IS NOT NULL THEN B'11100001' END,
+        CASE WHEN k.line IS NULL THEN '{}' ELSE jsonb_strip_nulls(jsonb_build_object('sequence', (SELECT CASE WHEN a.request_headers ->> 'outhook-sequence' ~ '^[0-9]{1,18}$'
+            THEN (a.request_headers ->> 'outhook-sequence')::bigint END FROM outhook.delivery_attempts AS a WHERE a.event_id = k.event_id
+                AND a.endpoint_id = k.endpoint_id AND a.event_id BETWEEN $1::uuid AND $2::uuid
+            ORDER BY a.number DESC LIMIT 1)))
+            || CASE WHEN k.next_attempt_at > now() THEN jsonb_build_object('after', (extract(epoch FROM k.next_attempt_at) * 1000000)::bigint::text) ELSE '{}' END END
     FROM k
 )
 UPDATE outhook.deliveries AS d SET job_id = k.job_id FROM k
@@ -538,7 +550,8 @@ type ReplaceJobsParams struct {
 }
 
 // Gives each delivery a new job, due when its next attempt is. base: the attempt number that the job counts from. replay:
-// the lost job was that of a person's order.
+// the lost job was that of a person's order. What is in line waits at its place there, before what has the same one, and not before its
+// time: it may have been live.
 func (q *Queries) ReplaceJobs(ctx context.Context, db DBTX, arg ReplaceJobsParams) error {
 	_, err := db.Exec(ctx, replaceJobs,
 		arg.Low,

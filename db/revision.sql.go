@@ -25,7 +25,7 @@ func (q *Queries) GetEndpointTenant(ctx context.Context, db DBTX, id uuid.UUID) 
 
 const listEndpointRevisions = `-- name: ListEndpointRevisions :many
 
-SELECT r.id, r.at, r.first_known, r.changed, r.event_types, r.filter, r.labels, r.status, r.status_reason, r.host, r.timeout_ms, r.max_in_flight,
+SELECT r.id, r.at, r.first_known, r.changed, r.event_types, r.filter, r.labels, r.ordered, r.status, r.status_reason, r.host, r.timeout_ms, r.max_in_flight,
     r.rate_limit, r.rate_per, r.rate_burst, r.retry_schedule, r.retry_jitter, r.deleted,
     u.actor, u.key_id, u.key_tenant_id, u.action
 FROM outhook.endpoint_revisions AS r
@@ -54,6 +54,7 @@ type ListEndpointRevisionsRow struct {
 	EventTypes    []string
 	Filter        json.RawMessage
 	Labels        []string
+	Ordered       string
 	Status        EndpointStatus
 	StatusReason  string
 	Host          *string
@@ -96,6 +97,7 @@ func (q *Queries) ListEndpointRevisions(ctx context.Context, db DBTX, arg ListEn
 			&i.EventTypes,
 			&i.Filter,
 			&i.Labels,
+			&i.Ordered,
 			&i.Status,
 			&i.StatusReason,
 			&i.Host,

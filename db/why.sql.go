@@ -62,15 +62,23 @@ SELECT d.event_id, d.endpoint_id, n.tenant_id, g.deliver_at, d.state, d.reason, 
     u.actor AS status_by, u.key_id AS status_by_key, u.key_tenant_id AS status_by_tenant,
     (CASE WHEN h.ids IS NOT NULL AND j.state = 'available' THEN coalesce(array_position(h.ids, j.id) - 1, $1)
         ELSE (SELECT count(*) FROM (SELECT FROM outhook.river_job AS o
-            WHERE j.state = 'available' AND o.state = 'available' AND o.queue = j.queue
+            WHERE j.state IN ('available', 'pending') AND o.state = j.state AND o.queue = j.queue
                 AND (o.priority, o.scheduled_at, o.id) < (j.priority, j.scheduled_at, j.id)
             LIMIT $1) AS b) END)::integer AS ahead,
-    x.actor AS cancelled_by, x.key_tenant_id AS cancelled_by_tenant
+    x.actor AS cancelled_by, x.key_tenant_id AS cancelled_by_tenant,
+    g.ordering_key, coalesce(t.event_id, '00000000-0000-0000-0000-000000000000')::uuid AS line_event,
+    coalesce(t.state, '')::text AS line_state, coalesce(t.scheduled_at, 'epoch')::timestamptz AS line_at
 FROM outhook.deliveries AS d
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
 LEFT JOIN outhook.events AS g ON g.id = $2 AND g.id = d.event_id
 LEFT JOIN outhook.lanes AS l ON l.endpoint_id = d.endpoint_id
 LEFT JOIN outhook.river_job AS j ON j.id = d.job_id
+LEFT JOIN LATERAL (SELECT CASE WHEN v.args ->> 'event_id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (v.args ->> 'event_id')::uuid END AS event_id,
+        v.state::text AS state, v.scheduled_at
+    FROM outhook.river_job AS v
+    WHERE j.state = 'pending' AND v.unique_key = j.unique_key AND v.unique_states IS NOT NULL
+        AND outhook.river_job_state_in_bitmask(v.unique_states, v.state)
+    LIMIT 1) AS t ON true
 LEFT JOIN h ON h.queue = j.queue
 LEFT JOIN outhook.delivery_attempts AS a ON a.event_id = $2::uuid AND a.event_id = d.event_id
     AND a.endpoint_id = d.endpoint_id AND a.number = d.attempt_count
@@ -169,11 +177,16 @@ type ExplainDeliveriesRow struct {
 	Ahead             int32
 	CancelledBy       *string
 	CancelledByTenant *string
+	OrderingKey       *string
+	LineEvent         uuid.UUID
+	LineState         string
+	LineAt            time.Time
 }
 
 // What explains: why a delivery is where it is.
 // What is known of the deliveries of an event, in the order of their endpoints. Whatever waits, each row is looked up by its
-// key; of the jobs before one in its queue up to max_ahead are counted, of a queue that many share in one go. lease_since: of the
+// key; of the jobs before one in its queue up to max_ahead are counted, of a queue that many share in one go, of a line with the one that
+// is under way, which line_event and what follows are about. lease_since: of the
 // worker that runs it, null if that has no lease that holds. given_back: what its last run was given back for, ” if it was not.
 // queue_paused_at: of the queue from which workers take it, also while it waits in a lane.
 // pause_of and what follows: the pause of its tenant, else that of everything (”) if it has paused that queue, else null.
@@ -245,6 +258,10 @@ func (q *Queries) ExplainDeliveries(ctx context.Context, db DBTX, arg ExplainDel
 			&i.Ahead,
 			&i.CancelledBy,
 			&i.CancelledByTenant,
+			&i.OrderingKey,
+			&i.LineEvent,
+			&i.LineState,
+			&i.LineAt,
 		); err != nil {
 			return nil, err
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/outhook/outhook/jobs/health"
 	"github.com/outhook/outhook/jobs/lane"
 	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/line"
 	"github.com/outhook/outhook/jobs/operation"
 	"github.com/outhook/outhook/jobs/presence"
 	"github.com/outhook/outhook/jobs/reconcile"
@@ -97,6 +98,7 @@ func New(cfg Config) (*Client, error) {
 	c.deliver = deliver.NewWorker(cfg.Deliver, deliver.Parts{
 		Pool: cfg.Pool, Clock: c.clock, Presence: c.presence, Runs: runs, Lanes: lane.NewKeeper(cfg.Lane, cfg.Pool),
 		Bulk: bulk, Tracker: tracker, Rollups: counter, Logger: cfg.Logger, Calm: calm, Done: c.giveUp, Metrics: cfg.Metrics,
+		Order: line.NewKeeper(cfg.Pool, func(queues []string) { c.driver.own.add(queues) }, calm, c.giveUp),
 	})
 	c.due = deliver.NewDue(c.deliver, cfg.Slots())
 	c.driver = newDriver(cfg.Pool, c.clock, runs, bulk, cfg.River.FetchCooldown)

@@ -76,7 +76,8 @@ func NewCollector(pool *pgxpool.Pool, keep time.Duration, logger *slog.Logger) *
 		depth: desc("queue_jobs",
 			"Jobs of deliveries by queue (lane: all of the queues endpoint-<id> together; deliver_bulk: with the "+
 				"tenants' queues bulk-<hash>) and state: available (due), "+
-				"retryable and scheduled (later), running. Counted up to 50,000."+all, "queue", "state"),
+				"retryable and scheduled (later), running. line: what waits in lines, pending, for those before it. "+
+				"Counted up to 50,000."+all, "queue", "state"),
 
 		oldest: desc("oldest_due_seconds",
 			"For how long the delivery has been due that waits longest for its attempt, also if its run was given back; "+

@@ -40,6 +40,7 @@ type driver struct {
 	turns    *lane.Turns
 	cooldown time.Duration // RiverConfig.FetchCooldown
 	stopped  atomic.Bool   // it takes no more jobs
+	own      *ownHints
 
 	// The pool that keeps plans (see pg.NewFetchPool), and what River's own fetches go through on it; set before River
 	// starts.
@@ -52,6 +53,7 @@ func newDriver(
 ) *driver {
 	return &driver{
 		Driver: riverpgxv5.New(pool), pool: pool, clock: c, runs: r, bulk: b, turns: lane.NewTurns(), cooldown: cooldown,
+		own: &ownHints{},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river/riverdriver"
@@ -35,10 +36,66 @@ type listener struct {
 	riverdriver.Listener
 
 	rows db.DBTX
+	own  *ownHints
 
 	insert  map[string]*hint // by queue: that it has new jobs
 	control *hint            // that a queue was paused or works again
 	told    []*riverdriver.Notification
+}
+
+// ownHints are what a process tells itself, without the database: that queues have new jobs.
+type ownHints struct {
+	mu     sync.Mutex
+	queues map[string]bool
+	wake   func() // ends a wait; nil: nobody waits
+}
+
+func (o *ownHints) add(queues []string) {
+	if len(queues) == 0 {
+		return
+	}
+
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.queues == nil {
+		o.queues = map[string]bool{}
+	}
+	for _, queue := range queues {
+		o.queues[queue] = true
+	}
+	if o.wake != nil {
+		o.wake()
+	}
+}
+
+func (o *ownHints) any() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queues) > 0
+}
+
+// take returns what was added since.
+func (o *ownHints) take() map[string]bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	queues := o.queues
+	o.queues = nil
+	return queues
+}
+
+// await has wake called as soon as there is something to take, until the function that it returns is called.
+func (o *ownHints) await(wake func()) (end func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queues) > 0 {
+		wake()
+	}
+	o.wake = wake
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.wake = nil
+	}
 }
 
 // hint is what messages of one kind hint at.
@@ -51,17 +108,17 @@ type hint struct {
 
 // GetListener returns what River's client hears with.
 func (d *driver) GetListener(params *riverdriver.GetListenenerParams) riverdriver.Listener {
-	return newListener(d.Driver.GetListener(params), d.pool, d.cooldown)
+	return newListener(d.Driver.GetListener(params), d.pool, d.own, d.cooldown)
 }
 
 // newListener returns a listener that tells of a queue's new jobs every so often at most: to tell of them more often
 // than River fetches leads to nothing.
-func newListener(l riverdriver.Listener, rows db.DBTX, every time.Duration) *listener {
+func newListener(l riverdriver.Listener, rows db.DBTX, own *ownHints, every time.Duration) *listener {
 	insert := map[string]*hint{}
 	for _, queue := range append(ledger.WorkedQueues(), ledger.QueueOperations, ledger.QueueMaintenance) {
 		insert[queue] = &hint{every: every}
 	}
-	return &listener{Listener: l, rows: rows, insert: insert, control: &hint{every: lookEvery}}
+	return &listener{Listener: l, rows: rows, own: own, insert: insert, control: &hint{every: lookEvery}}
 }
 
 // Listen listens to what is passed on.
@@ -83,6 +140,12 @@ func (l *listener) Unlisten(ctx context.Context, topic string) error {
 // WaitForNotification returns the next message that is to be passed on.
 func (l *listener) WaitForNotification(ctx context.Context) (*riverdriver.Notification, error) {
 	for {
+		for queue := range l.own.take() {
+			if h := l.insert[queue]; h != nil {
+				h.heard = true
+			}
+		}
+
 		next, err := l.tell(ctx, time.Now())
 		if err != nil {
 			return nil, err
@@ -97,14 +160,19 @@ func (l *listener) WaitForNotification(ctx context.Context) (*riverdriver.Notifi
 		switch {
 		case err == nil:
 			l.hear(n)
+		case l.own.any():
 		case ctx.Err() != nil || next.IsZero() || time.Now().Before(next):
 			return nil, err
 		}
 	}
 }
 
-// wait waits for a message, or until a time unless that is zero.
+// wait waits for a message or a hint of this process's own, or until a time unless that is zero.
 func (l *listener) wait(ctx context.Context, until time.Time) (*riverdriver.Notification, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer l.own.await(cancel)()
+
 	if !until.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, until)

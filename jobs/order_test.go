@@ -21,7 +21,7 @@ func (b *testBundle) inTx(t *testing.T, f func(pgx.Tx) error) error {
 
 func (b *testBundle) replay(t *testing.T, eventID, endpointID uuid.UUID, now bool) error {
 	t.Helper()
-	return b.inTx(t, func(tx pgx.Tx) error { return ledger.Replay(b.ctx, tx, eventID, endpointID, now) })
+	return b.inTx(t, func(tx pgx.Tx) error { return ledger.Replay(b.ctx, tx, eventID, endpointID, ledger.How{Now: now}) })
 }
 
 func TestReplay(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/outhook/outhook/jobs/health"
 	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/line"
 	"github.com/outhook/outhook/jobs/operation"
 	"github.com/outhook/outhook/jobs/rollup"
 	"github.com/outhook/outhook/jobs/sample"
@@ -32,15 +33,15 @@ type tendWorker struct {
 	pool   *pgxpool.Pool
 	logger *slog.Logger
 	health *health.Keeper
-	keep   time.Duration // how long ended operations are kept
+	keep   time.Duration // how long ended operations, and lines with nothing in them, are kept
 }
 
-// Work revisits held states, begins the probes that are due, gives operations without a job one, counts the events of
-// the last minute, and holds a sample of them against the catalogue.
+// Work revisits held states, begins the probes that are due, gives operations without a job one, forgets lines, counts
+// the events of the last minute, and holds a sample of them against the catalogue.
 func (w *tendWorker) Work(ctx context.Context, _ *river.Job[TendArgs]) error {
 	err := errors.Join(
 		w.health.Revisit(ctx), w.health.Probe(ctx), operation.Tend(ctx, w.pool, w.logger, w.keep),
-		rollup.CountEvents(ctx, w.pool), sample.Events(ctx, w.pool))
+		line.Forget(ctx, w.pool, w.keep), rollup.CountEvents(ctx, w.pool), sample.Events(ctx, w.pool))
 	if err != nil {
 		w.logger.ErrorContext(ctx, "tending", slog.Any("error", err))
 	}

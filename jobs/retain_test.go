@@ -321,7 +321,7 @@ func TestPayloadRetention(t *testing.T) {
 		require.Equal(t, ledger.ReasonPayloadGone, *d.Reason)
 		require.Empty(t, b.receiver.received())
 		require.ErrorIs(t, pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) error {
-			return ledger.Replay(b.ctx, tx, eventID, endpointID, false)
+			return ledger.Replay(b.ctx, tx, eventID, endpointID, ledger.How{})
 		}), ledger.ErrPayloadGone)
 	})
 }

@@ -67,7 +67,7 @@ func TestARevisionIsWrittenForWhatMatters(t *testing.T) {
 	exec(t, pool, `INSERT INTO outhook.endpoints (id, tenant_id, url) VALUES (outhook.uuid_v7(), 'acme', 'https://example.com')`)
 	set := map[string]string{
 		"event_types": `'{a}'`, "status": `'paused'`, "url": `'https://other.example.com'`, "timeout_ms": "1000", "max_in_flight": "1",
-		"filter": `'{"data":1}'`, "labels": `'{a}'`, "rate_limit": "1", "rate_per": `'minute'`, "rate_burst": "2", "retry_schedule": "'{1}'", "retry_jitter": "0.5", "deleted_at": "now()",
+		"filter": `'{"data":1}'`, "labels": `'{a}'`, "ordered": `'skip'`, "rate_limit": "1", "rate_per": `'minute'`, "rate_burst": "2", "retry_schedule": "'{1}'", "retry_jitter": "0.5", "deleted_at": "now()",
 	}
 	nothing := map[string]bool{ // all that every enqueue, health or people change beside
 		"id": true, "tenant_id": true, "description": true, "headers": true, "secret_headers": true, "lane": true, "lane_reason": true, "lane_changed_at": true,

@@ -320,11 +320,14 @@ ORDER BY CASE WHEN @ascending THEN m.event_id END, CASE WHEN @ascending THEN m.e
 LIMIT @max_rows;
 
 -- name: LockDelivery :one
+-- line: what it is in line in, null if it is in none.
 SELECT d.event_id, d.endpoint_id, d.job_id, d.state, d.attempt_count, n.status, (n.deleted_at IS NOT NULL)::boolean AS deleted,
     EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @event_id AND e.payload IS NULL)::boolean AS payload_gone,
-    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @event_id AND e.withdrawn_at IS NOT NULL)::boolean AS withdrawn
+    EXISTS (SELECT FROM outhook.events AS e WHERE e.id = @event_id AND e.withdrawn_at IS NOT NULL)::boolean AS withdrawn,
+    (CASE WHEN e.ordering_key IS NOT NULL OR n.ordered <> '' THEN outhook.line_key(n.id, e.ordering_key) END)::bytea AS line
 FROM outhook.deliveries AS d
 JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+LEFT JOIN outhook.events AS e ON e.id = @event_id
 WHERE d.event_id = @event_id AND d.endpoint_id = @endpoint_id
 FOR UPDATE OF d;
 

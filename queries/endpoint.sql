@@ -1,11 +1,11 @@
 -- name: InsertEndpoint :one
 INSERT INTO outhook.endpoints (id, tenant_id, url, description, event_types, headers, timeout_ms, retry_schedule, retry_jitter,
-    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, filter, filter_path, labels, format, lane, lane_reason)
+    metadata, max_in_flight, rate_limit, rate_per, rate_burst, uid, filter, filter_path, labels, format, ordered, lane, lane_reason)
 VALUES (outhook.uuid_v7(), @tenant_id, @url, @description, @event_types::text[], @headers, @timeout_ms, @retry_schedule::integer[],
     sqlc.narg('retry_jitter')::double precision, @metadata,
     coalesce(nullif(@max_in_flight::integer, 0), 32), sqlc.narg('rate_limit')::integer, coalesce(nullif(@rate_per::text, ''), 'second'),
     greatest(@rate_burst::integer, 1), sqlc.narg('uid')::text, sqlc.narg('filter')::json, sqlc.narg('filter_path')::jsonpath,
-    coalesce(sqlc.narg('labels')::text[], '{}'), coalesce(nullif(@format::text, ''), 'standard'),
+    coalesce(sqlc.narg('labels')::text[], '{}'), coalesce(nullif(@format::text, ''), 'standard'), @ordered::text,
     CASE WHEN sqlc.narg('rate_limit')::integer > 0 THEN 'limited' ELSE '' END,
     CASE WHEN sqlc.narg('rate_limit')::integer > 0 THEN 'it has a rate limit' ELSE '' END)
 RETURNING *;
@@ -69,7 +69,7 @@ UPDATE outhook.endpoints SET
     url = @url, description = @description, event_types = @event_types::text[], headers = @headers,
     timeout_ms = @timeout_ms, retry_schedule = @retry_schedule::integer[], retry_jitter = sqlc.narg('retry_jitter')::double precision,
     metadata = @metadata, uid = sqlc.narg('uid')::text, filter = sqlc.narg('filter')::json, filter_path = sqlc.narg('filter_path')::jsonpath,
-    labels = @labels::text[], format = @format::text,
+    labels = @labels::text[], format = @format::text, ordered = @ordered::text,
     -- Never the same twice: it is the endpoint's ETag.
     updated_at = greatest(now(), updated_at + interval '1 us'),
     max_in_flight = @max_in_flight, rate_limit = sqlc.narg('rate_limit')::integer, rate_per = @rate_per, rate_burst = @rate_burst,

@@ -91,9 +91,10 @@ WHERE d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id AND d.event_id B
 RETURNING d.job_id;
 
 -- name: EraseEvents :execrows
-UPDATE outhook.events AS e SET payload = NULL, traceparent = NULL, labels = NULL, headers = NULL
+UPDATE outhook.events AS e SET payload = NULL, traceparent = NULL, labels = NULL, headers = NULL, ordering_key = NULL
 WHERE e.id = ANY (@event_ids::uuid[]) AND e.id BETWEEN @low::uuid AND @high::uuid
-    AND (e.payload IS NOT NULL OR e.traceparent IS NOT NULL OR e.labels IS NOT NULL OR e.headers IS NOT NULL);
+    AND (e.payload IS NOT NULL OR e.traceparent IS NOT NULL OR e.labels IS NOT NULL OR e.headers IS NOT NULL
+        OR e.ordering_key IS NOT NULL);
 
 -- name: ErasePayload :execrows
 -- Of one event, and its headers.

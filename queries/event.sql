@@ -2,7 +2,7 @@
 -- The payload as text: pgx decodes json into json.RawMessage through encoding/json, which drops the white space around it.
 -- Empty: it is gone.
 SELECT e.id, e.created_at, e.tenant_id, e.type, coalesce(e.payload::text, '')::text AS payload, coalesce(e.labels, '{}')::text[] AS labels,
-    e.headers, e.deliver_at, e.withdrawn_at
+    e.headers, e.deliver_at, e.withdrawn_at, e.ordering_key
 FROM outhook.events AS e WHERE e.id = @id;
 
 -- name: GetEventTenant :one
@@ -53,7 +53,8 @@ SELECT outhook.fan_out_sizes(@tenant_ids::text[], @types::text[], (@payloads::te
 SELECT e.index::integer AS index, e.event_id::uuid AS event_id, e.created_at::timestamptz AS created_at,
     e.duplicate::boolean AS duplicate, e.conflict::boolean AS conflict, e.delivery_count::integer AS delivery_count
 FROM outhook.enqueue_many(@tenant_ids::text[], @types::text[], @payloads::text[], @idempotency_keys::text[], true,
-    sqlc.narg('traceparents')::text[], sqlc.narg('labels')::text[], sqlc.narg('headers')::text[], sqlc.narg('deliver_ats')::timestamptz[])
+    sqlc.narg('traceparents')::text[], sqlc.narg('labels')::text[], sqlc.narg('headers')::text[], sqlc.narg('deliver_ats')::timestamptz[],
+    sqlc.narg('ordering_keys')::text[])
     AS e (index, event_id, created_at, duplicate, conflict, delivery_count);
 
 -- name: WakeWorkers :exec

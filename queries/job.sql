@@ -15,20 +15,32 @@ WHERE id = ANY (@job_ids::bigint[]) AND state::text IN ('running', 'available', 
 -- name: InsertReplayJob :one
 -- base, the number that the new job's attempts count from, is the highest that is in the log or that a run of the job
 -- before it has taken: such a run may be in the middle of its request. That job must be cancelled already. An event that is for
--- later waits for its time, unless at_once.
-INSERT INTO outhook.river_job (kind, args, queue, max_attempts, state, scheduled_at)
+-- later waits for its time, unless at_once. line: what the delivery is in line in (LockDelivery), else null; it waits at its place there,
+-- before what has the same one, with the number that its receiver was told.
+INSERT INTO outhook.river_job (kind, args, max_attempts, queue, state, scheduled_at, unique_key, unique_states, metadata)
 SELECT 'deliver', jsonb_build_object('event_id', @event_id::uuid, 'endpoint_id', @endpoint_id::uuid,
         'base', greatest(@attempt_count::integer, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
             FROM outhook.river_job AS j WHERE j.id = @previous_job_id::bigint))),
-    'deliver', 1000, CASE WHEN t.due_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state, t.due_at
-FROM (SELECT greatest(now(), CASE WHEN NOT @at_once::boolean THEN (SELECT e.deliver_at FROM outhook.events AS e
-    WHERE e.id = @event_id) END) AS due_at) AS t
-RETURNING id, scheduled_at;
+    1000, coalesce('line-' || encode(k.line, 'hex'), 'deliver'),
+    CASE WHEN k.line IS NOT NULL THEN 'pending' WHEN k.later > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state,
+    CASE WHEN k.line IS NULL THEN greatest(now(), k.later)
+        ELSE coalesce(k.later, outhook.uuid_v7_time(@event_id)) - interval '1 microsecond' END,
+    k.line, CASE WHEN k.line IS NOT NULL THEN B'11100001' END,
+    CASE WHEN k.line IS NULL THEN '{}' ELSE jsonb_strip_nulls(jsonb_build_object('sequence', (SELECT CASE WHEN a.request_headers ->> 'outhook-sequence' ~ '^[0-9]{1,18}$'
+            THEN (a.request_headers ->> 'outhook-sequence')::bigint END FROM outhook.delivery_attempts AS a WHERE a.event_id = @event_id
+                AND a.endpoint_id = @endpoint_id
+            ORDER BY a.number DESC LIMIT 1))) END
+FROM (SELECT sqlc.narg('line')::bytea AS line, CASE WHEN NOT @at_once::boolean THEN (SELECT e.deliver_at FROM outhook.events AS e
+    WHERE e.id = @event_id) END AS later) AS k
+RETURNING id, greatest(now(), scheduled_at)::timestamptz AS due_at;
 
 -- name: HastenJobs :exec
--- The ids stand alone, as in CancelJobs.
-UPDATE outhook.river_job SET state = 'available', scheduled_at = now()
-WHERE id = ANY (@job_ids::bigint[]) AND state::text IN ('retryable', 'scheduled', 'available');
+-- The ids stand alone, as in CancelJobs. What waits in line goes on to do so, at its place, unless that is yet to come.
+UPDATE outhook.river_job SET
+    state = CASE state::text WHEN 'pending' THEN state ELSE 'available' END,
+    scheduled_at = CASE state::text WHEN 'pending' THEN least(scheduled_at, now()) ELSE now() END,
+    metadata = CASE state::text WHEN 'pending' THEN metadata - 'after' ELSE metadata END
+WHERE id = ANY (@job_ids::bigint[]) AND state::text IN ('retryable', 'scheduled', 'available', 'pending');
 
 -- name: WakeJobs :execrows
 -- Makes up to max_rows jobs available whose time has come. One that somebody has locked keeps nobody else's waiting. One that

@@ -181,22 +181,31 @@ WHERE o.id = k.id;
 -- name: ReplayDeliveries :exec
 -- Opens settled deliveries again, each with a job of its own in its tenant's queue of bursts, so that live traffic goes first,
 -- or in its endpoint's lane. The jobs before must be finished: base, the number that the new job's attempts count from, is the highest that is in the log or
--- that a run of the job before it has taken. An event that is for later waits for its time, unless at_once.
+-- that a run of the job before it has taken. An event that is for later waits for its time, unless at_once. What is in line waits at its
+-- place there, before what has the same one, with the number that its receiver was told.
 WITH k AS MATERIALIZED (
     SELECT d.event_id, d.endpoint_id, nextval('outhook.river_job_id_seq') AS job_id,
         greatest(d.attempt_count, (SELECT coalesce((j.args ->> 'base')::integer, 0) + j.attempt
             FROM outhook.river_job AS j WHERE j.id = d.job_id)) AS base,
         outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)) AS queue,
-        greatest(now(), CASE WHEN NOT @at_once::boolean THEN (SELECT e.deliver_at FROM outhook.events AS e
-            WHERE e.id = d.event_id AND e.id BETWEEN @low::uuid AND @high::uuid) END) AS due_at
+        CASE WHEN e.ordering_key IS NOT NULL OR n.ordered <> '' THEN outhook.line_key(n.id, e.ordering_key) END AS line,
+        coalesce(e.later, outhook.uuid_v7_time(d.event_id)) - interval '1 microsecond' AS place, greatest(now(), e.later) AS due_at
     FROM (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@endpoint_ids::uuid[]) AS endpoint_id) AS r
     JOIN outhook.deliveries AS d ON d.event_id = r.event_id AND d.endpoint_id = r.endpoint_id
         AND d.event_id BETWEEN @low::uuid AND @high::uuid
     JOIN outhook.endpoints AS n ON n.id = d.endpoint_id
+    LEFT JOIN LATERAL (SELECT s.ordering_key, CASE WHEN NOT @at_once::boolean THEN s.deliver_at END AS later FROM outhook.events AS s
+        WHERE s.id = d.event_id AND s.id BETWEEN @low::uuid AND @high::uuid OFFSET 0) AS e ON true
 ), job_rows AS (
-    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at)
+    INSERT INTO outhook.river_job (id, kind, args, max_attempts, queue, state, scheduled_at, unique_key, unique_states, metadata)
     SELECT k.job_id, 'deliver', jsonb_build_object('event_id', k.event_id, 'endpoint_id', k.endpoint_id, 'base', k.base),
-        k.queue, 1000, CASE WHEN k.due_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state, k.due_at
+        1000, CASE WHEN k.line IS NULL THEN k.queue ELSE 'line-' || encode(k.line, 'hex') END,
+        CASE WHEN k.line IS NOT NULL THEN 'pending' WHEN k.due_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state,
+        CASE WHEN k.line IS NULL THEN k.due_at ELSE k.place END, k.line, CASE WHEN k.line IS NOT NULL THEN B'11100001' END,
+        CASE WHEN k.line IS NULL THEN '{}' ELSE jsonb_strip_nulls(jsonb_build_object('sequence', (SELECT CASE WHEN a.request_headers ->> 'outhook-sequence' ~ '^[0-9]{1,18}$'
+            THEN (a.request_headers ->> 'outhook-sequence')::bigint END FROM outhook.delivery_attempts AS a WHERE a.event_id = k.event_id
+                AND a.endpoint_id = k.endpoint_id AND a.event_id BETWEEN @low::uuid AND @high::uuid
+            ORDER BY a.number DESC LIMIT 1))) END
     FROM k
 )
 UPDATE outhook.deliveries AS d
@@ -226,8 +235,8 @@ WHERE n.id = @endpoint_id AND n.deleted_at IS NULL AND n.status <> 'disabled'
 ORDER BY w.id;
 
 -- name: InsertMissedDeliveries :one
--- Makes deliveries of events for an endpoint, with jobs in its tenant's queue of bursts or its lane, and returns how many it made. What
--- is for later waits for its time.
+-- Makes deliveries of events, from low to high, for an endpoint, with jobs in its tenant's queue of bursts, its lane or their line, and
+-- returns how many it made. What is for later waits for its time.
 WITH k AS MATERIALIZED (
     SELECT u.event_id, nextval('outhook.river_job_id_seq') AS job_id,
         greatest(now(), (SELECT e.deliver_at FROM outhook.events AS e WHERE e.id = u.event_id AND e.id BETWEEN @low::uuid AND @high::uuid)) AS due_at
@@ -237,12 +246,22 @@ WITH k AS MATERIALIZED (
     SELECT k.event_id, @endpoint_id::uuid, k.job_id, k.due_at FROM k
     ON CONFLICT (event_id, endpoint_id) DO NOTHING
     RETURNING event_id, endpoint_id, job_id, next_attempt_at
-), job_rows AS (
-    INSERT INTO outhook.river_job (id, kind, args, queue, max_attempts, state, scheduled_at)
-    SELECT m.job_id, 'deliver', jsonb_build_object('event_id', m.event_id, 'endpoint_id', m.endpoint_id),
-        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)), 1000,
-        CASE WHEN m.next_attempt_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state, m.next_attempt_at
+), w AS (
+    SELECT m.event_id, m.endpoint_id, m.job_id, m.next_attempt_at,
+        outhook.lane_queue(n.id, n.tenant_id, n.lane, n.status, outhook.bulk_queue(n.tenant_id)) AS queue,
+        CASE WHEN e.ordering_key IS NOT NULL OR n.ordered <> '' THEN outhook.line_key(n.id, e.ordering_key) END AS line,
+        coalesce(e.deliver_at, outhook.uuid_v7_time(m.event_id)) AS place
     FROM made AS m
     JOIN outhook.endpoints AS n ON n.id = m.endpoint_id
+    LEFT JOIN LATERAL (SELECT s.ordering_key, s.deliver_at FROM outhook.events AS s
+        WHERE s.id = m.event_id AND s.id BETWEEN @low::uuid AND @high::uuid OFFSET 0) AS e ON true
+), job_rows AS (
+    INSERT INTO outhook.river_job (id, kind, args, max_attempts, queue, state, scheduled_at, unique_key, unique_states)
+    SELECT w.job_id, 'deliver', jsonb_build_object('event_id', w.event_id, 'endpoint_id', w.endpoint_id),
+        1000, CASE WHEN w.line IS NULL THEN w.queue ELSE 'line-' || encode(w.line, 'hex') END,
+        CASE WHEN w.line IS NOT NULL THEN 'pending' WHEN w.next_attempt_at > now() THEN 'scheduled' ELSE 'available' END::outhook.river_job_state,
+        CASE WHEN w.line IS NULL THEN w.next_attempt_at ELSE w.place END, w.line,
+        CASE WHEN w.line IS NOT NULL THEN B'11100001' END
+    FROM w
 )
 SELECT count(*) FROM made;

@@ -3,7 +3,7 @@
 -- name: ListEndpointRevisions :many
 -- Newest first unless ascending. by and what follows: of the audit trail's entry of the same transaction, null if nobody ordered
 -- the change through the API. Transactions of the API take seconds: the entry is looked for a minute around the change.
-SELECT r.id, r.at, r.first_known, r.changed, r.event_types, r.filter, r.labels, r.status, r.status_reason, r.host, r.timeout_ms, r.max_in_flight,
+SELECT r.id, r.at, r.first_known, r.changed, r.event_types, r.filter, r.labels, r.ordered, r.status, r.status_reason, r.host, r.timeout_ms, r.max_in_flight,
     r.rate_limit, r.rate_per, r.rate_burst, r.retry_schedule, r.retry_jitter, r.deleted,
     u.actor, u.key_id, u.key_tenant_id, u.action
 FROM outhook.endpoint_revisions AS r

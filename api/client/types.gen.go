@@ -236,6 +236,9 @@ type Endpoint struct {
 	MaxInFlight int `json:"max_in_flight"`
 
 	Metadata map[string]string `json:"metadata"`
+	// Whether it gets its events one at a time, in the order of their ids, and what follows when a schedule is used up:
+	// block pauses it, skip goes on. Empty: in any order.
+	Ordered string `json:"ordered"`
 	// Null: none.
 	RateLimit RateLimit `json:"rate_limit"`
 	// How much longer a delay may become, as a fraction of it. Null: the server's.
@@ -250,8 +253,9 @@ type Endpoint struct {
 	Status string `json:"status"`
 
 	StatusChangedAt time.Time `json:"status_changed_at"`
-	// Why the status is what it is. It begins with api (set here), gone (it answered 410), failing (it failed for too
-	// long) or probe (it was disabled for failing and works again).
+	// Why the status is what it is. It begins with api (set here), gone (it answered 410), order (it gets its events in
+	// order, and one has used up its schedule), failing (it failed for too long) or probe (it was disabled for failing
+	// and works again).
 	StatusReason string `json:"status_reason"`
 
 	TenantID string `json:"tenant_id"`
@@ -293,6 +297,8 @@ type EndpointChange struct {
 	MaxInFlight Change[int] `json:"max_in_flight,omitzero"`
 	// Merged with what there is: null removes one, or all.
 	Metadata Change[map[string]string] `json:"metadata,omitzero"`
+	// Of what is published from now on.
+	Ordered Change[string] `json:"ordered,omitzero"`
 	// Null: no limit.
 	RateLimit Change[RateLimit] `json:"rate_limit,omitzero"`
 
@@ -343,8 +349,8 @@ type EndpointRevision struct {
 	// Whose key ordered it, as in the audit trail; a tenant is shown operator for a key that is not its own. Null:
 	// nobody's, like a worker that disabled it after a 410; status_reason says why.
 	By *string `json:"by"`
-	// What differs from the revision before: event_types, filter, labels, status, host, timeout_ms, max_in_flight,
-	// rate_limit, retry_schedule, retry_jitter, deleted. Empty: it is the first.
+	// What differs from the revision before: event_types, filter, labels, ordered, status, host, timeout_ms,
+	// max_in_flight, rate_limit, retry_schedule, retry_jitter, deleted. Empty: it is the first.
 	Changed []string `json:"changed"`
 
 	Deleted bool `json:"deleted"`
@@ -367,6 +373,8 @@ type EndpointRevision struct {
 	Labels []string `json:"labels"`
 
 	MaxInFlight int `json:"max_in_flight"`
+
+	Ordered string `json:"ordered"`
 	// Null: none.
 	RateLimit RateLimit `json:"rate_limit"`
 	// Null: the server's.
@@ -687,6 +695,8 @@ type FullEvent struct {
 	ID string `json:"id"`
 	// Empty: none.
 	Labels []string `json:"labels"`
+	// With which it goes in order. Null: none.
+	OrderingKey *string `json:"ordering_key"`
 	// The payload, byte for byte as it was published and as it is sent.
 	Payload json.RawMessage `json:"payload"`
 	// True if the payload is gone, by the payloads' retention or because it was erased; payload is null then.
@@ -799,6 +809,10 @@ type NewEndpoint struct {
 	MaxInFlight *int `json:"max_in_flight,omitzero"`
 	// Yours, at most 20 entries and 4 KiB.
 	Metadata map[string]string `json:"metadata,omitzero"`
+	// One event at a time, in the order of their ids: the next one leaves when the one before has ended. When a schedule
+	// is used up, block pauses the endpoint until somebody has looked, skip goes on. Events with an ordering_key go in
+	// the order of that. Absent or empty: in any order.
+	Ordered *string `json:"ordered,omitzero"`
 	// The most requests in a time, retries included, over all workers. Null: no limit.
 	RateLimit *RateLimit `json:"rate_limit,omitzero"`
 	// How much longer a delay may become, as a fraction of it, so that what failed together does not come back together:
@@ -843,6 +857,9 @@ type NewEvent struct {
 	// Endpoints with labels get the events that have one of theirs. Names of letters, digits and _ . : -, at most 64
 	// bytes each.
 	Labels []string `json:"labels,omitzero"`
+	// Each endpoint gets the events of the tenant with the same one in the order in which they were committed: one at a
+	// time, the next when the one before has ended. At most 255 bytes.
+	OrderingKey *string `json:"ordering_key,omitzero"`
 	// Any JSON value, at most 262,144 bytes and 512 levels deep. It is stored, signed and sent byte for byte.
 	Payload json.RawMessage `json:"payload"`
 	// The customer whose endpoints get the event: a label that you choose, at most 255 bytes, without control characters.
@@ -1130,6 +1147,8 @@ type RateLimit struct {
 
 // ReplayOrder is the schema of this name in the OpenAPI document.
 type ReplayOrder struct {
+	// Also if the delivery has succeeded and its endpoint gets it in order: it comes after others that follow it then.
+	Force *bool `json:"force,omitzero"`
 	// The same as now in the query.
 	Now *bool `json:"now,omitzero"`
 }
@@ -1443,12 +1462,13 @@ type Why struct {
 	// attempt is due later), set_aside (for a while: its tenant has too many requests to the host under way, or workers
 	// have died of it), queue_paused (by a person, in River UI), throttled (the endpoint asked for fewer requests),
 	// waiting_for_lane (for its turn in its endpoint's lane), waiting_for_slot (due; workers take it when it is its
-	// turn). With the state none, of when the event was enqueued: not_subscribed (the endpoint wanted other types),
-	// other_labels (it wanted labels that the event does not have), filtered (its filter was not true of the event),
-	// was_disabled, created_later and deleted_before (it was not there), changed_meanwhile (the change that made it want
-	// the event was not committed, or not visible to the publisher's transaction), delivery_missing (it wanted the event,
-	// and nothing tells more), test_of_another (a test event is for one endpoint), tenant_erased and not_known (what the
-	// endpoint was then is not known).
+	// turn), waiting_in_line (for those before it, which its endpoint gets one at a time). With the state none, of when
+	// the event was enqueued: not_subscribed (the endpoint wanted other types), other_labels (it wanted labels that the
+	// event does not have), filtered (its filter was not true of the event), was_disabled, created_later and
+	// deleted_before (it was not there), changed_meanwhile (the change that made it want the event was not committed, or
+	// not visible to the publisher's transaction), delivery_missing (it wanted the event, and nothing tells more),
+	// test_of_another (a test event is for one endpoint), tenant_erased and not_known (what the endpoint was then is not
+	// known).
 	Because string `json:"because"`
 	// Whose key has paused, disabled or deleted the endpoint, paused its tenant or everything, or cancelled the delivery,
 	// as in the audit trail. Null: nobody's, or not known.

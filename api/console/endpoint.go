@@ -148,6 +148,7 @@ func settings(e *client.Endpoint) []web.Header {
 		{Name: "Filter", Value: filter},
 		{Name: "Labels", Value: cmp.Or(strings.Join(e.Labels, ", "), "all")},
 		{Name: "Format", Value: formatName(e.Format)},
+		{Name: "In order", Value: orderName(e.Ordered)},
 		{Name: "Timeout", Value: web.Milliseconds(float64(e.TimeoutMS))},
 		{Name: "Requests at a time", Value: strconv.Itoa(e.MaxInFlight)},
 		{Name: "Rate limit", Value: rateLimit(e.RateLimit)},

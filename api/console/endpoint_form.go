@@ -40,6 +40,7 @@ func endpointMembers() []endpointMember {
 		plain("timeout_ms", number), plain("max_in_flight", number), plain("retry_jitter", number),
 		plain("event_types", func(s string) any { return append([]string{}, words(s)...) }),
 		plain("labels", func(s string) any { return append([]string{}, words(s)...) }), plain("format", orNull),
+		plain("ordered", text),
 		{"filter", []string{"filter"}, filterOf},
 		{"headers", []string{"headers"}, headersOf},
 		{"secret_headers", []string{"secret_headers", "removed_headers"}, secretHeadersOf},
@@ -66,7 +67,7 @@ func endpointTexts(e *client.Endpoint) texts {
 		"timeout_ms": countOrNone(e.TimeoutMS), "max_in_flight": countOrNone(e.MaxInFlight),
 		"rate_requests": countOrNone(e.RateLimit.Requests), "rate_per": cmp.Or(e.RateLimit.Per, "second"),
 		"rate_burst": countOrNone(e.RateLimit.Burst), "retry_schedule": "",
-		"labels": strings.Join(e.Labels, "\n"), "format": cmp.Or(e.Format, "standard"),
+		"labels": strings.Join(e.Labels, "\n"), "format": cmp.Or(e.Format, "standard"), "ordered": e.Ordered,
 	}
 	if e.UID != nil {
 		t["uid"] = *e.UID
@@ -270,6 +271,9 @@ func (v *visit) endpointForm(e *client.Endpoint, t texts, f faults) web.Form {
 		{Title: "Limits", Fields: []web.Input{
 			t.input(f, "timeout_ms", "Timeout in ms", "text", "15000", "1000 to 30000, for the whole request."),
 			t.input(f, "max_in_flight", "Requests at a time", "text", "32", "1 to 1000."),
+			t.pick(f, "ordered", "Order", "In the order of their ids, the next when the one before has ended.", "", "Any",
+				"block", "One at a time; pause when a schedule is used up",
+				"skip", "One at a time; go on when a schedule is used up"),
 			t.input(f, "rate_requests", "Rate limit", "text", "none", "Requests, retries included. Empty: no limit."),
 			t.pick(f, "rate_per", "In each", "", "second", "Second", "minute", "Minute"),
 			t.input(f, "rate_burst", "Burst", "text", "1", "How many may follow at once after a quiet time."),

@@ -67,6 +67,9 @@ func showEvent(v *visit) error {
 		DeliverAt: event.DeliverAt, WithdrawnAt: event.WithdrawnAt, Labels: event.Labels,
 		Headers: pages.Headers(event.Headers),
 	}
+	if event.OrderingKey != nil {
+		page.OrderingKey = *event.OrderingKey
+	}
 	for _, d := range worst(event.Deliveries) {
 		page.Deliveries = append(page.Deliveries, deliveryRow(d, ""))
 	}

@@ -98,6 +98,8 @@ func revised(r client.EndpointRevision, property string) string {
 		return strconv.Itoa(r.MaxInFlight)
 	case "rate_limit":
 		return rateLimit(r.RateLimit)
+	case "ordered":
+		return orderName(r.Ordered)
 	case "retry_schedule":
 		return web.Or(strings.Join(r.RetrySchedule, ", "), "the server's")
 	case "retry_jitter":
@@ -107,6 +109,16 @@ func revised(r client.EndpointRevision, property string) string {
 		return strconv.FormatFloat(*r.RetryJitter, 'f', -1, 64)
 	}
 	return "changed"
+}
+
+func orderName(ordered string) string {
+	switch ordered {
+	case "block":
+		return "yes; paused when a schedule is used up"
+	case "skip":
+		return "yes; goes on when a schedule is used up"
+	}
+	return "no"
 }
 
 func rateLimit(l client.RateLimit) string {

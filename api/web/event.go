@@ -26,6 +26,7 @@ type Event struct {
 	DeliverAt        *time.Time // when its publisher wants it to be delivered; nil: at once
 	WithdrawnAt      *time.Time // when it was taken back; nil: it was not
 	Labels           []string
+	OrderingKey      string   // "": none
 	Headers          []Header // its own, which all of its requests have
 	Payload          string   // indented
 	PayloadBytes     int

@@ -103,6 +103,9 @@ func (c *clients) post(ctx context.Context, address string, n int64) (id uuid.UU
 	if delay := delayOf(n); delay > 0 {
 		more += fmt.Sprintf(`, "deliver_at": %q`, time.Now().Add(delay).Format(time.RFC3339Nano))
 	}
+	if key := orderingKey(n); key != "" {
+		more += fmt.Sprintf(`, "ordering_key": %q`, key)
+	}
 	body := fmt.Sprintf(`{"tenant_id": %q, "type": %q, "idempotency_key": "order-%d", "payload": %s%s}`,
 		tenantOf(n), eventType, n, payload(n), more)
 
@@ -212,6 +215,9 @@ func (c *clients) plainSQL(ctx context.Context, _ *rand.Rand, n int64) {
 	}
 	if delay := delayOf(n); delay > 0 {
 		more += fmt.Sprintf(`, deliver_at => now() + interval '%d s'`, int(delay.Seconds()))
+	}
+	if key := orderingKey(n); key != "" {
+		more += fmt.Sprintf(`, ordering_key => '%s'`, key)
 	}
 	end := "COMMIT"
 	if c.rollsBack(n) {

@@ -27,6 +27,7 @@ type endpoint struct {
 	mortal   bool   // it is deleted while everything runs
 	choosy   bool   // it wants the events with the label only
 	clouds   bool   // it gets CloudEvents
+	ordered  bool   // it gets its events one after the other
 
 	jitter retry.Jitter // how much longer its delays may become
 
@@ -40,6 +41,7 @@ type endpoint struct {
 
 // newEndpoints returns two for each tenant: of eight, one is slow, one dead, one has a jitter, one wants a label, one
 // gets CloudEvents, and two have a rate limit, which is what about rate events a second need and half of that besides.
+// One more gets the events of a tenant of its own in order.
 func newEndpoints(rate int) []*endpoint {
 	var list []*endpoint
 	for i := range 2 * len(tenants()) {
@@ -53,7 +55,10 @@ func newEndpoints(rate int) []*endpoint {
 	for _, e := range []*endpoint{list[3], list[7]} {
 		e.limit = max(2, rate*3/2/limitedShare)
 	}
-	return list
+
+	last := newEndpoint(orderedTenant)
+	last.ordered = true
+	return append(list, last)
 }
 
 func newEndpoint(tenant string) *endpoint {
@@ -84,6 +89,9 @@ func (e *endpoint) body(url string) string {
 	}
 	if e.clouds {
 		text.WriteString(`, "format": "cloudevents"`)
+	}
+	if e.ordered {
+		text.WriteString(`, "ordered": "skip"`)
 	}
 	if e.limit > 0 {
 		fmt.Fprintf(&text, `, "rate_limit": {"requests": %d, "per": "second", "burst": 1}`, e.limit)

@@ -40,6 +40,11 @@ const (
 	// limitedShare is that of the tenant with rate limits.
 	limitedShare = 12
 
+	// orderedTenant is the tenant whose endpoint gets its events in order, and orderedShare its share: few, since each may
+	// hold up the others for its whole schedule.
+	orderedTenant = "hooli"
+	orderedShare  = 80
+
 	// burstBase is where the numbers of events begin that come in bursts, and burstSpan how many a burst may take.
 	burstBase = 1_000_000_000_000
 	burstSpan = 1_000_000
@@ -50,6 +55,8 @@ func tenantOf(n int64) string {
 	switch {
 	case n >= burstBase:
 		return tenants()[n/burstSpan%2]
+	case n%orderedShare == 33:
+		return orderedTenant
 	case n%slowShare == 0:
 		return tenants()[2]
 	case n%limitedShare == 5:
@@ -96,6 +103,7 @@ func event(n int64) outhook.Event {
 	if delay := delayOf(n); delay > 0 {
 		e.DeliverAt = time.Now().Add(delay)
 	}
+	e.OrderingKey = orderingKey(n)
 	return e
 }
 

@@ -30,6 +30,9 @@ func (a *audit) auditPunctuality(s *stack) error {
 	all := map[deliveryKey][]*turn{}
 	for _, stored := range a.events {
 		for _, event := range stored {
+			if event.orderingKey != "" || tenantOf(event.n) == orderedTenant {
+				continue // it waits for those before it
+			}
 			for _, d := range a.deliveriesOf(event.id) {
 				turns := p.turns(d, event.createdAt, event.dueAt)
 				all[d.deliveryKey] = turns

@@ -27,6 +27,7 @@ func (s *stack) reconcile(ctx context.Context, r *report, l *ledger, saboteur *s
 	a.auditClaims()
 	a.auditDeliveries()
 	a.auditRequests(start)
+	a.auditOrder()
 	if err := a.auditPunctuality(s); err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ type report struct {
 	ReplaysLost      int `json:"replays_lost"`         // ordered, and not attempted
 	SentThoughBack   int `json:"sent_though_back"`     // though its publisher had taken it back before it was due
 	RequestsAfterEnd int `json:"requests_after_end"`   // to an endpoint that had been disabled or deleted for some time
+	OutOfOrder       int `json:"out_of_order"`         // of one key, after a later event
 	Early            int `json:"early"`                // left before the schedule said
 	Late             int `json:"late"`                 // left later than it may, beyond what excuses it
 
@@ -75,6 +76,8 @@ type report struct {
 	// FrozenRequests are the requests of each delivery whose worker was paused between answer and record: two, the paused
 	// one and the one of the rescue.
 	FrozenRequests []int `json:"frozen_requests"`
+	// InOrder are the requests with an ordering key whose order was compared.
+	InOrder int `json:"in_order"`
 	// UnorderedExits counts processes that ended by themselves, as when they start without a database.
 	UnorderedExits int `json:"unordered_exits"`
 
@@ -110,6 +113,7 @@ func (r *report) table(w io.Writer) {
 	row("deliveries", r.Deliveries, "")
 	row("delivered", r.Delivered, "a receiver answered 2xx")
 	row("taken back", r.Withdrawn, "events for later, before they were due")
+	row("in order", r.InOrder, "requests with an ordering key")
 	row("exhausted", r.Exhausted, "of the endpoint that always answers 500")
 	row("requests", r.Requests, "in the receivers' log")
 	row("attempts", r.Attempts, "in the attempt log")
@@ -168,6 +172,7 @@ func (r *report) promises() []*promise {
 		{name: "replays lost", count: &r.ReplaysLost},
 		{name: "requests after the end", count: &r.RequestsAfterEnd},
 		{name: "sent though taken back", count: &r.SentThoughBack},
+		{name: "out of order", count: &r.OutOfOrder},
 
 		// By the clock.
 		{name: "early", count: &r.Early},

@@ -26,6 +26,8 @@ type storedEvent struct {
 	dueAt     time.Time // when its first attempts were due: when it was enqueued, or later, as its publisher wished
 	n         int64
 	back      bool // its publisher has taken it back
+
+	orderingKey string // "": none
 }
 
 type storedDelivery struct {
@@ -86,9 +88,10 @@ func readTables(ctx context.Context, pool *pgxpool.Pool) (*tables, error) {
 	}
 
 	var e storedEvent
-	err := each(ctx, pool, `SELECT id, created_at, coalesce(deliver_at, created_at), (payload ->> 'n')::bigint, withdrawn_at IS NOT NULL
+	err := each(ctx, pool, `SELECT id, created_at, coalesce(deliver_at, created_at), (payload ->> 'n')::bigint, withdrawn_at IS NOT NULL,
+			coalesce(ordering_key, '')
 		FROM outhook.events`,
-		[]any{&e.id, &e.createdAt, &e.dueAt, &e.n, &e.back}, func() error {
+		[]any{&e.id, &e.createdAt, &e.dueAt, &e.n, &e.back, &e.orderingKey}, func() error {
 			t.events[e.n] = append(t.events[e.n], e)
 			return nil
 		})

@@ -101,12 +101,25 @@ func healthOf(h client.EndpointHealth) []string {
 	return pairs
 }
 
+// orderOf says whether an endpoint gets its events in order.
+func orderOf(e client.Endpoint) string {
+	switch e.Ordered {
+	case "":
+		return "no"
+	case "block":
+		return "yes; it is paused when a schedule is used up"
+	case "skip":
+		return "yes; it goes on when a schedule is used up"
+	}
+	return e.Ordered
+}
+
 // showEndpoint shows all that the API knows.
 func showEndpoint(w io.Writer, e *client.Endpoint) {
 	pairs := []string{
 		"id", e.ID, "uid", text(e.UID), "tenant", e.TenantID, "url", e.URL, "description", e.Description,
 		"event types", typesOf(*e), "filter", filterOf(e.Filter),
-		"labels", labelNames(e.Labels), "format", e.Format,
+		"labels", labelNames(e.Labels), "format", e.Format, "in order", orderOf(*e),
 		"status", sinceOf(e.Status, e.StatusChangedAt, e.StatusReason),
 	}
 	pairs = append(pairs, healthOf(e.Health)...)

@@ -82,6 +82,7 @@ type memberFlags struct {
 	Filter        *string           `placeholder:"JSON" help:"Which events of these types, by their content: '{\"data\":{\"amount\":{\"$gte\":1000}}}', or '' for all."`
 	Labels        *string           `help:"Labels with commas: it gets the events that have one of them; '' for all."`
 	Format        *string           `placeholder:"cloudevents" help:"What its requests are: standard, or cloudevents, with ce- headers beside all others."`
+	Ordered       *string           `placeholder:"block" help:"One event at a time, in the order of their ids. When a schedule is used up, block pauses the endpoint, skip goes on; empty for any order."`
 	Header        map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request; may be repeated. update adds them to those that there are."`
 	Metadata      map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Your own data; may be repeated. update adds it to what there is."`
 	EndpointLimit *time.Duration    `name:"attempt-timeout" placeholder:"15s" help:"How long an attempt may take: 1s to 30s."`
@@ -93,11 +94,17 @@ type memberFlags struct {
 // members adds what was given to the body of a request. It is JSON that the API checks, and no type of the client's:
 // --set gives any member, also one that this version of the command does not know.
 func (f *memberFlags) members(body map[string]any) error {
-	if f.Description != nil {
-		body["description"] = *f.Description
+	for name, text := range map[string]*string{
+		"description": f.Description, "format": f.Format, "ordered": f.Ordered,
+	} {
+		if text != nil {
+			body[name] = *text
+		}
 	}
-	if f.EventTypes != nil {
-		body["event_types"] = splitList(*f.EventTypes)
+	for name, list := range map[string]*string{"event_types": f.EventTypes, "labels": f.Labels} {
+		if list != nil {
+			body[name] = splitList(*list)
+		}
 	}
 
 	if f.Filter != nil {
@@ -106,12 +113,6 @@ func (f *memberFlags) members(body map[string]any) error {
 			return err
 		}
 		body["filter"] = filter
-	}
-	if f.Labels != nil {
-		body["labels"] = splitList(*f.Labels)
-	}
-	if f.Format != nil {
-		body["format"] = *f.Format
 	}
 	if f.Header != nil {
 		body["headers"] = f.Header

@@ -36,6 +36,7 @@ type eventsSendCmd struct {
 	Labels         string            `help:"Labels with commas, by which endpoints with labels choose."`
 	Header         map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"A header of each request, like x-source=billing; may be repeated."`
 	DeliverAt      ahead             `placeholder:"24h" help:"When to deliver it: a time like 2026-01-02T15:04:05Z, or how far ahead, like 90m or 7d; 30 days at most."`
+	OrderingKey    string            `placeholder:"KEY" help:"Each endpoint gets the tenant's events with the same one in order, one at a time."`
 	IdempotencyKey string            `help:"A second event of the tenant with this key is stored once."`
 }
 
@@ -49,6 +50,7 @@ func (e *eventsSendCmd) Run(c *command) error {
 	event := client.NewEvent{
 		TenantID: e.Tenant, Type: e.Type, Payload: payload, IdempotencyKey: textOrNil(e.IdempotencyKey),
 		Labels: splitList(e.Labels), Headers: e.Header, DeliverAt: timeOrNil(e.DeliverAt.Time),
+		OrderingKey: textOrNil(e.OrderingKey),
 	}
 	_, err = ask(c, e.apiFlags, func(api *client.Client, o client.CallOption) (*client.Stored, error) {
 		return api.CreateEvent(c.ctx, event, client.CreateEventParams{}, o)
@@ -187,6 +189,9 @@ func (s *eventsShowCmd) Run(c *command) error {
 		}
 		if len(e.Labels) > 0 {
 			pairs = append(pairs, "labels", strings.Join(e.Labels, ","))
+		}
+		if e.OrderingKey != nil {
+			pairs = append(pairs, "ordering key", *e.OrderingKey)
 		}
 		for _, name := range sortedKeys(e.Headers) {
 			pairs = append(pairs, "header", name+": "+e.Headers[name])

@@ -28,6 +28,7 @@ type replayCmd struct {
 	Deliveries []string `arg:"" name:"delivery" help:"One delivery: EVENT ENDPOINT. Or any number of them: EVENT/ENDPOINT …, and - for standard input: one a line, as EVENT/ENDPOINT, EVENT ENDPOINT or what 'deliveries list --json' prints."`
 	Tenant     string   `help:"Whose endpoint it is: required if one delivery is named with its endpoint's uid, unless the key is bound to a tenant."`
 	Now        bool     `help:"Bring the next attempt of a pending delivery forward to now."`
+	Force      bool     `help:"Also if it has succeeded and its endpoint gets it in order: it comes after others that follow it then. Of one delivery."`
 	DryRun     bool     `help:"Order nothing: say which would be replayed, and what is in the way of the others. Of deliveries that are named by ids."`
 }
 
@@ -43,6 +44,9 @@ func (r *replayCmd) Run(c *command) error {
 	if r.Tenant != "" {
 		return usageError{errors.New("--tenant is for one delivery: a list has the endpoints' ids, which need none")}
 	}
+	if r.Force {
+		return usageError{errors.New("--force is for one delivery: those of a list come in order among themselves")}
+	}
 
 	api, err := r.client()
 	if err != nil {
@@ -55,7 +59,11 @@ func (r *replayCmd) Run(c *command) error {
 func (r *replayCmd) one(c *command, event, endpoint string) error {
 	_, err := ask(c, r.apiFlags, func(api *client.Client, o client.CallOption) (*client.Delivery, error) {
 		params := client.ReplayDeliveryParams{TenantID: r.Tenant, Now: r.Now}
-		return api.ReplayDelivery(c.ctx, event, endpoint, nil, params, o)
+		var order *client.ReplayOrder
+		if r.Force {
+			order = &client.ReplayOrder{Force: &r.Force}
+		}
+		return api.ReplayDelivery(c.ctx, event, endpoint, order, params, o)
 	}, showDelivery)
 	return err
 }

@@ -119,6 +119,17 @@ func TestBenchScenarios(t *testing.T) {
 		require.Positive(t, r.figure(t, "WAL bytes per delivery"))
 	})
 
+	t.Run("Order", func(t *testing.T) {
+		t.Parallel()
+		r := scenario(t, "order", "--events", "2000")
+		require.Positive(t, r.figure(t, "1000 ordered endpoints: events/s"))
+		for _, c := range r.Checks {
+			if c.Name == "one ordered endpoint: requests at once" {
+				require.InDelta(t, 1, c.Value, 0)
+			}
+		}
+	})
+
 	t.Run("Replay", func(t *testing.T) {
 		t.Parallel()
 		r := scenario(t, "replay", "--rate", "20", "--events", "300")

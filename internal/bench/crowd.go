@@ -22,6 +22,7 @@ const (
 	behaveQuick = "quick" // 200 at once
 	behaveHang  = "hang"  // no answer at all
 	behaveSlow  = "slow"  // 200 after slowAnswer
+	behaveBrief = "brief" // 200 after briefAnswer
 
 	behaveRefuse     = "refuse"      // 500 at once; its requests are kept
 	behaveSlowRefuse = "slow-refuse" // 500 after slowRefusal; its requests are kept
@@ -31,6 +32,9 @@ const (
 const (
 	// slowAnswer is how long a slow endpoint takes.
 	slowAnswer = 2 * time.Second
+
+	// briefAnswer is how long an endpoint takes that does a little.
+	briefAnswer = 5 * time.Millisecond
 
 	// slowRefusal is long enough for an endpoint to get a lane.
 	slowRefusal = 1200 * time.Millisecond
@@ -125,6 +129,8 @@ func (c *crowd) answer(w http.ResponseWriter, req *http.Request, behaviour strin
 		return
 	case behaveSlow:
 		wait = slowAnswer
+	case behaveBrief:
+		wait = briefAnswer
 	case behaveRefuse, behaveSlowRefuse:
 		status = http.StatusInternalServerError
 		c.keep(req, kept)

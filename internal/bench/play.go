@@ -57,6 +57,8 @@ func DefaultEvents(mode, way string) int {
 		return 100_000
 	case ScenarioSpread, ScenarioLimited:
 		return 10_000
+	case ScenarioOrder:
+		return 20_000
 	case ScenarioSchedule:
 		return 1000
 	}

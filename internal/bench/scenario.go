@@ -17,6 +17,7 @@ const (
 	ScenarioBacklog = "backlog" // one endpoint that answers in 2 s has a long backlog
 	ScenarioSpread  = "spread"  // one endpoint with many events, and many endpoints with one event each
 	ScenarioLimited = "limited" // one endpoint with a rate limit of 50/s has a long backlog, with three workers
+	ScenarioOrder   = "order"   // 1 ordered endpoint, and 1,000 of them beside 1,000 that are not
 	ScenarioReplay  = "replay"  // all deliveries of one endpoint are ordered again
 	ScenarioFanOut  = "fanout"  // one tenant sends batches to 1,000 endpoints, another 10 events a second
 	ScenarioHostile = "hostile" // one key does what costs most, all at once, beside another tenant's 10 events a second
@@ -32,8 +33,8 @@ const (
 // Scenarios returns their names.
 func Scenarios() []string {
 	return []string{
-		ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited, ScenarioReplay, ScenarioFanOut,
-		ScenarioHostile, ScenarioStranger,
+		ScenarioDead, ScenarioBurst, ScenarioBacklog, ScenarioSpread, ScenarioLimited, ScenarioOrder, ScenarioReplay,
+		ScenarioFanOut, ScenarioHostile, ScenarioStranger,
 		ScenarioSchedule, ScenarioFrozen, ScenarioLocked, ScenarioSteer,
 	}
 }
@@ -107,6 +108,7 @@ func (s *system) scenario(ctx context.Context) (r *ScenarioReport, err error) {
 		ScenarioBacklog: p.backlogged,
 		ScenarioSpread:  p.spread,
 		ScenarioLimited: p.limited,
+		ScenarioOrder:   p.inOrder,
 		ScenarioReplay:  p.replayed,
 		ScenarioFanOut:  p.fanOut,
 		ScenarioHostile: p.hostile,

@@ -74,6 +74,11 @@ func (p *play) enqueueCall(ctx context.Context, events []outhook.Event) error {
 
 // endpoints makes one for each of the tenants, which may repeat.
 func (p *play) endpoints(ctx context.Context, tenants []string, group string) error {
+	return p.endpointsAt(ctx, tenants, behaveQuick+"/"+group, "")
+}
+
+// endpointsAt makes them at a path of the receiver. more: as in endpoint.
+func (p *play) endpointsAt(ctx context.Context, tenants []string, path, more string) error {
 	const conns = 8
 	a, err := p.client(conns)
 	if err != nil {
@@ -83,7 +88,7 @@ func (p *play) endpoints(ctx context.Context, tenants []string, group string) er
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(conns)
 	for _, tenant := range tenants {
-		g.Go(func() error { return addEndpoint(ctx, a, tenant, p.receiver.url+"/"+behaveQuick+"/"+group, "") })
+		g.Go(func() error { return addEndpoint(ctx, a, tenant, p.receiver.url+"/"+path, more) })
 	}
 	return g.Wait()
 }

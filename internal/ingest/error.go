@@ -10,8 +10,9 @@ import (
 	"github.com/outhook/outhook/internal/sqlstate"
 )
 
-// ErrKeyHeld is the error of a request whose idempotency key another transaction holds, which has not ended yet.
-var ErrKeyHeld = errors.New("another transaction holds an idempotency key of the request")
+// ErrKeyHeld is the error of a request whose idempotency key, or ordering key, another transaction holds, which has not
+// ended yet.
+var ErrKeyHeld = errors.New("another transaction holds an idempotency key or an ordering key of the request")
 
 // ConflictError is the index of an event whose idempotency key belongs to an earlier one with another type or payload.
 type ConflictError int
@@ -69,9 +70,11 @@ func isLockTimeout(err error) bool {
 	return sqlstate.Of(err) == sqlstate.LockNotAvailable
 }
 
-// isHeldKey tells whether a lock timeout was that of waiting for another transaction's idempotency key. Postgres tells
-// what it waited for in the context of the error: "while inserting index tuple (0,1) in relation "event_keys"".
+// isHeldKey tells whether a lock timeout was that of waiting for another transaction's idempotency or ordering key.
+// Postgres tells what it waited for in the context of the error: "while inserting index tuple (0,1) in relation
+// "event_keys"", "while locking tuple (0,1) in relation "order_slots"".
 func isHeldKey(err error) bool {
 	var pgErr *pgconn.PgError
-	return isLockTimeout(err) && errors.As(err, &pgErr) && strings.Contains(pgErr.Where, `"event_keys`)
+	return isLockTimeout(err) && errors.As(err, &pgErr) &&
+		(strings.Contains(pgErr.Where, `"event_keys`) || strings.Contains(pgErr.Where, `"order_slots`))
 }

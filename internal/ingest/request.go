@@ -17,7 +17,8 @@ type request struct {
 	tenantIDs, types, payloads, keys []string
 	labels, headers                  []string // nil, as deliverAts, if no event has anything of these
 	deliverAts                       []time.Time
-	traceparent                      string // of all of them; "" is none
+	orders                           []string // their ordering keys; nil if no event has one
+	traceparent                      string   // of all of them; "" is none
 	bytes                            int
 	nested                           bool // a payload is long to look through
 }
@@ -39,6 +40,12 @@ func newRequest(events []outhook.Event, traceparent string) request {
 			r.headers = append(r.headers, headerText(e.Headers))
 			r.deliverAts = append(r.deliverAts, e.DeliverAt)
 			r.bytes += len(r.labels[i]) + len(r.headers[i])
+		}
+	}
+	if slices.ContainsFunc(events, func(e outhook.Event) bool { return e.OrderingKey != "" }) {
+		for _, e := range events {
+			r.orders = append(r.orders, e.OrderingKey)
+			r.bytes += len(e.OrderingKey)
 		}
 	}
 	return r
@@ -88,7 +95,7 @@ func (r request) mayConflict() bool {
 
 // columns joins the events of a group. What no event of it has is NULL, which costs nothing.
 func columns(rs []request) (p db.EnqueueManyParams) {
-	var traced, more bool
+	var traced, more, inOrder bool
 	for _, r := range rs {
 		p.TenantIds = append(p.TenantIds, r.tenantIDs...)
 		p.Types = append(p.Types, r.types...)
@@ -96,6 +103,7 @@ func columns(rs []request) (p db.EnqueueManyParams) {
 		p.IdempotencyKeys = append(p.IdempotencyKeys, r.keys...)
 		traced = traced || r.traceparent != ""
 		more = more || r.labels != nil
+		inOrder = inOrder || r.orders != nil
 	}
 
 	if more {
@@ -106,6 +114,14 @@ func columns(rs []request) (p db.EnqueueManyParams) {
 			}
 			p.Labels, p.Headers = append(p.Labels, r.labels...), append(p.Headers, r.headers...)
 			p.DeliverAts = append(p.DeliverAts, r.deliverAts...)
+		}
+	}
+	if inOrder {
+		for _, r := range rs {
+			if r.orders == nil {
+				r.orders = make([]string, len(r.types))
+			}
+			p.OrderingKeys = append(p.OrderingKeys, r.orders...)
 		}
 	}
 	if traced {

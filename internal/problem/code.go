@@ -34,6 +34,7 @@ const (
 	DeliverySettled     Code = "delivery_settled"
 	EventDue            Code = "event_due"
 	EventWithdrawn      Code = "event_withdrawn"
+	DeliveryInOrder     Code = "delivery_in_order"
 	EndpointGone        Code = "endpoint_gone"
 	EndpointNotEnabled  Code = "endpoint_not_enabled"
 	EndpointLimit       Code = "endpoint_limit"
@@ -120,6 +121,8 @@ var kinds = []Kind{
 		"back. Its deliveries can be cancelled one by one."},
 	{EventWithdrawn, 409, "The event was taken back before its `deliver_at`, so it is not delivered any more. " +
 		"Publish it anew."},
+	{DeliveryInOrder, 409, "The delivery has succeeded, and its endpoint gets it in order: delivered again it would " +
+		"come after others that follow it. Order it with force=true if that is what you want."},
 	{EndpointGone, 409, "The endpoint is disabled or deleted, so nothing can be delivered to it. Enable it first."},
 	{EndpointNotEnabled, 409, "The endpoint is paused or disabled, so it can't be tested. Enable it first."},
 	{EndpointLimit, 409, "The tenant has as many endpoints as it may have: delete one first."},
@@ -182,8 +185,8 @@ var kinds = []Kind{
 		"with the same idempotency key if it stores something."},
 	{DatabaseTimeout, 503, "The database took too long. Nothing was stored: narrow what is asked for, or repeat the " +
 		"request later."},
-	{IdempotencyKeyHeld, 503, "Another transaction has taken this idempotency key and has not ended. Nothing was " +
-		"stored: repeat the request after Retry-After."},
+	{IdempotencyKeyHeld, 503, "Another transaction has taken this idempotency key or ordering key and has not ended. " +
+		"Nothing was stored: repeat the request after Retry-After."},
 	{OutcomeUnknown, 503, "Whether the event was stored is not known in time. Repeat the request with the same " +
 		"idempotency key: it is stored once."},
 	{TestTimeout, 504, "The test's first attempt was not made in time: is a worker running?"},

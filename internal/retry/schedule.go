@@ -131,6 +131,25 @@ func FromSeconds(seconds []int32) Schedule {
 	return schedule
 }
 
+// Texts writes a schedule that is stored as a client would: 1m, not 1m0s. nil stays nil.
+func Texts(seconds []int32) []string {
+	if seconds == nil {
+		return nil
+	}
+
+	list := make([]string, len(seconds))
+	for i, n := range seconds {
+		list[i] = (time.Duration(n) * time.Second).String()
+		if short, found := strings.CutSuffix(list[i], "m0s"); found {
+			list[i] = short + "m"
+		}
+		if short, found := strings.CutSuffix(list[i], "h0m"); found {
+			list[i] = short + "h"
+		}
+	}
+	return list
+}
+
 // String returns the form that Parse reads, like 1m0s,2m0s,4m0s.
 func (s Schedule) String() string {
 	items := make([]string, len(s))

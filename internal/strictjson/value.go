@@ -31,6 +31,14 @@ func Text(value json.RawMessage, at string, f *problem.Faults) string {
 	return s
 }
 
+// TextOrNull is Text for a member that null stands for the absence of: "".
+func TextOrNull(value json.RawMessage, at string, f *problem.Faults) string {
+	if IsNull(value) {
+		return ""
+	}
+	return Text(value, at, f)
+}
+
 // TextPatch decodes a JSON object of strings and nulls, whose names may be any text. Null is nil.
 func TextPatch(value json.RawMessage, at string, f *problem.Faults) map[string]*string {
 	if value[0] != '{' {

@@ -23,6 +23,7 @@ import (
 	"github.com/outhook/outhook/internal/sqlstate"
 	"github.com/outhook/outhook/jobs/health"
 	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/line"
 	"github.com/outhook/outhook/jobs/rollup"
 )
 
@@ -69,6 +70,7 @@ type record struct {
 	drop        bool      // its job is not kept for River UI if this run is the last one
 	died        bool      // the run panicked
 	late        cause     // what gives it back, else "": the job notes that, and since when it is due
+	uniqueKey   []byte    // the job's, by which it is in a line
 	at          time.Time // when the job is due if it waits, else when the delivery was settled
 }
 
@@ -89,6 +91,14 @@ func (r *record) jobState() string {
 		return "discarded"
 	}
 	return "completed"
+}
+
+func (r *record) inLine() line.End {
+	return line.End{
+		Key: line.KeyOf(r.uniqueKey), EventID: r.eventID, EndpointID: r.endpointID, At: r.at,
+		Over:    r.ending == done || r.state == db.DeliveryStateCancelled,
+		GivenUp: r.ending == done && (r.reason == ledger.ReasonExhausted || r.reason == ledger.ReasonWorkerDied),
+	}
 }
 
 // attempt is one request that left, or that could not leave for a reason of the receiver's.

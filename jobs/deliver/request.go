@@ -17,17 +17,8 @@ import (
 	"github.com/outhook/outhook/jobs/ledger"
 )
 
-// Headers that every request carries beside those of Standard Webhooks.
-const (
-	headerEventType = "outhook-event-type"
-	headerAttempt   = "outhook-attempt"
-
-	// acceptAny is the accept header of an endpoint that has none of its own. Some receivers, and firewalls before them,
-	// refuse requests without one.
-	acceptAny = "*/*"
-
-	statusGone = http.StatusGone
-)
+// acceptAny is for endpoints without an accept header: some receivers, and firewalls, refuse requests without one.
+const acceptAny = "*/*"
 
 // credentials are what an endpoint's row holds, decrypted and decoded by the first delivery of a query that needs it.
 type credentials struct {
@@ -73,9 +64,12 @@ func (w *Worker) sign(r *run, body []byte, at time.Time) (http.Header, error) {
 	header.Set(signature.HeaderID, id)
 	header.Set(signature.HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
 	header.Set(signature.HeaderSignature, value)
-	header.Set(headerEventType, r.Type)
-	header.Set(headerAttempt, strconv.Itoa(int(r.number)))
+	header.Set("outhook-event-type", r.Type)
+	header.Set("outhook-attempt", strconv.Itoa(int(r.number)))
 	header.Set(ledger.HeaderDepth, strconv.Itoa(r.depth+1))
+	if r.metadata.Sequence > 0 {
+		header.Set("outhook-sequence", strconv.FormatInt(r.metadata.Sequence, 10))
+	}
 	header.Set("user-agent", "Outhook/"+w.cfg.Version)
 	header.Set("content-type", "application/json")
 	if r.Format == cloudevent.Format {
@@ -144,9 +138,8 @@ func (w *Worker) openSecrets(r *run, c *credentials) error {
 // ownHeaders are kept with their value; the values of an endpoint's own headers may be credentials.
 func ownHeader(name string) bool {
 	switch name {
-	case "Webhook-Id", "Webhook-Timestamp",
-		"Outhook-Event-Type", "Outhook-Attempt", "Outhook-Depth",
-		"User-Agent", "Content-Type", "Traceparent":
+	case "Webhook-Id", "Webhook-Timestamp", "Outhook-Event-Type", "Outhook-Attempt", "Outhook-Depth",
+		"Outhook-Sequence", "User-Agent", "Content-Type", "Traceparent":
 		return true
 	}
 	return false

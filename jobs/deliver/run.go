@@ -26,9 +26,10 @@ type run struct {
 
 // metadata is what river_job.metadata says of the runs of a job. A stored format.
 type metadata struct {
-	Release int `json:"release"` // the run that the pacer has released
-	Rescues int `json:"rescues"` // runs in a row that brought their worker down
-	Begun   int `json:"begun"`   // those of them that had begun to send
+	Release  int   `json:"release"`  // the run that the pacer has released
+	Rescues  int   `json:"rescues"`  // runs in a row that brought their worker down
+	Begun    int   `json:"begun"`    // those of them that had begun to send
+	Sequence int64 `json:"sequence"` // the delivery's number in its line, 0 for none
 }
 
 func newRun(job *river.Job[Args]) *run {
@@ -63,6 +64,7 @@ func (r *run) record(e ending, at time.Time) record {
 		ending: e, eventID: r.job.Args.EventID, endpointID: r.job.Args.EndpointID, number: r.number, at: at,
 		jobID: r.job.ID, jobAttempt: int32(r.job.Attempt), //nolint:gosec // at most 1000
 		attemptedAt: *r.job.AttemptedAt, state: db.DeliveryStatePending, reopened: r.reopened, probe: r.job.Args.Probe,
+		uniqueKey: r.job.UniqueKey,
 	}
 
 	if r.delivery != nil {

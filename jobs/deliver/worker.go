@@ -22,6 +22,7 @@ import (
 	"github.com/outhook/outhook/jobs/health"
 	"github.com/outhook/outhook/jobs/lane"
 	"github.com/outhook/outhook/jobs/ledger"
+	"github.com/outhook/outhook/jobs/line"
 	"github.com/outhook/outhook/jobs/presence"
 	"github.com/outhook/outhook/jobs/rollup"
 )
@@ -58,6 +59,7 @@ type Worker struct {
 	runs     *presence.Runs
 	returns  *returns
 	lines    *lines
+	order    *line.Keeper
 	done     <-chan struct{} // closed when the process gives up on what it could not tell the database
 	metrics  *meters
 	tracer   trace.Tracer // nil: no spans
@@ -78,6 +80,7 @@ type Parts struct {
 	Calm     *slog.Logger    // Logger, for trouble that may come with each group or run
 	Done     <-chan struct{} // closed when the process gives up on what it could not tell the database
 	Metrics  prometheus.Registerer
+	Order    *line.Keeper
 }
 
 // NewWorker returns a worker that works nothing before UsePool.
@@ -86,7 +89,7 @@ func NewWorker(cfg Config, p Parts) *Worker {
 		cfg: cfg, pool: p.Pool, logger: p.Logger, calm: p.Calm, clock: p.Clock,
 		loader: newLoader(p), recorder: newRecorder(cfg, p), presence: p.Presence, lanes: p.Lanes, done: p.Done,
 		metrics: newMeters(p.Metrics), tracer: newTracer(cfg.Tracing), bulk: p.Bulk,
-		runs: p.Runs, returns: newReturns(p), lines: newLines(p.Logger),
+		runs: p.Runs, returns: newReturns(p), lines: newLines(p.Logger), order: p.Order,
 	}
 }
 
@@ -326,7 +329,7 @@ func (w *Worker) judge(r *run, rec *record, res egress.Result) {
 	case res.Outcome == egress.Unknown:
 		// Our stop cut it. It may have arrived, so it uses up no delay and is tried again at once.
 		rec.ending = wait
-	case res.StatusCode == statusGone:
+	case res.StatusCode == http.StatusGone:
 		rec.state, rec.reason, rec.failed = db.DeliveryStateFailed, ledger.ReasonGone, true
 		rec.disable = "gone: it answered 410"
 	case res.StatusCode == http.StatusLoopDetected && res.Header.Get(ledger.HeaderLoop) != "":
@@ -348,8 +351,7 @@ func (w *Worker) judge(r *run, rec *record, res egress.Result) {
 			rec.state, rec.reason = db.DeliveryStateFailed, ledger.ReasonExhausted
 			break
 		}
-		// On top of Retry-After too: it may have told the same time to many. Nor is it early where a slow answer of the
-		// database's has let its clock be known badly.
+		// On top of Retry-After too: it may have told many the same time. Nor is it early by a clock that is known badly.
 		rec.ending, rec.at = wait, rec.at.Add(w.clock.Error()+w.jitter(r).Lengthen(delay))
 	}
 
@@ -376,9 +378,9 @@ func (w *Worker) jitter(r *run) retry.Jitter {
 }
 
 // save ends a run in the database and logs what it refuses. What could not be recorded when the process gives up
-// becomes an unknown attempt of a later run.
+// becomes an unknown attempt of a later run. What is next in the delivery's line follows.
 func (w *Worker) save(ctx context.Context, rec *record) {
-	err := w.recorder.save(ctx, rec)
+	err := w.order.Settle(ctx, rec.inLine, func() error { return w.recorder.save(ctx, rec) })
 	switch {
 	case err == nil:
 		w.metrics.recorded(rec)

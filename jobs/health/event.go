@@ -21,6 +21,7 @@ const OperatorTenant = "outhook.operator"
 // Types of operational events. The functions of the database know them too: a stored format.
 const (
 	EventEndpointDisabled  = "outhook.endpoint.disabled"
+	EventEndpointPaused    = "outhook.endpoint.paused"
 	EventEndpointFailing   = "outhook.endpoint.failing"
 	EventEndpointRecovered = "outhook.endpoint.recovered"
 	EventDeliveryFailed    = "outhook.delivery.failed"
@@ -133,6 +134,11 @@ func EnableProbed(ctx context.Context, tx pgx.Tx, id uuid.UUID, at time.Time) er
 		return err
 	}
 	return Reset(ctx, tx, id)
+}
+
+// Paused tells the operator that an endpoint was paused by its order, and not by a person.
+func Paused(ctx context.Context, tx pgx.Tx, n db.Endpoint, at time.Time) error {
+	return announceEndpoint(ctx, tx, EventEndpointPaused, at, n)
 }
 
 // announceEndpoint announces an endpoint with its health as it is stored.

@@ -14,6 +14,7 @@ import (
 	"github.com/outhook/outhook/db"
 	"github.com/outhook/outhook/internal/logthrottle"
 	"github.com/outhook/outhook/internal/pg"
+	"github.com/outhook/outhook/jobs/line"
 )
 
 const (
@@ -47,10 +48,10 @@ const (
 // errLeaseLost says that another process paces.
 var errLeaseLost = errors.New("the pacer's lease is another process's")
 
-// Pacer releases the jobs that wait in lanes, as many as may be under way and as fast as rate limits allow, and moves
-// or cancels what waits elsewhere than it should. One process at a time does: the one that has a lease, which each of
-// its transactions holds, so that one that was frozen changes nothing more. All that it must remember is in the
-// database.
+// Pacer releases the jobs that wait in lanes, as many as may be under way and as fast as rate limits allow, begins the
+// lines that stand still, and moves or cancels what waits elsewhere than it should. One process at a time does: the one
+// that has a lease, which each of its transactions holds, so that one that was frozen changes nothing more. All that it
+// must remember is in the database.
 type Pacer struct {
 	cfg    Config
 	logger *slog.Logger
@@ -156,6 +157,8 @@ type lanes struct {
 	allAt  time.Time // when to do all
 	open   bool      // there are lanes
 	chores []chore
+	lined  bool       // there are lines
+	lines  line.Watch // finds those that stand
 
 	lastBulk string // the queue of bursts that was looked through last
 }
@@ -183,7 +186,12 @@ func (l *lanes) round(ctx context.Context) (busy bool, err error) {
 			return false, err
 		}
 	}
-	return l.open || len(l.chores) > 0, l.work(ctx)
+	if l.lined {
+		if err := l.begin(ctx); err != nil {
+			return false, err
+		}
+	}
+	return l.open || l.lined || len(l.chores) > 0, l.work(ctx)
 }
 
 // renew takes or keeps the lease, and forgets the plans.
@@ -202,6 +210,20 @@ func (l *lanes) renew(ctx context.Context) error {
 	if l.open, err = db.New().HasLanes(ctx, l.conn); err != nil {
 		return fmt.Errorf("looking for lanes: %w", err)
 	}
+	if l.lined, err = db.New().HasLines(ctx, l.conn); err != nil {
+		return fmt.Errorf("looking for lines: %w", err)
+	}
+	return nil
+}
+
+// begin begins lines that stand still. Whoever has the lease, two that do it do no harm. It fails where a person has
+// started a delivery of a line by hand at this moment, and is done again with the next round.
+func (l *lanes) begin(ctx context.Context) error {
+	err := l.lines.Release(ctx, l.conn)
+	if err == nil || l.conn.IsClosed() {
+		return err
+	}
+	l.logger.WarnContext(ctx, "releasing what is first in line", slog.Any("error", err))
 	return nil
 }
 

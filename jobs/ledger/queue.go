@@ -33,6 +33,10 @@ const (
 	// BulkQueuePrefix begins the name of the queue of a tenant's bursts; 7 hexadecimal digits follow.
 	BulkQueuePrefix = "bulk-"
 
+	// LineQueuePrefix begins the name of the queue of a line (package line); its key follows in hexadecimal digits. What
+	// is there is pending: nobody fetches it.
+	LineQueuePrefix = "line-"
+
 	// EndpointQueuePrefix begins the name of an endpoint's own queue; its id follows.
 	EndpointQueuePrefix = "endpoint-"
 )

@@ -22,7 +22,9 @@ var (
 	ErrSettled     = errors.New("delivery is settled: only a pending delivery can be cancelled")
 	ErrPayloadGone = errors.New("payload is gone, by the retention or because it was erased: " +
 		"it can't be delivered again")
-	ErrWithdrawn    = errors.New("event was taken back before it was to be delivered: publish it anew")
+	ErrWithdrawn = errors.New("event was taken back before it was to be delivered: publish it anew")
+	ErrInOrder   = errors.New("delivery has succeeded, and its endpoint gets it in order: delivered again it would come " +
+		"after others that follow it; order it with force=true if that is what you want")
 	ErrEndpointGone = errors.New("endpoint is disabled or deleted: enable it, then replay")
 )
 
@@ -31,8 +33,9 @@ var (
 //
 // Returns ErrPending if the delivery is pending and now is false; with now, its next attempt is brought forward
 // instead. Returns ErrNotFound if there is no such delivery, ErrEndpointGone if its endpoint gets nothing any more,
-// ErrWithdrawn if its event was taken back, and ErrPayloadGone if there is nothing to send.
-func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now bool) error {
+// ErrWithdrawn if its event was taken back, and ErrPayloadGone if there is nothing to send. One that has succeeded and
+// is in a line is out of order the second time: ErrInOrder, unless it is forced.
+func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, how How) error {
 	d, err := lock(ctx, tx, eventID, endpointID)
 	if err != nil {
 		return err
@@ -45,9 +48,11 @@ func Replay(ctx context.Context, tx pgx.Tx, eventID, endpointID uuid.UUID, now b
 		return ErrWithdrawn
 	case d.PayloadGone:
 		return ErrPayloadGone
+	case d.State == db.DeliveryStateSucceeded && d.Line != nil && !how.Force:
+		return ErrInOrder
 	case d.State != db.DeliveryStatePending:
-		return reopen(ctx, tx, d, now)
-	case !now:
+		return reopen(ctx, tx, d, how.Now)
+	case !how.Now:
 		return ErrPending
 	}
 
@@ -96,11 +101,12 @@ func reopen(ctx context.Context, tx pgx.Tx, d db.LockDeliveryRow, now bool) erro
 
 	job, err := q.InsertReplayJob(ctx, tx, db.InsertReplayJobParams{
 		EventID: d.EventID, EndpointID: d.EndpointID, AttemptCount: d.AttemptCount, PreviousJobID: d.JobID, AtOnce: now,
+		Line: d.Line,
 	})
 	if err != nil {
 		return fmt.Errorf("inserting a job: %w", err)
 	}
-	p := db.ReplayDeliveryParams{EventID: d.EventID, EndpointID: d.EndpointID, JobID: job.ID, DueAt: job.ScheduledAt}
+	p := db.ReplayDeliveryParams{EventID: d.EventID, EndpointID: d.EndpointID, JobID: job.ID, DueAt: job.DueAt}
 	if err := q.ReplayDelivery(ctx, tx, p); err != nil {
 		return fmt.Errorf("reopening delivery: %w", err)
 	}

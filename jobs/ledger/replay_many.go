@@ -19,10 +19,11 @@ type Ordered struct {
 	Err      error // of Replay; nil: it was carried out
 }
 
-// How says how many deliveries are replayed.
+// How says how deliveries are replayed.
 type How struct {
 	Now    bool // bring the next attempts of pending ones forward, and wait for no deliver_at
-	DryRun bool // change nothing: say what would come of it
+	DryRun bool // change nothing: say what would come of it; of ReplayMany only
+	Force  bool // also what comes out of order by it; of Replay only: many come in order among themselves
 }
 
 // ReplayMany is [Replay] of many deliveries, of a tenant or (nil) of any, in one transaction. What it opens again waits

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -39,6 +40,7 @@ const (
 	checkSequences    = "sequences_behind"             // their next value is in their column already: they are set
 	checkLocks        = "locks_of_a_report"            // that the server has no room for: told only
 	checkVacuum       = "vacuum_held_back"             // by old transactions: told only
+	checkStanding     = "lines_standing"               // something is due and nothing is live: what is next is released
 	checkLate         = "deliveries_given_back"        // again and again, by trouble of ours: told only
 )
 
@@ -57,7 +59,7 @@ const (
 // River UI's Retry waiting for its turn.
 func checks() []string {
 	return []string{
-		checkWithoutJob, checkCancelledJob, checkWithoutEvent, checkIdleQueue, checkLate,
+		checkWithoutJob, checkCancelledJob, checkWithoutEvent, checkIdleQueue, checkStanding, checkLate,
 		checkStrayJob, checkSettled,
 		checkPartitions, checkDetaches, checkSequences, checkLocks, checkVacuum,
 	}
@@ -141,7 +143,17 @@ func Inspect(ctx context.Context, pool *pgxpool.Pool, timeout time.Duration) ([]
 		}
 	}
 
-	err := read(func(tx pgx.Tx) error {
+	standing, err := standing(ctx, func(look func(db.DBTX) error) error {
+		return read(func(tx pgx.Tx) error { return look(tx) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range standing {
+		found.add(checkStanding, hex.EncodeToString([]byte(key)))
+	}
+
+	err = read(func(tx pgx.Tx) error {
 		return errors.Join(inspectPartitions(ctx, tx, found), sequences(ctx, tx, found, false),
 			inspectLate(ctx, tx, found), inspectLocks(ctx, tx, found), inspectVacuum(ctx, tx, found))
 	})

@@ -141,7 +141,7 @@ type repair struct {
 // run goes on after an error: a sequence that can't be set or a partition that can't be made must not keep deliveries
 // from being repaired.
 func (r *repair) run(ctx context.Context) error {
-	return errors.Join(sequences(ctx, r.pool, r.found, true), r.backlog(ctx), r.partitions(ctx))
+	return errors.Join(sequences(ctx, r.pool, r.found, true), r.backlog(ctx), r.lines(ctx), r.partitions(ctx))
 }
 
 // backlog repairs one window of pending deliveries or live jobs after the other.

@@ -56,6 +56,7 @@ const (
 	becauseThrottled = "throttled"
 	becauseLane      = "waiting_for_lane"
 	becauseSlot      = "waiting_for_slot"
+	becauseLine      = "waiting_in_line"
 )
 
 // River's states of jobs that are to be worked.
@@ -64,6 +65,7 @@ const (
 	jobRetryable = "retryable"
 	jobScheduled = "scheduled"
 	jobRunning   = "running"
+	jobPending   = "pending" // in a line
 )
 
 // explanation finds the cause.
@@ -82,7 +84,9 @@ func Explain(
 ) Answer {
 	e := &explanation{r: r, schedule: schedule, tenantID: tenantID}
 	e.a.Causes = causes(failures)
-	for _, found := range []func() bool{e.settled, e.sending, e.ended, e.unworked, e.givenBack, e.later, e.waits} {
+	for _, found := range []func() bool{
+		e.settled, e.sending, e.ended, e.inLine, e.unworked, e.givenBack, e.later, e.waits,
+	} {
 		if found() {
 			break
 		}
@@ -497,6 +501,8 @@ func statusReason(reason string) string {
 		return " (it kept failing: " + rest + ")"
 	case class == "gone":
 		return " (it answered 410)"
+	case class == "order" && found:
+		return " (it gets its events in order: " + rest + ")"
 	}
 	return inBrackets(reason)
 }

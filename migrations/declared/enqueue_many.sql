@@ -12,6 +12,9 @@
 -- headers: of each event those that all requests have, a JSON object of texts (NULL or '': none). What they may be is checked:
 -- labels_problem, headers_problem.
 -- deliver_ats: when each event is to be delivered (NULL, or a time that is past: at once), at most 30 days ahead.
+-- ordering_keys: of each event the one with which it goes in line (NULL or '': none): each endpoint gets the events of a tenant
+-- with the same key one at a time, in the order of their ids, which is that of the commits. A call with one waits for the
+-- transactions that have enqueued with it and have not ended (lock_order).
 --
 -- The setting outhook.enqueued, local to the transaction, counts what it has enqueued, up to 100: from there on it is a burst,
 -- which has workers of its own, whatever it is made of (a loop, a trigger, calls of a few). Whoever sets it moves nothing but
@@ -28,7 +31,7 @@
 CREATE OR REPLACE FUNCTION outhook.enqueue_many(
     tenant_ids text[], types text[], payloads text[], idempotency_keys text[] DEFAULT NULL, notify boolean DEFAULT false,
     traceparents text[] DEFAULT NULL, labels text[] DEFAULT NULL, headers text[] DEFAULT NULL,
-    deliver_ats timestamptz[] DEFAULT NULL)
+    deliver_ats timestamptz[] DEFAULT NULL, ordering_keys text[] DEFAULT NULL)
 RETURNS TABLE (index integer, event_id uuid, created_at timestamptz, duplicate boolean, conflict boolean, delivery_count integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_column
@@ -41,8 +44,9 @@ DECLARE
     marks CONSTANT text[] COLLATE "C" := labels[:];
     heads CONSTANT text[] COLLATE "C" := headers[:];
     dues CONSTANT timestamptz[] := deliver_ats[:];
+    orders CONSTANT text[] COLLATE "C" := ordering_keys[:];
     n CONSTANT integer := coalesce(cardinality(tenants), 0);
-    began CONSTANT timestamptz := clock_timestamp();
+    began timestamptz := clock_timestamp();
     counted CONSTANT text COLLATE "C" := current_setting('outhook.enqueued', true);
     most CONSTANT text COLLATE "C" := current_setting('outhook.max_deliveries', true);
     earlier CONSTANT integer := CASE WHEN counted ~ '^[0-9]{1,3}$' THEN counted::integer ELSE 0 END;
@@ -63,19 +67,25 @@ BEGIN
         AND (marks IS NULL AND heads IS NULL OR coalesce(cardinality(marks), 1) = 1 AND coalesce(array_ndims(marks), 1) = 1
             AND coalesce(cardinality(heads), 1) = 1 AND coalesce(array_ndims(heads), 1) = 1
             AND outhook.labels_problem(marks[1]) IS NULL AND outhook.headers_problem(heads[1]) IS NULL)
-        AND (dues IS NULL OR cardinality(dues) = 1 AND array_ndims(dues) = 1 AND outhook.deliver_at_problem(dues[1]) IS NULL) THEN
+        AND (dues IS NULL OR cardinality(dues) = 1 AND array_ndims(dues) = 1 AND outhook.deliver_at_problem(dues[1]) IS NULL)
+        AND (orders IS NULL OR cardinality(orders) = 1 AND array_ndims(orders) = 1 AND outhook.ordering_problem(orders[1]) IS NULL) THEN
         docs := outhook.parse_payloads(texts);
+        IF orders[1] <> '' THEN
+            PERFORM outhook.lock_order(tenants, orders);
+            began := clock_timestamp();
+        END IF;
         index := 0;
         event_id := outhook.uuid_v7(began);
         created_at := outhook.uuid_v7_time(event_id);
         duplicate := false;
         conflict := false;
         delivery_count := outhook.put_one(event_id, created_at, tenants[1], names[1], docs[1], notify, traces[1],
-            CASE WHEN earlier < 100 THEN 'deliver' ELSE outhook.bulk_queue(tenants[1]) END, marks[1], heads[1], dues[1]);
+            CASE WHEN earlier < 100 THEN 'deliver' ELSE outhook.bulk_queue(tenants[1]) END, marks[1], heads[1], dues[1],
+            nullif(orders[1], ''));
         RETURN NEXT;
         RETURN;
     END IF;
-    PERFORM outhook.check_events(tenants, names, texts, keys, traces, marks, heads, dues);
+    PERFORM outhook.check_events(tenants, names, texts, keys, traces, marks, heads, dues, orders);
     IF most ~ '^[0-9]{1,9}$' THEN
         large := (SELECT sum(s.n) FROM unnest(outhook.fan_out_sizes(tenants, names)) AS s (n)) > most::integer;
     END IF;
@@ -87,6 +97,10 @@ BEGIN
     IF EXISTS (SELECT FROM outhook.event_types AS t WHERE t.name = ANY (names) AND t.guard IS NOT NULL) THEN
         PERFORM outhook.check_guards(names, docs);
     END IF;
+    IF array_to_string(orders, '') <> '' THEN
+        PERFORM outhook.lock_order(tenants, orders);
+        began := clock_timestamp();
+    END IF;
     FOR i IN 0..n - 1 LOOP
         ids[i + 1] := outhook.uuid_v7(began, i);
     END LOOP;
@@ -94,7 +108,7 @@ BEGIN
     IF array_to_string(keys, '') <> '' THEN
         owners := outhook.take_keys(tenants, keys, ids);
     END IF;
-    counts := outhook.fan_out(ids, owners, tenants, names, docs, notify, traces, earlier >= 100, marks, heads, dues);
+    counts := outhook.fan_out(ids, owners, tenants, names, docs, notify, traces, earlier >= 100, marks, heads, dues, orders);
 
     IF owners = ids THEN
         RETURN QUERY SELECT (v.i - 1)::integer, v.id, outhook.uuid_v7_time(v.id), false, false, v.n

@@ -12,6 +12,7 @@ BEGIN
             CASE WHEN OLD.event_types IS DISTINCT FROM NEW.event_types THEN 'event_types' END,
             CASE WHEN OLD.filter::text IS DISTINCT FROM NEW.filter::text THEN 'filter' END,
             CASE WHEN OLD.labels IS DISTINCT FROM NEW.labels THEN 'labels' END,
+            CASE WHEN OLD.ordered IS DISTINCT FROM NEW.ordered THEN 'ordered' END,
             CASE WHEN OLD.status IS DISTINCT FROM NEW.status THEN 'status' END,
             CASE WHEN substring(OLD.url FROM host_pattern) IS DISTINCT FROM substring(NEW.url FROM host_pattern) THEN 'host' END,
             CASE WHEN OLD.timeout_ms IS DISTINCT FROM NEW.timeout_ms THEN 'timeout_ms' END,
@@ -25,10 +26,10 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-    INSERT INTO outhook.endpoint_revisions (endpoint_id, id, tenant_id, at, xid, changed, event_types, filter, filter_path, labels, status, status_reason,
+    INSERT INTO outhook.endpoint_revisions (endpoint_id, id, tenant_id, at, xid, changed, event_types, filter, filter_path, labels, ordered, status, status_reason,
         status_changed_at, host, timeout_ms, max_in_flight, rate_limit, rate_per, rate_burst, retry_schedule, retry_jitter, deleted)
     VALUES (NEW.id, outhook.uuid_v7(noted_at), NEW.tenant_id, noted_at, pg_current_xact_id()::text::bigint, changes, NEW.event_types,
-        NEW.filter, NEW.filter_path, NEW.labels, NEW.status, NEW.status_reason, NEW.status_changed_at, lower(substring(NEW.url FROM host_pattern)), NEW.timeout_ms, NEW.max_in_flight,
+        NEW.filter, NEW.filter_path, NEW.labels, NEW.ordered, NEW.status, NEW.status_reason, NEW.status_changed_at, lower(substring(NEW.url FROM host_pattern)), NEW.timeout_ms, NEW.max_in_flight,
         NEW.rate_limit, NEW.rate_per, NEW.rate_burst, NEW.retry_schedule, NEW.retry_jitter, NEW.deleted_at IS NOT NULL);
     RETURN NULL;
 END

@@ -6,8 +6,8 @@ GRANT USAGE ON SCHEMA outhook TO outhook_publisher, outhook_reporter, outhook_se
 
 -- Whoever enqueues needs no right on any table.
 GRANT EXECUTE ON FUNCTION
-    outhook.enqueue_many(text[], text[], text[], text[], boolean, text[], text[], text[], timestamptz[]),
-    outhook.enqueue(text, text, text, text, text, text[], jsonb, timestamptz),
+    outhook.enqueue_many(text[], text[], text[], text[], boolean, text[], text[], text[], timestamptz[], text[]),
+    outhook.enqueue(text, text, text, text, text, text[], jsonb, timestamptz, text),
     outhook.enqueue(text, text, json, text, text),
     outhook.enqueue(text, text, jsonb, text, text),
     outhook.enqueue(bigint, text, text, text, text),
@@ -16,7 +16,7 @@ GRANT EXECUTE ON FUNCTION
     outhook.enqueue(uuid, text, text, text, text),
     outhook.enqueue(uuid, text, json, text, text),
     outhook.enqueue(uuid, text, jsonb, text, text),
-    outhook.enqueue_event(text, text, json, text, text, text[], jsonb, timestamptz),
+    outhook.enqueue_event(text, text, json, text, text, text[], jsonb, timestamptz, text),
     outhook.cancel_event(text, text, uuid),
     outhook.key_conflict(uuid),
     outhook.enqueued_here()
@@ -55,6 +55,8 @@ GRANT EXECUTE ON FUNCTION
     outhook.bulk_queue(text),
     outhook.lane_queue(uuid, text, outhook.endpoint_status, text),
     outhook.lane_queue(uuid, text, text, outhook.endpoint_status, text),
+    outhook.line_key(uuid, text),
+    outhook.release_lines(bytea[]),
     outhook.operator_wants(text),
     outhook.enqueue_operational(text, text[], text[]),
     outhook.tell_failed(uuid[], uuid[], bigint[]),
@@ -64,14 +66,14 @@ TO outhook_server;
 -- What was published is erased with its tenant and otherwise never changed, and no row of the log is deleted: old partitions
 -- are dropped, by the owner.
 GRANT SELECT, INSERT ON TABLE outhook.events TO outhook_server;
-GRANT UPDATE (payload, traceparent, labels, headers) ON TABLE outhook.events TO outhook_server;
+GRANT UPDATE (payload, traceparent, labels, headers, ordering_key) ON TABLE outhook.events TO outhook_server;
 GRANT SELECT, UPDATE, DELETE ON TABLE outhook.event_keys TO outhook_server;
 GRANT SELECT, INSERT, UPDATE ON TABLE outhook.deliveries, outhook.delivery_attempts, outhook.tenant_erasures TO outhook_server;
 
 -- Deleting an endpoint is soft; its secrets are erased.
 GRANT SELECT, INSERT, UPDATE ON TABLE outhook.endpoints, outhook.lanes, outhook.pauses TO outhook_server;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE
-    outhook.api_keys, outhook.endpoint_secrets, outhook.endpoint_health, outhook.leases, outhook.operations, outhook.stored_answers,
+    outhook.api_keys, outhook.endpoint_secrets, outhook.endpoint_health, outhook.leases, outhook.lines, outhook.operations, outhook.stored_answers,
     outhook.tenants
 TO outhook_server;
 

@@ -37,3 +37,6 @@ CREATE TABLE outhook.river_queue (
     paused_at  timestamptz,
     updated_at timestamptz NOT NULL
 );
+
+CREATE FUNCTION outhook.river_job_state_in_bitmask(bitmask bit(8), state outhook.river_job_state) RETURNS boolean
+LANGUAGE sql AS $$ SELECT true $$;
