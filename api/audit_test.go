@@ -94,6 +94,7 @@ func TestAuditTrail(t *testing.T) {
 func TestNothingChangesWithoutItsEntry(t *testing.T) {
 	t.Parallel()
 	m := setupMatrix(t)
+	m.describe("of.the.matrix.gone")
 	o := m.newObjects(ownTenant)
 	m.exec("ALTER TABLE outhook.audit_entries ADD CHECK (false) NOT VALID")
 	var count int

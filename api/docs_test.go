@@ -69,7 +69,7 @@ func TestDocs(t *testing.T) {
 			path = regexp.MustCompile(`:([a-z_]+)`).ReplaceAllString(path, "{$1}")
 			require.Contains(t, doc.Paths[path], strings.ToLower(method), route)
 		}
-		require.Equal(t, 71, routes)
+		require.Equal(t, 72, routes)
 		require.NotContains(t, doc.Components.Schemas, "ErrorModel")
 		for _, ref := range regexp.MustCompile(`#/components/schemas/([A-Za-z]+)`).FindAllSubmatch(r.body, -1) {
 			require.Contains(t, doc.Components.Schemas, string(ref[1]))

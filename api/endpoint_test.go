@@ -50,7 +50,7 @@ func TestPostEndpoint(t *testing.T) {
 		for name, want := range map[string]any{
 			"uid": nil, "tenant_id": "acme", "url": "https://example.com/x?token=1", "description": "", "event_types": []any{},
 			"headers": object{}, "timeout_ms": 15000.0, "retry_schedule": nil, "retry_jitter": nil, "status": "enabled", "status_reason": "",
-			"metadata": object{}, "filter": nil, "labels": []any{}, "format": "standard",
+			"metadata": object{}, "filter": nil, "labels": []any{}, "format": "standard", "ordered": "",
 			"health": object{
 				"state": "healthy", "state_changed_at": nil, "consecutive_failures": 0.0, "failing_since": nil, "last_success_at": nil,
 				"last_failure_at": nil, "last_status_code": nil, "last_error": nil, "probe_at": nil,
@@ -63,7 +63,7 @@ func TestPostEndpoint(t *testing.T) {
 			require.NoError(t, err)
 			require.WithinDuration(t, time.Now(), at, time.Minute)
 		}
-		require.Len(t, got, 25)
+		require.Len(t, got, 26)
 
 		again := b.requireObject(b.do("GET", r.header.Get("Location"), ""), 200)
 		require.NotContains(t, again, "secret")

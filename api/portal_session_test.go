@@ -50,7 +50,7 @@ func (b *portalBundle) link(key, body string) (made map[string]any, code string)
 	return made, code
 }
 
-func TestPortalSessions(t *testing.T) {
+func TestPortalSessions(t *testing.T) { //nolint:tparallel // they share the bundle
 	t.Parallel()
 	b := setupPortal(t)
 	own, ownID := b.newKey("tenant", ownTenant)
@@ -175,7 +175,7 @@ func TestPortalCapabilities(t *testing.T) {
 	t.Parallel()
 	b := setupPortal(t)
 	m := &matrixBundle{testBundle: b.testBundle, cases: map[string]int{}}
-	m.describe()
+	m.describe("of.the.matrix")
 	own, foreign, absent := m.newObjects(ownTenant), m.newObjects(foreignTenant), absentObjects()
 	absent.event = foreign.event[:24] + absent.event[24:]
 

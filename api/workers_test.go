@@ -13,7 +13,7 @@ func TestWorkers(t *testing.T) {
 	require.Equal(t, []any{}, none["workers"])
 	require.Equal(t, []any{}, none["leases"])
 	require.Equal(t, []any{}, none["paused_queues"])
-	require.Len(t, none["queues"], 5)
+	require.Len(t, none["queues"], 6)
 
 	b.newEndpoint(ownTenant, "")
 	for range 4 {

@@ -233,7 +233,7 @@ func (v *visit) testAction(e *client.Endpoint) (web.Action, error) {
 		return a, nil
 	}
 	a.ID, a.Title = "test", "Send a test?"
-	a.Text = place(e.URL) + " of " + e.TenantID + " gets an event of the type outhook.test, once."
+	a.Text = pages.Place(e.URL) + " of " + e.TenantID + " gets an event of the type outhook.test, once."
 	a.Input = []web.Input{{Name: "type", Label: "With the example of", Type: "select", Options: options}}
 	return a, nil
 }

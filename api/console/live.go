@@ -118,7 +118,7 @@ func (v *visit) stream(watching *viewer, send func(string) error) error {
 // rowsEvent writes rows as an event: each line of the markup is a line of it.
 func rowsEvent(ctx context.Context, rows []client.FollowedAttempt) string {
 	var b strings.Builder
-	if err := web.LiveRows(liveRows(rows)).Render(ctx, &b); err != nil {
+	if err := web.LiveRows(liveRows(rows)).Render(ctx, &b); err != nil { //nolint:contextcheck // it has it
 		return ": \n\n"
 	}
 	return "event: rows\ndata: " + strings.ReplaceAll(b.String(), "\n", "\ndata: ") + "\n\n"

@@ -144,7 +144,7 @@ func (c *Console) write(w http.ResponseWriter, r *http.Request, status int, page
 // refuse answers a request that is nobody's.
 func (c *Console) refuse(w http.ResponseWriter, r *http.Request, p web.Problem) {
 	s := web.Shell{Title: p.Title, Base: c.assets.Base, Theme: theme(r)}
-	if err := c.write(w, r, p.Status, web.SorryPage(s, p)); err != nil {
+	if err := c.write(w, r, p.Status, web.SorryPage(s, p)); err != nil { //nolint:contextcheck // r has it
 		c.cfg.Logger.ErrorContext(r.Context(), "rendering a page failed", slog.String("error", err.Error()))
 	}
 }

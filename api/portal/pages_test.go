@@ -73,7 +73,7 @@ func TestPages(t *testing.T) {
 	o := pagetest.Order{Base: b.base, Looks: pagetest.Looks(), Shots: pagetest.Shots()}
 	o.Link = b.link("acme", func(o *client.NewPortalLink) {
 		later := 3600
-		o.LinkExpiresInS, o.ReturnURL = &later, textOf("https://app.example.com")
+		o.LinkExpiresInS, o.ReturnURL = &later, new("https://app.example.com")
 	}).URL
 	for _, pattern := range b.portal.Patterns() {
 		paths, ok := all[pattern]
@@ -111,8 +111,6 @@ func TestPages(t *testing.T) {
 	pagetest.Drive(t, "pages.mjs", ended, &found)
 	require.Empty(t, found)
 }
-
-func textOf(s string) *string { return &s }
 
 // Customers by keys alone, without a script, and in frames of other sites' pages get where they want to, and no further.
 func TestJourneys(t *testing.T) {

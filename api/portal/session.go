@@ -3,6 +3,7 @@ package portal
 import (
 	"encoding/base64"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -76,10 +77,10 @@ func (v *visit) keep(name, value string, expires time.Time) {
 	own := &http.Cookie{
 		Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, Expires: expires,
 	}
-	framed := *own
+	framed := *own //nolint:gosec // G124: it has what own has
 	framed.SameSite, framed.Partitioned = http.SameSiteNoneMode, true
 
-	kept, gone := own, &framed
+	kept, gone := own, &framed //nolint:gosec // G124: the same
 	if v.framed() {
 		kept, gone = gone, kept
 	}
@@ -142,6 +143,6 @@ func logout(v *visit) error {
 func (v *visit) sayEnded(status int) {
 	page := web.PortalEndedPage(v.shell(v.t("Your session has ended")), strings.Join(v.left.Origins, " "))
 	if err := v.write(status, page); err != nil {
-		v.portal.cfg.Logger.ErrorContext(v.Context(), "rendering a page failed", "error", err)
+		v.portal.cfg.Logger.ErrorContext(v.Context(), "rendering a page failed", slog.String("error", err.Error()))
 	}
 }

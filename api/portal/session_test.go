@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -56,7 +57,7 @@ func TestALinkOpensOnce(t *testing.T) {
 func TestSessionsEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	back := func(o *client.NewPortalLink) { o.ReturnURL = textOf("https://app.example.com/settings?a=b&c") }
+	back := func(o *client.NewPortalLink) { o.ReturnURL = new("https://app.example.com/settings?a=b&c") }
 	ended := func(w *browser) {
 		t.Helper()
 		a := w.get("/portal")
@@ -71,9 +72,7 @@ func TestSessionsEnd(t *testing.T) {
 
 	w := b.open(b.link("acme", back))
 	other := b.browser()
-	for name, value := range w.cookies {
-		other.cookies[name] = value
-	}
+	maps.Copy(other.cookies, w.cookies)
 	requirePage(t, w.post("/portal/logout", url.Values{}), "Your session has ended")
 	require.NotContains(t, w.cookies, "__Host-outhook-portal")
 	ended(other)

@@ -115,6 +115,8 @@ func (b *bundle) work() {
 }
 
 // link makes a link to a tenant's portal.
+//
+//nolint:unparam // whose it is reads well where it is called
 func (b *bundle) link(tenant string, change ...func(*client.NewPortalLink)) *client.PortalSession {
 	b.t.Helper()
 	o := client.NewPortalLink{TenantID: tenant}
@@ -169,8 +171,8 @@ func (w *browser) get(path string, headers ...string) answer {
 	return w.do(http.MethodGet, path, nil, headers...)
 }
 
-func (w *browser) post(path string, form url.Values, headers ...string) answer {
-	return w.do(http.MethodPost, path, form, append([]string{"Sec-Fetch-Site", "same-origin"}, headers...)...)
+func (w *browser) post(path string, form url.Values) answer {
+	return w.do(http.MethodPost, path, form, "Sec-Fetch-Site", "same-origin")
 }
 
 func (w *browser) do(method, path string, form url.Values, headers ...string) answer {

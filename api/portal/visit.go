@@ -56,7 +56,7 @@ func (p *Portal) serve(page page) http.Handler {
 			v.left.Origins = p.cfg.Origins // who frames the portal is to see that there is no session
 		}
 
-		err := v.begin()
+		err := v.begin() //nolint:contextcheck // a visit has its request's
 		if err == nil {
 			err = page.handle(v)
 		}

@@ -115,7 +115,7 @@ func (in *eventTypeIn) whole(f *problem.Faults) {
 }
 
 // words returns what is said otherwise, and whether there is something.
-func (in *eventTypeIn) words(f *problem.Faults) (w catalog.Words, any bool) {
+func (in *eventTypeIn) words(f *problem.Faults) (w catalog.Words, given bool) {
 	w = catalog.Words{Description: in.Description}
 	if in.GroupName != nil {
 		w.Group = new(string)
@@ -259,7 +259,7 @@ func patchEventType(v *visit) error {
 		return err
 	}
 	var f problem.Faults
-	w, any := in.words(&f)
+	w, given := in.words(&f)
 	if err := f.Problem(problem.InvalidRequest); err != nil {
 		return err
 	}
@@ -268,7 +268,7 @@ func patchEventType(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if !any {
+	if !given {
 		return v.setState(http.StatusOK, now, in.state(now.State))
 	}
 	return v.describe(http.StatusOK, now.Name, &in, w, now.State)

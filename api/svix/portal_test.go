@@ -78,7 +78,11 @@ func TestTheLinkOpensThePortal(t *testing.T) {
 	code := link.Fragment
 	link.Fragment = ""
 
-	ask := func(method, address, body, session string) *http.Response {
+	// It follows no redirect.
+	browser := &http.Client{
+		Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	ask := func(method, address, body, session string) (status int, cookies []*http.Cookie, page string) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
 		require.NoError(t, err)
@@ -87,27 +91,30 @@ func TestTheLinkOpensThePortal(t *testing.T) {
 		if session != "" {
 			req.AddCookie(&http.Cookie{Name: "__Host-outhook-portal", Value: session})
 		}
-		res, err := http.DefaultTransport.RoundTrip(req) // which follows no redirect
+		res, err := browser.Do(req)
 		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, res.Body.Close()) })
-		return res
+		defer func() { require.NoError(t, res.Body.Close()) }()
+		data, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		return res.StatusCode, res.Cookies(), string(data)
 	}
-	require.Equal(t, 200, ask("GET", link.String(), "", "").StatusCode)
-	opened := ask("POST", b.base+"/portal/session", "key="+code, "")
-	require.Equal(t, 303, opened.StatusCode)
+	status, _, _ := ask("GET", link.String(), "", "")
+	require.Equal(t, 200, status)
+	status, cookies, _ := ask("POST", b.base+"/portal/session", "key="+code, "")
+	require.Equal(t, 303, status)
 	session := ""
-	for _, c := range opened.Cookies() {
+	for _, c := range cookies {
 		if c.Name == "__Host-outhook-portal" && c.MaxAge >= 0 {
 			session = c.Value
 		}
 	}
-	page := ask("GET", b.base+"/portal", "", session)
-	require.Equal(t, 200, page.StatusCode)
-	shown, err := io.ReadAll(page.Body)
-	require.NoError(t, err)
-	require.Contains(t, string(shown), "hooks.acme.example")
-	require.Equal(t, 401, ask("POST", b.base+"/portal/session", "key="+code, "").StatusCode, "it is used up")
+	status, _, page := ask("GET", b.base+"/portal", "", session)
+	require.Equal(t, 200, status)
+	require.Contains(t, page, "hooks.acme.example")
+	status, _, _ = ask("POST", b.base+"/portal/session", "key="+code, "")
+	require.Equal(t, 401, status, "it is used up")
 
 	b.call("POST", "/auth/app/acme/expire-all", `{}`, 204)
-	require.Equal(t, 401, ask("GET", b.base+"/portal", "", session).StatusCode)
+	status, _, _ = ask("GET", b.base+"/portal", "", session)
+	require.Equal(t, 401, status)
 }

@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -93,7 +92,7 @@ func TestChooseALanguage(t *testing.T) {
 		require.Equal(t, want, l.Choose(asked[0], asked[1]), asked)
 	}
 
-	german := l.With(context.Background(), "de")
+	german := l.With(t.Context(), "de")
 	require.Equal(t, "Endpunkte", web.T(german, "Endpoints"))
 	require.Equal(t, "und 3 weitere", web.F(german, "and %s more", "3"))
 	require.Equal(t, "Nobody has this", web.T(german, "Nobody has this"))

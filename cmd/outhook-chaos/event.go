@@ -116,3 +116,18 @@ func number(body []byte) (int64, bool) {
 
 	return n, payload(n) == string(body)
 }
+
+const (
+	// keyedShare says that one event in so many has an ordering key, and keyEvents how many in a row have the same: few
+	// enough for a line to end, whose events may each wait for their whole schedule.
+	keyedShare = 9
+	keyEvents  = 8
+)
+
+// orderingKey is event n's, "" for none.
+func orderingKey(n int64) string {
+	if n >= burstBase || n%keyedShare != 4 {
+		return ""
+	}
+	return fmt.Sprintf("order-%d", n/(keyedShare*keyEvents))
+}

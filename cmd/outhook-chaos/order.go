@@ -2,25 +2,9 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 
 	"github.com/google/uuid"
 )
-
-const (
-	// keyedShare says that one event in so many has an ordering key, and keyEvents how many in a row have the same: few
-	// enough for a line to end, whose events may each wait for their whole schedule.
-	keyedShare = 9
-	keyEvents  = 8
-)
-
-// orderingKey is event n's, "" for none.
-func orderingKey(n int64) string {
-	if n >= burstBase || n%keyedShare != 4 {
-		return ""
-	}
-	return fmt.Sprintf("order-%d", n/(keyedShare*keyEvents))
-}
 
 // lineKey names what an endpoint gets in order. orderingKey is "" for what an ordered endpoint gets without one.
 type lineKey struct {

@@ -59,7 +59,7 @@ func TestDoctor(t *testing.T) {
 		var r report
 		require.NoError(t, json.Unmarshal([]byte(out), &r), out)
 		require.False(t, r.OK)
-		require.Len(t, r.Checks, 17)
+		require.Len(t, r.Checks, 18)
 		require.Equal(t, "deliveries_without_job", r.Checks[0].Check)
 		require.Equal(t, 7, r.Checks[0].Count)
 		require.Len(t, r.Checks[0].Examples, 5)

@@ -193,7 +193,7 @@ func TestLoggingPageHasEveryMessage(t *testing.T) {
 	more := regexp.MustCompile(`"((?:[^"\\]|\\.)*)"`)
 
 	inCode := map[string]bool{}
-	for _, root := range []string{"../../jobs", "../../api", "../../internal/ingest", "internal/server", "."} {
+	for _, root := range []string{"../../jobs", "../../api", "../../internal/guess", "../../internal/ingest", "internal/server", "."} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || root == "." && path != "." && d.IsDir() {
 				return fs.SkipDir

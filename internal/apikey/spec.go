@@ -30,6 +30,8 @@ func (k Spec) Validate(now time.Time) (field, fault string) {
 	scope := db.KeyScope(k.Scope)
 	switch scope {
 	case db.KeyScopeAdmin, db.KeyScopeTenant, db.KeyScopeOperate, db.KeyScopePublish, db.KeyScopeRead:
+	case db.KeyScopePortal: // of sessions alone
+		fallthrough
 	default:
 		return "scope", "must be admin, tenant, operate, publish or read"
 	}

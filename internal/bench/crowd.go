@@ -57,6 +57,9 @@ type GroupCounts struct {
 	ReceiptMS  Latency `json:"receipt_ms"` // from when the event was due to the receipt
 }
 
+// seconds returns the time between two counts of a group.
+func (g GroupCounts) seconds() float64 { return time.Duration(g.LastNanos - g.FirstNanos).Seconds() }
+
 // crowd is a receiver of many endpoints that behave differently.
 type crowd struct {
 	mu       sync.Mutex

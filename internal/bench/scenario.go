@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"time"
 )
 
 // Scenarios: what one endpoint or tenant does to the others.
@@ -135,6 +134,3 @@ func refusing(ctx context.Context) (string, error) {
 	url := "http://" + l.Addr().String() + "/"
 	return url, l.Close()
 }
-
-// seconds returns the time between two counts of a group.
-func (g GroupCounts) seconds() float64 { return time.Duration(g.LastNanos - g.FirstNanos).Seconds() }

@@ -21,8 +21,9 @@ import (
 // Capability is something that a session of the portal may do. A route that names none admits no such session.
 type Capability string
 
+// What a session may do; each may view.
 const (
-	View          Capability = "view" // which each session may
+	View          Capability = "view"
 	SeePayloads   Capability = "payloads"
 	EditEndpoints Capability = "endpoints"
 	ReadSecrets   Capability = "secrets:read"
@@ -242,7 +243,8 @@ func ParseOrigin(text string) (string, error) {
 // isPlainHost tells whether a host can stand in a policy as it is: nothing in it ends an entry, or stands for others.
 func isPlainHost(host string) bool {
 	return !strings.ContainsFunc(host, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._:[]", r))
+		plain := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._:[]", r)
+		return !plain
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 )
 
 func TestDecodeOrder(t *testing.T) {
+	t.Parallel()
 	order, err := grant.DecodeOrder([]byte(`{"capabilities": ["replay", "replay"], "expires_in_s": 60}`), "acme")
 	require.NoError(t, err)
 	require.Equal(t, "acme", order.TenantID)
@@ -31,6 +32,7 @@ func TestDecodeOrder(t *testing.T) {
 }
 
 func TestParseOrigin(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"https://App.example.com:443/": "https://app.example.com",
 		"https://app.example.com:8443": "https://app.example.com:8443",

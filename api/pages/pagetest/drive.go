@@ -85,7 +85,7 @@ func Drive(t *testing.T, script string, in, out any) {
 	folder, err := filepath.Abs(t.ArtifactDir())
 	require.NoError(t, err)
 
-	cmd := exec.CommandContext(ctx, node, script, chromium, folder)
+	cmd := exec.CommandContext(ctx, node, script, chromium, folder) //nolint:gosec // G204: scripts of ours
 	cmd.Dir, cmd.Stdin, cmd.Stderr = nodeDir, bytes.NewReader(data), t.Output()
 	printed, err := cmd.Output()
 	require.NoError(t, err)
