@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/puddle/v2"
 
 	"github.com/outhook/outhook"
 	"github.com/outhook/outhook/db"
@@ -33,9 +34,6 @@ type Checker struct {
 	rules      atomic.Pointer[rules] // nil: not read yet
 }
 
-// errSchema is why rules can't be used.
-var errSchema = errors.New("compiling the schema of an event type")
-
 // rules are what is known of the catalogue.
 type rules struct {
 	at       time.Time // when they were read, or found to be the same
@@ -53,12 +51,11 @@ type rule struct {
 // Check refuses an event that the catalogue refuses. at is the event's location in the request.
 func (c *Checker) Check(ctx context.Context, e outhook.Event, at string) error {
 	r, err := c.current(ctx)
-	switch {
-	case err == nil:
-	case isAnswer(err):
+	if isUnreachable(err) {
+		return nil // the store meets the same trouble, and says so
+	}
+	if err != nil {
 		return err
-	default: // the store meets the same trouble, and says so
-		return nil
 	}
 
 	if c.Known && !r.names[e.Type] {
@@ -99,7 +96,7 @@ func (c *Checker) current(ctx context.Context) (*rules, error) {
 		return now, nil
 	}
 	next, err := c.read(ctx, r)
-	if err != nil && r != nil && !isAnswer(err) {
+	if r != nil && isUnreachable(err) {
 		return r, nil
 	}
 	if err != nil {
@@ -109,10 +106,12 @@ func (c *Checker) current(ctx context.Context) (*rules, error) {
 	return next, nil
 }
 
-// isAnswer tells whether an error says something of the catalogue, and not only that the database can't be reached.
-func isAnswer(err error) bool {
+// isUnreachable tells whether nothing can be stored either: there is no server, or this one stops. That a connection is
+// waited for in vain is another thing: the store has some of its own, and what the catalogue refuses must not pass.
+func isUnreachable(err error) bool {
+	_, refused := errors.AsType[*pgconn.ConnectError](err)
 	_, said := errors.AsType[*pgconn.PgError](err)
-	return said || errors.Is(err, errSchema)
+	return refused && !said || errors.Is(err, puddle.ErrClosedPool)
 }
 
 // read reads the rules, unless they are the same.
@@ -136,7 +135,7 @@ func (c *Checker) read(ctx context.Context, before *rules) (*rules, error) {
 	for _, row := range rows {
 		schema, err := catalog.Compile(row.Schema)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errSchema, err)
+			return nil, fmt.Errorf("compiling the schema of an event type: %w", err)
 		}
 		r.rejects[row.Name] = rule{schema, row.Version}
 	}
